@@ -1,0 +1,119 @@
+"""Validated settings: strict pydantic models, YAML in, one-line messages out.
+
+Unknown fields are errors. A message names the field, what was given and what is allowed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from swath.errors import SettingError
+
+
+class Settings(BaseModel):
+    """Base of every settings model: frozen, and closed to unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def validate(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
+    """Build a settings model from plain values.
+
+    Parameters
+    ----------
+    kind : type
+        A pydantic model.
+    values : mapping
+        Plain values, as read from YAML or JSON.
+    where : str
+        Name of the source for messages, such as ``"recipe fast"``.
+
+    Raises
+    ------
+    SettingError
+        With one sentence for the first mistake found.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "(top level)"
+        if first["type"] == "extra_forbidden":
+            names = _fields_at(kind, first["loc"][:-1])
+            near = difflib.get_close_matches(str(first["loc"][-1]), names, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known fields: {', '.join(names)}"
+            raise SettingError(f"{where}: unknown field '{field}'", fix=hint) from None
+        raise SettingError(f"{where}: field '{field}': {first['msg']} (given: {first['input']!r})") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file holding one mapping.
+
+    Raises
+    ------
+    SettingError
+        If the file is missing, is not YAML, or holds something other than a mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"cannot read {path} ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} is not valid YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(values, dict):
+        raise SettingError(f"{path} should hold fields and values, one 'name: value' a line")
+    return values
+
+
+def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Apply ``a.b=value`` assignments to nested plain values; values are read as YAML.
+
+    Raises
+    ------
+    SettingError
+        If an assignment is not of the form ``name=value`` or goes through a plain value.
+    """
+    result: dict[str, Any] = _copy(values)
+    for assignment in assignments:
+        name, separator, text = assignment.partition("=")
+        if not separator or not name.strip():
+            raise SettingError(
+                f"'{assignment}' is not of the form name=value", fix="for example --set optimiser.lr=0.1"
+            )
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise SettingError(f"the value in '{assignment}' is not valid YAML") from None
+        node = result
+        *parents, last = name.strip().split(".")
+        for parent in parents:
+            child = node.setdefault(parent, {})
+            if not isinstance(child, dict):
+                raise SettingError(f"'{name}': '{parent}' holds a value, not a group of fields")
+            node = child
+        node[last] = value
+    return result
+
+
+def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _copy(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+
+
+def _fields_at(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of the (possibly nested) model at `path`."""
+    for part in path:
+        field = kind.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        kind = inner
+    return list(kind.model_fields)

@@ -1,0 +1,38 @@
+"""Labelled patches: index them once, audit and split them, decode them once into a mapped array.
+
+Everything right of this room sees patches through a :class:`PatchIndex` (one Parquet table, one row
+a patch) and never looks at folders again. The order of making is: check and decode, find duplicates,
+group, split. Sources are folders, CSVs, zip archives, and data sets known by name.
+"""
+
+from swath.data.archives import open_patches, walk_images
+from swath.data.cache import cached_pixels, default_cache
+from swath.data.download import get
+from swath.data.index import SCHEMA, SPLITS, PatchIndex, read_index, write_index
+from swath.data.named import NAMED, NamedSet, find_named, shipped_path
+from swath.data.readers import PatchReader
+from swath.data.sources import build_index
+from swath.data.splits import split_index
+from swath.data.statistics import colour_feature_names, colour_features
+
+__all__ = [
+    "NAMED",
+    "SCHEMA",
+    "SPLITS",
+    "NamedSet",
+    "PatchIndex",
+    "PatchReader",
+    "build_index",
+    "cached_pixels",
+    "colour_feature_names",
+    "colour_features",
+    "default_cache",
+    "find_named",
+    "get",
+    "open_patches",
+    "read_index",
+    "shipped_path",
+    "split_index",
+    "walk_images",
+    "write_index",
+]

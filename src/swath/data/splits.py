@@ -1,0 +1,181 @@
+"""Cut an index into train, val and test: stratified, grouped and seeded, or from lists."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as with_fields
+from pathlib import Path
+
+import pyarrow as pa
+
+from swath.data.index import SCHEMA, PatchIndex
+from swath.data.lists import splits_from_lists
+from swath.errors import DataError, SettingError
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Rows that go to one side together: a group, or a patch that has none."""
+
+    rows: tuple[int, ...]
+    counts: Mapping[str, int]  # label -> patches
+
+
+def split_index(
+    index: PatchIndex,
+    *,
+    val: float = 0.2,
+    test: float = 0.2,
+    seed: int = 0,
+    lists: Mapping[str, Path] | None = None,
+    keep: bool = True,
+) -> PatchIndex:
+    """Give rows a split.
+
+    Without lists, every row gets one. Each class is shared out as asked, to within one group; groups
+    stay whole; the outcome depends on the paths and the seed, not on the order of rows.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        Splits it already has are kept: a val or test split stays as it is, and a missing one is cut
+        from the other rows.
+    val, test : float
+        Share of each class, from 0 to below 1.
+    seed : int
+        Another seed gives another split.
+    lists : mapping of str to Path, optional
+        Text or CSV files by split (train, val, test) whose first column names patches by path, by
+        its last folder and file (``Class/file``), or by file name. They replace all splits there
+        were; rows on no list get none (``PatchIndex.split_counts[None]`` counts them).
+    keep : bool
+        Whether to keep splits the index already has.
+
+    Raises
+    ------
+    SettingError
+        If the shares leave nothing to train on, or a split has an unknown name.
+    DataError
+        If a class has too few groups for the splits asked for, a group already lies in two splits,
+        or a list is missing or empty, names unknown patches, or conflicts with another.
+    """
+    if lists is not None:
+        splits = splits_from_lists(index, lists)
+    else:
+        given: list[str | None] = index.table.column("split").to_pylist() if keep else [None] * len(index)
+        splits = _assign(index, given, shares={"test": test, "val": val}, seed=seed)
+    column = pa.array(splits, SCHEMA.field("split").type)
+    place = SCHEMA.get_field_index("split")
+    return with_fields(index, table=index.table.set_column(place, SCHEMA.field("split"), column))
+
+
+def _assign(
+    index: PatchIndex, given: Sequence[str | None], *, shares: Mapping[str, float], seed: int
+) -> list[str | None]:
+    if any(not 0 <= share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
+        raise SettingError(
+            f"val {shares['val']} and test {shares['test']} leave nothing to train on",
+            fix="give shares from 0 to below 1 that add up to less than 1",
+        )
+    to_cut = [side for side in ("test", "val") if shares[side] > 0 and side not in given]
+    units = _units(index, seed)
+    splits: list[str | None] = ["train"] * len(index)
+    free: list[Unit] = []
+    for unit in units:
+        side = _kept_side(unit, given, to_cut, index)
+        if side is None:
+            free.append(unit)
+        for row in unit.rows:
+            splits[row] = side or "train"
+    sizes = Counter(index.labels)
+    for place, side in enumerate(to_cut):
+        # Each side still to be cut, and train, must find a group of every class left.
+        taken = _take(
+            free, {label: shares[side] * n for label, n in sizes.items()}, leave=len(to_cut) - place
+        )
+        for unit in taken:
+            for row in unit.rows:
+                splits[row] = side
+        chosen = {id(unit) for unit in taken}
+        free = [unit for unit in free if id(unit) not in chosen]
+    if to_cut:
+        _check_sides(index, splits, ["train", *to_cut])
+    return splits
+
+
+def _units(index: PatchIndex, seed: int) -> list[Unit]:
+    """Groups in an order that depends on the seed and their paths only."""
+    labels, paths = index.labels, index.paths
+    rows: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, group in enumerate(index.table.column("group").to_pylist()):
+        rows[("path", paths[row]) if group is None else ("group", group)].append(row)
+
+    def order(members: Sequence[int]) -> bytes:
+        return hashlib.sha256(f"{seed}:{min(paths[row] for row in members)}".encode()).digest()
+
+    return [Unit(tuple(m), Counter(labels[row] for row in m)) for m in sorted(rows.values(), key=order)]
+
+
+def _kept_side(
+    unit: Unit, given: Sequence[str | None], to_cut: Sequence[str], index: PatchIndex
+) -> str | None:
+    """Return the split a unit already has; ``None`` if it is free to go anywhere."""
+    sides = {given[row] for row in unit.rows} - {None}
+    if len(sides) > 1:
+        first = ", ".join(index.paths[row] for row in unit.rows[:3])
+        raise DataError(
+            f"patches of one group lie in several splits already ({', '.join(sorted(map(str, sides)))}): {first}",
+            fix="split anew with --fresh, or mend the splits of the source (swath data audit shows them all)",
+        )
+    side = next(iter(sides), None)
+    # Val and test are cut from train where the index lacks them; with nothing to cut train stays.
+    return None if side == "train" and to_cut else side
+
+
+def _take(free: Sequence[Unit], target: Mapping[str, float], *, leave: int) -> list[Unit]:
+    """Choose units whose class counts come close to `target`.
+
+    A unit is taken if that brings the counts nearer to the target in the sum of squares; for groups
+    of one class this ends within half a group of it. Then a class still without a patch gets its
+    smallest unit, if at least `leave` others with that class remain.
+    """
+    have: Counter[str] = Counter()
+    taken: list[Unit] = []
+    left: list[Unit] = []
+    remaining = Counter(label for unit in free for label in unit.counts)
+    for unit in free:
+        change = sum(n * (n + 2 * (have[label] - target[label])) for label, n in unit.counts.items())
+        if change < 0 and all(remaining[label] > leave for label in unit.counts):
+            taken.append(unit)
+            have.update(unit.counts)
+            remaining.subtract(unit.counts.keys())
+        else:
+            left.append(unit)
+    for label in sorted(label for label in target if not have[label]):
+        fitting = [
+            unit
+            for unit in left
+            if label in unit.counts and all(remaining[other] > leave for other in unit.counts)
+        ]
+        if fitting and not have[label]:
+            smallest = min(fitting, key=lambda unit: len(unit.rows))
+            taken.append(smallest)
+            have.update(smallest.counts)
+            remaining.subtract(smallest.counts.keys())
+            left.remove(smallest)
+    return taken
+
+
+def _check_sides(index: PatchIndex, splits: Sequence[str | None], sides: Sequence[str]) -> None:
+    """Every class must occur on every side that was cut."""
+    found = set(zip(index.labels, splits, strict=True))
+    for label in index.classes:
+        for side in sides:
+            if (label, side) not in found:
+                raise DataError(
+                    f"class '{label}' has too few groups of patches to have any in '{side}'",
+                    fix="give it more groups, or ask for fewer splits with a share of 0",
+                )

@@ -1,0 +1,75 @@
+"""Colour statistics of patches: the features of the baseline every network has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.errors import DataError
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_BLOCK_VALUES = 2**24
+
+
+def colour_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Describe each patch by its colours alone, without regard to where in the patch they are.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``[N, bands, H, W]``, uint8 or uint16.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[N, F]`` float64, columns as :func:`colour_feature_names` says. For each band its mean,
+        standard deviation and quantiles, in units of the pixels (a quantile is the value of the
+        pixel at that rank), and its share in the sum of the band means; for each pair of bands the
+        normalised difference of their means. Shares of a black patch are equal, its differences 0.
+
+    Raises
+    ------
+    DataError
+        If `pixels` is not such an array.
+    """
+    if pixels.ndim != 4 or pixels.dtype not in (np.uint8, np.uint16) or 0 in pixels.shape[1:]:
+        raise DataError(
+            f"colour statistics need uint8 or uint16 pixels [N, bands, H, W], not {pixels.dtype} {list(pixels.shape)}"
+        )
+    block = max(1, _BLOCK_VALUES // int(np.prod(pixels.shape[1:])))
+    parts = [_features(pixels[start : start + block]) for start in range(0, len(pixels), block)]
+    return np.concatenate(parts) if parts else np.empty((0, _count(pixels.shape[1])))
+
+
+def colour_feature_names(bands: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns of :func:`colour_features` for patches of these bands."""
+    statistics = ("mean", "sd", *(f"q{round(100 * q):02d}" for q in QUANTILES))
+    return (
+        *(f"{statistic}_{band}" for statistic in statistics for band in bands),
+        *(f"share_{band}" for band in bands),
+        *(f"difference_{a}_{b}" for a, b in combinations(bands, 2)),
+    )
+
+
+def _count(bands: int) -> int:
+    return len(colour_feature_names([str(band) for band in range(bands)]))
+
+
+def _features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    n, bands = pixels.shape[:2]
+    flat = pixels.reshape(n, bands, -1)
+    mean = flat.mean(axis=2, dtype=np.float64)
+    sd = flat.std(axis=2, dtype=np.float64)
+    # Nearest rank: values that occur, found without turning all pixels into floats.
+    ranks = [round(q * (flat.shape[2] - 1)) for q in QUANTILES]
+    quantiles = np.partition(flat, sorted(set(ranks)), axis=2)[:, :, ranks].astype(np.float64)
+    total = mean.sum(axis=1, keepdims=True)
+    share = np.divide(mean, total, out=np.full_like(mean, 1 / bands), where=total > 0)
+    first, second = np.triu_indices(bands, k=1)
+    both = mean[:, first] + mean[:, second]
+    difference = np.divide(mean[:, first] - mean[:, second], both, out=np.zeros_like(both), where=both > 0)
+    return np.concatenate([mean, sd, *np.moveaxis(quantiles, 2, 0), share, difference], axis=1)

@@ -1,0 +1,97 @@
+"""The two simple rules every model is held against, as the model file carries them; fitted in training.
+
+A model that does not clearly beat the commonest class has learned nothing, and one that does not clearly
+beat the colours of a patch has learned nothing that a spreadsheet could not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.data import colour_feature_names, colour_features
+from swath.errors import ModelFileError
+from swath.model.record import Baselines, ColourBaseline
+
+
+def baseline_predictions(
+    baselines: Baselines,
+    pixels: npt.NDArray[Any],
+    *,
+    bands: Sequence[str],
+    classes: Sequence[str],
+) -> dict[str, npt.NDArray[np.int64]]:
+    """Answers of the baselines in a model's record.
+
+    Parameters
+    ----------
+    baselines : Baselines
+        From the record.
+    pixels : numpy.ndarray
+        ``[N, bands, H, W]`` uint8 or uint16.
+    bands : sequence of str
+        One name a band.
+    classes : sequence of str
+        The model's classes in order.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        ``"majority"``, and ``"colour"`` where the record has one: ``[N]`` int64 class numbers.
+
+    Raises
+    ------
+    ModelFileError
+        If a baseline does not fit the model's classes or this version's colour statistics.
+    """
+    if baselines.majority not in classes:
+        raise ModelFileError(
+            f"the model's majority baseline '{baselines.majority}' is not one of its classes",
+            fix="export the model again",
+        )
+    n = len(pixels)
+    answers = {"majority": np.full(n, list(classes).index(baselines.majority), np.int64)}
+    if baselines.colour is not None:
+        _check(baselines.colour, bands=bands, classes=classes)
+        answers["colour"] = colour_predictions(baselines.colour, colour_features(pixels))
+    return answers
+
+
+def colour_predictions(baseline: ColourBaseline, features: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Multinomial logistic regression: standardise, one linear layer, the largest wins.
+
+    Parameters
+    ----------
+    baseline : ColourBaseline
+        Weights ``[K, F]``, bias ``[K]``, and centre and scale ``[F]``.
+    features : numpy.ndarray
+        ``[N, F]`` float64 colour statistics.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[N]`` int64 class numbers.
+    """
+    standard = (features - np.array(baseline.centre)) / np.array(baseline.scale)
+    scores = standard @ np.array(baseline.weights).T + np.array(baseline.bias)
+    return np.asarray(scores.argmax(axis=1), np.int64)
+
+
+def _check(baseline: ColourBaseline, *, bands: Sequence[str], classes: Sequence[str]) -> None:
+    expected = tuple(colour_feature_names(bands))
+    if baseline.features != expected:
+        raise ModelFileError(
+            "the model's colour baseline uses colour statistics that this version of swath does not compute",
+            fix="train the model again, or use the version named in its record",
+        )
+    widths = {len(baseline.centre), len(baseline.scale), *(len(row) for row in baseline.weights)}
+    heights = {len(baseline.bias), len(baseline.weights)}
+    if widths != {len(expected)} or heights != {len(classes)} or min(baseline.scale) <= 0:
+        raise ModelFileError(
+            f"the model's colour baseline is damaged: its weights do not fit {len(classes)} classes and "
+            f"{len(expected)} statistics",
+            fix="export the model again",
+        )

@@ -1,0 +1,121 @@
+"""95 % intervals: closed forms for proportions and F1, seeded resampling for the rest.
+
+All of them take patches as independent. Patches of one scene resemble each other, so on scenes that the
+split did not keep together the true uncertainty is larger than any of these says.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.model.record import Estimate
+
+RESAMPLES = 2000
+_TAILS = (2.5, 97.5)
+_Z = NormalDist().inv_cdf(0.975)
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Score interval of a proportion (Wilson 1927, JASA 22, 209-212).
+
+    Unlike value ± 1.96 standard errors it never leaves 0-1 and has a width where every try succeeded.
+
+    Parameters
+    ----------
+    successes, n : int
+        How many of how many.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper limit; 0 and 1 where `n` is 0, as nothing is known.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    share = successes / n
+    spread = _Z**2 / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
+    # The limits are exactly 0 and 1 at the ends; rounding must not move them past the value.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return low, high
+
+
+def proportion(successes: int, n: int) -> Estimate:
+    """Give `successes` of `n` with its Wilson interval; 0 where `n` is 0."""
+    low, high = wilson(successes, n)
+    return Estimate(value=successes / n if n else 0.0, low=low, high=high, n=n)
+
+
+def f1_estimate(hits: int, involved: int) -> Estimate:
+    """F1 of one class with its interval.
+
+    Of the `involved` patches (true, predicted or both) a share ``J = hits / involved`` is right, and
+    ``F1 = 2 J / (1 + J)`` grows with ``J``; so Wilson's limits of ``J`` carry over (the indirect Wilson
+    interval of Lam, Gopal and Qian 2023, arXiv:2309.14621).
+
+    Parameters
+    ----------
+    hits : int
+        Patches that are of the class and called so.
+    involved : int
+        Patches that are of the class, or called so, or both.
+
+    Returns
+    -------
+    Estimate
+        Its ``n`` is `involved`. Value 0 between 0 and 1 where `involved` is 0.
+    """
+    share = proportion(hits, involved)
+    value, low, high = (2 * j / (1 + j) for j in (share.value, share.low, share.high))
+    return Estimate(value=value, low=low, high=high, n=involved)
+
+
+def resample(
+    counts: npt.NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0
+) -> npt.NDArray[np.float64]:
+    """Bootstrap a table of counts.
+
+    Drawing n patches with replacement and counting them by cell is drawing the cells from a multinomial
+    distribution: the same thing, without touching the patches.
+
+    Parameters
+    ----------
+    counts : numpy.ndarray
+        ``[U]`` int64, patches in each cell.
+    resamples : int
+        How often to draw.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[resamples, U]`` float64 whole numbers; each row sums to ``counts.sum()``.
+    """
+    n = int(counts.sum())
+    draws = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
+    return draws.astype(np.float64)
+
+
+def percentile_interval(samples: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Percentile interval of bootstrap `samples` ``[B]`` (Efron 1981, Can. J. Stat. 9, 139-158)."""
+    low, high = np.percentile(samples, _TAILS)
+    return float(low), float(high)
+
+
+def mean_interval(parts: list[Estimate]) -> tuple[float, float]:
+    """Limits of the plain mean of independent estimates, from their own limits.
+
+    The method of variance estimates recovery (Zou and Donner 2008, Stat. Med. 27, 1693-1702): distances
+    to the limits add in squares.
+    """
+    mean = sum(e.value for e in parts) / len(parts)
+    below = math.sqrt(sum((e.value - e.low) ** 2 for e in parts)) / len(parts)
+    above = math.sqrt(sum((e.high - e.value) ** 2 for e in parts)) / len(parts)
+    return max(0.0, mean - below), min(1.0, mean + above)

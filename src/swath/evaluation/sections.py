@@ -1,0 +1,205 @@
+"""The parts a swath report is made of, built from plain values and finished files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from swath.evaluation.report import Cell, Image, Link, Number, Section, Swatch, Table, points
+from swath.evaluation.results import Evaluation
+from swath.model.record import ClassInfo, Record
+
+_BASELINE_NAMES = {"majority": "Always the commonest class", "colour": "Colours alone, logistic regression"}
+
+
+def data_section(
+    counts: Mapping[str, Mapping[str, int]],
+    *,
+    sentences: Sequence[str] = (),
+    samples: Path | bytes | None = None,
+) -> Section:
+    """Describe the patches.
+
+    Parameters
+    ----------
+    counts : mapping of str to mapping of str to int
+        Patches of each class in each split.
+    sentences : sequence of str
+        What the audit found, in plain words.
+    samples : Path or bytes, optional
+        A sheet of sample patches.
+    """
+    order = ("train", "val", "test")
+    there = {split for row in counts.values() for split in row}
+    splits = [*(s for s in order if s in there), *sorted(there - set(order))]
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(row.get(s, 0) for s in splits), sum(row.values())) for name, row in counts.items()
+    ]
+    totals = [sum(row.get(s, 0) for row in counts.values()) for s in splits]
+    images = (
+        [] if samples is None else [Image(samples, "Sample patches of each class", "Samples of each class.")]
+    )
+    return Section(
+        "Data",
+        text=tuple(sentences),
+        numbers=(
+            Number("patches", f"{sum(totals):,}"),
+            Number("classes", str(len(counts))),
+            *(Number(split, f"{total:,}") for split, total in zip(splits, totals, strict=True)),
+        ),
+        tables=(Table(("class", *splits, "all"), rows, "Patches of each class"),),
+        images=images,
+    )
+
+
+def training_section(
+    curves: Path | bytes, *, facts: Mapping[str, str], links: Sequence[Link] = ()
+) -> Section:
+    """Show how training went: the curves, and facts such as recipe, epochs and time."""
+    return Section(
+        "Training",
+        numbers=[Number(label, value) for label, value in facts.items()],
+        images=(Image(curves, "Loss and accuracy over the epochs", "Loss and accuracy over the epochs."),),
+        links=links,
+    )
+
+
+def result_section(evaluation: Evaluation, folder: Path, *, title: str = "Test result") -> Section:
+    """Show an evaluation beside its baselines, from the folder :func:`evaluate` wrote."""
+    origin = (
+        "It was kept apart from training."
+        if evaluation.same_index and evaluation.split == "test"
+        else ""
+        if evaluation.same_index
+        else "The index is another than the model's own, so these files do not show whether the model has "
+        "seen some of the patches."
+    )
+    text = [f"{evaluation.n:,} patches of the split '{evaluation.split}'. {origin}".strip()]
+    text.append(f"How the model's own data was split: {evaluation.protocol}.")
+    rows = [("This model", evaluation.accuracy, evaluation.macro_f1, "")]
+    rows.extend(
+        (_BASELINE_NAMES.get(name, name), b.accuracy, b.macro_f1, points(b.difference.macro_f1))
+        for name, b in evaluation.baselines.items()
+    )
+    classes = [
+        (name, scores.recall.n, scores.precision, scores.recall, scores.f1)
+        for name, scores in evaluation.per_class.items()
+    ]
+    return Section(
+        title,
+        text=text,
+        numbers=(
+            Number("accuracy", evaluation.accuracy, f"n = {evaluation.n:,}"),
+            Number("macro-F1", evaluation.macro_f1, "mean over classes"),
+        ),
+        warnings=evaluation.warnings,
+        tables=(
+            Table(
+                ("rule", "accuracy", "macro-F1", "model's lead in macro-F1"),
+                rows,
+                "Beside two simple rules, same patches",
+            ),
+            Table(
+                ("class", "n", "precision", "recall", "F1"), classes, "Class by class, with 95 % intervals"
+            ),
+        ),
+        images=(
+            Image(
+                folder / "confusion.png",
+                "Confusion matrix, true classes in rows",
+                "Counts of true (rows) and predicted (columns) classes; colour: share of the true class.",
+            ),
+            Image(
+                folder / "per_class.png",
+                "F1 of each class with its interval",
+                "F1 of each class, weakest below.",
+            ),
+        ),
+        links=[Link(name, folder / name) for name in ("metrics.json", "confusion.csv", "predictions.csv")],
+    )
+
+
+def explanation_section(sheet: Path | bytes, *, links: Sequence[Link] = ()) -> Section:
+    """Show where the model looked: a contact sheet of class activation maps."""
+    return Section(
+        "Where the model looks",
+        text=(
+            "Class activation maps: how much each place adds to (red) or takes from (blue) the score of the "
+            "class. They are exact for this kind of network, but only as fine as its last grid.",
+        ),
+        images=(Image(sheet, "Patches with their class activation maps", "Each patch above its map."),),
+        links=links,
+    )
+
+
+def map_section(
+    picture: Path | bytes,
+    *,
+    classes: Sequence[ClassInfo],
+    hectares: Mapping[str, float],
+    sentences: Sequence[str] = (),
+    numbers: Sequence[Number] = (),
+    links: Sequence[Link] = (),
+    scene: Path | bytes | None = None,
+) -> Section:
+    """Show a land map with its legend and the area of each class, largest first.
+
+    Parameters
+    ----------
+    picture : Path or bytes
+        The map, drawn in the classes' colours.
+    classes : sequence of ClassInfo
+        Names and colours.
+    hectares : mapping of str to float
+        Area of each class; classes without an entry cover nothing.
+    sentences : sequence of str
+        What is worth saying about the map.
+    numbers : sequence of Number
+        Such as the agreement with a known truth.
+    links : sequence of Link
+        The files.
+    scene : Path or bytes, optional
+        The scene itself, shown beside the map.
+    """
+    total = sum(hectares.values())
+    ordered = sorted(classes, key=lambda c: -hectares.get(c.name, 0.0))
+    rows = [
+        (
+            Swatch(c.color_hint, c.name),
+            hectares.get(c.name, 0.0),
+            100 * hectares.get(c.name, 0.0) / max(total, 1e-12),
+        )
+        for c in ordered
+    ]
+    images = [] if scene is None else [Image(scene, "The scene in true colour", "The scene.")]
+    images.append(Image(picture, "Land map, one colour a class", "The map; colours as in the table."))
+    return Section(
+        "Map",
+        text=tuple(sentences),
+        numbers=numbers,
+        tables=(Table(("class", "hectares", "% of the map"), rows, "Legend and area"),),
+        images=images,
+        links=links,
+    )
+
+
+def provenance_section(
+    record: Record, *, facts: Mapping[str, str] | None = None, links: Sequence[Link] = ()
+) -> Section:
+    """Say where model and data came from, from the model's record and further `facts`."""
+    values = {
+        "model": record.name,
+        "trained": record.created,
+        "network": f"{record.architecture}, {record.total_parameters:,} parameters",
+        "input": f"{', '.join(record.input.bands)}; {record.input.size} pixels; {record.input.data_type}",
+        "data": record.data.name,
+        "data fingerprint": record.data.fingerprint,
+        "split": record.data.split_protocol,
+        "data licence": record.data.licence or "not stated",
+        "attribution": record.data.attribution or "not stated",
+        "model licence": record.licence,
+        "versions": ", ".join(f"{name} {version}" for name, version in record.versions.items())
+        or "not stated",
+        **(facts or {}),
+    }
+    return Section("Provenance", tables=(Table(("what", "value"), list(values.items())),), links=links)

@@ -1,0 +1,71 @@
+"""What every drawing of swath shares: how pixels are shown, how names are written, how files are saved."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from PIL import Image
+
+from swath.imagery.picture import RGB
+
+# Wider than any panel is drawn: more pixels would only cost time and memory.
+MAX_SHOWN = 1024
+
+
+def displayed(
+    pixels: npt.NDArray[Any], bands: Sequence[str], *, limit: int = MAX_SHOWN
+) -> npt.NDArray[np.uint8]:
+    """Make pixels visible: true colour where there are red, green and blue, else the first band in grey.
+
+    8-bit pixels are shown as they are. Anything else is stretched between its 2nd and 98th percentile,
+    for the picture only. Pictures with a longer side than `limit` are averaged down to it.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``[bands, H, W]``, any real dtype.
+    bands : sequence of str
+        One name a band.
+    limit : int
+        Longest side of the result, pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[H, W, 3]`` uint8.
+    """
+    order = [list(bands).index(name) for name in RGB] if set(RGB) <= set(bands) else [0, 0, 0]
+    chosen = pixels[order]
+    if chosen.dtype != np.uint8:
+        low, high = np.nanpercentile(chosen, (2, 98))
+        scaled = (chosen - low) / max(float(high - low), 1e-12) * 255
+        chosen = np.clip(np.nan_to_num(scaled), 0, 255).astype(np.uint8)
+    picture = Image.fromarray(np.ascontiguousarray(chosen.transpose(1, 2, 0)), mode=None)
+    ratio = limit / max(picture.size)
+    if ratio < 1:
+        width, height = (max(1, round(side * ratio)) for side in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.BOX)
+    return np.asarray(picture)
+
+
+def written(name: str, *, limit: int = 28) -> str:
+    """Shorten a class or file name to one line of at most `limit` characters.
+
+    Draw it with ``parse_math=False``: a name is never a formula.
+    """
+    line = " ".join(name.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def save(figure: Figure, path: Path, *, dpi: int = 110) -> None:
+    """Write a figure as PNG on white; the same figure gives the same bytes."""
+    with warnings.catch_warnings():
+        # Names in scripts that the bundled font lacks are drawn as boxes; the CSV beside holds them in full.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure.savefig(path, dpi=dpi, format="png", facecolor="white", metadata={"Software": None})

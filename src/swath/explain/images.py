@@ -1,0 +1,120 @@
+"""Explain image files: walk them, ask the model, write one picture an image and a table of all."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path, PurePosixPath
+
+from swath.data import walk_images
+from swath.explain.cam import class_evidence, class_number
+from swath.explain.overlay import overlay_picture
+from swath.files import atomic_folder
+from swath.inference import Classifier
+from swath.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class ExplainedImage:
+    """One row of ``explain.csv``.
+
+    Attributes
+    ----------
+    path : str
+        The image, as it was found.
+    label : str
+        The predicted class.
+    confidence : float
+        Its probability.
+    explained : str
+        The class the map is about.
+    picture : str
+        Name of the written PNG.
+    """
+
+    path: str
+    label: str
+    confidence: float
+    explained: str
+    picture: str
+
+
+def explain_images(
+    classifier: Classifier,
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    class_name: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> tuple[ExplainedImage, ...]:
+    """Write ``<stem>.cam.png`` for every image and ``explain.csv`` into a folder.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        A loaded model whose file carries activations and a head.
+    inputs : sequence of Path
+        Images, folders and zips.
+    out : Path
+        The folder to make.
+    class_name : str, optional
+        The class to explain in every image; by default each image's predicted one.
+    overwrite : bool
+        Replace an existing folder.
+    progress : Progress
+        Told of every image.
+
+    Returns
+    -------
+    tuple of ExplainedImage
+        One an image, in the order they were found.
+
+    Raises
+    ------
+    SettingError
+        If the model has no class `class_name`.
+    DataError
+        If there is no image, or one cannot be read or has not the model's bands and type.
+    SwathError
+        If the model has no class activation maps.
+    OutputError
+        If `out` exists without `overwrite` or cannot be written.
+    """
+    if class_name is not None:
+        class_number(classifier.record.class_names, class_name)
+    total = sum(1 for _ in walk_images(inputs))
+    bands = classifier.record.input.bands
+    rows: list[ExplainedImage] = []
+    taken: set[str] = set()
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        for name, data in walk_images(inputs):
+            pixels = classifier.pixels_of(data, name=name)
+            evidence = class_evidence(classifier, pixels[None], classes=class_name and [class_name])
+            picture = picture_name(name, taken)
+            overlay_picture(folder / picture, pixels, evidence, bands=bands, name=PurePosixPath(name).name)
+            confidence = round(float(evidence.confidence[0]), 6)
+            rows.append(ExplainedImage(name, evidence.labels[0], confidence, evidence.explained[0], picture))
+            progress("explain", len(rows), total)
+        with (folder / "explain.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([field.name for field in fields(ExplainedImage)])
+            writer.writerows(astuple(row) for row in rows)
+    return tuple(rows)
+
+
+def picture_name(name: str, taken: set[str]) -> str:
+    """Choose a file name for the picture of image `name` that is not in `taken`, and add it there.
+
+    Names that differ only in case count as the same: some file systems cannot hold both.
+    """
+    stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(name.replace("\\", "/")).stem).strip("._") or "image"
+    stem, number = stem[:100], 1
+    candidate = f"{stem}.cam.png"
+    while candidate.lower() in taken:
+        number += 1
+        candidate = f"{stem}-{number}.cam.png"
+    taken.add(candidate.lower())
+    return candidate

@@ -1,0 +1,171 @@
+"""Pictures of class activation maps: the full input, the map over it, and its scale in numbers.
+
+Colours are fixed: red speaks for the class, blue against it, clear is neither. The scale is symmetric
+about zero and its limit, printed on the colour bar, is the largest absolute value shown; so a faint map
+is recognised by its numbers, not by its colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+
+from swath.explain.cam import Evidence, upsample
+from swath.explain.figures import displayed, save, written
+from swath.files import atomic_file
+
+_STRONGEST = 0.72  # opacity at the limits of the scale; the land stays visible underneath
+_CLEAR = 1e-6  # limit used for a map of zeros, so that the scale is not empty
+
+
+def overlay_picture(
+    path: Path,
+    pixels: npt.NDArray[Any],
+    evidence: Evidence,
+    *,
+    bands: Sequence[str],
+    name: str,
+    overwrite: bool = False,
+) -> None:
+    """Write one PNG: the input, beside or above it the same with the map over it, and the colour bar.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG to write.
+    pixels : numpy.ndarray
+        ``[bands, H, W]``; shown as :func:`swath.explain.figures.displayed` does.
+    evidence : Evidence
+        Of this one image.
+    bands : sequence of str
+        One name a band.
+    name : str
+        What the image is called in the title.
+    overwrite : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    OutputError
+        If `path` exists without `overwrite` or cannot be written.
+    """
+    shown = displayed(pixels, bands)
+    height, width = shown.shape[:2]
+    shape = min(max(height / width, 1 / 6), 6.0)
+    beside = shape > 0.6
+    panel = 3.6 if beside else 7.2
+    size = (2 * panel + 1.4, panel * shape + 1.0) if beside else (panel + 1.4, 2 * panel * shape + 1.4)
+    figure = Figure(figsize=(size[0], max(size[1], 2.6)), layout="constrained")
+    axes = figure.subplots(1 if beside else 2, 2 if beside else 1, squeeze=False).ravel()
+
+    limit = scale_limit(evidence.maps)
+    axes[0].imshow(shown)
+    _draw(axes[1], shown, evidence.maps[0], limit)
+    explained, label = written(evidence.explained[0]), written(evidence.labels[0])
+    axes[0].set_title(written(name, limit=44), fontsize=9, loc="left", parse_math=False)
+    axes[1].set_title(f"evidence for {explained}", fontsize=9, loc="left", parse_math=False)
+    figure.suptitle(
+        f"{label}, confidence {evidence.confidence[0]:.3f}", fontsize=12, fontweight="bold", parse_math=False
+    )
+    grid_height, grid_width = evidence.maps.shape[1:]
+    _colour_bar(figure, axes[1], limit, f"contribution to the logit of {explained}")
+    axes[1].set_xlabel(f"computed on a {grid_height} by {grid_width} grid, interpolated", fontsize=7)
+    with atomic_file(path, overwrite=overwrite) as temporary:
+        save(figure, temporary, dpi=120)
+
+
+def contact_sheet(
+    path: Path,
+    pixels: npt.NDArray[Any],
+    evidence: Evidence,
+    *,
+    bands: Sequence[str],
+    truth: Sequence[str] | None = None,
+    columns: int = 5,
+    overwrite: bool = False,
+) -> None:
+    """Write one PNG with many images, each above its own map, all on one scale.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG to write.
+    pixels : numpy.ndarray
+        ``[N, bands, H, W]``, for example one image a class.
+    evidence : Evidence
+        Of these images, in the same order.
+    bands : sequence of str
+        One name a band.
+    truth : sequence of str, optional
+        The true class of each image: where the model answered otherwise the title says so.
+    columns : int
+        Images in a row.
+    overwrite : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    OutputError
+        If `path` exists without `overwrite` or cannot be written.
+    """
+    columns = min(columns, len(pixels))
+    rows = -(-len(pixels) // columns)
+    figure = Figure(figsize=(1.75 * columns + 0.9, 3.75 * rows), layout="constrained")
+    grid = figure.subplots(2 * rows, columns, squeeze=False)
+    for axis in grid.flat:
+        axis.set_axis_off()
+    limit = scale_limit(evidence.maps)
+    for i, image in enumerate(pixels):
+        row, column = divmod(i, columns)
+        top, bottom = grid[2 * row, column], grid[2 * row + 1, column]
+        shown = displayed(image, bands, limit=320)
+        top.imshow(shown)
+        _draw(bottom, shown, evidence.maps[i], limit)
+        wrong = truth is not None and truth[i] != evidence.labels[i]
+        title = written(evidence.labels[i], limit=22) + f"\n{evidence.confidence[i]:.3f}"
+        if truth is not None and wrong:
+            title += f", truth {written(truth[i], limit=14)}"
+        top.set_title(title, fontsize=8, color="#a1260d" if wrong else "black", parse_math=False)
+        bottom.set_title(f"for {written(evidence.explained[i], limit=20)}", fontsize=7, parse_math=False)
+    _colour_bar(figure, list(grid.flat), limit, "contribution to the logit of the class named above each map")
+    with atomic_file(path, overwrite=overwrite) as temporary:
+        save(figure, temporary)
+
+
+def scale_limit(maps: npt.NDArray[np.float32]) -> float:
+    """Give the limit of the symmetric scale: the largest absolute value."""
+    return max(float(np.abs(maps).max(initial=0.0)), _CLEAR)
+
+
+def overlay_colours() -> ListedColormap:
+    """Blue to clear to red, opacity growing with the distance from zero."""
+    table = matplotlib.colormaps["seismic"](np.linspace(0, 1, 255))
+    table[:, 3] = _STRONGEST * np.abs(np.linspace(-1, 1, 255)) ** 0.75
+    return ListedColormap(table, name="evidence")
+
+
+def _draw(axis: Axes, shown: npt.NDArray[np.uint8], evidence: npt.NDArray[np.float32], limit: float) -> None:
+    height, width = shown.shape[:2]
+    axis.imshow(shown)
+    full = upsample(evidence[None], height=height, width=width)[0]
+    axis.imshow(full, cmap=overlay_colours(), vmin=-limit, vmax=limit, interpolation="nearest")
+
+
+def _colour_bar(figure: Figure, axes: Axes | list[Axes], limit: float, unit: str) -> None:
+    scale = ScalarMappable(norm=Normalize(-limit, limit), cmap=overlay_colours())
+    bar = figure.colorbar(
+        scale, ax=axes, fraction=0.05, aspect=28, ticks=[-limit, -limit / 2, 0, limit / 2, limit]
+    )
+    bar.ax.set_yticklabels(
+        [f"{v:+.3g}" if v else "0" for v in (-limit, -limit / 2, 0, limit / 2, limit)], fontsize=7
+    )
+    bar.set_label(unit + "\n(red: for, blue: against)", fontsize=7, parse_math=False)

@@ -1,0 +1,89 @@
+"""Writing that never leaves half a file behind under its final name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from swath.errors import OutputError
+
+
+def check_output(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse an output that exists or cannot be written, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        If `path` exists and `overwrite` is false, is a folder, or its folder is not writable.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", fix="give the name of a file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already", fix="choose another name or pass --overwrite")
+    _make_folder(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` if the block ends well.
+
+    The temporary name keeps the suffix (writers that look at it keep working), starts with a dot,
+    and is removed if the block raises. A killed process can leave only the temporary file.
+
+    Raises
+    ------
+    OutputError
+        As :func:`check_output`.
+    """
+    check_output(path, overwrite=overwrite)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path` if the block ends well.
+
+    Raises
+    ------
+    OutputError
+        If `path` exists (and is not an empty folder) without `overwrite`, or cannot be written.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is a file", fix="give the name of a folder")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise OutputError(
+            f"{path} exists already and is not empty", fix="choose another name or pass --overwrite"
+        )
+    _make_folder(path.parent)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {folder} ({error.strerror})", fix="choose a folder you can write to"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write into {folder}", fix="choose a folder you can write to")

@@ -1,0 +1,152 @@
+"""One decoder for every picture format: what a file is, its first bytes say, never its name."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from swath.errors import DataError, SwathError
+from swath.imagery.arrays import ArrayReader
+from swath.imagery.header import Header, Reader
+from swath.imagery.orientation import orientation_tag
+from swath.imagery.photos import PhotoReader
+from swath.imagery.picture import Picture
+from swath.imagery.rasters import open_raster
+
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".jp2", ".npy"))
+"""Lower-case suffixes taken for pictures when folders and archives are walked."""
+
+_FIRST_BYTES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"RIFF": "WebP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\x93NUMPY": "npy",
+}
+_DEEP_PNG = "16-bit colour PNG"
+_MEND = "replace it or leave it out"
+
+
+def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 100_000_000) -> Picture:
+    """Decode a JPEG, PNG, WebP, TIFF, GeoTIFF, JPEG 2000 or ``.npy`` picture.
+
+    The format is told by content. The EXIF orientation is applied; palettes are expanded to RGB
+    (RGBA if they have transparent entries), one bit to 0 and 255, CMYK is converted to RGB; all other
+    values are as stored, and no bits are dropped. Band names come from the format, a GeoTIFF's band
+    descriptions or its colour interpretation, else they are ``band_1``...; nodata is left as it is.
+    An ``.npy`` array is ``[H, W]``, ``[H, W, bands]`` or ``[bands, H, W]``: the band axis is the first
+    or last one, whichever is shorter than both other axes, and an array where neither is is refused.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        A file, or the content of one.
+    name : str, optional
+        What error messages call it; the path by default.
+    max_pixels : int
+        Most pixels (width x height) allowed, checked on the header before anything is decoded.
+        Decoded bands may also not take more than 32 bytes for each pixel allowed.
+
+    Returns
+    -------
+    Picture
+        ``[bands, H, W]``, contiguous, in memory of its own.
+
+    Raises
+    ------
+    DataError
+        Naming the file, if it cannot be opened, is not such a picture, is cut short or damaged, is too
+        large, or holds several pages or frames.
+    """
+    with _reading(source, name, max_pixels) as reader:
+        return reader.read()
+
+
+def probe(source: Path | bytes, *, name: str | None = None) -> Header:
+    """Read a picture's size, bands, type and mode from its header alone, whatever its size.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        A file, or the content of one.
+    name : str, optional
+        What error messages call it; the path by default.
+
+    Returns
+    -------
+    Header
+        What :func:`decode` would give; the pixels may still prove damaged.
+
+    Raises
+    ------
+    DataError
+        Naming the file, if it cannot be opened or its header is not that of a picture.
+    """
+    with _reading(source, name, sys.maxsize) as reader:
+        return reader.header
+
+
+@contextlib.contextmanager
+def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterator[Reader]:
+    """Open a picture; everything a decoder may raise on a bad file becomes one DataError."""
+    if name is None:
+        name = str(source) if isinstance(source, Path) else "the picture"
+    try:
+        stream = source.open("rb") if isinstance(source, Path) else BytesIO(source)
+    except OSError as error:
+        raise DataError(f"{name} cannot be opened ({error.strerror})", fix="check the path") from error
+    with stream:
+        kind = _kind(stream, name)
+        try:
+            with _reader(source, stream, kind, name=name, max_pixels=max_pixels) as reader:
+                yield reader
+        except SwathError:
+            raise
+        except Exception as error:  # decoders raise nearly anything on hostile bytes
+            raise DataError(f"{name} is not a sound {kind} file ({error})", fix=_MEND) from error
+
+
+@contextlib.contextmanager
+def _reader(
+    source: Path | bytes, stream: BinaryIO, kind: str, *, name: str, max_pixels: int
+) -> Iterator[Reader]:
+    if kind == "npy":
+        yield ArrayReader(stream, name=name, max_pixels=max_pixels)
+    elif kind in ("TIFF", "JPEG 2000"):
+        driver = "GTiff" if kind == "TIFF" else "JP2OpenJPEG"
+        turn = orientation_tag(stream) if kind == "TIFF" else 1
+        with open_raster(source, driver, name=name, max_pixels=max_pixels, orientation=turn) as raster:
+            yield raster
+    elif kind == _DEEP_PNG:
+        # Pillow would cut the values to 8 bits; only the EXIF block in front of the pixels is taken from it.
+        turn = PhotoReader(stream, "PNG", name=name, max_pixels=max_pixels).orientation()
+        stream.seek(0)
+        with open_raster(stream.read(), "PNG", name=name, max_pixels=max_pixels, orientation=turn) as raster:
+            yield raster
+    else:
+        yield PhotoReader(stream, kind, name=name, max_pixels=max_pixels)
+
+
+def _kind(stream: BinaryIO, name: str) -> str:
+    """Tell the format by its first bytes and rewind."""
+    head = stream.read(26)
+    stream.seek(0)
+    if not head:
+        raise DataError(f"{name} is an empty file", fix=_MEND)
+    for first, kind in _FIRST_BYTES.items():
+        if head.startswith(first) and (kind != "WebP" or head[8:12] == b"WEBP"):
+            depth, colour = head[24:25], head[25:26]  # of a PNG's first chunk; colour 0 is grey
+            return _DEEP_PNG if kind == "PNG" and depth == b"\x10" and colour != b"\0" else kind
+    raise DataError(
+        f"{name} is not a JPEG, PNG, WebP, TIFF, JPEG 2000 or .npy picture",
+        fix="convert it to one of these or leave it out",
+    )

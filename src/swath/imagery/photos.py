@@ -1,0 +1,108 @@
+"""JPEG, PNG and WebP through Pillow.
+
+Pillow's format classes are entered directly: the format is known by its first bytes, and
+``Image.open`` would warn or raise by a process-wide pixel limit of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from swath.errors import DataError
+from swath.imagery.header import Header, check_size, units_of
+from swath.imagery.orientation import orientation_tag, upright, upright_size
+from swath.imagery.picture import RGB, Picture
+
+_CLASSES: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WebP": WebPImageFile}
+
+# Pillow mode: what to convert it to first (None: nothing), the bands that gives, their type.
+_MODES: dict[str, tuple[str | None, tuple[str, ...], str]] = {
+    "RGB": (None, RGB, "uint8"),
+    "L": (None, ("grey",), "uint8"),
+    "RGBA": (None, (*RGB, "alpha"), "uint8"),
+    "LA": (None, ("grey", "alpha"), "uint8"),
+    "1": ("L", ("grey",), "uint8"),
+    "P": ("RGB", RGB, "uint8"),
+    "CMYK": ("RGB", RGB, "uint8"),
+    "I;16": (None, ("grey",), "uint16"),
+}
+_TRANSPARENT_PALETTE = ("RGBA", (*RGB, "alpha"), "uint8")
+
+
+class PhotoReader:
+    """An opened JPEG, PNG or WebP file of at most 16 bits grey or 8 bits colour.
+
+    Raises
+    ------
+    DataError
+        If the picture is above the limits, animated, or stored in a mode swath does not read.
+    """
+
+    def __init__(self, stream: BinaryIO, kind: str, *, name: str, max_pixels: int) -> None:
+        if kind == "WebP":  # the class allocates the canvas at once, so its size is checked before
+            check_size(*_webp_size(stream), name=name, max_pixels=max_pixels)
+        image = _CLASSES[kind](stream)
+        check_size(*image.size, name=name, max_pixels=max_pixels)
+        if getattr(image, "n_frames", 1) > 1:
+            raise DataError(f"{name} is an animated {kind}", fix="save one still picture a file")
+        if image.mode not in _MODES:
+            raise DataError(
+                f"{name} is a {kind} in mode {image.mode}, which swath does not read",
+                fix="save it as 8-bit grey or RGB",
+            )
+        self._image = image
+        palette_alpha = image.mode == "P" and "transparency" in image.info
+        self._convert, self._bands, self._dtype = (
+            _TRANSPARENT_PALETTE if palette_alpha else _MODES[image.mode]
+        )
+
+    @property
+    def header(self) -> Header:
+        """Size and storage of the picture."""
+        width, height = upright_size(*self._image.size, self.orientation())
+        return Header(width, height, self._bands, self._dtype, self._image.mode)
+
+    def orientation(self) -> int:
+        """EXIF orientation, 1 to 8, as far as the file has been read."""
+        exif = self._image.info.get("exif")
+        return orientation_tag(BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else 1
+
+    def read(self) -> Picture:
+        """Decode the pixels and turn them upright."""
+        image = self._image
+        mode = image.mode
+        values = np.asarray(image if self._convert is None else image.convert(self._convert))
+        # Asked for after decoding: a PNG may carry its EXIF block behind the pixels.
+        orientation = self.orientation()
+        planes = values[np.newaxis] if values.ndim == 2 else values.transpose(2, 0, 1)
+        return Picture(_own(upright(planes, orientation)), self._bands, units_of(self._dtype), mode)
+
+
+def _own(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Copy to contiguous memory that may be written to; Pillow's buffer may not."""
+    return pixels.copy(order="C")
+
+
+def _webp_size(stream: BinaryIO) -> tuple[int, int]:
+    """Canvas width and height (RFC 9649, sections 2.5 to 2.7); rewinds the stream."""
+    head = stream.read(30).ljust(30, b"\0")
+    stream.seek(0)
+    match head[12:16]:
+        case b"VP8X":
+            low_width, high_width, low_height, high_height = struct.unpack_from("<HBHB", head, 24)
+            return (low_width | high_width << 16) + 1, (low_height | high_height << 16) + 1
+        case b"VP8L":
+            bits = struct.unpack_from("<I", head, 21)[0]
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case _:
+            width, height = struct.unpack_from("<HH", head, 26)
+            return width & 0x3FFF, height & 0x3FFF

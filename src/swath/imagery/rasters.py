@@ -1,0 +1,167 @@
+"""TIFF, GeoTIFF, JPEG 2000 and deep-colour PNG through rasterio.
+
+Only the driver that fits the file's first bytes is tried, sidecar files are not looked at and stored
+georeferencing is not followed: a file says nothing but its own pixels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.session import DummySession
+
+from swath.errors import DataError
+from swath.imagery.header import Header, check_size, mode_name, numbered_bands, units_of
+from swath.imagery.orientation import upright, upright_size
+from swath.imagery.picture import RGB, Picture
+
+# Patches seldom have a place; the map commands say so in their own words where it matters. A filter
+# set once is safe with threads, warnings.catch_warnings around each file is not.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+_ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+_OPTIONS = {"GTiff": {"GEOREF_SOURCES": "NONE"}, "JP2OpenJPEG": {"GEOREF_SOURCES": "NONE"}, "PNG": {}}
+_KINDS = {"GTiff": "TIFF", "JP2OpenJPEG": "JPEG 2000", "PNG": "PNG"}
+_COLOURS = {
+    ColorInterp.red: "red",
+    ColorInterp.green: "green",
+    ColorInterp.blue: "blue",
+    ColorInterp.alpha: "alpha",
+    ColorInterp.nir: "nir",
+    ColorInterp.pan: "pan",
+    ColorInterp.coastal: "coastal",
+    ColorInterp.rededge: "rededge",
+}
+
+
+@contextlib.contextmanager
+def open_raster(
+    source: Path | bytes, driver: str, *, name: str, max_pixels: int, orientation: int = 1
+) -> Iterator[RasterReader]:
+    """Open a raster by one driver and yield its reader.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, above the limits, has several pages, or values that are not real numbers.
+    """
+    options = _OPTIONS[driver]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(rasterio.Env(session=DummySession(), **_ENVIRONMENT))
+        try:
+            if isinstance(source, Path):
+                # An absolute path can never be taken for a URL or a virtual file system.
+                dataset = rasterio.open(source.resolve(), driver=driver, sharing=False, **options)
+            else:
+                memory = stack.enter_context(MemoryFile(source, filename="image"))
+                dataset = memory.open(driver=driver, **options)
+            stack.enter_context(dataset)
+            reader = RasterReader(dataset, name=name, max_pixels=max_pixels, orientation=orientation)
+        except rasterio.errors.RasterioError as error:
+            raise _damaged(name, driver, error) from error
+        yield reader
+
+
+class RasterReader:
+    """An opened raster."""
+
+    def __init__(self, dataset: DatasetReader, *, name: str, max_pixels: int, orientation: int) -> None:
+        self._dataset, self._name, self._orientation = dataset, name, orientation
+        if len(dataset.subdatasets) > 1:
+            raise DataError(f"{name} holds {len(dataset.subdatasets)} pages", fix="save one picture a file")
+        dtype = dataset.dtypes[0]
+        if dtype.startswith("complex"):
+            raise DataError(f"{name} holds {dtype} values", fix="write its magnitude as float32")
+        # A block is decoded whole, and its size is stated apart from the picture's.
+        for height, width in {(dataset.height, dataset.width), *dataset.block_shapes}:
+            check_size(width, height, name=name, max_pixels=max_pixels, bands=dataset.count, dtype=dtype)
+        self._space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE")
+        self._table = _colour_table(dataset)
+        self._header = self._describe(dtype)
+
+    def _describe(self, dtype: str) -> Header:
+        dataset = self._dataset
+        if self._table is not None:
+            bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
+            bands = _table_bands(self._table)
+            mode = {"grey": "1" if bits == "1" else "L"}.get(bands[0], "P")
+            dtype = "uint8"
+        elif self._space == "CMYK":
+            bands, mode = RGB, "CMYK"
+        else:
+            bands = _band_names(dataset)
+            mode = mode_name(dtype, bands)
+        width, height = upright_size(dataset.width, dataset.height, self._orientation)
+        return Header(width, height, bands, dtype, mode)
+
+    @property
+    def header(self) -> Header:
+        """Size and storage of the raster."""
+        return self._header
+
+    def read(self) -> Picture:
+        """Decode the values as stored (nodata untouched); palettes and CMYK become RGB."""
+        header = self._header
+        try:
+            # GDAL presents CMYK as RGB and an alpha band that the file does not have.
+            indexes = [1, 2, 3] if self._space == "CMYK" else None
+            pixels = self._dataset.read(indexes)
+        except rasterio.errors.RasterioError as error:
+            raise _damaged(self._name, self._dataset.driver, error) from error
+        if self._table is not None:
+            pixels = self._table[: len(header.bands), pixels[0]]
+        pixels = np.ascontiguousarray(upright(pixels, self._orientation))
+        return Picture(pixels, header.bands, units_of(header.dtype), header.mode)
+
+
+def _band_names(dataset: DatasetReader) -> tuple[str, ...]:
+    """Names from the descriptions, else from colours, else numbers; doubtful names become numbers."""
+    numbers = numbered_bands(dataset.count)
+    # GDAL calls the first band of any grey-scale file gray; with other data bands it means nothing.
+    colours = dict(_COLOURS)
+    if all(colour == ColorInterp.alpha for colour in dataset.colorinterp[1:]):
+        colours[ColorInterp.gray] = "grey"
+    names = tuple(
+        (description or "").strip().lower() or colours.get(colour, number)
+        for description, colour, number in zip(
+            dataset.descriptions, dataset.colorinterp, numbers, strict=True
+        )
+    )
+    names = tuple("grey" if name == "gray" else name for name in names)
+    return names if len(set(names)) == len(names) else numbers
+
+
+def _colour_table(dataset: DatasetReader) -> npt.NDArray[np.uint8] | None:
+    """``[4, values]`` red, green, blue and alpha of a palette raster; None for any other."""
+    if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette:
+        return None
+    table = np.zeros((4, np.iinfo(dataset.dtypes[0]).max + 1), np.uint8)
+    table[3] = 255
+    for value, colour in dataset.colormap(1).items():
+        table[:, value] = colour
+    return table
+
+
+def _table_bands(table: npt.NDArray[np.uint8]) -> tuple[str, ...]:
+    """One-bit and white-is-zero files reach us as palettes too: theirs are all grey."""
+    if bool((table[3] < 255).any()):
+        return (*RGB, "alpha")
+    return ("grey",) if bool((table[:3] == table[0]).all()) else RGB
+
+
+def _damaged(name: str, driver: str, error: Exception) -> DataError:
+    reason: Any = error.__cause__ or error
+    return DataError(
+        f"{name} is a damaged or cut-short {_KINDS[driver]} file ({reason})",
+        fix="replace it or leave it out",
+    )

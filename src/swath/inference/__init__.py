@@ -1,0 +1,20 @@
+"""Inference: a model file and an engine in, calibrated probabilities out.
+
+Nothing is done to pixels here: scaling, resizing, normalisation and temperature are inside the file.
+"""
+
+from __future__ import annotations
+
+from swath.inference.check import CheckResult, check_model
+from swath.inference.classifier import Classifier, Predictions, load
+from swath.inference.tables import PredictSummary, predict_files
+
+__all__ = [
+    "CheckResult",
+    "Classifier",
+    "PredictSummary",
+    "Predictions",
+    "check_model",
+    "load",
+    "predict_files",
+]

@@ -1,0 +1,234 @@
+"""A model file and an engine in, probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.errors import DataError
+from swath.imagery import Picture, decode, select_bands
+from swath.inference.engines import Engine, Outputs, make_engine
+from swath.model import ModelFile, Record, read_model
+from swath.model.graph import OUTPUTS, head_of
+from swath.progress import Progress, silent
+
+Image = str | Path | bytes | Picture | npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier says of N images.
+
+    Attributes
+    ----------
+    labels : list of str
+        The most probable class of each image.
+    confidence : numpy.ndarray
+        float32 ``[N]``, the probability of that class, 0-1, calibrated.
+    probabilities : numpy.ndarray
+        float32 ``[N, K]``.
+    classes : tuple of str
+        Names of the K columns.
+    """
+
+    labels: list[str]
+    confidence: npt.NDArray[np.float32]
+    probabilities: npt.NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    def top(self, k: int) -> list[list[tuple[str, float]]]:
+        """The `k` most probable classes of each image, most probable first."""
+        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
+        return [
+            [(self.classes[j], float(row[j])) for j in places]
+            for row, places in zip(self.probabilities, order, strict=True)
+        ]
+
+
+class Classifier:
+    """A loaded model; see :func:`load`.
+
+    Attributes
+    ----------
+    record : Record
+        The model's own record.
+    engine : str
+        Name of the engine that runs it.
+    """
+
+    def __init__(self, model: ModelFile, engine: Engine) -> None:
+        self.record: Record = model.record
+        self.path: Path = model.path
+        self.engine: str = engine.name
+        self.head = head_of(model.graph)
+        self.outputs = tuple(o.name for o in model.graph.graph.output if o.name in OUTPUTS)
+        self._engine = engine
+
+    @property
+    def size(self) -> int:
+        """Side of the patches the network sees, pixels."""
+        return self.record.input.size
+
+    def run(
+        self, pixels: npt.NDArray[Any], *, batch: int = 256, wanted: Sequence[str] = ("probabilities",)
+    ) -> Outputs:
+        """Run the graph on patches of one size.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            ``[N, bands, H, W]`` of the model's data type, as decoded: nothing is to be done to them.
+            Other sizes than the model's are resized inside the graph.
+        batch : int
+            Patches handed to the engine at a time.
+        wanted : sequence of str
+            Any of ``probabilities [N, K]``, ``logits [N, K]``, ``features [N, D]``,
+            ``activations [N, D, h, w]``.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            float32.
+
+        Raises
+        ------
+        DataError
+            If the shape or type of `pixels`, or a wanted output, is not the model's.
+        """
+        pixels = self._checked(pixels)
+        missing = [name for name in wanted if name not in self.outputs]
+        if missing:
+            raise DataError(f"model '{self.record.name}' has no output '{missing[0]}'")
+        parts = [self._engine.run(part, wanted) for part in _batches(pixels, batch)]
+        return {name: np.concatenate([p[name] for p in parts]) for name in wanted}
+
+    def predict(
+        self, images: Iterable[Image] | npt.NDArray[Any], *, progress: Progress = silent
+    ) -> Predictions:
+        """Classify images.
+
+        Parameters
+        ----------
+        images : array ``[N, bands, H, W]``, or iterable of paths, bytes, Pictures or arrays ``[bands, H, W]``
+            Sizes may differ. 8-bit models take 8-bit images.
+
+        Returns
+        -------
+        Predictions
+
+        Raises
+        ------
+        DataError
+            If an image cannot be decoded, or does not have the model's bands and type.
+        """
+        if isinstance(images, np.ndarray) and images.ndim == 4:
+            probabilities = self.run(images)["probabilities"]
+        else:
+            parts = list(self.stream(enumerate_names(images), progress=progress))
+            if not parts:
+                raise DataError("there is no image to classify")
+            probabilities = np.concatenate([p for _, p in parts])
+        return self.judge(probabilities)
+
+    def stream(
+        self, images: Iterable[tuple[str, Image]], *, batch: int = 256, progress: Progress = silent
+    ) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+        """Classify named images of any sizes, a batch at a time, in order.
+
+        Yields
+        ------
+        tuple of list of str and numpy.ndarray
+            Names, and probabilities ``[n, K]``.
+        """
+        names: list[str] = []
+        held: list[npt.NDArray[Any]] = []
+        for done, (name, image) in enumerate(images, start=1):
+            pixels = self.pixels_of(image, name=name)
+            if held and (len(held) == batch or pixels.shape != held[0].shape):
+                yield names, self.run(np.stack(held))["probabilities"]
+                names, held = [], []
+            names.append(name)
+            held.append(pixels)
+            progress("classifying", done, done)
+        if held:
+            yield names, self.run(np.stack(held))["probabilities"]
+
+    def pixels_of(self, image: Image, *, name: str) -> npt.NDArray[Any]:
+        """The model's bands ``[bands, H, W]`` of one image, in the model's data type."""
+        if isinstance(image, np.ndarray):
+            pixels = image
+        else:
+            picture = image if isinstance(image, Picture) else decode(_source(image), name=name)
+            pixels = select_bands(picture, self.record.input.bands)
+        wanted = self.record.input.data_type
+        if pixels.dtype != wanted:
+            raise DataError(
+                f"{name} is {pixels.dtype}, model '{self.record.name}' takes {wanted}",
+                fix="render reflectance to 8 bit first, with swath.imagery.render_reflectance",
+            )
+        return pixels
+
+    def judge(self, probabilities: npt.NDArray[np.float32]) -> Predictions:
+        """Turn probabilities ``[N, K]`` into labels and confidences."""
+        best = probabilities.argmax(axis=1)
+        names = self.record.class_names
+        confidence = probabilities[np.arange(len(best)), best]
+        return Predictions([names[i] for i in best], confidence, probabilities, names)
+
+    def _checked(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        spec = self.record.input
+        if pixels.ndim != 4 or pixels.shape[1] != len(spec.bands) or 0 in pixels.shape:
+            raise DataError(
+                f"pixels have shape {pixels.shape}, model '{self.record.name}' takes "
+                f"[N, {len(spec.bands)}, H, W] ({', '.join(spec.bands)})"
+            )
+        if pixels.dtype != spec.data_type:
+            raise DataError(f"pixels are {pixels.dtype}, model '{self.record.name}' takes {spec.data_type}")
+        return pixels
+
+
+def load(model: str | Path, *, engine: str = "onnxruntime", threads: int | None = None) -> Classifier:
+    """Load a model file, or a shipped model by name.
+
+    Parameters
+    ----------
+    model : str or pathlib.Path
+        A ``.onnx`` file written by swath, or a name such as ``"eurosat"``.
+    engine : str
+        What runs it.
+    threads : int, optional
+        By default, as many as the cores this process may use.
+
+    Raises
+    ------
+    ModelFileError, SettingError
+        If the model or the engine cannot be used.
+
+    Examples
+    --------
+    >>> import swath
+    >>> swath.load("eurosat").predict(["field.jpg"]).labels  # doctest: +SKIP
+    ['AnnualCrop']
+    """
+    file = read_model(model)
+    return Classifier(file, make_engine(engine, file.graph, threads=threads))
+
+
+def enumerate_names(images: Iterable[Image]) -> Iterator[tuple[str, Image]]:
+    """Name images for messages: paths by themselves, others by their place."""
+    for number, image in enumerate(images):
+        yield (str(image) if isinstance(image, str | Path) else f"image {number}"), image
+
+
+def _source(image: Any) -> Path | bytes:
+    return image if isinstance(image, bytes) else Path(image)
+
+
+def _batches(pixels: npt.NDArray[Any], batch: int) -> Iterator[npt.NDArray[Any]]:
+    for start in range(0, len(pixels), batch):
+        yield np.ascontiguousarray(pixels[start : start + batch])

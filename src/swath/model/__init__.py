@@ -1,0 +1,21 @@
+"""The model file: one ``.onnx`` that is a whole model, with a record of what it is inside.
+
+Everything left of it may train with whatever it likes; everything right of it reads only this file.
+"""
+
+from __future__ import annotations
+
+from swath.model.card import card
+from swath.model.file import ModelFile, read_model, record_schema, resolve_model, shipped_models, write_model
+from swath.model.record import Record
+
+__all__ = [
+    "ModelFile",
+    "Record",
+    "card",
+    "read_model",
+    "record_schema",
+    "resolve_model",
+    "shipped_models",
+    "write_model",
+]

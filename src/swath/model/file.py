@@ -1,0 +1,153 @@
+"""Reading and writing the model file: one ``.onnx`` with its record inside."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+from pydantic import ValidationError
+
+from swath.errors import ModelFileError
+from swath.files import atomic_file
+from swath.model.graph import INPUT
+from swath.model.record import RECORD_KEY, SCHEMA_VERSION, Record
+
+MAX_MODEL_BYTES = 2 * 2**30
+_STANDARD_DOMAINS = {"", "ai.onnx"}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file in memory.
+
+    Attributes
+    ----------
+    record : Record
+        What the file says of itself.
+    graph : onnx.ModelProto
+        The network, with pre- and post-processing inside.
+    path : pathlib.Path
+        Where it was read from.
+    """
+
+    record: Record
+    graph: onnx.ModelProto
+    path: Path
+
+
+def shipped_models() -> list[str]:
+    """Names of the models inside the package."""
+    folder = _shipped()
+    return sorted(p.stem for p in folder.glob("*.onnx")) if folder.is_dir() else []
+
+
+def resolve_model(model: str | Path) -> Path:
+    """The path of a model given as a path or a shipped name.
+
+    Raises
+    ------
+    ModelFileError
+        If there is neither such a file nor such a shipped model.
+    """
+    path = Path(model)
+    if path.suffix != ".onnx" and str(model) in shipped_models():
+        return _shipped() / f"{model}.onnx"
+    if path.is_file():
+        return path
+    known = ", ".join(shipped_models()) or "none"
+    raise ModelFileError(f"there is no model '{model}'", fix=f"give a .onnx file or a shipped name ({known})")
+
+
+def read_model(model: str | Path) -> ModelFile:
+    """Read and validate a model file, or a shipped model by name.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not ONNX, carries no swath record, is damaged, or was written by a newer swath.
+    """
+    path = resolve_model(model)
+    if path.stat().st_size > MAX_MODEL_BYTES:
+        raise ModelFileError(f"{path} is larger than a model file may be ({MAX_MODEL_BYTES >> 30} GiB)")
+    try:
+        graph = onnx.load_model_from_string(path.read_bytes())
+    except (DecodeError, ValueError) as error:
+        raise ModelFileError(
+            f"{path} is not an ONNX file", fix="give a file written by swath train"
+        ) from error
+    text = next((p.value for p in graph.metadata_props if p.key == RECORD_KEY), None)
+    if text is None:
+        raise ModelFileError(f"{path} carries no swath record", fix="give a file written by swath train")
+    record = _parse_record(text, path)
+    _check_graph(graph, record, path)
+    return ModelFile(record, graph, path)
+
+
+def write_model(path: Path, graph: onnx.ModelProto, record: Record, *, overwrite: bool = False) -> None:
+    """Put `record` into `graph` and write both as one file, atomically."""
+    whole = onnx.ModelProto()
+    whole.CopyFrom(graph)
+    del whole.metadata_props[:]
+    whole.metadata_props.add(key=RECORD_KEY, value=record.model_dump_json())
+    whole.producer_name = "swath"
+    _check_graph(whole, record, path)
+    with atomic_file(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(whole.SerializeToString(deterministic=True))
+
+
+def record_schema() -> dict[str, Any]:
+    """JSON Schema of the record."""
+    return Record.model_json_schema()
+
+
+def _parse_record(text: str, path: Path) -> Record:
+    try:
+        values = json.loads(text)
+        version = values["schema_version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelFileError(f"the record of {path} is damaged ({error})") from error
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise ModelFileError(
+            f"{path} was written by a newer swath (record schema {version}, this one knows {SCHEMA_VERSION})",
+            fix="upgrade swath with: pip install -U swath",
+        )
+    try:
+        return Record.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(p) for p in first["loc"])
+        raise ModelFileError(f"the record of {path} is not valid: {field}: {first['msg']}") from error
+
+
+def _check_graph(graph: onnx.ModelProto, record: Record, path: Path) -> None:
+    """Refuse graphs that are not self-contained standard ONNX with the contract's input and outputs."""
+    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in graph.graph.initializer):
+        raise ModelFileError(f"{path} points to weights outside itself")
+    domains = {n.domain for n in graph.graph.node} - _STANDARD_DOMAINS
+    if domains or graph.functions:
+        raise ModelFileError(
+            f"{path} uses operators outside standard ONNX ({', '.join(sorted(domains)) or 'functions'})"
+        )
+    names = [i.name for i in graph.graph.input]
+    outputs = {o.name for o in graph.graph.output}
+    if names != [INPUT] or not {"probabilities", "logits"} <= outputs:
+        raise ModelFileError(f"{path} does not have the input and outputs of a swath model")
+    bands = graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    if bands != len(record.input.bands):
+        raise ModelFileError(
+            f"{path}: the graph takes {bands} bands, the record names {len(record.input.bands)}"
+        )
+    try:
+        onnx.checker.check_model(graph)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise ModelFileError(f"{path} is not a valid ONNX graph ({reason})") from error
+
+
+def _shipped() -> Path:
+    return Path(str(files("swath.model"))) / "shipped"

@@ -1,0 +1,132 @@
+"""The graph of a model file: a network's body with everything before and after it built in.
+
+Before: cast, resize, rounding and normalisation. After: temperature and softmax or sigmoid. The pieces
+are plain ONNX operators laid down here, without any training library, so that what serves is what the
+gate measured.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from swath.errors import ModelFileError
+from swath.model.record import InputSpec, Task
+
+INPUT = "pixels"
+OUTPUTS = ("probabilities", "logits", "features", "activations")
+BODY_OUTPUTS = ("logits", "features", "activations")
+HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
+
+_TYPES = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
+
+
+def assemble(
+    body: onnx.ModelProto, *, spec: InputSpec, task: Task, temperature: float = 1.0
+) -> onnx.ModelProto:
+    """Wrap a network's body into a whole model.
+
+    Parameters
+    ----------
+    body : onnx.ModelProto
+        One float32 input ``[N, bands, P, P]`` of normalised patches; outputs ``logits [N, K]`` and, where
+        the network has them, ``features [N, D]`` and ``activations [N, D, h, w]``.
+    spec : InputSpec
+        Size, stored type, mean and spread.
+    task : str
+        Decides softmax or sigmoid.
+    temperature : float
+        Divides the logits before the probabilities are taken.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Input ``pixels [N, bands, H, W]`` as stored; outputs :data:`OUTPUTS`, as far as the body has them.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(body)
+    graph = model.graph
+    opset = max(o.version for o in model.opset_import if o.domain in {"", "ai.onnx"})
+    if opset < 18:
+        raise ModelFileError(
+            f"the network was exported at opset {opset}", fix="export it at opset 18 or later"
+        )
+    if len(graph.input) != 1:
+        raise ModelFileError(f"the network has {len(graph.input)} inputs", fix="export it with one")
+    inner = graph.input[0].name
+    bands = len(spec.bands)
+    before = _before(spec, inner, graph)
+    after = [
+        helper.make_node("Div", ["logits", "swath.temperature"], ["swath.scaled"]),
+        helper.make_node("Softmax", ["swath.scaled"], ["probabilities"], axis=1)
+        if task == "single-label"
+        else helper.make_node("Sigmoid", ["swath.scaled"], ["probabilities"]),
+    ]
+    graph.initializer.append(_constant("swath.temperature", np.float32(temperature)))
+    nodes = [*before, *graph.node, *after]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info(INPUT, _TYPES[spec.data_type], ["N", bands, "H", "W"]))
+    bodies = {o.name: o for o in graph.output}
+    kept = [bodies[name] for name in BODY_OUTPUTS if name in bodies]
+    classes = bodies["logits"].type.tensor_type.shape.dim[1].dim_value
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes]))
+    graph.output.extend(kept)
+    graph.name = "swath"
+    # Shapes the exporter inferred for its example batch mislead some engines.
+    del graph.value_info[:]
+    return model
+
+
+def set_temperature(model: onnx.ModelProto, temperature: float) -> None:
+    """Change the temperature of an assembled model in place."""
+    for tensor in model.graph.initializer:
+        if tensor.name == "swath.temperature":
+            tensor.CopyFrom(_constant(tensor.name, np.float32(temperature)))
+            return
+    raise ModelFileError("the model has no temperature", fix="export it again with this version of swath")
+
+
+def head_of(model: onnx.ModelProto) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+    """The linear head's weight ``[K, D]`` and bias ``[K]``, or None if the network ends otherwise."""
+    found = {t.name: t for t in model.graph.initializer if t.name in {HEAD_WEIGHT, HEAD_BIAS}}
+    if len(found) != 2:
+        return None
+    weight, bias = (np.asarray(numpy_helper.to_array(found[n]), np.float32) for n in (HEAD_WEIGHT, HEAD_BIAS))
+    return weight, bias
+
+
+def _before(spec: InputSpec, inner: str, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Cast, resize to the patch size, round to whole numbers as the training cache did, normalise."""
+    graph.initializer.extend(
+        [
+            _constant("swath.size", np.array([spec.size, spec.size], np.int64)),
+            _constant("swath.mean", np.array(spec.mean, np.float32).reshape(1, -1, 1, 1)),
+            _constant("swath.sd", np.array(spec.sd, np.float32).reshape(1, -1, 1, 1)),
+        ]
+    )
+    return [
+        helper.make_node("Cast", [INPUT], ["swath.float"], to=TensorProto.FLOAT),
+        helper.make_node(
+            "Resize",
+            ["swath.float", "", "", "swath.size"],
+            ["swath.resized"],
+            axes=[2, 3],
+            mode="linear",
+            antialias=1,
+            coordinate_transformation_mode="half_pixel",
+        ),
+        helper.make_node("Round", ["swath.resized"], ["swath.rounded"]),
+        helper.make_node("Sub", ["swath.rounded", "swath.mean"], ["swath.centred"]),
+        helper.make_node("Div", ["swath.centred", "swath.sd"], [inner]),
+    ]
+
+
+def _constant(name: str, value: npt.NDArray[Any] | np.generic) -> TensorProto:
+    return numpy_helper.from_array(np.asarray(value), name)

@@ -1,0 +1,11 @@
+"""Networks: backbones that turn normalised patches into activations, and heads that turn those into logits.
+
+Every network maps float ``[N, bands, P, P]`` to a :class:`Outputs` triple, so that training, the gate
+and the exporter treat all of them alike. Needs the ``train`` extra.
+"""
+
+from __future__ import annotations
+
+from swath.networks.scratch import Outputs, PatchNet
+
+__all__ = ["Outputs", "PatchNet"]

@@ -1,0 +1,59 @@
+"""Batched augmentation of patches as tensors: one gather does flips, transposes and shifts."""
+
+from __future__ import annotations
+
+import torch
+
+from swath.training.recipe import Augmentation
+
+
+def augment(pixels: torch.Tensor, settings: Augmentation, *, generator: torch.Generator) -> torch.Tensor:
+    """Move each patch by its own random symmetry of the square and its own small shift.
+
+    Parameters
+    ----------
+    pixels : torch.Tensor
+        ``[N, bands, P, P]``, any dtype; left untouched.
+    settings : Augmentation
+        What is allowed. ``gain`` is applied elsewhere, on normalised values.
+    generator : torch.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[N, bands, P, P]``, same dtype.
+    """
+    n, _, size, _ = pixels.shape
+    rows = _positions(n, size, settings, generator)[:, None, :, None]
+    columns = _positions(n, size, settings, generator)[:, None, None, :]
+    batch = torch.arange(n)[:, None, None, None]
+    bands = torch.arange(pixels.shape[1])[None, :, None, None]
+    if settings.transpose:
+        swap = (torch.rand(n, generator=generator) < 0.5)[:, None, None, None]
+        rows, columns = (
+            torch.where(swap, columns, rows.expand(n, 1, size, size)),
+            torch.where(swap, rows, columns.expand(n, 1, size, size)),
+        )
+    return pixels[batch, bands, rows, columns]
+
+
+def random_gain(values: torch.Tensor, sd: float, *, generator: torch.Generator) -> torch.Tensor:
+    """Multiply each band of each patch by its own factor, normal around 1 with spread `sd`."""
+    if sd == 0:
+        return values
+    factor = 1 + sd * torch.randn(values.shape[0], values.shape[1], 1, 1, generator=generator)
+    return values * factor.to(values)
+
+
+def _positions(n: int, size: int, settings: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    """Source positions along one axis, ``[n, size]``: shifted, reflected at the edges, perhaps flipped."""
+    place = torch.arange(size).expand(n, size)
+    if settings.shift:
+        shift = torch.randint(-settings.shift, settings.shift + 1, (n, 1), generator=generator)
+        place = (place + shift).abs()
+        place = torch.where(place >= size, 2 * (size - 1) - place, place)
+    if settings.flips:
+        flip = torch.rand(n, 1, generator=generator) < 0.5
+        place = torch.where(flip, size - 1 - place, place)
+    return place

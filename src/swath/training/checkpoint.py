@@ -1,0 +1,105 @@
+"""Checkpoints as safetensors: everything a run needs to go on, and nothing that could be executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from swath.errors import DataError
+from swath.files import atomic_file
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run between two epochs.
+
+    Attributes
+    ----------
+    identity : str
+        What the run is of (recipe, data, classes); a checkpoint of another run is refused.
+    history : list of dict
+        One row a finished epoch.
+    network, best : mapping of str to torch.Tensor
+        State of the network now, and when its validation accuracy was best.
+    optimisers : sequence of mapping
+        State of each optimiser: ``{parameter number: {name: tensor}}``.
+    """
+
+    identity: str
+    history: list[dict[str, float]]
+    network: Mapping[str, torch.Tensor]
+    best: Mapping[str, torch.Tensor]
+    optimisers: Sequence[Mapping[int, Mapping[str, torch.Tensor]]]
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write to a temporary name and rename, so that a kill leaves the previous checkpoint whole."""
+    tensors: dict[str, torch.Tensor] = {}
+    for part in ("network", "best"):
+        tensors.update({f"{part}/{k}": v for k, v in getattr(checkpoint, part).items()})
+    for number, state in enumerate(checkpoint.optimisers):
+        for parameter, values in state.items():
+            tensors.update({f"optimiser/{number}/{parameter}/{k}": v for k, v in values.items()})
+    metadata = {"identity": checkpoint.identity, "history": json.dumps(checkpoint.history)}
+    with atomic_file(path, overwrite=True) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
+
+
+def read_checkpoint(path: Path, *, identity: str) -> Checkpoint:
+    """Read a checkpoint of the run `identity`.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or belongs to another recipe or other data.
+    """
+    network: dict[str, torch.Tensor] = {}
+    best: dict[str, torch.Tensor] = {}
+    optimisers: dict[int, dict[int, dict[str, torch.Tensor]]] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            for key in file.keys():  # noqa: SIM118  (safe_open is not a mapping)
+                part, _, rest = key.partition("/")
+                if part == "optimiser":
+                    number, parameter, name = rest.split("/")
+                    slot = optimisers.setdefault(int(number), {}).setdefault(int(parameter), {})
+                    slot[name] = file.get_tensor(key)
+                else:
+                    (network if part == "network" else best)[rest] = file.get_tensor(key)
+            history = json.loads(metadata["history"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DataError(
+            f"{path} is not a usable checkpoint ({error})", fix="start over with --overwrite"
+        ) from error
+    if metadata.get("identity") != identity:
+        raise DataError(
+            f"{path} is of another recipe or other data", fix="resume with the same ones, or pass --overwrite"
+        )
+    return Checkpoint(identity, history, network, best, [optimisers[k] for k in sorted(optimisers)])
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[int, dict[str, torch.Tensor]]:
+    """The tensors of an optimiser's state, by parameter number."""
+    state: dict[int, dict[str, Any]] = optimiser.state_dict()["state"]
+    return {
+        n: {k: v for k, v in values.items() if isinstance(v, torch.Tensor)} for n, values in state.items()
+    }
+
+
+def restore_optimiser(
+    optimiser: torch.optim.Optimizer, tensors: Mapping[int, Mapping[str, torch.Tensor]]
+) -> None:
+    """Put the tensors of :func:`optimiser_tensors` back; groups keep their own settings."""
+    state = optimiser.state_dict()
+    state["state"] = {n: dict(values) for n, values in tensors.items()}
+    optimiser.load_state_dict(state)

@@ -1,0 +1,129 @@
+"""From a trained network to a model file, through the gate.
+
+The exporter has been wrong before, so nothing is taken on trust: the assembled ONNX graph must agree
+with the torch network on real patches at several batch sizes, or no file is written.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from torch import nn
+
+from swath.errors import ModelFileError
+from swath.inference.engines import make_engine
+from swath.model.graph import BODY_OUTPUTS
+from swath.model.record import EngineParity
+
+BATCHES = (1, 2, 7, 256)
+MAX_DIFFERENCE = 1e-3
+OPSET = 20
+
+Probabilities = npt.NDArray[np.float32]
+TorchForward = Callable[[npt.NDArray[Any]], Probabilities]
+
+
+def export_body(network: nn.Module, *, bands: int, size: int) -> onnx.ModelProto:
+    """Export a network that maps normalised ``[N, bands, P, P]`` to logits, features and activations."""
+    network = network.eval().to(memory_format=torch.contiguous_format)
+    # Two patches, not one: an example batch of one is taken for a constant.
+    example = torch.zeros(2, bands, size, size)
+    program = torch.onnx.export(
+        network,
+        (example,),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=["patches"],
+        output_names=list(BODY_OUTPUTS),
+        dynamic_shapes=({0: torch.export.Dim("N")},),
+        verbose=False,
+    )
+    if program is None:  # the exporter's signature allows it
+        raise ModelFileError("the exporter returned nothing")
+    buffer = io.BytesIO()
+    onnx.save_model(program.model_proto, buffer)
+    body = onnx.load_model_from_string(buffer.getvalue())
+    # The exporter notes source lines and file names of this machine; a model file should not carry them.
+    del body.metadata_props[:]
+    del body.graph.metadata_props[:]
+    for node in body.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    return body
+
+
+def gate(
+    graph: onnx.ModelProto,
+    forward: TorchForward,
+    pixels: npt.NDArray[Any],
+    *,
+    threads: int,
+    batches: Sequence[int] = BATCHES,
+) -> EngineParity:
+    """Compare the graph on ONNX Runtime in fp32 with the torch network on real patches.
+
+    Parameters
+    ----------
+    graph : onnx.ModelProto
+        The assembled model.
+    forward : callable
+        Pixels ``[N, bands, P, P]`` as stored to torch's own probabilities ``[N, K]``.
+    pixels : numpy.ndarray
+        Real patches; as many as the largest batch, or all there are.
+
+    Raises
+    ------
+    ModelFileError
+        If any label differs or any probability differs by more than 1e-3.
+    """
+    reference = forward(pixels)
+    engine = make_engine("onnxruntime", graph, threads=threads)
+    worst, agreed, used = 0.0, 1.0, []
+    for batch in batches:
+        if batch > len(pixels):
+            continue
+        used.append(batch)
+        parts = [
+            engine.run(np.ascontiguousarray(pixels[i : i + batch]), ("probabilities",))["probabilities"]
+            for i in range(0, len(pixels), batch)
+        ]
+        got = np.concatenate(parts)
+        difference = np.abs(got - reference).max()
+        worst = max(worst, float(difference) if np.isfinite(difference) else float("inf"))
+        agreed = min(agreed, float((got.argmax(1) == reference.argmax(1)).mean()))
+    if agreed < 1 or worst > MAX_DIFFERENCE:
+        raise ModelFileError(
+            f"the exported graph does not agree with the trained network (largest difference {worst:.2g}, "
+            f"same labels {100 * agreed:.2f} %), so no model file was written",
+            fix="report this with the recipe and the versions of torch and onnx",
+        )
+    return EngineParity(
+        engine=engine.name,
+        precision="fp32",
+        patches=len(pixels),
+        batch_sizes=tuple(used),
+        max_difference=worst,
+        label_agreement=agreed,
+    )
+
+
+def bf16_parity(bf16: TorchForward, forward: TorchForward, pixels: npt.NDArray[Any]) -> EngineParity:
+    """Measure how far probabilities move when products are taken in bf16, as matrix units do.
+
+    Both functions run torch, so that the figure exists on machines without such units too.
+    """
+    reference, moved = forward(pixels), bf16(pixels)
+    return EngineParity(
+        engine="torch",
+        precision="bf16",
+        patches=len(pixels),
+        batch_sizes=(),
+        max_difference=float(np.abs(moved - reference).max()),
+        label_agreement=float((moved.argmax(1) == reference.argmax(1)).mean()),
+    )

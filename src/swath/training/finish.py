@@ -1,0 +1,198 @@
+"""After the last epoch: calibrate, fit the baselines, pass the gate, write the run's files."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning_fabric
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from safetensors.torch import save_file
+
+import swath
+from swath.data import PatchIndex
+from swath.evaluation import confusion_matrix, measure
+from swath.files import atomic_file
+from swath.imagery import RGB
+from swath.inference.engines import make_engine
+from swath.model import Record, write_model
+from swath.model.graph import assemble
+from swath.model.palette import class_infos
+from swath.model.record import Baselines, DataInfo, EngineParity, Estimate, Golden, InputSpec
+from swath.progress import Progress
+from swath.training.baseline import fit_baselines
+from swath.training.calibrate import fit_temperature
+from swath.training.curves import draw_curves, write_history
+from swath.training.export import bf16_parity, export_body, gate
+from swath.training.loop import Fitted, Patches
+from swath.training.recipe import Recipe
+
+GOLDEN_PATCHES = 10
+GOLDEN_TOLERANCE = 1e-3
+PARITY_PATCHES = 2048
+_MEANING = {
+    "uint8": "8-bit picture as decoded; for EuroSAT, top-of-atmosphere reflectance x 10^4, 0-2750 drawn as 1-255",
+    "uint16": "16-bit numbers as stored",
+}
+
+
+def finish(
+    index: PatchIndex,
+    patches: dict[str, Patches],
+    recipe: Recipe,
+    fitted: Fitted,
+    *,
+    out: Path,
+    name: str,
+    progress: Progress,
+) -> dict[str, Estimate]:
+    """Calibrate, pass the gate, and write a run's results; returns the validation metrics.
+
+    Raises
+    ------
+    ModelFileError
+        If the exported graph does not agree with the network; no model file is written then.
+    """
+    val = patches["val"]
+    progress("exporting", 0, 4)
+    logits = _forward(fitted, val.pixels)
+    temperature = fit_temperature(logits, val.labels)
+    confusion = confusion_matrix(val.labels, logits.argmax(1), classes=len(index.classes))
+    measured = measure(confusion, index.classes)
+    metrics = {"accuracy": measured.accuracy, "macro_f1": measured.macro_f1}
+    progress("exporting", 1, 4, note="baselines")
+    train = patches["train"]
+    baselines = fit_baselines(train.pixels, train.labels, bands=RGB, classes=index.classes)
+    progress("exporting", 2, 4, note="gate")
+    spec = _input_spec(index, train.pixels, fitted)
+    body = export_body(fitted.network, bands=len(RGB), size=spec.size)
+    graph = assemble(body, spec=spec, task="single-label", temperature=temperature)
+    chosen = _spread_over_classes(val.labels, PARITY_PATCHES)
+    sample = np.ascontiguousarray(val.pixels[chosen])
+
+    def forward(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        return _softmax(_forward(fitted, pixels) / temperature)
+
+    def bf16(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return _softmax(_forward(fitted, pixels) / temperature)
+
+    parity = (
+        gate(graph, forward, sample, threads=torch.get_num_threads()),
+        bf16_parity(bf16, forward, sample[:512]),
+    )
+    progress("exporting", 3, 4, note="writing")
+    golden = _golden(graph, sample[: min(GOLDEN_PATCHES, len(sample))])
+    record = _record(index, recipe, fitted, spec, golden, baselines, parity, temperature, metrics, name)
+    write_history(out / "history.csv", fitted.history)
+    draw_curves(out / "curves.png", fitted.history)
+    with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
+        save_file({k: v.contiguous() for k, v in fitted.network.state_dict().items()}, temporary)
+    with atomic_file(out / "metrics.json", overwrite=True) as temporary:
+        values = {k: v.model_dump() for k, v in metrics.items()}
+        temporary.write_text(json.dumps({"split": "val", **values}, indent=2) + "\n", encoding="utf-8")
+    write_model(out / "model.onnx", graph, record, overwrite=True)
+    progress("exporting", 4, 4)
+    return metrics
+
+
+@torch.no_grad()
+def _forward(fitted: Fitted, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Logits ``[N, K]`` of the torch network for pixels as stored."""
+    rows = []
+    for start in range(0, len(pixels), 256):
+        values = fitted.normalisation.apply(
+            torch.from_numpy(np.ascontiguousarray(pixels[start : start + 256]))
+        )
+        rows.append(fitted.network(values).logits.float().numpy())
+    return np.concatenate(rows)
+
+
+def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
+
+
+def _spread_over_classes(labels: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """Up to `most` places, first one of each class in turn, so that any prefix holds many classes."""
+    turn = np.zeros(len(labels), np.int64)
+    seen: Counter[int] = Counter()
+    for place, label in enumerate(labels.tolist()):
+        turn[place] = seen[label]
+        seen[label] += 1
+    return np.lexsort((labels, turn))[:most]
+
+
+def _input_spec(index: PatchIndex, pixels: npt.NDArray[Any], fitted: Fitted) -> InputSpec:
+    mean = tuple(float(v) for v in fitted.normalisation.mean)
+    sd = tuple(float(v) for v in fitted.normalisation.sd)
+    stored = pixels.dtype.name
+    return InputSpec(
+        bands=RGB,
+        size=pixels.shape[-1],
+        gsd=index.gsd,
+        data_type=stored,
+        value_range=(0.0, float(np.iinfo(pixels.dtype).max)),
+        meaning=_MEANING[stored],
+        mean=mean,
+        sd=sd,
+        channel_mean=mean,
+        channel_sd=sd,
+    )
+
+
+def _golden(graph: onnx.ModelProto, pixels: npt.NDArray[Any]) -> Golden:
+    engine = make_engine("onnxruntime", graph, threads=1)
+    probabilities = engine.run(pixels, ("probabilities",))["probabilities"]
+    return Golden.pack(pixels, probabilities, tolerance=GOLDEN_TOLERANCE)
+
+
+def _record(
+    index: PatchIndex,
+    recipe: Recipe,
+    fitted: Fitted,
+    spec: InputSpec,
+    golden: Golden,
+    baselines: Baselines,
+    parity: tuple[EngineParity, ...],
+    temperature: float,
+    metrics: dict[str, Estimate],
+    name: str,
+) -> Record:
+    return Record(
+        name=name,
+        created=datetime.now(UTC).date().isoformat(),
+        task="single-label",
+        architecture=f"{recipe.network.name} stem {recipe.network.stem} widths {list(recipe.network.widths)}",
+        total_parameters=sum(p.numel() for p in fitted.network.parameters()),
+        input=spec,
+        classes=class_infos(index.classes),
+        temperature=temperature,
+        recipe=recipe.model_dump(mode="json"),
+        data=DataInfo(
+            name=index.name,
+            fingerprint=index.fingerprint,
+            counts={split: len(index.where(split)) for split in ("train", "val", "test")},
+            split_protocol=index.split_protocol,
+            licence=index.licence,
+            attribution=index.attribution,
+        ),
+        metrics=metrics,
+        baselines=baselines,
+        parity=parity,
+        golden=golden,
+        versions={
+            "swath": swath.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "lightning-fabric": lightning_fabric.__version__,
+            "onnx": onnx.__version__,
+        },
+    )

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from swath.errors import OutputError
+from swath.explain import Evidence, contact_sheet, overlay_picture
+from swath.explain.overlay import overlay_colours, scale_limit
+
+RGB = ("red", "green", "blue")
+
+
+def evidence(maps: np.ndarray, *, name: str = "Forest") -> Evidence:
+    n = len(maps)
+    return Evidence(maps.astype(np.float32), (name,) * n, (name,) * n, np.full(n, 0.9, np.float32))
+
+
+def test_red_is_for_blue_is_against_and_zero_is_clear():
+    colours = overlay_colours()
+    against, nothing, favour = colours(0.0), colours(0.5), colours(1.0)
+    assert favour[0] > favour[2]
+    assert against[2] > against[0]
+    assert nothing[3] < 0.02
+    assert favour[3] == against[3] > 0.6
+
+
+def test_scale_is_symmetric_and_survives_a_map_of_zeros():
+    assert scale_limit(np.array([[-3.0, 1.0]])) == 3
+    assert scale_limit(np.zeros((1, 2, 2))) > 0
+
+
+def test_high_places_of_the_picture_turn_red(tmp_path):
+    maps = np.zeros((1, 2, 2))
+    maps[0, 0, 1] = 5
+    grey = np.full((3, 64, 64), 128, np.uint8)
+    overlay_picture(tmp_path / "a.png", grey, evidence(maps), bands=RGB, name="a.jpg")
+    picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    # Leave out the colour bar on the right: what is red beside it is the map, in its upper right part.
+    body = picture[:, : int(picture.shape[1] * 0.85)]
+    rows, columns = np.nonzero((body[..., 0] - body[..., 2] > 60) & (body[..., 0] - body[..., 1] > 60))
+    assert len(rows) > 500
+    assert rows.mean() < body.shape[0] * 0.5
+    assert columns.mean() > body.shape[1] * 0.7
+
+
+@pytest.mark.parametrize("shape", [(1500, 2200), (40, 900), (900, 40), (1, 1)])
+def test_pictures_of_any_shape_are_drawn(tmp_path, shape):
+    pixels = np.zeros((3, *shape), np.uint8)
+    overlay_picture(tmp_path / "a.png", pixels, evidence(np.ones((1, 3, 3))), bands=RGB, name="x" * 300)
+    width, height = Image.open(tmp_path / "a.png").size
+    assert max(width, height) < 7000
+
+
+def test_names_are_never_formulas(tmp_path):
+    pixels = np.zeros((3, 8, 8), np.uint8)
+    odd = r"$\frac{ cost $$"
+    overlay_picture(tmp_path / "a.png", pixels, evidence(np.ones((1, 2, 2)), name=odd), bands=RGB, name=odd)
+    contact_sheet(
+        tmp_path / "b.png", pixels[None], evidence(np.ones((1, 2, 2)), name=odd), bands=RGB, truth=[odd]
+    )
+    assert (tmp_path / "a.png").exists()
+    assert (tmp_path / "b.png").exists()
+
+
+def test_an_existing_picture_is_kept_unless_told(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"mine")
+    pixels, maps = np.zeros((3, 8, 8), np.uint8), evidence(np.ones((1, 2, 2)))
+    with pytest.raises(OutputError, match="exists already"):
+        overlay_picture(path, pixels, maps, bands=RGB, name="a")
+    assert path.read_bytes() == b"mine"
+    overlay_picture(path, pixels, maps, bands=RGB, name="a", overwrite=True)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_contact_sheet_holds_every_patch_and_grows_by_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    sizes = {}
+    for n in (2, 6):
+        pixels = rng.integers(0, 256, (n, 3, 16, 16), dtype=np.uint8)
+        maps = evidence(rng.normal(size=(n, 4, 4)))
+        contact_sheet(tmp_path / f"{n}.png", pixels, maps, bands=RGB, columns=3, truth=["River"] * n)
+        sizes[n] = Image.open(tmp_path / f"{n}.png").size
+    assert sizes[6][1] == pytest.approx(2 * sizes[2][1], abs=3)
+    assert sizes[6][0] > sizes[2][0]
