@@ -16,10 +16,30 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from swath.errors import SettingError
 
 
-class Settings(BaseModel):
-    """Base of every settings model: frozen, and closed to unknown fields."""
+class _Loader(yaml.SafeLoader):
+    """Plain YAML: a field given twice is an error, and so are aliases, which can unfold without end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"'{key.value}' is given twice", problem_mark=key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)
+
+
+class Settings(BaseModel):
+    """Base of every settings model: frozen, finite, and closed to unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 S = TypeVar("S", bound=BaseModel)
@@ -50,7 +70,8 @@ def validate(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
         if first["type"] == "extra_forbidden":
             names = _fields_at(kind, first["loc"][:-1])
             near = difflib.get_close_matches(str(first["loc"][-1]), names, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known fields: {', '.join(names)}"
+            known = f"known fields: {', '.join(names)}" if names else None
+            hint = f"did you mean '{near[0]}'?" if near else known
             raise SettingError(f"{where}: unknown field '{field}'", fix=hint) from None
         raise SettingError(f"{where}: field '{field}': {first['msg']} (given: {first['input']!r})") from None
 
@@ -64,11 +85,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         If the file is missing, is not YAML, or holds something other than a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingError(f"cannot read {path} ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingError(f"{path} is not valid YAML ({str(error).splitlines()[0]})") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingError(f"{path} is not valid YAML ({_reason(error)})") from error
     if not isinstance(values, dict):
         raise SettingError(f"{path} should hold fields and values, one 'name: value' a line")
     return values
@@ -90,9 +111,9 @@ def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
                 f"'{assignment}' is not of the form name=value", fix="for example --set optimiser.lr=0.1"
             )
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise SettingError(f"the value in '{assignment}' is not valid YAML") from None
+            value = _load(text)
+        except (yaml.YAMLError, RecursionError) as error:
+            raise SettingError(f"the value in '{assignment}' is not valid YAML ({_reason(error)})") from None
         node = result
         *parents, last = name.strip().split(".")
         for parent in parents:
@@ -102,6 +123,17 @@ def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
             node = child
         node[last] = value
     return result
+
+
+def _load(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  (a safe loader, only stricter)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong and in which line, in a few words."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem:
+        return error.problem + (f", line {error.problem_mark.line + 1}" if error.problem_mark else "")
+    return str(error).splitlines()[0]
 
 
 def _copy(values: Mapping[str, Any]) -> dict[str, Any]:

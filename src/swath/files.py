@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from swath.errors import OutputError
@@ -52,16 +52,31 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; rename it to `path` if the block ends well.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder to make. With `overwrite` all it held before is thrown away.
+    overwrite : bool
+        Replace a folder that is not empty.
+    keep : sequence of pathlib.Path
+        What must not be thrown away with it, such as the inputs; the working and home folders never are.
 
     Raises
     ------
     OutputError
-        If `path` exists (and is not an empty folder) without `overwrite`, or cannot be written.
+        If `path` exists (and is not an empty folder) without `overwrite`, cannot be written, or holds
+        something to keep.
     """
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file", fix="give the name of a folder")
+    for kept in (Path.cwd(), Path.home(), *keep):
+        if path.exists() and kept.resolve().is_relative_to(path.resolve()):
+            raise OutputError(
+                f"{path} is not replaced, because it holds {kept}", fix="give the name of a new folder"
+            )
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise OutputError(
             f"{path} exists already and is not empty", fix="choose another name or pass --overwrite"
@@ -71,11 +86,30 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        _swap(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put the folder `new` in the place of `path`; the old one is removed when the new one is there."""
+    if not path.exists():
+        new.replace(path)
+        return
+    place = path.resolve()  # a link to a folder stays a link
+    try:
+        old = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        place.replace(old)
+    except OSError as error:
+        raise OutputError(
+            f"cannot replace {path} ({error.strerror})", fix="give the name of a new folder"
+        ) from error
+    try:
+        shutil.move(new, place)  # a link may lead to another disk
+    except OSError:
+        old.replace(place)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _make_folder(folder: Path) -> None:

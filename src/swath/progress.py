@@ -57,13 +57,13 @@ class Bars:
 
     def __init__(self, console: Console | None = None) -> None:
         self._bars = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             _Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),  # a bracket in a name is no markup
             console=console or Console(stderr=True),
         )
         self._tasks: dict[str, TaskID] = {}

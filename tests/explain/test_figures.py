@@ -36,6 +36,7 @@ def test_large_pictures_are_averaged_down_keeping_their_shape():
 
 def test_names_are_one_short_line():
     assert written("a\nb") == "a b"
+    assert written("a\x1b[31mb") == "a [31mb"
     assert written("x" * 40, limit=10) == "x" * 9 + "…"
 
 
@@ -45,4 +46,5 @@ def test_saving_survives_names_in_any_script_and_is_repeatable(tmp_path):
         figure.suptitle("森林 $\\frac", parse_math=False)
         save(figure, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert Image.open(tmp_path / "a.png").size == (110, 110)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (110, 110)

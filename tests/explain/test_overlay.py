@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +16,16 @@ RGB = ("red", "green", "blue")
 def evidence(maps: np.ndarray, *, name: str = "Forest") -> Evidence:
     n = len(maps)
     return Evidence(maps.astype(np.float32), (name,) * n, (name,) * n, np.full(n, 0.9, np.float32))
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB")).astype(int)
 
 
 def test_red_is_for_blue_is_against_and_zero_is_clear():
@@ -35,7 +47,7 @@ def test_high_places_of_the_picture_turn_red(tmp_path):
     maps[0, 0, 1] = 5
     grey = np.full((3, 64, 64), 128, np.uint8)
     overlay_picture(tmp_path / "a.png", grey, evidence(maps), bands=RGB, name="a.jpg")
-    picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    picture = pixels_of(tmp_path / "a.png")
     # Leave out the colour bar on the right: what is red beside it is the map, in its upper right part.
     body = picture[:, : int(picture.shape[1] * 0.85)]
     rows, columns = np.nonzero((body[..., 0] - body[..., 2] > 60) & (body[..., 0] - body[..., 1] > 60))
@@ -48,8 +60,7 @@ def test_high_places_of_the_picture_turn_red(tmp_path):
 def test_pictures_of_any_shape_are_drawn(tmp_path, shape):
     pixels = np.zeros((3, *shape), np.uint8)
     overlay_picture(tmp_path / "a.png", pixels, evidence(np.ones((1, 3, 3))), bands=RGB, name="x" * 300)
-    width, height = Image.open(tmp_path / "a.png").size
-    assert max(width, height) < 7000
+    assert max(size_of(tmp_path / "a.png")) < 7000
 
 
 def test_names_are_never_formulas(tmp_path):
@@ -81,6 +92,19 @@ def test_contact_sheet_holds_every_patch_and_grows_by_rows(tmp_path):
         pixels = rng.integers(0, 256, (n, 3, 16, 16), dtype=np.uint8)
         maps = evidence(rng.normal(size=(n, 4, 4)))
         contact_sheet(tmp_path / f"{n}.png", pixels, maps, bands=RGB, columns=3, truth=["River"] * n)
-        sizes[n] = Image.open(tmp_path / f"{n}.png").size
+        sizes[n] = size_of(tmp_path / f"{n}.png")
     assert sizes[6][1] == pytest.approx(2 * sizes[2][1], abs=3)
     assert sizes[6][0] > sizes[2][0]
+
+
+def test_a_faint_map_on_a_sheet_is_as_readable_as_a_strong_one(tmp_path):
+    maps = np.zeros((2, 2, 2))
+    maps[0], maps[1] = 100, 0.1
+    grey = np.full((2, 3, 32, 32), 128, np.uint8)
+    contact_sheet(tmp_path / "a.png", grey, evidence(maps), bands=RGB, columns=2)
+    picture = pixels_of(tmp_path / "a.png")
+    red = (picture[..., 0] - picture[..., 1] > 90) & (picture[..., 0] - picture[..., 2] > 90)
+    per_column = red.sum(axis=0)[: int(picture.shape[1] * 0.78)]  # without the colour bar
+    left, right = np.array_split(per_column, 2)
+    assert right.sum() == pytest.approx(left.sum(), rel=0.1)
+    assert left.sum() > 5000

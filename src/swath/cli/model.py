@@ -11,7 +11,6 @@ from swath.cli.options import Engine, Model
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at a model file and check it.")
 
 
-
 @app.command()
 def show(
     model: Model,

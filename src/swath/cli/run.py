@@ -45,7 +45,9 @@ def predict(
     for label, count in summary.counts.items():
         typer.echo(f"{count:>8,}  {label}")
     if summary.skipped:
-        typer.echo(f"{len(summary.skipped)} images could not be read, the first is {summary.skipped[0]}", err=True)
+        typer.echo(
+            f"{len(summary.skipped)} images could not be read, the first is {summary.skipped[0]}", err=True
+        )
     if summary.other_sizes:
         typer.echo(
             f"{summary.other_sizes} images are not {classifier.size} x {classifier.size} px, the size the model "
@@ -75,7 +77,9 @@ def evaluate(
 
     classifier = load(model, engine=engine, threads=threads)
     with Bars() as progress:
-        result = run(classifier, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress)
+        result = run(
+            classifier, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress
+        )
     for line in result.lines():
         typer.echo(line)
     typer.echo(f"written to {out}")

@@ -14,7 +14,9 @@ from swath.cli.options import Index, Overwrite, Threads
 def train(
     index: Index,
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    recipe: Annotated[str, typer.Option(help="A shipped recipe (see: swath recipes) or a .yaml file.")] = "fast",
+    recipe: Annotated[
+        str, typer.Option(help="A shipped recipe (see: swath recipes) or a .yaml file.")
+    ] = "fast",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a field of the recipe: optimiser.lr=0.1")
     ] = None,

@@ -6,8 +6,10 @@ group, split. Sources are folders, CSVs, zip archives, and data sets known by na
 """
 
 from swath.data.archives import open_patches, walk_images
+from swath.data.audit import Audit, audit, write_audit
 from swath.data.cache import cached_pixels, default_cache
 from swath.data.download import get
+from swath.data.duplicates import DuplicatePair, group_duplicates, near_duplicates
 from swath.data.index import SCHEMA, SPLITS, PatchIndex, read_index, write_index
 from swath.data.named import NAMED, NamedSet, find_named, shipped_path
 from swath.data.readers import PatchReader
@@ -19,9 +21,12 @@ __all__ = [
     "NAMED",
     "SCHEMA",
     "SPLITS",
+    "Audit",
+    "DuplicatePair",
     "NamedSet",
     "PatchIndex",
     "PatchReader",
+    "audit",
     "build_index",
     "cached_pixels",
     "colour_feature_names",
@@ -29,10 +34,13 @@ __all__ = [
     "default_cache",
     "find_named",
     "get",
+    "group_duplicates",
+    "near_duplicates",
     "open_patches",
     "read_index",
     "shipped_path",
     "split_index",
     "walk_images",
+    "write_audit",
     "write_index",
 ]

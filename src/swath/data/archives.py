@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from swath.data.readers import FolderReader, PatchReader, is_folder, is_image_name, read_file
@@ -25,7 +27,39 @@ def open_patches(root: Path) -> PatchReader:
     return FolderReader(root) if is_folder(root) else ZipReader(root)
 
 
-def walk_images(inputs: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
+@dataclass(frozen=True)
+class Images:
+    """Images found by :func:`walk_images`; goes through names and undecoded bytes, has a length."""
+
+    plan: tuple[tuple[Path, tuple[str, ...] | None], ...]
+    on_unreadable: Callable[[str, DataError], None] | None = None
+
+    def __len__(self) -> int:
+        return sum(1 if names is None else len(names) for _, names in self.plan)
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        for path, names in self.plan:
+            if names is None:
+                yield from self._read(str(path), partial(read_file, path))
+                continue
+            with open_patches(path) as reader:
+                for name in names:
+                    yield from self._read(f"{path}/{name}", partial(reader.read, name))
+
+    def _read(self, name: str, read: Callable[[], bytes]) -> Iterator[tuple[str, bytes]]:
+        try:
+            data = read()
+        except DataError as error:
+            if self.on_unreadable is None:
+                raise
+            self.on_unreadable(name, error)
+        else:
+            yield name, data
+
+
+def walk_images(
+    inputs: Sequence[Path], *, on_unreadable: Callable[[str, DataError], None] | None = None
+) -> Images:
     """Go through images given as files, folders and zip archives, reading one at a time.
 
     Folders (all levels, sorted) and archives give their files with an image suffix; a file named
@@ -35,11 +69,15 @@ def walk_images(inputs: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
     ----------
     inputs : sequence of Path
         Checked, and folders and archives listed, before the first image is read.
+    on_unreadable : callable, optional
+        Told the name of a file that cannot be read, and why; it is passed over then. By default the
+        error is raised.
 
     Returns
     -------
-    iterator of (str, bytes)
-        Name for messages and tables, and the undecoded bytes of the file.
+    Images
+        Iterates over ``(str, bytes)``: a name for messages and tables, and the undecoded bytes of the
+        file. ``len()`` counts the images without reading them.
 
     Raises
     ------
@@ -49,25 +87,15 @@ def walk_images(inputs: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
     """
     if not inputs:
         raise DataError("no images given", fix="name files, folders or zip archives")
-    return _read_all([(path, _names_in(path)) for path in inputs])
+    return Images(tuple((path, _names_in(path)) for path in inputs), on_unreadable)
 
 
-def _names_in(path: Path) -> list[str] | None:
+def _names_in(path: Path) -> tuple[str, ...] | None:
     """Images in a folder or archive; ``None`` for a file to be taken as it is."""
     if not is_folder(path) and (is_image_name(path.name) or not zipfile.is_zipfile(path)):
         return None
     with open_patches(path) as reader:
-        names = [name for name in reader.names() if is_image_name(name)]
+        names = tuple(name for name in reader.names() if is_image_name(name))
     if not names:
         raise DataError(f"{path} holds no images", fix=f"images end in {', '.join(sorted(SUFFIXES))}")
     return names
-
-
-def _read_all(plan: Sequence[tuple[Path, list[str] | None]]) -> Iterator[tuple[str, bytes]]:
-    for path, names in plan:
-        if names is None:
-            yield str(path), read_file(path)
-            continue
-        with open_patches(path) as reader:
-            for name in names:
-                yield f"{path}/{name}", reader.read(name)

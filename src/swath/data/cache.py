@@ -19,10 +19,9 @@ from swath.data.index import PatchIndex
 from swath.data.threads import in_order
 from swath.errors import DataError, OutputError, SettingError
 from swath.files import atomic_file
-from swath.imagery import decode, resize, select_bands
+from swath.imagery import RGB, decode, resize, select_bands
 from swath.progress import Progress, silent
 
-RGB = ("red", "green", "blue")
 LAYOUT = 1  # raise when the meaning of a cached file changes
 MAX_SIZE = 4096
 _CHUNK_BYTES = 16 * 2**20

@@ -62,6 +62,8 @@ class PatchIndex:
         Of the data set.
     attribution : str
         The line that must accompany works made from the data; empty if not known.
+    split_protocol : str
+        How the splits came about, in words; empty where there are none.
     skipped : tuple of str
         Images left out because they could not be read.
     ignored : int
@@ -72,6 +74,7 @@ class PatchIndex:
     table: pa.Table
     name: str = ""
     attribution: str = ""
+    split_protocol: str = ""
     skipped: tuple[str, ...] = ()
     ignored: int = 0
 
@@ -115,6 +118,18 @@ class PatchIndex:
         counts = Counter(self._column("split"))
         return {split: counts[split] for split in (*SPLITS, None) if counts[split]}
 
+    @property
+    def gsd(self) -> float | None:
+        """Ground sampling distance in metres a pixel, where all patches share one."""
+        gsd: float | None = self._shared("gsd")
+        return gsd
+
+    @property
+    def licence(self) -> str | None:
+        """Licence of the patches, where all share one."""
+        licence: str | None = self._shared("licence")
+        return licence
+
     @cached_property
     def fingerprint(self) -> str:
         """Identity of the data, whatever the order of rows and wherever they lie: hexadecimal SHA-256.
@@ -149,6 +164,10 @@ class PatchIndex:
             )
         return with_fields(self, table=rows)
 
+    def _shared(self, name: str) -> Any:
+        values = self.table.column(name).unique().to_pylist()
+        return values[0] if len(values) == 1 else None
+
     def _column(self, name: str) -> list[Any]:
         values: list[Any] = self.table.column(name).to_pylist()
         return values
@@ -170,6 +189,7 @@ def write_index(index: PatchIndex, path: Path, *, overwrite: bool = False) -> No
         "root": f"{_SHIPPED_PREFIX}{shipped}" if shipped else _relative(index.root, path.resolve().parent),
         "name": index.name,
         "attribution": index.attribution,
+        "split_protocol": index.split_protocol,
         "skipped": list(index.skipped),
         "ignored": index.ignored,
     }
@@ -209,6 +229,7 @@ def read_index(path: Path) -> PatchIndex:
         table=table.replace_schema_metadata(None),
         name=facts["name"],
         attribution=facts["attribution"],
+        split_protocol=facts["split_protocol"],
         skipped=tuple(facts["skipped"]),
         ignored=facts["ignored"],
     )
@@ -216,7 +237,8 @@ def read_index(path: Path) -> PatchIndex:
 
 def _facts(raw: bytes | None, path: Path) -> dict[str, Any]:
     """Parse and check what an index says of itself."""
-    kinds = {"version": int, "root": str, "name": str, "attribution": str, "skipped": list, "ignored": int}
+    kinds = {"version": int, "root": str, "name": str, "attribution": str, "split_protocol": str}
+    kinds |= {"skipped": list, "ignored": int}
     try:
         facts = json.loads(raw or b"null")
     except ValueError:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from swath.errors import SettingError
@@ -29,8 +28,6 @@ class NamedSet:
         Where it comes from, under which terms, and the line that must accompany derived works.
     gsd : float or None
         Ground sampling distance, metres a pixel.
-    palette : mapping of str to str
-        Class name to colour on maps, RRGGBB.
     """
 
     name: str
@@ -42,7 +39,6 @@ class NamedSet:
     licence: str
     attribution: str
     gsd: float | None = None
-    palette: Mapping[str, str] = field(default_factory=dict)
 
 
 EUROSAT_SOURCE = "EuroSAT RGB, doi:10.5281/zenodo.7711810"
@@ -62,18 +58,6 @@ NAMED: dict[str, NamedSet] = {
         licence="MIT",
         attribution=EUROSAT_ATTRIBUTION,
         gsd=10.0,
-        palette={
-            "AnnualCrop": "E8C547",
-            "Forest": "1B6B2F",
-            "HerbaceousVegetation": "9CCB5A",
-            "Highway": "6B6B6B",
-            "Industrial": "8E44AD",
-            "Pasture": "C9E265",
-            "PermanentCrop": "D98E2B",
-            "Residential": "D64545",
-            "River": "4AA3DF",
-            "SeaLake": "14467D",
-        },
     )
 }
 # Shipped archives carry the facts of the set they were cut from.

@@ -14,7 +14,7 @@ from swath.data.archives import open_patches
 from swath.data.entries import Entries, Entry, entries_from_csv, entries_from_tree
 from swath.data.groups import joined_groups
 from swath.data.index import SCHEMA, PatchIndex
-from swath.data.named import NAMED, SHIPPED, NamedSet, shipped_name, shipped_path
+from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
 from swath.data.readers import MissingPatchError, PatchReader
 from swath.data.threads import in_order
 from swath.errors import DataError
@@ -47,7 +47,11 @@ class Refused:
 
 
 def build_index(
-    source: str | Path, *, skip_unreadable: bool = False, progress: Progress = silent
+    source: str | Path,
+    *,
+    part_of: str | None = None,
+    skip_unreadable: bool = False,
+    progress: Progress = silent,
 ) -> PatchIndex:
     """Index labelled patches, reading and decoding every one of them once.
 
@@ -57,6 +61,10 @@ def build_index(
         A folder or zip of ``Class/.../image`` or ``{train,val,test}/Class/.../image`` (one wrapping
         folder is looked through), a CSV with columns ``path,label[,split,group,lon,lat]`` and paths
         relative to itself, a zip with one CSV, or the name of a shipped data set.
+    part_of : str, optional
+        Name of the published data set that the source is a part or a copy of, such as
+        ``eurosat-rgb``: its source, licence, attribution and ground sampling distance are recorded.
+        A published archive as downloaded, and shipped data, are recognised without.
     skip_unreadable : bool
         Leave out images that cannot be decoded and list them in ``PatchIndex.skipped``, rather
         than stop.
@@ -71,11 +79,14 @@ def build_index(
 
     Raises
     ------
+    SettingError
+        If no published data set is named `part_of`.
     DataError
         If the source is not one of the above, has no images, fewer than two classes or a class with
         fewer than three patches, or names or holds images that are missing or cannot be read.
     """
     path = _locate(source)
+    published = find_named(part_of) if part_of is not None else None
     is_csv = path.suffix.lower() == ".csv" and path.is_file()
     with open_patches(path.parent if is_csv else path) as reader:
         entries = _list_csv(reader, path.name) if is_csv else _list_patches(reader)
@@ -83,12 +94,14 @@ def build_index(
         root = reader.root
     _judge(refused, path, skip_unreadable=skip_unreadable)
     _check_classes(checked, path)
-    facts = _known_set(path)
+    known = _known_set(path)
+    facts = published or known
     return PatchIndex(
         root=root,
         table=_table(checked, facts),
-        name=shipped_name(path) or (facts.name if facts else path.stem),
+        name=shipped_name(path) or (known.name if known else path.stem),
         attribution=facts.attribution if facts else "",
+        split_protocol="as the source gives it" if any(p.entry.split for p in checked) else "",
         skipped=tuple(sorted(patch.path for patch in refused)),
         ignored=entries.ignored,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from swath.data.index import SCHEMA, PatchIndex
+from swath.data.index import SCHEMA, SPLITS, PatchIndex
 from swath.data.lists import splits_from_lists
 from swath.errors import DataError, SettingError
 
@@ -64,12 +64,40 @@ def split_index(
     """
     if lists is not None:
         splits = splits_from_lists(index, lists)
+        files = ", ".join(f"{split} from {lists[split].name}" for split in SPLITS if split in lists)
+        protocol = f"from lists ({files})"
     else:
         given: list[str | None] = index.table.column("split").to_pylist() if keep else [None] * len(index)
         splits = _assign(index, given, shares={"test": test, "val": val}, seed=seed)
+        protocol = _protocol(given, splits, before=index.split_protocol, val=val, test=test, seed=seed)
     column = pa.array(splits, SCHEMA.field("split").type)
     place = SCHEMA.get_field_index("split")
-    return with_fields(index, table=index.table.set_column(place, SCHEMA.field("split"), column))
+    table = index.table.set_column(place, SCHEMA.field("split"), column)
+    return with_fields(index, table=table, split_protocol=protocol)
+
+
+def _protocol(
+    given: Sequence[str | None],
+    splits: Sequence[str | None],
+    *,
+    before: str,
+    val: float,
+    test: float,
+    seed: int,
+) -> str:
+    """Say in words how `splits` came about from `given`, which came about as `before` says."""
+    cut = [side for side in SPLITS if side != "train" and side in splits and side not in given]
+    # Train is not kept where another split was cut from it.
+    kept = [side for side in SPLITS if side in given and not (side == "train" and cut)]
+    if list(given) == list(splits):
+        return before
+    shares = {"val": val, "test": test}
+    percent = " and ".join(f"{100 * shares[side]:g} %" for side in cut)
+    how = f"({percent} of each class, groups kept whole, seed {seed})"
+    if not kept:
+        return f"{' and '.join(cut)} cut {how}" if cut else "all in train"
+    rest = f"{' and '.join(cut)} cut from the rest {how}" if cut else "the rest in train"
+    return f"{', '.join(kept)} {before or 'as given'}; {rest}"
 
 
 def _assign(

@@ -74,7 +74,7 @@ def evaluate(
     part = checked_split(index, split=split, classes=names, task=record.task)
     truth = np.array([names.index(label) for label in part.labels], np.int64)
     n = len(truth)
-    with atomic_folder(out, overwrite=overwrite) as folder:
+    with atomic_folder(out, overwrite=overwrite, keep=(index.root, classifier.path)) as folder:
         if split == "test":
             note_opening(out.parent / OPENINGS, model=record.name, fingerprint=index.fingerprint, n=n)
         size = None if _one_square_size(part) else record.input.size

@@ -43,7 +43,7 @@ def confusion_picture(
     k = len(names)
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     side = max(3.2, 0.62 * k if k <= 15 else 0.36 * k)
-    figure = Figure(figsize=(side + 2.6, side + 1.6), layout="constrained")
+    figure = Figure(figsize=(side + 2.6, side + 1.6), layout="compressed")
     axis = figure.subplots()
     picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     size = 9 if k <= 15 else 5.5
@@ -76,7 +76,8 @@ def confusion_picture(
 def class_picture(path: Path, metrics: Metrics, *, overwrite: bool = False) -> None:
     """Draw F1 of each class with its interval, weakest first, and macro-F1 as a line.
 
-    The axis starts where the lowest interval does, so it is a dot plot: bars would need zero.
+    The axis starts where the lowest interval does, so it is a dot plot: bars would need zero. Classes
+    without a patch, of which nothing is known, are left out.
 
     Parameters
     ----------
@@ -92,7 +93,8 @@ def class_picture(path: Path, metrics: Metrics, *, overwrite: bool = False) -> N
     OutputError
         If `path` exists without `overwrite` or cannot be written.
     """
-    rows = sorted(metrics.per_class.items(), key=lambda item: item[1].f1.value, reverse=True)
+    there = [(name, scores) for name, scores in metrics.per_class.items() if scores.recall.n]
+    rows = sorted(there, key=lambda item: item[1].f1.value, reverse=True)
     places = np.arange(len(rows))
     figure = Figure(figsize=(7.2, 1.3 + 0.3 * len(rows)), layout="constrained")
     axis = figure.subplots()

@@ -21,6 +21,7 @@ import jinja2
 from markupsafe import Markup
 
 from swath.errors import DataError
+from swath.evaluation.wording import percent
 from swath.files import atomic_file
 from swath.model.record import Estimate
 
@@ -134,26 +135,6 @@ def write_report(
     )
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_text(page, encoding="utf-8")
-
-
-def percent(estimate: Estimate) -> tuple[str, str]:
-    """Write an estimate and its interval in percent, with as many digits as the interval supports.
-
-    >>> percent(Estimate(value=0.981, low=0.977, high=0.984, n=5400))[0]
-    '98.10 %'
-    """
-    digits = 2 if estimate.high - estimate.low < 0.02 else 1
-    value, low, high = (f"{100 * v:.{digits}f}" for v in (estimate.value, estimate.low, estimate.high))
-    return f"{value} %", f"{low}\u2013{high} %"
-
-
-def points(estimate: Estimate) -> str:
-    """Write a difference and its interval in percentage points.
-
-    >>> points(Estimate(value=0.25, low=0.2, high=0.3, n=100))
-    '+25.0 points (+20.0 to +30.0)'
-    """
-    return f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
 
 
 def embedded(source: Path | bytes) -> str:

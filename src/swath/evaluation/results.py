@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from swath.config import Settings
 from swath.evaluation.metrics import Metrics
+from swath.evaluation.wording import columns, percent, points
+from swath.explain.figures import written
 from swath.model.record import Estimate
 
 INTERVALS = (
@@ -68,6 +70,28 @@ class Evaluation(Metrics):
     def same_index(self) -> bool:
         """Whether the evaluated index is the one whose training split the model learned from."""
         return self.fingerprint == self.trained_on
+
+    def lines(self) -> list[str]:
+        """Tell the result in plain text, for a terminal: every number with its 95 % interval."""
+        head = f"model {self.model}, split {self.split}: {self.n:,} patches"
+        whole = columns([("accuracy", *percent(self.accuracy)), ("macro-F1", *percent(self.macro_f1))])
+        lines = [head, *(f"  {line}" for line in whole)]
+        if self.baselines:
+            rows = [("baseline", "accuracy", "", "macro-F1", "", "the model's lead in accuracy")]
+            rows.extend(
+                (name, *percent(b.accuracy), *percent(b.macro_f1), points(b.difference.accuracy))
+                for name, b in self.baselines.items()
+            )
+            lines += ["", *columns(rows)]
+        classes = [("class", "n", "precision", "", "recall", "", "F1", "")]
+        classes.extend(
+            (written(name), f"{c.recall.n:,}", *percent(c.precision), *percent(c.recall), *percent(c.f1))
+            for name, c in self.per_class.items()
+        )
+        lines += ["", *columns(classes)]
+        if self.warnings:
+            lines += ["", *(f"warning: {warning}" for warning in self.warnings)]
+        return [line.rstrip() for line in lines]
 
 
 def warnings_for(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from swath.evaluation.report import Cell, Image, Link, Number, Section, Swatch, Table, points
+from swath.evaluation.report import Cell, Image, Link, Number, Section, Swatch, Table
 from swath.evaluation.results import Evaluation
+from swath.evaluation.wording import points
 from swath.model.record import ClassInfo, Record
 
 _BASELINE_NAMES = {"majority": "Always the commonest class", "colour": "Colours alone, logistic regression"}
@@ -112,7 +113,7 @@ def result_section(evaluation: Evaluation, folder: Path, *, title: str = "Test r
             Image(
                 folder / "per_class.png",
                 "F1 of each class with its interval",
-                "F1 of each class, weakest below.",
+                "F1 of each class, weakest first.",
             ),
         ),
         links=[Link(name, folder / name) for name in ("metrics.json", "confusion.csv", "predictions.csv")],

@@ -55,11 +55,11 @@ def displayed(
 
 
 def written(name: str, *, limit: int = 28) -> str:
-    """Shorten a class or file name to one line of at most `limit` characters.
+    """Shorten a class or file name to one line of at most `limit` characters, all of them visible.
 
     Draw it with ``parse_math=False``: a name is never a formula.
     """
-    line = " ".join(name.split())
+    line = " ".join("".join(c if c.isprintable() else " " for c in name).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

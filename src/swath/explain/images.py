@@ -85,20 +85,22 @@ def explain_images(
     """
     if class_name is not None:
         class_number(classifier.record.class_names, class_name)
-    total = sum(1 for _ in walk_images(inputs))
+    images = walk_images(inputs)
     bands = classifier.record.input.bands
     rows: list[ExplainedImage] = []
     taken: set[str] = set()
-    with atomic_folder(out, overwrite=overwrite) as folder:
-        for name, data in walk_images(inputs):
+    with atomic_folder(out, overwrite=overwrite, keep=inputs) as folder:
+        for name, data in images:
             pixels = classifier.pixels_of(data, name=name)
             evidence = class_evidence(classifier, pixels[None], classes=class_name and [class_name])
             picture = picture_name(name, taken)
             overlay_picture(folder / picture, pixels, evidence, bands=bands, name=PurePosixPath(name).name)
             confidence = round(float(evidence.confidence[0]), 6)
             rows.append(ExplainedImage(name, evidence.labels[0], confidence, evidence.explained[0], picture))
-            progress("explain", len(rows), total)
-        with (folder / "explain.csv").open("w", newline="", encoding="utf-8") as file:
+            progress("explain", len(rows), len(images))
+        table = folder / "explain.csv"
+        # File names need not be valid text: their bytes are written as they are.
+        with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow([field.name for field in fields(ExplainedImage)])
             writer.writerows(astuple(row) for row in rows)

@@ -1,8 +1,8 @@
 """Pictures of class activation maps: the full input, the map over it, and its scale in numbers.
 
-Colours are fixed: red speaks for the class, blue against it, clear is neither. The scale is symmetric
-about zero and its limit, printed on the colour bar, is the largest absolute value shown; so a faint map
-is recognised by its numbers, not by its colours.
+Colours are fixed: red speaks for the class, blue against it, clear is neither. The scale of a map is
+symmetric about zero and its limit, which is always printed, is the map's largest absolute value; so a
+faint map is recognised by its numbers, not by its colours.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -23,7 +22,8 @@ from swath.explain.cam import Evidence, upsample
 from swath.explain.figures import displayed, save, written
 from swath.files import atomic_file
 
-_STRONGEST = 0.72  # opacity at the limits of the scale; the land stays visible underneath
+_STRONGEST = 0.65  # opacity at the limits of the scale; the land stays visible underneath
+_FOR, _AGAINST = (0.93, 0.07, 0.09), (0.11, 0.27, 0.95)  # one hue a side: only opacity says how much
 _CLEAR = 1e-6  # limit used for a map of zeros, so that the scale is not empty
 
 
@@ -64,7 +64,7 @@ def overlay_picture(
     beside = shape > 0.6
     panel = 3.6 if beside else 7.2
     size = (2 * panel + 1.4, panel * shape + 1.0) if beside else (panel + 1.4, 2 * panel * shape + 1.4)
-    figure = Figure(figsize=(size[0], max(size[1], 2.6)), layout="constrained")
+    figure = Figure(figsize=(size[0], max(size[1], 2.6)), layout="compressed")
     axes = figure.subplots(1 if beside else 2, 2 if beside else 1, squeeze=False).ravel()
 
     limit = scale_limit(evidence.maps)
@@ -78,7 +78,9 @@ def overlay_picture(
     )
     grid_height, grid_width = evidence.maps.shape[1:]
     _colour_bar(figure, axes[1], limit, f"contribution to the logit of {explained}")
-    axes[1].set_xlabel(f"computed on a {grid_height} by {grid_width} grid, interpolated", fontsize=7)
+    axes[1].set_xlabel(f"computed for {grid_height} x {grid_width} places, interpolated between", fontsize=7)
+    for axis in axes:
+        axis.tick_params(labelsize=7)
     with atomic_file(path, overwrite=overwrite) as temporary:
         save(figure, temporary, dpi=120)
 
@@ -93,7 +95,7 @@ def contact_sheet(
     columns: int = 5,
     overwrite: bool = False,
 ) -> None:
-    """Write one PNG with many images, each above its own map, all on one scale.
+    """Write one PNG with many images, each above its own map, whose title gives the limit of its scale.
 
     Parameters
     ----------
@@ -123,20 +125,22 @@ def contact_sheet(
     grid = figure.subplots(2 * rows, columns, squeeze=False)
     for axis in grid.flat:
         axis.set_axis_off()
-    limit = scale_limit(evidence.maps)
     for i, image in enumerate(pixels):
         row, column = divmod(i, columns)
         top, bottom = grid[2 * row, column], grid[2 * row + 1, column]
         shown = displayed(image, bands, limit=320)
         top.imshow(shown)
+        limit = scale_limit(evidence.maps[i])
         _draw(bottom, shown, evidence.maps[i], limit)
         wrong = truth is not None and truth[i] != evidence.labels[i]
         title = written(evidence.labels[i], limit=22) + f"\n{evidence.confidence[i]:.3f}"
         if truth is not None and wrong:
             title += f", truth {written(truth[i], limit=14)}"
         top.set_title(title, fontsize=8, color="#a1260d" if wrong else "black", parse_math=False)
-        bottom.set_title(f"for {written(evidence.explained[i], limit=20)}", fontsize=7, parse_math=False)
-    _colour_bar(figure, list(grid.flat), limit, "contribution to the logit of the class named above each map")
+        scale = f"{written(evidence.explained[i], limit=20)}, ±{limit:.3g}"
+        bottom.set_title(scale, fontsize=7, parse_math=False)
+    unit = "contribution to the logit of the class named above each map, as a share of the limit beside it"
+    _colour_bar(figure, list(grid.flat), 1.0, unit)
     with atomic_file(path, overwrite=overwrite) as temporary:
         save(figure, temporary)
 
@@ -148,8 +152,10 @@ def scale_limit(maps: npt.NDArray[np.float32]) -> float:
 
 def overlay_colours() -> ListedColormap:
     """Blue to clear to red, opacity growing with the distance from zero."""
-    table = matplotlib.colormaps["seismic"](np.linspace(0, 1, 255))
-    table[:, 3] = _STRONGEST * np.abs(np.linspace(-1, 1, 255)) ** 0.75
+    place = np.linspace(-1, 1, 255)
+    table = np.empty((255, 4))
+    table[:, :3] = np.where(place[:, None] > 0, _FOR, _AGAINST)
+    table[:, 3] = _STRONGEST * np.abs(place) ** 0.75
     return ListedColormap(table, name="evidence")
 
 

@@ -125,8 +125,11 @@ class RasterReader:
 
 
 def _band_names(dataset: DatasetReader) -> tuple[str, ...]:
-    """Names from the descriptions, else from colours, else numbers; doubtful names become numbers."""
-    numbers = numbered_bands(dataset.count)
+    """Names from the descriptions, else from colours, else numbers; doubtful names become numbers.
+
+    One band of no stated colour is grey, as it is in every other format.
+    """
+    numbers = ("grey",) if dataset.count == 1 else numbered_bands(dataset.count)
     # GDAL calls the first band of any grey-scale file gray; with other data bands it means nothing.
     colours = dict(_COLOURS)
     if all(colour == ColorInterp.alpha for colour in dataset.colorinterp[1:]):

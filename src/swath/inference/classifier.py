@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from swath.errors import DataError
+from swath.errors import DataError, SettingError
 from swath.imagery import Picture, decode, select_bands
 from swath.inference.engines import Engine, Outputs, make_engine
 from swath.model import ModelFile, Record, read_model
 from swath.model.graph import OUTPUTS, head_of
 from swath.progress import Progress, silent
+
+# The graph turns pixels into float32 and, at its first layers, into several times as many: pictures that
+# are much larger than a patch go in fewer at a time.
+BATCH_BYTES = 32 * 2**20
 
 Image = str | Path | bytes | Picture | npt.NDArray[Any]
 
@@ -85,7 +89,7 @@ class Classifier:
             ``[N, bands, H, W]`` of the model's data type, as decoded: nothing is to be done to them.
             Other sizes than the model's are resized inside the graph.
         batch : int
-            Patches handed to the engine at a time.
+            Patches handed to the engine at a time; fewer if they are large.
         wanted : sequence of str
             Any of ``probabilities [N, K]``, ``logits [N, K]``, ``features [N, D]``,
             ``activations [N, D, h, w]``.
@@ -99,7 +103,11 @@ class Classifier:
         ------
         DataError
             If the shape or type of `pixels`, or a wanted output, is not the model's.
+        SettingError
+            If `batch` is not positive.
         """
+        if batch < 1:
+            raise SettingError(f"a batch of {batch} patches", fix="give 1 or more")
         pixels = self._checked(pixels)
         missing = [name for name in wanted if name not in self.outputs]
         if missing:
@@ -107,15 +115,13 @@ class Classifier:
         parts = [self._engine.run(part, wanted) for part in _batches(pixels, batch)]
         return {name: np.concatenate([p[name] for p in parts]) for name in wanted}
 
-    def predict(
-        self, images: Iterable[Image] | npt.NDArray[Any], *, progress: Progress = silent
-    ) -> Predictions:
+    def predict(self, images: Image | Iterable[Image], *, progress: Progress = silent) -> Predictions:
         """Classify images.
 
         Parameters
         ----------
         images : array ``[N, bands, H, W]``, or iterable of paths, bytes, Pictures or arrays ``[bands, H, W]``
-            Sizes may differ. 8-bit models take 8-bit images.
+            Sizes may differ. 8-bit models take 8-bit images. One image alone is taken as a list of one.
 
         Returns
         -------
@@ -129,16 +135,32 @@ class Classifier:
         if isinstance(images, np.ndarray) and images.ndim == 4:
             probabilities = self.run(images)["probabilities"]
         else:
-            parts = list(self.stream(enumerate_names(images), progress=progress))
+            several = _several(images)
+            total = len(several) if isinstance(several, Sized) else None
+            parts = list(self.stream(_named(several), total=total, progress=progress))
             if not parts:
                 raise DataError("there is no image to classify")
             probabilities = np.concatenate([p for _, p in parts])
         return self.judge(probabilities)
 
     def stream(
-        self, images: Iterable[tuple[str, Image]], *, batch: int = 256, progress: Progress = silent
+        self,
+        images: Iterable[tuple[str, Image]],
+        *,
+        batch: int = 256,
+        total: int | None = None,
+        progress: Progress = silent,
     ) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
         """Classify named images of any sizes, a batch at a time, in order.
+
+        Parameters
+        ----------
+        images : iterable of (str, image)
+            Images as :meth:`predict` takes them, each with a name for messages.
+        batch : int
+            Images of one size classified at a time; fewer if they are large.
+        total : int, optional
+            How many there will be, if known, for `progress`.
 
         Yields
         ------
@@ -147,16 +169,20 @@ class Classifier:
         """
         names: list[str] = []
         held: list[npt.NDArray[Any]] = []
-        for done, (name, image) in enumerate(images, start=1):
+        done = 0
+        for name, image in images:
             pixels = self.pixels_of(image, name=name)
-            if held and (len(held) == batch or pixels.shape != held[0].shape):
-                yield names, self.run(np.stack(held))["probabilities"]
+            if held and (len(held) >= _at_a_time(held[0], batch) or pixels.shape != held[0].shape):
+                yield names, self.run(np.stack(held), batch=batch)["probabilities"]
+                done += len(held)
+                progress("classify", done, max(total or 0, done))
                 names, held = [], []
             names.append(name)
             held.append(pixels)
-            progress("classifying", done, done)
         if held:
-            yield names, self.run(np.stack(held))["probabilities"]
+            yield names, self.run(np.stack(held), batch=batch)["probabilities"]
+            done += len(held)
+        progress("classify", done, done)
 
     def pixels_of(self, image: Image, *, name: str) -> npt.NDArray[Any]:
         """The model's bands ``[bands, H, W]`` of one image, in the model's data type."""
@@ -169,7 +195,14 @@ class Classifier:
         if pixels.dtype != wanted:
             raise DataError(
                 f"{name} is {pixels.dtype}, model '{self.record.name}' takes {wanted}",
-                fix="render reflectance to 8 bit first, with swath.imagery.render_reflectance",
+                fix="render reflectance to 8 bit first, with swath.imagery.render_reflectance"
+                if wanted == "uint8"
+                else "give the numbers as stored, not a picture of them",
+            )
+        if pixels.ndim != 3 or len(pixels) != len(self.record.input.bands) or 0 in pixels.shape:
+            raise DataError(
+                f"{name} has shape {pixels.shape}, model '{self.record.name}' takes "
+                f"[{len(self.record.input.bands)}, H, W] ({', '.join(self.record.input.bands)})"
             )
         return pixels
 
@@ -219,7 +252,15 @@ def load(model: str | Path, *, engine: str = "onnxruntime", threads: int | None 
     return Classifier(file, make_engine(engine, file.graph, threads=threads))
 
 
-def enumerate_names(images: Iterable[Image]) -> Iterator[tuple[str, Image]]:
+def _several(images: Image | Iterable[Image]) -> Iterable[Image]:
+    """A list of one for an image that comes alone; text would otherwise be taken letter by letter."""
+    alone = isinstance(images, str | Path | bytes | Picture)
+    if alone or (isinstance(images, np.ndarray) and images.ndim == 3):
+        return [cast(Image, images)]
+    return cast("Iterable[Image]", images)
+
+
+def _named(images: Iterable[Image]) -> Iterator[tuple[str, Image]]:
     """Name images for messages: paths by themselves, others by their place."""
     for number, image in enumerate(images):
         yield (str(image) if isinstance(image, str | Path) else f"image {number}"), image
@@ -229,6 +270,12 @@ def _source(image: Any) -> Path | bytes:
     return image if isinstance(image, bytes) else Path(image)
 
 
+def _at_a_time(patch: npt.NDArray[Any], batch: int) -> int:
+    """Patches like `patch` that go to the engine together: `batch`, or fewer that fit BATCH_BYTES."""
+    return max(1, min(batch, BATCH_BYTES // patch.nbytes))
+
+
 def _batches(pixels: npt.NDArray[Any], batch: int) -> Iterator[npt.NDArray[Any]]:
+    batch = _at_a_time(pixels[0], batch)
     for start in range(0, len(pixels), batch):
         yield np.ascontiguousarray(pixels[start : start + batch])

@@ -50,7 +50,10 @@ class OnnxRuntime:
 
     def run(self, pixels: npt.NDArray[Any], wanted: Sequence[str]) -> Outputs:
         """Give the `wanted` outputs for `pixels` ``[N, bands, H, W]``."""
-        values = self._session.run(list(wanted), {INPUT: pixels})
+        try:
+            values = self._session.run(list(wanted), {INPUT: pixels})
+        except Exception as error:
+            raise ModelFileError(f"ONNX Runtime cannot run the model ({_first_line(error)})") from error
         return dict(zip(wanted, values, strict=True))
 
 

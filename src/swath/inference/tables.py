@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,11 +18,12 @@ from swath.data import walk_images
 from swath.errors import DataError, SettingError
 from swath.files import atomic_file, check_output
 from swath.imagery import Picture, decode
-from swath.inference.classifier import Classifier
+from swath.inference.classifier import Classifier, Predictions
 from swath.progress import Progress, silent
 
 Row = dict[str, Any]
 SUFFIXES = (".csv", ".json", ".parquet")
+ROWS_AT_A_TIME = 16_384  # held in memory before they are written
 
 
 @dataclass(frozen=True)
@@ -78,45 +81,103 @@ def predict_files(
     skipped: list[str] = []
     sizes: dict[bool, int] = {True: 0, False: 0}
 
+    def unreadable(name: str, error: DataError) -> None:
+        if not skip_unreadable:
+            raise DataError(error.problem, fix="remove it, or pass --skip-unreadable") from error
+        skipped.append(name)
+
+    images = walk_images(inputs, on_unreadable=unreadable)
+
     def pictures() -> Iterator[tuple[str, Picture]]:
-        for name, data in walk_images(inputs):
+        for name, data in images:
             try:
                 picture = decode(data, name=name)
             except DataError as error:
-                if not skip_unreadable:
-                    raise DataError(error.problem, fix="remove it, or pass --skip-unreadable") from error
-                skipped.append(name)
+                unreadable(name, error)
                 continue
             sizes[picture.height == picture.width == classifier.size] += 1
             yield name, picture
 
+    counts: Counter[str] = Counter()
+    held: list[Row] = []
+    with atomic_file(out, overwrite=overwrite) as temporary, _writer(temporary) as write:
+        for names, probabilities in classifier.stream(pictures(), total=len(images), progress=progress):
+            rows = _rows(names, classifier.judge(probabilities), top_k or 1)
+            counts.update(row["label"] for row in rows)
+            held += rows
+            if len(held) >= ROWS_AT_A_TIME:
+                write(held)
+                held = []
+        if not counts:
+            raise DataError(f"none of the {len(skipped)} images could be read", fix="check the files")
+        if held:
+            write(held)
+    ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return PredictSummary(counts.total(), ordered, tuple(skipped), sizes[False])
+
+
+def _rows(names: Sequence[str], judged: Predictions, top_k: int) -> list[Row]:
+    """Rows of the table for a batch of images."""
     rows: list[Row] = []
-    for names, probabilities in classifier.stream(pictures(), progress=progress):
-        judged = classifier.judge(probabilities)
-        for i, (name, top) in enumerate(zip(names, judged.top(top_k or 1), strict=True)):
-            row: Row = {"path": name, "label": top[0][0], "confidence": top[0][1]}
-            for place, (label, p) in enumerate(top[1:], start=2):
-                row |= {f"top_{place}": label, f"top_{place}_p": p}
-            row |= {f"p_{c}": float(p) for c, p in zip(classes, probabilities[i], strict=True)}
-            rows.append(row)
-    if not rows:
-        raise DataError(f"none of the {len(skipped)} images could be read", fix="check the files")
-    _write(rows, out, overwrite=overwrite)
-    labels = [row["label"] for row in rows]
-    counts = {c: labels.count(c) for c in sorted(set(labels), key=lambda c: (-labels.count(c), c))}
-    return PredictSummary(len(rows), counts, tuple(skipped), sizes[False])
+    for name, top, probabilities in zip(names, judged.top(top_k), judged.probabilities, strict=True):
+        row: Row = {"path": name, "label": top[0][0], "confidence": top[0][1]}
+        for place, (label, p) in enumerate(top[1:], start=2):
+            row |= {f"top_{place}": label, f"top_{place}_p": p}
+        row |= {f"p_{c}": float(p) for c, p in zip(judged.classes, probabilities, strict=True)}
+        rows.append(row)
+    return rows
 
 
-def _write(rows: list[Row], out: Path, *, overwrite: bool) -> None:
-    with atomic_file(out, overwrite=overwrite) as temporary:
-        match out.suffix.lower():
-            case ".csv":
-                with temporary.open("w", newline="", encoding="utf-8") as file:
-                    writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-                    writer.writeheader()
-                    for row in rows:
-                        writer.writerow({k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()})
-            case ".json":
-                temporary.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            case _:
-                pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
+@contextlib.contextmanager
+def _writer(path: Path) -> Iterator[Callable[[list[Row]], None]]:
+    """Yield a function that adds rows to the table at `path`, of the kind its ending says."""
+    match path.suffix.lower():
+        case ".csv":
+            with path.open("w", newline="", encoding="utf-8") as file:
+                yield _csv_writer(file)
+        case ".json":
+            with path.open("w", encoding="utf-8") as file:
+                yield _json_writer(file)
+                file.write("\n]\n")
+        case _:
+            with contextlib.ExitStack() as stack:
+                yield _parquet_writer(path, stack)
+
+
+def _csv_writer(file: TextIO) -> Callable[[list[Row]], None]:
+    writer = csv.writer(file)
+    headed = False
+
+    def write(rows: list[Row]) -> None:
+        nonlocal headed
+        if not headed:
+            writer.writerow(rows[0])
+            headed = True
+        for row in rows:
+            writer.writerow(f"{v:.6f}" if isinstance(v, float) else v for v in row.values())
+
+    return write
+
+
+def _json_writer(file: TextIO) -> Callable[[list[Row]], None]:
+    before = "[\n "
+
+    def write(rows: list[Row]) -> None:
+        nonlocal before
+        for row in rows:
+            file.write(before + json.dumps(row, ensure_ascii=False))
+            before = ",\n "
+
+    return write
+
+
+def _parquet_writer(path: Path, stack: contextlib.ExitStack) -> Callable[[list[Row]], None]:
+    open_writers: list[pq.ParquetWriter] = []  # one, from the first rows on, whose columns it has
+
+    def write(rows: list[Row]) -> None:
+        table = pa.Table.from_pylist(rows)
+        if not open_writers:
+            open_writers.append(stack.enter_context(pq.ParquetWriter(path, table.schema, compression="zstd")))
+        open_writers[0].write_table(table)
+
+    return write

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
 from pydantic import ValidationError
 
 from swath.errors import ModelFileError
 from swath.files import atomic_file
-from swath.model.graph import INPUT
+from swath.model.contract import check_contract
 from swath.model.record import RECORD_KEY, SCHEMA_VERSION, Record
 
 MAX_MODEL_BYTES = 2 * 2**30
-_STANDARD_DOMAINS = {"", "ai.onnx"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def read_model(model: str | Path) -> ModelFile:
     if text is None:
         raise ModelFileError(f"{path} carries no swath record", fix="give a file written by swath train")
     record = _parse_record(text, path)
-    _check_graph(graph, record, path)
+    check_contract(graph, record, where=str(path))
     return ModelFile(record, graph, path)
 
 
@@ -95,22 +94,23 @@ def write_model(path: Path, graph: onnx.ModelProto, record: Record, *, overwrite
     del whole.metadata_props[:]
     whole.metadata_props.add(key=RECORD_KEY, value=record.model_dump_json())
     whole.producer_name = "swath"
-    _check_graph(whole, record, path)
+    check_contract(whole, record, where=str(path))
     with atomic_file(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(whole.SerializeToString(deterministic=True))
 
 
 def record_schema() -> dict[str, Any]:
-    """JSON Schema of the record."""
-    return Record.model_json_schema()
+    """JSON Schema of the record; ``model/record.schema.json`` in the package holds the same."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Record.model_json_schema()}
 
 
 def _parse_record(text: str, path: Path) -> Record:
     try:
         values = json.loads(text)
         version = values["schema_version"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelFileError(f"the record of {path} is damaged ({error})") from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        raise ModelFileError(f"the record of {path} is damaged ({reason})") from error
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise ModelFileError(
             f"{path} was written by a newer swath (record schema {version}, this one knows {SCHEMA_VERSION})",
@@ -122,31 +122,6 @@ def _parse_record(text: str, path: Path) -> Record:
         first = error.errors()[0]
         field = ".".join(str(p) for p in first["loc"])
         raise ModelFileError(f"the record of {path} is not valid: {field}: {first['msg']}") from error
-
-
-def _check_graph(graph: onnx.ModelProto, record: Record, path: Path) -> None:
-    """Refuse graphs that are not self-contained standard ONNX with the contract's input and outputs."""
-    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in graph.graph.initializer):
-        raise ModelFileError(f"{path} points to weights outside itself")
-    domains = {n.domain for n in graph.graph.node} - _STANDARD_DOMAINS
-    if domains or graph.functions:
-        raise ModelFileError(
-            f"{path} uses operators outside standard ONNX ({', '.join(sorted(domains)) or 'functions'})"
-        )
-    names = [i.name for i in graph.graph.input]
-    outputs = {o.name for o in graph.graph.output}
-    if names != [INPUT] or not {"probabilities", "logits"} <= outputs:
-        raise ModelFileError(f"{path} does not have the input and outputs of a swath model")
-    bands = graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value
-    if bands != len(record.input.bands):
-        raise ModelFileError(
-            f"{path}: the graph takes {bands} bands, the record names {len(record.input.bands)}"
-        )
-    try:
-        onnx.checker.check_model(graph)
-    except (onnx.checker.ValidationError, ValueError) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
-        raise ModelFileError(f"{path} is not a valid ONNX graph ({reason})") from error
 
 
 def _shipped() -> Path:

@@ -22,7 +22,8 @@ OUTPUTS = ("probabilities", "logits", "features", "activations")
 BODY_OUTPUTS = ("logits", "features", "activations")
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 
-_TYPES = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
+TEMPERATURE = "swath.temperature"
+TYPES = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
 
 
 def assemble(
@@ -46,32 +47,39 @@ def assemble(
     -------
     onnx.ModelProto
         Input ``pixels [N, bands, H, W]`` as stored; outputs :data:`OUTPUTS`, as far as the body has them.
+
+    Raises
+    ------
+    ModelFileError
+        If the body is of an opset before 18, or does not have one input and an output ``logits``.
     """
     model = onnx.ModelProto()
     model.CopyFrom(body)
     graph = model.graph
-    opset = max(o.version for o in model.opset_import if o.domain in {"", "ai.onnx"})
+    opset = max((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), default=0)
     if opset < 18:
         raise ModelFileError(
             f"the network was exported at opset {opset}", fix="export it at opset 18 or later"
         )
     if len(graph.input) != 1:
         raise ModelFileError(f"the network has {len(graph.input)} inputs", fix="export it with one")
+    if "logits" not in {o.name for o in graph.output}:
+        raise ModelFileError("the network has no output 'logits'", fix="export it with that name")
     inner = graph.input[0].name
     bands = len(spec.bands)
     before = _before(spec, inner, graph)
     after = [
-        helper.make_node("Div", ["logits", "swath.temperature"], ["swath.scaled"]),
+        helper.make_node("Div", ["logits", TEMPERATURE], ["swath.scaled"]),
         helper.make_node("Softmax", ["swath.scaled"], ["probabilities"], axis=1)
         if task == "single-label"
         else helper.make_node("Sigmoid", ["swath.scaled"], ["probabilities"]),
     ]
-    graph.initializer.append(_constant("swath.temperature", np.float32(temperature)))
+    graph.initializer.append(_constant(TEMPERATURE, np.float32(temperature)))
     nodes = [*before, *graph.node, *after]
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info(INPUT, _TYPES[spec.data_type], ["N", bands, "H", "W"]))
+    graph.input.append(helper.make_tensor_value_info(INPUT, TYPES[spec.data_type], ["N", bands, "H", "W"]))
     bodies = {o.name: o for o in graph.output}
     kept = [bodies[name] for name in BODY_OUTPUTS if name in bodies]
     classes = bodies["logits"].type.tensor_type.shape.dim[1].dim_value
@@ -87,7 +95,7 @@ def assemble(
 def set_temperature(model: onnx.ModelProto, temperature: float) -> None:
     """Change the temperature of an assembled model in place."""
     for tensor in model.graph.initializer:
-        if tensor.name == "swath.temperature":
+        if tensor.name == TEMPERATURE:
             tensor.CopyFrom(_constant(tensor.name, np.float32(temperature)))
             return
     raise ModelFileError("the model has no temperature", fix="export it again with this version of swath")
@@ -120,6 +128,7 @@ def _before(spec: InputSpec, inner: str, graph: onnx.GraphProto) -> list[onnx.No
             axes=[2, 3],
             mode="linear",
             antialias=1,
+            exclude_outside=1,  # weights at the edges as in swath.imagery.resize, which training uses
             coordinate_transformation_mode="half_pixel",
         ),
         helper.make_node("Round", ["swath.resized"], ["swath.rounded"]),

@@ -7,12 +7,13 @@ JSON in the file's metadata under :data:`RECORD_KEY`; ``model/record.schema.json
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from swath.config import Settings
 
@@ -122,7 +123,7 @@ class EngineParity(Settings):
 class Golden(Settings):
     """A few real patches and the probabilities they must give: the gate's torch-free half."""
 
-    shape: tuple[int, int, int, int]
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
     data_type: Literal["uint8", "uint16"]
     pixels: str = Field(description="zlib-compressed C-order pixels, base64")
     probabilities: tuple[tuple[float, ...], ...]
@@ -150,8 +151,8 @@ class Golden(Settings):
             If the stored bytes are damaged or larger than they say.
         """
         dtype = np.dtype(self.data_type)
-        wanted = int(np.prod(self.shape, dtype=np.int64)) * dtype.itemsize
-        if not 0 < wanted <= MAX_GOLDEN_BYTES:
+        wanted = math.prod(self.shape) * dtype.itemsize
+        if wanted > MAX_GOLDEN_BYTES:
             raise ValueError(f"golden patches of {wanted} bytes")
         stream = zlib.decompressobj()
         try:
@@ -166,7 +167,7 @@ class Golden(Settings):
 class Record(Settings):
     """Everything a model file says of itself."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
     name: str = Field(min_length=1)
     created: str = Field(description="ISO 8601 date of the training")
     task: Task
@@ -198,6 +199,8 @@ class Record(Settings):
             raise ValueError("golden probabilities need one number a class")
         if len(self.golden.probabilities) != self.golden.shape[0]:
             raise ValueError("golden patches and probabilities differ in number")
+        if (self.golden.shape[1], self.golden.data_type) != (len(self.input.bands), self.input.data_type):
+            raise ValueError("golden patches do not have the bands and type of the input")
         return self
 
     @property

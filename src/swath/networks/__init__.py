@@ -6,6 +6,6 @@ and the exporter treat all of them alike. Needs the ``train`` extra.
 
 from __future__ import annotations
 
-from swath.networks.scratch import Outputs, PatchNet
+from swath.networks.scratch import Outputs, PatchNet, smallest_patch
 
-__all__ = ["Outputs", "PatchNet"]
+__all__ = ["Outputs", "PatchNet", "smallest_patch"]

@@ -50,8 +50,13 @@ class _Stage(nn.Module):
         return x + torch.relu(self.refine_norm(self.refine(x)))
 
 
+def smallest_patch(widths: Sequence[int]) -> int:
+    """Side in pixels of the smallest patch a :class:`PatchNet` with these stages can take."""
+    return int(2 ** (1 + len(widths)))  # the stem and every stage halve it
+
+
 class PatchNet(nn.Module):
-    """A residual network for patches of 32 pixels and more.
+    """A residual network for small patches, of :func:`smallest_patch` pixels and more.
 
     Parameters
     ----------

@@ -51,7 +51,8 @@ def _positions(n: int, size: int, settings: Augmentation, generator: torch.Gener
     place = torch.arange(size).expand(n, size)
     if settings.shift:
         shift = torch.randint(-settings.shift, settings.shift + 1, (n, 1), generator=generator)
-        place = (place + shift).abs()
+        # Reflected as often as it takes: a shift may be larger than a small patch.
+        place = (place + shift) % max(1, 2 * (size - 1))
         place = torch.where(place >= size, 2 * (size - 1) - place, place)
     if settings.flips:
         flip = torch.rand(n, 1, generator=generator) < 0.5

@@ -29,7 +29,7 @@ def fit_baselines(
     features = colour_features(pixels)
     centre, scale = features.mean(axis=0), features.std(axis=0)
     scale = np.where(scale > 1e-12, scale, 1.0)
-    model = LogisticRegression(C=1.0, max_iter=300).fit((features - centre) / scale, labels)
+    model = LogisticRegression(C=1.0, solver="newton-cholesky").fit((features - centre) / scale, labels)
     weights, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
     if len(classes) == 2:  # scikit-learn keeps one row for two classes
         weights, bias = np.vstack([-weights[0], weights[0]]) / 2, np.array([-bias[0], bias[0]]) / 2

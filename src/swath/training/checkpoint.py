@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,18 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
 
 
+def check_identity(path: Path, *, identity: str) -> None:
+    """Refuse a checkpoint of another run than `identity`, without reading its weights.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or belongs to another recipe or other data.
+    """
+    with _opened(path) as file:
+        _check_metadata(file.metadata(), path, identity)
+
+
 def read_checkpoint(path: Path, *, identity: str) -> Checkpoint:
     """Read a checkpoint of the run `identity`.
 
@@ -65,27 +78,39 @@ def read_checkpoint(path: Path, *, identity: str) -> Checkpoint:
     network: dict[str, torch.Tensor] = {}
     best: dict[str, torch.Tensor] = {}
     optimisers: dict[int, dict[int, dict[str, torch.Tensor]]] = {}
+    with _opened(path) as file:
+        history = _check_metadata(file.metadata(), path, identity)
+        for key in file.keys():  # noqa: SIM118  (safe_open is not a mapping)
+            part, _, rest = key.partition("/")
+            if part == "optimiser":
+                number, parameter, name = rest.split("/")
+                slot = optimisers.setdefault(int(number), {}).setdefault(int(parameter), {})
+                slot[name] = file.get_tensor(key)
+            else:
+                (network if part == "network" else best)[rest] = file.get_tensor(key)
+    return Checkpoint(identity, history, network, best, [optimisers[k] for k in sorted(optimisers)])
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            for key in file.keys():  # noqa: SIM118  (safe_open is not a mapping)
-                part, _, rest = key.partition("/")
-                if part == "optimiser":
-                    number, parameter, name = rest.split("/")
-                    slot = optimisers.setdefault(int(number), {}).setdefault(int(parameter), {})
-                    slot[name] = file.get_tensor(key)
-                else:
-                    (network if part == "network" else best)[rest] = file.get_tensor(key)
-            history = json.loads(metadata["history"])
+            yield file
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError(
             f"{path} is not a usable checkpoint ({error})", fix="start over with --overwrite"
         ) from error
-    if metadata.get("identity") != identity:
+
+
+def _check_metadata(metadata: dict[str, str] | None, path: Path, identity: str) -> list[dict[str, float]]:
+    """The history, if the checkpoint is of the run `identity`."""
+    values = metadata or {}
+    if values["identity"] != identity:
         raise DataError(
             f"{path} is of another recipe or other data", fix="resume with the same ones, or pass --overwrite"
         )
-    return Checkpoint(identity, history, network, best, [optimisers[k] for k in sorted(optimisers)])
+    history: list[dict[str, float]] = json.loads(values["history"])
+    return history
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[int, dict[str, torch.Tensor]]:

@@ -25,8 +25,15 @@ def draw_curves(path: Path, history: History) -> None:
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [h["epoch"] for h in history]
-    left.plot(epochs, [h["train_loss"] for h in history], label="training (smoothed labels)", color="#14539A")
-    left.plot(epochs, [h["val_loss"] for h in history], label="validation", color="#D98032")
+    marker = "o" if len(history) == 1 else None  # a line of one point cannot be seen
+    left.plot(
+        epochs,
+        [h["train_loss"] for h in history],
+        label="training (smoothed labels)",
+        color="#14539A",
+        marker=marker,
+    )
+    left.plot(epochs, [h["val_loss"] for h in history], label="validation", color="#D98032", marker=marker)
     left.set(xlabel="epoch", ylabel="loss", title="Loss")
     left.legend(frameon=False)
     accuracy = [100 * h["val_accuracy"] for h in history]

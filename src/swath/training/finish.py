@@ -6,10 +6,10 @@ import json
 import platform
 from collections import Counter
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning_fabric
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -108,9 +108,8 @@ def _forward(fitted: Fitted, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32
     """Logits ``[N, K]`` of the torch network for pixels as stored."""
     rows = []
     for start in range(0, len(pixels), 256):
-        values = fitted.normalisation.apply(
-            torch.from_numpy(np.ascontiguousarray(pixels[start : start + 256]))
-        )
+        # A copy: torch warns of arrays it may not write to, and a memory map is one.
+        values = fitted.normalisation.apply(torch.from_numpy(np.array(pixels[start : start + 256])))
         rows.append(fitted.network(values).logits.float().numpy())
     return np.concatenate(rows)
 
@@ -179,7 +178,7 @@ def _record(
         data=DataInfo(
             name=index.name,
             fingerprint=index.fingerprint,
-            counts={split: len(index.where(split)) for split in ("train", "val", "test")},
+            counts={split: n for split, n in index.split_counts.items() if split},
             split_protocol=index.split_protocol,
             licence=index.licence,
             attribution=index.attribution,
@@ -192,7 +191,7 @@ def _record(
             "swath": swath.__version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "lightning-fabric": lightning_fabric.__version__,
+            "lightning-fabric": version("lightning-fabric"),
             "onnx": onnx.__version__,
         },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.nn import functional as F
 
+from swath.errors import SettingError
 from swath.networks import PatchNet
 from swath.progress import Progress, silent
 from swath.training.augment import augment, random_gain
@@ -90,15 +93,28 @@ class Fitted:
 def has_bf16() -> bool:
     """Whether this machine multiplies bf16 matrices in hardware."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     able = torch.cpu.get_capabilities()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int | str = 1) -> Fabric:
-    """Fabric with the recipe's precision; ``auto`` takes bf16 where the hardware has it."""
+    """Fabric with the recipe's precision; ``auto`` takes bf16 where the hardware has it.
+
+    Raises
+    ------
+    SettingError
+        If this machine has no such accelerator, or not as many.
+    """
     bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and has_bf16())
-    return Fabric(accelerator=accelerator, devices=devices, precision="bf16-mixed" if bf16 else "32-true")
+    try:
+        return Fabric(accelerator=accelerator, devices=devices, precision="bf16-mixed" if bf16 else "32-true")
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SettingError(
+            f"cannot train on accelerator '{accelerator}', devices {devices} ({reason})",
+            fix="use --accelerator auto --devices 1",
+        ) from error
 
 
 def fit(
@@ -116,6 +132,13 @@ def fit(
 
     The same call on the same machine gives the same numbers: every epoch draws from its own seeded
     generator, so an interrupted run ends where an uninterrupted one does.
+
+    Raises
+    ------
+    SettingError
+        If the training diverges.
+    DataError
+        If the checkpoint is damaged or of another run.
     """
     torch.manual_seed(recipe.seed)
     normalisation = Normalisation.of(train.pixels)
@@ -196,6 +219,11 @@ class _Run:
             for optimiser in self.optimisers:
                 optimiser.step()
             total += float(loss.detach())
+            if not math.isfinite(total):
+                raise SettingError(
+                    f"the training loss is no longer a number in epoch {epoch + 1}",
+                    fix="lower the rates, for example --set optimiser.lr=0.02 --set optimiser.other_lr=0.001",
+                )
             done = epoch * steps + step + 1
             self.progress("training", done, recipe.epochs * steps, note=f"epoch {epoch + 1}{self.note}")
         return total / steps
@@ -207,7 +235,7 @@ class _Run:
         right, loss = 0, 0.0
         for start in range(0, len(val), VALIDATION_BATCH):
             part = slice(start, start + VALIDATION_BATCH)
-            values = self.normalisation.apply(torch.from_numpy(np.ascontiguousarray(val.pixels[part])))
+            values = self.normalisation.apply(torch.from_numpy(np.array(val.pixels[part])))
             labels = torch.from_numpy(val.labels[part]).to(self.fabric.device)
             logits = self.network(values.to(self.fabric.device)).logits.float()
             right += int((logits.argmax(1) == labels).sum())

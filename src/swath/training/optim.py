@@ -20,7 +20,7 @@ _STEPS = 3
 
 def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
     """Bring the singular values of `matrix` ``[m, n]`` close to one (within about 0.7 to 1.2)."""
-    x = matrix / (matrix.norm() + 1e-7)
+    x: torch.Tensor = matrix / (matrix.norm() + 1e-7)
     tall = x.size(0) > x.size(1)
     if tall:
         x = x.T

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 
 from swath.data import PatchIndex, cached_pixels
 from swath.errors import DataError, OutputError, SettingError
@@ -16,11 +20,24 @@ from swath.files import atomic_file, check_output
 from swath.imagery import RGB
 from swath.inference.engines import free_cores
 from swath.model.record import Estimate
+from swath.networks import smallest_patch
 from swath.progress import Progress, silent
-from swath.training.checkpoint import CHECKPOINT
+from swath.training.checkpoint import CHECKPOINT, check_identity
 from swath.training.finish import finish
 from swath.training.loop import Patches, fit, make_fabric
 from swath.training.recipe import Recipe, dump_recipe
+
+MODEL = "model.onnx"
+# What a run writes into its folder.
+RUN_FILES = (
+    CHECKPOINT,
+    MODEL,
+    "weights.safetensors",
+    "recipe.yaml",
+    "history.csv",
+    "curves.png",
+    "metrics.json",
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +89,7 @@ def train(
     resume : bool
         Go on from the folder's last finished epoch.
     overwrite : bool
-        Throw an earlier run in the folder away.
+        Throw an earlier run in the folder away; other files in it are left alone.
     threads : int, optional
         By default, as many as the cores this process may use.
     accelerator, devices
@@ -84,25 +101,50 @@ def train(
         If a split is missing, or a class has no patch in it.
     OutputError
         If the folder holds a run already and neither `resume` nor `overwrite` is given.
+    SettingError
+        If the options contradict each other, the patches are too small for the network, there is no such
+        accelerator, or the training diverges.
+    ModelFileError
+        If the exported graph does not agree with the network; no model file is written then.
     """
-    _check_threads(threads)
+    _check_options(threads, resume=resume, overwrite=overwrite)
+    name = out.resolve().name if name is None else name.strip()
+    if not name:
+        raise SettingError("the model has no name", fix="give --name NAME")
     parts = _splits(index)
-    _prepare(out, resume=resume, overwrite=overwrite)
-    torch.set_num_threads(threads or free_cores())
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    fabric = make_fabric(recipe, accelerator=accelerator, devices=devices)
-    fabric.launch()
-    classes = index.classes
-    patches = {}
-    for split, part in parts.items():
-        pixels = cached_pixels(part, bands=RGB, size=recipe.size, cache=cache, progress=progress)
-        labels = np.array([classes.index(label) for label in part.labels], np.int64)
-        patches[split] = Patches(pixels, labels)
-    if patches["train"].pixels.shape[1:] != patches["val"].pixels.shape[1:]:
-        raise DataError(
-            "train and val patches differ in size", fix="give --set size=64, or the size you want"
-        )
     identity = _identity(recipe, parts)
+    fabric = make_fabric(recipe, accelerator=accelerator, devices=devices)
+    if _is_first_process():
+        _prepare(out, identity=identity, resume=resume, overwrite=overwrite)
+    fabric.launch()
+    with _torch_settings(threads or max(1, free_cores() // fabric.world_size)):
+        return _run(
+            index,
+            parts,
+            recipe,
+            fabric,
+            identity=identity,
+            out=out,
+            name=name,
+            cache=cache,
+            progress=progress,
+        )
+
+
+def _run(
+    index: PatchIndex,
+    parts: dict[str, PatchIndex],
+    recipe: Recipe,
+    fabric: Fabric,
+    *,
+    identity: str,
+    out: Path,
+    name: str,
+    cache: Path | None,
+    progress: Progress,
+) -> TrainResult:
+    """Decode, train, and write what came of it."""
+    patches = _decoded(index, parts, recipe, cache, progress)
     if fabric.is_global_zero:
         with atomic_file(out / "recipe.yaml", overwrite=True) as temporary:
             temporary.write_text(dump_recipe(recipe), encoding="utf-8")
@@ -110,23 +152,75 @@ def train(
         patches["train"],
         patches["val"],
         recipe,
-        classes=len(classes),
+        classes=len(index.classes),
         folder=out,
         identity=identity,
         fabric=fabric,
         progress=progress,
     )
     fabric.barrier()
-    model = out / "model.onnx"
+    model = out / MODEL
     if not fabric.is_global_zero:
         return TrainResult(model, {}, fitted.history)
-    metrics = finish(index, patches, recipe, fitted, out=out, name=name or out.name, progress=progress)
+    metrics = finish(index, patches, recipe, fitted, out=out, name=name, progress=progress)
     return TrainResult(model, metrics, fitted.history)
 
 
-def _check_threads(threads: int | None) -> None:
+def _check_options(threads: int | None, *, resume: bool, overwrite: bool) -> None:
     if threads is not None and threads < 1:
         raise SettingError(f"{threads} threads", fix="give --threads 1 or more")
+    if resume and overwrite:
+        raise SettingError("--resume goes on with a run, --overwrite throws it away", fix="pass one of them")
+
+
+@contextlib.contextmanager
+def _torch_settings(threads: int) -> Iterator[None]:
+    """Set torch's threads and determinism, and leave all as it was, random numbers too."""
+    before = torch.get_num_threads()
+    strict, warn = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        torch.set_num_threads(before)
+        torch.use_deterministic_algorithms(strict, warn_only=warn)
+
+
+def _is_first_process() -> bool:
+    """Whether this is the process that writes; launchers number the others in the environment."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
+def _decoded(
+    index: PatchIndex,
+    parts: dict[str, PatchIndex],
+    recipe: Recipe,
+    cache: Path | None,
+    progress: Progress,
+) -> dict[str, Patches]:
+    """Pixels and labels of each part."""
+    places = {label: place for place, label in enumerate(index.classes)}
+    patches = {}
+    for split, part in parts.items():
+        pixels = cached_pixels(part, bands=RGB, size=recipe.size, cache=cache, progress=progress)
+        patches[split] = Patches(pixels, np.array([places[label] for label in part.labels], np.int64))
+    one, other = patches["train"].pixels, patches["val"].pixels
+    if (one.shape[1:], one.dtype) != (other.shape[1:], other.dtype):
+        raise DataError(
+            "train and val patches differ in size or type", fix="give --set size=64, or the size you want"
+        )
+    size, least = one.shape[-1], smallest_patch(recipe.network.widths)
+    if size < least:
+        raise SettingError(
+            f"patches of {size} px are too small for {len(recipe.network.widths)} stages, which need {least}",
+            fix=f"give fewer --set network.widths, or --set size={max(least, 16)}",
+        )
+    return patches
 
 
 def _splits(index: PatchIndex) -> dict[str, PatchIndex]:
@@ -144,20 +238,27 @@ def _splits(index: PatchIndex) -> dict[str, PatchIndex]:
     return parts
 
 
-def _prepare(out: Path, *, resume: bool, overwrite: bool) -> None:
-    check_output(out / "model.onnx", overwrite=True)
-    if not any(out.iterdir()):
+def _prepare(out: Path, *, identity: str, resume: bool, overwrite: bool) -> None:
+    """Make the run's folder, or refuse one that holds another run."""
+    check_output(out / MODEL, overwrite=True)
+    held = [name for name in RUN_FILES if (out / name).exists()]
+    for name in map(Path, RUN_FILES):
+        for left_over in out.glob(f".{name.stem}.*{name.suffix}"):  # by a run that was killed while writing
+            left_over.unlink()
+    if resume and CHECKPOINT in held:
+        check_identity(out / CHECKPOINT, identity=identity)
         return
-    if resume and (out / CHECKPOINT).exists():
-        return
-    if not resume and not overwrite:
+    # A run killed in its first epoch leaves its recipe only, and there is nothing to lose.
+    if held and not overwrite and not (resume and MODEL not in held):
         raise OutputError(
-            f"{out} holds a run already", fix="pass --resume to go on, or --overwrite to start over"
+            f"{out} holds a run already",
+            fix="it has no checkpoint to go on from: pass --overwrite to start over"
+            if resume
+            else "pass --resume to go on, or --overwrite to start over",
         )
     # Only what a run writes is removed: a folder given by mistake loses nothing else.
-    for name in (CHECKPOINT, "model.onnx", "weights.safetensors", "recipe.yaml", "history.csv", "curves.png"):
-        (out / name).unlink(missing_ok=True)
-    (out / "metrics.json").unlink(missing_ok=True)
+    for file in held:
+        (out / file).unlink()
 
 
 def _identity(recipe: Recipe, parts: dict[str, PatchIndex]) -> str:

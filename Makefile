@@ -1,0 +1,42 @@
+# Every target sets up its own virtual environment first: pinned versions, nothing global.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart demo test slow lint bench clean
+
+help:  ## Say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "swath needs Python 3.11 or later; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,dev]'
+	@touch $@
+
+quickstart: $(READY)  ## Index, audit, split, train, test, explain and map real patches: report/index.html
+	$(BIN)/swath quickstart --out report --overwrite
+
+demo: $(READY)  ## The same kind of report with the shipped model, in seconds
+	$(BIN)/swath demo --out report --overwrite
+
+test: $(READY)  ## Run the fast tests, with coverage
+	$(BIN)/python -m pytest --cov
+
+slow: $(READY)  ## Run the tests that take longer
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)  ## Check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## Measure the main path on this machine; prints JSON
+	$(BIN)/python benchmarks/main_path.py
+
+clean:  ## Remove the environment and everything made
+	rm -rf $(VENV) report .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

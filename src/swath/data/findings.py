@@ -1,0 +1,148 @@
+"""What an audit should warn of: decisions on plain counts, one sentence each."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+from swath.data.index import SPLITS
+
+UNEVEN = 5.0  # times more patches in the largest class than in the smallest
+FEW_IN_TEST = 200  # below, a 95 % interval of an accuracy is wider than about 5 points
+GIVEAWAY = 0.05  # share of patches that size and mode may tell the class of, beyond the largest class
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know before training.
+
+    Attributes
+    ----------
+    kind : str
+        A short word for programs: ``leak``, ``giveaway``, ``contradiction``...
+    text : str
+        A plain sentence for people.
+    """
+
+    kind: str
+    text: str
+
+
+def judge(
+    *,
+    classes: Mapping[str, Mapping[str, int]],
+    unreadable: int,
+    ignored: int,
+    copies: int,
+    near: int,
+    leaks: Sequence[Sequence[str]],
+    contradictions: Sequence[Sequence[str]],
+    labels: Sequence[str],
+    forms: Sequence[Hashable],
+) -> tuple[Finding, ...]:
+    """Decide what to warn of, the gravest first.
+
+    Parameters
+    ----------
+    classes : mapping
+        Patches of each class in each split; split ``"none"`` is no split.
+    unreadable, ignored : int
+        Images left out, and files of other kinds passed over.
+    copies, near : int
+        Files that repeat another byte for byte, and pairs of near duplicates.
+    leaks, contradictions : sequence of sequence of str
+        Paths of duplicates that lie in several splits, and that carry several labels.
+    labels, forms : sequence
+        Label of each patch, and how it is stored (size and mode).
+    """
+    found: list[Finding] = []
+
+    def warn(kind: str, text: str | None) -> None:
+        if text is not None:
+            found.append(Finding(kind, text))
+
+    if leaks:
+        warn(
+            "leak",
+            f"{_times(len(leaks), 'duplicate lies', 'duplicates lie')} in more than one split, so a test would "
+            f"flatter: the first is {' = '.join(leaks[0][:2])}. Cut the splits anew with: swath data split --fresh.",
+        )
+    if contradictions:
+        warn(
+            "contradiction",
+            f"{_times(len(contradictions), 'duplicate carries', 'duplicates carry')} different labels: the first is "
+            f"{' = '.join(contradictions[0][:2])}.",
+        )
+    warn("giveaway", _giveaway(labels, forms))
+    if unreadable:
+        warn("unreadable", f"{_times(unreadable, 'image was', 'images were')} left out because of damage.")
+    if ignored:
+        warn("ignored", f"{_times(ignored, 'file', 'files')} of other kinds passed over.")
+    if copies:
+        warn("copies", f"{_times(copies, 'file repeats', 'files repeat')} another one byte for byte.")
+    if near:
+        warn("near", f"{_times(near, 'pair of patches is', 'pairs of patches are')} near duplicates.")
+    warn("uneven", _uneven(classes))
+    found.extend(_split_findings(classes))
+    return tuple(found)
+
+
+def _giveaway(labels: Sequence[str], forms: Sequence[Hashable]) -> str | None:
+    """Warn if size and mode tell the class: a network would learn these, not the land."""
+    together: dict[Hashable, Counter[str]] = defaultdict(Counter)
+    for label, form in zip(labels, forms, strict=True):
+        together[form][label] += 1
+    if len(together) < 2:
+        return None
+    told = sum(counts.most_common(1)[0][1] for counts in together.values()) / len(labels)
+    largest = Counter(labels).most_common(1)[0][1] / len(labels)
+    if told < largest + GIVEAWAY:
+        return None
+    return (
+        f"The size and mode of the files alone tell the class of {100 * told:.0f} % of the patches (the largest class "
+        f"has {100 * largest:.0f} %): what a network scores here may say little about the land."
+    )
+
+
+def _uneven(classes: Mapping[str, Mapping[str, int]]) -> str | None:
+    sizes = {label: sum(counts.values()) for label, counts in classes.items()}
+    most, fewest = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
+    if sizes[most] < UNEVEN * sizes[fewest]:
+        return None
+    return (
+        f"Classes are uneven: '{most}' has {sizes[most]:,} patches, '{fewest}' {sizes[fewest]:,}; look at "
+        f"macro-F1 rather than accuracy."
+    )
+
+
+def _split_findings(classes: Mapping[str, Mapping[str, int]]) -> list[Finding]:
+    total: Counter[str] = Counter()
+    for counts in classes.values():
+        total.update(counts)
+    missing = [split for split in SPLITS if not total[split]]
+    if len(missing) == len(SPLITS):
+        return [Finding("no splits", "There are no splits yet: make them with swath data split.")]
+    found = []
+    if missing:
+        found.append(
+            Finding(
+                "no splits", f"There is no {' and no '.join(missing)} split: make it with swath data split."
+            )
+        )
+    if total["none"]:
+        found.append(Finding("no splits", f"{_times(total['none'], 'patch is', 'patches are')} in no split."))
+    for split in (split for split in SPLITS if total[split]):
+        lacking = [label for label, counts in classes.items() if not counts.get(split)]
+        if lacking:
+            names = ", ".join(f"'{label}'" for label in lacking)
+            found.append(Finding("class missing", f"Split '{split}' has no patch of {names}."))
+    if 0 < total["test"] < FEW_IN_TEST:
+        found.append(
+            Finding("small test", f"The test split has {total['test']} patches: intervals will be wide.")
+        )
+    return found
+
+
+def _times(n: int, one: str, many: str) -> str:
+    return f"{n:,} {one if n == 1 else many}"

@@ -1,0 +1,184 @@
+"""What came out of a mapping, for people and for ``map.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from swath import __version__
+from swath.inference import Classifier
+from swath.mapping.area import PixelArea
+from swath.mapping.bands import Bands
+from swath.mapping.grid import Grid
+from swath.mapping.reader import Scene
+from swath.mapping.totals import ClassTotal
+
+
+@dataclass(frozen=True)
+class MapFiles:
+    """The files of a map, named after the class raster.
+
+    Attributes
+    ----------
+    classes : Path
+        Class raster, COG: uint8, 0 is nodata, class i is i + 1, with a colour table.
+    names : Path
+        ``.aux.xml`` beside it, where GDAL and QGIS find the names of the classes.
+    confidence : Path
+        COG: uint8, percent, 255 is nodata.
+    record : Path
+        JSON: areas and provenance.
+    legend, picture : Path
+        PNG.
+    probabilities : Path or None
+        float32, one band a class and one pixel a cell of the grid; only if asked for.
+    """
+
+    classes: Path
+    names: Path
+    confidence: Path
+    record: Path
+    legend: Path
+    picture: Path
+    probabilities: Path | None = None
+
+    @classmethod
+    def beside(cls, out: Path, *, probabilities: Path | None = None) -> MapFiles:
+        """Name the files of the map `out`."""
+        return cls(
+            classes=out,
+            names=out.with_name(f"{out.name}.aux.xml"),
+            confidence=out.with_name(f"{out.stem}.confidence{out.suffix}"),
+            record=out.with_name(f"{out.stem}.json"),
+            legend=out.with_name(f"{out.stem}.legend.png"),
+            picture=out.with_name(f"{out.stem}.png"),
+            probabilities=probabilities,
+        )
+
+    def all(self) -> tuple[Path, ...]:
+        """Every file, the class raster first."""
+        others = (self.names, self.confidence, self.record, self.legend, self.picture)
+        return (self.classes, *others, *([self.probabilities] if self.probabilities else []))
+
+
+@dataclass(frozen=True)
+class MapSummary:
+    """What came out of a mapping.
+
+    Attributes
+    ----------
+    files : MapFiles
+        What was written.
+    classes : tuple of ClassTotal
+        Pixels, share and hectares of every class, in the model's order.
+    nodata_pixels : int
+        Pixels without a class.
+    width, height : int
+        Pixels of the scene and of the map.
+    crs : str or None
+        Coordinate reference system.
+    bands : Bands
+        Which bands of the scene were read.
+    stride : int
+        Pixels from one window to the next.
+    windows, classified : int
+        Windows laid, and those that held data.
+    seconds : float
+        Time taken.
+    warnings : tuple of str
+        What the user should know before believing the map.
+    """
+
+    files: MapFiles
+    classes: tuple[ClassTotal, ...]
+    nodata_pixels: int
+    width: int
+    height: int
+    crs: str | None
+    bands: Bands
+    stride: int
+    windows: int
+    classified: int
+    seconds: float
+    warnings: tuple[str, ...]
+
+    @property
+    def hectares(self) -> dict[str, float] | None:
+        """Hectares of every class; None where pixels have no known size."""
+        areas = {c.name: c.hectares for c in self.classes if c.hectares is not None}
+        return areas if len(areas) == len(self.classes) else None
+
+
+def map_record(
+    summary: MapSummary,
+    classifier: Classifier,
+    scene: Scene,
+    grid: Grid,
+    *,
+    area: PixelArea | None,
+    render: tuple[float, float] | None,
+    nodata: float | None,
+    means: Sequence[float] | None,
+) -> dict[str, Any]:
+    """The content of ``map.json``."""
+    record = classifier.record
+    files = summary.files
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "swath": __version__,
+        "engine": classifier.engine,
+        "model": {
+            "name": record.name,
+            "file": classifier.path.name,
+            "sha256": hashlib.sha256(classifier.path.read_bytes()).hexdigest(),
+            "created": record.created,
+            "data": record.data.name,
+            "data_fingerprint": record.data.fingerprint,
+            "licence": record.licence,
+        },
+        "scene": {
+            "name": scene.name,
+            "width": scene.width,
+            "height": scene.height,
+            "crs": summary.crs,
+            "transform": list(scene.transform)[:6],
+            "dtype": scene.dtype,
+            "bands": list(scene.bands),
+        },
+        "bands": {
+            "model": list(record.input.bands),
+            "scene": list(summary.bands.indexes),
+            "how": summary.bands.how,
+        },
+        "render": None if render is None else {"low": render[0], "high": render[1]},
+        "nodata": str(nodata) if nodata is not None and math.isnan(nodata) else nodata,
+        "channel_means": None if means is None else [round(mean, 2) for mean in means],
+        "patch": grid.patch,
+        "stride": grid.stride,
+        "cell": grid.cell,
+        "windows": {"all": summary.windows, "classified": summary.classified},
+        "pixels": {
+            "all": scene.width * scene.height,
+            "mapped": scene.width * scene.height - summary.nodata_pixels,
+            "nodata": summary.nodata_pixels,
+        },
+        "area_method": None if area is None else area.method,
+        "classes": [
+            {"value": info.value + 1, "color": info.color_hint, **asdict(total)}
+            for info, total in zip(record.classes, summary.classes, strict=True)
+        ],
+        "files": {
+            "classes": files.classes.name,
+            "confidence": files.confidence.name,
+            "legend": files.legend.name,
+            "picture": files.picture.name,
+            "probabilities": files.probabilities and files.probabilities.name,
+        },
+        "warnings": list(summary.warnings),
+        "seconds": round(summary.seconds, 2),
+    }

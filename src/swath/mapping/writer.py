@@ -1,0 +1,191 @@
+"""Write rasters row by row, then turn them into Cloud Optimized GeoTIFFs.
+
+The COG driver writes once, from a complete raster, so rows go to a plain tiled GeoTIFF first.
+
+The class raster has one band and the confidence a file of its own. In one file with two bands GDAL's COG
+driver declares the second one to be transparency, and QGIS takes any raster of two bands for a colour
+composite and not for classes. GDAL and QGIS read the names of the classes from ``<file>.aux.xml``: TIFF
+has no place for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+import rasterio.shutil
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from swath.errors import OutputError
+from swath.model.record import ClassInfo
+
+NODATA = 0
+NO_CONFIDENCE = 255
+_TILE = 512
+_MAX_BUFFER = 48 * 2**20
+
+
+class RowWriter:
+    """Collects rows into whole tiles, so that every tile is compressed once."""
+
+    def __init__(self, dataset: DatasetWriter, rows: int) -> None:
+        self._dataset, self._at, self._filled = dataset, 0, 0
+        self._held = np.empty((dataset.count, rows, dataset.width), dataset.dtypes[0])
+
+    def write(self, rows: npt.NDArray[Any]) -> None:
+        """Append `rows` ``[bands, n, width]``.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written, for want of space for instance.
+        """
+        done, room = 0, self._held.shape[1]
+        while done < rows.shape[1]:
+            step = min(rows.shape[1] - done, room - self._filled)
+            self._held[:, self._filled : self._filled + step] = rows[:, done : done + step]
+            self._filled += step
+            done += step
+            if self._filled == room:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write the rows held."""
+        if self._filled:
+            window = Window(0, self._at, self._dataset.width, self._filled)
+            with _writing(self._dataset.name):
+                self._dataset.write(self._held[:, : self._filled], window=window)
+            self._at += self._filled
+            self._filled = 0
+
+
+@contextlib.contextmanager
+def row_writer(
+    path: Path,
+    *,
+    width: int,
+    height: int,
+    bands: int,
+    dtype: str,
+    nodata: float,
+    crs: Any,
+    transform: Any,
+    names: Sequence[str] | None = None,
+) -> Iterator[RowWriter]:
+    """Make a tiled GeoTIFF and yield its writer; `height` rows are expected, `names` describe the bands."""
+    side = _TILE
+    while side > 16 and side * width * bands * np.dtype(dtype).itemsize > _MAX_BUFFER:
+        side //= 2
+    with (
+        _writing(path),
+        rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            width=width,
+            height=height,
+            count=bands,
+            dtype=dtype,
+            nodata=nodata,
+            crs=crs,
+            transform=transform,
+            tiled=True,
+            blockxsize=side,
+            blockysize=side,
+            interleave="band",
+            compress="deflate",
+            zlevel=1,
+            bigtiff="if_safer",
+        ) as dataset,
+    ):
+        if names is not None:
+            dataset.descriptions = tuple(names)
+        writer = RowWriter(dataset, side)
+        yield writer
+        writer.flush()
+
+
+def finish_classes(rows: Path, out: Path, classes: Sequence[ClassInfo], *, software: str) -> None:
+    """Turn the raster of class numbers into a COG with a colour table, and write its names beside it.
+
+    Overviews take the most frequent class. The names are in the tag ``class_names`` too (a JSON list, from
+    value 0 on), for a file that has lost its ``.aux.xml``.
+
+    Parameters
+    ----------
+    rows : Path
+        uint8, one band, 0 for nodata and class i as i + 1; its tags are changed.
+    out : Path
+        COG to make.
+    classes : sequence of ClassInfo
+        Names and colours, at most 255.
+    software : str
+        What made it, for the TIFF tag.
+    """
+    names = category_names(classes)
+    with _writing(out):
+        with rasterio.open(rows, "r+") as dataset:
+            table = {NODATA: (0, 0, 0, 0)}
+            table |= {c.value + 1: (*c.rgb, 255) for c in classes}
+            dataset.write_colormap(1, table)
+            dataset.colorinterp = [ColorInterp.palette]
+            dataset.set_band_description(1, "class")
+            dataset.update_tags(TIFFTAG_SOFTWARE=software)
+            dataset.update_tags(1, class_names=json.dumps(names, ensure_ascii=False))
+        _to_cog(rows, out, resampling="mode")
+    out.with_name(f"{out.name}.aux.xml").write_text(_aux_xml(names), encoding="utf-8")
+
+
+def finish_confidence(rows: Path, out: Path, *, software: str) -> None:
+    """Turn the raster of confidences (uint8, percent) into a COG with averaged overviews."""
+    with _writing(out):
+        with rasterio.open(rows, "r+") as dataset:
+            dataset.set_band_description(1, "confidence, percent")
+            dataset.update_tags(TIFFTAG_SOFTWARE=software)
+        _to_cog(rows, out, resampling="average")
+
+
+def category_names(classes: Sequence[ClassInfo]) -> list[str]:
+    """Names of the values 0, 1, 2... of a class raster."""
+    return ["No data", *(c.name for c in classes)]
+
+
+def _to_cog(rows: Path, out: Path, *, resampling: str) -> None:
+    rasterio.shutil.copy(
+        rows,
+        out,
+        driver="COG",
+        compress="DEFLATE",
+        blocksize=_TILE,
+        overview_resampling=resampling,
+        bigtiff="IF_SAFER",
+    )
+    rows.unlink()
+
+
+def _aux_xml(names: Sequence[str]) -> str:
+    lines = "".join(f"      <Category>{html.escape(name, quote=False)}</Category>\n" for name in names)
+    return (
+        '<PAMDataset>\n  <PAMRasterBand band="1">\n    <CategoryNames>\n'
+        f"{lines}    </CategoryNames>\n  </PAMRasterBand>\n</PAMDataset>\n"
+    )
+
+
+@contextlib.contextmanager
+def _writing(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except RasterioError as error:
+        raise OutputError(
+            f"cannot write {Path(path).name} ({error.__cause__ or error})", fix="check the space on the disk"
+        ) from error

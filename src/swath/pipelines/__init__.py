@@ -1,0 +1,13 @@
+"""Pipelines: the whole path in one call. Wiring only: every step is a public function of its room.
+
+:func:`demo` shows what a finished model does, without any training library; :func:`quickstart` goes all
+the way from patches to a map. Both leave one folder whose ``index.html`` links everything.
+"""
+
+from __future__ import annotations
+
+from swath.pipelines.demo import demo
+from swath.pipelines.quickstart import quickstart
+from swath.pipelines.show import Shown
+
+__all__ = ["Shown", "demo", "quickstart"]

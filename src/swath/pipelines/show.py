@@ -1,0 +1,214 @@
+"""What demo and quickstart share: use a model on patches it never saw, and make a report of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from swath.data import PatchIndex, cached_pixels, open_patches
+from swath.evaluation import (
+    Evaluation,
+    Link,
+    Number,
+    Section,
+    data_section,
+    evaluate,
+    explanation_section,
+    map_section,
+    provenance_section,
+    result_section,
+    write_report,
+)
+from swath.evaluation.intervals import proportion
+from swath.evaluation.plots import sample_grid
+from swath.explain import contact_sheet, explain_images
+from swath.explain.cam import class_evidence
+from swath.explain.figures import displayed
+from swath.imagery import decode
+from swath.inference import Classifier, predict_files
+from swath.mapping import Agreement, MapSummary, agreement, map_scene, sew
+from swath.progress import Progress
+
+MOST_PATCHES = 625  # of the sewn scene: 16 square kilometres a hundred patches, at EuroSAT's 10 m
+BLOCK = 5  # columns of patches in which the sewn scene is filled, so that classes lie together
+MISTAKES = 10  # shown in the explanations beside one patch a class
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a demo or quickstart found.
+
+    Attributes
+    ----------
+    report : pathlib.Path
+        The page that links everything.
+    evaluation : Evaluation
+        On the test split.
+    agreement : Agreement
+        Of the map of the sewn scene with the scene's known truth.
+    """
+
+    report: Path
+    evaluation: Evaluation
+    agreement: Agreement
+
+
+def show(
+    classifier: Classifier,
+    index: PatchIndex,
+    folder: Path,
+    *,
+    title: str,
+    summary: str,
+    findings: Sequence[str],
+    between: Sequence[Section],
+    links: Sequence[Link],
+    progress: Progress,
+) -> Shown:
+    """Predict, explain, evaluate and map the test split of `index`; write ``folder/index.html``.
+
+    Parameters
+    ----------
+    findings : sequence of str
+        Sentences about the data, for its section.
+    between : sequence of Section
+        Sections between data and result.
+    links : sequence of Link
+        Files made before, to link beside those made here.
+    """
+    part = index.where("test")
+    size = classifier.size
+    pixels = cached_pixels(part, bands=classifier.record.input.bands, size=size, progress=progress)
+    progress("report", 0, 6, note="samples")
+    sample_grid(folder / "samples.png", pixels, part.labels, bands=classifier.record.input.bands)
+    samples = _copy_samples(part, folder / "samples")
+    predict_files(classifier, [samples], folder / "predictions.csv", top_k=min(3, len(index.classes)))
+    progress("report", 1, 6, note="explanations")
+    explain_images(classifier, [samples], folder / "explanations")
+    _explain_mistakes(classifier, part, pixels, folder / "explanations.png")
+    progress("report", 2, 6, note="test")
+    evaluation = evaluate(classifier, index, split="test", out=folder / "test")
+    progress("report", 3, 6, note="map")
+    mapped, agreed = _map_known_scene(classifier, part, pixels, folder)
+    progress("report", 5, 6, note="page")
+    sections = [
+        data_section(_counts(index), sentences=findings, samples=folder / "samples.png"),
+        *between,
+        result_section(evaluation, folder / "test"),
+        explanation_section(
+            folder / "explanations.png",
+            links=[
+                Link("One picture a sample", folder / "explanations"),
+                Link("Predictions of the samples", folder / "predictions.csv"),
+            ],
+        ),
+        _map_part(classifier, mapped, agreed, folder),
+        provenance_section(classifier.record, links=links),
+    ]
+    write_report(
+        folder / "index.html",
+        sections,
+        title=title,
+        summary=summary,
+        numbers=[
+            Number("test accuracy", evaluation.accuracy, f"n = {evaluation.n:,}"),
+            Number("test macro-F1", evaluation.macro_f1),
+            Number("map agrees with the truth", proportion(agreed.patches_right, agreed.patches)),
+        ],
+        links=[*links, Link("Land map (GeoTIFF)", mapped.files.classes), Link("Metrics", folder / "test" / "metrics.json")],
+    )
+    progress("report", 6, 6)
+    return Shown(folder / "index.html", evaluation, agreed)
+
+
+def _copy_samples(part: PatchIndex, folder: Path) -> Path:
+    """One patch a class as files, so that the same commands can be tried on them by hand."""
+    folder.mkdir()
+    with open_patches(part.root) as reader:
+        for row in _first_of_each(part.labels):
+            name = part.paths[row]
+            (folder / PurePosixPath(name).name).write_bytes(reader.read(name))
+    return folder
+
+
+def _explain_mistakes(classifier: Classifier, part: PatchIndex, pixels: npt.NDArray[Any], out: Path) -> None:
+    """One patch a class, then the mistakes the model was surest of."""
+    judged = classifier.judge(classifier.run(pixels)["probabilities"])
+    wrong = [row for row, label in enumerate(judged.labels) if label != part.labels[row]]
+    surest = sorted(wrong, key=lambda row: -judged.confidence[row])[:MISTAKES]
+    rows = [*_first_of_each(part.labels), *surest]
+    evidence = class_evidence(classifier, pixels[rows])
+    truth = [part.labels[row] for row in rows]
+    contact_sheet(out, pixels[rows], evidence, bands=classifier.record.input.bands, truth=truth)
+
+
+def _map_known_scene(
+    classifier: Classifier, part: PatchIndex, pixels: npt.NDArray[Any], folder: Path
+) -> tuple[MapSummary, Agreement]:
+    """Sew the test patches into a scene whose truth is known, and map it."""
+    names = classifier.record.class_names
+    labels = np.array([names.index(label) for label in part.labels])
+    # The same share of every class, class by class, so that the scene looks like land.
+    chosen = _evenly(labels, MOST_PATCHES)
+    blocks = max(1, round(len(chosen) ** 0.5 / BLOCK))
+    columns = min(BLOCK * blocks, len(chosen))
+    rows = len(chosen) // columns
+    width = min(BLOCK, columns)
+    order = chosen[: rows * columns].reshape(-1, rows, width).transpose(1, 0, 2).reshape(-1)
+    scene = folder / "scene.tif"
+    truth = sew(pixels[order], [names[k] for k in labels[order]], names, columns=columns, out=scene, gsd=part.gsd or 10.0)
+    mapped = map_scene(classifier, scene, folder / "map.tif")
+    return mapped, agreement(mapped.files.classes, truth, patch=classifier.size)
+
+
+def _map_part(classifier: Classifier, mapped: MapSummary, agreed: Agreement, folder: Path) -> Section:
+    scene = decode(folder / "scene.tif")
+    Image.fromarray(displayed(scene.pixels, scene.bands, limit=800)).save(folder / "scene.png")
+    right = proportion(agreed.patches_right, agreed.patches)
+    return map_section(
+        mapped.files.picture,
+        classes=classifier.record.classes,
+        hectares=mapped.hectares or {},
+        sentences=[
+            f"The scene is sewn from {agreed.patches:,} test patches, class by class, so the truth of every "
+            f"pixel is known: {agreed.patches_right:,} patches are mapped right.",
+            "Its place on the globe is made up; its pixels are not.",
+            *mapped.warnings,
+        ],
+        numbers=[Number("patches mapped right", right)],
+        links=[
+            Link("Class and confidence (Cloud Optimized GeoTIFF)", mapped.files.classes),
+            Link("Areas and provenance", mapped.files.record),
+            Link("Legend", mapped.files.legend),
+            Link("The scene", folder / "scene.tif"),
+        ],
+        scene=folder / "scene.png",
+    )
+
+
+def _first_of_each(labels: Sequence[str]) -> list[int]:
+    first: dict[str, int] = {}
+    for row, label in enumerate(labels):
+        first.setdefault(label, row)
+    return [first[label] for label in sorted(first)]
+
+
+def _evenly(labels: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """Up to `most` rows, as many of each class as possible alike, ordered by class."""
+    a_class = max(1, most // len(np.unique(labels)))
+    return np.concatenate([np.flatnonzero(labels == value)[:a_class] for value in np.unique(labels)])
+
+
+def _counts(index: PatchIndex) -> dict[str, dict[str, int]]:
+    pairs = Counter(zip(index.labels, index.table["split"].to_pylist(), strict=True))
+    return {
+        label: {split or "in no split": n for (name, split), n in sorted(pairs.items(), key=str) if name == label}
+        for label in index.classes
+    }

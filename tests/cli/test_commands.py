@@ -1,0 +1,142 @@
+"""The commands end to end on small real files: what a user types and what is on disk afterwards."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import swath as package
+from tests.cli.conftest import Swath
+
+
+def test_the_main_path(swath: Swath, tiny_model: Path, tiny_patches: Path, tmp_path: Path) -> None:
+    index, parted = tmp_path / "index.parquet", tmp_path / "split.parquet"
+    assert swath("data", "index", tiny_patches, "--out", index).code == 0
+    ran = swath("data", "audit", index, "--out", tmp_path / "audit.json")
+    assert ran.code == 0
+    assert json.loads((tmp_path / "audit.json").read_text())["patches"] == 120
+    ran = swath("data", "split", index, "--out", parted, "--val", "0.2", "--test", "0.3")
+    assert ran.code == 0
+    assert "60 train, 24 val, 36 test" in ran.out
+    ran = swath("evaluate", tiny_model, parted, "--split", "test", "--out", tmp_path / "test")
+    assert ran.code == 0, ran.err
+    assert "accuracy" in ran.out
+    assert json.loads((tmp_path / "test" / "metrics.json").read_text())["n"] == 36
+    forest = tiny_patches / "Forest"
+    ran = swath("predict", tiny_model, forest, "--out", tmp_path / "preds.csv", "--top-k", "2")
+    assert ran.code == 0, ran.err
+    with (tmp_path / "preds.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 30
+    assert sum(row["label"] == "Forest" for row in rows) > 24
+    one = forest / "Forest_1.png"
+    ran = swath("explain", tiny_model, one, "--out", tmp_path / "why", "--class", "River")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "why" / "Forest_1.cam.png").exists()
+
+
+def test_split_in_place_keeps_near_duplicates_together(swath: Swath, tiny_patches: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from swath.data import read_index
+
+    twin = tiny_patches.parent / "twins"
+    for label in ("Forest", "River"):
+        (twin / label).mkdir(parents=True)
+        for i in range(1, 13):
+            with Image.open(tiny_patches / label / f"{label}_{i}.png") as image:
+                image.save(twin / label / f"{i}.png")
+                image.save(twin / label / f"{i}_copy.jpg", quality=92)
+    index = tmp_path / "index.parquet"
+    assert swath("data", "index", twin, "--out", index).code == 0
+    assert swath("data", "split", index, "--out", index, "--overwrite").code == 0
+    made = read_index(index)
+    sides: dict[str, set[str]] = {}
+    for path, side in zip(made.paths, made.table["split"].to_pylist(), strict=True):
+        sides.setdefault(path.removesuffix(".png").removesuffix("_copy.jpg"), set()).add(side)
+    assert all(len(side) == 1 for side in sides.values())
+
+
+def test_model_commands(swath: Swath, tiny_model: Path) -> None:
+    ran = swath("model", "show", tiny_model)
+    assert ran.code == 0
+    assert "Forest, Residential, River, SeaLake" in ran.out
+    assert json.loads(swath("model", "show", tiny_model, "--json").out)["name"] == "tiny"
+    assert "sound: 4 golden patches on onnxruntime" in swath("model", "check", tiny_model).out
+    assert "schema_version" in json.loads(swath("model", "schema").out)["properties"]
+
+
+def test_recipes_are_listed(swath: Swath) -> None:
+    ran = swath("recipes")
+    assert {line.split()[0] for line in ran.out.splitlines()} >= {"quickstart", "fast", "accurate"}
+
+
+def test_version(swath: Swath) -> None:
+    assert swath("--version").out == f"swath {package.__version__}\n"
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    from swath.cli import main
+    from swath.errors import ModelFileError
+
+    monkeypatch.setattr("sys.argv", ["swath", "--debug", "model", "show", "nothing"])
+    with pytest.raises(ModelFileError):
+        main()
+
+
+def test_training_without_its_extra_names_it(
+    swath: Swath, monkeypatch: pytest.MonkeyPatch, tiny_index_file: Path, tmp_path: Path
+) -> None:
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a))
+    ran = swath("train", tiny_index_file, "--out", tmp_path / "run")
+    assert ran.code == 2
+    assert "pip install 'swath[train]'" in ran.err
+
+
+BLOCKER = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "torchvision", "lightning_fabric", "sklearn", "safetensors", "onnxscript"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refuse())
+from swath.cli import main
+sys.argv = ["swath", *sys.argv[1:]]
+main()
+"""
+
+
+def test_the_runtime_needs_no_torch(tiny_model: Path, tiny_patches: Path, tiny_index_file: Path, tmp_path: Path) -> None:
+    """Every command right of the model file works where importing the training libraries fails."""
+    for arguments in (
+        ["predict", tiny_model, tiny_patches / "River", "--out", tmp_path / "p.csv"],
+        ["evaluate", tiny_model, tiny_index_file, "--out", tmp_path / "test"],
+        ["explain", tiny_model, tiny_patches / "River" / "River_1.png", "--out", tmp_path / "why"],
+        ["data", "audit", tiny_index_file],
+        ["model", "check", tiny_model],
+        ["map", "--help"],
+    ):
+        ran = subprocess.run(
+            [sys.executable, "-c", BLOCKER, *map(str, arguments)], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.slow
+def test_help_is_quick() -> None:
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        ran = subprocess.run([sys.executable, "-m", "swath", "--help"], capture_output=True, text=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert "predict" in ran.stdout
+    assert min(times) < 0.5

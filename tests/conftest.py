@@ -1,0 +1,45 @@
+"""Fixtures that several rooms share; what they are made of is in :mod:`tests.tiny`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swath.data import PatchIndex, build_index, split_index, write_index
+from tests.tiny import write_patches, write_tiny_model
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded patches go to a folder of this test run, never to the user's cache."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SWATH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real model file, made without torch: 64 px, uint8 RGB, four classes told by their colour."""
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="session")
+def tiny_patches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A class-folder tree of 30 PNG patches a class, 64 px, that the tiny model gets mostly right."""
+    return write_patches(tmp_path_factory.mktemp("patches"), n=30)
+
+
+@pytest.fixture(scope="session")
+def tiny_index(tiny_patches: Path) -> PatchIndex:
+    """The index of :func:`tiny_patches`, split 18 / 6 / 6 a class."""
+    return split_index(build_index(tiny_patches))
+
+
+@pytest.fixture(scope="session")
+def tiny_index_file(tiny_index: PatchIndex, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same index as a Parquet file."""
+    path = tmp_path_factory.mktemp("index") / "index.parquet"
+    write_index(tiny_index, path)
+    return path

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swath.evaluation.intervals import (
+    f1_estimate,
+    mean_interval,
+    percentile_interval,
+    proportion,
+    resample,
+    wilson,
+)
+from swath.model.record import Estimate
+
+few = settings(max_examples=50, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [
+        # Newcombe 1998, Statistics in Medicine 17, 857-872, table I, method 3.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_gives_the_published_limits(successes, n, low, high):
+    assert wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+    mirrored = wilson(n - successes, n)
+    assert mirrored == pytest.approx((1 - high, 1 - low), abs=5e-5)
+
+
+@few
+@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_limits_hold_the_value_and_stay_in_range(case):
+    successes, n = case
+    estimate = proportion(successes, n)
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+    assert estimate.high > estimate.low
+    more = proportion(4 * successes, 4 * n)
+    assert more.high - more.low < estimate.high - estimate.low
+
+
+def test_nothing_is_known_of_nothing():
+    assert proportion(0, 0) == Estimate(value=0, low=0, high=1, n=0)
+    assert f1_estimate(0, 0) == Estimate(value=0, low=0, high=1, n=0)
+
+
+@few
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
+def test_f1_is_the_usual_one(hits, missed, false_alarms):
+    estimate = f1_estimate(hits, hits + missed + false_alarms)
+    whole = 2 * hits + missed + false_alarms
+    assert estimate.value == pytest.approx(2 * hits / whole if whole else 0)
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8, 0.97])
+@pytest.mark.parametrize("n", [30, 200])
+def test_wilson_covers_the_truth_about_as_often_as_it_says(share, n):
+    draws = np.random.default_rng(0).binomial(n, share, 4000)
+    covered = np.mean([low <= share <= high for low, high in (wilson(int(k), n) for k in draws)])
+    assert 0.92 <= covered <= 0.985
+
+
+def test_resampling_is_seeded_and_keeps_the_count():
+    counts = np.array([5, 0, 20, 75])
+    first = resample(counts, resamples=300, seed=4)
+    np.testing.assert_array_equal(first, resample(counts, resamples=300, seed=4))
+    assert (first != resample(counts, resamples=300, seed=5)).any()
+    assert first.shape == (300, 4)
+    assert (first.sum(axis=1) == 100).all()
+    assert (first[:, 1] == 0).all()
+    np.testing.assert_allclose(first.mean(axis=0), counts, atol=1.5)
+
+
+def test_percentiles():
+    assert percentile_interval(np.arange(1001.0)) == (25.0, 975.0)
+
+
+def test_the_mean_of_independent_estimates_is_surer_than_each():
+    part = Estimate(value=0.5, low=0.4, high=0.6, n=100)
+    assert mean_interval([part]) == pytest.approx((0.4, 0.6))
+    assert mean_interval([part] * 4) == pytest.approx((0.45, 0.55))
+    sure = Estimate(value=1.0, low=0.9, high=1.0, n=40)
+    assert mean_interval([sure, sure])[1] == 1.0

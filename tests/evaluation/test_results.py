@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from swath.evaluation import Difference, Evaluation
+from swath.evaluation.results import FEW, warnings_for
+from swath.model.record import Estimate
+
+from .cases import evaluation
+
+
+def test_it_survives_its_own_json():
+    found = evaluation()
+    assert Evaluation.model_validate_json(found.model_dump_json()) == found
+
+
+def test_the_terminal_shows_every_number_with_its_interval():
+    found = evaluation()
+    lines = found.lines()
+    assert lines[0] == "model tiny, split test: 400 patches"
+    shown = {line.split()[0]: line for line in lines if line.strip()}
+    for name in ("accuracy", "macro-F1"):
+        assert shown[name].count("%") == 2
+    assert f"{100 * found.accuracy.value:.1f} %" in shown["accuracy"]
+    assert f"{100 * found.accuracy.low:.1f}\u2013{100 * found.accuracy.high:.1f} %" in shown["accuracy"]
+    lead = found.baselines["majority"].difference.accuracy
+    assert f"{100 * lead.value:+.1f} points" in shown["majority"]
+    for name, scores in found.per_class.items():
+        assert shown[name].count("%") == 6
+        assert shown[name].split()[1] == str(scores.recall.n)
+    assert max(len(line) for line in lines) <= 100
+    assert not any(line.startswith("warning") for line in lines)
+
+
+def test_warnings_come_last():
+    lines = evaluation(n=60).lines()
+    assert lines[-1].startswith("warning: only 60 patches (fewer than 200)")
+
+
+def test_hostile_names_cannot_move_the_cursor():
+    text = "\n".join(evaluation(("a\x1b[2J\nwarning: none", "b", "c" * 90)).lines())
+    assert "\x1b" not in text
+    assert "\nwarning: none" not in text
+    assert "c" * 40 not in text
+
+
+def test_without_baselines_none_are_listed():
+    assert not any("baseline" in line for line in evaluation(baselines={}).lines())
+
+
+def difference(low: float) -> dict:
+    result = evaluation().baselines["majority"]
+    lead = Difference(
+        accuracy=Estimate(value=low + 0.1, low=low, high=low + 0.2, n=400),
+        macro_f1=result.difference.macro_f1,
+    )
+    return {"majority": result.model_copy(update={"difference": lead})}
+
+
+CLEAR = difference(0.3)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"n": FEW - 1}, "only 199 patches"),
+        ({"split": "train"}, "the model was trained on these patches: this is not a test"),
+        ({"split": "val"}, "the model was chosen by these patches"),
+        ({"absent": ("Desert",)}, "no patch of Desert: left out of macro-F1"),
+        ({"baselines": {}}, "carries no baselines"),
+        ({"baselines": difference(-0.01)}, "not clearly better than the majority baseline"),
+    ],
+)
+def test_each_reason_for_doubt_is_said_once(change, said):
+    plain = {"n": FEW, "split": "test", "same_index": True, "absent": (), "baselines": CLEAR}
+    assert warnings_for(**plain) == ()
+    (warning,) = warnings_for(**plain | change)
+    assert said in warning
+
+
+def test_another_index_says_nothing_of_training():
+    assert warnings_for(n=FEW, split="train", same_index=False, absent=(), baselines=CLEAR) == ()
+
+
+def test_same_index_compares_fingerprints():
+    assert evaluation().same_index
+    assert not evaluation(fingerprint="b" * 64).same_index
+
+
+def test_the_json_states_how_intervals_were_made():
+    values = json.loads(evaluation().model_dump_json())
+    assert "95 %" in values["intervals"]
+    assert "Wilson" in values["intervals"]

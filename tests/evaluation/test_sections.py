@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import pytest
+
+from swath.evaluation import (
+    Link,
+    Number,
+    Swatch,
+    data_section,
+    explanation_section,
+    map_section,
+    provenance_section,
+    result_section,
+    training_section,
+    write_report,
+)
+from swath.model import read_model
+from swath.model.palette import class_infos
+
+from .cases import HOSTILE, Page, evaluation
+from .test_report import picture_bytes
+
+
+def test_data_counts_each_class_and_split():
+    section = data_section(
+        {"River": {"test": 2, "train": 5}, "Sea": {"train": 1200}}, sentences=("No duplicates.",)
+    )
+    (table,) = section.tables
+    assert table.columns == ("class", "train", "test", "all")
+    assert list(table.rows) == [("River", 5, 2, 7), ("Sea", 1200, 0, 1200)]
+    shown = {number.label: number.value for number in section.numbers}
+    assert shown == {"patches": "1,207", "classes": "2", "train": "1,205", "test": "2"}
+    assert not section.images
+    assert data_section({"River": {"train": 1}}, samples=b"png").images[0].source == b"png"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "It was kept apart from training."),
+        ({"split": "val"}, "400 patches of the split 'val'."),
+        ({"fingerprint": "b" * 64}, "do not show whether the model has seen"),
+    ],
+)
+def test_a_result_says_what_it_was_measured_on(tmp_path, fields, said):
+    section = result_section(evaluation(**fields), tmp_path)
+    assert said in section.text[0]
+    assert ("kept apart" in section.text[0]) == (not fields)
+    assert "stratified by class" in section.text[1]
+
+
+def test_a_result_shows_model_baselines_and_every_class(tmp_path):
+    found = evaluation(n=60)
+    section = result_section(found, tmp_path)
+    beside, classes = section.tables
+    assert [row[0] for row in beside.rows] == ["This model", "Always the commonest class"]
+    assert beside.rows[0][1:3] == (found.accuracy, found.macro_f1)
+    assert "points" in beside.rows[1][3]
+    assert [row[0] for row in classes.rows] == list(found.per_class)
+    assert classes.rows[0][1] == found.per_class["Forest"].recall.n
+    assert section.warnings == found.warnings != ()
+    assert [link.target for link in section.links] == [
+        tmp_path / name for name in ("metrics.json", "confusion.csv", "predictions.csv")
+    ]
+
+
+def test_a_map_lists_classes_by_area(tmp_path):
+    section = map_section(
+        picture_bytes(),
+        classes=class_infos(("Forest", "River", "SeaLake")),
+        hectares={"River": 75.0, "SeaLake": 25.0},
+        numbers=(Number("agreement", "98 %"),),
+        scene=picture_bytes("JPEG"),
+    )
+    rows = list(section.tables[0].rows)
+    assert [(row[0].name, *row[1:]) for row in rows] == [
+        ("River", 75.0, 75.0),
+        ("SeaLake", 25.0, 25.0),
+        ("Forest", 0.0, 0.0),
+    ]
+    assert rows[0][0] == Swatch("4FB3E0", "River")
+    assert [image.alt for image in section.images] == [
+        "The scene in true colour",
+        "Land map, one colour a class",
+    ]
+
+
+def test_a_map_of_nothing_has_no_shares():
+    section = map_section(picture_bytes(), classes=class_infos(("Forest",)), hectares={})
+    assert section.tables[0].rows[0][1:] == (0.0, 0.0)
+
+
+def test_provenance_states_where_all_came_from(tiny_model):
+    record = read_model(tiny_model).record
+    section = provenance_section(record, facts={"command": "swath demo"})
+    facts = dict(section.tables[0].rows)
+    assert facts["model"] == "tiny"
+    assert facts["data fingerprint"] == "0" * 64
+    assert facts["data licence"] == "CC0-1.0"
+    assert facts["attribution"] == "not stated"
+    assert facts["command"] == "swath demo"
+
+
+def test_all_sections_make_one_sound_page(tmp_path, tiny_model):
+    names = (HOSTILE, "River", "$\\frac")
+    found = evaluation(names, n=60)
+    for name in ("confusion.png", "per_class.png"):
+        (tmp_path / name).write_bytes(picture_bytes())
+    sections = (
+        data_section({name: {"train": 3} for name in names}, samples=picture_bytes()),
+        training_section(
+            picture_bytes(), facts={"epochs": "12"}, links=(Link("curves.csv", tmp_path / "c.csv"),)
+        ),
+        result_section(found, tmp_path),
+        explanation_section(picture_bytes()),
+        map_section(picture_bytes(), classes=class_infos(names), hectares={HOSTILE: 5.0}),
+        provenance_section(read_model(tiny_model).record),
+    )
+    write_report(tmp_path / "index.html", sections, title="Land of " + HOSTILE)
+    page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert len(page.all("section", "id")) == 6
+    assert all(alt for alt in page.all("img", "alt"))
+    assert all(source.startswith("data:image/png") for source in page.all("img", "src"))

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from swath.errors import DataError
+from swath.imagery import RGB
+from swath.imagery.header import MAX_BYTES_A_PIXEL, check_size, mode_name, numbered_bands, units_of
+
+
+def test_the_pixel_limit_names_file_size_and_mend():
+    check_size(10, 10, name="a.png", max_pixels=100)
+    with pytest.raises(
+        DataError, match=r"a\.png says it has 10 x 11 pixels, above the limit of 100; .*max_pixels"
+    ):
+        check_size(10, 11, name="a.png", max_pixels=100)
+
+
+def test_the_memory_limit_counts_bands_and_bytes():
+    most = MAX_BYTES_A_PIXEL // 4
+    check_size(10, 10, name="a", max_pixels=100, bands=most, dtype="float32")
+    with pytest.raises(DataError, match=f"{most + 1} float32 bands"):
+        check_size(10, 10, name="a", max_pixels=100, bands=most + 1, dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bands", "mode"),
+    [
+        ("uint8", RGB, "RGB"),
+        ("uint8", ("grey",), "L"),
+        ("uint16", ("grey",), "I;16"),
+        ("uint8", ("b2", "b3", "b4"), "uint8 x 3"),
+        ("uint16", RGB, "uint16 x 3"),
+    ],
+)
+def test_modes(dtype, bands, mode):
+    assert mode_name(dtype, bands) == mode
+
+
+def test_names_and_units():
+    assert numbered_bands(2) == ("band_1", "band_2")
+    assert (units_of("uint8"), units_of("uint16")) == ("display", "digital number")

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from swath.errors import DataError
+from swath.imagery import RGB, decode, probe
+
+from .samples import image, saved, sharp, smooth
+
+RGBA = (*RGB, "alpha")
+
+
+def test_jpeg_rgb():
+    picture = decode(saved(image(smooth(3)), "JPEG", quality=95, subsampling=0))
+    assert (picture.bands, picture.mode, picture.units) == (RGB, "RGB", "display")
+    assert picture.pixels.dtype == np.uint8
+    np.testing.assert_allclose(picture.pixels.astype(int), smooth(3), atol=5)
+
+
+def test_jpeg_grey():
+    picture = decode(saved(image(smooth(1)), "JPEG", quality=95))
+    assert (picture.bands, picture.mode, picture.units) == (("grey",), "L", "display")
+    np.testing.assert_allclose(picture.pixels.astype(int), smooth(1), atol=4)
+
+
+def test_jpeg_cmyk_becomes_rgb():
+    ink = smooth(4)
+    picture = decode(saved(image(ink, "CMYK"), "JPEG", quality=95))
+    assert (picture.bands, picture.mode) == (RGB, "CMYK")
+    ideal = (255.0 - ink[:3]) * (255.0 - ink[3]) / 255
+    np.testing.assert_allclose(picture.pixels, ideal, atol=6)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_exif_orientation_is_applied(kind, orientation):
+    # Pillow's own transposition says what the viewer should see.
+    stored = image(smooth(3))
+    exif = Image.Exif()
+    exif[274] = orientation
+    options = {"JPEG": {"quality": 95, "subsampling": 0}, "PNG": {}, "WEBP": {"lossless": True}}[kind]
+    data = saved(stored, kind, exif=exif.tobytes(), **options)
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    wanted = np.asarray(stored.transpose(turns[orientation]) if orientation > 1 else stored).transpose(
+        2, 0, 1
+    )
+    picture = decode(data)
+    assert picture.pixels.shape == wanted.shape
+    np.testing.assert_allclose(picture.pixels.astype(int), wanted, atol=5 if kind == "JPEG" else 0)
+    assert picture.pixels.flags.c_contiguous
+    header = probe(data)
+    assert (header.width, header.height) == (picture.width, picture.height)
+
+
+@pytest.mark.parametrize(
+    ("bands", "names", "mode"),
+    [(1, ("grey",), "L"), (2, ("grey", "alpha"), "LA"), (3, RGB, "RGB"), (4, RGBA, "RGBA")],
+)
+def test_png_8_bit_is_exact(bands, names, mode):
+    picture = decode(saved(image(sharp(bands)), "PNG"))
+    assert (picture.bands, picture.mode, picture.units) == (names, mode, "display")
+    np.testing.assert_array_equal(picture.pixels, sharp(bands))
+
+
+def test_png_16_bit_grey_keeps_every_bit():
+    picture = decode(saved(image(sharp(1, "uint16")), "PNG"))
+    assert (picture.bands, picture.mode, picture.units) == (("grey",), "I;16", "digital number")
+    assert picture.pixels.dtype == np.uint16
+    np.testing.assert_array_equal(picture.pixels, sharp(1, "uint16"))
+
+
+def test_png_one_bit_becomes_black_and_white():
+    bits = sharp(1)[0] % 3 == 0
+    picture = decode(saved(Image.fromarray(bits), "PNG"))
+    assert (picture.bands, picture.mode) == (("grey",), "1")
+    np.testing.assert_array_equal(picture.pixels[0], np.where(bits, 255, 0))
+
+
+def palette_image() -> tuple[Image.Image, np.ndarray, np.ndarray]:
+    numbers = sharp(1)[0] % 5
+    colours = np.array([[255, 0, 0], [0, 200, 0], [0, 0, 150], [10, 20, 30], [255, 255, 255]], np.uint8)
+    picture = Image.fromarray(numbers, mode=None).convert("P")
+    picture.putdata(numbers.ravel().tolist())
+    picture.putpalette(colours.ravel().tolist())
+    return picture, numbers, colours
+
+
+def test_png_palette_becomes_rgb():
+    stored, numbers, colours = palette_image()
+    picture = decode(saved(stored, "PNG"))
+    assert (picture.bands, picture.mode, picture.units) == (RGB, "P", "display")
+    np.testing.assert_array_equal(picture.pixels, colours[numbers].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("transparency", [2, bytes([255, 255, 0, 128, 255])])
+def test_png_palette_with_transparent_entries_becomes_rgba(transparency):
+    stored, numbers, colours = palette_image()
+    picture = decode(saved(stored, "PNG", transparency=transparency))
+    assert (picture.bands, picture.mode) == (RGBA, "P")
+    np.testing.assert_array_equal(picture.pixels[:3], colours[numbers].transpose(2, 0, 1))
+    alpha = np.array([255, 255, 0, 128 if isinstance(transparency, bytes) else 255, 255])
+    np.testing.assert_array_equal(picture.pixels[3], alpha[numbers])
+
+
+def test_webp_lossless_is_exact():
+    picture = decode(saved(image(sharp(3)), "WEBP", lossless=True))
+    assert (picture.bands, picture.mode, picture.units) == (RGB, "RGB", "display")
+    np.testing.assert_array_equal(picture.pixels, sharp(3))
+
+
+def test_webp_lossy():
+    picture = decode(saved(image(smooth(3)), "WEBP", quality=95))
+    assert (picture.bands, picture.mode) == (RGB, "RGB")
+    np.testing.assert_allclose(picture.pixels.astype(int), smooth(3), atol=8)
+
+
+def test_webp_with_alpha():
+    picture = decode(saved(image(sharp(4)), "WEBP", lossless=True, exact=True))
+    assert (picture.bands, picture.mode) == (RGBA, "RGBA")
+    np.testing.assert_array_equal(picture.pixels, sharp(4))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_animations_are_refused(kind):
+    frames = [image(np.roll(sharp(3), i, axis=2)) for i in range(3)]
+    data = saved(frames[0], kind, save_all=True, append_images=frames[1:], lossless=True)
+    with pytest.raises(DataError, match=r"film is an animated .* one still picture"):
+        decode(data, name="film")
+
+
+def test_decoded_pixels_may_be_written_to():
+    pixels = decode(saved(image(sharp(3)), "PNG")).pixels
+    pixels[0, 0, 0] = 9
+    assert pixels[0, 0, 0] == 9
+
+
+@pytest.mark.parametrize(
+    "options", [{"quality": 90}, {"lossless": True}, {"quality": 90, "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0"}]
+)
+def test_webp_size_is_checked_before_the_canvas_is_made(options):
+    # The simple lossy, the lossless and the extended layout keep their size in three different places.
+    data = saved(image(smooth(3)), "WEBP", **options)
+    with pytest.raises(DataError, match="48 x 32 pixels, above the limit of 1000"):
+        decode(data, max_pixels=1000)
+    header = probe(data)
+    assert (header.width, header.height) == (48, 32)

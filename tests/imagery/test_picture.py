@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from swath.imagery import RGB, Picture
+
+
+def test_size_and_memory():
+    picture = Picture(np.zeros((3, 4, 5), np.uint16), RGB, "digital number", "uint16 x 3")
+    assert (picture.height, picture.width, picture.nbytes()) == (4, 5, 120)
+
+
+@pytest.mark.parametrize(("shape", "bands"), [((3, 4, 5), ("grey",)), ((4, 5), ("grey",)), ((1, 4, 5), RGB)])
+def test_bands_must_fit_the_pixels(shape, bands):
+    with pytest.raises(ValueError, match="do not fit"):
+        Picture(np.zeros(shape), bands, "display", "L")

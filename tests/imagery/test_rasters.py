@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from rasterio.enums import ColorInterp
+
+from swath.errors import DataError
+from swath.imagery import RGB, decode, probe
+
+from .samples import image, jpeg_2000, raster, saved, sharp, smooth
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_tiff_of_every_type_is_exact(dtype, bands):
+    pixels = sharp(bands, "uint16" if dtype == "uint16" else "uint8").astype(dtype)
+    if dtype == "float32":
+        pixels = pixels / np.float32(7) - 5
+    options = {"photometric": "RGB"} if bands == 3 else {}
+    picture = decode(raster(pixels, **options))
+    assert picture.bands == (("grey",) if bands == 1 else RGB)
+    assert picture.units == ("display" if dtype == "uint8" else "digital number")
+    names = {("uint8", 1): "L", ("uint8", 3): "RGB", ("uint16", 1): "I;16"}
+    assert picture.mode == names.get((dtype, bands), f"{dtype} x {bands}")
+    assert picture.pixels.dtype == dtype
+    np.testing.assert_array_equal(picture.pixels, pixels)
+
+
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+@pytest.mark.parametrize("layout", [{}, {"tiled": True, "blockxsize": 16, "blockysize": 16}])
+@pytest.mark.parametrize("compress", ["none", "deflate", "lzw"])
+def test_tiff_layouts_hold_the_same_pixels(interleave, layout, compress):
+    pixels = sharp(5, "uint16")
+    picture = decode(raster(pixels, interleave=interleave, compress=compress, **layout))
+    np.testing.assert_array_equal(picture.pixels, pixels)
+
+
+def test_bands_are_named_by_their_descriptions():
+    data = raster(sharp(4, "uint16"), descriptions=("B02", "B03 ", "Red", "NIR"))
+    picture = decode(data)
+    assert picture.bands == ("b02", "b03", "red", "nir")
+    assert picture.mode == "uint16 x 4"
+
+
+def test_bands_without_names_are_numbered():
+    assert decode(raster(sharp(5, "uint16"), photometric="minisblack")).bands == (
+        "band_1",
+        "band_2",
+        "band_3",
+        "band_4",
+        "band_5",
+    )
+
+
+def test_doubtful_names_become_numbers():
+    data = raster(sharp(2, "uint16"), descriptions=("nir", "NIR"))
+    assert decode(data).bands == ("band_1", "band_2")
+
+
+def test_grey_and_alpha():
+    data = raster(sharp(2), colours=(ColorInterp.gray, ColorInterp.alpha))
+    picture = decode(data)
+    assert (picture.bands, picture.mode) == (("grey", "alpha"), "LA")
+
+
+def test_tiff_palette_becomes_rgb():
+    numbers = sharp(1) % 4
+    colours = {0: (255, 0, 0, 255), 1: (0, 200, 0, 255), 2: (0, 0, 150, 255), 3: (9, 8, 7, 255)}
+    picture = decode(raster(numbers, photometric="palette", palette=colours))
+    assert (picture.bands, picture.mode, picture.units) == (RGB, "P", "display")
+    table = np.array([colours[i][:3] for i in range(4)], np.uint8)
+    np.testing.assert_array_equal(picture.pixels, table[numbers[0]].transpose(2, 0, 1))
+
+
+def test_tiff_one_bit_becomes_black_and_white():
+    bits = sharp(1)[0] % 3 == 0
+    picture = decode(saved(Image.fromarray(bits), "TIFF"))
+    assert (picture.bands, picture.mode) == (("grey",), "1")
+    np.testing.assert_array_equal(picture.pixels[0], np.where(bits, 255, 0))
+
+
+def test_tiff_cmyk_becomes_rgb():
+    ink = smooth(4)
+    picture = decode(saved(image(ink, "CMYK"), "TIFF"))
+    assert (picture.bands, picture.mode) == (RGB, "CMYK")
+    np.testing.assert_allclose(picture.pixels, (255.0 - ink[:3]) * (255.0 - ink[3]) / 255, atol=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_tiff_orientation_is_applied(orientation):
+    stored = sharp(3)
+    data = saved(image(stored), "TIFF", tiffinfo={274: orientation})
+    jpeg_like = saved(image(stored), "PNG", exif=orientation_block(orientation))
+    np.testing.assert_array_equal(decode(data).pixels, decode(jpeg_like).pixels)
+    header = probe(data)
+    assert (header.height, header.width) == decode(data).pixels.shape[1:]
+
+
+def orientation_block(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[274] = orientation
+    return exif.tobytes()
+
+
+def test_several_pages_are_refused():
+    pages = [image(sharp(1)), image(sharp(1))]
+    data = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    with pytest.raises(DataError, match="scan holds 2 pages; save one picture a file"):
+        decode(data, name="scan")
+
+
+def test_complex_values_are_refused():
+    with pytest.raises(DataError, match="radar holds complex64 values"):
+        decode(raster(sharp(1).astype(np.complex64)), name="radar")
+
+
+def test_nodata_is_left_as_it_is():
+    pixels = sharp(1, "uint16")
+    np.testing.assert_array_equal(decode(raster(pixels, nodata=int(pixels[0, 3, 3]))).pixels, pixels)
+
+
+def test_files_beside_a_picture_are_not_looked_at(tmp_path):
+    # A side file could otherwise change names and values of a picture it came with.
+    path = tmp_path / "a.tif"
+    path.write_bytes(raster(sharp(1, "uint16")))
+    (tmp_path / "a.tif.aux.xml").write_text(
+        "<PAMDataset><PAMRasterBand band='1'><Description>evil</Description></PAMRasterBand></PAMDataset>"
+    )
+    assert decode(path).bands == ("grey",)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bands", "names", "mode"),
+    [
+        ("uint8", 1, ("grey",), "L"),
+        ("uint8", 3, RGB, "RGB"),
+        ("uint16", 1, ("grey",), "I;16"),
+        ("uint16", 3, RGB, "uint16 x 3"),
+    ],
+)
+def test_jpeg_2000_lossless_is_exact(dtype, bands, names, mode):
+    picture = decode(jpeg_2000(sharp(bands, dtype)))
+    assert (picture.bands, picture.mode) == (names, mode)
+    assert picture.units == ("display" if dtype == "uint8" else "digital number")
+    np.testing.assert_array_equal(picture.pixels, sharp(bands, dtype))
+
+
+def test_jpeg_2000_without_its_box_is_read_too():
+    data = jpeg_2000(sharp(1))
+    stream = data[data.index(b"\xff\x4f\xff\x51") :]
+    np.testing.assert_array_equal(decode(stream).pixels, sharp(1))
+
+
+@pytest.mark.parametrize(("bands", "names"), [(3, RGB), (4, (*RGB, "alpha"))])
+def test_png_16_bit_colour_keeps_every_bit(bands, names):
+    picture = decode(raster(sharp(bands, "uint16"), "PNG"))
+    assert (picture.bands, picture.mode) == (names, f"uint16 x {bands}")
+    np.testing.assert_array_equal(picture.pixels, sharp(bands, "uint16"))
+
+
+def test_a_hostile_path_is_a_plain_file_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = tmp_path / "vsicurl" / "a,b?.tif"
+    name.parent.mkdir()
+    name.write_bytes(raster(sharp(1)))
+    np.testing.assert_array_equal(decode(name.relative_to(tmp_path)).pixels, sharp(1))
+
+
+def test_a_huge_block_in_a_small_picture_is_refused():
+    # The picture is 12 x 20; one block of it says it is 4096 x 4096 and would be decoded whole.
+    data = raster(sharp(1), tiled=True, blockxsize=4096, blockysize=4096, compress="deflate")
+    assert len(data) < 200_000
+    with pytest.raises(DataError, match="4096 x 4096 pixels, above the limit of 1000000"):
+        decode(data, max_pixels=1_000_000)

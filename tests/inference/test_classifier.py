@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import swath
+from swath.data import cached_pixels
+from swath.errors import DataError, SettingError
+from swath.imagery import decode
+from swath.inference import Predictions
+from swath.inference import classifier as module
+from tests.tiny import CLASSES, input_spec, patch, patches, write_patches, write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_model):
+    return swath.load(tiny_model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.concatenate([patches(c, 3) for c in CLASSES])
+
+
+def test_it_gets_its_own_classes_mostly_right(classifier, tiny_index):
+    predictions = classifier.predict(cached_pixels(tiny_index))
+    right = np.mean([a == b for a, b in zip(predictions.labels, tiny_index.labels, strict=True)])
+    assert 0.85 < right < 1
+    assert predictions.classes == CLASSES
+    np.testing.assert_allclose(predictions.probabilities.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(predictions.confidence, predictions.probabilities.max(axis=1))
+
+
+def test_paths_bytes_pictures_and_arrays_give_the_same(classifier, tmp_path):
+    write_patches(tmp_path, n=1)
+    paths = sorted(tmp_path.rglob("*.png"))
+    wanted = classifier.predict(paths)
+    assert wanted.labels == [p.parent.name for p in paths]
+    for images in (
+        [str(p) for p in paths],
+        [p.read_bytes() for p in paths],
+        [decode(p, name="x") for p in paths],
+        [np.asarray(Image.open(p)).transpose(2, 0, 1) for p in paths],
+        np.stack([np.asarray(Image.open(p)).transpose(2, 0, 1) for p in paths]),
+        (p for p in paths),
+    ):
+        got = classifier.predict(images)
+        assert got.labels == wanted.labels
+        np.testing.assert_allclose(got.probabilities, wanted.probabilities, atol=1e-6)
+
+
+def test_one_image_alone_is_a_list_of_one(classifier, tmp_path):
+    path = next(write_patches(tmp_path, ["River"], 1).rglob("*.png"))
+    for image in (path, str(path), path.read_bytes(), decode(path, name="x"), patches("River", 1)[0]):
+        assert classifier.predict(image).labels == ["River"]
+
+
+@given(st.integers(1, 40), st.sampled_from(["run", "stream"]))
+@settings(max_examples=20, deadline=None)
+def test_the_batch_does_not_change_the_answer(classifier, pixels, batch, how):
+    whole = classifier.run(pixels)["probabilities"]
+    if how == "run":
+        got = classifier.run(pixels, batch=batch)["probabilities"]
+    else:
+        named = [(str(i), p) for i, p in enumerate(pixels)]
+        parts = list(classifier.stream(named, batch=batch))
+        assert [n for names, _ in parts for n in names] == [n for n, _ in named]
+        assert max(len(names) for names, _ in parts) == min(batch, len(pixels))
+        got = np.concatenate([p for _, p in parts])
+    np.testing.assert_allclose(got, whole, atol=1e-6)
+
+
+def test_sizes_may_differ_and_keep_their_order(classifier):
+    images = [
+        patch(c, seed=i, size=size).transpose(2, 0, 1)
+        for i, (c, size) in enumerate(zip(CLASSES * 2, (64, 64, 96, 32, 64, 200, 200, 64), strict=True))
+    ]
+    together = classifier.predict(images).probabilities
+    alone = np.concatenate([classifier.predict(image).probabilities for image in images])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_large_pictures_go_in_small_batches(classifier, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_BYTES", 3 * 100 * 100 * 2)
+    images = [(str(i), np.full((3, 100, 100), 90, np.uint8)) for i in range(5)]
+    assert [len(names) for names, _ in classifier.stream(images)] == [2, 2, 1]
+
+
+def test_progress_counts_up_to_the_number_of_images(classifier, pixels):
+    seen = []
+    classifier.predict(list(pixels), progress=lambda *a, **k: seen.append(a))
+    assert seen[-1] == ("classify", len(pixels), len(pixels))
+    seen.clear()
+    list(
+        classifier.stream(
+            [(str(i), p) for i, p in enumerate(pixels)],
+            batch=5,
+            total=len(pixels),
+            progress=lambda *a, **k: seen.append(a),
+        )
+    )
+    assert seen == [("classify", 5, 12), ("classify", 10, 12), ("classify", 12, 12)]
+
+
+def test_other_outputs_can_be_had(classifier, pixels):
+    outputs = classifier.run(pixels, wanted=("features", "activations", "logits"), batch=5)
+    assert {k: v.shape for k, v in outputs.items()} == {
+        "features": (12, 6),
+        "activations": (12, 6, 8, 8),
+        "logits": (12, 4),
+    }
+    with pytest.raises(DataError, match="model 'tiny' has no output 'embedding'"):
+        classifier.run(pixels, wanted=("embedding",))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        ((2, 64, 64, 3), np.uint8, r"\(2, 64, 64, 3\), model 'tiny' takes \[N, 3, H, W\] \(red, green, blue\)"),
+        ((3, 64, 64), np.uint8, "shape"),
+        ((0, 3, 64, 64), np.uint8, "shape"),
+        ((1, 3, 64, 64), np.uint16, "pixels are uint16, model 'tiny' takes uint8"),
+        ((1, 3, 64, 64), np.float32, "pixels are float32"),
+    ],
+)
+def test_pixels_that_do_not_fit(classifier, shape, dtype, message):
+    with pytest.raises(DataError, match=message):
+        classifier.run(np.zeros(shape, dtype))
+
+
+def test_sixteen_bit_images_name_what_renders_them(classifier, tmp_path):
+    np.save(tmp_path / "a.npy", np.full((3, 64, 64), 1000, np.uint16))
+    for image in (tmp_path / "a.npy", np.full((3, 64, 64), 1000, np.uint16)):
+        with pytest.raises(DataError, match=r"is uint16, model 'tiny' takes uint8; .*render_reflectance"):
+            classifier.predict([image])
+
+
+def test_eight_bit_images_for_a_sixteen_bit_model(tmp_path):
+    path = write_tiny_model(tmp_path / "m.onnx", spec=input_spec(data_type="uint16"))
+    with pytest.raises(DataError, match="is uint8, model 'tiny' takes uint16; give the numbers as stored"):
+        swath.load(path, threads=1).predict(patches("River", 1)[0])
+
+
+def test_an_image_of_another_shape_is_named_by_its_place(classifier, pixels):
+    with pytest.raises(DataError, match=r"image 1 has shape \(64, 64, 3\)"):
+        classifier.predict([pixels[0], pixels[0].transpose(1, 2, 0)])
+    with pytest.raises(DataError, match=r"image 0 has shape \(64, 64\)"):
+        classifier.predict([pixels[0, 0]])
+
+
+def test_unreadable_and_missing_images_are_named(classifier, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nxxx")
+    with pytest.raises(DataError, match=r"bad\.png"):
+        classifier.predict([tmp_path / "bad.png"])
+    with pytest.raises(DataError, match=r"gone\.png"):
+        classifier.predict([tmp_path / "gone.png"])
+
+
+def test_no_image(classifier):
+    with pytest.raises(DataError, match="no image to classify"):
+        classifier.predict([])
+
+
+def test_no_batch(classifier, pixels):
+    with pytest.raises(SettingError, match="batch of 0"):
+        classifier.run(pixels, batch=0)
+
+
+def test_top_k_is_ordered_and_ties_keep_class_order():
+    probabilities = np.array([[0.2, 0.5, 0.3, 0.0], [0.25, 0.25, 0.25, 0.25]], np.float32)
+    top = Predictions([], np.zeros(2, np.float32), probabilities, CLASSES).top(2)
+    assert [[name for name, _ in row] for row in top] == [["Residential", "River"], ["Forest", "Residential"]]
+    assert top[0][0][1] == pytest.approx(0.5)

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+
+import swath
+from swath.errors import DataError, OutputError, SettingError
+from swath.imagery import render_reflectance
+from swath.inference import load
+from swath.mapping import agreement, map_scene, sew
+from tests.mapping.scenes import UTM, write_scene
+from tests.tiny import CLASSES, patches, write_tiny_model
+
+NAMES = ["map.confidence.tif", "map.json", "map.legend.png", "map.png", "map.tif", "map.tif.aux.xml"]
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_model):
+    return load(tiny_model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def sewn(tmp_path_factory):
+    """A scene of 3 x 4 patches, its patches ``[12, 3, 64, 64]`` and its truth ``[3, 4]``."""
+    labels = [CLASSES[(3 * i) % 4] for i in range(12)]
+    pixels = np.concatenate([patches(label, 1, seed=i) for i, label in enumerate(labels)])
+    path = tmp_path_factory.mktemp("scene") / "scene.tif"
+    return path, pixels, sew(pixels, labels, CLASSES, columns=4, out=path)
+
+
+def read(path, band=1):
+    with rasterio.open(path) as dataset:
+        return dataset.read(band)
+
+
+def cells(path):
+    with rasterio.open(path) as dataset:
+        return dataset.read().transpose(1, 2, 0)
+
+
+def test_the_map_says_what_predict_says(tmp_path, classifier, sewn):
+    scene, pixels, truth = sewn
+    out, probabilities = tmp_path / "map.tif", tmp_path / "p" / "all.tif"
+    summary = map_scene(classifier, scene, out, probabilities=probabilities)
+    predicted = classifier.predict(pixels)
+    np.testing.assert_allclose(cells(probabilities).reshape(12, -1), predicted.probabilities, atol=1e-3)
+    expected = predicted.probabilities.argmax(axis=1).reshape(3, 4) + 1
+    np.testing.assert_array_equal(read(out), expected.repeat(64, axis=0).repeat(64, axis=1))
+    sure = np.rint(100 * predicted.confidence).reshape(3, 4)
+    np.testing.assert_array_equal(read(tmp_path / "map.confidence.tif")[::64, ::64], sure)
+    result = agreement(out, truth, 64)
+    assert result.patches == 12
+    assert result.patches_right == sum(predicted.labels[i] == CLASSES[t] for i, t in enumerate(truth.ravel()))
+    assert (summary.windows, summary.classified, summary.nodata_pixels) == (12, 12, 0)
+    assert sum(summary.hectares.values()) == pytest.approx(12 * 64 * 64 / 100)
+    with rasterio.open(probabilities) as dataset:
+        assert dataset.descriptions == CLASSES
+        assert dataset.res == (640, 640)
+
+
+def test_everything_is_written_beside_the_map(tmp_path, classifier, sewn):
+    seen = []
+    summary = map_scene(classifier, sewn[0], tmp_path / "map.tif", progress=lambda *a, **k: seen.append(a))
+    assert sorted(p.name for p in tmp_path.iterdir()) == NAMES
+    assert {p.name for p in summary.files.all()} == set(NAMES)
+    assert seen[2] == ("mapping", 12, 12)
+    record = json.loads((tmp_path / "map.json").read_text())
+    assert record["swath"] == swath.__version__
+    assert record["model"]["data_fingerprint"] == "0" * 64
+    assert len(record["model"]["sha256"]) == 64
+    assert record["scene"]["name"] == "scene.tif"
+    assert record["scene"]["transform"] == list(UTM["transform"])[:6]
+    assert record["bands"] == {"model": ["red", "green", "blue"], "scene": [1, 2, 3], "how": "by name"}
+    assert record["classes"][1]["name"] == "Residential"
+    assert {c["name"]: c["hectares"] for c in record["classes"]} == summary.hectares
+    assert sum(c["share"] for c in record["classes"]) == pytest.approx(1)
+
+
+def test_overlapping_windows_average_their_probabilities(tmp_path, classifier, sewn):
+    scene, pixels, _ = sewn
+    whole = pixels.reshape(3, 4, 3, 64, 64).transpose(2, 0, 3, 1, 4).reshape(3, 192, 256)
+    map_scene(classifier, scene, tmp_path / "map.tif", stride=32, probabilities=tmp_path / "p.tif")
+    found = cells(tmp_path / "p.tif")
+    assert found.shape == (6, 8, 4)
+    # A cell in the middle lies under four windows; the corner's are mirrored at two edges.
+    four = [whole[:, r : r + 64, c : c + 64] for r in (32, 64) for c in (96, 128)]
+    np.testing.assert_allclose(
+        found[2, 4], classifier.predict(np.stack(four)).probabilities.mean(axis=0), atol=1e-3
+    )
+    mirrored = np.pad(whole, ((0, 0), (32, 32), (32, 32)), mode="reflect")
+    four = [mirrored[:, r : r + 64, c : c + 64] for r in (0, 32) for c in (0, 32)]
+    np.testing.assert_allclose(
+        found[0, 0], classifier.predict(np.stack(four)).probabilities.mean(axis=0), atol=1e-3
+    )
+
+
+def test_the_batch_size_changes_nothing(tmp_path, classifier, sewn):
+    maps = []
+    for batch in (1, 5, 256):
+        map_scene(classifier, sewn[0], tmp_path / f"{batch}.tif", stride=24, batch=batch)
+        maps.append(read(tmp_path / f"{batch}.tif"))
+    assert (maps[0] == maps[1]).all()
+    assert (maps[0] == maps[2]).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (10, 200), (64, 64), (65, 63), (130, 101)])
+@pytest.mark.parametrize("stride", [64, 20])
+def test_every_pixel_gets_a_class_at_any_size(tmp_path, classifier, size, stride):
+    values = np.broadcast_to(patches("Forest", 1)[0][:, :1, :1], (3, *size))
+    summary = map_scene(
+        classifier, write_scene(tmp_path / "s.tif", values), tmp_path / "map.tif", stride=stride
+    )
+    assert read(tmp_path / "map.tif").shape == size
+    assert (read(tmp_path / "map.tif") == 1).all()
+    assert summary.classes[0].pixels == size[0] * size[1]
+
+
+def test_nodata_stays_without_a_class_and_empty_windows_are_not_classified(tmp_path, classifier):
+    values = np.concatenate([patches("SeaLake", 3)[i] for i in range(3)], axis=2)  # 64 x 192
+    values[:, :, :64] = 0
+    values[:, 30:34, 70:80] = 0
+    scene = write_scene(tmp_path / "s.tif", values, nodata=0)
+    summary = map_scene(classifier, scene, tmp_path / "map.tif", probabilities=tmp_path / "p.tif")
+    labels, sure = read(tmp_path / "map.tif"), read(tmp_path / "map.confidence.tif")
+    empty = (values == 0).all(axis=0)
+    np.testing.assert_array_equal(labels == 0, empty)
+    np.testing.assert_array_equal(sure == 255, empty)
+    assert summary.nodata_pixels == 64 * 64 + 40
+    assert (summary.windows, summary.classified) == (3, 2)
+    assert np.isnan(cells(tmp_path / "p.tif")).all(axis=2).tolist() == [[True, False, False]]
+
+
+def test_a_scene_without_any_data_is_mapped_as_such(tmp_path, classifier):
+    scene = write_scene(tmp_path / "s.tif", np.zeros((3, 70, 70), np.uint8), nodata=0)
+    summary = map_scene(classifier, scene, tmp_path / "map.tif")
+    assert not read(tmp_path / "map.tif").any()
+    assert summary.classified == 0
+    assert any("no data at all" in w for w in summary.warnings)
+
+
+def test_a_scene_without_a_place_is_mapped_with_a_warning(tmp_path, classifier):
+    scene = write_scene(tmp_path / "s.tif", patches("River", 1)[0], crs=None, transform=None)
+    summary = map_scene(classifier, scene, tmp_path / "map.tif")
+    assert summary.hectares is None
+    assert summary.crs is None
+    assert any("coordinate reference system" in w for w in summary.warnings)
+    record = json.loads((tmp_path / "map.json").read_text())
+    assert record["classes"][0]["hectares"] is None
+    assert record["warnings"] == list(summary.warnings)
+
+
+def test_reflectance_is_mapped_once_rendered(tmp_path, classifier):
+    wanted = patches("River", 2)
+    reflectance = np.rint((wanted.astype(float) - 1) * 2750 / 254).astype(np.uint16)
+    assert (render_reflectance(reflectance) == np.where(reflectance == 0, 0, wanted)).all()
+    scene = write_scene(tmp_path / "s.tif", np.concatenate(list(reflectance), axis=2))
+    with pytest.raises(DataError, match="--render 0:2750"):
+        map_scene(classifier, scene, tmp_path / "map.tif")
+    assert [p.name for p in tmp_path.iterdir()] == ["s.tif"]
+    map_scene(classifier, scene, tmp_path / "map.tif", render=(0, 2750), probabilities=tmp_path / "p.tif")
+    np.testing.assert_allclose(
+        cells(tmp_path / "p.tif")[0], classifier.predict(wanted).probabilities, atol=1e-3
+    )
+
+
+def test_bands_can_be_chosen(tmp_path, classifier):
+    backwards = write_scene(tmp_path / "s.tif", patches("SeaLake", 1)[0][::-1])
+    summary = map_scene(classifier, backwards, tmp_path / "map.tif", bands=(3, 2, 1))
+    assert summary.bands.indexes == (3, 2, 1)
+    assert (read(tmp_path / "map.tif") == 4).all()
+
+
+class _Failing:
+    """An engine that breaks down after some batches."""
+
+    name = "failing"
+
+    def __init__(self, engine, batches):
+        self._engine, self._left = engine, batches
+
+    def run(self, pixels, wanted):
+        self._left -= 1
+        if self._left < 0:
+            raise KeyboardInterrupt
+        return self._engine.run(pixels, wanted)
+
+
+def test_a_stopped_map_leaves_nothing_and_starts_over(tmp_path, tiny_model, sewn):
+    broken = load(tiny_model, threads=1)
+    broken._engine = _Failing(broken._engine, 2)
+    with pytest.raises(KeyboardInterrupt):
+        map_scene(broken, sewn[0], tmp_path / "map.tif", probabilities=tmp_path / "p.tif")
+    assert list(tmp_path.iterdir()) == []
+    map_scene(load(tiny_model, threads=1), sewn[0], tmp_path / "map.tif")
+    assert sorted(p.name for p in tmp_path.iterdir()) == NAMES
+
+
+def test_a_move_that_fails_leaves_no_class_raster(tmp_path, classifier, sewn):
+    """Where the class raster is, all else is: it is moved last."""
+
+    def block(stage, done, total, **_):
+        if stage == "writing" and done == total:
+            (tmp_path / "map.json").mkdir()
+            (tmp_path / "map.json" / "in the way").touch()
+
+    with pytest.raises(OSError, match=r"map\.json"):
+        map_scene(classifier, sewn[0], tmp_path / "map.tif", progress=block)
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_outputs_are_checked_before_any_work(tmp_path, classifier, sewn):
+    (tmp_path / "map.json").write_text("mine")
+    with pytest.raises(OutputError, match="--overwrite"):
+        map_scene(classifier, sewn[0], tmp_path / "map.tif")
+    assert (tmp_path / "map.json").read_text() == "mine"
+    map_scene(classifier, sewn[0], tmp_path / "map.tif", overwrite=True)
+    assert json.loads((tmp_path / "map.json").read_text())["swath"]
+    for options in (
+        {"out": tmp_path / "map.png"},
+        {"out": tmp_path / "m.tif", "probabilities": tmp_path / "p.npy"},
+    ):
+        with pytest.raises(SettingError, match=r"does not end in \.tif"):
+            map_scene(classifier, sewn[0], overwrite=True, **options)
+    with pytest.raises(SettingError, match="same file"):
+        map_scene(classifier, sewn[0], tmp_path / "m.tif", probabilities=tmp_path / "m.tif")
+
+
+def test_a_map_never_replaces_its_scene(tmp_path, classifier):
+    scene = write_scene(tmp_path / "s.tif", patches("River", 1)[0])
+    before = scene.read_bytes()
+    with pytest.raises(SettingError, match="is the scene itself"):
+        map_scene(classifier, scene, scene, overwrite=True)
+    assert scene.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("bands", "options", "error", "message"),
+    [
+        (2, {}, DataError, "has 2 bands and the model needs 3"),
+        (3, {"bands": (1, 2)}, SettingError, "2 bands were asked for"),
+        (3, {"stride": 65}, SettingError, "from 1 to 64"),
+        (3, {"stride": 0}, SettingError, "from 1 to 64"),
+    ],
+)
+def test_bad_input_leaves_nothing_behind(tmp_path, classifier, bands, options, error, message):
+    scene = write_scene(tmp_path / "s.tif", np.ones((bands, 70, 70), np.uint8))
+    with pytest.raises(error, match=message):
+        map_scene(classifier, scene, tmp_path / "map.tif", **options)
+    assert [p.name for p in tmp_path.iterdir()] == ["s.tif"]
+
+
+def test_a_model_of_too_many_classes_is_refused(tmp_path, sewn):
+    names = ("Forest", *(f"class {i}" for i in range(254)))
+    many = load(write_tiny_model(tmp_path / "many.onnx", names), threads=1)
+    with pytest.raises(DataError, match="254 classes at most"):
+        map_scene(many, sewn[0], tmp_path / "map.tif")

@@ -1,0 +1,60 @@
+"""The demo as a newcomer meets it: the shipped model, the shipped patches, one page."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from swath.errors import OutputError
+from swath.pipelines import Shown, demo
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    return demo(tmp_path_factory.mktemp("demo") / "report")
+
+
+def test_the_page_links_everything_and_loads_nothing(shown: Shown) -> None:
+    page = shown.report.read_text(encoding="utf-8")
+    links = re.findall(r'<a href="([^"#]+)"', page)
+    assert len(links) > 8
+    for link in links:
+        assert (shown.report.parent / unquote(link)).exists(), link
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="https?:', page)
+
+
+def test_the_shipped_model_is_right_on_patches_it_never_saw(shown: Shown) -> None:
+    assert shown.evaluation.n == 600
+    assert shown.evaluation.accuracy.value >= 0.97
+    assert shown.evaluation.baselines["colour"].difference.accuracy.low > 0.05
+
+
+def test_the_map_of_the_known_scene_says_what_the_patches_say(shown: Shown) -> None:
+    folder = shown.report.parent
+    assert shown.agreement.patches == 600
+    assert shown.agreement.patches_right / 600 == pytest.approx(shown.evaluation.accuracy.value, abs=1e-9)
+    facts = json.loads((folder / "map.json").read_text())
+    assert "eurosat" in json.dumps(facts)
+    assert str(folder.parent) not in json.dumps(facts)
+
+
+def test_an_existing_folder_is_kept(shown: Shown) -> None:
+    before = shown.report.read_bytes()
+    with pytest.raises(OutputError, match="--overwrite"):
+        demo(shown.report.parent)
+    assert shown.report.read_bytes() == before
+
+
+def test_a_stopped_demo_leaves_nothing(tmp_path: Path) -> None:
+    def stop(stage: str, done: int, total: int, *, note: str = "") -> None:
+        if note == "map":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo(tmp_path / "report", progress=stop)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,40 @@
+"""The quickstart on a small set: every step leaves its file, and a source of one's own works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from swath.inference import check_model
+from swath.pipelines import quickstart
+from tests.tiny import write_patches
+
+SMALL = ["epochs=3", "batch=16", "network.stem=8", "network.widths=[16, 16]"]
+
+
+def test_from_a_folder_to_a_map(tmp_path: Path) -> None:
+    source = write_patches(tmp_path / "mine", n=20)
+    shown = quickstart(tmp_path / "report", source=source, changes=SMALL, threads=1)
+    folder = shown.report.parent
+    for name in ("index.parquet", "audit.json", "run/model.onnx", "run/curves.png", "test/metrics.json", "map.tif"):
+        assert (folder / name).exists(), name
+    check_model(folder / "run" / "model.onnx")
+    assert shown.evaluation.n == 16
+    assert (folder / "test_openings.jsonl").read_text().count("\n") == 1
+
+
+def test_a_bad_source_leaves_nothing(tmp_path: Path) -> None:
+    from swath.errors import DataError
+
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError):
+        quickstart(tmp_path / "report", source=tmp_path / "empty")
+    assert [p.name for p in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.slow
+def test_the_shipped_patches_teach_a_network(tmp_path: Path) -> None:
+    shown = quickstart(tmp_path / "report", changes=["epochs=8"])
+    assert shown.evaluation.accuracy.low > 0.6
+    assert shown.evaluation.baselines["colour"].difference.accuracy.value > 0

@@ -1,0 +1,45 @@
+"""A network small enough to train in a second, and patches to train it on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swath.data import PatchIndex
+from swath.training import Recipe, TrainResult, load_recipe, train
+from swath.training.loop import Fitted, Patches, fit, make_fabric
+from tests.tiny import CLASSES, patches
+
+SMALL = ("network.stem=8", "network.widths=[16,16]", "epochs=3", "batch=16", "precision=fp32")
+
+
+def small_recipe(*changes: str) -> Recipe:
+    return load_recipe("fast", changes=[*SMALL, *changes])
+
+
+def some(n: int = 12, *, seed: int = 0, size: int = 32, classes: tuple[str, ...] = CLASSES) -> Patches:
+    """`n` patches of each class."""
+    pixels = np.concatenate([patches(c, n, seed=seed, size=size) for c in classes])
+    return Patches(pixels, np.repeat(np.arange(len(classes)), n))
+
+
+def small_fit(folder: Path, recipe: Recipe | None = None, *, identity: str = "a", **options: Any) -> Fitted:
+    """Fit the small network, without anything after it."""
+    folder.mkdir(exist_ok=True)
+    recipe = recipe or small_recipe()
+    fabric = make_fabric(recipe, accelerator="cpu")
+    fabric.launch()
+    given = {"train": some(), "val": some(4, seed=1)} | options
+    train_patches, val = given.pop("train"), given.pop("val")
+    return fit(
+        train_patches, val, recipe, classes=4, folder=folder, identity=identity, fabric=fabric, **given
+    )
+
+
+def small_train(index: PatchIndex, out: Path, recipe: Recipe | None = None, **options: Any) -> TrainResult:
+    """A whole run on one thread."""
+    return train(
+        index, recipe or small_recipe(), out=out, threads=1, accelerator="cpu", **{"name": "small"} | options
+    )

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swath.networks import PatchNet
+from swath.training.optim import Muon, build_optimisers, orthogonalise, rate
+from swath.training.recipe import Optimiser
+
+
+@given(rows=st.integers(1, 24), columns=st.integers(1, 24), seed=st.integers(0, 99))
+@settings(max_examples=50, deadline=None)
+def test_orthogonalise_keeps_directions_and_evens_out_lengths(rows, columns, seed):
+    torch.manual_seed(seed)
+    # Three steps are few: only singular values that are not tiny at the start come close to one.
+    u, _, vh = torch.linalg.svd(torch.randn(rows, columns), full_matrices=False)
+    matrix = u * torch.linspace(1, 2, min(rows, columns)) @ vh
+    got = orthogonalise(matrix)
+    values = torch.linalg.svdvals(got)
+    assert got.shape == matrix.shape
+    assert 0.5 < float(values.min())
+    assert float(values.max()) < 1.3
+    inner = u.T @ got @ vh.T
+    assert torch.allclose(inner, torch.diag(inner.diag()), atol=1e-3)
+
+
+def test_muon_keeps_filters_at_unit_scale_and_goes_downhill():
+    torch.manual_seed(0)
+    filters = torch.nn.Parameter(torch.randn(8, 4, 3, 3))
+    target = torch.randn(8, 4, 3, 3)
+    muon = Muon([filters], lr=0.05, momentum=0.6)
+
+    def loss() -> torch.Tensor:
+        return -(filters * target).sum() / filters.norm()
+
+    before = float(loss())
+    for _ in range(20):
+        muon.zero_grad()
+        loss().backward()
+        muon.step()
+    assert float(loss()) < before - 5
+    assert float(filters.norm()) == pytest.approx(8**0.5, rel=0.1)
+
+
+def test_muon_leaves_filters_without_gradient_alone():
+    filters = torch.nn.Parameter(torch.ones(2, 2, 3, 3))
+    Muon([filters], lr=0.1, momentum=0).step()
+    assert torch.equal(filters, torch.ones(2, 2, 3, 3))
+
+
+def test_every_parameter_has_exactly_one_optimiser():
+    network = PatchNet(3, 5, stem=8, widths=(16, 24))
+    muon, adam = build_optimisers(network, Optimiser(weight_decay=0.1))
+    groups = [{id(p) for p in g["params"]} for o in (muon, adam) for g in o.param_groups]
+    assert sum(map(len, groups)) == len(list(network.parameters()))
+    assert set().union(*groups) == {id(p) for p in network.parameters()}
+    names = {id(p): name for name, p in network.named_parameters()}
+    assert {names[i] for i in groups[0]} == {f"stages.{s}.{c}.weight" for s in (0, 1) for c in ("widen", "refine")}
+    decayed = next(g for g in adam.param_groups if g["weight_decay"] > 0)
+    assert [names[id(p)] for p in decayed["params"]] == ["head.weight"]
+
+
+@given(total=st.integers(1, 500), warmup=st.floats(0, 0.9))
+@settings(max_examples=50, deadline=None)
+def test_the_rate_rises_to_one_and_falls_to_nearly_nothing(total, warmup):
+    rates = [rate(step, total, warmup=warmup) for step in range(total)]
+    assert all(0 <= r <= 1 for r in rates)
+    top = rates.index(max(rates))
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert rate(total, total, warmup=warmup) == 0

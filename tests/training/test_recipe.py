@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from swath.errors import SettingError
+from swath.training import Recipe, load_recipe, recipe_names
+from swath.training.recipe import dump_recipe
+
+
+@pytest.mark.parametrize("name", ["fast", "accurate", "quickstart"])
+def test_shipped_recipes_are_valid_and_say_what_they_are(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.about.endswith(".")
+    assert name in recipe_names()
+
+
+def test_a_recipe_file_may_be_as_short_as_it_likes(tmp_path):
+    (tmp_path / "mine.yaml").write_text("name: mine\nepochs: 2\n")
+    assert load_recipe(str(tmp_path / "mine.yaml")) == Recipe(name="mine", epochs=2)
+
+
+def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
+    recipe = load_recipe("fast", changes=["optimiser.lr=0.07", "network.widths=[8, 16]", "size=32"])
+    (tmp_path / "r.yaml").write_text(dump_recipe(recipe))
+    assert load_recipe(str(tmp_path / "r.yaml")) == recipe
+    assert set(yaml.safe_load(dump_recipe(recipe))) == set(Recipe.model_fields)
+    assert (recipe.optimiser.lr, recipe.network.widths, recipe.size) == (0.07, (8, 16), 32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("optimiser.learning_rate=1", "recipe fast: unknown field 'optimiser.learning_rate'"),
+        ("optimizer.lr=1", "unknown field 'optimizer'; did you mean 'optimiser'"),
+        ("optimiser.momentun=0", "unknown field 'optimiser.momentun'; did you mean 'momentum'"),
+        ("epoch=1", "unknown field 'epoch'; did you mean 'epochs'"),
+        ("epochs=0", "field 'epochs'.*greater than or equal to 1.*given: 0"),
+        ("epochs=1.5", "field 'epochs'"),
+        ("batch=1", "field 'batch'"),
+        ("size=8", "field 'size'"),
+        ("optimiser.lr=0", "field 'optimiser.lr'"),
+        ("optimiser.lr=.inf", "field 'optimiser.lr'.*finite"),
+        ("optimiser.lr=.nan", "field 'optimiser.lr'"),
+        ("network.widths=[]", "field 'network.widths'"),
+        ("network.name=resnet", "field 'network.name'"),
+        ("precision=int8", "field 'precision'"),
+        ("augmentation.flips=perhaps", "field 'augmentation.flips'"),
+        ("network=3", "field 'network'"),
+    ],
+)
+def test_a_mistake_names_the_field_and_the_nearest_known(change, message):
+    with pytest.raises(SettingError, match=message):
+        load_recipe("fast", changes=[change])
+
+
+def test_no_such_recipe():
+    with pytest.raises(SettingError, match="no recipe 'fats'; use one of accurate, fast, quickstart or a .yaml"):
+        load_recipe("fats")
+    with pytest.raises(SettingError, match=r"cannot read none\.yaml"):
+        load_recipe("none.yaml")
