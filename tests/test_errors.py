@@ -19,7 +19,7 @@ def test_without_a_mend_the_problem_stands_alone():
     "kind", [errors.DataError, errors.SettingError, errors.ModelFileError, errors.OutputError]
 )
 def test_one_family(kind):
-    with pytest.raises(errors.SwathError, match="^x; y$"):
+    with pytest.raises(errors.SwathError, match=r"^x; y$"):
         raise kind("x", fix="y")
 
 

@@ -36,7 +36,8 @@ def test_a_failure_leaves_nothing_new_and_the_old_file_whole(tmp_path):
             temporary.write_text("half")
             raise KeyboardInterrupt
 
-    pytest.raises(KeyboardInterrupt, write)
+    with pytest.raises(KeyboardInterrupt):
+        write()
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
 
@@ -78,7 +79,7 @@ def test_an_empty_folder_is_filled_a_full_one_refused(tmp_path):
     (tmp_path / "out").mkdir()
     with atomic_folder(tmp_path / "out") as folder:
         (folder / "a").write_text("1")
-    with pytest.raises(OutputError, match="is not empty.*--overwrite"), atomic_folder(tmp_path / "out"):
+    with pytest.raises(OutputError, match=r"is not empty.*--overwrite"), atomic_folder(tmp_path / "out"):
         pass
     assert (tmp_path / "out" / "a").read_text() == "1"
 
@@ -99,9 +100,24 @@ def test_a_failed_overwrite_keeps_the_old_folder(tmp_path):
 
     def write() -> None:
         with atomic_folder(tmp_path / "out", overwrite=True):
-            raise ValueError
+            raise ValueError("oops")
 
-    pytest.raises(ValueError, write)
+    with pytest.raises(ValueError, match="oops"):
+        write()
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["old"]
+
+
+def test_the_old_folder_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("1")
+
+    def full_disk(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.move", full_disk)
+    with pytest.raises(OSError, match="No space left"), atomic_folder(tmp_path / "out", overwrite=True):
+        pass
     assert names(tmp_path) == ["out"]
     assert names(tmp_path / "out") == ["old"]
 
@@ -121,7 +137,10 @@ def test_a_folder_that_holds_the_inputs_is_never_replaced(tmp_path, monkeypatch)
     photo = tmp_path / "photos" / "a.jpg"
     photo.write_text("dear")
     for out, keep in ((photo.parent, [photo]), (photo.parent, [photo.parent]), (tmp_path, [photo])):
-        with pytest.raises(OutputError, match="is not replaced"), atomic_folder(out, overwrite=True, keep=keep):
+        with (
+            pytest.raises(OutputError, match="is not replaced"),
+            atomic_folder(out, overwrite=True, keep=keep),
+        ):
             pass
     monkeypatch.chdir(photo.parent)
     with pytest.raises(OutputError, match="is not replaced"), atomic_folder(Path(), overwrite=True):

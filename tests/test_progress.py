@@ -45,9 +45,13 @@ def test_brackets_in_names_are_text_not_markup(screen):
 
 
 def test_the_bars_stop_when_the_work_fails(screen):
-    with pytest.raises(ValueError, match="oops"), Bars(screen) as progress:
-        progress("decode", 1, 2)
-        raise ValueError("oops")
+    def fail() -> None:
+        with Bars(screen) as progress:
+            progress("decode", 1, 2)
+            raise ValueError("oops")
+
+    with pytest.raises(ValueError, match="oops"):
+        fail()
     with Bars(screen) as progress:  # rich allows one live display at a time
         progress("decode", 2, 2)
 

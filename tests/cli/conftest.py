@@ -30,7 +30,6 @@ def swath(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         monkeypatch.setattr("sys.argv", ["swath", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
             main()
-            raise SystemExit(0)
         written = capsys.readouterr()
         return Ran(int(stop.value.code or 0), written.out, written.err)
 

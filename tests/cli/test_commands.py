@@ -41,7 +41,9 @@ def test_the_main_path(swath: Swath, tiny_model: Path, tiny_patches: Path, tmp_p
     assert (tmp_path / "why" / "Forest_1.cam.png").exists()
 
 
-def test_split_in_place_keeps_near_duplicates_together(swath: Swath, tiny_patches: Path, tmp_path: Path) -> None:
+def test_split_in_place_keeps_near_duplicates_together(
+    swath: Swath, tiny_patches: Path, tmp_path: Path
+) -> None:
     from PIL import Image
 
     from swath.data import read_index
@@ -96,7 +98,9 @@ def test_training_without_its_extra_names_it(
     import importlib.util
 
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a)
+    )
     ran = swath("train", tiny_index_file, "--out", tmp_path / "run")
     assert ran.code == 2
     assert "pip install 'swath[train]'" in ran.err
@@ -115,7 +119,9 @@ main()
 """
 
 
-def test_the_runtime_needs_no_torch(tiny_model: Path, tiny_patches: Path, tiny_index_file: Path, tmp_path: Path) -> None:
+def test_the_runtime_needs_no_torch(
+    tiny_model: Path, tiny_patches: Path, tiny_index_file: Path, tmp_path: Path
+) -> None:
     """Every command right of the model file works where importing the training libraries fails."""
     for arguments in (
         ["predict", tiny_model, tiny_patches / "River", "--out", tmp_path / "p.csv"],
@@ -136,7 +142,9 @@ def test_help_is_quick() -> None:
     times = []
     for _ in range(5):
         start = time.perf_counter()
-        ran = subprocess.run([sys.executable, "-m", "swath", "--help"], capture_output=True, text=True, check=True)
+        ran = subprocess.run(
+            [sys.executable, "-m", "swath", "--help"], capture_output=True, text=True, check=True
+        )
         times.append(time.perf_counter() - start)
     assert "predict" in ran.stdout
     assert min(times) < 0.5

@@ -39,6 +39,12 @@ def test_nothing_of_the_confusion_matrix_is_cut_off(tmp_path, classes):
     assert max(picture.shape) < 3000
 
 
+@pytest.mark.slow
+def test_very_many_classes_make_a_picture_of_bounded_size(tmp_path):
+    confusion_picture(tmp_path / "a.png", np.eye(200, dtype=np.int64), [str(k) for k in range(200)])
+    assert max(opened(tmp_path / "a.png").shape) < 6000
+
+
 def test_colours_follow_the_share_of_the_true_class(tmp_path):
     # 5 of 5 is as dark as 500 of 500, and 250 of 500 is lighter.
     confusion = np.array([[500, 0, 0], [0, 5, 0], [250, 0, 250]])

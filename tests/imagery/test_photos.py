@@ -89,7 +89,7 @@ def test_png_one_bit_becomes_black_and_white():
 def palette_image() -> tuple[Image.Image, np.ndarray, np.ndarray]:
     numbers = sharp(1)[0] % 5
     colours = np.array([[255, 0, 0], [0, 200, 0], [0, 0, 150], [10, 20, 30], [255, 255, 255]], np.uint8)
-    picture = Image.fromarray(numbers, mode=None).convert("P")
+    picture = Image.fromarray(numbers).convert("P")
     picture.putdata(numbers.ravel().tolist())
     picture.putpalette(colours.ravel().tolist())
     return picture, numbers, colours

@@ -119,7 +119,11 @@ def test_other_outputs_can_be_had(classifier, pixels):
 @pytest.mark.parametrize(
     ("shape", "dtype", "message"),
     [
-        ((2, 64, 64, 3), np.uint8, r"\(2, 64, 64, 3\), model 'tiny' takes \[N, 3, H, W\] \(red, green, blue\)"),
+        (
+            (2, 64, 64, 3),
+            np.uint8,
+            r"\(2, 64, 64, 3\), model 'tiny' takes \[N, 3, H, W\] \(red, green, blue\)",
+        ),
         ((3, 64, 64), np.uint8, "shape"),
         ((0, 3, 64, 64), np.uint8, "shape"),
         ((1, 3, 64, 64), np.uint16, "pixels are uint16, model 'tiny' takes uint8"),

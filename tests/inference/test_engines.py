@@ -10,7 +10,9 @@ from tests.tiny import patches, tiny_graph
 
 
 def test_only_the_wanted_outputs_come_back_as_float32():
-    outputs = make_engine("onnxruntime", tiny_graph(), threads=1).run(patches("River", 3), ("features", "logits"))
+    outputs = make_engine("onnxruntime", tiny_graph(), threads=1).run(
+        patches("River", 3), ("features", "logits")
+    )
     assert {name: (value.shape, value.dtype) for name, value in outputs.items()} == {
         "features": ((3, 6), np.float32),
         "logits": ((3, 4), np.float32),
@@ -35,14 +37,14 @@ def test_no_threads(threads):
 
 
 def test_an_unknown_engine_names_the_known():
-    with pytest.raises(SettingError, match="no engine 'tensorrt'; use one of .*onnxruntime"):
+    with pytest.raises(SettingError, match=r"no engine 'tensorrt'; use one of .*onnxruntime"):
         make_engine("tensorrt", tiny_graph())
 
 
 def test_a_graph_the_engine_refuses():
     graph = tiny_graph()
     graph.graph.node[0].op_type = "NoSuchOperator"
-    with pytest.raises(ModelFileError, match="ONNX Runtime cannot load the model .*NoSuchOperator"):
+    with pytest.raises(ModelFileError, match=r"ONNX Runtime cannot load the model .*NoSuchOperator"):
         make_engine("onnxruntime", graph, threads=1)
     with pytest.raises(ModelFileError, match="cannot load"):
         make_engine("onnxruntime", onnx.ModelProto(), threads=1)

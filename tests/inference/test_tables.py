@@ -53,7 +53,9 @@ def test_all_kinds_of_table_hold_the_same_rows(classifier, folder, tmp_path, mon
     for other in read_back.values():
         for row, wanted in zip(other, rows, strict=True):
             assert list(row) == names
-            assert row == {k: pytest.approx(v, abs=1e-6) if isinstance(v, float) else v for k, v in wanted.items()}
+            assert row == {
+                k: pytest.approx(v, abs=1e-6) if isinstance(v, float) else v for k, v in wanted.items()
+            }
 
 
 def test_rows_say_what_predict_says(classifier, folder, tmp_path):

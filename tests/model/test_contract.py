@@ -37,9 +37,7 @@ def branch(*nodes: onnx.NodeProto) -> onnx.GraphProto:
 def hidden(graph: onnx.ModelProto, *nodes: onnx.NodeProto) -> None:
     """Put nodes into a branch of an If, out of plain sight."""
     graph.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
-    node = helper.make_node(
-        "If", ["yes"], ["aside"], then_branch=branch(*nodes), else_branch=branch(*nodes)
-    )
+    node = helper.make_node("If", ["yes"], ["aside"], then_branch=branch(*nodes), else_branch=branch(*nodes))
     graph.graph.node.append(node)
 
 

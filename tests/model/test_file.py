@@ -97,7 +97,7 @@ def test_a_zip_is_no_model(tmp_path):
 
 def test_an_onnx_file_of_someone_else(tmp_path):
     onnx.save_model(tiny_graph(), tmp_path / "m.onnx")
-    with pytest.raises(ModelFileError, match="carries no swath record.*swath train"):
+    with pytest.raises(ModelFileError, match=r"carries no swath record.*swath train"):
         read_model(tmp_path / "m.onnx")
 
 
@@ -105,7 +105,7 @@ def test_a_newer_schema_says_to_upgrade(tiny_model, tmp_path):
     newer = rewrite(
         tiny_model, tmp_path / "m.onnx", record={"schema_version": SCHEMA_VERSION + 1, "novelty": 1}
     )
-    with pytest.raises(ModelFileError, match="newer swath .record schema 2.*pip install -U swath"):
+    with pytest.raises(ModelFileError, match=r"newer swath .record schema 2.*pip install -U swath"):
         read_model(newer)
 
 

@@ -82,7 +82,9 @@ def test_sixteen_bit_pixels_keep_every_number():
 def test_the_batch_is_free_and_the_answer_does_not_depend_on_it():
     pixels = np.concatenate([patches(c, 3) for c in CLASSES])
     together = run(tiny_graph(), pixels, "probabilities")
-    alone = np.concatenate([run(tiny_graph(), pixels[i : i + 1], "probabilities") for i in range(len(pixels))])
+    alone = np.concatenate(
+        [run(tiny_graph(), pixels[i : i + 1], "probabilities") for i in range(len(pixels))]
+    )
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
@@ -104,7 +106,7 @@ def test_outputs_the_body_lacks_are_left_out():
 
 
 def test_bodies_that_cannot_be_wrapped():
-    with pytest.raises(ModelFileError, match="opset 17.*18 or later"):
+    with pytest.raises(ModelFileError, match=r"opset 17.*18 or later"):
         assemble(tiny_body(opset=17), spec=input_spec(), task="single-label")
     with pytest.raises(ModelFileError, match="opset 0"):
         assemble(onnx.ModelProto(), spec=input_spec(), task="single-label")

@@ -116,5 +116,7 @@ def test_band_statistics_must_match_the_bands():
 
 def test_the_packaged_schema_is_the_one_of_this_code():
     stored = (files("swath.model") / "record.schema.json").read_text(encoding="utf-8")
-    assert json.loads(stored) == record_schema(), "run: swath model schema > src/swath/model/record.schema.json"
+    assert json.loads(stored) == record_schema(), (
+        "run: swath model schema > src/swath/model/record.schema.json"
+    )
     assert set(record_schema()["properties"]) == set(Record.model_fields)

@@ -40,7 +40,9 @@ def step(network, optimisers, seed):
 def written(tmp_path):
     network, optimisers = stepped()
     state = network.state_dict()
-    checkpoint = Checkpoint("me", [{"epoch": 1, "x": 0.1}], state, state, [optimiser_tensors(o) for o in optimisers])
+    best = {name: value.clone() for name, value in state.items()}
+    states = [optimiser_tensors(o) for o in optimisers]
+    checkpoint = Checkpoint("me", [{"epoch": 1, "x": 0.1}], state, best, states)
     write_checkpoint(tmp_path / "c.safetensors", checkpoint)
     return tmp_path / "c.safetensors", network, optimisers
 
@@ -63,7 +65,7 @@ def test_a_run_goes_on_exactly_where_it_stopped(written):
 
 def test_another_run_is_refused(written):
     for read in (read_checkpoint, check_identity):
-        with pytest.raises(DataError, match="another recipe or other data.*--overwrite"):
+        with pytest.raises(DataError, match=r"another recipe or other data.*--overwrite"):
             read(written[0], identity="you")
     check_identity(written[0], identity="me")
 
@@ -72,7 +74,7 @@ def test_another_run_is_refused(written):
 def test_a_damaged_checkpoint(written, keep):
     path = written[0]
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DataError, match="not a usable checkpoint.*--overwrite"):
+    with pytest.raises(DataError, match=r"not a usable checkpoint.*--overwrite"):
         read_checkpoint(path, identity="me")
 
 

@@ -11,7 +11,13 @@ from swath.training.curves import draw_curves, write_history
 
 def history(n):
     return [
-        {"epoch": i + 1, "seconds": 1.5, "train_loss": 2 / (i + 1), "val_loss": 1 / (i + 1), "val_accuracy": i / n}
+        {
+            "epoch": i + 1,
+            "seconds": 1.5,
+            "train_loss": 2 / (i + 1),
+            "val_loss": 1 / (i + 1),
+            "val_accuracy": i / n,
+        }
         for i in range(n)
     ]
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from swath.pipelines import Shown
 
 Open = Annotated[
-    bool | None, typer.Option("--open/--no-open", help="Open the report in a browser; by default if there is one.")
+    bool | None,
+    typer.Option("--open/--no-open", help="Open the report in a browser; by default if there is one."),
 ]
 
 
@@ -92,5 +93,7 @@ def _tell(shown: Shown, open_: bool | None) -> None:
 
 def _has_screen() -> bool:
     """Whether a person sits in front of this terminal with a desktop around it."""
-    desktop = sys.platform in {"darwin", "win32"} or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    desktop = (
+        sys.platform in {"darwin", "win32"} or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
     return bool(desktop) and sys.stdout.isatty()

@@ -75,7 +75,9 @@ class Audit:
 
     def sentences(self) -> tuple[str, ...]:
         """Return the few things a reader of a report should know: what there is, then what is wrong."""
-        copies = f"{len(self.exact)} sets of identical files and {len(self.near)} pairs of near duplicates"
+        sets = f"{len(self.exact):,} set{'' if len(self.exact) == 1 else 's'}"
+        pairs = f"{len(self.near):,} pair{'' if len(self.near) == 1 else 's'}"
+        copies = f"{sets} of identical files and {pairs} of near duplicates"
         first = f"{self.patches:,} patches in {len(self.classes)} classes, with {copies}."
         return (first, *(self.warnings[:_SHOWN] or ("The audit found nothing to warn of.",)))
 

@@ -147,13 +147,15 @@ def _fill(path: Path, index: PatchIndex, bands: Sequence[str], side: int, progre
                 raise DataError(
                     f"{paths[row]} has changed since it was indexed", fix="run swath data index again"
                 )
-            return resize(select_bands(decode(data, name=paths[row]), bands), side)
+            picture = decode(data, name=paths[row])
+            if picture.pixels.dtype not in (np.uint8, np.uint16):
+                raise DataError(
+                    f"{paths[row]} holds {picture.pixels.dtype}; patches are 8 or 16 bit",
+                    fix="convert the patches",
+                )
+            return resize(select_bands(picture, bands), side)
 
         first = one(0)
-        if first.dtype not in (np.uint8, np.uint16):
-            raise DataError(
-                f"{paths[0]} holds {first.dtype}; patches are 8 or 16 bit", fix="convert the patches"
-            )
         shape = (len(paths), *first.shape)
 
         def part(rows: range) -> npt.NDArray[Any]:

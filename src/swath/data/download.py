@@ -168,7 +168,10 @@ def _attempt(job: _Job) -> None:
     try:
         request = urllib.request.Request(job.url, headers=headers)  # noqa: S310  (http and https only)
         with _opener().open(request, timeout=TIMEOUT) as response:
-            resumes = response.status == 206 and _range_start(response.headers["Content-Range"]) == have
+            resumes = response.status == 206
+            if resumes and _range_start(response.headers["Content-Range"]) != have:
+                job.part.unlink(missing_ok=True)
+                raise _Retry("the server went on at another place than asked for")
             _receive(response, job, have if resumes else 0)
     except urllib.error.HTTPError as error:
         error.close()

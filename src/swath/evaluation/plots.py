@@ -15,6 +15,7 @@ from swath.explain.figures import displayed, save, written
 from swath.files import atomic_file
 
 _INK, _ACCENT, _SOFT = "#1d2a33", "#1f6f8b", "#8a98a1"
+_LONGEST = 40  # inches a side: thousands of classes must not take gigabytes to draw
 
 
 def confusion_picture(
@@ -42,12 +43,13 @@ def confusion_picture(
     """
     k = len(names)
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    side = max(3.2, 0.62 * k if k <= 15 else 0.36 * k)
+    side = min(max(3.2, 0.62 * k if k <= 15 else 0.36 * k), _LONGEST)
     figure = Figure(figsize=(side + 2.6, side + 1.6), layout="compressed")
     axis = figure.subplots()
     picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     size = 9 if k <= 15 else 5.5
-    for row, column in np.argwhere(confusion > 0):
+    written_out = np.argwhere(confusion > 0) if side < _LONGEST else ()  # else cells are finer than digits
+    for row, column in written_out:
         colour = "white" if share[row, column] > 0.55 else _INK
         axis.text(
             column, row, f"{confusion[row, column]}", ha="center", va="center", fontsize=size, color=colour
@@ -96,7 +98,7 @@ def class_picture(path: Path, metrics: Metrics, *, overwrite: bool = False) -> N
     there = [(name, scores) for name, scores in metrics.per_class.items() if scores.recall.n]
     rows = sorted(there, key=lambda item: item[1].f1.value, reverse=True)
     places = np.arange(len(rows))
-    figure = Figure(figsize=(7.2, 1.3 + 0.3 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(7.2, min(1.3 + 0.3 * len(rows), _LONGEST)), layout="constrained")
     axis = figure.subplots()
     for place, (_, scores) in zip(places, rows, strict=True):
         axis.plot([scores.f1.low, scores.f1.high], [place, place], color=_SOFT, linewidth=5, alpha=0.45)

@@ -46,7 +46,7 @@ def displayed(
         low, high = np.nanpercentile(chosen, (2, 98))
         scaled = (chosen - low) / max(float(high - low), 1e-12) * 255
         chosen = np.clip(np.nan_to_num(scaled), 0, 255).astype(np.uint8)
-    picture = Image.fromarray(np.ascontiguousarray(chosen.transpose(1, 2, 0)), mode=None)
+    picture = Image.fromarray(np.ascontiguousarray(chosen.transpose(1, 2, 0)))
     ratio = limit / max(picture.size)
     if ratio < 1:
         width, height = (max(1, round(side * ratio)) for side in picture.size)

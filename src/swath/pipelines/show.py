@@ -122,7 +122,11 @@ def show(
             Number("test macro-F1", evaluation.macro_f1),
             Number("map agrees with the truth", proportion(agreed.patches_right, agreed.patches)),
         ],
-        links=[*links, Link("Land map (GeoTIFF)", mapped.files.classes), Link("Metrics", folder / "test" / "metrics.json")],
+        links=[
+            *links,
+            Link("Land map (GeoTIFF)", mapped.files.classes),
+            Link("Metrics", folder / "test" / "metrics.json"),
+        ],
     )
     progress("report", 6, 6)
     return Shown(folder / "index.html", evaluation, agreed)
@@ -163,7 +167,14 @@ def _map_known_scene(
     width = min(BLOCK, columns)
     order = chosen[: rows * columns].reshape(-1, rows, width).transpose(1, 0, 2).reshape(-1)
     scene = folder / "scene.tif"
-    truth = sew(pixels[order], [names[k] for k in labels[order]], names, columns=columns, out=scene, gsd=part.gsd or 10.0)
+    truth = sew(
+        pixels[order],
+        [names[k] for k in labels[order]],
+        names,
+        columns=columns,
+        out=scene,
+        gsd=part.gsd or 10.0,
+    )
     mapped = map_scene(classifier, scene, folder / "map.tif")
     return mapped, agreement(mapped.files.classes, truth, patch=classifier.size)
 
@@ -209,6 +220,8 @@ def _evenly(labels: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
 def _counts(index: PatchIndex) -> dict[str, dict[str, int]]:
     pairs = Counter(zip(index.labels, index.table["split"].to_pylist(), strict=True))
     return {
-        label: {split or "in no split": n for (name, split), n in sorted(pairs.items(), key=str) if name == label}
+        label: {
+            split or "in no split": n for (name, split), n in sorted(pairs.items(), key=str) if name == label
+        }
         for label in index.classes
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass
@@ -90,23 +91,31 @@ class Fitted:
     normalisation: Normalisation
 
 
-def has_bf16() -> bool:
-    """Whether this machine multiplies bf16 matrices in hardware."""
-    if torch.cuda.is_available():
+def has_bf16(accelerator: str = "auto") -> bool:
+    """Whether what will run the training multiplies bf16 matrices in hardware."""
+    if accelerator != "cpu" and torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
     able = torch.cpu.get_capabilities()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
+def resolved(recipe: Recipe, *, accelerator: str = "auto") -> Recipe:
+    """The recipe with the precision it will run in: ``auto`` is bf16 where the hardware has it."""
+    if recipe.precision != "auto":
+        return recipe
+    return recipe.model_copy(update={"precision": "bf16" if has_bf16(accelerator) else "fp32"})
+
+
 def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int | str = 1) -> Fabric:
-    """Fabric with the recipe's precision; ``auto`` takes bf16 where the hardware has it.
+    """Fabric with the recipe's precision; see :func:`resolved`.
 
     Raises
     ------
     SettingError
         If this machine has no such accelerator, or not as many.
     """
-    bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and has_bf16())
+    bf16 = resolved(recipe, accelerator=accelerator).precision == "bf16"
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its notes would break the bars
     try:
         return Fabric(accelerator=accelerator, devices=devices, precision="bf16-mixed" if bf16 else "32-true")
     except (ValueError, RuntimeError, MisconfigurationException) as error:
@@ -158,11 +167,12 @@ def fit(
             restore_optimiser(optimiser, tensors)
     module: Any
     module, muon, adam = fabric.setup(network, muon, adam)
-    run = _Run(module, (muon, adam), recipe, normalisation, fabric, progress)
+    run = _Run(module, (muon, adam), recipe, normalisation, fabric, progress, steps=_steps(train, recipe))
     for epoch in range(len(history), recipe.epochs):
         started = time.perf_counter()
         loss = run.epoch(train, epoch)
         accuracy, val_loss = run.validate(val)
+        run.report(epoch, run.steps)
         seconds = time.perf_counter() - started
         row = {"epoch": epoch + 1, "seconds": seconds, "train_loss": loss}
         row |= {"val_loss": val_loss, "val_accuracy": accuracy}
@@ -176,6 +186,11 @@ def fit(
     return Fitted(network.cpu().eval(), history, normalisation)
 
 
+def _steps(train: Patches, recipe: Recipe) -> int:
+    """Steps an epoch: whole batches only, but at least one."""
+    return len(train) // min(recipe.batch, len(train))
+
+
 @dataclass
 class _Run:
     """What one epoch needs."""
@@ -186,6 +201,7 @@ class _Run:
     normalisation: Normalisation
     fabric: Fabric
     progress: Progress
+    steps: int
     note: str = ""
 
     def epoch(self, train: Patches, epoch: int) -> float:
@@ -194,8 +210,7 @@ class _Run:
         torch.manual_seed(recipe.seed * 100_003 + epoch)  # dropout
         generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
         order = torch.randperm(len(train), generator=generator).numpy()
-        batch = min(recipe.batch, len(train))
-        steps = len(train) // batch
+        batch, steps = min(recipe.batch, len(train)), self.steps
         peaks = (recipe.optimiser.lr, recipe.optimiser.other_lr)
         self.network.train()
         total = 0.0
@@ -224,9 +239,13 @@ class _Run:
                     f"the training loss is no longer a number in epoch {epoch + 1}",
                     fix="lower the rates, for example --set optimiser.lr=0.02 --set optimiser.other_lr=0.001",
                 )
-            done = epoch * steps + step + 1
-            self.progress("training", done, recipe.epochs * steps, note=f"epoch {epoch + 1}{self.note}")
+            self.report(epoch, step + 1)
         return total / steps
+
+    def report(self, epoch: int, step: int) -> None:
+        """Tell how far the whole run is, and the latest validation accuracy."""
+        done, total = epoch * self.steps + step, self.recipe.epochs * self.steps
+        self.progress("training", done, total, note=f"epoch {epoch + 1}{self.note}")
 
     @torch.no_grad()
     def validate(self, val: Patches) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from swath.networks import smallest_patch
 from swath.progress import Progress, silent
 from swath.training.checkpoint import CHECKPOINT, check_identity
 from swath.training.finish import finish
-from swath.training.loop import Patches, fit, make_fabric
+from swath.training.loop import Patches, fit, make_fabric, resolved
 from swath.training.recipe import Recipe, dump_recipe
 
 MODEL = "model.onnx"
@@ -112,7 +112,8 @@ def train(
     if not name:
         raise SettingError("the model has no name", fix="give --name NAME")
     parts = _splits(index)
-    identity = _identity(recipe, parts)
+    identity = _identity(recipe, parts)  # of the recipe as asked for: a run may go on on other hardware
+    recipe = resolved(recipe, accelerator=accelerator)
     fabric = make_fabric(recipe, accelerator=accelerator, devices=devices)
     if _is_first_process():
         _prepare(out, identity=identity, resume=resume, overwrite=overwrite)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from swath.data import SCHEMA, build_index, read_index, write_index
+from swath.errors import DataError, OutputError, SettingError
+
+from .makers import CLASSES, table_index, tree
+
+
+@pytest.fixture
+def made(tmp_path):
+    return replace(
+        build_index(tree(tmp_path / "in")),
+        attribution="by us",
+        split_protocol="none yet",
+        skipped=("a/b.jpg",),
+        ignored=3,
+    )
+
+
+def rewrite(path, *, facts=None, table=None):
+    """Change an index on disk behind the program's back."""
+    old = pq.read_table(path)
+    stored = json.loads(old.schema.metadata[b"swath.index"])
+    stored.update(facts or {})
+    new = (table or (lambda t: t))(old).replace_schema_metadata({b"swath.index": json.dumps(stored)})
+    pq.write_table(new, path)
+
+
+def column(name, values):
+    field = SCHEMA.field(name)
+    return lambda t: t.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))
+
+
+def test_what_is_written_is_what_is_read(made, tmp_path):
+    path = tmp_path / "i.parquet"
+    write_index(made, path)
+    back = read_index(path)
+    assert back == made
+    assert back.fingerprint == made.fingerprint
+    assert len(back) == 9
+    assert back.classes == CLASSES
+
+
+def test_same_input_same_bytes(tmp_path):
+    for n in (1, 2):
+        write_index(build_index(tree(tmp_path / "in")), tmp_path / f"{n}.parquet")
+    assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
+
+
+def test_index_and_patches_move_together(made, tmp_path):
+    write_index(made, tmp_path / "i.parquet")
+    (tmp_path / "new").mkdir()
+    shutil.move(tmp_path / "in", tmp_path / "new" / "in")
+    shutil.move(tmp_path / "i.parquet", tmp_path / "new" / "i.parquet")
+    moved = read_index(tmp_path / "new" / "i.parquet")
+    assert moved.root == (tmp_path / "new" / "in").resolve()
+    assert moved.fingerprint == made.fingerprint
+
+
+def test_an_index_of_shipped_data_works_from_anywhere(tmp_path):
+    index = table_index(["A", "B"])
+    from swath.data import shipped_path
+
+    index = replace(index, root=shipped_path("eurosat-mini"))
+    write_index(index, tmp_path / "i.parquet")
+    facts = json.loads(pq.read_schema(tmp_path / "i.parquet").metadata[b"swath.index"])
+    assert facts["root"] == "shipped:eurosat-mini"
+    assert read_index(tmp_path / "i.parquet").root == shipped_path("eurosat-mini")
+
+
+def test_patches_that_are_gone_are_missed(made, tmp_path):
+    write_index(made, tmp_path / "i.parquet")
+    shutil.rmtree(tmp_path / "in")
+    with pytest.raises(DataError, match=r"patches of .* are gone"):
+        read_index(tmp_path / "i.parquet")
+
+
+def test_an_existing_index_is_kept_unless_asked(made, tmp_path):
+    path = tmp_path / "i.parquet"
+    path.write_bytes(b"precious")
+    with pytest.raises(OutputError, match="exists already"):
+        write_index(made, path)
+    assert path.read_bytes() == b"precious"
+    write_index(made, path, overwrite=True)
+    assert read_index(path) == made
+
+
+@pytest.mark.parametrize("what", ["missing", "text", "truncated", "other parquet", "a list"])
+def test_files_that_are_no_index(made, tmp_path, what):
+    path = tmp_path / "i.parquet"
+    if what == "text":
+        path.write_text("path,label\n")
+    elif what == "truncated":
+        write_index(made, path)
+        path.write_bytes(path.read_bytes()[:-20])
+    elif what == "other parquet":
+        pq.write_table(pa.table({"x": [1]}), path)
+    elif what == "a list":
+        pq.write_table(pa.table({"x": [1]}).replace_schema_metadata({b"swath.index": b"[1]"}), path)
+    with pytest.raises(DataError, match=r"no index|not a patch index") as caught:
+        read_index(path)
+    assert "swath data index" in caught.value.fix
+
+
+def test_an_index_of_a_newer_swath_is_refused(made, tmp_path):
+    path = tmp_path / "i.parquet"
+    write_index(made, path)
+    rewrite(path, facts={"version": 2})
+    with pytest.raises(DataError, match=r"newer swath \(index version 2\)"):
+        read_index(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"facts": {"root": 7}}, "damaged at 'root'"),
+        ({"table": lambda t: t.slice(0, 0)}, "has no rows"),
+        ({"table": lambda t: t.drop_columns(["mode"])}, "columns"),
+        (
+            {"table": column("path", ["../../etc/passwd"] + [f"{n}" for n in range(8)])},
+            "leads outside its root",
+        ),
+        ({"table": column("path", ["a.png"] * 9)}, "names a patch twice"),
+        ({"table": column("split", ["holdout"] * 9)}, "unknown splits: holdout"),
+    ],
+)
+def test_rows_no_swath_would_have_written_are_refused(made, tmp_path, change, message):
+    path = tmp_path / "i.parquet"
+    write_index(made, path)
+    rewrite(path, **change)
+    with pytest.raises(DataError, match=message):
+        read_index(path)
+
+
+def test_the_fingerprint_is_of_the_data_not_of_their_order_or_place(made, tmp_path):
+    turned = replace(made, table=made.table.take(list(range(8, -1, -1))), root=tmp_path, name="other")
+    assert turned.fingerprint == made.fingerprint
+    for name, values in {
+        "label": ["Town"] * 9,
+        "split": ["test"] * 9,
+        "sha256": ["0" * 64] * 9,
+        "group": ["g"] * 9,
+    }.items():
+        assert replace(made, table=column(name, values)(made.table)).fingerprint != made.fingerprint, name
+
+
+def test_rows_of_one_split():
+    index = table_index(["A", "B", "A"], splits=["train", "test", "train"])
+    assert index.where("train").labels == ["A", "A"]
+    assert index.split_counts == {"train": 2, "test": 1}
+    with pytest.raises(DataError, match="no patches in split 'val'"):
+        index.where("val")
+    with pytest.raises(SettingError, match="no split is named 'dev'"):
+        index.where("dev")
+
+
+def test_facts_hold_only_where_all_patches_share_them():
+    index = table_index(["A", "B"])
+    assert (index.gsd, index.licence) == (None, None)
+    one = replace(index, table=column("gsd", [10.0, 10.0])(index.table))
+    two = replace(index, table=column("gsd", [10.0, 20.0])(index.table))
+    assert (one.gsd, two.gsd) == (10.0, None)
+
+
+def test_patches_without_a_single_label_are_named_when_labels_are_asked_for():
+    index = table_index(["A", "B"])
+    several = replace(
+        index, table=column("label", ["A", None])(column("labels", [None, ["B", "C"]])(index.table))
+    )
+    assert several.classes == ("A", "B", "C")
+    with pytest.raises(DataError, match="1 of 2 patches"):
+        _ = several.labels

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swath.data import split_index
+from swath.errors import DataError, SettingError
+
+from .makers import table_index, write
+
+PROPERTY = settings(max_examples=50, deadline=None)
+
+
+def splits_of(index):
+    return index.table.column("split").to_pylist()
+
+
+@st.composite
+def grouped(draw):
+    """Labels and groups: each class has 6 to 30 patches in groups of one class, or alone."""
+    labels, groups = [], []
+    for label in "ABC"[: draw(st.integers(2, 3))]:
+        sizes = draw(st.lists(st.sampled_from([1, 1, 1, 2, 3]), min_size=6, max_size=14))
+        for k, size in enumerate(sizes):
+            labels += [label] * size
+            groups += [f"{label}{k}" if size > 1 else None] * size
+    return labels, groups
+
+
+shares = st.tuples(st.sampled_from([0.1, 0.2, 0.33]), st.sampled_from([0.1, 0.2, 0.33]))
+
+
+@given(grouped(), shares, st.integers(0, 99))
+@PROPERTY
+def test_every_patch_gets_one_split_and_groups_stay_whole(data, share, seed):
+    labels, groups = data
+    index = split_index(table_index(labels, groups=groups), val=share[0], test=share[1], seed=seed)
+    splits = splits_of(index)
+    assert set(splits) == {"train", "val", "test"}
+    sides = defaultdict(set)
+    for group, side in zip(groups, splits, strict=True):
+        if group:
+            sides[group].add(side)
+    assert all(len(side) == 1 for side in sides.values())
+
+
+@given(grouped(), shares, st.integers(0, 99))
+@PROPERTY
+def test_each_class_is_shared_out_to_within_one_group(data, share, seed):
+    labels, groups = data
+    index = split_index(table_index(labels, groups=groups), val=share[0], test=share[1], seed=seed)
+    counts = Counter(zip(labels, splits_of(index), strict=True))
+    largest = Counter(group for group in groups if group).most_common(1)
+    slack = largest[0][1] if largest else 1
+    for label, n in Counter(labels).items():
+        for side, wanted in zip(("val", "test"), share, strict=True):
+            assert abs(counts[label, side] - wanted * n) <= slack
+            assert counts[label, side] > 0
+        assert counts[label, "train"] > 0
+
+
+@given(grouped(), st.integers(0, 99), st.randoms(use_true_random=False))
+@PROPERTY
+def test_the_outcome_depends_on_paths_and_seed_not_on_the_order_of_rows(data, seed, random):
+    index = table_index(data[0], groups=data[1])
+    order = list(range(len(index)))
+    random.shuffle(order)
+    turned = replace(index, table=index.table.take(order))
+    one, two = split_index(index, seed=seed), split_index(turned, seed=seed)
+    assert dict(zip(one.paths, splits_of(one), strict=True)) == dict(
+        zip(two.paths, splits_of(two), strict=True)
+    )
+
+
+def test_another_seed_gives_another_split():
+    index = table_index(["A"] * 50 + ["B"] * 50)
+    assert splits_of(split_index(index, seed=1)) == splits_of(split_index(index, seed=1))
+    assert splits_of(split_index(index, seed=1)) != splits_of(split_index(index, seed=2))
+
+
+def test_plain_patches_are_shared_out_exactly():
+    index = split_index(table_index(["A"] * 50 + ["B"] * 20), val=0.1, test=0.3)
+    assert Counter(zip(index.labels, splits_of(index), strict=True)) == {
+        ("A", "train"): 30, ("A", "val"): 5, ("A", "test"): 15,
+        ("B", "train"): 12, ("B", "val"): 2, ("B", "test"): 6,
+    }  # fmt: skip
+    assert index.split_protocol == "val and test cut (10 % and 30 % of each class, groups kept whole, seed 0)"
+
+
+def test_three_patches_a_class_are_enough():
+    index = split_index(table_index(["A"] * 3 + ["B"] * 3))
+    assert Counter(zip(index.labels, splits_of(index), strict=True)) == {
+        (label, side): 1 for label in "AB" for side in ("train", "val", "test")
+    }
+
+
+def test_a_share_of_nothing_makes_no_split():
+    index = split_index(table_index(["A"] * 10 + ["B"] * 10), val=0)
+    assert index.split_counts == {"train": 16, "test": 4}
+    assert index.split_protocol == "test cut (20 % of each class, groups kept whole, seed 0)"
+    whole = split_index(table_index(["A"] * 3), val=0, test=0)
+    assert (whole.split_counts, whole.split_protocol) == ({"train": 3}, "all in train")
+
+
+def test_a_given_test_split_stays_and_val_is_cut_from_train():
+    given_splits = (["train"] * 8 + ["test"] * 2) * 2
+    index = replace(
+        table_index(["A"] * 10 + ["B"] * 10, splits=given_splits), split_protocol="as the source gives it"
+    )
+    made = split_index(index)
+    assert made.split_counts == {"train": 12, "val": 4, "test": 4}
+    assert [s for s, g in zip(splits_of(made), given_splits, strict=True) if g == "test"] == ["test"] * 4
+    assert made.split_protocol == (
+        "test as the source gives it; val cut from the rest (20 % of each class, groups kept whole, seed 0)"
+    )
+
+
+def test_complete_splits_are_left_alone_and_their_protocol_too():
+    index = replace(
+        table_index(["A", "A", "A", "B", "B", "B"], splits=["train", "val", "test"] * 2),
+        split_protocol="theirs",
+    )
+    same = split_index(index, val=0.4, test=0.4, seed=9)
+    assert same == index
+    fresh = split_index(index, keep=False)
+    assert fresh.split_protocol.startswith("val and test cut")
+
+
+def test_rows_without_a_split_join_train_where_val_and_test_are_given():
+    index = table_index(["A"] * 4 + ["B"] * 4, splits=[None, "train", "val", "test"] * 2)
+    made = split_index(index)
+    assert splits_of(made) == ["train", "train", "val", "test"] * 2
+    assert made.split_protocol == "train, val, test as given; the rest in train"
+
+
+def test_a_patch_without_a_split_goes_where_its_group_is():
+    groups = ["g", "g", *[None] * 18]
+    index = table_index(
+        ["A"] * 10 + ["B"] * 10, groups=groups, splits=["test", None, *[None] * 8, "test", *[None] * 9]
+    )
+    assert splits_of(split_index(index))[:2] == ["test", "test"]
+
+
+def test_a_group_in_two_given_splits_is_refused_with_a_way_out():
+    index = table_index(["A"] * 5 + ["B"] * 5, groups=["g", "g", *[None] * 8], splits=["train", "test"] * 5)
+    with pytest.raises(DataError, match="one group lie in several splits") as caught:
+        split_index(index)
+    assert "--fresh" in caught.value.fix
+    assert len(set(splits_of(split_index(index, keep=False))[:2])) == 1
+
+
+def test_too_few_groups_for_all_splits():
+    index = table_index(["A"] * 9 + ["B"] * 9, groups=["a", "a2", *["a3"] * 7, *["b"] * 9])
+    with pytest.raises(DataError, match="class 'B' has too few groups"):
+        split_index(index)
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.5, 0.5), (-0.1, 0.2), (1.0, 0.0), (0.2, float("nan"))])
+def test_shares_that_make_no_sense(val, test):
+    with pytest.raises(SettingError, match="leave nothing to train on"):
+        split_index(table_index(["A"] * 9), val=val, test=test)
+
+
+def test_lists_replace_the_splits_and_name_themselves(tmp_path):
+    index = table_index(["A", "A", "B"], splits=["test"] * 3)
+    lists = {
+        "train": write(tmp_path / "mine_train.csv", b"A_0000.png\n"),
+        "test": write(tmp_path / "mine_test.csv", b"B_0002.png\n"),
+    }
+    made = split_index(index, lists=lists)
+    assert splits_of(made) == ["train", None, "test"]
+    assert made.split_protocol == "from lists (train from mine_train.csv, test from mine_test.csv)"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swath.data import colour_feature_names, colour_features, statistics
+from swath.errors import DataError
+
+NAMES = colour_feature_names(("red", "green", "blue"))
+
+
+def features(pixels):
+    return dict(zip(NAMES, colour_features(pixels[None])[0], strict=True))
+
+
+def test_values_of_a_patch_worked_out_by_hand():
+    pixels = np.zeros((3, 1, 5), np.uint8)
+    pixels[0] = [0, 10, 20, 30, 40]
+    pixels[1] = 60
+    found = features(pixels)
+    assert found["mean_red"] == 20
+    assert found["sd_red"] == pytest.approx(np.sqrt(200))
+    assert [found[f"q{q}_red"] for q in ("05", "25", "50", "75", "95")] == [0, 10, 20, 30, 40]
+    assert (found["share_red"], found["share_green"], found["share_blue"]) == (0.25, 0.75, 0)
+    assert found["difference_red_green"] == pytest.approx(-0.5)
+    assert found["difference_green_blue"] == 1
+
+
+def test_a_black_patch_has_equal_shares_and_no_differences():
+    found = features(np.zeros((3, 4, 4), np.uint8))
+    assert found["share_red"] == found["share_blue"] == pytest.approx(1 / 3)
+    assert found["difference_red_green"] == 0
+    assert all(np.isfinite(list(found.values())))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([np.uint8, np.uint16]))
+@settings(max_examples=30, deadline=None)
+def test_where_pixels_are_in_the_patch_does_not_matter(seed, dtype):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, np.iinfo(dtype).max, (1, 3, 6, 6)).astype(dtype)
+    shuffled = rng.permuted(pixels.reshape(1, 3, 36)[:, 0], axis=1)
+    turned = pixels.copy().reshape(1, 3, 36)
+    turned[:, 0] = shuffled
+    assert np.allclose(colour_features(pixels), colour_features(turned.reshape(pixels.shape)))
+
+
+def test_blocks_make_no_difference(monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 255, (7, 3, 8, 8), np.uint8)
+    whole = colour_features(pixels)
+    monkeypatch.setattr(statistics, "_BLOCK_VALUES", 2 * 3 * 64)
+    assert np.array_equal(colour_features(pixels), whole)
+    assert colour_features(pixels[:0]).shape == (0, len(NAMES))
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((3, 8, 8), np.uint8), np.zeros((1, 3, 8, 8)), np.zeros((1, 3, 0, 8), np.uint8)]
+)
+def test_other_arrays_are_refused(pixels):
+    with pytest.raises(DataError, match="colour statistics need"):
+        colour_features(pixels)

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+import yaml
+
+import swath
+from swath.data import PatchIndex, build_index, split_index, write_index
+from swath.errors import DataError, OutputError, SettingError
+from swath.training.train import RUN_FILES
+from tests.tiny import write_patches
+
+from .runs import SMALL, small_recipe, small_train
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(steps):
+    def progress(stage, done, total, *, note=""):
+        if stage == "training" and done > steps:
+            raise Stop
+
+    return progress
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def relabelled(index: PatchIndex, rows: dict[int, str], column: str = "split") -> PatchIndex:
+    values = index.table[column].to_pylist()
+    for row, value in rows.items():
+        values[row] = value
+    place = index.table.schema.get_field_index(column)
+    table = index.table.set_column(place, index.table.schema.field(column), pa.array(values, pa.string()))
+    return dataclasses.replace(index, table=table)
+
+
+def test_a_run_leaves_its_files_and_nothing_else(trained):
+    assert names(trained.model.parent) == sorted(RUN_FILES)
+    recipe = yaml.safe_load((trained.model.parent / "recipe.yaml").read_text())
+    assert recipe == small_recipe().model_dump(mode="json")
+    assert len((trained.model.parent / "history.csv").read_text().splitlines()) == 4
+
+
+def test_the_model_serves_what_was_trained(trained, tiny_index, tiny_patches):
+    classifier = swath.load(trained.model, threads=1)
+    test = tiny_index.where("test")
+    labels = classifier.predict([tiny_patches / p for p in test.paths]).labels
+    assert np.mean([a == b for a, b in zip(labels, test.labels, strict=True)]) > 0.5
+    assert classifier.record.name == "small"
+
+
+def test_the_same_command_twice_gives_the_same_file(trained, tiny_index, tmp_path):
+    again = small_train(tiny_index, tmp_path / "run")
+    assert again.metrics == trained.metrics
+    for name in ("model.onnx", "weights.safetensors", "metrics.json", "recipe.yaml"):
+        assert (tmp_path / "run" / name).read_bytes() == (trained.model.parent / name).read_bytes(), name
+
+
+def test_an_interrupted_run_resumes_to_the_same_file(trained, tiny_index, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(Stop):
+        small_train(tiny_index, out, progress=stop_after(6))
+    assert "model.onnx" not in names(out)
+    (out / ".model.abc.onnx").write_text("half, from a kill")
+    small_train(tiny_index, out, resume=True)
+    assert (out / "model.onnx").read_bytes() == trained.model.read_bytes()
+    assert names(out) == sorted(RUN_FILES)
+
+
+def test_an_interrupted_run_is_not_resumed_by_chance_nor_with_another_recipe(tiny_index, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(Stop):
+        small_train(tiny_index, out, progress=stop_after(5))
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    with pytest.raises(OutputError, match="holds a run already; pass --resume to go on, or --overwrite"):
+        small_train(tiny_index, out)
+    with pytest.raises(DataError, match="another recipe or other data"):
+        small_train(tiny_index, out, small_recipe("optimiser.lr=0.2"), resume=True)
+    moved = relabelled(tiny_index, {tiny_index.labels.index("River"): "test"})
+    with pytest.raises(DataError, match="another recipe or other data"):
+        small_train(moved, out, resume=True)
+    with pytest.raises(SettingError, match="pass one of them"):
+        small_train(tiny_index, out, resume=True, overwrite=True)
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+
+
+def test_a_run_stopped_in_its_first_epoch_starts_over(tiny_index, tmp_path):
+    with pytest.raises(Stop):
+        small_train(tiny_index, tmp_path / "run", progress=stop_after(0))
+    assert names(tmp_path / "run") == ["recipe.yaml"]
+    with pytest.raises(Stop):
+        small_train(tiny_index, tmp_path / "run", resume=True, progress=stop_after(0))
+
+
+def test_overwrite_starts_over_and_leaves_files_of_others_alone(tiny_index, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    for name in ("model.onnx", "checkpoint.safetensors", "curves.png"):
+        (out / name).write_text("old")
+    with pytest.raises(Stop):
+        small_train(tiny_index, out, overwrite=True, progress=stop_after(0))
+    assert names(out) == ["notes.txt", "recipe.yaml"]
+
+
+def test_a_model_without_its_checkpoint_is_not_thrown_away_by_resume(tiny_index, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.onnx").write_text("dear")
+    with pytest.raises(OutputError, match="no checkpoint to go on from"):
+        small_train(tiny_index, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "model.onnx").read_text() == "dear"
+
+
+def test_the_test_split_is_never_opened(trained, tmp_path):
+    """Its patches are junk here, and all goes as before."""
+    index = split_index(build_index(write_patches(tmp_path / "data", n=30)))
+    assert index.fingerprint == split_index(build_index(tmp_path / "data")).fingerprint
+    for path in index.where("test").paths:
+        (tmp_path / "data" / path).write_bytes(b"junk")
+    result = small_train(index, tmp_path / "run", cache=tmp_path / "cache")
+    assert result.metrics == trained.metrics
+
+
+def test_a_changed_training_patch_is_noticed(tmp_path):
+    index = split_index(build_index(write_patches(tmp_path / "data", n=5)))
+    (tmp_path / "data" / index.where("train").paths[0]).write_bytes(b"junk")
+    with pytest.raises(DataError, match="has changed since it was indexed"):
+        small_train(index, tmp_path / "run", cache=tmp_path / "cache")
+
+
+def test_a_class_missing_in_validation_is_named(tiny_index, tmp_path):
+    rows = {
+        i: "train" for i, (c, s) in enumerate(labels_and_splits(tiny_index)) if (c, s) == ("River", "val")
+    }
+    with pytest.raises(DataError, match=r"the val split has no patch of River; .*swath data split"):
+        small_train(relabelled(tiny_index, rows), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def labels_and_splits(index):
+    return list(zip(index.labels, index.table["split"].to_pylist(), strict=True))
+
+
+def test_one_class_only(tiny_index, tmp_path):
+    rows = dict.fromkeys(range(len(tiny_index)), "River")
+    with pytest.raises(DataError, match="one class only"):
+        small_train(relabelled(tiny_index, rows, "label"), tmp_path / "run")
+
+
+def test_no_splits(tiny_index, tmp_path):
+    rows = dict.fromkeys(range(len(tiny_index)), None)
+    with pytest.raises(DataError, match=r"no patches in split 'train'; .*swath data split"):
+        small_train(relabelled(tiny_index, rows), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threads": 0}, "0 threads"),
+        ({"name": " "}, "no name"),
+        ({"accelerator": "abacus"}, "accelerator 'abacus'"),
+    ],
+)
+def test_options_are_checked_before_anything_is_written(tiny_index, tmp_path, options, message):
+    with pytest.raises(SettingError, match=message):
+        small_train_with(tiny_index, tmp_path / "run", options)
+    assert not (tmp_path / "run").exists()
+
+
+def small_train_with(index, out, options):
+    from swath.training import train
+
+    return train(index, small_recipe(), out=out, **{"threads": 1, "accelerator": "cpu"} | options)
+
+
+def test_patches_too_small_for_the_network(tiny_index, tmp_path):
+    with pytest.raises(SettingError, match="patches of 16 px are too small for 4 stages, which need 32"):
+        small_train(tiny_index, tmp_path / "run", small_recipe("size=16", "network.widths=[8,8,8,8]"))
+
+
+def test_an_output_that_cannot_be_made(tiny_index, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot make the folder"):
+        small_train(tiny_index, tmp_path / "file")
+
+
+def test_torch_is_left_as_it_was(tiny_index, tmp_path):
+    torch.manual_seed(7)
+    wanted = torch.rand(3)
+    torch.manual_seed(7)
+    with pytest.raises(Stop):
+        small_train(tiny_index, tmp_path / "run", progress=stop_after(0))
+    assert torch.equal(torch.rand(3), wanted)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+CODE = """
+import sys
+from pathlib import Path
+from swath.data import read_index
+from swath.training import load_recipe, train
+recipe = load_recipe("fast", changes=sys.argv[3].split(";"))
+train(read_index(Path(sys.argv[1])), recipe, out=Path(sys.argv[2]), name="small", threads=1, accelerator="cpu",
+      resume="resume" in sys.argv)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_file(tiny_index_file, tmp_path):
+    def start(out, *more):
+        changes = ";".join([*SMALL, "epochs=30"])
+        return subprocess.Popen(
+            [sys.executable, "-c", CODE, tiny_index_file, out, changes, *more], env=os.environ
+        )
+
+    assert start(tmp_path / "whole").wait() == 0
+    killed = start(tmp_path / "killed")
+    while not (tmp_path / "killed" / "checkpoint.safetensors").exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.1)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "model.onnx").exists()
+    assert start(tmp_path / "killed", "resume").wait() == 0
+    assert names(tmp_path / "killed") == sorted(RUN_FILES)
+    for name in ("model.onnx", "metrics.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work(tiny_index, tmp_path):
+    write_index(tiny_index, tmp_path / "index.parquet")
+    command = [sys.executable, "-m", "swath", "train", tmp_path / "index.parquet", "--out", tmp_path / "run"]
+    command += ["--devices", "2", "--accelerator", "cpu", "--threads", "1"]
+    for change in SMALL:
+        command += ["--set", change]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path / "run") == sorted(RUN_FILES)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["accuracy"]["value"] > 0.4
