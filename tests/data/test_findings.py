@@ -43,7 +43,7 @@ def of(a, b=None):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"leaks": [("a", "b")]}, "1 duplicate lies in more than one split, so a test would flatter: the first is a = b"),
+        ({"leaks": [("a", "b")]}, "1 duplicate lies in more than one split, so a test would flatter: the first is a"),
         ({"contradictions": [("a", "b")] * 2}, "2 duplicates carry different labels: the first is a = b."),
         ({"unreadable": 1}, "1 image was left out because of damage."),
         ({"ignored": 2}, "2 files of other kinds passed over."),
