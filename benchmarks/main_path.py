@@ -42,7 +42,7 @@ def main() -> None:
         folder = Path(name)
         pixels = np.ascontiguousarray(cached_pixels(index, cache=folder / "cache"))
         scene = folder / "scene.tif"
-        sew(pixels[:1600], np.zeros(1600, np.int64), classifier.record.class_names, columns=40, out=scene)
+        sew(pixels[:1600], index.labels[:1600], classifier.record.class_names, columns=40, out=scene)
         steps: dict[str, tuple[float, Callable[[], object]]] = {
             "help, seconds": (0, lambda: subprocess.run(
                 [sys.executable, "-m", "swath", "--help"], capture_output=True, check=True)),

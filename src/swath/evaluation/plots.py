@@ -162,7 +162,7 @@ def sample_grid(
             sheet[row * step : row * step + _TILE, column * step : column * step + _TILE] = (
                 tile if tile.ndim == 3 else tile[:, :, None]
             )
-    figure = Figure(figsize=(0.95 * each + 2.0, 0.95 * len(classes) + 0.1), layout="constrained")
+    figure = Figure(figsize=(0.95 * each + 2.6, 0.95 * len(classes) + 0.1), layout="constrained")
     axis = figure.subplots()
     axis.imshow(sheet)
     axis.set_xticks([])

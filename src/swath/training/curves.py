@@ -40,14 +40,7 @@ def draw_curves(path: Path, history: History) -> None:
     right.plot(epochs, accuracy, color="#1B6B3A")
     best = max(range(len(accuracy)), key=accuracy.__getitem__)
     right.plot(epochs[best], accuracy[best], "o", color="#1B6B3A")
-    right.annotate(
-        f"{accuracy[best]:.1f} %",
-        (epochs[best], accuracy[best]),
-        xytext=(-6, -14),
-        textcoords="offset points",
-        ha="right",
-    )
-    right.set(xlabel="epoch", ylabel="accuracy, %", title="Validation accuracy")
+    right.set(xlabel="epoch", ylabel="accuracy, %", title=f"Validation accuracy, best {accuracy[best]:.1f} %")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
