@@ -26,4 +26,4 @@ def test_one_family(kind):
 def test_a_missing_extra_names_the_command_that_installs_it():
     error = errors.MissingExtraError("training", extra="train")
     assert isinstance(error, errors.SwathError)
-    assert "pip install 'swath[train]'" in str(error)
+    assert "pip install '.[train]'" in str(error)

@@ -45,5 +45,5 @@ class MissingExtraError(SwathError):
 
     def __init__(self, what: str, *, extra: str) -> None:
         super().__init__(
-            f"{what} needs the '{extra}' extra", fix=f"install it with: pip install 'swath[{extra}]'"
+            f"{what} needs the '{extra}' extra", fix=f"in swath's folder run: pip install '.[{extra}]'"
         )

@@ -103,7 +103,7 @@ def test_training_without_its_extra_names_it(
     )
     ran = swath("train", tiny_index_file, "--out", tmp_path / "run")
     assert ran.code == 2
-    assert "pip install 'swath[train]'" in ran.err
+    assert "pip install '.[train]'" in ran.err
 
 
 BLOCKER = """

@@ -105,7 +105,7 @@ def test_a_newer_schema_says_to_upgrade(tiny_model, tmp_path):
     newer = rewrite(
         tiny_model, tmp_path / "m.onnx", record={"schema_version": SCHEMA_VERSION + 1, "novelty": 1}
     )
-    with pytest.raises(ModelFileError, match=r"newer swath .record schema 2.*pip install -U swath"):
+    with pytest.raises(ModelFileError, match=r"newer swath .record schema 2.*upgrade swath"):
         read_model(newer)
 
 

@@ -114,7 +114,7 @@ def _parse_record(text: str, path: Path) -> Record:
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise ModelFileError(
             f"{path} was written by a newer swath (record schema {version}, this one knows {SCHEMA_VERSION})",
-            fix="upgrade swath with: pip install -U swath",
+            fix="upgrade swath to read it",
         )
     try:
         return Record.model_validate(values)
