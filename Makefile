@@ -35,8 +35,11 @@ lint: $(READY)  ## Check style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## Measure the main path on this machine; prints JSON
-	$(BIN)/python benchmarks/main_path.py
+bench: $(READY)  ## Measure speed in short, under ten minutes; JSON on stdout, tables on stderr
+	$(BIN)/python benchmarks/start_up.py --short --table
+	$(BIN)/python benchmarks/inference_speed.py --short --table
+	$(BIN)/python benchmarks/map_speed.py --short --table
+	$(BIN)/python benchmarks/train_speed.py --short --table
 
 clean:  ## Remove the environment and everything made
 	rm -rf $(VENV) report .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -70,7 +70,9 @@ def test_model_commands(swath: Swath, tiny_model: Path) -> None:
     assert ran.code == 0
     assert "Forest, Residential, River, SeaLake" in ran.out
     assert json.loads(swath("model", "show", tiny_model, "--json").out)["name"] == "tiny"
-    assert "sound: 4 golden patches on onnxruntime" in swath("model", "check", tiny_model).out
+    assert "sound: 4 golden patches on openvino fp32, " in swath("model", "check", tiny_model).out
+    named = swath("model", "check", tiny_model, "--engine", "onnxruntime").out
+    assert "sound: 4 golden patches on onnxruntime fp32, " in named
     assert "schema_version" in json.loads(swath("model", "schema").out)["properties"]
 
 

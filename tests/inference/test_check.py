@@ -5,17 +5,71 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+import swath
 from swath.errors import ModelFileError, SettingError
 from swath.inference import check_model
+from swath.inference.check import bf16_tolerance
+from swath.inference.openvino import has_bf16
 from swath.model import read_model
-from swath.model.record import Golden
+from swath.model.record import EngineParity, Golden
 from tests.tiny import patches, write_tiny_model
 
+BF16 = "openvino-bf16"
 
-def test_a_sound_file_passes(tiny_model):
-    result = check_model(tiny_model, threads=1)
-    assert (result.engine, result.patches, result.tolerance) == ("onnxruntime", 4, 1e-3)
+
+def bf16(difference: float) -> EngineParity:
+    return EngineParity(
+        engine="torch",
+        precision="bf16",
+        patches=9,
+        batch_sizes=(),
+        max_difference=difference,
+        label_agreement=1.0,
+    )
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_sound_file_passes(tiny_model, engine):
+    result = check_model(tiny_model, engine=engine, threads=1)
+    assert result.engine.startswith(f"{engine} fp32, 1 thread, batch ")
+    assert (result.patches, result.tolerance) == (4, 1e-3)
     assert result.max_difference <= 1e-6
+
+
+@pytest.mark.parametrize("engine", ["auto", "onnxruntime", "openvino", *([BF16] if has_bf16() else [])])
+def test_the_shipped_model_passes_on_every_engine(engine):
+    result = check_model("eurosat", engine=engine, threads=1)
+    assert result.max_difference <= (1e-5 if "fp32" in result.engine else result.tolerance)
+
+
+@pytest.mark.parametrize(("difference", "tolerance"), [(None, 0.1), (0.02, 0.04), (1e-5, 1e-3)])
+def test_bf16_may_move_twice_as_far_as_the_gate_saw(tiny_model, difference, tolerance):
+    record = read_model(tiny_model).record
+    if difference is not None:
+        record = record.model_copy(update={"parity": (bf16(difference),)})
+    assert bf16_tolerance(record) == pytest.approx(tolerance)
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this processor does not multiply bf16")
+def test_in_bf16_a_label_may_move_only_between_classes_that_are_close(tiny_model, tmp_path):
+    golden = read_model(tiny_model).record.golden
+    pixels = golden.unpack()
+    loaded = swath.load(tiny_model, engine=BF16, threads=1)
+    stored = loaded.run(pixels)["probabilities"]
+    best, second = np.argsort(-stored[0])[:2]
+    gap = stored[0, best] - stored[0, second]
+    stored[0, best], stored[0, second] = stored[0, second], stored[0, best]  # another label than it gives
+    for slack, passes in ((gap * 1.01, True), (gap * 0.5, False)):
+        path = write_tiny_model(
+            tmp_path / f"{passes}.onnx",
+            golden=Golden.pack(pixels, stored, tolerance=1e-6),
+            parity=(bf16(slack / 2),),
+        )
+        if passes:
+            assert check_model(path, engine=BF16, threads=1).tolerance == pytest.approx(slack)
+        else:
+            with pytest.raises(ModelFileError, match="golden probabilities on openvino bf16"):
+                check_model(path, engine=BF16, threads=1)
 
 
 @pytest.mark.parametrize("name", ["head.weight", "head.bias", "part.weight", "swath.mean"])
@@ -26,7 +80,7 @@ def test_a_tampered_weight_is_found(tiny_model, tmp_path, name):
     value = value * 1.2 + 0.5
     tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float32), name))
     onnx.save_model(model, tmp_path / "m.onnx")
-    with pytest.raises(ModelFileError, match="does not give its golden probabilities on onnxruntime"):
+    with pytest.raises(ModelFileError, match="does not give its golden probabilities on openvino fp32"):
         check_model(tmp_path / "m.onnx", threads=1)
 
 

@@ -12,7 +12,8 @@ from swath.errors import DataError, SettingError
 from swath.imagery import decode
 from swath.inference import Predictions
 from swath.inference import classifier as module
-from tests.tiny import CLASSES, input_spec, patch, patches, write_patches, write_tiny_model
+from swath.inference.engines import describe
+from tests.tiny import CLASSES, input_spec, patch, patches, tiny_graph, write_patches, write_tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_sizes_may_differ_and_keep_their_order(classifier):
 
 
 def test_large_pictures_go_in_small_batches(classifier, monkeypatch):
-    monkeypatch.setattr(module, "BATCH_BYTES", 3 * 100 * 100 * 2)
+    monkeypatch.setattr(module, "HELD_BYTES", 3 * 100 * 100 * 2)
     images = [(str(i), np.full((3, 100, 100), 90, np.uint8)) for i in range(5)]
     assert [len(names) for names, _ in classifier.stream(images)] == [2, 2, 1]
 
@@ -166,6 +167,15 @@ def test_unreadable_and_missing_images_are_named(classifier, tmp_path):
 def test_no_image(classifier):
     with pytest.raises(DataError, match="no image to classify"):
         classifier.predict([])
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_another_graph_can_run_on_the_same_engine(tiny_model, pixels, engine):
+    loaded = swath.load(tiny_model, engine=engine, threads=1)
+    other = loaded.engine_like(tiny_graph(temperature=2.0))
+    assert describe(other) == loaded.engine
+    got = other.run(pixels, ("logits",))["logits"]
+    np.testing.assert_allclose(got, loaded.run(pixels, wanted=("logits",))["logits"], atol=1e-4)
 
 
 def test_no_batch(classifier, pixels):

@@ -6,18 +6,19 @@ import pytest
 from swath.mapping import make_grid
 from swath.mapping.area import PixelArea
 from swath.mapping.checks import Watch, size_warning
-from swath.mapping.reader import Strips, open_scene
+from swath.mapping.reader import open_scene
+from swath.mapping.strips import Strips
 from tests.mapping.scenes import write_scene
 from tests.tiny import MEAN, input_spec
 
 
-def watch(path, *, stride=8, nodata=None):
+def watch(path, *, stride=8, nodata=None, windows=1):
     with open_scene(path) as scene:
         grid = make_grid(scene.height, scene.width, patch=16, stride=stride)
         strips = Strips(scene, grid, bands=(1, 2, 3), nodata=nodata)
         seen = Watch(input_spec(), grid)
-        for number in range(grid.rows.windows):
-            seen.add(strips.read(number))
+        for strip in strips.cut(strips.pieces(), windows=windows):
+            seen.add(strip)
         return seen
 
 
@@ -25,11 +26,11 @@ def flat(colour, size=(50, 45)):
     return np.broadcast_to(np.array(colour, np.uint8)[:, None, None], (3, *size)).copy()
 
 
-@pytest.mark.parametrize("stride", [16, 8, 5])
-def test_means_are_those_of_the_pixels_with_data(tmp_path, stride):
+@pytest.mark.parametrize(("stride", "windows"), [(16, 1), (8, 1), (5, 1), (8, 3)])
+def test_means_are_those_of_the_pixels_with_data(tmp_path, stride, windows):
     values = flat((80, 90, 100))
     values[:, :20] = 0
-    seen = watch(write_scene(tmp_path / "s.tif", values, nodata=0), stride=stride)
+    seen = watch(write_scene(tmp_path / "s.tif", values, nodata=0), stride=stride, windows=windows)
     assert seen.means == pytest.approx((80, 90, 100))
     assert seen.warnings(rendered=False) == []
 

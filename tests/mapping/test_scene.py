@@ -192,10 +192,38 @@ def test_a_stopped_map_leaves_nothing_and_starts_over(tmp_path, tiny_model, sewn
     broken = load(tiny_model, threads=1)
     broken._engine = _Failing(broken._engine, 2)
     with pytest.raises(KeyboardInterrupt):
-        map_scene(broken, sewn[0], tmp_path / "map.tif", probabilities=tmp_path / "p.tif")
+        map_scene(broken, sewn[0], tmp_path / "map.tif", probabilities=tmp_path / "p.tif", batch=4)
     assert list(tmp_path.iterdir()) == []
     map_scene(load(tiny_model, threads=1), sewn[0], tmp_path / "map.tif")
     assert sorted(p.name for p in tmp_path.iterdir()) == NAMES
+
+
+@pytest.mark.parametrize("step", ["strips.Strips._read", "paint.Painter.add", "writer.finish_classes"])
+def test_an_error_while_reading_or_writing_leaves_nothing(tmp_path, classifier, sewn, monkeypatch, step):
+    monkeypatch.setattr(f"swath.mapping.{step}", _no_space)
+    with pytest.raises(OutputError, match="no space"):
+        map_scene(classifier, sewn[0], tmp_path / "map.tif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _no_space(*args, **options):
+    raise OutputError("no space")
+
+
+def test_the_same_map_comes_of_any_way_to_classify(tmp_path, tiny_model, sewn):
+    """The tiny network pads nothing: its total stride is 8."""
+    exact = load(tiny_model, engine="onnxruntime", threads=1)
+    found = {}
+    for dense in (False, True, None):
+        out = tmp_path / f"{dense}.tif"
+        options = {"dense": dense, "probabilities": tmp_path / "p.tif", "overwrite": True}
+        summary = map_scene(exact, sewn[0], out, stride=8, **options)
+        assert summary.dense == (dense is not False)
+        assert json.loads(summary.files.record.read_text())["dense"] == summary.dense
+        found[dense] = read(out), cells(tmp_path / "p.tif")
+    for labels, probabilities in (found[True], found[None]):
+        np.testing.assert_array_equal(labels, found[False][0])
+        np.testing.assert_allclose(probabilities, found[False][1], atol=1e-5)
 
 
 def test_a_move_that_fails_leaves_no_class_raster(tmp_path, classifier, sewn):

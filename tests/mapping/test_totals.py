@@ -22,6 +22,17 @@ def test_pixels_and_hectares_add_up_over_strips():
     assert totals.nodata + totals.mapped == labels.size
 
 
+def test_a_row_that_is_repeated_counts_as_often():
+    row = np.random.default_rng(0).integers(0, 4, 30, dtype=np.uint8)
+    area = PixelArea(np.linspace(100, 200, 50), 10, 10, "made up")
+    once, all_rows = Totals(("a", "b", "c"), area), Totals(("a", "b", "c"), area)
+    once.add(7, np.broadcast_to(row, (20, 30)))
+    all_rows.add(7, np.repeat(row[None], 20, axis=0))
+    for found, expected in zip(once.classes(), all_rows.classes(), strict=True):
+        assert (found.pixels, found.share) == (expected.pixels, expected.share)
+        assert found.hectares == pytest.approx(expected.hectares)
+
+
 def test_an_empty_map_has_no_shares_and_an_unplaced_one_no_hectares():
     totals = Totals(("a", "b"), None)
     totals.add(0, np.zeros((3, 3), np.uint8))

@@ -7,7 +7,8 @@ import pytest
 from swath.errors import ModelFileError
 from swath.imagery import resize
 from swath.inference.engines import make_engine
-from swath.model.graph import assemble, head_of, set_temperature
+from swath.model import read_model
+from swath.model.graph import OUTPUTS, assemble, head_of, patch_size, prune, set_temperature
 from tests.tiny import CLASSES, MEAN, SD, input_spec, patches, tiny_body, tiny_graph
 
 
@@ -132,3 +133,74 @@ def test_a_network_that_ends_otherwise_has_no_head():
     graph = tiny_graph()
     graph.graph.initializer.remove(next(t for t in graph.graph.initializer if t.name == "head.bias"))
     assert head_of(graph) is None
+
+
+def kinds(graph):
+    return [node.op_type for node in graph.graph.node]
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("wanted", [("probabilities",), ("activations", "logits"), ("features",)])
+def test_a_pruned_graph_gives_the_same_to_the_bit(wanted, native):
+    pixels = np.concatenate([patches(c, 3) for c in CLASSES])
+    pixels[0] = np.random.default_rng(0).integers(0, 256, (3, 64, 64))
+    whole, pruned = tiny_graph(), prune(tiny_graph(), wanted, native_size=native)
+    assert [o.name for o in pruned.graph.output] == list(wanted)
+    onnx.checker.check_model(pruned, full_check=True)
+    for name in wanted:
+        np.testing.assert_array_equal(run(pruned, pixels, name), run(whole, pixels, name))
+
+
+def test_pruning_leaves_out_what_nothing_needs():
+    whole = tiny_graph()
+    before = whole.SerializeToString()
+    features = prune(whole, ("features",), native_size=True)
+    assert kinds(features) == [
+        "Cast",
+        "Sub",
+        "Div",
+        "AveragePool",
+        "Conv",
+        "Relu",
+        "GlobalAveragePool",
+        "Flatten",
+    ]
+    assert {t.name for t in features.graph.initializer} == {"part.weight", "swath.mean", "swath.sd"}
+    probabilities = prune(whole, ("probabilities",), native_size=True)
+    assert len(kinds(probabilities)) == len(kinds(whole)) - 2  # no Resize, no Round
+    assert kinds(prune(whole, OUTPUTS)) == kinds(whole)
+    assert whole.SerializeToString() == before
+    with pytest.raises(ModelFileError, match="no output 'embedding'"):
+        prune(whole, ("embedding",))
+
+
+def test_the_shipped_graph_stays_as_small_as_it_is():
+    """Operators cost time: a network or an exporter that adds some should be noticed."""
+    graph = read_model("eurosat").graph
+    pruned = prune(graph, ("probabilities",), native_size=True)
+    assert len(kinds(pruned)) == len(kinds(graph)) - 2
+    assert "Resize" not in kinds(pruned)
+
+
+def test_pruning_keeps_what_subgraphs_take_from_outside():
+    graph = prune(tiny_graph(), ("logits",))
+    inner = onnx.helper.make_graph(
+        [onnx.helper.make_node("Mul", ["logits", "swath.temperature"], ["inner"])],
+        "branch",
+        [],
+        [onnx.helper.make_tensor_value_info("inner", 1, None)],
+    )
+    whole = tiny_graph()
+    node = onnx.helper.make_node("If", ["always"], ["chosen"], then_branch=inner, else_branch=inner)
+    whole.graph.node.append(node)
+    whole.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "always"))
+    whole.graph.output.append(onnx.helper.make_tensor_value_info("chosen", 1, ["N", 4]))
+    pruned = prune(whole, ("chosen",))
+    assert kinds(pruned) == [*kinds(graph), "If"]
+    assert {"swath.temperature", "always"} <= {t.name for t in pruned.graph.initializer}
+
+
+def test_the_patch_size_is_read_from_the_graph():
+    assert patch_size(tiny_graph()) == 64
+    assert patch_size(tiny_graph(spec=input_spec(size=32))) == 32
+    assert patch_size(tiny_body()) is None

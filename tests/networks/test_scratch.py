@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from swath.networks import PatchNet, smallest_patch
+from swath.networks import PatchNet
 
 
 def net(**changes) -> PatchNet:
@@ -29,7 +29,7 @@ def test_class_activation_maps_are_exact():
 @pytest.mark.parametrize("widths", [(16,), (16, 16), (8, 8, 8, 8)])
 def test_the_smallest_patch_works_and_half_of_it_does_not(widths):
     network = net(widths=widths).eval()
-    least = smallest_patch(widths)
+    least = PatchNet.smallest_patch(widths)
     assert network(torch.zeros(1, 3, least, least)).activations.shape[2:] == (1, 1)
     with pytest.raises(RuntimeError):
         network(torch.zeros(1, 3, least // 2, least // 2))

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.training.augment import augment, random_gain
+from swath.training.augment import augment, random_crop, random_gain
 from swath.training.recipe import Augmentation
 
 
@@ -102,3 +102,21 @@ def test_no_gain_changes_nothing_and_draws_nothing():
     state = source.get_state()
     assert random_gain(values, 0, generator=source) is values
     assert torch.equal(source.get_state(), state)
+
+
+@given(size=st.integers(1, 12), crop=st.integers(1, 14), seed=st.integers(0, 99))
+@settings(max_examples=50, deadline=None)
+def test_a_crop_is_one_window_of_every_patch(size, crop, seed):
+    pixels = numbered(3, 2, size)
+    cut = random_crop(pixels, crop, generator=generator(seed))
+    side = min(size, crop)
+    assert cut.shape == (3, 2, side, side)
+    top, left = divmod(int(cut[0, 0, 0, 0]), size)
+    assert torch.equal(cut, pixels[:, :, top : top + side, left : left + side])
+
+
+def test_crops_go_everywhere():
+    pixels = numbered(1, 1, 4)
+    g = generator()
+    corners = {int(random_crop(pixels, 3, generator=g)[0, 0, 0, 0]) for _ in range(60)}
+    assert corners == {0, 1, 4, 5}

@@ -49,7 +49,7 @@ def test_the_input_is_described_by_the_training_patches(record, tiny_index):
 
 
 def test_golden_patches_hold_every_class_and_pass_the_check(record, trained, tiny_index):
-    assert check_model(trained.model, threads=1).max_difference < 1e-5
+    assert check_model(trained.model, engine="onnxruntime", threads=1).max_difference < 1e-5
     golden = record.golden.unpack()
     val = tiny_index.where("val")
     pixels = cached_pixels(val)

@@ -166,3 +166,15 @@ def test_bf16_trains_too(tmp_path):
     fitted = small_fit(tmp_path, small_recipe("precision=bf16", "epochs=1"))
     assert np.isfinite(fitted.history[0]["train_loss"])
     assert next(fitted.network.parameters()).dtype == torch.float32
+
+
+def test_crops_are_used_until_their_share_of_the_run(tmp_path):
+    def losses(name, *changes):
+        recipe = small_recipe("augmentation.shift=0", *changes)
+        return [row["train_loss"] for row in small_fit(tmp_path / name, recipe).history]
+
+    whole = losses("whole", "augmentation.crop=null")
+    never = losses("never", "augmentation.crop=16", "augmentation.crop_until=0")
+    late = losses("late", "augmentation.crop=16", "augmentation.crop_until=0.4")
+    assert never == whole
+    assert late != whole

@@ -17,6 +17,7 @@ import yaml
 import swath
 from swath.data import PatchIndex, build_index, split_index, write_index
 from swath.errors import DataError, OutputError, SettingError
+from swath.model import read_model
 from swath.training.train import RUN_FILES
 from tests.tiny import write_patches
 
@@ -253,3 +254,20 @@ def test_two_processes_share_the_work(tiny_index, tmp_path):
     assert done.returncode == 0, done.stderr
     assert names(tmp_path / "run") == sorted(RUN_FILES)
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["accuracy"]["value"] > 0.4
+
+
+def test_crops_too_small_for_the_network(tiny_index, tmp_path):
+    recipe = small_recipe("augmentation.crop=16", "network.widths=[8,8,8,8]")
+    with pytest.raises(SettingError, match="crops of 16 px are too small for this network, which needs 32"):
+        small_train(tiny_index, tmp_path / "run", recipe)
+
+
+def test_a_network_without_padding_passes_the_gate(tiny_index, tmp_path):
+    recipe = small_recipe("network.name=stripnet", "network.widths=[8,8,16]", "augmentation.crop=48")
+    done = small_train(tiny_index, tmp_path / "run", recipe)
+    assert read_model(done.model).record.architecture.startswith("stripnet")
+
+
+def test_a_stripnet_needs_two_widths():
+    with pytest.raises(SettingError, match="at least two widths"):
+        small_recipe("network.name=stripnet", "network.widths=[8]")

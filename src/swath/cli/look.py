@@ -23,7 +23,7 @@ Open = Annotated[
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("swath-demo"),
     model: Annotated[str, typer.Option(help="Any model with EuroSAT's classes.")] = "eurosat",
-    engine: Engine = "onnxruntime",
+    engine: Engine = "auto",
     threads: Threads = None,
     open_: Open = None,
     overwrite: Overwrite = False,

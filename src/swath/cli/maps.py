@@ -31,7 +31,7 @@ def map_scene(
     probabilities: Annotated[
         Path | None, typer.Option(help="Also write every class's probability to this .tif.")
     ] = None,
-    engine: Engine = "onnxruntime",
+    engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:

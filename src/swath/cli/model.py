@@ -35,7 +35,7 @@ def show(
 @app.command()
 def check(
     model: Model,
-    engine: Engine = "onnxruntime",
+    engine: Engine = "auto",
 ) -> None:
     """Validate a model file and run the golden patches it carries.
 

@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
-Engine = Annotated[str, typer.Option(help="What runs the model: onnxruntime.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="What runs the model: onnxruntime, openvino (both fp32), openvino-bf16, or auto: "
+        "openvino, in bf16 where processor and model allow it."
+    ),
+]
 Threads = Annotated[int | None, typer.Option(help="Threads to use; by default, the cores there are.")]
 Model = Annotated[str, typer.Argument(help="A .onnx file, or the name of a shipped model such as eurosat.")]
 Index = Annotated[Path, typer.Argument(help="A patch index (.parquet) made by: swath data index")]

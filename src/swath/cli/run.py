@@ -20,7 +20,7 @@ def predict(
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Pass over images that cannot be read, and count them.")
     ] = False,
-    engine: Engine = "onnxruntime",
+    engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -62,7 +62,7 @@ def evaluate(
     index: Index,
     out: Annotated[Path, typer.Option(help="Folder to write: metrics.json, confusion.csv and .png...")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    engine: Engine = "onnxruntime",
+    engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -92,7 +92,7 @@ def explain(
     class_name: Annotated[
         str | None, typer.Option("--class", help="Explain this class instead of the predicted one.")
     ] = None,
-    engine: Engine = "onnxruntime",
+    engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from swath.inference.check import CheckResult, check_model
 from swath.inference.classifier import Classifier, Predictions, load
+from swath.inference.quiet import hush
 from swath.inference.tables import PredictSummary, predict_files
 
 __all__ = [
@@ -18,3 +19,5 @@ __all__ = [
     "load",
     "predict_files",
 ]
+
+hush()  # engines are loaded when one is made, not before

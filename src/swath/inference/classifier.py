@@ -9,17 +9,18 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from swath.errors import DataError, SettingError
 from swath.imagery import Picture, decode, select_bands
-from swath.inference.engines import Engine, Outputs, make_engine
+from swath.inference.engines import AUTO, Engine, Outputs, describe, engine_for, key_of, make_engine
 from swath.model import ModelFile, Record, read_model
 from swath.model.graph import OUTPUTS, head_of
 from swath.progress import Progress, silent
 
-# The graph turns pixels into float32 and, at its first layers, into several times as many: pictures that
-# are much larger than a patch go in fewer at a time.
-BATCH_BYTES = 32 * 2**20
+# Images of one size held before they are handed to the engine, fewer if they are much larger than a patch.
+HELD = 256
+HELD_BYTES = 32 * 2**20
 
 Image = str | Path | bytes | Picture | npt.NDArray[Any]
 
@@ -62,13 +63,13 @@ class Classifier:
     record : Record
         The model's own record.
     engine : str
-        Name of the engine that runs it.
+        What runs it: engine, precision, threads and batch, such as ``openvino bf16, 2 threads, batch 8``.
     """
 
-    def __init__(self, model: ModelFile, engine: Engine) -> None:
+    def __init__(self, model: ModelFile, engine: Engine, *, ran: str | None = None) -> None:
         self.record: Record = model.record
         self.path: Path = model.path
-        self.engine: str = engine.name
+        self.engine: str = ran or describe(engine)
         self.head = head_of(model.graph)
         self.outputs = tuple(o.name for o in model.graph.graph.output if o.name in OUTPUTS)
         self._engine = engine
@@ -79,7 +80,11 @@ class Classifier:
         return self.record.input.size
 
     def run(
-        self, pixels: npt.NDArray[Any], *, batch: int = 256, wanted: Sequence[str] = ("probabilities",)
+        self,
+        pixels: npt.NDArray[Any],
+        *,
+        batch: int | None = None,
+        wanted: Sequence[str] = ("probabilities",),
     ) -> Outputs:
         """Run the graph on patches of one size.
 
@@ -87,9 +92,10 @@ class Classifier:
         ----------
         pixels : numpy.ndarray
             ``[N, bands, H, W]`` of the model's data type, as decoded: nothing is to be done to them.
-            Other sizes than the model's are resized inside the graph.
-        batch : int
-            Patches handed to the engine at a time; fewer if they are large.
+            Other sizes than the model's are resized as the graph says it.
+        batch : int, optional
+            Patches handed to the engine at a time at most. By default all of them: the engine takes as many
+            at a time as it runs fastest with.
         wanted : sequence of str
             Any of ``probabilities [N, K]``, ``logits [N, K]``, ``features [N, D]``,
             ``activations [N, D, h, w]``.
@@ -106,14 +112,20 @@ class Classifier:
         SettingError
             If `batch` is not positive.
         """
-        if batch < 1:
+        if batch is not None and batch < 1:
             raise SettingError(f"a batch of {batch} patches", fix="give 1 or more")
         pixels = self._checked(pixels)
         missing = [name for name in wanted if name not in self.outputs]
         if missing:
             raise DataError(f"model '{self.record.name}' has no output '{missing[0]}'")
-        parts = [self._engine.run(part, wanted) for part in _batches(pixels, batch)]
+        if batch is None or batch >= len(pixels):
+            return self._engine.run(pixels, wanted)
+        parts = [self._engine.run(pixels[i : i + batch], wanted) for i in range(0, len(pixels), batch)]
         return {name: np.concatenate([p[name] for p in parts]) for name in wanted}
+
+    def engine_like(self, graph: onnx.ModelProto) -> Engine:
+        """Start another engine of this one's kind, precision and threads, for another graph."""
+        return make_engine(key_of(self._engine), graph, threads=self._engine.threads)
 
     def predict(self, images: Image | Iterable[Image], *, progress: Progress = silent) -> Predictions:
         """Classify images.
@@ -147,7 +159,7 @@ class Classifier:
         self,
         images: Iterable[tuple[str, Image]],
         *,
-        batch: int = 256,
+        batch: int = HELD,
         total: int | None = None,
         progress: Progress = silent,
     ) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
@@ -158,7 +170,7 @@ class Classifier:
         images : iterable of (str, image)
             Images as :meth:`predict` takes them, each with a name for messages.
         batch : int
-            Images of one size classified at a time; fewer if they are large.
+            Images of one size held at a time; fewer if they are large.
         total : int, optional
             How many there will be, if known, for `progress`.
 
@@ -173,14 +185,14 @@ class Classifier:
         for name, image in images:
             pixels = self.pixels_of(image, name=name)
             if held and (len(held) >= _at_a_time(held[0], batch) or pixels.shape != held[0].shape):
-                yield names, self.run(np.stack(held), batch=batch)["probabilities"]
+                yield names, self.run(np.stack(held))["probabilities"]
                 done += len(held)
                 progress("classify", done, max(total or 0, done))
                 names, held = [], []
             names.append(name)
             held.append(pixels)
         if held:
-            yield names, self.run(np.stack(held), batch=batch)["probabilities"]
+            yield names, self.run(np.stack(held))["probabilities"]
             done += len(held)
         progress("classify", done, done)
 
@@ -225,7 +237,7 @@ class Classifier:
         return pixels
 
 
-def load(model: str | Path, *, engine: str = "onnxruntime", threads: int | None = None) -> Classifier:
+def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None) -> Classifier:
     """Load a model file, or a shipped model by name.
 
     Parameters
@@ -233,7 +245,8 @@ def load(model: str | Path, *, engine: str = "onnxruntime", threads: int | None 
     model : str or pathlib.Path
         A ``.onnx`` file written by swath, or a name such as ``"eurosat"``.
     engine : str
-        What runs it.
+        What runs it: ``onnxruntime``, ``openvino`` (both fp32), ``openvino-bf16``, or ``auto``, which
+        :func:`swath.inference.engines.choose_engine` settles. :attr:`Classifier.engine` says what it was.
     threads : int, optional
         By default, as many as the cores this process may use.
 
@@ -249,7 +262,8 @@ def load(model: str | Path, *, engine: str = "onnxruntime", threads: int | None 
     ['AnnualCrop']
     """
     file = read_model(model)
-    return Classifier(file, make_engine(engine, file.graph, threads=threads))
+    started, ran = engine_for(file, engine, threads=threads)
+    return Classifier(file, started, ran=ran)
 
 
 def _several(images: Image | Iterable[Image]) -> Iterable[Image]:
@@ -271,11 +285,5 @@ def _source(image: Any) -> Path | bytes:
 
 
 def _at_a_time(patch: npt.NDArray[Any], batch: int) -> int:
-    """Patches like `patch` that go to the engine together: `batch`, or fewer that fit BATCH_BYTES."""
-    return max(1, min(batch, BATCH_BYTES // patch.nbytes))
-
-
-def _batches(pixels: npt.NDArray[Any], batch: int) -> Iterator[npt.NDArray[Any]]:
-    batch = _at_a_time(pixels[0], batch)
-    for start in range(0, len(pixels), batch):
-        yield np.ascontiguousarray(pixels[start : start + batch])
+    """Images like `patch` that are held together: `batch`, or fewer that fit HELD_BYTES."""
+    return max(1, min(batch, HELD_BYTES // patch.nbytes))

@@ -6,7 +6,7 @@ import numpy as np
 
 from swath.mapping.area import PixelArea
 from swath.mapping.grid import Grid
-from swath.mapping.reader import Strip
+from swath.mapping.strips import Strip
 from swath.model.record import InputSpec
 
 # Every fourth pixel each way says enough about a mean.
@@ -34,15 +34,18 @@ class Watch:
     def add(self, strip: Strip) -> None:
         """Look at the part of a strip that the next one does not hold."""
         rows, cols = self._grid.rows, self._grid.cols
-        top, bottom = max(0, -strip.start), min(rows.stride, rows.length - strip.start)
+        following = strip.windows * rows.stride
+        top, bottom = max(0, -strip.start), min(following, rows.length - strip.start)
         if top >= bottom:
             return
         part = np.s_[top:bottom:_EVERY, -cols.first : -cols.first + cols.length : _EVERY]
         valid = strip.valid[part]
-        seen = strip.pixels[:, *part][:, valid]
-        self._sums += seen.sum(axis=1, dtype=np.float64)
+        seen = np.ascontiguousarray(strip.pixels[:, *part]).reshape(len(self._sums), -1)
+        if not valid.all():
+            seen = seen[:, valid.ravel()]
+        self._sums += seen.sum(axis=1, dtype=np.uint64)
         self._count += seen.shape[1]
-        self._black += int((~seen.any(axis=0)).sum())
+        self._black += seen.shape[1] - int(np.count_nonzero(seen.any(axis=0)))
 
     @property
     def means(self) -> tuple[float, ...] | None:

@@ -1,26 +1,21 @@
-"""Read a scene strip by strip: the chosen bands, mirrored at the edges, and where there is data."""
+"""Open a scene, and refuse one that cannot be mapped."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import rasterio
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
-from rasterio.windows import Window
 
 from swath.errors import DataError, SettingError
-from swath.imagery import render_reflectance
-from swath.mapping.grid import Grid
+from swath.inference.engines import free_cores
 
 # Formats that are one local file, told by its first bytes. VRT and the like are left out: they name other
 # files, remote ones too.
@@ -34,9 +29,16 @@ _DRIVERS = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
 }
-_CACHE = 192 * 2**20
+# GDAL's cache is for the blocks of one row of them at least: they are decoded whole.
+_CACHE = 64 * 2**20
+_MAX_CACHE = 640 * 2**20
 # Sidecar files (world files, masks) are looked up by name; the folder, which may be huge, is never listed.
-ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE", "GDAL_CACHEMAX": _CACHE}
+# Blocks are decoded and compressed on all cores where the format allows it.
+ENVIRONMENT = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    "GDAL_CACHEMAX": _CACHE,
+    "GDAL_NUM_THREADS": str(free_cores()),
+}
 _MAX_BLOCK = 512 * 2**20
 _COLOURS = {
     ColorInterp.red: "red",
@@ -44,25 +46,6 @@ _COLOURS = {
     ColorInterp.blue: "blue",
     ColorInterp.alpha: "alpha",
 }
-
-
-@dataclass(frozen=True)
-class Strip:
-    """The pixels under one row of windows.
-
-    Attributes
-    ----------
-    start : int
-        Row of the scene at which the strip starts; negative before its first row.
-    pixels : numpy.ndarray
-        ``[bands, patch, columns]`` in the model's data type; columns from the first window's to the last's.
-    valid : numpy.ndarray
-        bool ``[patch, columns]``, False where there is no data.
-    """
-
-    start: int
-    pixels: npt.NDArray[Any]
-    valid: npt.NDArray[np.bool_]
 
 
 class Scene:
@@ -121,6 +104,7 @@ def open_scene(path: Path) -> Iterator[Scene]:
                 fix="fetch or write the file again",
             ) from error
         _check_storage(dataset, path.name)
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(dataset)))
         yield Scene(dataset, name=path.name)
 
 
@@ -174,79 +158,6 @@ def check_values(dtype: str, wanted: str, *, render: tuple[float, float] | None,
         )
 
 
-class Strips:
-    """Gives the strip under each row of windows.
-
-    A pixel has no data where every chosen band holds the nodata value or NaN, or where the scene's mask or
-    alpha band says so. With `render` and no nodata value stated anywhere, 0 is nodata, as in Sentinel-2
-    products, which do not state it.
-
-    Parameters
-    ----------
-    scene : Scene
-    grid : Grid
-        The windows.
-    bands : sequence of int
-        Bands to read, counted from 1.
-    render : tuple of float, optional
-        LOW and HIGH of :func:`swath.imagery.render_reflectance`.
-    nodata : float, optional
-        Replaces the scene's own nodata value.
-    """
-
-    def __init__(
-        self,
-        scene: Scene,
-        grid: Grid,
-        *,
-        bands: Sequence[int],
-        render: tuple[float, float] | None = None,
-        nodata: float | None = None,
-    ) -> None:
-        self._scene, self._grid, self._bands, self._render = scene, grid, list(bands), render
-        stated = scene.dataset.nodata if nodata is None else nodata
-        self.nodata: float | None = 0.0 if stated is None and render else stated
-        self._masked = any(
-            flag in (MaskFlags.per_dataset, MaskFlags.alpha)
-            for flags in scene.dataset.mask_flag_enums
-            for flag in flags
-        )
-        cols = grid.cols
-        self._columns = cols.source(cols.first, cols.first + cols.span(cols.windows))
-
-    def read(self, number: int) -> Strip:
-        """Read the strip under window row `number`.
-
-        Raises
-        ------
-        DataError
-            If the file is damaged there.
-        """
-        rows = self._grid.rows
-        start = rows.first + number * rows.stride
-        wanted = rows.source(start, start + rows.patch)
-        first = int(wanted.min())
-        window = Window(0, first, self._scene.width, int(wanted.max()) + 1 - first)
-        try:
-            values = self._scene.dataset.read(self._bands, window=window)
-            valid = _has_data(values, self.nodata)
-            if self._masked:
-                valid &= self._scene.dataset.dataset_mask(window=window) > 0
-        except RasterioError as error:
-            raise DataError(
-                f"{self._scene.name} is damaged or cut short near row {first} ({error.__cause__ or error})",
-                fix="fetch or write the file again",
-            ) from error
-        if self._render is not None:
-            low, high = self._render
-            values = render_reflectance(values, low=low, high=high, nodata=self.nodata)
-        return Strip(
-            start,
-            values[:, wanted - first][:, :, self._columns],
-            valid[wanted - first][:, self._columns],
-        )
-
-
 def _driver(path: Path) -> str:
     with path.open("rb") as stream:
         head = stream.read(16)
@@ -259,14 +170,11 @@ def _driver(path: Path) -> str:
     )
 
 
-def _has_data(values: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[np.bool_]:
-    """Where at least one band ``[bands, rows, columns]`` holds neither nodata nor NaN."""
-    present = np.zeros(values.shape[1:], bool)
-    floating = np.issubdtype(values.dtype, np.floating)
-    for band in values:
-        there = np.ones(band.shape, bool) if nodata is None or math.isnan(nodata) else band != nodata
-        present |= there & ~np.isnan(band) if floating else there
-    return present
+def _cache(dataset: DatasetReader) -> int:
+    """Bytes of cache that let each block be decoded once: two rows of blocks, within bounds."""
+    height, width = dataset.block_shapes[0]
+    across = math.ceil(dataset.width / width) * width * dataset.count * np.dtype(dataset.dtypes[0]).itemsize
+    return int(min(max(_CACHE, 2 * height * across), _MAX_CACHE))
 
 
 def _check_storage(dataset: DatasetReader, name: str) -> None:

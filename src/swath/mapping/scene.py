@@ -1,17 +1,19 @@
-"""Map a scene: lay the windows, classify strip by strip, write the rasters and what belongs to them."""
+"""Map a scene: lay the windows, classify strip by strip, write the rasters and what belongs to them.
+
+The scene is read on one thread and the map written on another while the engine runs on this one.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from numpy.lib.stride_tricks import sliding_window_view
 from rasterio import Affine
 
 from swath import __version__
@@ -20,14 +22,18 @@ from swath.inference import Classifier
 from swath.mapping import writer
 from swath.mapping.area import PixelArea, pixel_area
 from swath.mapping.bands import choose_bands
-from swath.mapping.blend import Blend, CellRows
 from swath.mapping.checks import Watch, size_warning
+from swath.mapping.flow import ahead, behind
 from swath.mapping.grid import Grid, make_grid
 from swath.mapping.legend import draw_legend, draw_map
-from swath.mapping.reader import Scene, Strip, Strips, check_values, open_scene
+from swath.mapping.overviews import mean, most_frequent
+from swath.mapping.paint import Painter
+from swath.mapping.reader import Scene, check_values, open_scene
 from swath.mapping.staging import staged
+from swath.mapping.strips import Strips
 from swath.mapping.summary import MapFiles, MapSummary, map_record
 from swath.mapping.totals import Totals
+from swath.mapping.windows import Windows, make_windows, with_data
 from swath.progress import Progress, silent
 
 _MAX_CLASSES = 254
@@ -41,7 +47,7 @@ class _Job:
     scene: Scene
     grid: Grid
     strips: Strips
-    batch: int
+    windows: Windows
     progress: Progress
 
 
@@ -55,7 +61,8 @@ def map_scene(
     render: tuple[float, float] | None = None,
     nodata: float | None = None,
     probabilities: Path | None = None,
-    batch: int = 256,
+    batch: int = 1024,
+    dense: bool | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> MapSummary:
@@ -86,7 +93,10 @@ def map_scene(
         Also write the mean probabilities: float32 GeoTIFF, one band a class, one pixel a cell. Its last
         cells may reach past the scene.
     batch : int
-        Windows handed to the engine at a time.
+        Windows cut out and handed to the engine at a time, which takes as many of them as it likes.
+    dense : bool, optional
+        Run the network over many windows at once, or window by window; by default the faster way. A network
+        without padding gives the same probabilities either way, another one allows only the latter.
     overwrite : bool
         Replace files that exist.
     progress : Progress
@@ -120,7 +130,8 @@ def map_scene(
         strips = Strips(opened, grid, bands=chosen.indexes, render=render, nodata=nodata)
         area = pixel_area(opened.crs, opened.transform, opened.height)
         totals, watch = Totals(record.class_names, area), Watch(record.input, grid)
-        job = _Job(classifier, opened, grid, strips, batch, progress)
+        windows = make_windows(classifier, grid, batch=batch, dense=dense)
+        job = _Job(classifier, opened, grid, strips, windows, progress)
         classified = _write_rasters(job, files, partial, totals, watch)
         found = [chosen.warning, *_place_warnings(opened, area), size_warning(area, record.input.gsd)]
         warnings = [w for w in found if w] + watch.warnings(rendered=render is not None)
@@ -144,6 +155,7 @@ def map_scene(
             crs=opened.crs.to_string() if opened.crs else None,
             bands=chosen,
             stride=grid.stride,
+            dense=windows.dense,
             windows=grid.windows,
             classified=classified,
             seconds=time.monotonic() - began,
@@ -187,11 +199,12 @@ def _write_rasters(
     place: dict[str, Any] = {"crs": scene.crs, "transform": scene.transform}
     size: dict[str, Any] = {"width": scene.width, "height": scene.height, "bands": 1, "dtype": "uint8"}
     classes = job.classifier.record.classes
-    classified = 0
     with contextlib.ExitStack() as stack:
-        to_labels = stack.enter_context(writer.row_writer(labels, nodata=writer.NODATA, **size, **place))
+        to_labels = stack.enter_context(
+            writer.row_writer(labels, nodata=writer.NODATA, halve=most_frequent, **size, **place)
+        )
         to_confidence = stack.enter_context(
-            writer.row_writer(confidences, nodata=writer.NO_CONFIDENCE, **size, **place)
+            writer.row_writer(confidences, nodata=writer.NO_CONFIDENCE, halve=mean, **size, **place)
         )
         to_cells = None
         if files.probabilities is not None:
@@ -208,59 +221,41 @@ def _write_rasters(
                     names=[c.name for c in classes],
                 )
             )
-        blend = Blend(grid, len(classes))
-        for number in range(grid.rows.windows):
-            strip = job.strips.read(number)
-            watch.add(strip)
-            values, done = _classify(job, strip)
-            classified += int(done.sum())
-            for rows in blend.add(values, done):
-                start, painted, sure = _paint(grid, strip, rows)
-                totals.add(start, painted)
-                to_labels.write(painted[None])
-                to_confidence.write(sure[None])
-                if to_cells is not None:
-                    cells = np.where(rows.covered, rows.mean, np.float32("nan"))
-                    to_cells.write(np.repeat(cells[:, None], rows.stop - rows.start, axis=1))
-            job.progress("mapping", (number + 1) * grid.cols.windows, grid.windows)
+        painter = Painter(
+            grid,
+            len(classes),
+            labels=to_labels,
+            confidences=to_confidence,
+            cells=to_cells,
+            totals=totals,
+            watch=watch,
+        )
+        classified = _classify(job, painter)
     software = f"swath {__version__}"
     job.progress("writing", 0, 2)
-    writer.finish_confidence(confidences, partial[files.confidence], software=software)
-    job.progress("writing", 1, 2)
-    writer.finish_classes(labels, out, classes, software=software)
-    job.progress("writing", 2, 2)
+    with ThreadPoolExecutor(2) as pool:
+        finished = [
+            pool.submit(writer.finish_confidence, confidences, partial[files.confidence], software=software),
+            pool.submit(writer.finish_classes, labels, out, classes, software=software),
+        ]
+        for number, file in enumerate(finished, start=1):
+            file.result()
+            job.progress("writing", number, 2)
     return classified
 
 
-def _classify(job: _Job, strip: Strip) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Probabilities ``[windows, K]`` of one row of windows, and which of them held data."""
-    patch, stride = job.grid.patch, job.grid.stride
-    # Views of the strip, no copies: [windows, bands, patch, patch] and [windows, patch].
-    windows = sliding_window_view(strip.pixels, patch, axis=2)[:, :, ::stride].transpose(2, 0, 1, 3)
-    columns = sliding_window_view(strip.valid.any(axis=0), patch)[::stride]
-    held = np.asarray(columns.any(axis=1), bool)
-    values = np.zeros((len(held), len(job.classifier.record.classes)), np.float32)
-    places = np.flatnonzero(held)
-    for start in range(0, len(places), job.batch):
-        part = places[start : start + job.batch]
-        values[part] = job.classifier.run(windows[part], batch=job.batch)["probabilities"]
-    return values, held
-
-
-def _paint(
-    grid: Grid, strip: Strip, rows: CellRows
-) -> tuple[int, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Paint finished cells as pixels: first row, class numbers and confidences ``[rows, width]``."""
-    start, stop = rows.start * grid.cell, min(rows.stop * grid.cell, grid.rows.length)
-    width, left = grid.cols.length, -grid.cols.first
-    valid = strip.valid[start - strip.start : stop - strip.start, left : left + width]
-    best = np.where(rows.covered, rows.mean.argmax(axis=0) + 1, writer.NODATA).astype(np.uint8)
-    sure = np.rint(100 * rows.mean.max(axis=0)).astype(np.uint8)
-    return (
-        start,
-        np.where(valid, np.repeat(best, grid.cell)[:width], np.uint8(writer.NODATA)),
-        np.where(valid, np.repeat(sure, grid.cell)[:width], np.uint8(writer.NO_CONFIDENCE)),
-    )
+def _classify(job: _Job, painter: Painter) -> int:
+    """Read, classify and write at once, a strip each; returns the number of windows classified."""
+    grid, done = job.grid, 0
+    with behind(depth=1) as later, ahead(job.strips.pieces(), depth=1) as pieces:
+        for strip in job.strips.cut(pieces, windows=job.windows.rows):
+            held = with_data(strip, grid)
+            values = job.windows.classify(strip, held)
+            later(functools.partial(painter.add, strip, values, held))
+            done += int(held.sum())
+            for row in range(strip.first + 1, strip.first + strip.windows + 1):
+                job.progress("mapping", row * grid.cols.windows, grid.windows)
+    return done
 
 
 def _coarser(pixels: Affine, cell: int) -> Affine:

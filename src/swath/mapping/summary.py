@@ -86,6 +86,8 @@ class MapSummary:
         Which bands of the scene were read.
     stride : int
         Pixels from one window to the next.
+    dense : bool
+        Whether the network was run over many windows at once.
     windows, classified : int
         Windows laid, and those that held data.
     seconds : float
@@ -102,6 +104,7 @@ class MapSummary:
     crs: str | None
     bands: Bands
     stride: int
+    dense: bool
     windows: int
     classified: int
     seconds: float
@@ -161,6 +164,7 @@ def map_record(
         "patch": grid.patch,
         "stride": grid.stride,
         "cell": grid.cell,
+        "dense": summary.dense,
         "windows": {"all": summary.windows, "classified": summary.classified},
         "pixels": {
             "all": scene.width * scene.height,

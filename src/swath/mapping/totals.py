@@ -51,6 +51,12 @@ class Totals:
     def add(self, start: int, labels: npt.NDArray[np.uint8]) -> None:
         """Count `labels` ``[rows, width]``, the map from row `start` on."""
         values, rows = len(self._pixels), len(labels)
+        if labels.strides[0] == 0:  # one row, repeated
+            count = np.bincount(labels[0], minlength=values)
+            self._pixels += rows * count
+            if self._area is not None:
+                self._metres += self._area.rows[start : start + rows].sum() * count
+            return
         places = labels + np.arange(rows, dtype=np.intp)[:, None] * values
         counts = np.bincount(places.ravel(), minlength=rows * values).reshape(rows, values)
         self._pixels += counts.sum(axis=0)

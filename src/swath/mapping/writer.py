@@ -1,6 +1,8 @@
 """Write rasters row by row, then turn them into Cloud Optimized GeoTIFFs.
 
-The COG driver writes once, from a complete raster, so rows go to a plain tiled GeoTIFF first.
+The COG driver writes once, from a complete raster, so rows go to a plain tiled GeoTIFF first, and their
+overviews to files beside it (``.ovr``, ``.ovr.ovr`` and so on, where GDAL looks for them). Those files are
+packed as fast as can be: they are read once and removed.
 
 The class raster has one band and the confidence a file of its own. In one file with two bands GDAL's COG
 driver declares the second one to be transparency, and QGIS takes any raster of two bands for a colour
@@ -13,7 +15,8 @@ from __future__ import annotations
 import contextlib
 import html
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +36,14 @@ NODATA = 0
 NO_CONFIDENCE = 255
 _TILE = 512
 _MAX_BUFFER = 48 * 2**20
+Halve = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
 
 
 class RowWriter:
     """Collects rows into whole tiles, so that every tile is compressed once."""
 
-    def __init__(self, dataset: DatasetWriter, rows: int) -> None:
-        self._dataset, self._at, self._filled = dataset, 0, 0
+    def __init__(self, dataset: DatasetWriter, rows: int, *, coarser: Coarser | None = None) -> None:
+        self._dataset, self._at, self._filled, self._coarser = dataset, 0, 0, coarser
         self._held = np.empty((dataset.count, rows, dataset.width), dataset.dtypes[0])
 
     def write(self, rows: npt.NDArray[Any]) -> None:
@@ -65,8 +69,22 @@ class RowWriter:
             window = Window(0, self._at, self._dataset.width, self._filled)
             with _writing(self._dataset.name):
                 self._dataset.write(self._held[:, : self._filled], window=window)
+            if self._coarser is not None:
+                self._coarser.add(self._held[0, : self._filled])
             self._at += self._filled
             self._filled = 0
+
+
+@dataclass(frozen=True)
+class Coarser:
+    """Where the next overview is written, and how it is made."""
+
+    to: RowWriter
+    halve: Halve
+
+    def add(self, rows: npt.NDArray[np.uint8]) -> None:
+        """Halve `rows` ``[n, width]``, n being even except at the end, and write them."""
+        self.to.write(self.halve(rows)[None])
 
 
 @contextlib.contextmanager
@@ -81,8 +99,24 @@ def row_writer(
     crs: Any,
     transform: Any,
     names: Sequence[str] | None = None,
+    halve: Halve | None = None,
 ) -> Iterator[RowWriter]:
-    """Make a tiled GeoTIFF and yield its writer; `height` rows are expected, `names` describe the bands."""
+    """Make a tiled GeoTIFF and yield its writer.
+
+    Parameters
+    ----------
+    path : Path
+        File to make.
+    width, height : int
+        Pixels; `height` rows are expected.
+    bands, dtype, nodata, crs, transform
+        As rasterio takes them.
+    names : sequence of str, optional
+        Descriptions of the bands.
+    halve : callable, optional
+        Makes overviews of a raster of one band, uint8 ``[n, width]`` to half as many rows and columns. The
+        file is then one on the way to a COG.
+    """
     side = _TILE
     while side > 16 and side * width * bands * np.dtype(dtype).itemsize > _MAX_BUFFER:
         side //= 2
@@ -103,14 +137,28 @@ def row_writer(
             blockxsize=side,
             blockysize=side,
             interleave="band",
-            compress="deflate",
-            zlevel=1,
             bigtiff="if_safer",
+            **({"compress": "deflate", "zlevel": 1} if halve is None else {"compress": "packbits"}),
         ) as dataset,
+        contextlib.ExitStack() as stack,
     ):
         if names is not None:
             dataset.descriptions = tuple(names)
-        writer = RowWriter(dataset, side)
+        coarser = None
+        if halve is not None and max(width, height) > _TILE:
+            half = row_writer(
+                path.with_name(f"{path.name}.ovr"),
+                width=-(-width // 2),
+                height=-(-height // 2),
+                bands=bands,
+                dtype=dtype,
+                nodata=nodata,
+                crs=None,
+                transform=None,
+                halve=halve,
+            )
+            coarser = Coarser(stack.enter_context(half), halve)
+        writer = RowWriter(dataset, side, coarser=coarser)
         yield writer
         writer.flush()
 
@@ -118,7 +166,7 @@ def row_writer(
 def finish_classes(rows: Path, out: Path, classes: Sequence[ClassInfo], *, software: str) -> None:
     """Turn the raster of class numbers into a COG with a colour table, and write its names beside it.
 
-    Overviews take the most frequent class. The names are in the tag ``class_names`` too (a JSON list, from
+    The names are in the tag ``class_names`` too (a JSON list, from
     value 0 on), for a file that has lost its ``.aux.xml``.
 
     Parameters
@@ -142,17 +190,17 @@ def finish_classes(rows: Path, out: Path, classes: Sequence[ClassInfo], *, softw
             dataset.set_band_description(1, "class")
             dataset.update_tags(TIFFTAG_SOFTWARE=software)
             dataset.update_tags(1, class_names=json.dumps(names, ensure_ascii=False))
-        _to_cog(rows, out, resampling="mode")
+        _to_cog(rows, out)
     out.with_name(f"{out.name}.aux.xml").write_text(_aux_xml(names), encoding="utf-8")
 
 
 def finish_confidence(rows: Path, out: Path, *, software: str) -> None:
-    """Turn the raster of confidences (uint8, percent) into a COG with averaged overviews."""
+    """Turn the raster of confidences (uint8, percent) into a COG."""
     with _writing(out):
         with rasterio.open(rows, "r+") as dataset:
             dataset.set_band_description(1, "confidence, percent")
             dataset.update_tags(TIFFTAG_SOFTWARE=software)
-        _to_cog(rows, out, resampling="average")
+        _to_cog(rows, out)
 
 
 def category_names(classes: Sequence[ClassInfo]) -> list[str]:
@@ -160,17 +208,14 @@ def category_names(classes: Sequence[ClassInfo]) -> list[str]:
     return ["No data", *(c.name for c in classes)]
 
 
-def _to_cog(rows: Path, out: Path, *, resampling: str) -> None:
+def _to_cog(rows: Path, out: Path) -> None:
+    """Copy a raster and the overviews beside it into a COG, and remove them."""
     rasterio.shutil.copy(
-        rows,
-        out,
-        driver="COG",
-        compress="DEFLATE",
-        blocksize=_TILE,
-        overview_resampling=resampling,
-        bigtiff="IF_SAFER",
+        rows, out, driver="COG", compress="DEFLATE", blocksize=_TILE, bigtiff="IF_SAFER", overviews="AUTO"
     )
-    rows.unlink()
+    while rows.exists():
+        rows.unlink()
+        rows = rows.with_name(f"{rows.name}.ovr")
 
 
 def _aux_xml(names: Sequence[str]) -> str:

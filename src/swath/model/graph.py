@@ -7,6 +7,7 @@ gate measured.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ BODY_OUTPUTS = ("logits", "features", "activations")
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 
 TEMPERATURE = "swath.temperature"
+_SIZE, _FLOAT, _ROUNDED = "swath.size", "swath.float", "swath.rounded"
 TYPES = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
 
 
@@ -110,20 +112,96 @@ def head_of(model: onnx.ModelProto) -> tuple[npt.NDArray[np.float32], npt.NDArra
     return weight, bias
 
 
+def patch_size(model: onnx.ModelProto) -> int | None:
+    """Side in pixels to which an assembled model resizes, or None for a graph that does not."""
+    for tensor in model.graph.initializer:
+        if tensor.name == _SIZE:
+            return int(numpy_helper.to_array(tensor)[0])
+    return None
+
+
+def prune(model: onnx.ModelProto, wanted: Sequence[str], *, native_size: bool = False) -> onnx.ModelProto:
+    """Keep only what some outputs need.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        A whole model.
+    wanted : sequence of str
+        Its outputs to keep, in this order.
+    native_size : bool
+        Also leave out resizing and rounding, which change nothing in pixels that have :func:`patch_size`.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Another model; `model` is not changed.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such output.
+    """
+    outputs = {output.name: output for output in model.graph.output}
+    missing = [name for name in wanted if name not in outputs]
+    if missing:
+        raise ModelFileError(f"the model has no output '{missing[0]}'")
+    needed = set(wanted)
+    nodes: list[onnx.NodeProto] = []
+    for original in reversed(model.graph.node):
+        if not needed.intersection(original.output):
+            continue
+        node = original
+        if native_size and _ROUNDED in original.input:
+            node = onnx.NodeProto()
+            node.CopyFrom(original)
+            node.input[:] = [_FLOAT if name == _ROUNDED else name for name in original.input]
+        nodes.append(node)
+        needed.update(node.input)
+        for attribute in node.attribute:  # what its subgraphs take from outside
+            for inner in (attribute.g, *attribute.graphs):
+                needed.update(_names(inner))
+    pruned = onnx.ModelProto(
+        ir_version=model.ir_version,
+        opset_import=model.opset_import,
+        producer_name=model.producer_name,
+        functions=model.functions,
+    )
+    pruned.graph.name = model.graph.name
+    pruned.graph.node.extend(reversed(nodes))
+    pruned.graph.input.extend(model.graph.input)
+    pruned.graph.output.extend(outputs[name] for name in wanted)
+    pruned.graph.initializer.extend(t for t in model.graph.initializer if t.name in needed)
+    pruned.graph.sparse_initializer.extend(
+        t for t in model.graph.sparse_initializer if t.values.name in needed
+    )
+    return pruned
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[str]:
+    """All names that nodes of a subgraph take, at any depth."""
+    yield from (output.name for output in graph.output)
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _names(inner)
+
+
 def _before(spec: InputSpec, inner: str, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Cast, resize to the patch size, round to whole numbers as the training cache did, normalise."""
     graph.initializer.extend(
         [
-            _constant("swath.size", np.array([spec.size, spec.size], np.int64)),
+            _constant(_SIZE, np.array([spec.size, spec.size], np.int64)),
             _constant("swath.mean", np.array(spec.mean, np.float32).reshape(1, -1, 1, 1)),
             _constant("swath.sd", np.array(spec.sd, np.float32).reshape(1, -1, 1, 1)),
         ]
     )
     return [
-        helper.make_node("Cast", [INPUT], ["swath.float"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", [INPUT], [_FLOAT], to=TensorProto.FLOAT),
         helper.make_node(
             "Resize",
-            ["swath.float", "", "", "swath.size"],
+            [_FLOAT, "", "", _SIZE],
             ["swath.resized"],
             axes=[2, 3],
             mode="linear",
@@ -131,8 +209,8 @@ def _before(spec: InputSpec, inner: str, graph: onnx.GraphProto) -> list[onnx.No
             exclude_outside=1,  # weights at the edges as in swath.imagery.resize, which training uses
             coordinate_transformation_mode="half_pixel",
         ),
-        helper.make_node("Round", ["swath.resized"], ["swath.rounded"]),
-        helper.make_node("Sub", ["swath.rounded", "swath.mean"], ["swath.centred"]),
+        helper.make_node("Round", ["swath.resized"], [_ROUNDED]),
+        helper.make_node("Sub", [_ROUNDED, "swath.mean"], ["swath.centred"]),
         helper.make_node("Div", ["swath.centred", "swath.sd"], [inner]),
     ]
 

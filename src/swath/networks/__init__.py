@@ -6,6 +6,9 @@ and the exporter treat all of them alike. Needs the ``train`` extra.
 
 from __future__ import annotations
 
-from swath.networks.scratch import Outputs, PatchNet, smallest_patch
+from swath.networks.scratch import Outputs, PatchNet
+from swath.networks.strip import StripNet
 
-__all__ = ["Outputs", "PatchNet", "smallest_patch"]
+NETWORKS: dict[str, type[PatchNet] | type[StripNet]] = {"patchnet": PatchNet, "stripnet": StripNet}
+
+__all__ = ["NETWORKS", "Outputs", "PatchNet", "StripNet"]

@@ -50,13 +50,8 @@ class _Stage(nn.Module):
         return x + torch.relu(self.refine_norm(self.refine(x)))
 
 
-def smallest_patch(widths: Sequence[int]) -> int:
-    """Side in pixels of the smallest patch a :class:`PatchNet` with these stages can take."""
-    return int(2 ** (1 + len(widths)))  # the stem and every stage halve it
-
-
 class PatchNet(nn.Module):
-    """A residual network for small patches, of :func:`smallest_patch` pixels and more.
+    """A residual network for small patches, of :meth:`smallest_patch` pixels and more.
 
     Parameters
     ----------
@@ -87,3 +82,8 @@ class PatchNet(nn.Module):
         activations = self.stages(x)
         features = activations.mean(dim=(2, 3))
         return Outputs(self.head(self.dropout(features)), features, activations)
+
+    @staticmethod
+    def smallest_patch(widths: Sequence[int]) -> int:
+        """Side in pixels of the smallest patch a network with these stages can take."""
+        return int(2 ** (1 + len(widths)))  # the stem and every stage halve it

@@ -17,7 +17,7 @@ def demo(
     out: Path,
     *,
     model: str | Path = "eurosat",
-    engine: str = "onnxruntime",
+    engine: str = "auto",
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress = silent,

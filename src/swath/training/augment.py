@@ -38,6 +38,19 @@ def augment(pixels: torch.Tensor, settings: Augmentation, *, generator: torch.Ge
     return pixels[batch, bands, rows, columns]
 
 
+def random_crop(pixels: torch.Tensor, size: int, *, generator: torch.Generator) -> torch.Tensor:
+    """Cut one square of `size` pixels, the same for all, out of ``[N, bands, P, P]`` patches.
+
+    A network that ends in global average pooling learns from parts of patches almost as well, and a part
+    costs less: early in a run that buys more epochs for the same time.
+    """
+    room = pixels.shape[-1] - size
+    if room <= 0:
+        return pixels
+    top, left = torch.randint(0, room + 1, (2,), generator=generator).tolist()
+    return pixels[:, :, top : top + size, left : left + size]
+
+
 def random_gain(values: torch.Tensor, sd: float, *, generator: torch.Generator) -> torch.Tensor:
     """Multiply each band of each patch by its own factor, normal around 1 with spread `sd`."""
     if sd == 0:

@@ -18,9 +18,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from swath.errors import SettingError
-from swath.networks import PatchNet
+from swath.networks import NETWORKS, PatchNet, StripNet
 from swath.progress import Progress, silent
-from swath.training.augment import augment, random_gain
+from swath.training.augment import augment, random_crop, random_gain
 from swath.training.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -86,7 +86,7 @@ class Normalisation:
 class Fitted:
     """A trained network with the weights that did best on validation."""
 
-    network: PatchNet
+    network: PatchNet | StripNet
     history: list[dict[str, float]]
     normalisation: Normalisation
 
@@ -152,7 +152,7 @@ def fit(
     torch.manual_seed(recipe.seed)
     normalisation = Normalisation.of(train.pixels)
     settings = recipe.network
-    network = PatchNet(
+    network = NETWORKS[settings.name](
         train.pixels.shape[1], classes, stem=settings.stem, widths=settings.widths, dropout=settings.dropout
     ).to(memory_format=torch.channels_last)
     muon, adam = build_optimisers(network, recipe.optimiser)
@@ -218,7 +218,10 @@ class _Run:
             chosen = order[step * batch : (step + 1) * batch]
             # Each process takes its own share of the same seeded batch.
             chosen = np.sort(chosen)[fabric.global_rank :: fabric.world_size]
+            done = (epoch * steps + step) / (recipe.epochs * steps)
             pixels = augment(torch.from_numpy(train.pixels[chosen]), recipe.augmentation, generator=generator)
+            if recipe.augmentation.crop is not None and done < recipe.augmentation.crop_until:
+                pixels = random_crop(pixels, recipe.augmentation.crop, generator=generator)
             values = random_gain(
                 self.normalisation.apply(pixels), recipe.augmentation.gain, generator=generator
             )

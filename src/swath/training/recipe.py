@@ -7,19 +7,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from swath.config import Settings, override, read_yaml, validate
 from swath.errors import SettingError
 
 
 class Network(Settings):
-    """The project's own network; see :class:`swath.networks.PatchNet`."""
+    """One of the project's own networks; see :mod:`swath.networks`."""
 
-    name: Literal["patchnet"] = "patchnet"
+    name: Literal["patchnet", "stripnet"] = "patchnet"
     stem: int = Field(default=16, ge=4, le=512)
     widths: tuple[int, ...] = Field(default=(32, 64, 128), min_length=1, max_length=6)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _enough(self) -> Network:
+        if self.name == "stripnet" and len(self.widths) < 2:
+            raise ValueError("a stripnet needs at least two widths")
+        return self
 
 
 class Optimiser(Settings):
@@ -39,6 +45,8 @@ class Augmentation(Settings):
     transpose: bool = True
     shift: int = Field(default=4, ge=0, le=64, description="pixels, either way, reflected at the edge")
     gain: float = Field(default=0.0, ge=0, le=0.5, description="sd of a random factor a band")
+    crop: int | None = Field(default=None, ge=16, description="side of random crops early in the run")
+    crop_until: float = Field(default=0.6, ge=0, le=1, description="share of the steps that crop")
 
 
 class Recipe(Settings):

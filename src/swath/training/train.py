@@ -20,7 +20,7 @@ from swath.files import atomic_file, check_output
 from swath.imagery import RGB
 from swath.inference.engines import free_cores
 from swath.model.record import Estimate
-from swath.networks import smallest_patch
+from swath.networks import NETWORKS
 from swath.progress import Progress, silent
 from swath.training.checkpoint import CHECKPOINT, check_identity
 from swath.training.finish import finish
@@ -215,7 +215,13 @@ def _decoded(
         raise DataError(
             "train and val patches differ in size or type", fix="give --set size=64, or the size you want"
         )
-    size, least = one.shape[-1], smallest_patch(recipe.network.widths)
+    size, least = one.shape[-1], NETWORKS[recipe.network.name].smallest_patch(recipe.network.widths)
+    crop = recipe.augmentation.crop
+    if crop is not None and crop < least <= size:
+        raise SettingError(
+            f"crops of {crop} px are too small for this network, which needs {least}",
+            fix=f"give --set augmentation.crop={least} or more",
+        )
     if size < least:
         raise SettingError(
             f"patches of {size} px are too small for {len(recipe.network.widths)} stages, which need {least}",

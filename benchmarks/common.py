@@ -1,0 +1,132 @@
+"""What the benchmarks share: alternating timings, facts of the machine, and printing.
+
+Every benchmark runs the peer and us in the same process, a repeat of each in turn, so that a noisy
+neighbour touches them alike; ratios between steps of one run mean more than any rate by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("swath", "numpy", "onnxruntime", "openvino", "torch", "torchvision", "rasterio")
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+
+
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """An argument parser with the options every benchmark has."""
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--threads", type=int, default=None, help="by default all cores this process may use")
+    made.add_argument("--repeats", type=int, default=None, help="turns each step gets")
+    made.add_argument("--short", action="store_true", help="seconds instead of minutes; wider spreads")
+    made.add_argument("--table", action="store_true", help="print a table after the JSON, to stderr")
+    made.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the JSON here as well")
+    return made
+
+
+def alternate(
+    steps: Mapping[str, Callable[[], object]], repeats: int, *, warm: bool = True, pause: float = 0.25
+) -> dict[str, list[float]]:
+    """Seconds of each step, `repeats` times, one step after the other in every round.
+
+    Parameters
+    ----------
+    steps : mapping of str to callable
+        What to time.
+    repeats : int
+        Rounds; every round runs every step once.
+    warm : bool
+        Run every step once before the first round, unmeasured.
+    pause : float
+        Seconds to wait before each step: the threads of the one before may still spin.
+    """
+    if warm:
+        for run in steps.values():
+            run()
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats):
+        for name, run in steps.items():
+            time.sleep(pause)
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def spread(seconds: Sequence[float], *, units: float | None = None, digits: int = 4) -> dict[str, float]:
+    """Median, mean, sd, low and high of seconds, or of a rate if `units` done in each are given."""
+    values = [units / s for s in seconds] if units else list(seconds)
+    return {
+        "median": _round(statistics.median(values), digits),
+        "mean": _round(statistics.fmean(values), digits),
+        "sd": _round(statistics.stdev(values) if len(values) > 1 else 0.0, digits),
+        "low": _round(min(values), digits),
+        "high": _round(max(values), digits),
+        "n": len(values),
+    }
+
+
+def machine(threads: int | None = None) -> dict[str, Any]:
+    """Processor, cores this process may use, the instructions that matter, and versions."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text(encoding="utf-8") if info.is_file() else ""
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    present = set(fields.get("flags", "").split())
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {
+        "processor": fields.get("model name") or platform.processor() or platform.machine(),
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "cores": cores,
+        "threads": threads or cores,
+        "instructions": [flag for flag in FLAGS if flag in present],
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def finish(result: Mapping[str, Any], args: argparse.Namespace, *, table: Iterable[str] = ()) -> None:
+    """Print `result` as JSON, write it to ``--json FILE`` and, with ``--table``, print the table's lines.
+
+    The table goes to stderr, so that stdout stays JSON. The file holds the table and the command too: that is
+    what ``benchmarks/report.py`` makes BENCHMARKS.md of.
+    """
+    lines = list(table)
+    print(json.dumps(result, indent=2, ensure_ascii=False))
+    if args.json is not None:
+        chosen = {k: v for k, v in vars(args).items() if k not in {"json", "table", "data"}}
+        whole = {**result, "date": datetime.now(UTC).date().isoformat(), "options": chosen, "table": lines}
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(whole, indent=2, ensure_ascii=False, default=str)
+        args.json.write_text(text + "\n", encoding="utf-8")
+    if args.table:
+        print("\n".join(lines), file=sys.stderr)
+
+
+def rows(header: Sequence[str], body: Iterable[Sequence[object]]) -> list[str]:
+    """Lines of a Markdown table; the first column to the left, the others to the right."""
+    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
+    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in body]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _round(value: float, digits: int) -> float:
+    """Keep `digits` significant digits, and every digit before the point."""
+    return float(f"{value:.{digits}g}") if abs(value) < 10**digits else float(round(value))

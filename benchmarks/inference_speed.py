@@ -1,0 +1,198 @@
+"""Patches a second, end to end from uint8 arrays: what people run today, and each engine on our networks.
+
+    python benchmarks/inference_speed.py [--short] [--threads N] [--repeats N] [--table] [--json FILE]
+
+Result
+------
+To be filled in from a quiet run: hardware, versions, n.
+
+Every rate counts from uint8 pixels ``[N, 3, 64, 64]`` in memory to probabilities, preprocessing included.
+Peers: ResNet-50 at 224 px in torch eager mode (what notebooks run), our own networks in torch eager mode,
+ONNX Runtime. FLOP/s count two for each multiplication of a convolution or the head; they stand beside
+torch's rate on a 4096 x 4096 x 4096 product in bf16, measured in the same run. ``eurosat`` is the shipped
+model; ``wide`` is a network of 2.6 million parameters with random weights, which cost as much as any.
+Nothing is downloaded. Needs the train extra.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+import torchvision
+from common import alternate, finish, machine, parser, rows, spread
+
+import swath
+from swath.data import build_index, cached_pixels
+from swath.explain import activation_maps
+from swath.inference.engines import describe, free_cores, make_engine
+from swath.inference.openvino import has_bf16
+from swath.model import read_model
+from swath.model.graph import assemble, prune
+from swath.model.record import InputSpec
+from swath.networks import NETWORKS
+from swath.training.export import export_body
+
+SIDE = 4096
+WIDE = {"name": "patchnet", "stem": 48, "widths": (96, 192, 384), "dropout": 0.0}
+Pixels = npt.NDArray[np.uint8]
+Step = tuple[float, Callable[[], object]]  # patches it does, and how
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parser(__doc__).parse_args()
+    threads = args.threads or free_cores()
+    torch.set_num_threads(threads)
+    pixels = mini()[: 512 if args.short else 2048]
+    file = read_model("eurosat")
+    settings = {"eurosat": file.record.recipe["network"], "wide": WIDE}
+    graphs = {"eurosat": file.graph, "wide": exported(WIDE, file.record.input)}
+    torch.manual_seed(0)
+    square = torch.randn(SIDE, SIDE).bfloat16()
+    product = f"torch, bf16 product of {SIDE} x {SIDE} matrices"
+    steps: dict[str, Step] = {product: (1, lambda: square @ square)}
+    few = pixels[: 4 if args.short else 16]
+    steps["ResNet-50 at 224 px, torch eager fp32"] = (len(few), resnet50(few))
+    ran: dict[str, str] = {}
+    flops: dict[str, float] = {product: 2 * SIDE**3}
+    for net, graph in graphs.items():
+        per_patch = 2 * multiplications(graph, pixels.shape[-1])
+        some = pixels[: 256 if args.short else 512]
+        for precision in ("fp32", "bf16"):
+            name = f"{net}, torch eager {precision}"
+            steps[name] = (len(some), eager(settings[net], file.record.input, some, bf16=precision == "bf16"))
+            flops[name] = per_patch
+        for key in ("onnxruntime", "openvino", *(["openvino-bf16"] if has_bf16() else [])):
+            engine = make_engine(key, graph, threads=threads)
+            name = f"{net}, {engine.name} {engine.precision}"
+            steps[name] = (len(pixels), lambda run=engine.run: run(pixels, ("probabilities",)))
+            flops[name], ran[name] = per_patch, describe(engine)
+    classifier = swath.load("eurosat", threads=threads)
+    maps = pixels[:256]
+    steps["eurosat, activation maps"] = (len(maps), lambda: activation_maps(classifier, maps))
+    with torch.inference_mode():
+        seconds = alternate(
+            {name: run for name, (_, run) in steps.items()}, args.repeats or (3 if args.short else 9)
+        )
+    rates = {name: spread(seconds[name], units=steps[name][0]) for name in steps}
+    speed = {name: flops[name] * rates[name]["median"] / 1e9 for name in flops}
+    result = {
+        "benchmark": "inference_speed",
+        "machine": machine(threads),
+        "patches": len(pixels),
+        "engines": ran,
+        "default engine": classifier.engine,
+        "rates": {name: rate for name, rate in rates.items() if name != product},
+        "gigaflops": {name: round(value, 1) for name, value in speed.items()},
+        "share of the bf16 product's rate": {name: round(v / speed[product], 2) for name, v in speed.items()},
+        "agreement with onnxruntime": agreement(file.graph, pixels, threads),
+    }
+    finish(result, args, table=table(rates, speed, product))
+
+
+def mini() -> Pixels:
+    """The shipped patches ``[N, 3, 64, 64]``, repeated to 2,048."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = np.array(cached_pixels(build_index("eurosat-mini"), cache=Path(folder)))
+    return np.resize(found, (2048, *found.shape[1:]))
+
+
+def network(settings: dict[str, Any]) -> torch.nn.Module:
+    """One of our networks with random weights."""
+    stem, widths = settings["stem"], tuple(settings["widths"])
+    return NETWORKS[settings["name"]](3, 10, stem=stem, widths=widths).eval()
+
+
+def exported(settings: dict[str, Any], spec: InputSpec) -> onnx.ModelProto:
+    """The whole graph of such a network."""
+    return assemble(export_body(network(settings), bands=3, size=spec.size), spec=spec, task="single-label")
+
+
+def eager(settings: dict[str, Any], spec: InputSpec, pixels: Pixels, *, bf16: bool) -> Callable[[], object]:
+    """The network in torch, preprocessing included, 256 patches at a time."""
+    made = network(settings).to(memory_format=torch.channels_last)
+    mean, sd = (torch.tensor(v).view(1, -1, 1, 1) for v in (spec.mean, spec.sd))
+
+    def run() -> npt.NDArray[np.float32]:
+        parts = []
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            for start in range(0, len(pixels), 256):
+                values = (torch.from_numpy(pixels[start : start + 256]).float() - mean) / sd
+                logits = made(values.contiguous(memory_format=torch.channels_last)).logits
+                parts.append(logits.float().softmax(1).numpy())
+        return np.concatenate(parts)
+
+    return run
+
+
+def resnet50(pixels: Pixels) -> Callable[[], object]:
+    """ResNet-50 as notebooks run it: patches enlarged to 224 px, normalised, one batch."""
+    made = torchvision.models.resnet50(weights=None, num_classes=10).eval()
+    mean, sd = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+
+    def run() -> npt.NDArray[np.float32]:
+        values = torch.from_numpy(pixels).float() / 255
+        values = torch.nn.functional.interpolate(values, size=224, mode="bilinear")
+        return made((values - mean) / sd).softmax(1).numpy()
+
+    return run
+
+
+def multiplications(graph: onnx.ModelProto, size: int) -> int:
+    """Multiplications of the convolutions and the head for one patch."""
+    pruned = prune(graph, ("probabilities",), native_size=True)
+    for dimension, value in zip(
+        pruned.graph.input[0].type.tensor_type.shape.dim, (1, 3, size, size), strict=True
+    ):
+        dimension.dim_value = value
+    known = onnx.shape_inference.infer_shapes(pruned, data_prop=True).graph
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in known.value_info}
+    weights = {t.name: list(t.dims) for t in pruned.graph.initializer}
+    total = 0
+    for node in pruned.graph.node:
+        if node.op_type == "Conv":
+            total += int(np.prod(weights[node.input[1]]) * np.prod(shapes[node.output[0]][2:]))
+        elif node.op_type == "Gemm":
+            total += int(np.prod(weights[node.input[1]]))
+    return total
+
+
+def agreement(graph: onnx.ModelProto, pixels: Pixels, threads: int) -> dict[str, dict[str, float]]:
+    """Same labels, and the largest difference of a probability, of the other engines."""
+    keys = ("onnxruntime", "openvino", *(["openvino-bf16"] if has_bf16() else []))
+    found = {
+        key: make_engine(key, graph, threads=threads).run(pixels, ("probabilities",))["probabilities"]
+        for key in keys
+    }
+    reference = found.pop("onnxruntime")
+    return {
+        key: {
+            "same labels": round(float((p.argmax(1) == reference.argmax(1)).mean()), 5),
+            "largest difference": float(f"{np.abs(p - reference).max():.2g}"),
+        }
+        for key, p in found.items()
+    }
+
+
+def table(rates: dict[str, dict[str, float]], speed: dict[str, float], product: str) -> list[str]:
+    """Lines of the table."""
+    slowest = rates["ResNet-50 at 224 px, torch eager fp32"]["median"]
+    body = []
+    for name, rate in rates.items():
+        share = f"{speed[name] / speed[product]:.2f}" if name in speed else ""
+        patches = "" if name == product else f"{rate['mean']:,.0f} ± {rate['sd']:,.0f}"
+        times = "" if name == product else f"{rate['median'] / slowest:,.0f} x"
+        body.append((name, patches, times, f"{speed[name]:,.0f}" if name in speed else "", share))
+    header = ("what runs", "patches/s, mean ± sd", "ResNet-50's", "GFLOP/s", "of the bf16 product's")
+    return rows(header, body)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""How fast a scene becomes a map, in how much memory, and whether the dense way gives the same map.
+
+    python benchmarks/map_speed.py [--short] [--model eurosat] [--patches eurosat-mini] [--repeats N] [--table]
+
+Labelled patches (the test split, where there is one) are sewn into a scene of 10,944 x 10,944 pixels,
+nearly a Sentinel-2 tile, or 2,560 x 2,560 with --short. Every step runs in a process of its own, whose peak
+memory is its own, one after the other in every round; seconds are from the opened scene to the whole map
+and leave out the start of Python. Peers: rasterio reading the scene in strips and doing nothing with it, and
+torchgeo's GridGeoSampler with a DataLoader reading its 64-pixel windows, no network at all (where torchgeo
+is installed). Patch-by-patch maps at small strides would take long: they are made of a scene of 1,280 x
+1,280 pixels (640 x 640 with --short), both ways, and hold the dense way against the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from common import finish, machine, parser, rows, spread
+from rasterio.windows import Window
+
+PATCH = 64
+STRIDES = (64, 32, 16, 8)
+
+
+def main() -> None:
+    """Measure and print."""
+    options = parser(__doc__)
+    options.add_argument("--model", default="eurosat", help="a model file or a shipped name")
+    options.add_argument("--engine", default="auto", help="what runs the model")
+    options.add_argument(
+        "--patches", default="eurosat-mini", help="what the scene is sewn of: a set, zip or index"
+    )
+    options.add_argument("--step", default=None, help=argparse.SUPPRESS)
+    args = options.parse_args()
+    if args.step is not None:
+        print(json.dumps(step(json.loads(args.step))))
+        return
+    across, small = (40, 10) if args.short else (171, 20)
+    repeats = args.repeats or (1 if args.short else 3)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        count = sew_scene(args.patches, args.model, folder / "scene.tif", across=across)[1]
+        truth = sew_scene(args.patches, args.model, folder / "small.tif", across=small)[0]
+        ours = {"model": args.model, "engine": args.engine, "threads": args.threads}
+        speed = measure_speed(folder, ours, repeats)
+        same = measure_sameness(folder, ours, truth)
+    across *= PATCH
+    for row in same:
+        # A window costs the same wherever it lies; dense maps of the large scene are measured.
+        whole = row["seconds"] * (across / small / PATCH) ** 2
+        row["large scene, extrapolated"] = f"{whole:.0f} s" if row["way"] == "patch by patch" else "measured"
+    result = {
+        "benchmark": "map_speed",
+        "machine": machine(args.threads),
+        "short": args.short,
+        "model": args.model,
+        "scene": f"{across} x {across} px, sewn of {count} patches of {args.patches}",
+        "small_scene": f"{small * PATCH} x {small * PATCH} px",
+        "repeats": repeats,
+        "speed": speed,
+        "dense_against_patch_by_patch": same,
+    }
+    finish(result, args, table=tables(result))
+
+
+def tables(result: dict[str, Any]) -> list[str]:
+    """Both tables as Markdown."""
+    speed = [
+        (name, "not installed", "", "")
+        if "seconds" not in row
+        else (name, row["seconds"]["median"], row["windows a second"], row["peak MiB"])
+        for name, row in result["speed"].items()
+    ]
+    ways = result["dense_against_patch_by_patch"]
+    same = [tuple(row.values()) for row in ways]
+    return [
+        f"{result['scene']}, {result['machine']['processor']}, {result['machine']['threads']} threads",
+        "",
+        *rows(("step", "seconds", "windows/s", "peak MiB"), speed),
+        "",
+        *rows(tuple(ways[0]), same),
+    ]
+
+
+def sew_scene(source: str, model: str, out: Path, *, across: int) -> tuple[np.ndarray, int]:
+    """Sew a square scene of patches drawn at random; returns its truth and how many patches there are."""
+    from swath.data import build_index, cached_pixels
+    from swath.mapping import sew
+    from swath.model import read_model
+
+    index = build_index(source)
+    if index.split_counts.get("test"):
+        index = index.where("test")
+    pixels = cached_pixels(index, cache=out.parent / "cache")
+    drawn = np.random.default_rng(0).integers(0, len(index), across**2)
+    labels = [index.labels[i] for i in drawn]
+    truth = sew(
+        pixels[drawn], labels, read_model(model).record.class_names, columns=across, out=out, overwrite=True
+    )
+    return truth, len(index)
+
+
+def measure_speed(folder: Path, ours: dict[str, Any], repeats: int) -> dict[str, Any]:
+    """Seconds and peak memory of reading alone, and of whole maps, on the large scene."""
+    scene = str(folder / "scene.tif")
+    steps: dict[str, dict[str, Any]] = {
+        "rasterio, strips of 512 rows, read only": {"peer": "rasterio", "scene": scene},
+        "torchgeo GridGeoSampler, 2 workers, read only": {"peer": "torchgeo", "scene": scene},
+    }
+    for stride in STRIDES:
+        job = ours | {"scene": scene, "out": str(folder / "map.tif"), "stride": stride, "dense": None}
+        way = "dense" if pays(ours["model"], stride) else "patch by patch"
+        if stride == PATCH or way == "dense":
+            steps[f"swath map, stride {stride}, {way}"] = job
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in steps}
+    for _ in range(repeats):
+        for name, job in steps.items():
+            if job.get("peer") != "torchgeo" or find_spec("torchgeo"):
+                found[name].append(run(job))
+    return {
+        name: {
+            "seconds": spread([f["seconds"] for f in several]),
+            "windows a second": round(
+                several[0]["windows"] / statistics.median(f["seconds"] for f in several)
+            ),
+            "peak MiB": max(f["peak"] for f in several),
+            **({"engine": several[0]["engine"]} if "engine" in several[0] else {}),
+        }
+        if several
+        else {"note": "not installed"}
+        for name, several in found.items()
+    }
+
+
+def measure_sameness(folder: Path, ours: dict[str, Any], truth: np.ndarray) -> list[dict[str, Any]]:
+    """Both ways on the small scene at every stride: time, labels that agree, and accuracy."""
+    from swath.mapping import agreement
+
+    found = []
+    possible = pays(ours["model"], 8)
+    for stride in STRIDES:
+        reference = None
+        for dense in (False, True) if possible else (False,):
+            out = folder / f"{stride}.{dense}.tif"
+            job = ours | {
+                "scene": str(folder / "small.tif"),
+                "out": str(out),
+                "stride": stride,
+                "dense": dense,
+            }
+            seconds = run(job)["seconds"]
+            labels = band(out)
+            sure = band(out.with_name(f"{out.stem}.confidence.tif")).astype(int)
+            reference = reference or (labels, sure)
+            right = agreement(out, truth, PATCH)
+            found.append(
+                {
+                    "stride": stride,
+                    "way": "dense" if dense else "patch by patch",
+                    "seconds": round(seconds, 2),
+                    "same labels, %": round(100 * float((labels == reference[0]).mean()), 4),
+                    "confidence differs by, points": int(abs(sure - reference[1]).max()),
+                    "patches right, %": round(100 * right.patch_share, 2),
+                    "pixels right, %": round(100 * right.pixel_share, 2),
+                }
+            )
+    return found
+
+
+def band(path: Path) -> np.ndarray:
+    """The only band of a raster."""
+    with rasterio.open(path) as dataset:
+        values: np.ndarray = dataset.read(1)
+    return values
+
+
+def pays(model: str, stride: int) -> bool:
+    """Whether swath runs the model densely at this stride."""
+    from swath.mapping import make_grid
+    from swath.mapping.windows import dense_pays
+    from swath.model import read_model
+    from swath.model.dense import dense_stride
+
+    step = dense_stride(read_model(model).graph, size=PATCH)
+    return step is not None and dense_pays(make_grid(PATCH, PATCH, patch=PATCH, stride=stride), step)
+
+
+def run(job: dict[str, Any]) -> dict[str, Any]:
+    """Run one step in a process of its own."""
+    command = [sys.executable, __file__, "--step", json.dumps(job)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{job}\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def step(job: dict[str, Any]) -> dict[str, Any]:
+    """What a process does: one step, its seconds and its own peak memory."""
+    peers: dict[str, Callable[[Path], dict[str, Any]]] = {"rasterio": read_strips, "torchgeo": sample_windows}
+    found = peers[job["peer"]](Path(job["scene"])) if "peer" in job else make_map(job)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return found | {"peak": round(peak / (2**20 if sys.platform == "darwin" else 2**10))}
+
+
+def make_map(job: dict[str, Any]) -> dict[str, Any]:
+    """Our whole map."""
+    import swath
+    from swath.mapping import map_scene
+
+    classifier = swath.load(job["model"], engine=job["engine"], threads=job["threads"])
+    options = {"stride": job["stride"], "dense": job["dense"], "overwrite": True}
+    summary = map_scene(classifier, Path(job["scene"]), Path(job["out"]), **options)
+    return {"seconds": summary.seconds, "windows": summary.windows, "engine": classifier.engine}
+
+
+def read_strips(scene: Path) -> dict[str, Any]:
+    """Read everything once and do nothing with it."""
+    start = time.perf_counter()
+    with rasterio.open(scene) as dataset:
+        for row in range(0, dataset.height, 512):
+            dataset.read(window=Window(0, row, dataset.width, min(512, dataset.height - row)))
+        windows = (dataset.height // PATCH) * (dataset.width // PATCH)
+    return {"seconds": time.perf_counter() - start, "windows": windows}
+
+
+def sample_windows(scene: Path) -> dict[str, Any]:
+    """Read the windows of a map at stride 64 with torchgeo, in batches of 64, no network."""
+    from torch.utils.data import DataLoader
+    from torchgeo.datasets import RasterDataset, stack_samples
+    from torchgeo.samplers import GridGeoSampler, Units
+
+    class Scene(RasterDataset):
+        filename_glob = scene.name
+
+    start = time.perf_counter()
+    data = Scene(scene.parent)
+    sampler = GridGeoSampler(data, size=PATCH, stride=PATCH, units=Units.PIXELS)
+    windows = 0
+    for batch in DataLoader(data, sampler=sampler, batch_size=64, num_workers=2, collate_fn=stack_samples):
+        windows += len(batch["image"])
+    return {"seconds": time.perf_counter() - start, "windows": windows}
+
+
+if __name__ == "__main__":
+    main()

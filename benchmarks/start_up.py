@@ -1,0 +1,126 @@
+"""Seconds until something useful has happened, each from a cold process.
+
+    python benchmarks/start_up.py [--short] [--threads N] [--repeats N] [--table] [--json FILE]
+
+Result
+------
+To be filled in from a quiet run: hardware, versions, n.
+
+``swath predict`` on one picture with every engine, beside what a script with torch takes to classify the
+same picture with a ResNet-50 (random weights, so that nothing is downloaded). Files are in the page cache
+after the first, unmeasured round. ``of which engine`` is the time from importing an engine to its first
+answer, inside the process. The index of the shipped patches is made in this process.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from common import alternate, finish, machine, parser, rows, spread
+from PIL import Image
+
+from swath.data import build_index, cached_pixels
+from swath.inference.openvino import has_bf16
+
+ENGINES = ("onnxruntime", "openvino", *(["openvino-bf16"] if has_bf16() else []))
+
+ENGINE = """
+import sys, time
+import numpy as np
+from swath.inference.engines import make_engine
+from swath.model import read_model
+graph = read_model("eurosat").graph
+start = time.perf_counter()
+make_engine(sys.argv[1], graph).run(np.zeros((1, 3, 64, 64), np.uint8), ("probabilities",))
+print(time.perf_counter() - start)
+"""
+
+RESNET = """
+import sys
+import torch, torchvision
+from PIL import Image
+network = torchvision.models.resnet50(weights=None, num_classes=10).eval()
+ready = torchvision.transforms.Compose([torchvision.transforms.Resize(224), torchvision.transforms.ToTensor()])
+with torch.inference_mode():
+    print(network(ready(Image.open(sys.argv[1]).convert("RGB"))[None]).softmax(1).argmax().item())
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parser(__doc__).parse_args()
+    index = build_index("eurosat-mini")
+    repeats = args.repeats or (3 if args.short else 9)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pixels = cached_pixels(index, cache=folder / "cache")
+        picture = folder / "one.png"
+        Image.fromarray(np.ascontiguousarray(pixels[0].transpose(1, 2, 0))).save(picture)
+        predict = [
+            *(
+                "-m",
+                "swath",
+                "predict",
+                "eurosat",
+                str(picture),
+                "--out",
+                str(folder / "one.csv"),
+                "--overwrite",
+            ),
+            *(["--threads", str(args.threads)] if args.threads else []),
+        ]
+        steps: dict[str, Callable[[], object]] = {
+            "python -c pass": lambda: cold(["-c", "pass"]),
+            "swath --help": lambda: cold(["-m", "swath", "--help"]),
+            "predict one picture, default engine": lambda: cold(predict),
+            "peer: torch ResNet-50, one picture": lambda: cold(["-c", RESNET, str(picture)]),
+        }
+        for engine in ENGINES:
+            steps[f"predict one picture, {engine}"] = lambda engine=engine: cold(
+                [*predict, "--engine", engine]
+            )
+        inside: dict[str, list[float]] = {engine: [] for engine in ENGINES}
+        for engine in ENGINES:
+            steps[f"process of the engine alone, {engine}"] = lambda engine=engine: inside[engine].append(
+                float(cold(["-c", ENGINE, engine]))
+            )
+        steps["index of the shipped patches"] = lambda: build_index("eurosat-mini")
+        seconds = {name: spread(values) for name, values in alternate(steps, repeats).items()}
+    first = {engine: spread(values[1:]) for engine, values in inside.items()}  # less the unmeasured round
+    result = {
+        "benchmark": "start_up",
+        "machine": machine(args.threads),
+        "seconds": seconds,
+        "of which engine": first,
+        "patches indexed": len(index),
+    }
+    body = [(name, f"{s['mean']:.2f} ± {s['sd']:.2f}", f"{s['median']:.2f}") for name, s in seconds.items()]
+    body += [
+        (f"of which engine, {name}", f"{s['mean']:.2f} ± {s['sd']:.2f}", f"{s['median']:.2f}")
+        for name, s in first.items()
+    ]
+    finish(result, args, table=rows(("cold process", "seconds, mean ± sd", "median"), body))
+
+
+def cold(arguments: Sequence[str]) -> str:
+    """Run another Python and give what it prints."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Time to accuracy: from a zip of patches on disk to a model file, and what it gets right on unseen patches.
+
+    python benchmarks/train_speed.py --data DIR [--recipes flash fast] [--repeats 5] [--json FILE] [--table]
+    python benchmarks/train_speed.py --short
+
+DIR holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``; without ``--data`` it is taken from the
+environment variable SWATH_DATA. Every run starts with an empty cache and is timed from the zip: index (every
+image decoded and checked), decode into the cache, training, calibration, gate, model file. The val list is what
+the network is tested on: training never sees it, and the epoch is chosen by 5 % cut from the train list.
+
+The peer is what people run: torchvision's ResNet-50 at 224 pixels, SGD, batch 32, fp32. Its rate is measured between
+our runs; its hours for 5 epochs of 21,600 are extrapolated from the rate, and called so.
+
+``--short`` takes the shipped patches and two epochs: a smoke test of seconds, whose accuracy means nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import finish, machine, parser, rows, spread
+
+import swath
+from swath.data import build_index, cached_pixels, split_index
+from swath.training import load_recipe, train
+
+PEER_EPOCHS, PEER_PATCHES = 5, 21_600
+
+
+def main() -> None:
+    """Measure and print."""
+    options = _options()
+    runs: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in options.recipes}
+    peer: list[float] = []
+    for seed in range(options.repeats):
+        for recipe in options.recipes:
+            runs[recipe].append(_ours(options, recipe, seed))
+            peer.append(_resnet50(options.peer_steps))
+    rate = spread(peer)
+    result = {
+        "benchmark": "train_speed",
+        "machine": machine(options.threads),
+        "runs": runs,
+        "ours": {name: _summary(done) for name, done in runs.items()},
+        "peer": {
+            "what": "torchvision ResNet-50, 224 px, SGD, batch 32, fp32",
+            "images a second": rate,
+            "hours for 5 epochs of 21,600, extrapolated": round(
+                PEER_EPOCHS * PEER_PATCHES / rate["median"] / 3600, 2
+            ),
+        },
+    }
+    finish(result, options, table=_table(result))
+
+
+def _options() -> argparse.Namespace:
+    made = parser(__doc__)
+    made.add_argument("--data", type=Path, default=os.environ.get("SWATH_DATA"))
+    made.add_argument("--recipes", nargs="+", default=["flash", "fast"])
+    made.add_argument("--peer-steps", type=int, default=3)
+    options = made.parse_args()
+    if options.short:
+        options.recipes, options.peer_steps = ["quickstart"], 1
+    elif options.data is None:
+        made.error("give --data DIR, set SWATH_DATA, or pass --short")
+    options.repeats = options.repeats or (1 if options.short else 5)
+    return options
+
+
+def _ours(options: argparse.Namespace, recipe: str, seed: int) -> dict[str, Any]:
+    """One run from the zip to the model file; seconds of each part, and accuracy on the unseen patches."""
+    changes = [f"seed={seed}", *(["epochs=2"] if options.short else [])]
+    chosen = load_recipe(recipe, changes=changes)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["SWATH_CACHE"] = str(folder / "cache")
+        started = time.perf_counter()
+        if options.short:
+            index = build_index("eurosat-mini")
+        else:
+            index = build_index(options.data / "eurosat_rgb.zip")
+            listed = split_index(index, lists={"test": options.data / "eurosat_val.csv"})
+            index = split_index(listed, val=0.05, seed=seed)
+        indexed = time.perf_counter()
+        result = train(index, chosen, out=folder / "run", name=recipe, threads=options.threads)
+        ended = time.perf_counter()
+        test = index.where("test")
+        classifier = swath.load(result.model)
+        found = classifier.predict(np.ascontiguousarray(cached_pixels(test))).labels
+        right = float(np.mean([a == b for a, b in zip(found, test.labels, strict=True)]))
+    seconds = sum(row["seconds"] for row in result.history)
+    return {
+        "seed": seed,
+        "accuracy": right,
+        "unseen": len(test),
+        "seconds from zip to model file": round(ended - started, 1),
+        "seconds indexing": round(indexed - started, 1),
+        "seconds training": round(seconds, 1),
+        "patches a second": round(len(index.where("train")) * len(result.history) / seconds),
+    }
+
+
+def _table(result: dict[str, Any]) -> list[str]:
+    body = [
+        (
+            name,
+            ours["n"],
+            f"{100 * ours['accuracy mean']:.2f} ± {100 * (ours['accuracy sd'] or 0):.2f} %",
+            f"{ours['seconds from zip to model file']['mean']:.0f} ± "
+            f"{ours['seconds from zip to model file']['sd']:.0f} s",
+            f"{ours['patches a second']['median']:,.0f}",
+        )
+        for name, ours in result["ours"].items()
+    ]
+    peer = result["peer"]
+    hours = peer["hours for 5 epochs of 21,600, extrapolated"]
+    body.append((peer["what"], "", "", f"{hours} h (extrapolated)", peer["images a second"]["median"]))
+    return rows(("recipe", "n", "accuracy, unseen", "zip to model file", "patches/s in training"), body)
+
+
+def _resnet50(steps: int) -> float:
+    """Images a second of the textbook training."""
+    from torchvision.models import resnet50
+
+    torch.manual_seed(0)
+    network = resnet50(num_classes=10).train()
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
+    pixels, labels = torch.randn(32, 3, 224, 224), torch.randint(0, 10, (32,))
+
+    def step() -> None:
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(network(pixels), labels).backward()
+        optimiser.step()
+
+    step()  # the first one allocates
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return 32 * steps / (time.perf_counter() - started)
+
+
+def _summary(done: list[dict[str, Any]]) -> dict[str, Any]:
+    accuracy = [run["accuracy"] for run in done]
+    return {
+        "n": len(done),
+        "accuracy mean": round(float(np.mean(accuracy)), 5),
+        "accuracy sd": round(float(np.std(accuracy, ddof=1)), 5) if len(done) > 1 else None,
+        "seconds from zip to model file": spread([run["seconds from zip to model file"] for run in done]),
+        "patches a second": spread([run["patches a second"] for run in done]),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""Read a scene once, from top to bottom, and cut the strips under the rows of windows from memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.enums import MaskFlags
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from swath.errors import DataError
+from swath.imagery import render_reflectance
+from swath.mapping.grid import Grid
+from swath.mapping.reader import Scene
+
+_PIECE = 24 * 2**20  # bytes read at a time, where the scene's blocks allow it
+_TALLEST = 96 * 2**20  # blocks of more than this are taken in parts, from GDAL's cache
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Neighbouring rows of a scene, mirrored to the left and right.
+
+    Attributes
+    ----------
+    start : int
+        First row.
+    pixels : numpy.ndarray
+        ``[bands, rows, columns]`` in the model's data type; columns from the first window's to the last's.
+    valid : numpy.ndarray
+        bool ``[rows, columns]``, False where there is no data.
+    """
+
+    start: int
+    pixels: npt.NDArray[Any]
+    valid: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The pixels under some neighbouring rows of windows.
+
+    Attributes
+    ----------
+    first, windows : int
+        The first of the rows of windows, and how many there are.
+    start : int
+        Row of the scene at which the strip starts; negative before its first row.
+    pixels : numpy.ndarray
+        ``[bands, rows, columns]`` in the model's data type; columns from the first window's to the last's.
+    valid : numpy.ndarray
+        bool ``[rows, columns]``, False where there is no data.
+    """
+
+    first: int
+    windows: int
+    start: int
+    pixels: npt.NDArray[Any]
+    valid: npt.NDArray[np.bool_]
+
+
+class Strips:
+    """Gives the strips under the rows of windows, from top to bottom.
+
+    A pixel has no data where every chosen band holds the nodata value or NaN, or where the scene's mask or
+    alpha band says so. With `render` and no nodata value stated anywhere, 0 is nodata, as in Sentinel-2
+    products, which do not state it.
+
+    Parameters
+    ----------
+    scene : Scene
+    grid : Grid
+        The windows.
+    bands : sequence of int
+        Bands to read, counted from 1.
+    render : tuple of float, optional
+        LOW and HIGH of :func:`swath.imagery.render_reflectance`.
+    nodata : float, optional
+        Replaces the scene's own nodata value.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        grid: Grid,
+        *,
+        bands: Sequence[int],
+        render: tuple[float, float] | None = None,
+        nodata: float | None = None,
+    ) -> None:
+        self._scene, self._grid, self._bands, self._render = scene, grid, list(bands), render
+        stated = scene.dataset.nodata if nodata is None else nodata
+        self.nodata: float | None = 0.0 if stated is None and render else stated
+        self._masked = any(
+            flag in (MaskFlags.per_dataset, MaskFlags.alpha)
+            for flags in scene.dataset.mask_flag_enums
+            for flag in flags
+        )
+        cols = grid.cols
+        self._columns = cols.source(cols.first, cols.first + cols.span(cols.windows))
+
+    def __iter__(self) -> Iterator[Strip]:
+        """The strip under each row of windows."""
+        return self.cut(self.pieces())
+
+    def pieces(self) -> Iterator[Piece]:
+        """Read the scene's rows, each once, in whole rows of its blocks where those are not too tall.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged.
+        """
+        dataset = self._scene.dataset
+        across = self._scene.width * len(self._bands) * np.dtype(self._scene.dtype).itemsize
+        block = max(height for height, _ in dataset.block_shapes)
+        if block * across > _TALLEST:
+            step = math.ceil(block / math.ceil(block * across / _TALLEST))
+        else:
+            step = block * max(1, _PIECE // (block * across))
+        for start in range(0, self._scene.height, step):
+            yield self._read(start, min(step, self._scene.height - start))
+
+    def cut(self, pieces: Iterator[Piece], *, windows: int = 1) -> Iterator[Strip]:
+        """Cut strips from pieces.
+
+        Parameters
+        ----------
+        pieces : iterator of Piece
+            From :meth:`pieces`, perhaps by way of another thread.
+        windows : int
+            Rows of windows in a strip; the last one may have fewer.
+        """
+        rows = self._grid.rows
+        firsts = range(0, rows.windows, windows)
+        starts = [rows.first + first * rows.stride for first in firsts]
+        counts = [min(windows, rows.windows - first) for first in firsts]
+        wanted = [rows.source(s, s + rows.span(n)) for s, n in zip(starts, counts, strict=True)]
+        # Mirrored rows lie further up than the strip itself: a row is let go when no later strip needs it.
+        needed = np.minimum.accumulate([int(w.min()) for w in wanted][::-1])[::-1].tolist()
+        held = next(pieces)
+        for first, start, count, source, low in zip(firsts, starts, counts, wanted, needed, strict=True):
+            while held.start + len(held.valid) <= source.max():
+                held = _join(held, next(pieces), low)
+            inside = start >= 0 and start + len(source) <= rows.length
+            top = start - held.start
+            part = slice(top, top + len(source)) if inside else source - held.start
+            yield Strip(first, count, start, held.pixels[:, part], held.valid[part])
+
+    def _read(self, start: int, count: int) -> Piece:
+        window = Window(0, start, self._scene.width, count)
+        try:
+            values = self._scene.dataset.read(self._bands, window=window)
+            valid = _has_data(values, self.nodata)
+            if self._masked:
+                valid = valid & (self._scene.dataset.dataset_mask(window=window) > 0)
+        except RasterioError as error:
+            raise DataError(
+                f"{self._scene.name} is damaged or cut short near row {start} ({error.__cause__ or error})",
+                fix="fetch or write the file again",
+            ) from error
+        if self._render is not None:
+            low, high = self._render
+            values = render_reflectance(values, low=low, high=high, nodata=self.nodata)
+        return Piece(start, self._widen(values), self._widen(valid))
+
+    def _widen(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Mirror columns ``[..., columns]`` at both sides; what lies between is copied as it is."""
+        cols, width = self._grid.cols, len(self._columns)
+        left, right = -cols.first, -cols.first + cols.length
+        if (left, right) == (0, width):
+            return values
+        if not any(values.strides):  # one value for all places
+            return np.broadcast_to(values[(0,) * values.ndim], (*values.shape[:-1], width))
+        wide = np.empty((*values.shape[:-1], width), values.dtype)
+        wide[..., left:right] = values
+        wide[..., :left] = values[..., self._columns[:left]]
+        wide[..., right:] = values[..., self._columns[right:]]
+        return wide
+
+
+def _join(held: Piece, following: Piece, low: int) -> Piece:
+    """Append a piece to the rows held from `low` on."""
+    drop = min(max(0, low - held.start), len(held.valid))
+    if drop == len(held.valid):
+        return following
+    valid = (held.valid[drop:], following.valid)
+    return Piece(
+        held.start + drop,
+        np.concatenate([held.pixels[:, drop:], following.pixels], axis=1),
+        np.concatenate(valid),
+    )
+
+
+def _has_data(values: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[np.bool_]:
+    """Where at least one band ``[bands, rows, columns]`` holds neither nodata nor NaN."""
+    floating = np.issubdtype(values.dtype, np.floating)
+    if not floating and (nodata is None or math.isnan(nodata)):
+        return np.broadcast_to(np.True_, values.shape[1:])
+    present = np.zeros(values.shape[1:], bool)
+    for band in values:
+        there = np.ones(band.shape, bool) if nodata is None or math.isnan(nodata) else band != nodata
+        present |= there & ~np.isnan(band) if floating else there
+    return present

@@ -1,0 +1,189 @@
+"""Classify the windows of a strip: patch by patch, or all at once where the network allows it.
+
+A network without padding can be run over many windows at once and gives exactly what it gives for each of
+them (:mod:`swath.model.dense`), at every multiple of its total stride. Other strides take several passes,
+each of them shifted by some pixels. Which way is faster follows from how many pixels pass through the
+network: a window costs ``patch x patch`` of them by itself and ``passes x stride x stride`` densely. So
+windows are classified densely where twice the latter is not more than the former; both give the same map.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+from swath.errors import ModelFileError
+from swath.inference import Classifier
+from swath.inference.engines import Engine
+from swath.mapping.grid import Grid
+from swath.mapping.strips import Strip
+from swath.model import read_model
+from swath.model.dense import dense_graph, dense_stride
+
+Values = npt.NDArray[np.float32]
+
+# Pixels down and across that the dense network is run over at a time: enough for the overlap of
+# neighbouring tiles, a patch less a stride, to cost little, and few enough for activations to stay small.
+_TALL, _WIDE = 512, 1024
+_RESULTS = 32 * 2**20  # bytes of probabilities in hand at a time, however small the stride
+
+
+class Windows(Protocol):
+    """Classifies the windows of strips of up to `rows` rows of windows."""
+
+    rows: int
+    dense: bool
+
+    def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
+        """Probabilities ``[rows, windows, K]``; anything where `held` ``[rows, windows]`` is False."""
+
+
+def make_windows(classifier: Classifier, grid: Grid, *, batch: int, dense: bool | None = None) -> Windows:
+    """Choose how to classify the windows of `grid`.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        A loaded model.
+    grid : Grid
+        The windows.
+    batch : int
+        Windows handed to the engine at a time.
+    dense : bool, optional
+        Ask for one way or the other; by default the faster one.
+
+    Raises
+    ------
+    ModelFileError
+        If the dense way is asked for and the network does not allow it.
+    """
+    if dense is False:
+        return PatchByPatch(classifier, grid, batch=batch)
+    model = read_model(classifier.path).graph
+    step = dense_stride(model, size=grid.patch)
+    if step is None:
+        if dense:
+            raise ModelFileError(
+                f"model '{classifier.record.name}' cannot be run densely: its network pads its layers",
+                fix="classify patch by patch",
+            )
+        return PatchByPatch(classifier, grid, batch=batch)
+    if not dense and not dense_pays(grid, step):
+        return PatchByPatch(classifier, grid, batch=batch)
+    spacing = math.lcm(step, grid.stride)
+    graph = dense_graph(model, size=grid.patch, stride=spacing)
+    engine = classifier.engine_like(graph)
+    return Dense(engine, grid, spacing=spacing, classes=len(classifier.record.classes))
+
+
+def dense_pays(grid: Grid, step: int) -> bool:
+    """Is the dense way faster for a network with a total stride of `step` pixels?"""
+    passes = (step // math.gcd(step, grid.stride)) ** 2
+    return 2 * passes * grid.stride**2 <= grid.patch**2
+
+
+def with_data(strip: Strip, grid: Grid) -> npt.NDArray[np.bool_]:
+    """Which windows ``[rows, windows]`` of a strip hold any data."""
+    patch, stride = grid.patch, grid.stride
+    if strip.valid.all():
+        return np.ones((strip.windows, grid.cols.windows), bool)
+    tops = range(0, strip.windows * stride, stride)
+    columns = np.stack([strip.valid[top : top + patch].any(axis=0) for top in tops])
+    return np.asarray(sliding_window_view(columns, patch, axis=1)[:, ::stride].any(axis=2), bool)
+
+
+class PatchByPatch:
+    """Cuts every window out and classifies it by itself.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    grid : Grid
+        The windows.
+    batch : int
+        Windows handed to the engine at a time.
+    """
+
+    dense = False
+
+    def __init__(self, classifier: Classifier, grid: Grid, *, batch: int) -> None:
+        self._classifier, self._grid, self._batch = classifier, grid, batch
+        # Several rows of a narrow scene fill a batch.
+        self.rows = min(grid.rows.windows, max(1, batch // grid.cols.windows))
+
+    def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
+        """Probabilities ``[rows, windows, K]``; 0 where `held` ``[rows, windows]`` is False."""
+        patch, stride = self._grid.patch, self._grid.stride
+        # Views of the strip, no copies: [rows, windows, bands, patch, patch].
+        view = sliding_window_view(strip.pixels, (patch, patch), axis=(1, 2))[:, ::stride, ::stride]
+        windows = view.transpose(1, 2, 0, 3, 4)
+        values = np.zeros((*held.shape, len(self._classifier.record.classes)), np.float32)
+        rows, columns = np.nonzero(held)
+        for start in range(0, len(rows), self._batch):
+            part = (rows[start : start + self._batch], columns[start : start + self._batch])
+            values[part] = self._classifier.run(windows[part])["probabilities"]
+        return values
+
+
+class Dense:
+    """Runs a dense graph over tiles of many windows.
+
+    Parameters
+    ----------
+    engine : Engine
+        Runs a graph of :func:`swath.model.dense.dense_graph`.
+    grid : Grid
+        The windows.
+    spacing : int
+        Pixels from one window to the next in one pass: the stride the graph was made for.
+    classes : int
+        K.
+    """
+
+    dense = True
+
+    def __init__(self, engine: Engine, grid: Grid, *, spacing: int, classes: int) -> None:
+        self._engine, self._grid, self._classes = engine, grid, classes
+        self._every = spacing // grid.stride
+        room = max(1, _RESULTS // (4 * classes * grid.cols.windows))
+        self.rows = self._even(grid.rows.windows, most=min(max(1, _TALL // grid.stride), room))
+        self._columns = self._even(grid.cols.windows, most=max(1, _WIDE // grid.stride))
+
+    def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
+        """Probabilities ``[rows, windows, K]``; 0 in tiles without any data."""
+        rows, columns = held.shape
+        values = np.zeros((rows, columns, self._classes), np.float32)
+        every, width = self._every, min(self._columns, columns)
+        for left in range(0, columns, width):
+            # The last tile begins early enough to be as wide as the others: engines like one shape.
+            first = min(left, columns - width)
+            if not held[:, first : first + width].any():
+                continue
+            for down in range(min(every, rows)):
+                for across in range(min(every, width)):
+                    tile = self._run(
+                        strip, range(down, rows, every), range(first + across, first + width, every)
+                    )
+                    values[down::every, first + across : first + width : every] = tile
+        return values
+
+    def _run(self, strip: Strip, rows: range, columns: range) -> Values:
+        """One pass over the windows in these rows and columns: ``[rows, windows, K]``."""
+        patch, stride = self._grid.patch, self._grid.stride
+        part = np.s_[
+            :,
+            rows[0] * stride : rows[-1] * stride + patch,
+            columns[0] * stride : columns[-1] * stride + patch,
+        ]
+        pixels: npt.NDArray[Any] = np.ascontiguousarray(strip.pixels[part])[None]
+        values = self._engine.run(pixels, ("probabilities",))["probabilities"]
+        return np.moveaxis(values[0], 0, -1)
+
+    def _even(self, windows: int, *, most: int) -> int:
+        """Windows of a tile, a multiple of the passes, so that tiles are few and nearly as large as each other."""
+        share = math.ceil(windows / math.ceil(windows / most))
+        return min(windows, math.ceil(share / self._every) * self._every)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from swath.mapping import make_grid
+from swath.mapping.checks import Watch
+from swath.mapping.paint import Painter
+from swath.mapping.strips import Strip
+from swath.mapping.totals import Totals
+from tests.tiny import input_spec
+
+
+class Kept:
+    """Keeps the rows that would be written."""
+
+    def __init__(self):
+        self.rows = []
+
+    def write(self, rows):
+        self.rows.append(np.array(rows))
+
+    @property
+    def all(self):
+        return np.concatenate(self.rows, axis=1)
+
+
+def paint(valid, probabilities, *, size, patch, stride, classified=None):
+    """Paint a scene that is one strip high; returns labels, confidences, cells and totals."""
+    grid = make_grid(*size, patch=patch, stride=stride)
+    kept = Kept(), Kept(), Kept()
+    totals = Totals(("a", "b", "c"), None)
+    painter = Painter(
+        grid,
+        3,
+        labels=kept[0],
+        confidences=kept[1],
+        cells=kept[2],
+        totals=totals,
+        watch=Watch(input_spec(), grid),
+    )
+    rows, cols = grid.rows, grid.cols
+    wide = np.zeros((rows.span(rows.windows), cols.span(cols.windows)), bool)
+    wide[-rows.first : -rows.first + rows.length, -cols.first : -cols.first + cols.length] = valid
+    strip = Strip(0, rows.windows, rows.first, np.ones((3, *wide.shape), np.uint8), wide)
+    done = np.ones(probabilities.shape[:2], bool) if classified is None else classified
+    painter.add(strip, probabilities, done)
+    return *(k.all for k in kept), totals
+
+
+def test_cells_become_pixels_and_gaps_stay_empty():
+    values = np.zeros((2, 3, 3), np.float32)
+    values[0, :, 0], values[1, :, 2] = 0.6, 0.9
+    values[0, :, 1], values[1, :, 1] = 0.4, 0.1
+    valid = np.ones((7, 10), bool)
+    valid[1, 2] = valid[6] = False
+    labels, sure, cells, totals = paint(valid, values, size=(7, 10), patch=4, stride=4)
+    expected = np.repeat([1, 1, 1, 1, 3, 3, 3], 10).reshape(7, 10)
+    np.testing.assert_array_equal(labels[0], np.where(valid, expected, 0))
+    np.testing.assert_array_equal(sure[0], np.where(valid, np.where(expected == 1, 60, 90), 255))
+    np.testing.assert_allclose(cells, values.transpose(2, 0, 1))
+    assert totals.nodata == 11
+    assert [c.pixels for c in totals.classes()] == [39, 0, 20]
+
+
+@pytest.mark.parametrize("stride", [4, 2])
+def test_windows_that_were_not_classified_leave_holes(stride):
+    grid = make_grid(8, 8, patch=4, stride=stride)
+    shape = (grid.rows.windows, grid.cols.windows)
+    values = np.full((*shape, 3), 1 / 3, np.float32)
+    done = np.zeros(shape, bool)
+    done[0] = True
+    labels, _, cells, _ = paint(
+        np.ones((8, 8), bool), values, size=(8, 8), patch=4, stride=stride, classified=done
+    )
+    bottom = stride if stride < 4 else 4  # the first row of windows ends here
+    assert (labels[0, :bottom] == 1).all()
+    assert not labels[0, bottom:].any()
+    assert np.isnan(cells[:, bottom // grid.cell :]).all()

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from swath.errors import ModelFileError
+from swath.inference import load
+from swath.mapping import make_grid
+from swath.mapping.reader import open_scene
+from swath.mapping.strips import Strips
+from swath.mapping.windows import Dense, PatchByPatch, dense_pays, make_windows, with_data
+from swath.model import write_model
+from tests.mapping.scenes import write_scene
+from tests.model.unpadded import Body
+from tests.tiny import input_spec, tiny_record
+
+SIZE = 20
+NAMES = ("Forest", "River", "SeaLake")
+
+
+def write(path, *, pads=0):
+    body = Body(seed=3)
+    body.conv(4, 2, channels=6, pads=[pads] * 4)
+    if not pads:
+        body.residual()
+    body.pool()
+    spec = input_spec(size=SIZE)
+    graph = body.model(size=SIZE, spec=spec, temperature=0.2)
+    record = tiny_record(graph, NAMES, spec=spec, temperature=0.2)
+    write_model(path, graph, record)
+    return load(path, engine="onnxruntime", threads=1)
+
+
+@pytest.fixture(scope="module")
+def unpadded(tmp_path_factory):
+    """A network without padding, total stride 4, patches of 20 pixels."""
+    return write(tmp_path_factory.mktemp("model") / "unpadded.onnx")
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """Noise, with a hole in it that is larger than a window."""
+    values = np.random.default_rng(0).integers(1, 256, (3, 131, 157)).astype(np.uint8)
+    values[:, 40:80, 20:120] = 0
+    return write_scene(tmp_path_factory.mktemp("scene") / "s.tif", values, nodata=0)
+
+
+def classified(classifier, path, stride, *, dense, batch=64):
+    """Probabilities ``[rows, columns, K]`` of all windows, and which hold data."""
+    with open_scene(path) as opened:
+        grid = make_grid(opened.height, opened.width, patch=SIZE, stride=stride)
+        strips = Strips(opened, grid, bands=(1, 2, 3))
+        windows = make_windows(classifier, grid, batch=batch, dense=dense)
+        values, held = [], []
+        for strip in strips.cut(strips.pieces(), windows=windows.rows):
+            there = with_data(strip, grid)
+            values.append(windows.classify(strip, there))
+            held.append(there)
+    assert windows.dense == bool(dense)
+    return np.concatenate(values), np.concatenate(held)
+
+
+@pytest.mark.parametrize("stride", [20, 16, 12, 8, 4, 10, 6, 3, 1])
+def test_dense_and_patch_by_patch_give_the_same(unpadded, scene, stride, monkeypatch):
+    monkeypatch.setattr("swath.mapping.windows._TALL", 40)
+    monkeypatch.setattr("swath.mapping.windows._WIDE", 44)
+    expected, held = classified(unpadded, scene, stride, dense=False)
+    found, same = classified(unpadded, scene, stride, dense=True)
+    np.testing.assert_array_equal(held, same)
+    assert 0 < held.mean() < 1
+    assert expected[held].std() > 0.01
+    np.testing.assert_allclose(found[held], expected[held], atol=1e-5)
+
+
+def test_results_of_small_strides_stay_small(unpadded, scene, monkeypatch):
+    expected, held = classified(unpadded, scene, 2, dense=True)
+    monkeypatch.setattr("swath.mapping.windows._RESULTS", 3000)
+    found, _ = classified(unpadded, scene, 2, dense=True)
+    np.testing.assert_allclose(found[held], expected[held], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (50, 3), (20, 20), (21, 19)])
+def test_scenes_of_any_size_are_classified_densely(tmp_path, unpadded, size):
+    values = np.random.default_rng(1).integers(0, 256, (3, *size)).astype(np.uint8)
+    path = write_scene(tmp_path / "s.tif", values)
+    expected, _ = classified(unpadded, path, 4, dense=False)
+    found, _ = classified(unpadded, path, 4, dense=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_faster_way_is_chosen(unpadded):
+    def chosen(stride):
+        return type(make_windows(unpadded, make_grid(90, 90, patch=SIZE, stride=stride), batch=8))
+
+    assert [chosen(stride) for stride in (20, 16, 12, 4)] == [PatchByPatch, PatchByPatch, Dense, Dense]
+    wide = {stride: dense_pays(make_grid(640, 640, patch=64, stride=stride), 8) for stride in range(1, 65)}
+    assert [stride for stride, dense in wide.items() if dense] == [
+        *(1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40),
+    ]
+
+
+def test_a_network_that_pads_is_run_patch_by_patch(tmp_path):
+    padded = write(tmp_path / "padded.onnx", pads=1)
+    grid = make_grid(50, 50, patch=SIZE, stride=4)
+    assert isinstance(make_windows(padded, grid, batch=8), PatchByPatch)
+    with pytest.raises(ModelFileError, match="cannot be run densely"):
+        make_windows(padded, grid, batch=8, dense=True)
+
+
+def test_rows_of_a_narrow_scene_are_classified_together(unpadded):
+    narrow = make_windows(unpadded, make_grid(4000, 60, patch=SIZE, stride=20), batch=64, dense=False)
+    wide = make_windows(unpadded, make_grid(4000, 4000, patch=SIZE, stride=20), batch=64, dense=False)
+    assert (narrow.rows, wide.rows) == (21, 1)
