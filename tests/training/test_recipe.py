@@ -57,7 +57,8 @@ def test_a_mistake_names_the_field_and_the_nearest_known(change, message):
 
 def test_no_such_recipe():
     with pytest.raises(
-        SettingError, match=r"no recipe 'fats'; use one of accurate, dense, fast, flash, quickstart or a .yaml"
+        SettingError,
+        match=r"no recipe 'fats'; use one of accurate, dense, fast, flash, quickstart or a .yaml",
     ):
         load_recipe("fats")
     with pytest.raises(SettingError, match=r"cannot read none\.yaml"):

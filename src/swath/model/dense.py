@@ -118,10 +118,11 @@ def dense_graph(model: onnx.ModelProto, *, size: int, stride: int) -> onnx.Model
     single = next(n.op_type for n in model.graph.node if "probabilities" in n.output) == "Softmax"
     step = stride // plan.stride
     after = [
-        helper.make_node("Conv", ["activations", HEAD_WEIGHT, HEAD_BIAS], ["swath.votes"]),
+        # Pooled first, as for a patch: in bf16 the other order rounds differently and changes labels.
         helper.make_node(
-            "AveragePool", ["swath.votes"], ["logits"], kernel_shape=plan.window, strides=[step, step]
+            "AveragePool", ["activations"], ["swath.pooled"], kernel_shape=plan.window, strides=[step, step]
         ),
+        helper.make_node("Conv", ["swath.pooled", HEAD_WEIGHT, HEAD_BIAS], ["logits"]),
         helper.make_node("Div", ["logits", TEMPERATURE], ["swath.scaled"]),
         helper.make_node("Softmax", ["swath.scaled"], ["probabilities"], axis=1)
         if single
