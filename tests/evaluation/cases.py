@@ -42,6 +42,7 @@ def evaluation(
         "fingerprint": "a" * 64,
         "trained_on": "a" * 64,
         "protocol": "stratified by class",
+        "engine": "onnxruntime fp32",
         "absent_classes": (),
         "baselines": baselines,
         "warnings": warnings_for(n=n, split="test", same_index=True, absent=(), baselines=baselines),

@@ -60,6 +60,7 @@ def test_every_metric_has_value_low_high_and_n(done):
         assert set(estimate) == {"value", "low", "high", "n"}
         assert estimate["low"] <= estimate["value"] <= estimate["high"]
     assert values["n"] == values["accuracy"]["n"] == 24
+    assert "fp32" in values["engine"] or "bf16" in values["engine"]
     assert Evaluation.model_validate(values) == found
 
 

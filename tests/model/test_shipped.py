@@ -7,16 +7,20 @@ import io
 import zipfile
 from collections import Counter
 
+import pytest
+
 from swath.data import shipped_path
 from swath.inference import check_model
 from swath.model import read_model, resolve_model, shipped_models
+from swath.model.dense import dense_stride
 
 
-def test_eurosat_is_small_sound_and_says_where_it_is_from() -> None:
-    assert "eurosat" in shipped_models()
-    assert resolve_model("eurosat").stat().st_size <= 5_000_000
-    assert check_model("eurosat").max_difference < 1e-3
-    record = read_model("eurosat").record
+@pytest.mark.parametrize(("name", "least"), [("eurosat", 0.98), ("eurosat-dense", 0.97)])
+def test_the_models_are_small_sound_and_say_where_they_are_from(name: str, least: float) -> None:
+    assert name in shipped_models()
+    assert resolve_model(name).stat().st_size <= 5_000_000
+    assert check_model(name, engine="onnxruntime").max_difference < 1e-3
+    record = read_model(name).record
     assert len(record.classes) == 10
     assert record.data.licence == "MIT"
     assert "Copernicus" in (record.data.attribution or "")
@@ -25,7 +29,12 @@ def test_eurosat_is_small_sound_and_says_where_it_is_from() -> None:
     assert gate.batch_sizes == (1, 2, 7, 256)
     assert gate.label_agreement == 1
     assert gate.max_difference <= 1e-3
-    assert record.metrics["accuracy"].value > 0.98
+    assert record.metrics["accuracy"].value > least
+
+
+def test_eurosat_dense_can_be_run_over_a_strip() -> None:
+    assert dense_stride(read_model("eurosat-dense").graph, size=64) == 4
+    assert dense_stride(read_model("eurosat").graph, size=64) is None
 
 
 def test_eurosat_mini_is_small_and_balanced() -> None:

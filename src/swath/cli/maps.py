@@ -37,8 +37,9 @@ def map_scene(
 ) -> None:
     """Classify a scene and write a map: classes and confidence as COGs, areas, legend and a picture.
 
-    A smaller stride lets windows overlap and draws finer borders, and takes longer by its square.
-    Example: swath map eurosat scene.tif --out map.tif --stride 32
+    A smaller stride lets windows overlap and draws finer borders. It takes longer by its square, except with a
+    network that does not pad, such as eurosat-dense, which classifies all windows of a strip at once.
+    Example: swath map eurosat-dense scene.tif --out map.tif --stride 8
     """
     from swath.inference import load
     from swath.mapping import map_scene as run

@@ -96,6 +96,7 @@ def evaluate(
             fingerprint=index.fingerprint,
             trained_on=record.data.fingerprint,
             protocol=record.data.split_protocol,
+            engine=classifier.engine,
             absent_classes=absent,
             baselines=baselines,
             warnings=warnings_for(

@@ -45,6 +45,8 @@ class Evaluation(Metrics):
         Fingerprint of the index the model was trained from.
     protocol : str
         How that index was split.
+    engine : str
+        What ran the model, and in which precision.
     intervals : str
         How the intervals were made.
     absent_classes : tuple of str
@@ -61,6 +63,7 @@ class Evaluation(Metrics):
     fingerprint: str
     trained_on: str
     protocol: str
+    engine: str
     intervals: str = INTERVALS
     absent_classes: tuple[str, ...]
     baselines: dict[str, BaselineResult]

@@ -36,7 +36,7 @@ from swath.training.recipe import Recipe
 
 GOLDEN_PATCHES = 10
 GOLDEN_TOLERANCE = 1e-3
-PARITY_PATCHES = 2048
+PARITY_PATCHES = 1024
 _MEANING = {
     "uint8": "8-bit picture as decoded; for EuroSAT, top-of-atmosphere reflectance x 10^4, 0-2750 drawn as 1-255",
     "uint16": "16-bit numbers as stored",
