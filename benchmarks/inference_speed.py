@@ -2,9 +2,7 @@
 
     python benchmarks/inference_speed.py [--short] [--threads N] [--repeats N] [--table] [--json FILE]
 
-Result
-------
-To be filled in from a quiet run: hardware, versions, n.
+Results, with hardware, versions and n: BENCHMARKS.md.
 
 Every rate counts from uint8 pixels ``[N, 3, 64, 64]`` in memory to probabilities, preprocessing included.
 Peers: ResNet-50 at 224 px in torch eager mode (what notebooks run), our own networks in torch eager mode,

@@ -2,9 +2,7 @@
 
     python benchmarks/start_up.py [--short] [--threads N] [--repeats N] [--table] [--json FILE]
 
-Result
-------
-To be filled in from a quiet run: hardware, versions, n.
+Results, with hardware, versions and n: BENCHMARKS.md.
 
 ``swath predict`` on one picture with every engine, beside what a script with torch takes to classify the
 same picture with a ResNet-50 (random weights, so that nothing is downloaded). Files are in the page cache
