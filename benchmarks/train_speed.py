@@ -108,17 +108,20 @@ def _ours(options: argparse.Namespace, recipe: str, seed: int) -> dict[str, Any]
 
 
 def _table(result: dict[str, Any]) -> list[str]:
-    body = [
-        (
-            name,
-            ours["n"],
-            f"{100 * ours['accuracy mean']:.2f} ± {100 * (ours['accuracy sd'] or 0):.2f} %",
-            f"{ours['seconds from zip to model file']['mean']:.0f} ± "
-            f"{ours['seconds from zip to model file']['sd']:.0f} s",
-            f"{ours['patches a second']['median']:,.0f}",
+    body: list[tuple[object, ...]] = []
+    for name, ours in result["ours"].items():
+        seconds = ours["seconds from zip to model file"]
+        several = ours["n"] > 1  # one run has no spread
+        body.append(
+            (
+                name,
+                ours["n"],
+                f"{100 * ours['accuracy mean']:.2f}"
+                + (f" ± {100 * ours['accuracy sd']:.2f} %" if several else " %"),
+                f"{seconds['mean']:.0f}" + (f" ± {seconds['sd']:.0f} s" if several else " s"),
+                f"{ours['patches a second']['median']:,.0f}",
+            )
         )
-        for name, ours in result["ours"].items()
-    ]
     peer = result["peer"]
     hours = peer["hours for 5 epochs of 21,600, extrapolated"]
     body.append((peer["what"], "", "", f"{hours} h (extrapolated)", peer["images a second"]["median"]))
