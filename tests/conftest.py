@@ -6,9 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from swath.data import PatchIndex, build_index, split_index, write_index
 from tests.tiny import write_patches, write_tiny_model
+
+
+# The same examples in every run: what passes here passes elsewhere.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session", autouse=True)

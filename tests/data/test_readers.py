@@ -29,6 +29,7 @@ from .makers import write
         ("C:", None),
         ("", None),
         (".", None),
+        (".\\C:", None),
         ("a\0b", None),
     ],
 )

@@ -71,9 +71,10 @@ class FolderReader(PatchReader):
 def safe_name(name: str) -> str | None:
     """Plain form of a relative path (``a/b.jpg``), or ``None`` if it could lead outside its root."""
     plain = PurePosixPath(name.replace("\\", "/"))
-    if not plain.parts or plain.is_absolute() or ".." in plain.parts or "\0" in name or _DRIVE.match(name):
+    if not plain.parts or plain.is_absolute() or ".." in plain.parts or "\0" in name:
         return None
-    return plain.as_posix()
+    # "./C:" is plain only once its dot is gone: the drive is looked for in what will be used.
+    return None if _DRIVE.match(plain.as_posix()) else plain.as_posix()
 
 
 def is_image_name(name: str) -> bool:
