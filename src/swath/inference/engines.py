@@ -25,7 +25,7 @@ Outputs = dict[str, npt.NDArray[np.float32]]
 AUTO = "auto"
 ENGINES = ("onnxruntime", "openvino", "openvino-bf16")
 # Products in bf16 are used unasked only for models that kept this share of their labels with them.
-BF16_LABELS = 0.995
+BF16_LABELS = 0.999
 
 
 class Engine(Protocol):
