@@ -34,7 +34,7 @@ from swath.inference.openvino import has_bf16
 from swath.model import read_model
 from swath.model.graph import assemble, prune
 from swath.model.record import InputSpec
-from swath.networks import NETWORKS
+from swath.networks import Network, build_network
 from swath.training.export import export_body
 
 SIDE = 4096
@@ -104,8 +104,7 @@ def mini() -> Pixels:
 
 def network(settings: dict[str, Any]) -> torch.nn.Module:
     """One of our networks with random weights."""
-    stem, widths = settings["stem"], tuple(settings["widths"])
-    return NETWORKS[settings["name"]](3, 10, stem=stem, widths=widths).eval()
+    return build_network(Network.model_validate(settings), bands=3, outputs=10, size=64).eval()
 
 
 def exported(settings: dict[str, Any], spec: InputSpec) -> onnx.ModelProto:

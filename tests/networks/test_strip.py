@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from swath.networks import NETWORKS, StripNet
+from swath.networks import Network, StripNet, build_network
 from swath.networks.strip import STRIDE
 
 
@@ -45,4 +45,5 @@ def test_class_activation_maps_are_exact():
 
 
 def test_recipes_find_it_by_name():
-    assert NETWORKS["stripnet"] is StripNet
+    made = build_network(Network(name="stripnet"), bands=3, outputs=5, size=64)
+    assert isinstance(made, StripNet)

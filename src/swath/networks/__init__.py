@@ -1,14 +1,32 @@
 """Networks: backbones that turn normalised patches into activations, and heads that turn those into logits.
 
 Every network maps float ``[N, bands, P, P]`` to a :class:`Outputs` triple, so that training, the gate
-and the exporter treat all of them alike. Needs the ``train`` extra.
+and the exporter treat all of them alike. What is never pre-trained lies in modules named in ``fresh``
+(``("head",)`` as a rule); everything else is the backbone. Needs the ``train`` extra.
 """
 
 from __future__ import annotations
 
+from swath.networks.bands import adapt_first_layer
+from swath.networks.catalogue import build_network, network_names, smallest_patch
+from swath.networks.describe import NetworkFacts, describe_network
+from swath.networks.layers import CamLayer, cam_layer, layer_maps
 from swath.networks.scratch import Outputs, PatchNet
+from swath.networks.settings import Network
 from swath.networks.strip import StripNet
 
-NETWORKS: dict[str, type[PatchNet] | type[StripNet]] = {"patchnet": PatchNet, "stripnet": StripNet}
-
-__all__ = ["NETWORKS", "Outputs", "PatchNet", "StripNet"]
+__all__ = [
+    "CamLayer",
+    "Network",
+    "NetworkFacts",
+    "Outputs",
+    "PatchNet",
+    "StripNet",
+    "adapt_first_layer",
+    "build_network",
+    "cam_layer",
+    "describe_network",
+    "layer_maps",
+    "network_names",
+    "smallest_patch",
+]

@@ -24,14 +24,15 @@ class Outputs(NamedTuple):
     logits : torch.Tensor
         ``[N, K]``.
     features : torch.Tensor
-        ``[N, D]``: the pooled activations the head sees.
-    activations : torch.Tensor
-        ``[N, D, h, w]``: the last feature map, before pooling.
+        ``[N, D]``: what the head sees, as a rule the pooled activations.
+    activations : torch.Tensor or None
+        ``[N, D, h, w]``: the last feature map, before pooling. Given only where features are its plain mean,
+        so that class activation maps are exact; None elsewhere, and left out of the model file.
     """
 
     logits: torch.Tensor
     features: torch.Tensor
-    activations: torch.Tensor
+    activations: torch.Tensor | None
 
 
 class _Stage(nn.Module):
@@ -64,6 +65,8 @@ class PatchNet(nn.Module):
     dropout : float
         Share of pooled features dropped while training.
     """
+
+    fresh = ("dropout", "head")
 
     def __init__(
         self, bands: int, classes: int, *, stem: int, widths: Sequence[int], dropout: float = 0.0

@@ -49,6 +49,8 @@ class StripNet(nn.Module):
         Share of pooled features dropped while training.
     """
 
+    fresh = ("dropout", "head")
+
     def __init__(
         self, bands: int, classes: int, *, stem: int, widths: Sequence[int], dropout: float = 0.0
     ) -> None:

@@ -1,0 +1,110 @@
+"""Which layer to look at: the deepest one whose maps still show where.
+
+At 64 pixels the last stage of a ResNet is 2 x 2 cells, and a map of it is four squares. The stage before has
+4 x 4. A finer stage knows less of the classes, so the deepest with enough cells is the one to take.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from swath.networks.backbones import as_maps
+from swath.networks.fpn import PyramidNet
+from swath.networks.pooled import Pooled
+from swath.networks.scratch import Outputs, PatchNet
+from swath.networks.strip import StripNet
+
+CELLS = 4  # a side: fewer show a patch's quarters at best
+
+
+@dataclass(frozen=True)
+class CamLayer:
+    """A layer to explain a network at.
+
+    Attributes
+    ----------
+    layer : torch.nn.Module
+        Its output, and the gradient there, go through :func:`layer_maps`.
+    side : int
+        Cells a side of its maps.
+    """
+
+    layer: nn.Module
+    side: int
+
+
+def cam_layer(network: nn.Module, *, bands: int, size: int) -> CamLayer:
+    """The deepest layer with maps of at least 4 x 4 cells; if none has, the one with the most.
+
+    For networks without an exact class activation map, or with one of too few cells, Grad-CAM (Selvaraju et
+    al. 2017) at this layer is the way. Sides are not computed but seen: one empty patch is sent through.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        From :func:`swath.networks.build_network`.
+    bands, size : int
+        Input channels, and side of the patches in pixels.
+    """
+    return look(network, bands=bands, size=size)[1]
+
+
+def look(network: nn.Module, *, bands: int, size: int) -> tuple[Outputs, CamLayer]:
+    """Send one empty patch through a network: what comes out, and its :func:`cam_layer`."""
+    seen: dict[nn.Module, int] = {}
+
+    def note(layer: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        maps = layer_maps(network, output)
+        if maps is not None:
+            seen[layer] = min(maps.shape[2:])
+
+    stages = _stages(network)
+    hooks: list[RemovableHandle] = [stage.register_forward_hook(note) for stage in stages]
+    training = network.training
+    like = next(network.parameters())
+    try:
+        with torch.no_grad():
+            empty = torch.zeros(1, bands, size, size, device=like.device, dtype=like.dtype)
+            outputs = network.eval()(empty)
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    deep_first = [stage for stage in reversed(stages) if stage in seen]
+    if not deep_first:
+        raise TypeError(f"no layer of {type(network).__name__} gives maps")
+    enough = [stage for stage in deep_first if seen[stage] >= CELLS]
+    chosen = enough[0] if enough else max(deep_first, key=seen.__getitem__)
+    return outputs, CamLayer(chosen, seen[chosen])
+
+
+def layer_maps(network: nn.Module, values: torch.Tensor) -> torch.Tensor | None:
+    """Maps ``[N, C, h, w]`` of a layer's output (or of the gradient there), or None if it is none."""
+    return as_maps(getattr(network, "backbone", network), values)
+
+
+def _stages(network: nn.Module) -> list[nn.Module]:
+    """Layers worth looking at, fine to coarse."""
+    if isinstance(network, PatchNet):
+        return list(network.stages)
+    if isinstance(network, StripNet):
+        return list(network.layers)
+    if isinstance(network, PyramidNet):
+        return list(network.pyramid.smoothing)
+    if not isinstance(network, Pooled):
+        raise TypeError(f"{type(network).__name__} is none of the networks in the catalogue")
+    stages = []
+    for level in network.backbone.feature_info:
+        stage = network.backbone.get_submodule(level["module"])
+        # The class token reads the other tokens inside attention: behind a transformer's last block their
+        # gradient is nil. The norm in front of that attention still has one.
+        stages.append(getattr(stage, "norm1", stage) if _has_tokens(network) else stage)
+    return stages
+
+
+def _has_tokens(network: Pooled) -> bool:
+    return hasattr(network.backbone, "num_prefix_tokens")
