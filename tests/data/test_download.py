@@ -10,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from swath.data import NAMED, download, get
+from swath.data import NAMED, get
 from swath.data.named import NamedSet
 from swath.errors import DataError, OutputError, SettingError
+from swath.fetch import parts as download
 
 from .makers import write
 

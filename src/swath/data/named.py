@@ -28,6 +28,8 @@ class NamedSet:
         Where it comes from, under which terms, and the line that must accompany derived works.
     gsd : float or None
         Ground sampling distance, metres a pixel.
+    side_by_side : bool
+        Whether patches were cut next to one another from few scenes, so that a random split flatters.
     """
 
     name: str
@@ -39,6 +41,7 @@ class NamedSet:
     licence: str
     attribution: str
     gsd: float | None = None
+    side_by_side: bool = False
 
 
 EUROSAT_SOURCE = "EuroSAT RGB, doi:10.5281/zenodo.7711810"
@@ -58,6 +61,7 @@ NAMED: dict[str, NamedSet] = {
         licence="MIT",
         attribution=EUROSAT_ATTRIBUTION,
         gsd=10.0,
+        side_by_side=True,
     )
 }
 # Shipped archives carry the facts of the set they were cut from.

@@ -1,0 +1,87 @@
+"""Put a local file into the store, with what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from swath.config import override, validate
+from swath.errors import SettingError
+from swath.weights.expects import Expectation
+from swath.weights.known import Known, imagenet_weights, torchgeo_weights
+from swath.weights.metadata import expects_of, licence_of
+from swath.weights.sources import backbone_of
+from swath.weights.spec import parse_spec
+from swath.weights.store import Entry, Store, sha256_of
+from swath.weights.tensors import read_weight_file
+
+
+def add_weights(
+    file: Path,
+    *,
+    name: str | None = None,
+    licence: str | None = None,
+    licence_url: str | None = None,
+    expects: Sequence[str] = (),
+    store: Store | None = None,
+) -> Entry:
+    """Copy a file of weights into the store.
+
+    Parameters
+    ----------
+    file : Path
+        A ``.safetensors`` file, or the state dict of a network as ``.pth``.
+    name : str, optional
+        What it stands in for: ``imagenet:NETWORK``, ``hf:REPO/FILE`` or ``torchgeo:NAME``. Without one, what is
+        stated here is remembered for this content, wherever the file lies.
+    licence, licence_url : str, optional
+        Its licence (an SPDX identifier); by default what the file states, or what is known of `name`.
+    expects : sequence of str
+        Changes to the input it is known to expect, as ``field=value``, such as ``mean=[0.5, 0.5, 0.5]``.
+    store : Store, optional
+        By default the user's.
+
+    Raises
+    ------
+    SettingError
+        If the name is none of these forms, or `expects` is not valid.
+    DataError
+        If the file holds anything but tensors, or is not the published file of that name.
+    """
+    held = read_weight_file(file)
+    where, known = _named(name)
+    digest = sha256_of(file)
+    found = expects_of(held.metadata, where=file.name) or (known.expects if known else None)
+    if expects:
+        values = (found or Expectation()).model_dump()
+        found = validate(Expectation, override(values, list(expects)), where="the expected input")
+    entry = Entry(
+        name=where or f"sha256:{digest}",
+        sha256=digest,
+        size=file.stat().st_size,
+        filename=file.name,
+        licence=licence or licence_of(held.metadata) or (known.licence if known else None),
+        licence_url=licence_url,
+        expects=found,
+    )
+    (store or Store.default()).copy_in(file, entry)
+    return entry
+
+
+def _named(name: str | None) -> tuple[str | None, Known | None]:
+    """The name in the store, and what is known of it."""
+    if name is None:
+        return None, None
+    kind, _, rest = name.partition(":")
+    if kind == "imagenet" and rest:
+        backbone = backbone_of(rest)
+        return f"imagenet:{backbone}", imagenet_weights(backbone)
+    spec = parse_spec(name)
+    if spec.kind == "torchgeo":
+        return name, torchgeo_weights(spec.name)
+    if spec.kind == "hf":
+        return name, None
+    raise SettingError(
+        f"'{name}' is no name to keep weights under",
+        fix="use imagenet:NETWORK, hf:REPO/FILE or torchgeo:NAME, or leave out --as",
+    )

@@ -1,0 +1,169 @@
+"""The one place weights are kept: files named by their SHA-256, and a small note for each name they go by.
+
+``objects/<sha256>`` are the files; ``names/<name>.json`` say which of them a name means, and under which
+licence; ``partial/`` holds what has arrived of a download. Files are verified whenever they are used, so a
+damaged or changed one is never loaded. Notes are one file each: two programs cannot lose each other's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import Field
+
+from swath.config import Settings, validate
+from swath.data.cache import default_cache
+from swath.errors import DataError, SettingError
+from swath.files import atomic_file
+from swath.weights.expects import Expectation
+
+
+class Entry(Settings):
+    """One name in the store, and what is known of the file it means."""
+
+    name: str = Field(
+        min_length=1, description="as imagenet:BACKBONE, hf:REPO/FILE, torchgeo:NAME or sha256:..."
+    )
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size: int = Field(ge=0)
+    filename: str = Field(description="what the file was called where it came from")
+    url: str | None = Field(default=None, description="where it was fetched")
+    licence: str | None = None
+    licence_url: str | None = None
+    expects: Expectation | None = None
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of weights.
+
+    Attributes
+    ----------
+    folder : Path
+        Made when first written to.
+    """
+
+    folder: Path
+
+    @classmethod
+    def default(cls) -> Store:
+        """The user's own: ``$SWATH_CACHE/weights``, or ``~/.cache/swath/weights``."""
+        return cls(default_cache() / "weights")
+
+    def find(self, name: str) -> Entry | None:
+        """The entry of a name, or ``None``.
+
+        Raises
+        ------
+        SettingError
+            If its note is damaged.
+        """
+        note = self._note(name)
+        return self._read(note) if note.is_file() else None
+
+    def about(self, sha256: str) -> Entry | None:
+        """What is noted of a file, by whatever name; one with a licence if there is one."""
+        found = [entry for entry in self.entries() if entry.sha256 == sha256]
+        return min(found, key=lambda entry: entry.licence is None, default=None)
+
+    def entries(self) -> list[Entry]:
+        """All entries, by name."""
+        notes = sorted((self.folder / "names").glob("*.json"))
+        return sorted((self._read(note) for note in notes), key=lambda entry: entry.name)
+
+    def path(self, entry: Entry) -> Path:
+        """The file an entry means, verified.
+
+        Raises
+        ------
+        DataError
+            If it is missing or not the file it was.
+        """
+        path = self._object(entry.sha256)
+        if not path.is_file():
+            raise DataError(f"the store lacks the file of {entry.name}: {path}", fix=_again(entry))
+        found = sha256_of(path)
+        if found != entry.sha256:
+            raise DataError(
+                f"{path} is not the file it was: its SHA-256 is {found}",
+                fix=f"delete it, and {_again(entry)}",
+            )
+        return path
+
+    def partial(self, name: str) -> Path:
+        """Where a download under `name` is collected."""
+        folder = self.folder / "partial"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.part"
+
+    def holds(self, sha256: str) -> Path | None:
+        """The file of that content, if it is there; not verified."""
+        path = self._object(sha256)
+        return path if path.is_file() else None
+
+    def adopt(self, part: Path, entry: Entry) -> None:
+        """Move a file of the store's own `partial` folder in, its SHA-256 verified already, and note it."""
+        target = self._object(entry.sha256)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(target)
+        self.note(entry)
+
+    def copy_in(self, file: Path, entry: Entry) -> None:
+        """Copy a file in and note it.
+
+        Raises
+        ------
+        DataError
+            If `file` changes meanwhile.
+        OutputError
+            If the store cannot be written.
+        """
+        target = self._object(entry.sha256)
+        with atomic_file(target, overwrite=True) as temporary:
+            shutil.copyfile(file, temporary)
+            if sha256_of(temporary) != entry.sha256:
+                raise DataError(f"{file} has changed while it was copied", fix="run the same command again")
+        self.note(entry)
+
+    def note(self, entry: Entry) -> None:
+        """Write down, or anew, what a name means."""
+        with atomic_file(self._note(entry.name), overwrite=True) as temporary:
+            temporary.write_text(entry.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+    def _object(self, sha256: str) -> Path:
+        return self.folder / "objects" / sha256
+
+    def _note(self, name: str) -> Path:
+        plain = quote(name, safe="")
+        if len(plain) > 150:  # file systems allow 255 bytes
+            plain = f"{plain[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+        return self.folder / "names" / f"{plain}.json"
+
+    @staticmethod
+    def _read(note: Path) -> Entry:
+        try:
+            values = json.loads(note.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise SettingError(f"{note} cannot be read ({error})", fix="delete it") from error
+        if not isinstance(values, dict):
+            raise SettingError(f"{note} does not hold fields and values", fix="delete it")
+        return validate(Entry, values, where=str(note))
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, lower-case hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _again(entry: Entry) -> str:
+    if entry.name.startswith("sha256:"):
+        return "add it again: swath weights add FILE"
+    if entry.name.startswith("imagenet:"):
+        return f"fetch it again: swath weights get imagenet --network timm:{entry.name.removeprefix('imagenet:')}"
+    return f"fetch it again: swath weights get {entry.name}"

@@ -1,0 +1,75 @@
+"""What is remembered of weights, and what a run writes into its own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from swath.errors import SettingError
+from swath.networks import Network
+from swath.weights import Expectation, WeightFacts, weights_metadata
+from swath.weights.facts import read_expects, read_network
+from swath.weights.metadata import licence_of
+
+
+def facts(licence, source="hf:a/b/c.safetensors"):
+    return WeightFacts(source=source, licence=licence, network="resnet18", style="timm", sha256="0" * 64)
+
+
+def test_random_weights_can_always_be_shipped():
+    none = WeightFacts(source="none", network="patchnet")
+    none.check_shipping()
+    assert (none.pretrained, none.warning, none.licence_kind) == (False, None, "open")
+
+
+def test_an_open_licence_can_be_shipped():
+    facts("apache-2.0").check_shipping()
+    assert facts("apache-2.0").warning is None
+
+
+def test_a_closed_one_cannot_and_says_so():
+    with pytest.raises(
+        SettingError, match=r"licence \(cc-by-nc-4.0\) of the weights hf:a/b/c.safetensors"
+    ) as caught:
+        facts("cc-by-nc-4.0").check_shipping()
+    assert "leave out --ship" in caught.value.fix
+
+
+def test_an_unknown_one_cannot_and_says_how_to_state_it():
+    with pytest.raises(SettingError, match="is not known") as caught:
+        facts(None).check_shipping()
+    assert "swath weights add FILE --licence" in caught.value.fix
+
+
+def test_facts_survive_json():
+    made = WeightFacts(
+        source="x", network="n", expects=Expectation(), licence="mit", sha256="1" * 64, changes=("a", "b")
+    )
+    assert WeightFacts.model_validate_json(made.model_dump_json()) == made
+
+
+def test_a_run_s_metadata_is_read_back_from_its_file(tmp_path):
+    network, expects = Network(name="resnet18"), Expectation(mean=(0.1, 0.2, 0.3))
+    made = weights_metadata(expects, network, licence="cc-by-4.0")
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", made)
+    with safe_open(tmp_path / "w.safetensors", "pt") as file:
+        metadata = file.metadata()
+    assert read_expects(metadata, where="w") == expects
+    assert read_network(metadata, where="w") == network
+    assert licence_of(metadata) == "cc-by-4.0"
+    assert licence_of(weights_metadata(expects, network)) is None
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"scale": -1}', '{"nonsense": 1}', "[" * 5000])
+def test_damaged_metadata_is_an_error(text):
+    with pytest.raises(SettingError, match="file x"):
+        read_expects({"swath.expects": text}, where="file x")
+    with pytest.raises(SettingError, match="file x"):
+        read_network({"swath.network": text.replace("scale", "stem")}, where="file x")
+
+
+def test_no_metadata_is_none():
+    assert read_expects({}, where="x") is None
+    assert read_network({}, where="x") is None

@@ -1,0 +1,294 @@
+"""From a specification to a verified file."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import torch
+from safetensors.torch import save, save_file
+
+from swath.errors import DataError, SettingError
+from swath.weights import Expectation, add_weights, locate
+from swath.weights import known as tables
+from swath.weights.known import Known
+from swath.weights.sources import store_name
+
+from .hubserver import COMMIT, breaks_after, says
+
+SPEC = "hf:me/mine/w.safetensors"
+
+
+@pytest.fixture
+def filled(hub, some_weights):
+    hub.files["me/mine/w.safetensors"] = some_weights
+    hub.cards["me/mine"] = {"cardData": {"license": "cc-by-4.0"}}
+    return hub
+
+
+def find(store, spec=SPEC, **options):
+    return locate(spec, store=store, pause=0, **options)
+
+
+def test_fetched_once_and_verified(filled, store, some_weights):
+    found = find(store)
+    assert found.path.read_bytes() == some_weights
+    assert found.sha256 == hashlib.sha256(some_weights).hexdigest()
+    assert (found.source, found.licence) == (SPEC, "cc-by-4.0")
+    assert store.find(SPEC).url == f"{filled.url}/me/mine/resolve/{COMMIT}/w.safetensors"
+    filled.requests.clear()
+    assert find(store) == found
+    assert filled.requests == []
+
+
+def test_progress_counts_bytes_to_the_end(filled, store, some_weights):
+    seen = []
+    find(store, progress=lambda stage, done, total, note="": seen.append((stage, done, total)))
+    assert seen[0] == ("download", 0, len(some_weights))
+    assert seen[-1] == ("download", len(some_weights), len(some_weights))
+
+
+def test_goes_on_where_the_connection_broke(filled, store, some_weights):
+    filled.cdn.script = [breaks_after(100_000), breaks_after(50_000)]
+    assert find(store).path.read_bytes() == some_weights
+    assert [request[2] for request in filled.cdn.requests] == [None, "bytes=100000-", "bytes=150000-"]
+
+
+def test_a_later_call_goes_on_from_the_part(filled, store, some_weights):
+    filled.cdn.script = [breaks_after(120_000), *[says(503)] * 3]
+    with pytest.raises(DataError, match="goes on where it stopped"):
+        find(store)
+    assert store.entries() == []
+    filled.cdn.requests.clear()
+    assert find(store).path.read_bytes() == some_weights
+    assert [request[2] for request in filled.cdn.requests] == ["bytes=120000-"]
+    assert list((store.folder / "partial").iterdir()) == []
+
+
+def test_wrong_bytes_are_never_kept(filled, store, some_weights):
+    filled.cdn.script = [says(200, some_weights[:-1] + b"!")] * 3
+    with pytest.raises(DataError, match=f"is not the published {SPEC}: its SHA-256 is") as caught:
+        find(store)
+    assert f"swath weights add FILE --as {SPEC}" in caught.value.fix
+    assert [p for p in store.folder.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.parametrize("more", [b"", b"more" * 60_000])
+def test_another_length_is_refused(filled, store, more):
+    filled.cdn.script = [says(200, b"<html>please log in</html>" + more)] * 3
+    with pytest.raises(DataError, match="bytes, not 20"):
+        find(store)
+    assert store.entries() == []
+
+
+def test_the_token_does_not_reach_the_store_the_hub_sends_on_to(filled, store, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    find(store)
+    assert {request[3] for request in filled.requests} == {"Bearer hf_secret"}
+    assert [request[3] for request in filled.cdn.requests] == [None]
+    texts = [p.read_bytes() for p in store.folder.rglob("*") if p.is_file()]
+    assert not any(b"hf_secret" in text or b"signature" in text for text in texts)
+
+
+def test_a_file_without_a_published_checksum_is_remembered_by_its_own(filled, store, some_weights):
+    def plain(handler):
+        handler.send(200, some_weights, ETag='"' + "a" * 40 + '"')
+
+    def card(handler):
+        handler.send(200, b"{}")
+
+    filled.script = [plain, card, plain]
+    found = find(store)
+    assert found.sha256 == hashlib.sha256(some_weights).hexdigest()
+    assert found.licence == "mit"  # the card has none, the file itself does
+
+
+def test_the_same_content_under_another_name_is_not_fetched_again(filled, store, some_weights):
+    filled.files["me/copy/x.safetensors"] = some_weights
+    filled.cards["me/copy"] = {"cardData": {"license": "mit"}}
+    first, second = find(store), find(store, "hf:me/copy/x.safetensors")
+    assert first.path == second.path
+    assert (first.licence, second.licence) == ("cc-by-4.0", "mit")
+    assert len(filled.cdn.requests) == 1
+
+
+def test_a_damaged_file_in_the_store_is_not_used(filled, store):
+    path = find(store).path
+    path.write_bytes(b"?" + path.read_bytes()[1:])
+    with pytest.raises(DataError, match="is not the file it was"):
+        find(store)
+
+
+class TestOffline:
+    @pytest.mark.parametrize("way", ["environment", "keyword"])
+    def test_nothing_is_asked_and_the_message_says_what_to_put_where(self, filled, store, monkeypatch, way):
+        if way == "environment":
+            monkeypatch.setenv("SWATH_OFFLINE", "1")
+        with pytest.raises(
+            DataError, match=f"{SPEC} is not in the store, and SWATH_OFFLINE forbids"
+        ) as caught:
+            find(store, offline=True if way == "keyword" else None)
+        assert f"{filled.url}/me/mine/resolve/main/w.safetensors" in caught.value.fix
+        assert f"swath weights add FILE --as {SPEC}" in caught.value.fix
+        assert filled.requests == filled.cdn.requests == []
+
+    def test_what_the_message_says_works(self, filled, store, tmp_path, some_weights):
+        (tmp_path / "got.safetensors").write_bytes(some_weights)
+        add_weights(tmp_path / "got.safetensors", name=SPEC, store=store)
+        found = find(store, offline=True)
+        assert found.path.read_bytes() == some_weights
+        assert found.licence == "mit"
+        assert filled.requests == []
+
+    def test_the_store_is_used(self, filled, store):
+        found = find(store)
+        filled.requests.clear()
+        assert find(store, offline=True) == found
+        assert filled.requests == []
+
+    @pytest.mark.parametrize("value", ["0", "", " "])
+    def test_zero_is_online(self, filled, store, monkeypatch, value):
+        monkeypatch.setenv("SWATH_OFFLINE", value)
+        assert find(store).source == SPEC
+
+    def test_the_keyword_wins(self, filled, store, monkeypatch):
+        monkeypatch.setenv("SWATH_OFFLINE", "1")
+        assert find(store, offline=False).source == SPEC
+
+
+class TestNamed:
+    def test_imagenet_is_one_name_for_each_backbone(self, hub, store, some_weights):
+        hub.files["timm/mobilenetv2_100.ra_in1k/model.safetensors"] = some_weights
+        found = find(store, "imagenet", network="mobilenet_v2")
+        assert found.source == "imagenet:mobilenetv2_100"
+        assert found.licence == "apache-2.0"
+        assert found.expects == Expectation()
+        assert not any("/api/" in request[1] for request in hub.requests)  # the table knows the licence
+
+    @pytest.mark.parametrize("network", ["resnet50", "resnet50_fpn", "timm:resnet50"])
+    def test_networks_on_one_backbone_share_its_weights(self, network):
+        assert store_name("imagenet", network=network) == "imagenet:resnet50"
+
+    @pytest.mark.parametrize("network", [None, "patchnet", "resnet5000"])
+    def test_imagenet_needs_a_network_that_has_some(self, store, network):
+        with pytest.raises(SettingError, match=r"no ImageNet weights for|needs a network"):
+            find(store, "imagenet", network=network)
+
+    def test_torchgeo(self, hub, store, tmp_path, monkeypatch):
+        body, digits = self.checkpoint(tmp_path)
+        entry = self.entry(digits)
+        monkeypatch.setitem(tables.TORCHGEO, "Tiny.MOCO", entry)
+        hub.files[f"torchgeo/tiny/tiny-{digits}.pth"] = body
+        found = find(store, "torchgeo:Tiny.MOCO")
+        assert (found.source, found.licence) == ("torchgeo:Tiny.MOCO", "cc-by-4.0")
+        assert found.expects.scale == 10_000
+        assert hub.requests[0][1] == f"/torchgeo/tiny/resolve/{'b' * 40}/tiny-{digits}.pth"
+
+    def test_torchgeo_s_own_digits_are_held_to(self, hub, store, tmp_path, monkeypatch):
+        body, _ = self.checkpoint(tmp_path)
+        monkeypatch.setitem(tables.TORCHGEO, "Tiny.MOCO", self.entry("00000000"))
+        hub.files["torchgeo/tiny/tiny-00000000.pth"] = body
+        with pytest.raises(DataError, match="its SHA-256 should begin with 00000000"):
+            find(store, "torchgeo:Tiny.MOCO")
+        assert hub.cdn.requests == []
+
+    def checkpoint(self, tmp_path):
+        torch.save({"a": torch.ones(3)}, tmp_path / "w.pth")
+        body = (tmp_path / "w.pth").read_bytes()
+        return body, hashlib.sha256(body).hexdigest()[:8]
+
+    def entry(self, digits):
+        expects = tables.TORCHGEO["ResNet18_Weights.SENTINEL2_RGB_MOCO"].expects
+        return Known("torchgeo/tiny", f"tiny-{digits}.pth", "b" * 40, "cc-by-4.0", expects, "resnet18", "")
+
+    def test_none_names_nothing(self, store):
+        with pytest.raises(SettingError, match="names no weights"):
+            find(store, "none")
+
+
+class TestFile:
+    def test_a_file_is_used_where_it_lies(self, store, tmp_path, some_weights):
+        path = tmp_path / "mine.safetensors"
+        path.write_bytes(some_weights)
+        found = find(store, str(path))
+        assert (found.path, found.source, found.licence) == (path, "mine.safetensors", "mit")
+        assert store.entries() == []
+
+    def test_what_was_once_stated_of_its_content_is_remembered(self, store, tmp_path):
+        path = tmp_path / "mine.safetensors"
+        save_file({"a": torch.ones(2)}, path)
+        assert find(store, str(path)).licence is None
+        add_weights(path, licence="cc-by-nc-4.0", expects=["mean=[0.5, 0.5, 0.5]"], store=store)
+        path.rename(tmp_path / "renamed.safetensors")
+        found = find(store, str(tmp_path / "renamed.safetensors"))
+        assert found.licence == "cc-by-nc-4.0"
+        assert found.expects.mean == (0.5, 0.5, 0.5)
+
+
+class TestAdd:
+    def test_a_file_stands_in_for_imagenet(self, store, tmp_path):
+        path = tmp_path / "w.safetensors"
+        path.write_bytes(save({"a": torch.ones(2)}, {"license": "mit", "normalisation": "mean 0.5 std 0.5"}))
+        made = add_weights(path, name="imagenet:mobilenet_v2", store=store)
+        assert (made.name, made.licence) == ("imagenet:mobilenetv2_100", "mit")
+        found = find(store, "imagenet", network="mobilenet_v2", offline=True)
+        assert found.expects.mean == (0.5, 0.5, 0.5)  # the file's own word goes before the table's
+
+    def test_what_is_stated_goes_before_what_the_file_says(self, store, tmp_path, some_weights):
+        path = tmp_path / "w.safetensors"
+        path.write_bytes(some_weights)
+        made = add_weights(
+            path, name="imagenet:resnet18", licence="cc-by-nc-4.0", expects=["scale=1"], store=store
+        )
+        assert (made.licence, made.expects.scale, made.expects.mean) == (
+            "cc-by-nc-4.0",
+            1,
+            Expectation().mean,
+        )
+
+    def test_a_table_fills_in_the_rest(self, store, tmp_path):
+        path = tmp_path / "w.safetensors"
+        save_file({"a": torch.ones(2)}, path)
+        made = add_weights(path, name="torchgeo:ResNet18_Weights.SENTINEL2_RGB_MOCO", store=store)
+        assert (made.licence, made.expects.scale) == ("cc-by-4.0", 10_000)
+
+    @pytest.mark.parametrize(
+        "name", ["mine", "imagenet", "imagenet:", "none", "imagenet:patchnet", "torchgeo:x"]
+    )
+    def test_other_names(self, store, tmp_path, some_weights, name):
+        path = tmp_path / "w.safetensors"
+        path.write_bytes(some_weights)
+        with pytest.raises(SettingError):
+            add_weights(path, name=name, store=store)
+        assert store.entries() == []
+
+    def test_a_file_that_is_no_weights(self, store, tmp_path):
+        path = tmp_path / "w.safetensors"
+        path.write_bytes(b"<html>")
+        with pytest.raises(DataError, match="holds no weights that can be read"):
+            add_weights(path, store=store)
+        with pytest.raises(DataError, match="cannot read the weights"):
+            add_weights(tmp_path / "gone.safetensors", store=store)
+
+    @pytest.mark.parametrize("wrong", ["mean=[0.5]", "scale=-1", "colour=red", "mean"])
+    def test_an_expectation_that_makes_no_sense(self, store, tmp_path, some_weights, wrong):
+        path = tmp_path / "w.safetensors"
+        path.write_bytes(some_weights)
+        with pytest.raises(SettingError):
+            add_weights(path, expects=[wrong], store=store)
+
+
+def test_proxies_are_taken_from_the_environment(filled, store, monkeypatch, some_weights):
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example.invalid")
+    monkeypatch.setenv("http_proxy", filled.url)
+
+    def forward(handler):
+        handler.path = handler.path.removeprefix("http://hub.example.invalid")
+        type(handler).proper(handler)
+
+    def direct(handler):
+        handler.send(200, some_weights)
+
+    filled.script = [forward, forward, direct]
+    assert find(store).path.read_bytes() == some_weights
+    assert all(request[1].startswith("http://hub.example.invalid/") for request in filled.requests)
