@@ -24,18 +24,16 @@ def augment(pixels: torch.Tensor, settings: Augmentation, *, generator: torch.Ge
     torch.Tensor
         ``[N, bands, P, P]``, same dtype.
     """
-    n, _, size, _ = pixels.shape
-    rows = _positions(n, size, settings, generator)[:, None, :, None]
-    columns = _positions(n, size, settings, generator)[:, None, None, :]
-    batch = torch.arange(n)[:, None, None, None]
-    bands = torch.arange(pixels.shape[1])[None, :, None, None]
+    n, bands, size, _ = pixels.shape
+    rows = _positions(n, size, settings, generator)[:, :, None]
+    columns = _positions(n, size, settings, generator)[:, None, :]
+    down, across = torch.tensor(size), torch.tensor(1)  # steps in memory to the next row and column
     if settings.transpose:
-        swap = (torch.rand(n, generator=generator) < 0.5)[:, None, None, None]
-        rows, columns = (
-            torch.where(swap, columns, rows.expand(n, 1, size, size)),
-            torch.where(swap, rows, columns.expand(n, 1, size, size)),
-        )
-    return pixels[batch, bands, rows, columns]
+        swap = (torch.rand(n, generator=generator) < 0.5)[:, None, None]
+        down, across = torch.where(swap, across, down), torch.where(swap, down, across)
+    # One place a pixel for all bands; gather is many times faster than indexing by rows and columns.
+    place = (rows * down + columns * across).view(n, 1, size * size)
+    return pixels.flatten(2).gather(2, place.expand(n, bands, size * size)).view(pixels.shape)
 
 
 def random_crop(pixels: torch.Tensor, size: int, *, generator: torch.Generator) -> torch.Tensor:

@@ -1,0 +1,25 @@
+"""Augmentation: what may happen to a batch of patches without changing what they show.
+
+``augment`` and ``random_crop`` move pixels about, ``rand_augment`` turns, stretches and recolours them,
+``sensor_shift`` makes them look as another sensor or atmosphere would; all four take and give patches as
+stored. ``random_gain`` and ``mix`` (MixUp, CutMix) come after normalisation. Every draw is from the
+generator given.
+"""
+
+from __future__ import annotations
+
+from swath.training.augment.geometry import augment, random_crop, random_gain
+from swath.training.augment.mixing import cutmix, mix, mixup
+from swath.training.augment.randaugment import rand_augment
+from swath.training.augment.sensor import sensor_shift
+
+__all__ = [
+    "augment",
+    "cutmix",
+    "mix",
+    "mixup",
+    "rand_augment",
+    "random_crop",
+    "random_gain",
+    "sensor_shift",
+]

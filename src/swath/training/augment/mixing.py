@@ -1,0 +1,91 @@
+"""Mixing patches of one batch with each other, and their targets in the same proportion."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from swath.training.recipe import Augmentation
+
+Mixed = tuple[torch.Tensor, torch.Tensor]
+
+
+def mix(
+    values: torch.Tensor, targets: torch.Tensor, settings: Augmentation, *, generator: torch.Generator
+) -> Mixed:
+    """Mix a batch by MixUp or CutMix, whichever is on; where both are, one of them at random a batch.
+
+    Parameters
+    ----------
+    values : torch.Tensor
+        Normalised patches, float ``[N, bands, P, P]``.
+    targets : torch.Tensor
+        Float ``[N, K]``: a probability a class, or 0 and 1 a label.
+    settings : Augmentation
+        ``mixup`` and ``cutmix`` are the alphas.
+    generator : torch.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Values and targets; those given, if neither is on.
+    """
+    if settings.mixup and settings.cutmix:
+        first = bool(torch.rand((), generator=generator) < 0.5)
+    else:
+        first = bool(settings.mixup)
+    if first:
+        return mixup(values, targets, settings.mixup, generator)
+    return cutmix(values, targets, settings.cutmix, generator)
+
+
+def mixup(values: torch.Tensor, targets: torch.Tensor, alpha: float, generator: torch.Generator) -> Mixed:
+    """Blend each patch with another: ``w * own + (1 - w) * other``, w from Beta(alpha, alpha).
+
+    Zhang, Cisse, Dauphin and Lopez-Paz 2018, "mixup: beyond empirical risk minimization"; here every pair
+    has its own w. Parameters and results are those of :func:`mix`; alpha 0 changes nothing.
+    """
+    if alpha == 0:
+        return values, targets
+    order = torch.randperm(len(values), generator=generator)
+    own = _beta(alpha, len(values), generator)
+    blended = torch.lerp(values[order], values, own.view(-1, 1, 1, 1).to(values))
+    return blended, _blend_targets(targets, order, own)
+
+
+def cutmix(values: torch.Tensor, targets: torch.Tensor, alpha: float, generator: torch.Generator) -> Mixed:
+    """Paste a rectangle of another patch into each; targets follow the area that is left.
+
+    Yun et al. 2019, "CutMix: regularization strategy to train strong classifiers with localizable
+    features", section 3.1: the rectangle has the patch's proportions and area ``1 - w`` with w from
+    Beta(alpha, alpha), its centre is anywhere, and what falls outside is lost. Here every pair has its own.
+    Parameters and results are those of :func:`mix`; alpha 0 changes nothing.
+    """
+    if alpha == 0:
+        return values, targets
+    n, _, height, width = values.shape
+    order = torch.randperm(n, generator=generator)
+    side = (1 - _beta(alpha, n, generator)).sqrt()
+    inside = [_stretch(n, length, side, generator) for length in (height, width)]
+    box = inside[0][:, :, None] & inside[1][:, None, :]
+    own = 1 - box.float().mean((1, 2))
+    return torch.where(box[:, None], values[order], values), _blend_targets(targets, order, own)
+
+
+def _stretch(n: int, length: int, side: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Which of `length` rows or columns lie in stretches of share `side` around random centres: ``[n, length]``."""
+    centre = torch.randint(length, (n,), generator=generator)
+    half = (side * length).long() // 2
+    place = torch.arange(length)
+    return (place >= (centre - half)[:, None]) & (place < (centre + half)[:, None])
+
+
+def _blend_targets(targets: torch.Tensor, order: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    return torch.lerp(targets[order], targets, own[:, None].to(targets))
+
+
+def _beta(alpha: float, n: int, generator: torch.Generator) -> torch.Tensor:
+    """`n` draws from Beta(alpha, alpha); torch's own sampler takes no generator, numpy's is seeded from it."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, n)).float()
