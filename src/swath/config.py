@@ -42,6 +42,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def changed(settings: Settings, *fields: str) -> bool:
+    """Whether any of these fields has another value than its default."""
+    kinds = type(settings).model_fields
+    return any(getattr(settings, name) != kinds[name].get_default() for name in fields)
+
+
 S = TypeVar("S", bound=BaseModel)
 
 

@@ -9,10 +9,14 @@ import numpy as np
 
 from swath.data import PatchIndex
 from swath.training import Recipe, TrainResult, load_recipe, train
-from swath.training.loop import Fitted, Patches, fit, make_fabric
+from swath.training.batches import Patches
+from swath.training.loop import Fitted, fit, make_fabric
+from swath.training.targets import Targets
 from tests.tiny import CLASSES, patches
 
 SMALL = ("network.stem=8", "network.widths=[16,16]", "epochs=3", "batch=16", "precision=fp32")
+
+SINGLE = Targets("single-label", CLASSES)
 
 
 def small_recipe(*changes: str) -> Recipe:
@@ -31,11 +35,9 @@ def small_fit(folder: Path, recipe: Recipe | None = None, *, identity: str = "a"
     recipe = recipe or small_recipe()
     fabric = make_fabric(recipe, accelerator="cpu")
     fabric.launch()
-    given = {"train": some(), "val": some(4, seed=1)} | options
+    given = {"train": some(), "val": some(4, seed=1), "targets": SINGLE} | options
     train_patches, val = given.pop("train"), given.pop("val")
-    return fit(
-        train_patches, val, recipe, classes=4, folder=folder, identity=identity, fabric=fabric, **given
-    )
+    return fit(train_patches, val, recipe, folder=folder, identity=identity, fabric=fabric, **given)
 
 
 def small_train(index: PatchIndex, out: Path, recipe: Recipe | None = None, **options: Any) -> TrainResult:

@@ -14,9 +14,9 @@ from swath.errors import ModelFileError
 from swath.inference import check_model
 from swath.networks import PatchNet
 from swath.training import finish as module
-from swath.training.loop import Patches
+from swath.training.batches import Patches
 
-from .runs import small_fit, small_recipe
+from .runs import SINGLE, small_fit, small_recipe
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,7 @@ def test_a_graph_that_disagrees_is_not_written_nor_anything_else(tiny_index, tmp
             tiny_index,
             patches,
             recipe,
+            SINGLE,
             fitted,
             out=tmp_path / "out",
             name="x",

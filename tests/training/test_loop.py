@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from swath.errors import DataError, SettingError
-from swath.training.loop import Normalisation, Patches, make_fabric, resolved
+from swath.training.batches import Normalisation, Patches
+from swath.training.loop import make_fabric, resolved
 
 from .runs import small_fit, small_recipe, some
 

@@ -44,7 +44,7 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
         ("optimiser.lr=.inf", "field 'optimiser.lr'.*finite"),
         ("optimiser.lr=.nan", "field 'optimiser.lr'"),
         ("network.widths=[]", "field 'network.widths'"),
-        ("network.name=resnet", "field 'network.name'"),
+        ("network.name=resnet18", r"stem and widths belong to .*network=\{name: resnet18\}"),
         ("precision=int8", "field 'precision'"),
         ("augmentation.flips=perhaps", "field 'augmentation.flips'"),
         ("network=3", "field 'network'"),
@@ -58,7 +58,7 @@ def test_a_mistake_names_the_field_and_the_nearest_known(change, message):
 def test_no_such_recipe():
     with pytest.raises(
         SettingError,
-        match=r"no recipe 'fats'; use one of accurate, dense, fast, flash, quickstart or a .yaml",
+        match=r"no recipe 'fats'; use one of accurate, dense, .* or a .yaml",
     ):
         load_recipe("fats")
     with pytest.raises(SettingError, match=r"cannot read none\.yaml"):

@@ -189,7 +189,9 @@ def small_train_with(index, out, options):
 
 
 def test_patches_too_small_for_the_network(tiny_index, tmp_path):
-    with pytest.raises(SettingError, match="patches of 16 px are too small for 4 stages, which need 32"):
+    with pytest.raises(
+        SettingError, match="patches of 16 px are too small for the network patchnet, which needs 32"
+    ):
         small_train(tiny_index, tmp_path / "run", small_recipe("size=16", "network.widths=[8,8,8,8]"))
 
 

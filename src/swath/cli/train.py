@@ -20,6 +20,15 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a field of the recipe: optimiser.lr=0.1")
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from: imagenet, a file, hf:REPO/FILE, torchgeo:NAME or none; else the recipe's."
+        ),
+    ] = None,
+    ship: Annotated[
+        bool, typer.Option("--ship", help="Refuse weights whose licence forbids passing the model on.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the model; the folder's by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last finished epoch.")] = False,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -27,9 +36,13 @@ def train(
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a network from scratch and write its model file. Never opens the test split.
+    """Train a network and write its model file. Never opens the test split.
 
-    Example: swath train index.parquet --recipe fast --out runs/mine --set epochs=20
+    Examples:
+
+    swath train index.parquet --recipe fast --out runs/mine --set epochs=20
+
+    swath train index.parquet --recipe mobilenetv2-finetune --weights mobilenetv2.safetensors --out runs/tuned
     """
     require_training()
     from swath.data import read_index
@@ -37,7 +50,7 @@ def train(
     from swath.training import load_recipe
     from swath.training import train as run
 
-    chosen = load_recipe(recipe, changes=set_)
+    chosen = load_recipe(recipe, changes=[*(set_ or []), *([f"weights={weights}"] if weights else [])])
     with Bars() as progress:
         result = run(
             read_index(index),
@@ -49,6 +62,7 @@ def train(
             threads=threads,
             accelerator=accelerator,
             devices=devices,
+            ship=ship,
             progress=progress,
         )
     for key, value in result.metrics.items():
@@ -64,14 +78,15 @@ def recipes() -> None:
     require_training()
     from swath.training import load_recipe, recipe_names
 
+    width = max(map(len, recipe_names()))
     for name in recipe_names():
-        typer.echo(f"{name:<12} {load_recipe(name).about}")
+        typer.echo(f"{name:<{width}}  {load_recipe(name).about}")
 
 
 def require_training() -> None:
     """Say in one sentence that training needs its extra, before anything is imported."""
     from swath.errors import MissingExtraError
 
-    for module in ("torch", "lightning_fabric", "safetensors", "sklearn", "onnxscript"):
+    for module in ("torch", "lightning_fabric", "safetensors", "sklearn", "onnxscript", "timm"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError("training", extra="train")

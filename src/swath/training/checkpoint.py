@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from swath.errors import DataError
 from swath.files import atomic_file
 
 CHECKPOINT = "checkpoint.safetensors"
+PARTS = ("network", "best", "average")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Checkpoint:
         State of the network now, and when its validation accuracy was best.
     optimisers : sequence of mapping
         State of each optimiser: ``{parameter number: {name: tensor}}``.
+    average : mapping of str to torch.Tensor
+        Running average of the weights; empty where the recipe has none.
     """
 
     identity: str
@@ -40,12 +43,13 @@ class Checkpoint:
     network: Mapping[str, torch.Tensor]
     best: Mapping[str, torch.Tensor]
     optimisers: Sequence[Mapping[int, Mapping[str, torch.Tensor]]]
+    average: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write to a temporary name and rename, so that a kill leaves the previous checkpoint whole."""
     tensors: dict[str, torch.Tensor] = {}
-    for part in ("network", "best"):
+    for part in PARTS:
         tensors.update({f"{part}/{k}": v for k, v in getattr(checkpoint, part).items()})
     for number, state in enumerate(checkpoint.optimisers):
         for parameter, values in state.items():
@@ -75,8 +79,7 @@ def read_checkpoint(path: Path, *, identity: str) -> Checkpoint:
     DataError
         If the file is damaged or belongs to another recipe or other data.
     """
-    network: dict[str, torch.Tensor] = {}
-    best: dict[str, torch.Tensor] = {}
+    parts: dict[str, dict[str, torch.Tensor]] = {part: {} for part in PARTS}
     optimisers: dict[int, dict[int, dict[str, torch.Tensor]]] = {}
     with _opened(path) as file:
         history = _check_metadata(file.metadata(), path, identity)
@@ -87,8 +90,9 @@ def read_checkpoint(path: Path, *, identity: str) -> Checkpoint:
                 slot = optimisers.setdefault(int(number), {}).setdefault(int(parameter), {})
                 slot[name] = file.get_tensor(key)
             else:
-                (network if part == "network" else best)[rest] = file.get_tensor(key)
-    return Checkpoint(identity, history, network, best, [optimisers[k] for k in sorted(optimisers)])
+                parts[part][rest] = file.get_tensor(key)
+    states = [optimisers[k] for k in sorted(optimisers)]
+    return Checkpoint(identity, history, parts["network"], parts["best"], states, parts["average"])
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ History = list[dict[str, float]]
 
 
 def write_history(path: Path, history: History) -> None:
-    """One row an epoch: seconds, losses, validation accuracy."""
+    """One row an epoch: seconds, losses, validation score."""
     with atomic_file(path, overwrite=True) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))
         writer.writeheader()
@@ -21,7 +21,7 @@ def write_history(path: Path, history: History) -> None:
 
 
 def draw_curves(path: Path, history: History) -> None:
-    """Loss on the left, validation accuracy on the right."""
+    """Loss on the left, the validation score that chooses the epoch on the right."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [h["epoch"] for h in history]
@@ -29,18 +29,20 @@ def draw_curves(path: Path, history: History) -> None:
     left.plot(
         epochs,
         [h["train_loss"] for h in history],
-        label="training (smoothed labels)",
+        label="training (as minimised)",
         color="#14539A",
         marker=marker,
     )
     left.plot(epochs, [h["val_loss"] for h in history], label="validation", color="#D98032", marker=marker)
     left.set(xlabel="epoch", ylabel="loss", title="Loss")
     left.legend(frameon=False)
-    accuracy = [100 * h["val_accuracy"] for h in history]
-    right.plot(epochs, accuracy, color="#1B6B3A")
-    best = max(range(len(accuracy)), key=accuracy.__getitem__)
-    right.plot(epochs[best], accuracy[best], "o", color="#1B6B3A")
-    right.set(xlabel="epoch", ylabel="accuracy, %", title=f"Validation accuracy, best {accuracy[best]:.1f} %")
+    column = next(name for name in ("val_accuracy", "val_average_precision") if name in history[0])
+    name = column.removeprefix("val_").replace("_", " ")
+    scores = [100 * h[column] for h in history]
+    right.plot(epochs, scores, color="#1B6B3A")
+    best = max(range(len(scores)), key=scores.__getitem__)
+    right.plot(epochs[best], scores[best], "o", color="#1B6B3A")
+    right.set(xlabel="epoch", ylabel=f"{name}, %", title=f"Validation {name}, best {scores[best]:.1f} %")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)

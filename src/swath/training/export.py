@@ -30,17 +30,21 @@ TorchForward = Callable[[npt.NDArray[Any]], Probabilities]
 
 
 def export_body(network: nn.Module, *, bands: int, size: int) -> onnx.ModelProto:
-    """Export a network that maps normalised ``[N, bands, P, P]`` to logits, features and activations."""
+    """Export a network that maps normalised ``[N, bands, P, P]`` to those of BODY_OUTPUTS it has."""
     network = network.eval().to(memory_format=torch.contiguous_format)
     # Two patches, not one: an example batch of one is taken for a constant.
     example = torch.zeros(2, bands, size, size)
+    with torch.no_grad():
+        has = [name for name in BODY_OUTPUTS if getattr(network(example), name) is not None]
+    if len(has) < len(BODY_OUTPUTS):
+        network = _Some(network, has).eval()
     program = torch.onnx.export(
         network,
         (example,),
         dynamo=True,
         opset_version=OPSET,
         input_names=["patches"],
-        output_names=list(BODY_OUTPUTS),
+        output_names=has,
         dynamic_shapes=({0: torch.export.Dim("N")},),
         verbose=False,
     )
@@ -56,6 +60,21 @@ def export_body(network: nn.Module, *, bands: int, size: int) -> onnx.ModelProto
         node.doc_string = ""
         del node.metadata_props[:]
     return body
+
+
+class _Some(nn.Module):
+    """A network that returns only the outputs it has: the exporter takes no None."""
+
+    def __init__(self, network: nn.Module, has: Sequence[str]) -> None:
+        super().__init__()
+        # The head keeps its name in the graph, where maps and explanations look for it.
+        for name, part in network.named_children():
+            self.add_module(name, part)
+        self._whole, self._has = [network], tuple(has)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        outputs = self._whole[0](x)
+        return tuple(getattr(outputs, name) for name in self._has)
 
 
 def gate(

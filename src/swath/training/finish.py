@@ -18,25 +18,27 @@ from safetensors.torch import save_file
 
 import swath
 from swath.data import PatchIndex
-from swath.evaluation import confusion_matrix, measure
 from swath.files import atomic_file
-from swath.imagery import RGB
 from swath.inference.engines import make_engine
 from swath.model import Record, write_model
 from swath.model.graph import assemble
 from swath.model.palette import class_infos
 from swath.model.record import Baselines, DataInfo, EngineParity, Estimate, Golden, InputSpec
+from swath.networks.settings import OWN, Network
 from swath.progress import Progress
 from swath.training.baseline import fit_baselines
-from swath.training.calibrate import fit_temperature
+from swath.training.batches import Normalisation, Patches
 from swath.training.curves import draw_curves, write_history
 from swath.training.export import bf16_parity, export_body, gate
-from swath.training.loop import Fitted, Patches
+from swath.training.judge import Judged, judge, to_probabilities
+from swath.training.loop import Fitted
 from swath.training.recipe import Recipe
+from swath.training.targets import Targets
+from swath.weights import run_expectation, weights_metadata
 
 GOLDEN_PATCHES = 10
 GOLDEN_TOLERANCE = 1e-3
-PARITY_PATCHES = 1024
+PARITY_PATCHES = 512
 _MEANING = {
     "uint8": "8-bit picture as decoded; for EuroSAT, top-of-atmosphere reflectance x 10^4, 0-2750 drawn as 1-255",
     "uint16": "16-bit numbers as stored",
@@ -47,6 +49,7 @@ def finish(
     index: PatchIndex,
     patches: dict[str, Patches],
     recipe: Recipe,
+    targets: Targets,
     fitted: Fitted,
     *,
     out: Path,
@@ -63,44 +66,46 @@ def finish(
     val = patches["val"]
     progress("exporting", 0, 4)
     logits = _forward(fitted, val.pixels)
-    temperature = fit_temperature(logits, val.labels)
-    confusion = confusion_matrix(val.labels, logits.argmax(1), classes=len(index.classes))
-    measured = measure(confusion, index.classes)
-    metrics = {"accuracy": measured.accuracy, "macro_f1": measured.macro_f1}
+    judged = judge(logits, val.labels, targets)
     progress("exporting", 1, 4, note="baselines")
     train = patches["train"]
-    baselines = fit_baselines(train.pixels, train.labels, bands=RGB, classes=index.classes)
+    baselines = None
+    if targets.task != "multi-label":
+        baselines = fit_baselines(train.pixels, train.labels, bands=recipe.bands, classes=targets.classes)
     progress("exporting", 2, 4, note="gate")
-    spec = _input_spec(index, train.pixels, fitted)
-    body = export_body(fitted.network, bands=len(RGB), size=spec.size)
-    graph = assemble(body, spec=spec, task="single-label", temperature=temperature)
-    chosen = _spread_over_classes(val.labels, PARITY_PATCHES)
+    spec = _input_spec(index, recipe, train.pixels, fitted)
+    body = export_body(fitted.network, bands=len(recipe.bands), size=spec.size)
+    graph = assemble(body, spec=spec, task=targets.task, temperature=judged.temperature)
+    chosen = _spread_over_classes(_main_class(val.labels), PARITY_PATCHES)
     sample = np.ascontiguousarray(val.pixels[chosen])
 
     def forward(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        return _softmax(_forward(fitted, pixels) / temperature)
+        return to_probabilities(_forward(fitted, pixels), targets.task, judged.temperature)
 
     def bf16(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            return _softmax(_forward(fitted, pixels) / temperature)
+            return forward(pixels)
 
     parity = (
         gate(graph, forward, sample, threads=torch.get_num_threads()),
-        bf16_parity(bf16, forward, sample[:512]),
+        bf16_parity(bf16, forward, sample),
     )
     progress("exporting", 3, 4, note="writing")
     golden = _golden(graph, sample[: min(GOLDEN_PATCHES, len(sample))])
-    record = _record(index, recipe, fitted, spec, golden, baselines, parity, temperature, metrics, name)
+    record = _record(index, recipe, targets, fitted, judged, spec, golden, baselines, parity, name)
     write_history(out / "history.csv", fitted.history)
     draw_curves(out / "curves.png", fitted.history)
     with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
-        save_file({k: v.contiguous() for k, v in fitted.network.state_dict().items()}, temporary)
+        tensors = {k: v.contiguous() for k, v in fitted.network.state_dict().items()}
+        expects = run_expectation(bands=spec.bands, data_type=spec.data_type, mean=spec.mean, sd=spec.sd)
+        licence = fitted.facts.licence if fitted.facts else None
+        save_file(tensors, temporary, weights_metadata(expects, recipe.network, licence=licence))
     with atomic_file(out / "metrics.json", overwrite=True) as temporary:
-        values = {k: v.model_dump() for k, v in metrics.items()}
+        values = {k: v.model_dump() for k, v in judged.metrics.items()}
         temporary.write_text(json.dumps({"split": "val", **values}, indent=2) + "\n", encoding="utf-8")
     write_model(out / "model.onnx", graph, record, overwrite=True)
     progress("exporting", 4, 4)
-    return metrics
+    return judged.metrics
 
 
 @torch.no_grad()
@@ -114,9 +119,9 @@ def _forward(fitted: Fitted, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32
     return np.concatenate(rows)
 
 
-def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
+def _main_class(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """One class a patch to spread patches by: the label, or of several the first."""
+    return labels if labels.ndim == 1 else np.where(labels.any(1), labels.argmax(1), labels.shape[1])
 
 
 def _spread_over_classes(labels: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
@@ -129,12 +134,12 @@ def _spread_over_classes(labels: npt.NDArray[np.int64], most: int) -> npt.NDArra
     return np.lexsort((labels, turn))[:most]
 
 
-def _input_spec(index: PatchIndex, pixels: npt.NDArray[Any], fitted: Fitted) -> InputSpec:
-    mean = tuple(float(v) for v in fitted.normalisation.mean)
-    sd = tuple(float(v) for v in fitted.normalisation.sd)
+def _input_spec(index: PatchIndex, recipe: Recipe, pixels: npt.NDArray[Any], fitted: Fitted) -> InputSpec:
+    mean, sd = _numbers(fitted.normalisation)
+    channel_mean, channel_sd = _numbers(Normalisation.of(pixels))
     stored = pixels.dtype.name
     return InputSpec(
-        bands=RGB,
+        bands=recipe.bands,
         size=pixels.shape[-1],
         gsd=index.gsd,
         data_type=stored,
@@ -142,9 +147,13 @@ def _input_spec(index: PatchIndex, pixels: npt.NDArray[Any], fitted: Fitted) -> 
         meaning=_MEANING[stored],
         mean=mean,
         sd=sd,
-        channel_mean=mean,
-        channel_sd=sd,
+        channel_mean=channel_mean,
+        channel_sd=channel_sd,
     )
+
+
+def _numbers(normalisation: Normalisation) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return tuple(map(float, normalisation.mean)), tuple(map(float, normalisation.sd))
 
 
 def _golden(graph: onnx.ModelProto, pixels: npt.NDArray[Any]) -> Golden:
@@ -156,24 +165,27 @@ def _golden(graph: onnx.ModelProto, pixels: npt.NDArray[Any]) -> Golden:
 def _record(
     index: PatchIndex,
     recipe: Recipe,
+    targets: Targets,
     fitted: Fitted,
+    judged: Judged,
     spec: InputSpec,
     golden: Golden,
-    baselines: Baselines,
+    baselines: Baselines | None,
     parity: tuple[EngineParity, ...],
-    temperature: float,
-    metrics: dict[str, Estimate],
     name: str,
 ) -> Record:
     return Record(
         name=name,
         created=datetime.now(UTC).date().isoformat(),
-        task="single-label",
-        architecture=f"{recipe.network.name} stem {recipe.network.stem} widths {list(recipe.network.widths)}",
+        task=targets.task,
+        architecture=_architecture(recipe.network),
         total_parameters=sum(p.numel() for p in fitted.network.parameters()),
+        pretrained=fitted.facts is not None,
+        started_from=fitted.facts.model_dump(mode="json") if fitted.facts else None,
         input=spec,
-        classes=class_infos(index.classes),
-        temperature=temperature,
+        classes=class_infos(targets.classes),
+        temperature=judged.temperature,
+        thresholds=judged.thresholds,
         recipe=recipe.model_dump(mode="json"),
         data=DataInfo(
             name=index.name,
@@ -183,7 +195,7 @@ def _record(
             licence=index.licence,
             attribution=index.attribution,
         ),
-        metrics=metrics,
+        metrics=judged.metrics,
         baselines=baselines,
         parity=parity,
         golden=golden,
@@ -195,3 +207,9 @@ def _record(
             "onnx": onnx.__version__,
         },
     )
+
+
+def _architecture(network: Network) -> str:
+    if network.name in OWN:
+        return f"{network.name} stem {network.stem} widths {list(network.widths)}"
+    return network.name

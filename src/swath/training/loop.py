@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
-from torch.nn import functional as F
 
 from swath.errors import SettingError
-from swath.networks import NETWORKS, PatchNet, StripNet
 from swath.progress import Progress, silent
-from swath.training.augment import augment, random_crop, random_gain
+from swath.training.average import Average
+from swath.training.batches import Normalisation, Patches, white_of
 from swath.training.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -29,66 +25,36 @@ from swath.training.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
-from swath.training.optim import build_optimisers, rate
+from swath.training.loss import make_loss
+from swath.training.optim import build_optimisers
+from swath.training.probe import Probe, can_probe, features_of
 from swath.training.recipe import Recipe
-
-VALIDATION_BATCH = 512
-
-
-@dataclass(frozen=True)
-class Patches:
-    """Patches in memory or memory-mapped.
-
-    Attributes
-    ----------
-    pixels : numpy.ndarray
-        uint8 or uint16 ``[N, bands, P, P]``.
-    labels : numpy.ndarray
-        int64 ``[N]``, places in the list of classes.
-    """
-
-    pixels: npt.NDArray[Any]
-    labels: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Mean and spread of each band over the training patches, in stored units."""
-
-    mean: npt.NDArray[np.float32]
-    sd: npt.NDArray[np.float32]
-
-    @classmethod
-    def of(cls, pixels: npt.NDArray[Any]) -> Normalisation:
-        """Measure ``[N, bands, P, P]`` patches, in slices so that a memory map stays on disk."""
-        count, total, square = 0, np.zeros(pixels.shape[1]), np.zeros(pixels.shape[1])
-        for start in range(0, len(pixels), 1024):
-            part = pixels[start : start + 1024].astype(np.float64)
-            count += part.shape[0] * part.shape[2] * part.shape[3]
-            total += part.sum((0, 2, 3))
-            square += (part**2).sum((0, 2, 3))
-        mean = total / count
-        sd = np.sqrt(np.maximum(square / count - mean**2, 0))
-        # A constant band carries nothing; a spread of one keeps it finite.
-        return cls(mean.astype(np.float32), np.where(sd > 1e-6, sd, 1).astype(np.float32))
-
-    def apply(self, pixels: torch.Tensor) -> torch.Tensor:
-        """``(pixels - mean) / sd`` as channels-last float32."""
-        mean = torch.from_numpy(self.mean).view(1, -1, 1, 1)
-        sd = torch.from_numpy(self.sd).view(1, -1, 1, 1)
-        return ((pixels.float() - mean) / sd).contiguous(memory_format=torch.channels_last)
+from swath.training.run import Run, Score
+from swath.training.start import make_start
+from swath.training.targets import Targets, one_hot
+from swath.weights import WeightFacts
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network with the weights that did best on validation."""
+    """A trained network with the weights that did best on validation.
 
-    network: PatchNet | StripNet
+    Attributes
+    ----------
+    network : torch.nn.Module
+        On the CPU, in evaluation mode.
+    history : list of dict
+        One row an epoch.
+    normalisation : Normalisation
+        What its input needs.
+    facts : WeightFacts or None
+        What it started from.
+    """
+
+    network: nn.Module
     history: list[dict[str, float]]
     normalisation: Normalisation
+    facts: WeightFacts | None
 
 
 def has_bf16(accelerator: str = "auto") -> bool:
@@ -131,13 +97,15 @@ def fit(
     val: Patches,
     recipe: Recipe,
     *,
-    classes: int,
+    targets: Targets,
     folder: Path,
     identity: str,
     fabric: Fabric,
+    cache: Path | None = None,
+    ship: bool = False,
     progress: Progress = silent,
 ) -> Fitted:
-    """Train from scratch, or go on from the checkpoint in `folder` if there is one.
+    """Train from the recipe's start, or go on from the checkpoint in `folder` if there is one.
 
     The same call on the same machine gives the same numbers: every epoch draws from its own seeded
     generator, so an interrupted run ends where an uninterrupted one does.
@@ -149,13 +117,24 @@ def fit(
     DataError
         If the checkpoint is damaged or of another run.
     """
-    torch.manual_seed(recipe.seed)
-    normalisation = Normalisation.of(train.pixels)
-    settings = recipe.network
-    network = NETWORKS[settings.name](
-        train.pixels.shape[1], classes, stem=settings.stem, widths=settings.widths, dropout=settings.dropout
-    ).to(memory_format=torch.channels_last)
-    muon, adam = build_optimisers(network, recipe.optimiser)
+    start = make_start(train.pixels, recipe, logits=targets.logits, ship=ship, progress=progress)
+    whole = start.network
+    network: nn.Module = whole
+    if can_probe(whole, recipe):
+        train, val = (
+            features_of(
+                whole,
+                part,
+                start.normalisation,
+                bf16=recipe.precision == "bf16",
+                cache=cache,
+                progress=progress,
+            )
+            for part in (train, val)
+        )
+        network = Probe(cast(nn.Module, whole.head), recipe.network.dropout)
+    optimisers = build_optimisers(network, recipe.optimiser, backbone_rate=recipe.freeze.backbone_rate)
+    average = Average(network, recipe.average) if recipe.average else None
     history: list[dict[str, float]] = []
     best = {k: v.clone() for k, v in network.state_dict().items()}
     path = folder / CHECKPOINT
@@ -163,105 +142,51 @@ def fit(
         checkpoint = read_checkpoint(path, identity=identity)
         history, best = list(checkpoint.history), dict(checkpoint.best)
         network.load_state_dict(checkpoint.network)
-        for optimiser, tensors in zip((muon, adam), checkpoint.optimisers, strict=True):
+        for optimiser, tensors in zip(optimisers, checkpoint.optimisers, strict=True):
             restore_optimiser(optimiser, tensors)
+        if average is not None:
+            average.restore(checkpoint.average)
+    shares = one_hot(train.labels, targets.task, len(targets.classes))
+    loss = make_loss(recipe.loss, task=targets.task, classes=targets.classes, shares=shares)
     module: Any
-    module, muon, adam = fabric.setup(network, muon, adam)
-    run = _Run(module, (muon, adam), recipe, normalisation, fabric, progress, steps=_steps(train, recipe))
-    for epoch in range(len(history), recipe.epochs):
-        started = time.perf_counter()
-        loss = run.epoch(train, epoch)
-        accuracy, val_loss = run.validate(val)
+    module, *wrapped = fabric.setup(network, *optimisers)
+    run = Run(
+        network=module,
+        plain=network,
+        optimisers=wrapped,
+        recipe=recipe,
+        normalisation=start.normalisation,
+        loss=loss,
+        score=Score.of(targets.task),
+        fabric=fabric,
+        progress=progress,
+        steps=len(train) // min(recipe.batch, len(train)),  # whole batches only, but at least one
+        white=white_of(train.pixels),
+        average=average,
+    )
+    score = run.score.column
+    while len(history) < recipe.epochs and not _gave_up(history, score, recipe.patience):
+        epoch, started = len(history), time.perf_counter()
+        train_loss = run.epoch(train, shares, epoch)
+        with run.averaged():
+            reached, val_loss = run.validate(val, one_hot(val.labels, targets.task, len(targets.classes)))
+            if reached >= max((h[score] for h in history), default=0.0):
+                best = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
         run.report(epoch, run.steps)
         seconds = time.perf_counter() - started
-        row = {"epoch": epoch + 1, "seconds": seconds, "train_loss": loss}
-        row |= {"val_loss": val_loss, "val_accuracy": accuracy}
-        if accuracy >= max((h["val_accuracy"] for h in history), default=0.0):
-            best = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
-        history.append(row)
+        row = {"epoch": epoch + 1, "seconds": seconds, "train_loss": train_loss}
+        history.append(row | {"val_loss": val_loss, score: reached})
         if fabric.is_global_zero:
-            states = [optimiser_tensors(o) for o in (muon, adam)]
-            write_checkpoint(path, Checkpoint(identity, history, network.state_dict(), best, states))
+            states = [optimiser_tensors(o) for o in wrapped]
+            shadow = average.state if average is not None else {}
+            write_checkpoint(path, Checkpoint(identity, history, network.state_dict(), best, states, shadow))
     network.load_state_dict(best)
-    return Fitted(network.cpu().eval(), history, normalisation)
+    return Fitted(whole.cpu().eval(), history, start.normalisation, start.facts)
 
 
-def _steps(train: Patches, recipe: Recipe) -> int:
-    """Steps an epoch: whole batches only, but at least one."""
-    return len(train) // min(recipe.batch, len(train))
-
-
-@dataclass
-class _Run:
-    """What one epoch needs."""
-
-    network: nn.Module
-    optimisers: tuple[torch.optim.Optimizer, ...]
-    recipe: Recipe
-    normalisation: Normalisation
-    fabric: Fabric
-    progress: Progress
-    steps: int
-    note: str = ""
-
-    def epoch(self, train: Patches, epoch: int) -> float:
-        """One pass over the training patches; returns the mean loss."""
-        recipe, fabric = self.recipe, self.fabric
-        torch.manual_seed(recipe.seed * 100_003 + epoch)  # dropout
-        generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
-        order = torch.randperm(len(train), generator=generator).numpy()
-        batch, steps = min(recipe.batch, len(train)), self.steps
-        peaks = (recipe.optimiser.lr, recipe.optimiser.other_lr)
-        self.network.train()
-        total = 0.0
-        for step in range(steps):
-            chosen = order[step * batch : (step + 1) * batch]
-            # Each process takes its own share of the same seeded batch.
-            chosen = np.sort(chosen)[fabric.global_rank :: fabric.world_size]
-            done = (epoch * steps + step) / (recipe.epochs * steps)
-            pixels = augment(torch.from_numpy(train.pixels[chosen]), recipe.augmentation, generator=generator)
-            if recipe.augmentation.crop is not None and done < recipe.augmentation.crop_until:
-                pixels = random_crop(pixels, recipe.augmentation.crop, generator=generator)
-            values = random_gain(
-                self.normalisation.apply(pixels), recipe.augmentation.gain, generator=generator
-            )
-            labels = torch.from_numpy(train.labels[chosen]).to(fabric.device)
-            factor = rate(epoch * steps + step, recipe.epochs * steps, warmup=recipe.optimiser.warmup)
-            for optimiser, peak in zip(self.optimisers, peaks, strict=True):
-                optimiser.zero_grad(set_to_none=True)
-                for group in optimiser.param_groups:
-                    group["lr"] = peak * factor
-            logits = self.network(values.to(fabric.device)).logits
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-            fabric.backward(loss)
-            for optimiser in self.optimisers:
-                optimiser.step()
-            total += float(loss.detach())
-            if not math.isfinite(total):
-                raise SettingError(
-                    f"the training loss is no longer a number in epoch {epoch + 1}",
-                    fix="lower the rates, for example --set optimiser.lr=0.02 --set optimiser.other_lr=0.001",
-                )
-            self.report(epoch, step + 1)
-        return total / steps
-
-    def report(self, epoch: int, step: int) -> None:
-        """Tell how far the whole run is, and the latest validation accuracy."""
-        done, total = epoch * self.steps + step, self.recipe.epochs * self.steps
-        self.progress("training", done, total, note=f"epoch {epoch + 1}{self.note}")
-
-    @torch.no_grad()
-    def validate(self, val: Patches) -> tuple[float, float]:
-        """Accuracy and mean cross-entropy on the validation patches."""
-        self.network.eval()
-        right, loss = 0, 0.0
-        for start in range(0, len(val), VALIDATION_BATCH):
-            part = slice(start, start + VALIDATION_BATCH)
-            values = self.normalisation.apply(torch.from_numpy(np.array(val.pixels[part])))
-            labels = torch.from_numpy(val.labels[part]).to(self.fabric.device)
-            logits = self.network(values.to(self.fabric.device)).logits.float()
-            right += int((logits.argmax(1) == labels).sum())
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        accuracy = right / len(val)
-        self.note = f" · val {100 * accuracy:.1f} %"
-        return accuracy, loss / len(val)
+def _gave_up(history: list[dict[str, float]], score: str, patience: int | None) -> bool:
+    """Whether the last `patience` epochs brought nothing better."""
+    if patience is None or not history:
+        return False
+    values = [row[score] for row in history]
+    return len(values) - 1 - max(range(len(values)), key=values.__getitem__) >= patience

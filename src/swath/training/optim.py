@@ -6,7 +6,9 @@ found with a few Newton-Schulz steps; filters are kept at unit scale, since a no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -36,15 +38,17 @@ class Muon(torch.optim.Optimizer):
     Parameters
     ----------
     params : iterable of torch.nn.Parameter
-        Filters ``[out, in, kh, kw]``.
+        Filters ``[out, in, kh, kw]``, or groups of them.
     lr : float
         Step size, in units of a filter bank whose rows have unit length.
     momentum : float
         Nesterov momentum.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], *, lr: float, momentum: float) -> None:
-        super().__init__(list(params), {"lr": lr, "momentum": momentum})
+    def __init__(
+        self, params: Iterable[nn.Parameter] | Iterable[dict[str, Any]], *, lr: float, momentum: float
+    ) -> None:
+        super().__init__(cast(Any, list(params)), {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # without the closure nobody passes
@@ -62,22 +66,76 @@ class Muon(torch.optim.Optimizer):
                 filters.add_(orthogonalise(direction.flatten(1)).view_as(filters), alpha=-group["lr"])
 
 
-def build_optimisers(network: nn.Module, settings: Optimiser) -> tuple[Muon, torch.optim.AdamW]:
-    """Share a network's parameters out: inner filters to Muon, stem, norms and head to AdamW."""
-    filters = [p for name, p in network.named_parameters() if p.ndim == 4 and not name.startswith("stem")]
-    taken = {id(p) for p in filters}
-    rest = [p for p in network.parameters() if id(p) not in taken]
-    groups = [
-        {"params": [p for p in rest if p.ndim == 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in rest if p.ndim != 2], "weight_decay": 0.0},
-    ]
-    return (
-        Muon(filters, lr=settings.lr, momentum=settings.momentum),
-        torch.optim.AdamW(groups, lr=settings.other_lr),
+def build_optimisers(
+    network: nn.Module, settings: Optimiser, *, backbone_rate: float = 1.0
+) -> list[torch.optim.Optimizer]:
+    """Share a network's parameters out among optimisers; each group's ``peak`` is its highest rate.
+
+    Muon takes all filters but the first layer's, and AdamW beside it the rest; the others take everything.
+    Weight decay acts on matrices and filters only, never on norms and biases; beside Muon on matrices only, since
+    Muon keeps filters at unit scale.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        With ``fresh``, the names of the modules that are not the backbone.
+    settings : Optimiser
+        Of the recipe.
+    backbone_rate : float
+        Rate of the backbone as a share of the rest's.
+    """
+    fresh: list[nn.Parameter] = []
+    backbone: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        (fresh if name.split(".")[0] in cast("tuple[str, ...]", network.fresh) else backbone).append(
+            parameter
+        )
+    if settings.name != "muon":
+        groups = [
+            *_groups(fresh, settings.lr, settings.weight_decay),
+            *_groups(backbone, settings.lr * backbone_rate, settings.weight_decay),
+        ]
+        match settings.name:
+            case "sgd":
+                return [torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)]
+            case "adam":  # L2 in the gradient, as the textbook recipes have it
+                return [torch.optim.Adam(groups, lr=settings.lr)]
+            case _:
+                return [torch.optim.AdamW(groups, lr=settings.lr)]
+    first = next((p for p in network.parameters() if p.ndim == 4), None)
+    muon, rest = [], []
+    for part, share in ((fresh, 1.0), (backbone, backbone_rate)):
+        filters = [p for p in part if p.ndim == 4 and p is not first]
+        taken = {id(p) for p in filters}
+        muon.append({"params": filters, "peak": settings.lr * share})
+        others = [p for p in part if id(p) not in taken]
+        rest += _groups(others, settings.other_lr * share, settings.weight_decay, decayed=(2,))
+    adam = torch.optim.AdamW(rest, lr=settings.other_lr)
+    muon = [group for group in muon if group["params"]]
+    return [Muon(muon, lr=settings.lr, momentum=settings.momentum), adam] if muon else [adam]
+
+
+def _groups(
+    parameters: list[nn.Parameter], peak: float, decay: float, *, decayed: tuple[int, ...] = (2, 3, 4)
+) -> list[dict[str, Any]]:
+    """Groups with and without weight decay, leaving empty ones out."""
+    parts = (
+        ([p for p in parameters if p.ndim in decayed], decay),
+        ([p for p in parameters if p.ndim not in decayed], 0.0),
     )
+    return [{"params": part, "weight_decay": wd, "peak": peak} for part, wd in parts if part]
 
 
-def rate(step: int, total: int, *, warmup: float) -> float:
-    """Factor on the peak rate at `step` of `total`: linear up over `warmup`, linear down to zero."""
+def rate(step: int, total: int, *, warmup: float, schedule: str = "linear") -> float:
+    """Factor on the peak rate at `step` of `total`: linear up over `warmup`, then down to zero as scheduled."""
     done = step / total
-    return done / warmup if done < warmup else (1 - done) / (1 - warmup)
+    if done < warmup:
+        return done / warmup
+    left = (1 - done) / (1 - warmup)
+    match schedule:
+        case "cosine":
+            return 0.5 * (1 - math.cos(math.pi * left))
+        case "constant":
+            return 1.0
+        case _:
+            return left

@@ -4,38 +4,76 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
 
-from swath.config import Settings, override, read_yaml, validate
+from swath.config import Settings, changed, override, read_yaml, validate
 from swath.errors import SettingError
+from swath.imagery import RGB
+from swath.networks.settings import Network
+
+Positive = Annotated[float, Field(gt=0)]
 
 
-class Network(Settings):
-    """One of the project's own networks; see :mod:`swath.networks`."""
+class Loss(Settings):
+    """What is minimised; ``auto`` is cross-entropy for one label a patch, and BCE with logits otherwise."""
 
-    name: Literal["patchnet", "stripnet"] = "patchnet"
-    stem: int = Field(default=16, ge=4, le=512)
-    widths: tuple[int, ...] = Field(default=(32, 64, 128), min_length=1, max_length=6)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    name: Literal["auto", "cross-entropy", "bce", "focal"] = "auto"
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
+    pos_weight: Literal["balanced"] | Positive | None = Field(
+        default=None, description="weight of positives in BCE: a number, or negatives per positive"
+    )
+    gamma: float = Field(default=2.0, ge=0, le=10, description="focal: how much easy patches are played down")
+    alpha: float | None = Field(
+        default=None, gt=0, lt=1, description="focal: weight of positives, 1 - it of others"
+    )
 
     @model_validator(mode="after")
-    def _enough(self) -> Network:
-        if self.name == "stripnet" and len(self.widths) < 2:
-            raise ValueError("a stripnet needs at least two widths")
+    def _fits(self) -> Loss:
+        if self.name != "focal" and changed(self, "gamma", "alpha"):
+            raise ValueError("gamma and alpha belong to the focal loss")
         return self
 
 
 class Optimiser(Settings):
-    """Muon on the inner convolutions, AdamW on everything else."""
+    """How weights move. ``muon`` is Muon on inner convolutions and AdamW (``other_lr``) on everything else."""
 
-    lr: float = Field(default=0.1, gt=0, description="peak rate of Muon")
-    momentum: float = Field(default=0.6, ge=0, lt=1)
-    other_lr: float = Field(default=3e-3, gt=0, description="peak rate of AdamW")
-    weight_decay: float = Field(default=0.0, ge=0, description="AdamW's, on the head's weights only")
+    name: Literal["muon", "sgd", "adam", "adamw"] = "muon"
+    lr: float = Field(default=0.1, gt=0, description="peak rate; Muon's is in units of unit-length filters")
+    momentum: float = Field(default=0.6, ge=0, lt=1, description="of muon (Nesterov) and sgd")
+    other_lr: float = Field(default=3e-3, gt=0, description="peak rate of AdamW beside Muon")
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="never on norms and biases; beside Muon on the head only"
+    )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps spent warming up")
+    schedule: Literal["linear", "cosine", "constant"] = Field(
+        default="linear", description="how the rate falls after the warm-up"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Optimiser:
+        if self.name != "muon" and changed(self, "other_lr"):
+            raise ValueError("other_lr belongs to muon")
+        return self
+
+
+class Freezing(Settings):
+    """When the pre-trained part learns, how fast, and what its batch norms do."""
+
+    epochs: int | Literal["all"] = Field(default=0, description="epochs in which only the head learns")
+    backbone_rate: float = Field(default=1.0, gt=0, le=1, description="its rate as a share of the head's")
+    batch_norm: Literal["train", "frozen"] = Field(
+        default="train", description="whether its norms keep the statistics and weights they came with"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Freezing:
+        if isinstance(self.epochs, int) and self.epochs < 0:
+            raise ValueError("frozen epochs are 0 or more, or 'all'")
+        return self
 
 
 class Augmentation(Settings):
@@ -47,6 +85,14 @@ class Augmentation(Settings):
     gain: float = Field(default=0.0, ge=0, le=0.5, description="sd of a random factor a band")
     crop: int | None = Field(default=None, ge=16, description="side of random crops early in the run")
     crop_until: float = Field(default=0.6, ge=0, le=1, description="share of the steps that crop")
+    mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of MixUp's Beta; 0 is off")
+    cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of CutMix's Beta; 0 is off")
+    randaugment: int = Field(
+        default=0, ge=0, le=10, description="random geometric and colour operations a patch"
+    )
+    sensor: float = Field(
+        default=0.0, ge=0, le=1, description="strength of the sensor-shift policy; 1 is another sensor"
+    )
 
 
 class Recipe(Settings):
@@ -57,12 +103,36 @@ class Recipe(Settings):
     epochs: int = Field(ge=1, le=10_000)
     batch: int = Field(default=256, ge=2, le=65_536)
     size: int | None = Field(default=None, ge=16, le=1024, description="patch side; the data's own if unset")
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    bands: tuple[str, ...] = Field(default=RGB, min_length=1, max_length=16)
+    task: Literal["auto", "single-label", "binary", "multi-label"] = "auto"
+    positive: str | None = Field(default=None, description="binary: the class looked for; else the rarer one")
+    weights: str = Field(
+        default="none", description="none, imagenet, a file, hf:REPO/FILE or torchgeo:NAME to start from"
+    )
+    sampling: Literal["natural", "balanced"] = Field(
+        default="natural", description="balanced: every class as often as any other"
+    )
+    average: float = Field(
+        default=0.0, ge=0, lt=1, description="decay of a running average of the weights (EMA); 0 is off"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, description="stop after so many epochs without a better validation score"
+    )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**31)
     network: Network = Network()
+    loss: Loss = Loss()
     optimiser: Optimiser = Optimiser()
+    freeze: Freezing = Freezing()
     augmentation: Augmentation = Augmentation()
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        if self.freeze.epochs == "all" and changed(self.freeze, "backbone_rate", "batch_norm"):
+            raise ValueError("a backbone frozen in all epochs has no rate and no norm policy")
+        if self.positive is not None and self.task not in ("auto", "binary"):
+            raise ValueError(f"'positive' belongs to the binary task, not to {self.task}")
+        return self
 
 
 def recipe_names() -> list[str]:

@@ -10,22 +10,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from swath.data import PatchIndex, cached_pixels
-from swath.errors import DataError, OutputError, SettingError
+from swath.data import PatchIndex
+from swath.errors import OutputError, SettingError
 from swath.files import atomic_file, check_output
-from swath.imagery import RGB
 from swath.inference.engines import free_cores
 from swath.model.record import Estimate
-from swath.networks import NETWORKS
+from swath.networks import smallest_patch
 from swath.progress import Progress, silent
 from swath.training.checkpoint import CHECKPOINT, check_identity
 from swath.training.finish import finish
-from swath.training.loop import Patches, fit, make_fabric, resolved
+from swath.training.inputs import decoded, training_parts
+from swath.training.loop import fit, make_fabric, resolved
 from swath.training.recipe import Recipe, dump_recipe
+from swath.training.targets import Targets, choose_targets
 
 MODEL = "model.onnx"
 # What a run writes into its folder.
@@ -71,6 +71,7 @@ def train(
     accelerator: str = "auto",
     devices: int | str = 1,
     cache: Path | None = None,
+    ship: bool = False,
     progress: Progress = silent,
 ) -> TrainResult:
     """Train a network on an index's train split, choose it on val, and write the model file.
@@ -80,7 +81,8 @@ def train(
     index : PatchIndex
         With ``train`` and ``val`` splits; the ``test`` split is not opened.
     recipe : Recipe
-        Every choice of the run; see :func:`swath.training.load_recipe`.
+        Every choice of the run, the task and the weights to start from among them; see
+        :func:`swath.training.load_recipe`.
     out : pathlib.Path
         Folder of the run: ``model.onnx``, ``weights.safetensors``, ``recipe.yaml``, ``history.csv``,
         ``curves.png``, ``metrics.json``, ``checkpoint.safetensors``.
@@ -94,6 +96,10 @@ def train(
         By default, as many as the cores this process may use.
     accelerator, devices
         Handed to Lightning Fabric.
+    cache : pathlib.Path, optional
+        Folder for decoded patches and features.
+    ship : bool
+        Refuse to start from weights whose licence does not let the model be passed on.
 
     Raises
     ------
@@ -111,7 +117,9 @@ def train(
     name = out.resolve().name if name is None else name.strip()
     if not name:
         raise SettingError("the model has no name", fix="give --name NAME")
-    parts = _splits(index)
+    parts = training_parts(index)
+    targets = choose_targets(index, recipe)
+    smallest_patch(recipe.network)  # before an earlier run is thrown away: is there such a network?
     identity = _identity(recipe, parts)  # of the recipe as asked for: a run may go on on other hardware
     recipe = resolved(recipe, accelerator=accelerator)
     fabric = make_fabric(recipe, accelerator=accelerator, devices=devices)
@@ -123,11 +131,13 @@ def train(
             index,
             parts,
             recipe,
+            targets,
             fabric,
             identity=identity,
             out=out,
             name=name,
             cache=cache,
+            ship=ship,
             progress=progress,
         )
 
@@ -136,16 +146,18 @@ def _run(
     index: PatchIndex,
     parts: dict[str, PatchIndex],
     recipe: Recipe,
+    targets: Targets,
     fabric: Fabric,
     *,
     identity: str,
     out: Path,
     name: str,
     cache: Path | None,
+    ship: bool,
     progress: Progress,
 ) -> TrainResult:
     """Decode, train, and write what came of it."""
-    patches = _decoded(index, parts, recipe, cache, progress)
+    patches = decoded(parts, recipe, targets, cache=cache, progress=progress)
     if fabric.is_global_zero:
         with atomic_file(out / "recipe.yaml", overwrite=True) as temporary:
             temporary.write_text(dump_recipe(recipe), encoding="utf-8")
@@ -153,17 +165,19 @@ def _run(
         patches["train"],
         patches["val"],
         recipe,
-        classes=len(index.classes),
+        targets=targets,
         folder=out,
         identity=identity,
         fabric=fabric,
+        cache=cache,
+        ship=ship,
         progress=progress,
     )
     fabric.barrier()
     model = out / MODEL
     if not fabric.is_global_zero:
         return TrainResult(model, {}, fitted.history)
-    metrics = finish(index, patches, recipe, fitted, out=out, name=name, progress=progress)
+    metrics = finish(index, patches, recipe, targets, fitted, out=out, name=name, progress=progress)
     return TrainResult(model, metrics, fitted.history)
 
 
@@ -195,54 +209,6 @@ def _torch_settings(threads: int) -> Iterator[None]:
 def _is_first_process() -> bool:
     """Whether this is the process that writes; launchers number the others in the environment."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
-
-
-def _decoded(
-    index: PatchIndex,
-    parts: dict[str, PatchIndex],
-    recipe: Recipe,
-    cache: Path | None,
-    progress: Progress,
-) -> dict[str, Patches]:
-    """Pixels and labels of each part."""
-    places = {label: place for place, label in enumerate(index.classes)}
-    patches = {}
-    for split, part in parts.items():
-        pixels = cached_pixels(part, bands=RGB, size=recipe.size, cache=cache, progress=progress)
-        patches[split] = Patches(pixels, np.array([places[label] for label in part.labels], np.int64))
-    one, other = patches["train"].pixels, patches["val"].pixels
-    if (one.shape[1:], one.dtype) != (other.shape[1:], other.dtype):
-        raise DataError(
-            "train and val patches differ in size or type", fix="give --set size=64, or the size you want"
-        )
-    size, least = one.shape[-1], NETWORKS[recipe.network.name].smallest_patch(recipe.network.widths)
-    crop = recipe.augmentation.crop
-    if crop is not None and crop < least <= size:
-        raise SettingError(
-            f"crops of {crop} px are too small for this network, which needs {least}",
-            fix=f"give --set augmentation.crop={least} or more",
-        )
-    if size < least:
-        raise SettingError(
-            f"patches of {size} px are too small for {len(recipe.network.widths)} stages, which need {least}",
-            fix=f"give fewer --set network.widths, or --set size={max(least, 16)}",
-        )
-    return patches
-
-
-def _splits(index: PatchIndex) -> dict[str, PatchIndex]:
-    """The train and val parts, each with every class in it."""
-    if len(index.classes) < 2:
-        raise DataError("the index has one class only", fix="add patches of another class")
-    parts = {split: index.where(split) for split in ("train", "val")}
-    for split, part in parts.items():
-        missing = sorted(set(index.classes) - set(part.labels))
-        if missing:
-            raise DataError(
-                f"the {split} split has no patch of {', '.join(missing)}",
-                fix="make splits with: swath data split",
-            )
-    return parts
 
 
 def _prepare(out: Path, *, identity: str, resume: bool, overwrite: bool) -> None:

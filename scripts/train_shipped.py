@@ -1,0 +1,99 @@
+"""Train the models that the package ships, from the EuroSAT archive and its published lists.
+
+    python scripts/train_shipped.py DATA --out DIR [--only eurosat] [--threads 2] [--resume]
+
+DATA holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``. Learned from: the published train
+list and most of the val list. Kept apart: the 600 patches of ``eurosat-mini`` that are its test split, which take
+part in nothing; and 1,200 of the val list (those of the mini's val split among them), which choose the epoch and
+fit temperature, thresholds and quantiles. The published test list takes part in nothing either. Then copy
+``DIR/<name>/model.onnx`` to ``src/swath/model/shipped/<name>.onnx``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+from pathlib import Path
+
+from swath.data import build_index, split_index, write_index
+from swath.data.named import shipped_path
+from swath.progress import Bars
+from swath.training import load_recipe, train
+
+SEED = 20261121
+VAL_PER_CLASS = 120
+RECIPES = {"eurosat": "eurosat", "eurosat-dense": "dense"}
+
+
+def main() -> None:
+    """Make the index once, then train what is asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", choices=sorted(RECIPES), nargs="+", default=sorted(RECIPES))
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="FIELD=VALUE")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    lists = write_lists(options.data, options.out)
+    index = split_index(build_index(options.data / "eurosat_rgb.zip", part_of="eurosat-rgb"), lists=lists)
+    write_index(index, options.out / "index.parquet", overwrite=True)
+    for name in options.only:
+        recipe = load_recipe(RECIPES[name], changes=options.changes)
+        with Bars() as progress:
+            result = train(
+                index,
+                recipe,
+                out=options.out / name,
+                name=name,
+                threads=options.threads,
+                resume=options.resume,
+                overwrite=not options.resume,
+                ship=True,
+                progress=progress,
+            )
+        print(name, {key: round(value.value, 5) for key, value in result.metrics.items()})
+
+
+def write_lists(data: Path, out: Path) -> dict[str, Path]:
+    """Write train and val lists; the mini's test patches are on neither."""
+    train_rows, val_rows = _read(data / "eurosat_train.csv"), _read(data / "eurosat_val.csv")
+    mini = _mini_splits()
+    keep = [row for row in val_rows if mini.get(row[0]) != "test"]
+    random_ = random.Random(SEED)
+    chosen: list[str] = []
+    for label in sorted({label for _, label in keep}):
+        first = sorted(path for path, name in keep if name == label and mini.get(path) == "val")
+        others = sorted(path for path, name in keep if name == label and mini.get(path) != "val")
+        random_.shuffle(others)
+        chosen += [*first, *others[: VAL_PER_CLASS - len(first)]]
+    held = set(chosen)
+    lists = {
+        "train": [path for path, _ in [*train_rows, *keep] if path not in held],
+        "val": chosen,
+    }
+    written = {}
+    for split, paths in lists.items():
+        written[split] = out / f"eurosat_shipped_{split}.csv"
+        written[split].write_text("path\n" + "\n".join(paths) + "\n", encoding="utf-8")
+    return written
+
+
+def _read(path: Path) -> list[tuple[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [(row["path"], row["label"]) for row in csv.DictReader(file)]
+
+
+def _mini_splits() -> dict[str, str]:
+    """Split of each patch of ``eurosat-mini``, by its name in the full archive."""
+    index = build_index(shipped_path("eurosat-mini"))
+    splits = index.table.column("split").to_pylist()
+    return {"/".join(path.split("/")[-2:]): split for path, split in zip(index.paths, splits, strict=True)}
+
+
+if __name__ == "__main__":
+    main()

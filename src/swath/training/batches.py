@@ -1,0 +1,138 @@
+"""From stored patches to what the network sees in one step: the order, the augmentation, the mixing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from swath.training.augment import augment, mix, rand_augment, random_crop, random_gain, sensor_shift
+from swath.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Patches in memory or memory-mapped.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray
+        uint8 or uint16 ``[N, bands, P, P]``; or features ``[N, D]`` float32 that a frozen backbone gave.
+    labels : numpy.ndarray
+        int64 ``[N]``, places in the list of classes; for multi-label float32 ``[N, K]`` of 0 and 1.
+    """
+
+    pixels: npt.NDArray[Any]
+    labels: npt.NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What is taken from each band and what it is divided by, in stored units."""
+
+    mean: npt.NDArray[np.float32]
+    sd: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, pixels: npt.NDArray[Any]) -> Normalisation:
+        """Measure ``[N, bands, P, P]`` patches, in slices so that a memory map stays on disk."""
+        count, total, square = 0, np.zeros(pixels.shape[1]), np.zeros(pixels.shape[1])
+        for start in range(0, len(pixels), 1024):
+            part = pixels[start : start + 1024].astype(np.float64)
+            count += part.shape[0] * part.shape[2] * part.shape[3]
+            total += part.sum((0, 2, 3))
+            square += (part**2).sum((0, 2, 3))
+        mean = total / count
+        sd = np.sqrt(np.maximum(square / count - mean**2, 0))
+        # A constant band carries nothing; a spread of one keeps it finite.
+        return cls(mean.astype(np.float32), np.where(sd > 1e-6, sd, 1).astype(np.float32))
+
+    def apply(self, pixels: torch.Tensor) -> torch.Tensor:
+        """``(pixels - mean) / sd`` as channels-last float32; features pass as they are."""
+        if pixels.ndim == 2:
+            return pixels
+        mean = torch.from_numpy(self.mean).view(1, -1, 1, 1)
+        sd = torch.from_numpy(self.sd).view(1, -1, 1, 1)
+        return ((pixels.float() - mean) / sd).contiguous(memory_format=torch.channels_last)
+
+
+def epoch_order(
+    shares: npt.NDArray[np.float32], recipe: Recipe, *, generator: torch.Generator
+) -> npt.NDArray[np.int64]:
+    """Places of the patches of one epoch, ``[N]``.
+
+    Natural sampling takes each patch once. Balanced sampling draws N with replacement, every class (for
+    sigmoid tasks: every label, and patches without any) as often as any other.
+
+    Parameters
+    ----------
+    shares : numpy.ndarray
+        Targets ``[N, L]``, 0 or 1.
+    """
+    if recipe.sampling == "natural":
+        return torch.randperm(len(shares), generator=generator).numpy()
+    marked = shares > 0.5
+    columns = np.concatenate([marked, ~marked.any(axis=1, keepdims=True)], axis=1)
+    counts = columns.sum(axis=0)
+    present = counts > 0
+    weight = (columns[:, present] / counts[present]).sum(axis=1)
+    drawn = torch.multinomial(torch.from_numpy(weight), len(shares), replacement=True, generator=generator)
+    return drawn.numpy()
+
+
+def white_of(pixels: npt.NDArray[Any]) -> float:
+    """The stored number that augmentation takes for white.
+
+    Of 8-bit patches 255. Reflectance stored in 16 bits fills a small part of its range, so there it is what one
+    number in a thousand of the training patches (a sample of them) exceeds.
+    """
+    if pixels.dtype == np.uint8 or pixels.ndim == 2:
+        return 255.0
+    step = -(-len(pixels) // 512)
+    return max(1.0, float(np.percentile(pixels[::step], 99.9)))
+
+
+def prepare(
+    pixels: torch.Tensor,
+    targets: torch.Tensor,
+    recipe: Recipe,
+    normalisation: Normalisation,
+    *,
+    done: float,
+    top: float,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Augment, normalise and mix one batch.
+
+    Parameters
+    ----------
+    pixels : torch.Tensor
+        ``[n, bands, P, P]`` as stored, or features ``[n, D]``, which are left as they are.
+    targets : torch.Tensor
+        Shares ``[n, L]``.
+    done : float
+        Share of the whole run that lies behind, 0 to 1.
+    top : float
+        The stored number that is white; see :func:`white_of`.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Values for the network, and shares.
+    """
+    settings = recipe.augmentation
+    if pixels.ndim == 2:
+        return pixels, targets
+    pixels = augment(pixels, settings, generator=generator)
+    if settings.crop is not None and done < settings.crop_until:
+        pixels = random_crop(pixels, settings.crop, generator=generator)
+    pixels = rand_augment(pixels, settings.randaugment, generator=generator, top=top, bands=recipe.bands)
+    pixels = sensor_shift(pixels, settings.sensor, generator=generator, top=top, bands=recipe.bands)
+    values = random_gain(normalisation.apply(pixels), settings.gain, generator=generator)
+    return mix(values, targets, settings, generator=generator)

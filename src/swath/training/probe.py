@@ -1,0 +1,100 @@
+"""A linear probe: the features of a frozen backbone, computed once and kept, and a head on top of them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from swath.data.cache import default_cache
+from swath.files import atomic_file
+from swath.networks import Outputs
+from swath.progress import Progress, silent
+from swath.training.batches import Normalisation, Patches
+from swath.training.recipe import Recipe
+
+_BATCH = 128
+
+
+class Probe(nn.Module):
+    """The head of a network, on features instead of patches.
+
+    Parameters
+    ----------
+    head : torch.nn.Linear
+        Shared with the network it belongs to: what it learns, that network has learned.
+    dropout : float
+        Share of the features dropped while training.
+    """
+
+    fresh = ("head", "dropout")
+
+    def __init__(self, head: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.head = head
+
+    def forward(self, features: torch.Tensor) -> Outputs:
+        """Map features ``[N, D]`` to :class:`Outputs` without activations."""
+        return Outputs(self.head(self.dropout(features)), features, None)
+
+
+def can_probe(network: nn.Module, recipe: Recipe) -> bool:
+    """Whether features may be computed once: the backbone rests throughout and no patch is ever changed."""
+    augmentation = recipe.augmentation
+    changed = any(value for name, value in augmentation.model_dump().items() if name != "crop_until")
+    return (
+        recipe.freeze.epochs == "all"
+        and not changed
+        and set(cast("tuple[str, ...]", network.fresh)) <= {"dropout", "head"}
+    )
+
+
+def features_of(
+    network: nn.Module,
+    patches: Patches,
+    normalisation: Normalisation,
+    *,
+    bf16: bool,
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> Patches:
+    """Features ``[N, D]`` float32 in place of the pixels, from the cache if it holds them.
+
+    The cached file is named by the SHA-256 of the backbone's weights, the normalisation and the pixels.
+    """
+    key = _key(network, patches.pixels, normalisation, bf16=bf16)
+    path = (cache or default_cache()) / "features" / f"{key}.npy"
+    if path.is_file():
+        held = np.load(path, mmap_mode=None, allow_pickle=False)
+        if held.ndim == 2 and len(held) == len(patches) and held.dtype == np.float32:
+            return Patches(held, patches.labels)
+    rows = []
+    network.eval()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        for start in range(0, len(patches), _BATCH):
+            part = torch.from_numpy(np.array(patches.pixels[start : start + _BATCH]))
+            rows.append(network(normalisation.apply(part)).features.float().numpy())
+            progress("features", min(start + _BATCH, len(patches)), len(patches))
+    features = np.concatenate(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
+        np.save(file, features, allow_pickle=False)
+    return Patches(features, patches.labels)
+
+
+def _key(network: nn.Module, pixels: npt.NDArray[Any], normalisation: Normalisation, *, bf16: bool) -> str:
+    digest = hashlib.sha256(f"features 1 {pixels.shape} {pixels.dtype} {bf16}".encode())
+    for name, value in network.state_dict().items():
+        if not name.startswith("head."):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
+    digest.update(normalisation.mean.tobytes() + normalisation.sd.tobytes())
+    for start in range(0, len(pixels), 1024):
+        digest.update(np.ascontiguousarray(pixels[start : start + 1024]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,100 @@
+"""What a network is to say of each patch: the task, its classes in order, and the targets as numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.data import PatchIndex
+from swath.errors import DataError
+from swath.model.record import Task
+from swath.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The task of a run.
+
+    Attributes
+    ----------
+    task : str
+        ``single-label``, ``binary`` or ``multi-label``.
+    classes : tuple of str
+        In the order of the model file's outputs; for the binary task the other class, then the one looked for.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+
+    @property
+    def logits(self) -> int:
+        """Outputs of the network: one for the binary task, else one a class."""
+        return 1 if self.task == "binary" else len(self.classes)
+
+    def of(self, index: PatchIndex) -> npt.NDArray[Any]:
+        """Targets of all patches: int64 ``[N]`` class numbers, or for multi-label float32 ``[N, K]`` of 0 and 1."""
+        places = {label: place for place, label in enumerate(self.classes)}
+        if self.task != "multi-label":
+            return np.array([places[label] for label in index.labels], np.int64)
+        marked = np.zeros((len(index), len(self.classes)), np.float32)
+        for row, labels in enumerate(index.label_sets):
+            marked[row, [places[label] for label in labels]] = 1
+        return marked
+
+
+def choose_targets(index: PatchIndex, recipe: Recipe) -> Targets:
+    """The task of an index, as the recipe has it or as the labels say.
+
+    Patches with several labels are multi-label; two classes are binary, and the one looked for is the recipe's
+    ``positive`` or else the rarer one (of equals, the last by name); everything else is single-label.
+
+    Raises
+    ------
+    DataError
+        If the index has one class only, or its labels do not suit the task asked for.
+    """
+    classes = index.classes
+    several = any(labels is not None for labels in index.table.column("labels").to_pylist())
+    if several:
+        if recipe.task not in ("auto", "multi-label"):
+            raise DataError(
+                f"patches of index '{index.name}' carry several labels, and the task asked for is {recipe.task}",
+                fix="leave the task out, or set task=multi-label",
+            )
+        return Targets("multi-label", classes)
+    if recipe.task == "multi-label":
+        raise DataError(
+            f"each patch of index '{index.name}' has one label, and the task asked for is multi-label",
+            fix="leave the task out, or make the index from a table with a column of several labels",
+        )
+    if len(classes) < 2:
+        raise DataError("the index has one class only", fix="add patches of another class")
+    if recipe.positive is not None and recipe.positive not in classes:
+        raise DataError(
+            f"the index has no class '{recipe.positive}'", fix=f"its classes are {', '.join(classes)}"
+        )
+    if len(classes) > 2:
+        if recipe.task == "binary" or recipe.positive is not None:
+            raise DataError(
+                f"the binary task takes two classes, and the index has {len(classes)}",
+                fix=f"make one with: swath data binary INDEX --positive {recipe.positive or classes[0]}",
+            )
+        return Targets("single-label", classes)
+    if recipe.task == "single-label":
+        return Targets("single-label", classes)
+    counts = Counter(index.labels)
+    positive = recipe.positive or min(reversed(classes), key=lambda name: counts[name])
+    return Targets("binary", (next(name for name in classes if name != positive), positive))
+
+
+def one_hot(targets: npt.NDArray[Any], task: Task, classes: int) -> npt.NDArray[np.float32]:
+    """Targets as shares, float32 ``[N, K]``; for the binary task ``[N, 1]``."""
+    if task == "multi-label":
+        return np.asarray(targets, np.float32)
+    if task == "binary":
+        return np.asarray(targets, np.float32)[:, None]
+    return np.asarray(np.eye(classes, dtype=np.float32)[targets])
