@@ -1,0 +1,141 @@
+"""Which labels are probably wrong: confident learning on out-of-fold probabilities, in numpy.
+
+Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertainty in dataset labels", JAIR 70,
+1373-1411. A patch speaks for class ``j`` if its probability of ``j`` reaches what patches labelled ``j`` have
+on average; patches that speak for another class than their label are counted (the confident joint) and are
+the candidates. The probabilities must come from a network that did not learn from the patch's own label.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.errors import DataError
+
+_TIES = 1e-9  # a mean of equal numbers may lie a rounding error above them
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """N patches in the order in which their labels should be looked at.
+
+    Attributes
+    ----------
+    order : numpy.ndarray
+        ``[N]`` int64 rows, most suspicious first: all candidates, then all others.
+    candidate : numpy.ndarray
+        ``[N]`` bool, by row: whether the patch counts off the diagonal of the confident joint.
+    suggested : numpy.ndarray
+        ``[N]`` int64, by row: the class a candidate speaks for; for others the likeliest but the label.
+    score : numpy.ndarray
+        ``[N]`` float64, by row, 0-1: 1 is certainty of another class than the label, 0 of the label.
+    thresholds : numpy.ndarray
+        ``[K]`` float64: mean probability of each class among patches labelled so; infinite without any.
+    joint : numpy.ndarray
+        ``[K, K]`` int64, the confident joint: labels in rows, classes spoken for in columns.
+    counts : numpy.ndarray
+        ``[K]`` int64, patches of each label; more than a row of `joint` where some speak for no class.
+    """
+
+    order: Labels
+    candidate: npt.NDArray[np.bool_]
+    suggested: Labels
+    score: Floats
+    thresholds: Floats
+    joint: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+
+    @property
+    def estimated(self) -> float:
+        """How many labels are wrong, as estimated: the patches off the diagonal of the joint."""
+        return float(len(self.order) * (1 - np.trace(estimated_joint(self.joint, self.counts))))
+
+
+def suspects(probabilities: npt.NDArray[Any], labels: Labels) -> Suspects:
+    """Rank patches by how probably their label is wrong.
+
+    Candidates come first, and among equals the larger score: the normalised margin of the paper (section
+    3.2, "prune by noise rate"), turned so that 1 is most suspicious.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray
+        ``[N, K]`` out-of-fold, each row summing to 1.
+    labels : numpy.ndarray
+        ``[N]`` int64 class numbers, as given.
+
+    Raises
+    ------
+    DataError
+        If the shapes do not fit, a number is not a probability, or a label is no class.
+    """
+    p = _checked(probabilities, labels)
+    n, k = p.shape
+    rows = np.arange(n)
+    own = p[rows, labels]
+    others = p.copy()
+    others[rows, labels] = -1.0
+    counts = np.bincount(labels, minlength=k)
+    thresholds = np.full(k, np.inf)
+    np.divide(np.bincount(labels, weights=own, minlength=k), counts, out=thresholds, where=counts > 0)
+    spoken = np.where(p >= thresholds - _TIES, p, -1.0)
+    chosen = spoken.argmax(axis=1)
+    speaks = spoken.max(axis=1) >= 0
+    joint = np.bincount(labels[speaks] * k + chosen[speaks], minlength=k * k).reshape(k, k)
+    candidate = speaks & (chosen != labels)
+    score = (1 - own + others.max(axis=1)) / 2
+    return Suspects(
+        order=np.lexsort((rows, -score, ~candidate)).astype(np.int64),
+        candidate=candidate,
+        suggested=np.where(candidate, chosen, others.argmax(axis=1)).astype(np.int64),
+        score=score,
+        thresholds=thresholds,
+        joint=joint.astype(np.int64),
+        counts=counts.astype(np.int64),
+    )
+
+
+def estimated_joint(joint: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> Floats:
+    """Share of patches by given label (rows) and true class (columns), as estimated (the paper's Eq. 3).
+
+    Each row of the confident joint is stretched to the patches that carry its label; a row that counted
+    nothing is taken as right.
+
+    Parameters
+    ----------
+    joint : numpy.ndarray
+        ``[K, K]`` int64, the confident joint.
+    counts : numpy.ndarray
+        ``[K]`` int64, patches of each label.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[K, K]`` float64, summing to 1.
+    """
+    filled = np.where(joint.sum(axis=1, keepdims=True) > 0, joint, np.eye(len(joint)))
+    stretched = filled / filled.sum(axis=1, keepdims=True) * counts[:, None]
+    return np.asarray(stretched / stretched.sum())
+
+
+def _checked(probabilities: npt.NDArray[Any], labels: Labels) -> Floats:
+    p = np.asarray(probabilities, np.float64)
+    if p.ndim != 2 or len(p) != len(labels) or not len(p) or p.shape[1] < 2:
+        raise DataError(
+            f"probabilities of shape {list(p.shape)} do not fit {len(labels)} labels",
+            fix="give [N, K] with at least two classes and one label a row",
+        )
+    if not (np.isfinite(p).all() and (p >= 0).all() and (p <= 1 + 1e-6).all()):
+        raise DataError(
+            "probabilities must lie between 0 and 1", fix="give a model's probabilities, not logits"
+        )
+    if labels.min() < 0 or labels.max() >= p.shape[1]:
+        raise DataError(f"a label is not one of the {p.shape[1]} classes")
+    return p

@@ -1,0 +1,259 @@
+"""The page of an error analysis: pairs, classes, slices, and galleries of patches with evidence maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.errors import SwathError
+from swath.evaluation.errors.answers import Answers
+from swath.evaluation.errors.findings import ErrorAnalysis, most, p_text, slices_sentence
+from swath.evaluation.errors.tiles import tile
+from swath.evaluation.report import Image, Link, Number, Section, Table, write_report
+from swath.evaluation.wording import points
+from swath.explain import class_evidence
+from swath.explain.figures import written
+from swath.inference import Classifier
+from swath.progress import Progress, silent
+
+_LOSSES, _SURE, _UNSURE = 24, 12, 12  # patches in a gallery
+_PAIRS, _EACH = 4, 6  # pairs in the gallery, and patches of each
+_SLICES = 40  # in the table
+
+Rows = npt.NDArray[np.int64]
+Maps = dict[int, list[npt.NDArray[np.float32]]]
+
+
+def write_errors_page(
+    path: Path,
+    classifier: Classifier,
+    answers: Answers,
+    analysis: ErrorAnalysis,
+    *,
+    progress: Progress = silent,
+) -> None:
+    """Write ``index.html`` beside ``errors.csv`` and ``errors.json``.
+
+    Parameters
+    ----------
+    path : Path
+        The page to write.
+    classifier : Classifier
+        The model: it draws the maps, where its network has any.
+    answers : Answers
+        Patches and answers.
+    analysis : ErrorAnalysis
+        What was found.
+    progress : Progress
+        Told of every gallery.
+    """
+    chosen = _galleries(answers, analysis)
+    rows = np.unique(np.concatenate([rows for _, rows in chosen] or [np.empty(0, np.int64)]))
+    maps, note = _evidence(classifier, answers, rows)
+    progress("page", 0, 1)
+    galleries = {
+        title: [_picture(int(row), answers, classifier, maps) for row in rows] for title, rows in chosen
+    }
+    sections = [
+        *_mistakes(analysis, galleries, note),
+        _slice_section(analysis),
+        _unsure_section(galleries, "" if analysis.errors else note),  # said once a page
+        _next_section(analysis),
+    ]
+    write_report(
+        path,
+        sections,
+        title=f"Where {analysis.model} errs",
+        summary=_summary(analysis),
+        numbers=[
+            Number("accuracy", analysis.accuracy, f"n = {analysis.n:,}, split '{analysis.split}'"),
+            Number("mistakes", f"{analysis.errors:,}"),
+        ],
+        links=[
+            Link("Every patch (CSV)", path.parent / "errors.csv"),
+            Link("The findings (JSON)", path.parent / "errors.json"),
+        ],
+    )
+    progress("page", 1, 1)
+
+
+def _galleries(answers: Answers, analysis: ErrorAnalysis) -> list[tuple[str, Rows]]:
+    """Rows of each gallery; no patch is shown in the galleries of losses and of sure mistakes twice."""
+    wrong = np.flatnonzero(~answers.right)
+    right = np.flatnonzero(answers.right)
+    by_loss = wrong[np.argsort(-answers.loss[wrong], kind="stable")]
+    found = [("loss", by_loss[:_LOSSES])]
+    for pair in analysis.pairs[:_PAIRS]:
+        truth, called = (answers.classes.index(name) for name in (pair.truth, pair.called))
+        members = by_loss[(answers.truth[by_loss] == truth) & (answers.predicted[by_loss] == called)]
+        found.append((_pair_title(pair.truth, pair.called), members[:_EACH]))
+    rest = by_loss[_LOSSES:]
+    found.append(("sure", rest[np.argsort(-answers.confidence[rest], kind="stable")][:_SURE]))
+    found.append(("unsure", right[np.argsort(answers.confidence[right], kind="stable")][:_UNSURE]))
+    return [(title, rows) for title, rows in found if len(rows)]
+
+
+def _pair_title(truth: str, called: str) -> str:
+    return f"{truth} \u2192 {called}"
+
+
+def _evidence(classifier: Classifier, answers: Answers, rows: Rows) -> tuple[Maps, str]:
+    """Maps of the answer, and of the label where it is another; or why there are none."""
+    if not len(rows):
+        return {}, ""
+    pixels = answers.pixels[rows]
+    try:
+        called = class_evidence(
+            classifier, pixels, classes=[answers.classes[k] for k in answers.predicted[rows]]
+        )
+        true = class_evidence(classifier, pixels, classes=[answers.classes[k] for k in answers.truth[rows]])
+    except SwathError as error:
+        return {}, f"Patches are shown without maps: {error.problem}."
+    maps: Maps = {}
+    for place, row in enumerate(rows.tolist()):
+        wrong = not answers.right[row]
+        maps[row] = [called.maps[place], true.maps[place]] if wrong else [called.maps[place]]
+    note = (
+        "Beside each patch: the evidence for the class it was called and, where that is wrong, the evidence for "
+        "its label. Red speaks for the class, blue against it; each map has its own scale."
+    )
+    return maps, note
+
+
+def _picture(row: int, answers: Answers, classifier: Classifier, maps: Maps) -> Image:
+    label, called = answers.classes[answers.truth[row]], answers.classes[answers.predicted[row]]
+    sure = f"{100 * answers.confidence[row]:.1f} %"
+    told = (
+        f"{called}, {sure}"
+        if label == called
+        else f"{label}, called {called} ({sure}); loss {answers.loss[row]:.2f}"
+    )
+    data = tile(answers.pixels[row], bands=classifier.record.input.bands, maps=maps.get(row, ()))
+    return Image(data, f"Patch {answers.part.paths[row]}", f"{told}. {answers.part.paths[row]}")
+
+
+def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: str) -> list[Section]:
+    if not analysis.errors:
+        return [
+            Section(
+                "No mistake",
+                text=[
+                    f"The model answers all {analysis.n:,} patches as they are labelled. That does not make it "
+                    f"perfect: with so many patches an error rate up to {100 * (1 - analysis.accuracy.low):.2f} % "
+                    "is compatible (95 % interval)."
+                ],
+                warnings=analysis.warnings,
+            )
+        ]
+    pairs = [(p.truth, p.called, p.n, p.share) for p in analysis.pairs]
+    weak = [
+        (
+            w.name,
+            w.scores.recall.n,
+            w.scores.f1,
+            w.scores.recall,
+            w.scores.precision,
+            most(w.called),
+            most(w.taken),
+        )
+        for w in analysis.weakest
+    ]
+    shown = [
+        _pair_title(p.truth, p.called) for p in analysis.pairs if _pair_title(p.truth, p.called) in galleries
+    ]
+    sections = [
+        Section(
+            "Confused pairs",
+            text=["Pairs of label and answer, most frequent first.", *([note] if note else [])],
+            warnings=analysis.warnings,
+            tables=[Table(("label", "called", "patches", "share of the class"), pairs)],
+        ),
+        *(Section(title, tiles=galleries[title]) for title in shown),
+        Section(
+            "Weakest classes",
+            text=["Classes with mistakes, lowest F1 first."],
+            tables=[
+                Table(
+                    ("class", "n", "F1", "recall", "precision", "called instead", "wrongly called so"),
+                    weak,
+                )
+            ],
+        ),
+        Section(
+            "Largest losses",
+            text=[
+                "Mistakes in which the label was given least probability. Either the model is badly wrong here "
+                "or the label is."
+            ],
+            tiles=galleries.get("loss", ()),
+        ),
+    ]
+    if "sure" in galleries:
+        sections.append(
+            Section(
+                "Surest other mistakes",
+                text=["Of the mistakes not shown above, those the model was surest of."],
+                tiles=galleries["sure"],
+            )
+        )
+    return sections
+
+
+def _slice_section(analysis: ErrorAnalysis) -> Section:
+    rows = [
+        (
+            f"{s.by}: {written(s.name, limit=48)}",
+            s.accuracy.n,
+            s.accuracy,
+            points(s.difference),
+            f"{100 * s.expected:.1f} %",
+            p_text(s.corrected),
+        )
+        for s in analysis.slices[:_SLICES]
+    ]
+    text = [slices_sentence(analysis.slices)]
+    if rows:
+        text.append(
+            "Each slice is held against all other patches with Fisher's exact test, and the p-values are corrected "
+            "for the number of slices (Holm). The accuracy expected of its classes is what the slice would have if "
+            "each of its classes did as well in it as in the whole split: a slice that is no worse than that is hard "
+            "because of its classes, not of its light."
+        )
+    if analysis.alike:
+        text.append(f"All patches are alike in {', '.join(analysis.alike)}.")
+    columns = ("slice", "n", "accuracy", "against the rest", "expected of its classes", "p, corrected")
+    return Section("Slices", text=text, tables=[Table(columns, rows)] if rows else ())
+
+
+def _unsure_section(galleries: dict[str, list[Image]], note: str) -> Section:
+    if "unsure" not in galleries:
+        return Section("Right, but unsure", text=["No patch is answered as it is labelled."])
+    return Section(
+        "Right, but unsure",
+        text=["Right answers with the lowest confidence: the next mistakes.", *([note] if note else [])],
+        tiles=galleries["unsure"],
+    )
+
+
+def _summary(analysis: ErrorAnalysis) -> str:
+    if not analysis.errors:
+        return f"All {analysis.n:,} patches are answered as they are labelled. {slices_sentence(analysis.slices)}"
+    first = analysis.pairs[0]
+    weakest = analysis.weakest[0]
+    return (
+        f"{analysis.errors:,} of {analysis.n:,} patches are answered wrongly. Most often {first.truth} is called "
+        f"{first.called} ({first.n:,}); the weakest class is {weakest.name}. {slices_sentence(analysis.slices)}"
+    )
+
+
+def _next_section(analysis: ErrorAnalysis) -> Section:
+    text: Sequence[str] = (
+        "Some mistakes are the labels'. To list labels that are probably wrong, by networks that did not learn "
+        "from them: swath suspects INDEX --out DIR. Review the list, then: swath data relabel.",
+    )
+    if analysis.split == "test":
+        text = (*text, "What is changed after looking at this page must be tested on other patches.")
+    return Section("What next", text=text)
