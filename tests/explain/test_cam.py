@@ -8,9 +8,9 @@ from PIL import Image
 
 from swath.errors import SettingError, SwathError
 from swath.explain import activation_maps, class_evidence, upsample
-from swath.explain.cam import BATCH
+from swath.explain.cam import BATCH, explained_classes
 from swath.inference import Classifier, load
-from tests.tiny import CLASSES, patches
+from tests.tiny import CLASSES, patches, write_tiny_model
 
 from .models import tiny_classifier
 
@@ -132,3 +132,26 @@ def test_upsampling_equals_pillow(side, target, seed):
     small = np.random.default_rng(seed).normal(size=(1, side, side)).astype(np.float32)
     pillow = np.asarray(Image.fromarray(small[0]).resize((target, target), Image.Resampling.BILINEAR))
     np.testing.assert_allclose(upsample(small, height=target, width=target)[0], pillow, atol=1e-5)
+
+
+def test_a_binary_map_of_the_negative_class_is_the_other_sign(tmp_path):
+    names = ("Forest", "River")
+    classifier = load(write_tiny_model(tmp_path / "b.onnx", names, task="binary"), threads=1)
+    pixels = np.concatenate([patches(c, 2) for c in names])
+    river, forest = (class_evidence(classifier, pixels, classes=[c] * 4) for c in ("River", "Forest"))
+    np.testing.assert_allclose(river.maps, -forest.maps, atol=1e-6)
+    logits = classifier.run(pixels, wanted=("logits",))["logits"][:, 0]
+    np.testing.assert_allclose(river.maps.mean(axis=(1, 2)) + classifier.head[1][0], logits, atol=1e-3)
+    shown = class_evidence(classifier, pixels)
+    assert shown.explained == shown.labels == tuple(classifier.predict(pixels).labels)
+
+
+def test_of_several_labels_the_most_probable_one_that_counts_is_explained(tmp_path):
+    thresholds = {"Forest": 0.9}
+    path = write_tiny_model(tmp_path / "m.onnx", task="multi-label", thresholds=thresholds)
+    classifier = load(path, threads=1)
+    p = np.array([[0.8, 0.1, 0.6, 0.1], [0.95, 0.1, 0.6, 0.1], [0.3, 0.1, 0.2, 0.1]], np.float32)
+    assert explained_classes(classifier.record, p).tolist() == [2, 0, 0]
+    evidence = class_evidence(classifier, patches("River", 2))
+    assert evidence.explained == ("River", "River")
+    assert all("River" in label.split(";") for label in evidence.labels)

@@ -3,7 +3,8 @@
 For a network that ends in global average pooling and a linear layer, the logit of class ``k`` is
 ``b[k] + mean over (h, w) of sum over c of W[k, c] * A[c, h, w]``. The inner sum is the class activation
 map (Zhou, Khosla, Lapedriza, Oliva and Torralba 2016, "Learning deep features for discriminative
-localization", CVPR): how much each place adds to, or takes from, the logit.
+localization", CVPR): how much each place adds to, or takes from, the logit. A binary model has one logit,
+that of its positive class; the map of the negative class is the same with the other sign.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import numpy.typing as npt
 
 from swath.errors import SettingError, SwathError
 from swath.inference import Classifier
+from swath.model import Record
+from swath.model.decisions import NONE, leading
 
 # Activations are by far the largest output of a network; this many images at a time keeps them small.
 BATCH = 128
@@ -25,25 +28,29 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class Evidence:
-    """Class activation maps on the network's own grid, and what the network answered.
+    """Maps of the evidence for a class on a coarse grid, and what the network answered.
 
     Attributes
     ----------
     maps : numpy.ndarray
-        ``[N, h, w]`` float32, in units of the logit before temperature; the mean over ``(h, w)`` plus
-        the class's bias is the logit.
+        ``[N, h, w]`` float32, positive where a place speaks for the class. Class activation maps are in
+        units of the logit before temperature; their mean over ``(h, w)`` plus the class's bias is the
+        logit. What the numbers of other methods are is told where they are made.
     explained : tuple of str
         The class each map is about.
     labels : tuple of str
-        The predicted class of each image.
+        The predicted class of each image; its labels, joined, for a multi-label model.
     confidence : numpy.ndarray
-        ``[N]`` float32, the probability of the predicted class.
+        ``[N]`` float32, as in :class:`swath.inference.Predictions`.
+    method : str
+        How the maps were made: ``cam``, ``occlusion`` or ``grad-cam``.
     """
 
     maps: npt.NDArray[np.float32]
     explained: tuple[str, ...]
     labels: tuple[str, ...]
     confidence: npt.NDArray[np.float32]
+    method: str = "cam"
 
 
 def class_evidence(
@@ -58,7 +65,8 @@ def class_evidence(
     pixels : numpy.ndarray
         ``[N, bands, H, W]`` uint8 or uint16, as decoded.
     classes : sequence of str, optional
-        The class to explain, one name an image; by default the predicted one.
+        The class to explain, one name an image; by default the predicted one; see
+        :func:`explained_classes`.
 
     Raises
     ------
@@ -74,32 +82,42 @@ def class_evidence(
             "global average pooling and one linear layer",
             fix="use a model trained with one of swath's own networks",
         )
-    if classes is not None and len(classes) != len(pixels):
-        raise SettingError(
-            f"{len(classes)} class names for {len(pixels)} images", fix="give one name an image"
-        )
-    wanted = None if classes is None else np.array([class_number(names, name) for name in classes], np.int64)
+    wanted = class_numbers(names, classes, images=len(pixels))
     weight = classifier.head[0]
+    if classifier.record.task == "binary":
+        weight = np.concatenate([-weight, weight])
 
     maps: list[npt.NDArray[np.float32]] = []
     explained: list[int] = []
-    predicted: list[int] = []
+    labels: list[str] = []
     confidence: list[float] = []
     for start in range(0, len(pixels), BATCH):
         part = pixels[start : start + BATCH]
         outputs = classifier.run(part, batch=BATCH, wanted=("activations", "probabilities"))
-        best = outputs["probabilities"].argmax(axis=1)
-        chosen = best if wanted is None else wanted[start : start + BATCH]
+        judged = classifier.judge(outputs["probabilities"])
+        chosen = (
+            explained_classes(classifier.record, judged.probabilities)
+            if wanted is None
+            else wanted[start : start + BATCH]
+        )
         maps.append(np.einsum("nc,nchw->nhw", weight[chosen], outputs["activations"], dtype=np.float32))
         explained.extend(chosen.tolist())
-        predicted.extend(best.tolist())
-        confidence.extend(outputs["probabilities"].max(axis=1).tolist())
+        labels.extend(judged.named)
+        confidence.extend(judged.confidence.tolist())
     return Evidence(
         maps=np.concatenate(maps) if maps else np.zeros((0, 1, 1), np.float32),
         explained=tuple(names[k] for k in explained),
-        labels=tuple(names[k] for k in predicted),
+        labels=tuple(labels),
         confidence=np.array(confidence, np.float32),
     )
+
+
+def explained_classes(record: Record, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Places ``[N]`` of the classes to explain by default: the one predicted, or of several labels the most
+    probable one; where an image has none, the most probable class all the same.
+    """
+    chosen = leading(record, probabilities)
+    return np.where(chosen == NONE, probabilities.argmax(axis=1), chosen)
 
 
 def activation_maps(
@@ -124,6 +142,23 @@ def activation_maps(
     """
     evidence = class_evidence(classifier, pixels, classes=classes)
     return upsample(evidence.maps, height=pixels.shape[2], width=pixels.shape[3])
+
+
+def class_numbers(
+    names: Sequence[str], classes: Sequence[str] | None, *, images: int
+) -> npt.NDArray[np.int64] | None:
+    """Give the place in `names` of the class to explain in each image; None where none is asked for.
+
+    Raises
+    ------
+    SettingError
+        If a class is not one of the model's, or there is not one name an image.
+    """
+    if classes is None:
+        return None
+    if len(classes) != images:
+        raise SettingError(f"{len(classes)} class names for {images} images", fix="give one name an image")
+    return np.array([class_number(names, name) for name in classes], np.int64)
 
 
 def upsample(maps: npt.NDArray[np.float32], *, height: int, width: int) -> npt.NDArray[np.float32]:

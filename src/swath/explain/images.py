@@ -1,4 +1,4 @@
-"""Explain image files: walk them, ask the model, write one picture an image and a table of all."""
+"""Explain image files: walk them, ask the model, check the maps, write a picture an image and a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
 
 from swath.data import walk_images
-from swath.explain.cam import class_evidence, class_number
+from swath.explain.cam import Evidence, class_number
+from swath.explain.faithful import Faithfulness, faithfulness
+from swath.explain.methods import Explainer, explainer
 from swath.explain.overlay import overlay_picture
 from swath.files import atomic_folder
 from swath.inference import Classifier
@@ -32,6 +34,12 @@ class ExplainedImage:
         The class the map is about.
     picture : str
         Name of the written PNG.
+    method : str
+        How the map was made.
+    verdict : str
+        ``holds`` or ``fails``, where the map was checked; else empty.
+    beaten : int, optional
+        How many of 19 random maps it beats, where it was checked.
     """
 
     path: str
@@ -39,6 +47,9 @@ class ExplainedImage:
     confidence: float
     explained: str
     picture: str
+    method: str = "cam"
+    verdict: str = ""
+    beaten: int | None = None
 
 
 def explain_images(
@@ -47,10 +58,12 @@ def explain_images(
     out: Path,
     *,
     class_name: str | None = None,
+    explain: Explainer | None = None,
+    check: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> tuple[ExplainedImage, ...]:
-    """Write ``<stem>.cam.png`` for every image and ``explain.csv`` into a folder.
+    """Write ``<stem>.<method>.png`` for every image and ``explain.csv`` into a folder.
 
     Parameters
     ----------
@@ -62,6 +75,10 @@ def explain_images(
         The folder to make.
     class_name : str, optional
         The class to explain in every image; by default each image's predicted one.
+    explain : callable, optional
+        Makes the maps; by default class activation maps. See :mod:`swath.explain.methods`.
+    check : bool
+        Hold every map against random ones and write the verdict beside it.
     overwrite : bool
         Replace an existing folder.
     progress : Progress
@@ -85,6 +102,7 @@ def explain_images(
     """
     if class_name is not None:
         class_number(classifier.record.class_names, class_name)
+    explain = explain or explainer(classifier)
     images = walk_images(inputs)
     bands = classifier.record.input.bands
     rows: list[ExplainedImage] = []
@@ -92,11 +110,12 @@ def explain_images(
     with atomic_folder(out, overwrite=overwrite, keep=inputs) as folder:
         for name, data in images:
             pixels = classifier.pixels_of(data, name=name)
-            evidence = class_evidence(classifier, pixels[None], classes=class_name and [class_name])
-            picture = picture_name(name, taken)
-            overlay_picture(folder / picture, pixels, evidence, bands=bands, name=PurePosixPath(name).name)
-            confidence = round(float(evidence.confidence[0]), 6)
-            rows.append(ExplainedImage(name, evidence.labels[0], confidence, evidence.explained[0], picture))
+            evidence = explain(pixels[None], classes=class_name and [class_name])
+            checked = faithfulness(classifier, pixels[None], evidence)[0] if check else None
+            picture = picture_name(name, taken, method=evidence.method)
+            called = PurePosixPath(name).name
+            overlay_picture(folder / picture, pixels, evidence, bands=bands, name=called, check=checked)
+            rows.append(_row(name, evidence, picture, checked))
             progress("explain", len(rows), len(images))
         table = folder / "explain.csv"
         # File names need not be valid text: their bytes are written as they are.
@@ -107,16 +126,29 @@ def explain_images(
     return tuple(rows)
 
 
-def picture_name(name: str, taken: set[str]) -> str:
+def _row(name: str, evidence: Evidence, picture: str, checked: Faithfulness | None) -> ExplainedImage:
+    return ExplainedImage(
+        path=name,
+        label=evidence.labels[0],
+        confidence=round(float(evidence.confidence[0]), 6),
+        explained=evidence.explained[0],
+        picture=picture,
+        method=evidence.method,
+        verdict="" if checked is None else "holds" if checked.holds else "fails",
+        beaten=None if checked is None else checked.beaten,
+    )
+
+
+def picture_name(name: str, taken: set[str], *, method: str = "cam") -> str:
     """Choose a file name for the picture of image `name` that is not in `taken`, and add it there.
 
     Names that differ only in case count as the same: some file systems cannot hold both.
     """
     stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(name.replace("\\", "/")).stem).strip("._") or "image"
     stem, number = stem[:100], 1
-    candidate = f"{stem}.cam.png"
+    candidate = f"{stem}.{method}.png"
     while candidate.lower() in taken:
         number += 1
-        candidate = f"{stem}-{number}.cam.png"
+        candidate = f"{stem}-{number}.{method}.png"
     taken.add(candidate.lower())
     return candidate

@@ -7,6 +7,7 @@ faint map is recognised by its numbers, not by its colours.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,20 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from swath.explain.cam import Evidence, upsample
+from swath.explain.faithful import Faithfulness
 from swath.explain.figures import displayed, save, written
 from swath.files import atomic_file
 
 _STRONGEST = 0.65  # opacity at the limits of the scale; the land stays visible underneath
 _FOR, _AGAINST = (0.93, 0.07, 0.09), (0.11, 0.27, 0.95)  # one hue a side: only opacity says how much
 _CLEAR = 1e-6  # limit used for a map of zeros, so that the scale is not empty
+_HOLDS, _FAILS = "black", "#a1260d"
+# What the numbers of a map are, by the method that made it.
+_UNITS = {
+    "cam": "contribution to the logit of",
+    "occlusion": "log-odds lost under a cover, of",
+    "grad-cam": "contribution, to first order, to the logit of",
+}
 
 
 def overlay_picture(
@@ -34,6 +43,7 @@ def overlay_picture(
     *,
     bands: Sequence[str],
     name: str,
+    check: Faithfulness | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write one PNG: the input, beside or above it the same with the map over it, and the colour bar.
@@ -50,6 +60,8 @@ def overlay_picture(
         One name a band.
     name : str
         What the image is called in the title.
+    check : Faithfulness, optional
+        Of this map: its verdict is written under the input.
     overwrite : bool
         Replace an existing file.
 
@@ -77,7 +89,10 @@ def overlay_picture(
         f"{label}, confidence {evidence.confidence[0]:.3f}", fontsize=12, fontweight="bold", parse_math=False
     )
     grid_height, grid_width = evidence.maps.shape[1:]
-    _colour_bar(figure, axes[1], limit, f"contribution to the logit of {explained}")
+    _colour_bar(figure, axes[1], limit, f"{_UNITS[evidence.method]} {explained}")
+    if check is not None:
+        verdict = textwrap.fill(check.sentence, 46 if beside else 92)
+        axes[0].set_xlabel(verdict, fontsize=8, color=_HOLDS if check.holds else _FAILS)
     axes[1].set_xlabel(f"computed for {grid_height} x {grid_width} places, interpolated between", fontsize=7)
     for axis in axes:
         axis.tick_params(labelsize=7)
@@ -92,6 +107,7 @@ def contact_sheet(
     *,
     bands: Sequence[str],
     truth: Sequence[str] | None = None,
+    checks: Sequence[Faithfulness] | None = None,
     columns: int = 5,
     overwrite: bool = False,
 ) -> None:
@@ -109,6 +125,8 @@ def contact_sheet(
         One name a band.
     truth : sequence of str, optional
         The true class of each image: where the model answered otherwise the title says so.
+    checks : sequence of Faithfulness, optional
+        Of each map: its verdict is written under it.
     columns : int
         Images in a row.
     overwrite : bool
@@ -121,7 +139,8 @@ def contact_sheet(
     """
     columns = min(columns, len(pixels))
     rows = -(-len(pixels) // columns)
-    figure = Figure(figsize=(1.75 * columns + 0.9, 3.75 * rows), layout="constrained")
+    tall = 3.75 if checks is None else 4.0
+    figure = Figure(figsize=(1.75 * columns + 0.9, tall * rows), layout="constrained")
     grid = figure.subplots(2 * rows, columns, squeeze=False)
     for axis in grid.flat:
         axis.set_axis_off()
@@ -136,10 +155,12 @@ def contact_sheet(
         title = written(evidence.labels[i], limit=22) + f"\n{evidence.confidence[i]:.3f}"
         if truth is not None and wrong:
             title += f", truth {written(truth[i], limit=14)}"
-        top.set_title(title, fontsize=8, color="#a1260d" if wrong else "black", parse_math=False)
+        top.set_title(title, fontsize=8, color=_FAILS if wrong else _HOLDS, parse_math=False)
         scale = f"{written(evidence.explained[i], limit=20)}, ±{limit:.3g}"
         bottom.set_title(scale, fontsize=7, parse_math=False)
-    unit = "contribution to the logit of the class named above each map, as a share of the limit beside it"
+        if checks is not None:
+            _verdict(bottom, checks[i])
+    unit = f"{_UNITS[evidence.method]} the class named above each map, as a share of the limit beside it"
     _colour_bar(figure, list(grid.flat), 1.0, unit)
     with atomic_file(path, overwrite=overwrite) as temporary:
         save(figure, temporary)
@@ -164,6 +185,21 @@ def _draw(axis: Axes, shown: npt.NDArray[np.uint8], evidence: npt.NDArray[np.flo
     axis.imshow(shown)
     full = upsample(evidence[None], height=height, width=width)[0]
     axis.imshow(full, cmap=overlay_colours(), vmin=-limit, vmax=limit, interpolation="nearest")
+
+
+def _verdict(axis: Axes, check: Faithfulness) -> None:
+    """One short line under a map."""
+    word = "holds" if check.holds else "FAILS"
+    axis.text(
+        0.5,
+        -0.04,
+        f"{word}: beats {check.beaten} of {check.of}",
+        transform=axis.transAxes,
+        ha="center",
+        va="top",
+        fontsize=7,
+        color=_HOLDS if check.holds else _FAILS,
+    )
 
 
 def _colour_bar(figure: Figure, axes: Axes | list[Axes], limit: float, unit: str) -> None:

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import bootstrap
+
+from swath.data import PatchIndex
+from swath.errors import OutputError, SettingError
+from swath.evaluation.faithfulness import check_maps, chosen_patches, mean_estimate
+from swath.evaluation.faithfulness_page import report_maps
+from swath.evaluation.faithfulness_result import MapCheck
+from swath.explain import Evidence, class_evidence, explainer
+from swath.explain.faithful import centre_heat
+from swath.explain.sanity import forgetful_explainer
+from swath.inference import Classifier, load
+from swath.model import read_model
+
+from .cases import Page
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_model: Path) -> Classifier:
+    return load(tiny_model, engine="onnxruntime", threads=1)
+
+
+@pytest.fixture(scope="module")
+def forgetful(classifier: Classifier, tiny_model: Path):
+    return forgetful_explainer(classifier, read_model(tiny_model), "cam")
+
+
+@pytest.fixture(scope="module")
+def checked(classifier: Classifier, forgetful, tiny_index: PatchIndex) -> MapCheck:
+    return check_maps(classifier, explainer(classifier), forgetful, tiny_index, split="train", limit=40)
+
+
+def upside_down(classifier: Classifier, pixels, *, classes=None) -> Evidence:
+    """A liar: what it marks is what the class activation map does not."""
+    true = class_evidence(classifier, pixels, classes=classes)
+    return Evidence(-true.maps, true.explained, true.labels, true.confidence)
+
+
+def test_mean_and_interval_equal_scipys():
+    values = np.random.default_rng(0).gamma(2, size=80)
+    found = mean_estimate(values)
+    assert found.value == pytest.approx(values.mean())
+    wanted = bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=1).confidence_interval
+    assert found.low == pytest.approx(wanted.low, abs=0.02)
+    assert found.high == pytest.approx(wanted.high, abs=0.02)
+    assert found.n == 80
+
+
+def test_true_maps_lead_and_liars_trail(classifier, forgetful, tiny_index, checked):
+    assert checked.n == 40
+    assert checked.grid == (8, 8)
+    assert checked.deletion.map.value < checked.deletion.random.value
+    assert checked.deletion.holds
+    lie = check_maps(
+        classifier, partial(upside_down, classifier), forgetful, tiny_index, split="train", limit=40
+    )
+    assert lie.deletion.lead_on_random.high < 0
+    assert not lie.deletion.holds
+    assert "hiding the marked pixels first does not clearly cost more" in " ".join(lie.failures)
+    assert " FAIL " in lie.verdict
+    assert lie.localisation["crops"].value < checked.localisation["crops"].value
+
+
+def test_leads_are_the_paired_differences(checked):
+    for removal, sign in ((checked.deletion, -1), (checked.insertion, 1)):
+        for name in ("random", "centre", "other"):
+            lead = sign * (removal.map.value - getattr(removal, name).value)
+            assert getattr(removal, f"lead_on_{name}").value == pytest.approx(lead)
+        curve = removal.curves["map"]
+        assert np.trapezoid(curve, dx=1 / (len(curve) - 1)) == pytest.approx(removal.map.value, abs=1e-3)
+
+
+def test_what_a_map_does_not_beat_is_said(classifier, tiny_index):
+    """The centre itself, as a map, cannot lead on the centre."""
+
+    def centre(pixels, *, classes=None):
+        true = class_evidence(classifier, pixels, classes=classes)
+        maps = np.array(centre_heat(len(pixels), (64, 64)))
+        return Evidence(maps, true.explained, true.labels, true.confidence)
+
+    found = check_maps(classifier, centre, lambda part, seed: centre, tiny_index, split="train", limit=20)
+    assert found.deletion.lead_on_centre.value == found.deletion.lead_on_other.value == 0
+    assert "hiding pixels from the centre outwards does as well" in found.verdict
+    assert "showing what the map of another patch marks does as well" in found.verdict
+
+
+def test_a_map_that_never_changes_fails_the_weights(classifier, tiny_index, checked):
+    def brightness(pixels, *, classes=None):
+        true = class_evidence(classifier, pixels, classes=classes)
+        maps = pixels.mean(axis=1, dtype=np.float32)[:, ::8, ::8]
+        return Evidence(maps, true.explained, true.labels, true.confidence)
+
+    found = check_maps(
+        classifier, brightness, lambda part, seed: brightness, tiny_index, split="train", limit=12
+    )
+    assert all(f.correlation.value == pytest.approx(1) for f in found.forgotten)
+    assert "stay alike when the network forgets its head" in found.verdict
+    assert all(f.holds for f in checked.forgotten)
+
+
+def test_the_same_seed_gives_the_same_numbers(classifier, forgetful, tiny_index):
+    one, same = (
+        check_maps(classifier, explainer(classifier), forgetful, tiny_index, split="val", limit=8, seed=3)
+        for _ in range(2)
+    )
+    assert one == same
+    assert MapCheck.model_validate_json(one.model_dump_json()) == one
+
+
+def test_patches_are_alike_in_number_over_the_classes(classifier, tiny_index):
+    pixels, labels = chosen_patches(classifier, tiny_index, split="train", limit=22, seed=0)
+    assert pixels.shape == (22, 3, 64, 64)
+    assert sorted(np.bincount(labels).tolist()) == [5, 5, 6, 6]
+
+
+def test_the_test_split_stays_closed(classifier, tiny_index):
+    with pytest.raises(SettingError, match="the test split is for swath evaluate; give --split val or train"):
+        chosen_patches(classifier, tiny_index, split="test", limit=5, seed=0)
+    with pytest.raises(SettingError, match="--limit 1 or more"):
+        chosen_patches(classifier, tiny_index, split="val", limit=0, seed=0)
+
+
+def test_the_page_says_what_fails_and_stands_alone(classifier, forgetful, tiny_index, tmp_path):
+    out = tmp_path / "maps"
+    liar = partial(upside_down, classifier)
+    found = report_maps(classifier, liar, forgetful, tiny_index, out, split="train", limit=12)
+    assert {p.name for p in out.iterdir()} == {"explain.json", "index.html", "maps.png", "curves.png"}
+    assert MapCheck.model_validate_json((out / "explain.json").read_text()) == found
+    page = Page((out / "index.html").read_text(encoding="utf-8"))
+    assert found.verdict in page.text
+    assert "FAILS" in page.text
+    assert "Read with care" in page.text
+    assert all(source.startswith("data:image/png") for source in page.all("img", "src"))
+    text = "\n".join(found.lines())
+    assert "FAIL" in text
+    assert "chance 25 %" in text
+    with pytest.raises(OutputError):
+        report_maps(classifier, liar, forgetful, tiny_index, out, split="train", limit=12)
