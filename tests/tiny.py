@@ -95,8 +95,12 @@ def tiny_body(
     spec: InputSpec | None = None,
     opset: int = 20,
     sharpness: float = 4.0,
+    task: Task = "single-label",
 ) -> onnx.ModelProto:
     """A body that answers with the class of the nearest mean colour.
+
+    The binary task has one logit, of the second class against the first; the logits of several labels are
+    held against their mean, so that the colours a patch has most of speak for their labels.
 
     8 x 8 means, a 1 x 1 convolution that parts each band into what lies above and below its mean, ReLU,
     global average pooling, a linear head: activations ``[N, 2 * bands, P / 8, P / 8]``.
@@ -109,10 +113,15 @@ def tiny_body(
     )
     centres = (centres - np.array(spec.mean)) / np.array(spec.sd)
     weight = np.concatenate([2 * centres, -2 * centres], axis=1) * sharpness
+    bias = -(centres**2).sum(1) * sharpness
+    if task == "binary":
+        weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
+    elif task == "multi-label":
+        weight, bias = weight - weight.mean(0), bias - bias.mean()
     constants = {
         "part.weight": parted[:, :, None, None],
         "head.weight": weight.astype(np.float32),
-        "head.bias": (-(centres**2).sum(1) * sharpness).astype(np.float32),
+        "head.bias": bias.astype(np.float32),
     }
     nodes = [
         helper.make_node("AveragePool", ["patches"], ["blocks"], kernel_shape=[8, 8], strides=[8, 8]),
@@ -124,7 +133,7 @@ def tiny_body(
     ]
     side = spec.size // 8
     shapes: dict[str, list[Any]] = {
-        "logits": ["N", len(classes)],
+        "logits": ["N", len(bias)],
         "features": ["N", 2 * bands],
         "activations": ["N", 2 * bands, side, side],
     }
@@ -147,7 +156,7 @@ def tiny_graph(
 ) -> onnx.ModelProto:
     """The whole graph of the tiny model."""
     spec = spec or input_spec()
-    return assemble(tiny_body(classes, spec=spec), spec=spec, task=task, temperature=temperature)
+    return assemble(tiny_body(classes, spec=spec, task=task), spec=spec, task=task, temperature=temperature)
 
 
 def tiny_record(
@@ -210,6 +219,7 @@ def write_tiny_model(
     path: Path, classes: Sequence[str] = CLASSES, *, spec: InputSpec | None = None, **fields: Any
 ) -> Path:
     """Write the tiny model as a model file; `fields` replace fields of its record."""
-    graph = tiny_graph(classes, spec=spec, temperature=fields.get("temperature", 1.0))
+    settled = {name: fields[name] for name in ("task", "temperature") if name in fields}
+    graph = tiny_graph(classes, spec=spec, **settled)
     write_model(path, graph, tiny_record(graph, classes, spec=spec, **fields))
     return path

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from swath.evaluation import BaselineResult, Evaluation, confusion_matrix, measure
+from swath.evaluation import BaselineResult, SingleLabelEvaluation, confusion_matrix, measure
 from swath.evaluation.metrics import paired_differences
 from swath.evaluation.results import Difference, warnings_for
 
@@ -23,7 +23,7 @@ def answers(n: int, *, right: float, classes: int = 3, seed: int = 0) -> tuple[n
 
 def evaluation(
     names: tuple[str, ...] = ("Forest", "River", "SeaLake"), *, n: int = 400, **fields: Any
-) -> Evaluation:
+) -> SingleLabelEvaluation:
     """A whole evaluation of made-up answers; `fields` replace its own."""
     truth, predicted = answers(n, right=0.9, classes=len(names))
     plain = np.zeros(n, np.int64)
@@ -35,6 +35,7 @@ def evaluation(
             **dict(majority), difference=Difference(accuracy=accuracy, macro_f1=macro_f1)
         )
     }
+    leads = {"majority": accuracy}
     values = {
         "model": "tiny",
         "split": "test",
@@ -45,9 +46,9 @@ def evaluation(
         "engine": "onnxruntime fp32",
         "absent_classes": (),
         "baselines": baselines,
-        "warnings": warnings_for(n=n, split="test", same_index=True, absent=(), baselines=baselines),
+        "warnings": warnings_for(n=n, split="test", same_index=True, absent=(), leads=leads),
     }
-    return Evaluation(**dict(metrics), **values | fields)
+    return SingleLabelEvaluation(**dict(metrics), **values | fields)
 
 
 class Page(HTMLParser):

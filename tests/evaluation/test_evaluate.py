@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from swath.data import PatchIndex, build_index, split_index
-from swath.errors import DataError, OutputError, SettingError
-from swath.evaluation import Evaluation, evaluate
+from swath.errors import DataError, OutputError
+from swath.evaluation import SingleLabelEvaluation, evaluate
 from swath.evaluation.evaluate import OPENINGS, checked_split
 from swath.inference import Classifier, load
 from tests.tiny import CLASSES, patch, write_patches, write_tiny_model
@@ -25,7 +25,7 @@ def classifier(tiny_model) -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def done(classifier, tiny_index, tmp_path_factory) -> tuple[Path, Evaluation]:
+def done(classifier, tiny_index, tmp_path_factory) -> tuple[Path, SingleLabelEvaluation]:
     out = tmp_path_factory.mktemp("run") / "test"
     return out, evaluate(classifier, tiny_index, out=out)
 
@@ -61,7 +61,7 @@ def test_every_metric_has_value_low_high_and_n(done):
         assert estimate["low"] <= estimate["value"] <= estimate["high"]
     assert values["n"] == values["accuracy"]["n"] == 24
     assert "fp32" in values["engine"] or "bf16" in values["engine"]
-    assert Evaluation.model_validate(values) == found
+    assert SingleLabelEvaluation.model_validate(values) == found
 
 
 def test_the_numbers_are_those_of_the_answers(classifier, tiny_index, done):
@@ -204,7 +204,7 @@ def with_column(index: PatchIndex, name: str, values: list[str | None]) -> Patch
 def test_what_cannot_be_evaluated_says_why(tiny_index):
     n = len(tiny_index)
     plain = {"split": "test", "classes": CLASSES, "task": "single-label"}
-    with pytest.raises(SettingError, match="the model is multi-label"):
+    with pytest.raises(DataError, match=r"the model is multi-label, and the patches .* have one label each"):
         checked_split(tiny_index, **plain | {"task": "multi-label"})
     with pytest.raises(DataError, match="the index has no splits; make them with: swath data split"):
         checked_split(with_column(tiny_index, "split", [None] * n), **plain)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from swath.evaluation import Difference, Evaluation
+from swath.evaluation import SingleLabelEvaluation
 from swath.evaluation.results import FEW, warnings_for
 from swath.model.record import Estimate
 
@@ -13,7 +13,7 @@ from .cases import evaluation
 
 def test_it_survives_its_own_json():
     found = evaluation()
-    assert Evaluation.model_validate_json(found.model_dump_json()) == found
+    assert SingleLabelEvaluation.model_validate_json(found.model_dump_json()) == found
 
 
 def test_the_terminal_shows_every_number_with_its_interval():
@@ -50,16 +50,12 @@ def test_without_baselines_none_are_listed():
     assert not any("baseline" in line for line in evaluation(baselines={}).lines())
 
 
-def difference(low: float) -> dict:
-    result = evaluation().baselines["majority"]
-    lead = Difference(
-        accuracy=Estimate(value=low + 0.1, low=low, high=low + 0.2, n=400),
-        macro_f1=result.difference.macro_f1,
-    )
-    return {"majority": result.model_copy(update={"difference": lead})}
+def lead(low: float) -> dict[str, Estimate]:
+    return {"majority": Estimate(value=low + 0.1, low=low, high=low + 0.2, n=400)}
 
 
-CLEAR = difference(0.3)
+CLEAR = lead(0.3)
+POOR = Estimate(value=0.3, low=0.2, high=0.4, n=40)  # of 200: guessing has 0.2
 
 
 @pytest.mark.parametrize(
@@ -68,20 +64,30 @@ CLEAR = difference(0.3)
         ({"n": FEW - 1}, "only 199 patches"),
         ({"split": "train"}, "the model was trained on these patches: this is not a test"),
         ({"split": "val"}, "the model was chosen by these patches"),
-        ({"absent": ("Desert",)}, "no patch of Desert: left out of macro-F1"),
-        ({"baselines": {}}, "carries no baselines"),
-        ({"baselines": difference(-0.01)}, "not clearly better than the majority baseline"),
+        ({"absent": ("Desert",)}, "no patch of Desert: left out of means over classes"),
+        ({"leads": {}}, "carries no baselines"),
+        ({"leads": lead(-0.01)}, "not clearly better than the majority baseline (accuracy difference"),
+        ({"leads": lead(-0.01), "what": "F1"}, "majority baseline (F1 difference -0.010 to +0.190)"),
+        (
+            {"leads": None, "guesses": {"Dump": (POOR, 40)}},
+            "not clearly better than guessing at finding Dump",
+        ),
     ],
 )
 def test_each_reason_for_doubt_is_said_once(change, said):
-    plain = {"n": FEW, "split": "test", "same_index": True, "absent": (), "baselines": CLEAR}
+    plain = {"n": FEW, "split": "test", "same_index": True, "absent": (), "leads": CLEAR}
     assert warnings_for(**plain) == ()
     (warning,) = warnings_for(**plain | change)
     assert said in warning
 
 
+def test_a_label_that_is_found_better_than_by_guessing_is_not_warned_of():
+    good = {"Dump": (POOR.model_copy(update={"low": 0.21}), 40), "Absent": (POOR, 0)}
+    assert warnings_for(n=FEW, split="test", same_index=True, absent=(), leads=None, guesses=good) == ()
+
+
 def test_another_index_says_nothing_of_training():
-    assert warnings_for(n=FEW, split="train", same_index=False, absent=(), baselines=CLEAR) == ()
+    assert warnings_for(n=FEW, split="train", same_index=False, absent=(), leads=CLEAR) == ()
 
 
 def test_same_index_compares_fingerprints():

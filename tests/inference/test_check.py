@@ -8,7 +8,7 @@ from onnx import numpy_helper
 import swath
 from swath.errors import ModelFileError, SettingError
 from swath.inference import check_model
-from swath.inference.check import bf16_tolerance
+from swath.inference.check import _moved, bf16_tolerance
 from swath.inference.openvino import has_bf16
 from swath.model import read_model
 from swath.model.record import EngineParity, Golden
@@ -111,3 +111,20 @@ def test_damaged_golden_patches(tmp_path):
 def test_an_unknown_engine(tiny_model):
     with pytest.raises(SettingError, match="no engine 'x'"):
         check_model(tiny_model, engine="x")
+
+
+def test_a_stored_decision_may_only_move_where_it_was_close(tmp_path):
+    names = ("Forest", "River")
+    record = read_model(write_tiny_model(tmp_path / "b.onnx", names, task="binary")).record
+    stored = np.array([[0.5005, 0.4995], [0.2, 0.8]], np.float32)
+    near = np.array([[0.4995, 0.5005], [0.2, 0.8]], np.float32)
+    far = np.array([[0.5005, 0.4995], [0.6, 0.4]], np.float32)
+    for exact in (True, False):
+        assert not _moved(near, stored, record, tolerance=1e-3, exact=exact)
+        assert _moved(far, stored, record, tolerance=1e-3, exact=exact)
+
+
+@pytest.mark.parametrize("task", ["binary", "multi-label"])
+def test_models_of_other_tasks_are_checked(tmp_path, task):
+    path = write_tiny_model(tmp_path / "m.onnx", ("Forest", "River"), task=task)
+    assert check_model(path, threads=1).max_difference < 1e-3

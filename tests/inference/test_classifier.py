@@ -185,6 +185,39 @@ def test_no_batch(classifier, pixels):
 
 def test_top_k_is_ordered_and_ties_keep_class_order():
     probabilities = np.array([[0.2, 0.5, 0.3, 0.0], [0.25, 0.25, 0.25, 0.25]], np.float32)
-    top = Predictions([], np.zeros(2, np.float32), probabilities, CLASSES).top(2)
+    top = Predictions([], np.zeros(2, np.float32), probabilities, CLASSES, []).top(2)
     assert [[name for name, _ in row] for row in top] == [["Residential", "River"], ["Forest", "Residential"]]
     assert top[0][0][1] == pytest.approx(0.5)
+
+
+def test_a_binary_model_decides_by_its_threshold(tmp_path):
+    names = ("Forest", "River")
+    images = np.concatenate([patches(c, 4) for c in names])
+    plain = swath.load(write_tiny_model(tmp_path / "a.onnx", names, task="binary"), threads=1).predict(images)
+    p = plain.probabilities[:, 1]
+    low = float(np.sort(p)[1:3].mean())  # two patches below it
+    path = write_tiny_model(tmp_path / "b.onnx", names, task="binary", thresholds={"River": low})
+    found = swath.load(path, threads=1).predict(images)
+    expected = np.where(p >= low, "River", "Forest")
+    assert found.labels == expected.tolist()
+    assert found.labels.count("Forest") == 2
+    assert found.label_sets == [(label,) for label in expected]
+    np.testing.assert_array_equal(found.confidence, np.where(p >= low, p, found.probabilities[:, 0]))
+    assert (found.confidence < 0.5).any()  # called River, though Forest is more probable
+
+
+def test_a_multi_label_model_gives_sets_of_labels(tmp_path):
+    thresholds = dict.fromkeys(CLASSES[1:], 0.999)
+    model = swath.load(
+        write_tiny_model(tmp_path / "m.onnx", task="multi-label", thresholds=thresholds), threads=1
+    )
+    probabilities = np.array([[0.5, 0.1, 0.9991, 0.2], [0.4, 0.99, 0.1, 0.1]], np.float32)
+    found = model.judge(probabilities)
+    assert found.label_sets == [("Forest", "River"), ()]
+    assert found.labels == ["Forest;River", ""]
+    assert found.named == ["Forest;River", "(no label)"]
+    np.testing.assert_array_equal(found.confidence, probabilities.max(axis=1))
+    assert found.top(1) == [
+        [("River", float(probabilities[0, 2]))],
+        [("Residential", float(probabilities[1, 1]))],
+    ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
+from collections import Counter
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,7 +12,7 @@ import pytest
 import swath
 from swath.errors import DataError, OutputError, SettingError
 from swath.inference import predict_files, tables
-from tests.tiny import CLASSES, patch, write_patches
+from tests.tiny import CLASSES, patch, write_patches, write_tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +190,44 @@ def test_names_with_commas_quotes_and_letters_of_all_kinds(classifier, tmp_path)
         predict_files(classifier, [folder], tmp_path / f"p{suffix}")
         assert [row["path"] for row in read(tmp_path / f"p{suffix}")] == [f"{folder}/{name}"]
     assert patch("River", seed=0).shape == (64, 64, 3)
+
+
+def read_rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_class_decided_for_comes_first_even_if_less_probable(tmp_path):
+    names = ("Forest", "River")
+    path = write_tiny_model(tmp_path / "b.onnx", names, task="binary", thresholds={"River": 1e-9})
+    images = write_patches(tmp_path / "in", names, n=3)
+    summary = predict_files(swath.load(path, threads=1), [images], tmp_path / "p.csv", top_k=2)
+    rows = read_rows(tmp_path / "p.csv")
+    called = [row for row in rows if row["label"] == "River"]
+    assert summary.counts["River"] == len(called) > 3
+    for row in called:
+        assert row["top_2"] == "Forest"
+        assert row["confidence"] == row["p_River"]
+        assert row["top_2_p"] == row["p_Forest"]
+
+
+def test_several_labels_stand_in_one_column(tmp_path):
+    thresholds = {"Forest": 0.999, "SeaLake": 1e-6, "River": 1e-6}
+    path = write_tiny_model(tmp_path / "m.onnx", task="multi-label", thresholds=thresholds)
+    images = write_patches(tmp_path / "in", n=3)
+    classifier = swath.load(path, threads=1)
+    summary = predict_files(classifier, [images], tmp_path / "p.csv", top_k=2)
+    rows = read_rows(tmp_path / "p.csv")
+    assert list(rows[0])[:7] == ["path", "labels", "confidence", "top_1", "top_1_p", "top_2", "top_2_p"]
+    counts = Counter(
+        label for row in rows for label in (row["labels"].split(";") if row["labels"] else ["(no label)"])
+    )
+    assert summary.counts == dict(counts)
+    assert summary.rows == len(rows) == 12
+    for row in rows:
+        for name, threshold in zip(CLASSES, classifier.record.cuts, strict=True):
+            if abs(float(row[f"p_{name}"]) - threshold) > 1e-6:
+                assert (name in row["labels"].split(";")) == (float(row[f"p_{name}"]) >= threshold)
+    plain = predict_files(classifier, [images], tmp_path / "q.csv")
+    assert plain.counts == summary.counts
+    assert "top_1" not in read_rows(tmp_path / "q.csv")[0]

@@ -5,9 +5,12 @@ import pytest
 
 from swath.mapping import make_grid
 from swath.mapping.checks import Watch
+from swath.mapping.legend import NONE_OF_THESE, painted_classes
 from swath.mapping.paint import Painter
 from swath.mapping.strips import Strip
 from swath.mapping.totals import Totals
+from swath.model import Record
+from swath.model.palette import class_infos
 from tests.tiny import input_spec
 
 
@@ -25,14 +28,21 @@ class Kept:
         return np.concatenate(self.rows, axis=1)
 
 
-def paint(valid, probabilities, *, size, patch, stride, classified=None):
+def model(task="single-label", **thresholds):
+    """What a painter asks of a record with three classes, or two for a binary model."""
+    names = ("a", "b") if task == "binary" else ("a", "b", "c")
+    return Record.model_construct(task=task, classes=class_infos(names), thresholds=thresholds)
+
+
+def paint(valid, probabilities, *, size, patch, stride, classified=None, record=None):
     """Paint a scene that is one strip high; returns labels, confidences, cells and totals."""
     grid = make_grid(*size, patch=patch, stride=stride)
     kept = Kept(), Kept(), Kept()
-    totals = Totals(("a", "b", "c"), None)
+    record = record or model()
+    totals = Totals(tuple(c.name for c in painted_classes(record)), None)
     painter = Painter(
         grid,
-        3,
+        record,
         labels=kept[0],
         confidences=kept[1],
         cells=kept[2],
@@ -77,3 +87,43 @@ def test_windows_that_were_not_classified_leave_holes(stride):
     assert (labels[0, :bottom] == 1).all()
     assert not labels[0, bottom:].any()
     assert np.isnan(cells[:, bottom // grid.cell :]).all()
+
+
+def test_a_binary_map_is_decided_by_the_threshold_and_not_by_the_larger_half():
+    p = np.array([0.1, 0.29, 0.3, 0.8], np.float32)
+    values = np.stack([1 - p, p], axis=-1)[None]
+    labels, sure, _, totals = paint(
+        np.ones((4, 16), bool), values, size=(4, 16), patch=4, stride=4, record=model("binary", b=0.295)
+    )
+    np.testing.assert_array_equal(labels[0, 0, ::4], [1, 1, 2, 2])
+    np.testing.assert_array_equal(sure[0, 0, ::4], [90, 71, 30, 80])
+    assert {total.name: total.pixels for total in totals.classes()} == {"a": 32, "b": 32}
+
+
+def test_a_multi_label_map_shows_the_most_probable_label_that_counts_or_none_of_these():
+    values = np.array([[[0.6, 0.7, 0.1], [0.6, 0.4, 0.1], [0.2, 0.1, 0.2], [0.55, 0.9, 0.95]]], np.float32)
+    record = model("multi-label", b=0.8, c=0.99)
+    labels, sure, cells, totals = paint(
+        np.ones((4, 16), bool), values, size=(4, 16), patch=4, stride=4, record=record
+    )
+    np.testing.assert_array_equal(labels[0, 0, ::4], [1, 1, 4, 2])
+    np.testing.assert_array_equal(sure[0, 0, ::4], [60, 60, 80, 90])  # of none: what the likeliest leaves
+    assert len(cells) == 3  # probabilities are of classes only
+    assert totals.classes()[-1].name == NONE_OF_THESE
+    assert totals.classes()[-1].pixels == 16
+
+
+def test_windows_that_were_not_classified_have_no_confidence_in_having_no_label():
+    values = np.zeros((1, 2, 3), np.float32)
+    done = np.array([[True, False]])
+    labels, sure, _, _ = paint(
+        np.ones((4, 8), bool),
+        values,
+        size=(4, 8),
+        patch=4,
+        stride=4,
+        classified=done,
+        record=model("multi-label"),
+    )
+    np.testing.assert_array_equal(labels[0, 0], [4] * 4 + [0] * 4)
+    np.testing.assert_array_equal(sure[0, 0], [100] * 4 + [0] * 4)

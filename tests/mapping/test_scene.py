@@ -285,3 +285,49 @@ def test_a_model_of_too_many_classes_is_refused(tmp_path, sewn):
     many = load(write_tiny_model(tmp_path / "many.onnx", names), threads=1)
     with pytest.raises(DataError, match="254 classes at most"):
         map_scene(many, sewn[0], tmp_path / "map.tif")
+
+
+@pytest.mark.parametrize("task", ["binary", "multi-label"])
+def test_models_of_other_tasks_are_mapped(tmp_path, task):
+    names = ("Forest", "River") if task == "binary" else ("Forest", "River", "SeaLake")
+    shown = ("Forest", "River", "Forest", "Residential")
+    pixels = np.concatenate([np.concatenate([patches(c, 1)[0] for c in shown], axis=2)], axis=0)
+    profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "height": 64, "width": 256}
+    with rasterio.open(
+        tmp_path / "scene.tif",
+        "w",
+        crs="EPSG:32632",
+        transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6),
+        **profile,
+    ) as scene:
+        scene.write(pixels)
+    thresholds = (
+        {"River": 0.9999} if task == "binary" else {"Forest": 0.99995, "River": 0.97, "SeaLake": 0.95}
+    )
+    model = load(
+        write_tiny_model(tmp_path / "m.onnx", names, task=task, thresholds=thresholds),
+        engine="onnxruntime",
+        threads=1,
+    )
+    found = map_scene(model, tmp_path / "scene.tif", tmp_path / "map.tif", probabilities=tmp_path / "p.tif")
+    said = model.predict(np.stack(np.split(pixels, 4, axis=2)))
+    with rasterio.open(tmp_path / "map.tif") as made, rasterio.open(tmp_path / "p.tif") as cells:
+        values = made.read(1)[32, 32::64]
+        assert cells.descriptions == names
+    for value, labels, p in zip(values, said.label_sets, said.probabilities, strict=True):
+        if task == "binary":
+            assert names[value - 1] == labels[0]
+        elif labels:
+            assert names[value - 1] == max(labels, key=lambda n: p[names.index(n)])
+        else:
+            assert value == 4
+    listed = json.loads((tmp_path / "map.json").read_text())
+    assert [c["name"] for c in listed["classes"]] == [
+        *names,
+        *(["none of these"] if task == "multi-label" else []),
+    ]
+    assert listed["model"]["task"] == task
+    assert listed["model"]["thresholds"] == thresholds
+    assert sum(total.pixels for total in found.classes) == 64 * 256
+    if task == "multi-label":
+        assert 0 < found.classes[-1].pixels < 64 * 256

@@ -10,7 +10,7 @@ import rasterio.shutil
 
 from swath.errors import OutputError
 from swath.mapping.overviews import mean, most_frequent
-from swath.mapping.writer import category_names, finish_classes, finish_confidence, row_writer
+from swath.mapping.writer import category_names, finish_bytes, finish_classes, row_writer
 from swath.model.palette import class_infos
 from tests.mapping.scenes import UTM
 
@@ -79,7 +79,7 @@ def test_gdal_reads_the_names_of_the_classes(tmp_path, rows):
 def test_the_confidence_is_a_cog_with_its_own_nodata(tmp_path, rows):
     values = np.full(SIZE, 80, np.uint8)
     values[:, 300:] = 255
-    finish_confidence(rows(values, nodata=255, halve=mean), tmp_path / "c.tif", software="s")
+    finish_bytes(rows(values, nodata=255, halve=mean), tmp_path / "c.tif", name="confidence, percent", software="s")
     with rasterio.open(tmp_path / "c.tif") as cog:
         assert cog.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert (cog.nodata, cog.descriptions) == (255, ("confidence, percent",))

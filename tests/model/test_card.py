@@ -38,3 +38,11 @@ def test_parity_and_attribution_are_shown_where_there_are_any(tmp_path):
     assert rows["data"] == "x: 1,200 train"
     assert rows["input"].endswith("64 x 64 px")
     assert rows["parity onnxruntime fp32"] == "same labels 100.00 % of 9, largest difference 2.0e-06"
+
+
+def test_the_card_states_thresholds(tmp_path):
+    names = ("Forest", "River")
+    path = write_tiny_model(tmp_path / "b.onnx", names, task="binary", thresholds={"River": 0.25})
+    assert dict(card(read_model(path)))["looks for"] == "River, where its probability is 0.250 or more"
+    path = write_tiny_model(tmp_path / "m.onnx", names, task="multi-label", thresholds={"River": 0.25})
+    assert dict(card(read_model(path)))["thresholds"] == "Forest 0.500, River 0.250"

@@ -117,7 +117,7 @@ def test_wrong_type(record):
 
 
 def test_wrong_number_of_classes(record):
-    with pytest.raises(ModelFileError, match="gives 2 probabilities, the record names 4 classes"):
+    with pytest.raises(ModelFileError, match="gives 2 probabilities, and the record names 4 classes"):
         check_contract(tiny_graph(("A", "B")), record, where="m.onnx")
 
 
@@ -132,5 +132,23 @@ def test_a_head_of_another_shape(graph, record):
         tensor.name = f"real.{name}"
         graph.graph.node[-3].input[:] = [f"real.{n}" if n == name else n for n in graph.graph.node[-3].input]
         graph.graph.initializer.append(numpy_helper.from_array(np.zeros((2, 6), np.float32), name))
-    with pytest.raises(ModelFileError, match="one row a class"):
+    with pytest.raises(ModelFileError, match="one row a logit"):
         check_contract(graph, record, where="m.onnx")
+
+
+@pytest.mark.parametrize("task", ["binary", "multi-label"])
+def test_models_of_other_tasks_keep_the_contract(task):
+    names = ("Forest", "River")
+    graph = tiny_graph(names, task=task)
+    check_contract(graph, tiny_record(graph, names, task=task), where="m.onnx")
+
+
+def test_a_graph_of_another_task_than_its_record_is_refused():
+    names = ("Forest", "River")
+    graph = tiny_graph(names, task="multi-label")
+    single = tiny_record(tiny_graph(names), names)
+    with pytest.raises(ModelFileError, match="ends in Sigmoid, as no single-label model does"):
+        check_contract(graph, single, where="m.onnx")
+    binary = tiny_record(tiny_graph(names, task="binary"), names, task="binary")
+    with pytest.raises(ModelFileError, match="gives 2 logits, and the record names 2 classes of a binary"):
+        check_contract(graph, binary, where="m.onnx")

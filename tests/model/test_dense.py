@@ -11,7 +11,7 @@ from swath.errors import ModelFileError, SettingError
 from swath.inference.engines import make_engine
 from swath.model.dense import dense_graph, dense_stride
 from tests.model.unpadded import CLASSES, Body
-from tests.tiny import input_spec, tiny_graph
+from tests.tiny import input_spec, patches, tiny_graph
 
 
 def pixels(height, width, *, dtype="uint8", high=256, seed=0):
@@ -262,3 +262,26 @@ def test_an_exported_network_is_followed():
     model = assemble(body, spec=input_spec(size=32), task="single-label", temperature=0.1)
     assert dense_stride(model, size=32) == 4
     check(model, 32)
+
+
+@pytest.mark.parametrize("task", ["binary", "multi-label"])
+def test_other_tasks_are_dense_too(task):
+    names = ("Forest", "River") if task == "binary" else ("Forest", "River", "SeaLake")
+    model = tiny_graph(names, task=task)
+    stride = dense_stride(model, size=64)
+    dense = dense_graph(model, size=64, stride=stride)
+    onnx.checker.check_model(dense)
+    values = np.concatenate([patches(c, 1)[0] for c in names], axis=-1)[None]
+    found = run(dense, values)[0]
+    places = range(0, values.shape[3] - 63, stride)
+    expected = run(model, np.concatenate([values[..., p : p + 64] for p in places]))
+    assert found.shape == (len(names), 1, len(places))
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(found[:, 0].T, expected, atol=1e-5)
+
+
+def test_what_follows_the_logits_must_be_known():
+    model = tiny_graph(("Forest", "River"), task="binary")
+    last = model.graph.node[-1]
+    last.op_type = "HardSigmoid"
+    assert dense_stride(model, size=64) is None

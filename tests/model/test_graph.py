@@ -57,13 +57,6 @@ def test_the_temperature_can_be_set_later():
         set_temperature(tiny_body(), 2.0)
 
 
-@pytest.mark.parametrize("task", ["binary", "multi-label"])
-def test_other_tasks_end_in_sigmoid(task):
-    pixels = patches("River", 2)
-    probabilities, logits = run(tiny_graph(task=task), pixels, "probabilities", "logits")
-    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), atol=1e-5)
-
-
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 96), (32, 32), (50, 131), (256, 65)])
 def test_other_sizes_are_resized_inside_as_training_does_outside(height, width):
     pixels = np.random.default_rng(height).integers(0, 256, (2, 3, height, width)).astype(np.uint8)
@@ -204,3 +197,33 @@ def test_the_patch_size_is_read_from_the_graph():
     assert patch_size(tiny_graph()) == 64
     assert patch_size(tiny_graph(spec=input_spec(size=32))) == 32
     assert patch_size(tiny_body()) is None
+
+
+def sigmoid(values):
+    return 1 / (1 + np.exp(-values))
+
+
+def test_a_binary_graph_has_one_logit_and_two_probabilities():
+    names = ("Forest", "River")
+    pixels = np.concatenate([patches(c, 3) for c in names])
+    graph = tiny_graph(names, task="binary", temperature=2.0)
+    probabilities, logits = run(graph, pixels, "probabilities", "logits")
+    assert logits.shape == (6, 1)
+    np.testing.assert_allclose(probabilities[:, 1:], sigmoid(logits / 2), atol=1e-6)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert (probabilities[:3, 0] > 0.5).all()
+    assert (probabilities[3:, 1] > 0.5).all()
+    # What is left of a probability near 1 is not lost to rounding: 1 - p would be off by 1 in 600 here.
+    np.testing.assert_allclose(probabilities[3:, :1], sigmoid(-logits[3:].astype(np.float64) / 2), rtol=5e-4)
+
+
+def test_a_multi_label_graph_has_a_sigmoid_a_label():
+    pixels = np.concatenate([patches(c, 2) for c in CLASSES])
+    probabilities, logits = run(tiny_graph(task="multi-label"), pixels, "probabilities", "logits")
+    np.testing.assert_allclose(probabilities, sigmoid(logits), atol=1e-6)
+    assert probabilities.shape == (8, 4)
+
+
+def test_a_binary_network_with_several_logits_is_refused():
+    with pytest.raises(ModelFileError, match="4 logits for a binary task; export it with one"):
+        assemble(tiny_body(), spec=input_spec(), task="binary")

@@ -120,3 +120,47 @@ def test_the_packaged_schema_is_the_one_of_this_code():
         "run: swath model schema > src/swath/model/record.schema.json"
     )
     assert set(record_schema()["properties"]) == set(Record.model_fields)
+
+
+def test_thresholds_belong_to_what_the_task_decides(values):
+    two = {"classes": values["classes"][:2], "baselines": None}
+    golden = values["golden"] | {"probabilities": [[0.4, 0.6]] * len(values["golden"]["probabilities"])}
+    names = [c["name"] for c in values["classes"]]
+    binary = values | two | {"task": "binary", "golden": golden}
+    several = values | {"task": "multi-label"}
+
+    record = Record.model_validate(binary | {"thresholds": {names[1]: 0.2}})
+    assert (record.cuts, record.outputs) == ((0.2,), 1)
+    assert Record.model_validate(binary).cuts == (0.5,)
+    record = Record.model_validate(several | {"thresholds": {names[2]: 0.9}})
+    assert (record.cuts, record.outputs) == ((0.5, 0.5, 0.9, 0.5), 4)
+    assert (Record.model_validate(values).cuts, Record.model_validate(values).outputs) == ((), 4)
+
+    for wrong, message in [
+        (binary | {"thresholds": {names[0]: 0.2}}, f"no threshold for '{names[0]}', only for: {names[1]}"),
+        (several | {"thresholds": {"Desert": 0.2}}, "no threshold for 'Desert'"),
+        (values | {"thresholds": {names[0]: 0.2}}, "a single-label model has no threshold"),
+        (several | {"thresholds": {names[0]: 1.0}}, "less than 1"),
+        (several | {"thresholds": {names[0]: 0.0}}, "greater than 0"),
+        (values | {"task": "binary"}, "a negative and a positive class, not 4 classes"),
+        (binary | {"golden": golden | {"probabilities": [[0.4, 0.7]] * 4}}, "do not add up to 1"),
+        (several | {"golden": golden | {"probabilities": [[0.4, 0.7, 1.2, 0]] * 4}}, "not between 0 and 1"),
+    ]:
+        with pytest.raises(ValidationError, match=message):
+            Record.model_validate(wrong)
+
+
+def test_quantiles_are_one_rising_row_a_band(values):
+    good = {"levels": [0.02, 0.5], "values": [[10, 20]] * 3}
+    spec = values["input"] | {"channel_quantiles": good}
+    assert InputSpec.model_validate(spec).channel_quantiles.values[2] == (10, 20)
+    assert InputSpec.model_validate(values["input"]).channel_quantiles is None
+    for wrong, message in [
+        ({"values": [[10, 20]] * 2}, "one row a band"),
+        ({"values": [[20, 10]] * 3}, "none below the one before it"),
+        ({"values": [[10]] * 3}, "one quantile a level"),
+        ({"levels": [0.5, 0.02]}, "must rise"),
+        ({"levels": [0.0, 0.5]}, "greater than 0"),
+    ]:
+        with pytest.raises(ValidationError, match=message):
+            InputSpec.model_validate(spec | {"channel_quantiles": good | wrong})

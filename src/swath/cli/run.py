@@ -1,4 +1,4 @@
-"""``swath predict``, ``evaluate`` and ``explain``: use a model on images and indexes."""
+"""``swath predict`` and ``evaluate``: use a model on images and indexes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import Engine, Index, Model, Overwrite, Threads
+from swath.cli.options import Engine, Harmonise, Index, Model, Overwrite, Threads
 
 Inputs = Annotated[list[Path], typer.Argument(help="Images, folders or zip archives.")]
 
@@ -20,11 +20,12 @@ def predict(
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Pass over images that cannot be read, and count them.")
     ] = False,
+    harmonise: Harmonise = "off",
     engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Classify images: path, label, confidence and the probability of every class.
+    """Classify images: path, label (or labels), confidence and the probability of every class.
 
     Example: swath predict eurosat patches/ --out preds.csv --top-k 3
     """
@@ -39,6 +40,7 @@ def predict(
             out,
             top_k=top_k,
             skip_unreadable=skip_unreadable,
+            harmonise=harmonise,
             overwrite=overwrite,
             progress=progress,
         )
@@ -54,6 +56,14 @@ def predict(
             "was trained at, and were resized: check that their ground resolution fits",
             err=True,
         )
+    if summary.unlike:
+        typer.echo(
+            f"warning: {summary.unlike:,} images ({100 * summary.unlike / summary.rows:.1f} %) are not like the "
+            "training data: what is said of them means little (column unlike_training)",
+            err=True,
+        )
+    if summary.harmony.warning:
+        typer.echo(f"warning: {summary.harmony.warning}", err=True)
     typer.echo(f"{summary.rows:,} rows in {out} (engine: {classifier.engine})")
 
 
@@ -62,19 +72,28 @@ def evaluate(
     index: Index,
     out: Annotated[Path, typer.Option(help="Folder to write: metrics.json, confusion.csv and .png...")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    threshold: Annotated[float | None, typer.Option(hidden=True)] = None,
     engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a model on one split, beside two simple baselines; every number with its 95 % interval.
 
+    Thresholds are those of the model file; swath model threshold chooses them anew, on validation patches.
+
     Example: swath evaluate runs/mine/model.onnx index.parquet --split test --out runs/mine/test
     """
     from swath.data import read_index
+    from swath.errors import SettingError
     from swath.evaluation import evaluate as run
     from swath.inference import load
     from swath.progress import Bars
 
+    if threshold is not None:
+        raise SettingError(
+            "a threshold is part of the model file and is not set where a model is measured",
+            fix="choose it on validation patches: swath model threshold MODEL INDEX --split val --out NEW.onnx",
+        )
     classifier = load(model, engine=engine, threads=threads)
     with Bars() as progress:
         result = run(
@@ -83,32 +102,3 @@ def evaluate(
     for line in result.lines():
         typer.echo(line)
     typer.echo(f"written to {out}")
-
-
-def explain(
-    model: Model,
-    images: Inputs,
-    out: Annotated[Path, typer.Option(help="Folder to write one PNG an image and explain.csv into.")],
-    class_name: Annotated[
-        str | None, typer.Option("--class", help="Explain this class instead of the predicted one.")
-    ] = None,
-    engine: Engine = "auto",
-    threads: Threads = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Draw where the network saw evidence for a class: an exact class activation map over the image.
-
-    Example: swath explain eurosat field.jpg --out why/ --class AnnualCrop
-    """
-    from swath.explain import explain_images
-    from swath.inference import load
-    from swath.progress import Bars
-
-    classifier = load(model, engine=engine, threads=threads)
-    with Bars() as progress:
-        rows = explain_images(
-            classifier, images, out, class_name=class_name, overwrite=overwrite, progress=progress
-        )
-    for row in rows[:20]:
-        typer.echo(f"{row.picture}: {row.label} ({100 * row.confidence:.1f} %), map of {row.explained}")
-    typer.echo(f"{len(rows)} pictures in {out}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -13,7 +14,7 @@ from swath.data.readers import is_image_name, safe_name
 from swath.errors import DataError
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-COLUMNS = ("path", "label", "split", "group", "lon", "lat")
+COLUMNS = ("path", "label", "labels", "split", "group", "lon", "lat")
 # Files that commonly lie beside images; others that are not images are counted, so that a data set
 # in a format that is not read does not vanish without a word.
 COMPANIONS = frozenset(
@@ -52,14 +53,18 @@ COMPANIONS = frozenset(
 
 @dataclass(frozen=True)
 class Entry:
-    """One patch as its source describes it; `path` is relative to the root."""
+    """One patch as its source describes it; `path` is relative to the root.
+
+    It has one `label`, or `labels`, sorted, of which there may be none.
+    """
 
     path: str
-    label: str
+    label: str | None
     split: str | None = None
     group: str | None = None
     lon: float | None = None
     lat: float | None = None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,9 @@ def _wrapping(images: Sequence[PurePosixPath]) -> int:
 def entries_from_csv(text: str, *, folder: str, where: str) -> Entries:
     """Read rows of a CSV with columns ``path,label[,split,group,lon,lat]``.
 
+    With a column ``labels`` in place of ``label``, each patch has as many labels as stand there with ``;`` or
+    ``|`` between them: any number, or none where it is empty.
+
     Parameters
     ----------
     text : str
@@ -181,10 +189,15 @@ def _check_columns(columns: Sequence[str], where: str) -> None:
     if unknown:
         raise DataError(f"{where} has an unknown column '{unknown[0]}'", fix=f"known columns: {known}")
     for required in ("path", "label"):
-        if required not in columns:
+        if required not in columns and not (required == "label" and "labels" in columns):
             raise DataError(
                 f"{where} has no column '{required}'", fix=f"its first line names the columns: {known}"
             )
+    if {"label", "labels"} <= set(columns):
+        raise DataError(
+            f"{where} has a column 'label' and a column 'labels'",
+            fix="keep 'label' if each patch has one, else 'labels'",
+        )
     if len(set(columns)) != len(columns):
         raise DataError(f"{where} names a column twice")
 
@@ -196,7 +209,8 @@ def _entry(values: Mapping[str, str], folder: str, place: str) -> Entry:
             f"{place}: path {values['path']!r} is empty or leads outside the folder of the CSV",
             fix="write paths relative to the CSV, beneath its folder",
         )
-    if not values["label"]:
+    labels = _several(values["labels"]) if "labels" in values else None
+    if labels is None and not values["label"]:
         raise DataError(f"{place}: the label is empty")
     split = values.get("split") or None
     if split is not None and split.lower() not in SPLIT_NAMES:
@@ -208,12 +222,18 @@ def _entry(values: Mapping[str, str], folder: str, place: str) -> Entry:
         raise DataError(f"{place}: lon and lat go together, one of them is empty")
     return Entry(
         path=f"{folder}/{path}" if folder else path,
-        label=values["label"],
+        label=values["label"] if labels is None else None,
+        labels=labels,
         split=SPLIT_NAMES[split.lower()] if split else None,
         group=values.get("group") or None,
         lon=lon,
         lat=lat,
     )
+
+
+def _several(text: str) -> tuple[str, ...]:
+    """The labels in a cell, each once, sorted."""
+    return tuple(sorted({label.strip() for label in re.split("[;|]", text)} - {""}))
 
 
 def _degrees(text: str | None, name: str, limit: float, place: str) -> float | None:

@@ -105,6 +105,31 @@ class PatchIndex:
         return whole
 
     @cached_property
+    def label_sets(self) -> list[tuple[str, ...]]:
+        """All labels of every patch: its one label, or its several, of which there may be none.
+
+        Raises
+        ------
+        DataError
+            If a patch has neither a label nor a list of labels.
+        """
+        sets: list[tuple[str, ...]] = []
+        for path, label, several in zip(
+            self.paths, self._column("label"), self._column("labels"), strict=True
+        ):
+            if label is None and several is None:
+                raise DataError(
+                    f"patch {path} of index '{self.name}' has no label", fix="make the index again"
+                )
+            sets.append((label,) if label is not None else tuple(several))
+        return sets
+
+    @cached_property
+    def multi_label(self) -> bool:
+        """Whether patches carry lists of labels rather than one label each."""
+        return bool(self.table.column("labels").null_count < len(self))
+
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of all classes, sorted."""
         names = {label for label in self._column("label") if label is not None}

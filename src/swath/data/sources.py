@@ -1,4 +1,4 @@
-"""Make a patch index from a class-folder tree, a CSV, a zip of either, or a shipped data set."""
+"""Make a patch index from a class-folder tree, a table, a zip of either, or a shipped data set."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from swath.data.archives import open_patches
+from swath.data.coco import entries_from_coco
 from swath.data.entries import Entries, Entry, entries_from_csv, entries_from_tree
 from swath.data.groups import joined_groups
 from swath.data.index import SCHEMA, PatchIndex
@@ -24,6 +25,7 @@ from swath.progress import Progress, silent
 MIN_CLASSES = 2
 MIN_PATCHES = 3  # a class: one each for train, val and test
 NAMED_IN_MESSAGES = 5
+_LISTS = {".csv": entries_from_csv, ".json": entries_from_coco}
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def build_index(
     source : str or Path
         A folder or zip of ``Class/.../image`` or ``{train,val,test}/Class/.../image`` (one wrapping
         folder is looked through), a CSV with columns ``path,label[,split,group,lon,lat]`` and paths
-        relative to itself, a zip with one CSV, or the name of a shipped data set.
+        relative to itself (``labels`` in place of ``label`` where patches have several, with ``;`` or
+        ``|`` between them), a COCO-style ``.json``, a zip with one CSV, or the name of a shipped data set.
     part_of : str, optional
         Name of the published data set that the source is a part or a copy of, such as
         ``eurosat-rgb``: its source, licence, attribution and ground sampling distance are recorded.
@@ -87,9 +90,9 @@ def build_index(
     """
     path = _locate(source)
     published = find_named(part_of) if part_of is not None else None
-    is_csv = path.suffix.lower() == ".csv" and path.is_file()
-    with open_patches(path.parent if is_csv else path) as reader:
-        entries = _list_csv(reader, path.name) if is_csv else _list_patches(reader)
+    listed = path.suffix.lower() in _LISTS and path.is_file()
+    with open_patches(path.parent if listed else path) as reader:
+        entries = _list_table(reader, path.name) if listed else _list_patches(reader)
         checked, refused = _check_all(reader, entries.rows, progress)
         root = reader.root
     _judge(refused, path, skip_unreadable=skip_unreadable)
@@ -133,17 +136,18 @@ def _list_patches(reader: PatchReader) -> Entries:
             f"{reader.root} holds {len(tables)} CSV files ({', '.join(tables[:3])}), not one that lists the images",
             fix="unpack it and index the CSV or the folder you mean",
         )
-    return _list_csv(reader, tables[0])
+    return _list_table(reader, tables[0])
 
 
-def _list_csv(reader: PatchReader, name: str) -> Entries:
+def _list_table(reader: PatchReader, name: str) -> Entries:
     where = f"{reader.root}/{name}"
     try:
         text = reader.read(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{where} is not UTF-8 text (byte {error.start})", fix="save it as UTF-8") from error
     folder = PurePosixPath(name).parent.as_posix()
-    return entries_from_csv(text, folder="" if folder == "." else folder, where=where)
+    read = _LISTS[PurePosixPath(name).suffix.lower()]
+    return read(text, folder="" if folder == "." else folder, where=where)
 
 
 def _check_all(
@@ -187,12 +191,14 @@ def _judge(refused: Sequence[Refused], source: Path, *, skip_unreadable: bool) -
 
 
 def _check_classes(checked: Sequence[Checked], source: Path) -> None:
-    counts = Counter(patch.entry.label for patch in checked)
-    if not counts:
+    if not checked:
         raise DataError(f"{source} has no readable image left")
+    counts: Counter[str] = Counter()
+    for patch in checked:
+        counts.update((patch.entry.label,) if patch.entry.label is not None else patch.entry.labels)
     if len(counts) < MIN_CLASSES:
         raise DataError(
-            f"{source} has one class only ('{next(iter(counts))}')",
+            f"{source} has one class only ('{next(iter(counts))}')" if counts else f"{source} names no class",
             fix="a classifier needs at least two classes",
         )
     label, fewest = min(counts.items(), key=lambda item: (item[1], item[0]))
@@ -222,7 +228,7 @@ def _table(checked: Sequence[Checked], facts: NamedSet | None) -> pa.Table:
     columns = {
         "path": [entry.path for entry in entries],
         "label": [entry.label for entry in entries],
-        "labels": [None] * n,
+        "labels": [entry.labels for entry in entries],
         "split": [entry.split for entry in entries],
         "group": joined_groups([entry.group for entry in entries], [patch.sha256 for patch in checked]),
         "sha256": [patch.sha256 for patch in checked],

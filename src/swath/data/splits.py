@@ -15,6 +15,8 @@ from swath.data.index import SCHEMA, SPLITS, PatchIndex
 from swath.data.lists import splits_from_lists
 from swath.errors import DataError, SettingError
 
+NO_LABEL = ""  # no class has this name
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -22,6 +24,7 @@ class Unit:
 
     rows: tuple[int, ...]
     counts: Mapping[str, int]  # label -> patches
+    rarest: str | None = None  # of several labels, the one by which it is shared out
 
 
 def split_index(
@@ -36,7 +39,9 @@ def split_index(
     """Give rows a split.
 
     Without lists, every row gets one. Each class is shared out as asked, to within one group; groups
-    stay whole; the outcome depends on the paths and the seed, not on the order of rows.
+    stay whole; the outcome depends on the paths and the seed, not on the order of rows. Where patches have
+    several labels, they are shared out by the rarest of them first (iterative stratification: Sechidis,
+    Tsoumakas and Vlahavas 2011, ECML PKDD, 145-158); patches without a label are shared out like a class.
 
     Parameters
     ----------
@@ -109,7 +114,7 @@ def _assign(
             fix="give shares from 0 to below 1 that add up to less than 1",
         )
     to_cut = [side for side in ("test", "val") if shares[side] > 0 and side not in given]
-    units = _units(index, seed)
+    units = units_of(index, seed)
     splits: list[str | None] = ["train"] * len(index)
     free: list[Unit] = []
     for unit in units:
@@ -118,7 +123,9 @@ def _assign(
             free.append(unit)
         for row in unit.rows:
             splits[row] = side or "train"
-    sizes = Counter(index.labels)
+    sizes: Counter[str] = Counter()
+    for unit in units:
+        sizes.update(unit.counts)
     for place, side in enumerate(to_cut):
         # Each side still to be cut, and train, must find a group of every class left.
         taken = _take(
@@ -134,9 +141,10 @@ def _assign(
     return splits
 
 
-def _units(index: PatchIndex, seed: int) -> list[Unit]:
+def units_of(index: PatchIndex, seed: int) -> list[Unit]:
     """Groups in an order that depends on the seed and their paths only."""
-    labels, paths = index.labels, index.paths
+    # A patch without any label counts as one of a class of its own.
+    sets, paths = [labels or (NO_LABEL,) for labels in index.label_sets], index.paths
     rows: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, group in enumerate(index.table.column("group").to_pylist()):
         rows[("path", paths[row]) if group is None else ("group", group)].append(row)
@@ -144,7 +152,20 @@ def _units(index: PatchIndex, seed: int) -> list[Unit]:
     def order(members: Sequence[int]) -> bytes:
         return hashlib.sha256(f"{seed}:{min(paths[row] for row in members)}".encode()).digest()
 
-    return [Unit(tuple(m), Counter(labels[row] for row in m)) for m in sorted(rows.values(), key=order)]
+    units = [
+        Unit(tuple(m), Counter(label for row in m for label in sets[row]))
+        for m in sorted(rows.values(), key=order)
+    ]
+    return _by_rarest(units) if index.multi_label else units
+
+
+def _by_rarest(units: Sequence[Unit]) -> list[Unit]:
+    """Units with the rarest label of all first, each marked with its own rarest one."""
+    sizes: Counter[str] = Counter()
+    for unit in units:
+        sizes.update(unit.counts)
+    marked = [with_fields(u, rarest=min(u.counts, key=lambda label: (sizes[label], label))) for u in units]
+    return sorted(marked, key=lambda unit: (sizes[str(unit.rarest)], str(unit.rarest)))
 
 
 def _kept_side(
@@ -167,7 +188,8 @@ def _take(free: Sequence[Unit], target: Mapping[str, float], *, leave: int) -> l
     """Choose units whose class counts come close to `target`.
 
     A unit is taken if that brings the counts nearer to the target in the sum of squares; for groups
-    of one class this ends within half a group of it. Then a class still without a patch gets its
+    of one class this ends within half a group of it. A unit with several labels is judged by its rarest
+    one alone: common labels have time to even out, rare ones have not. Then a class still without a patch gets its
     smallest unit, if at least `leave` others with that class remain.
     """
     have: Counter[str] = Counter()
@@ -175,7 +197,8 @@ def _take(free: Sequence[Unit], target: Mapping[str, float], *, leave: int) -> l
     left: list[Unit] = []
     remaining = Counter(label for unit in free for label in unit.counts)
     for unit in free:
-        change = sum(n * (n + 2 * (have[label] - target[label])) for label, n in unit.counts.items())
+        decisive = unit.counts if unit.rarest is None else {unit.rarest: unit.counts[unit.rarest]}
+        change = sum(n * (n + 2 * (have[label] - target[label])) for label, n in decisive.items())
         if change < 0 and all(remaining[label] > leave for label in unit.counts):
             taken.append(unit)
             have.update(unit.counts)
@@ -199,7 +222,7 @@ def _take(free: Sequence[Unit], target: Mapping[str, float], *, leave: int) -> l
 
 def _check_sides(index: PatchIndex, splits: Sequence[str | None], sides: Sequence[str]) -> None:
     """Every class must occur on every side that was cut."""
-    found = set(zip(index.labels, splits, strict=True))
+    found = {(label, side) for labels, side in zip(index.label_sets, splits, strict=True) for label in labels}
     for label in index.classes:
         for side in sides:
             if (label, side) not in found:

@@ -1,16 +1,34 @@
 """Numbers that can be believed, and the page that shows them.
 
 :func:`evaluate` measures a model on one split of an index: every number with a 95 % interval and the
-count it rests on, beside two simple baselines on the same patches. :func:`write_report` gathers results,
+count it rests on, beside two simple baselines on the same patches; :func:`rethreshold` chooses decision
+thresholds anew on validation patches, never on test. :func:`write_report` gathers results,
 pictures and links in one HTML page that opens anywhere.
 """
 
 from __future__ import annotations
 
+from swath.evaluation.binary import BinaryMetrics, measure_binary
 from swath.evaluation.evaluate import evaluate
 from swath.evaluation.metrics import ClassMetrics, Metrics, confusion_matrix, measure
+from swath.evaluation.multilabel import LabelMetrics, MultiLabelMetrics, measure_multilabel
+from swath.evaluation.ranking import (
+    Curve,
+    auroc,
+    average_precision,
+    best_threshold,
+    precision_recall_curve,
+    roc_curve,
+)
 from swath.evaluation.report import Image, Link, Number, Section, Swatch, Table, write_report
-from swath.evaluation.results import BaselineResult, Difference, Evaluation
+from swath.evaluation.results import (
+    BaselineResult,
+    BinaryEvaluation,
+    Difference,
+    Evaluation,
+    MultiLabelEvaluation,
+    SingleLabelEvaluation,
+)
 from swath.evaluation.sections import (
     data_section,
     explanation_section,
@@ -19,27 +37,46 @@ from swath.evaluation.sections import (
     result_section,
     training_section,
 )
+from swath.evaluation.thresholds import Rethresholded, choose_thresholds, rethreshold, with_thresholds
 
 __all__ = [
     "BaselineResult",
+    "BinaryEvaluation",
+    "BinaryMetrics",
     "ClassMetrics",
+    "Curve",
     "Difference",
     "Evaluation",
     "Image",
+    "LabelMetrics",
     "Link",
     "Metrics",
+    "MultiLabelEvaluation",
+    "MultiLabelMetrics",
     "Number",
+    "Rethresholded",
     "Section",
+    "SingleLabelEvaluation",
     "Swatch",
     "Table",
+    "auroc",
+    "average_precision",
+    "best_threshold",
+    "choose_thresholds",
     "confusion_matrix",
     "data_section",
     "evaluate",
     "explanation_section",
     "map_section",
     "measure",
+    "measure_binary",
+    "measure_multilabel",
+    "precision_recall_curve",
     "provenance_section",
     "result_section",
+    "rethreshold",
+    "roc_curve",
     "training_section",
+    "with_thresholds",
     "write_report",
 ]

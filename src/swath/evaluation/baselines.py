@@ -60,6 +60,34 @@ def baseline_predictions(
     return answers
 
 
+def baseline_scores(
+    baselines: Baselines, pixels: npt.NDArray[Any], *, bands: Sequence[str], classes: Sequence[str]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """What the baselines of a binary model take for the probability of its positive class.
+
+    Parameters
+    ----------
+    baselines, pixels, bands, classes
+        As for :func:`baseline_predictions`; `classes` are the negative and the positive one.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        ``[N]`` float64, 0-1: the majority's is 0 or 1 throughout.
+
+    Raises
+    ------
+    ModelFileError
+        As :func:`baseline_predictions`.
+    """
+    answers = baseline_predictions(baselines, pixels, bands=bands, classes=classes)
+    scores = {"majority": answers["majority"].astype(np.float64)}
+    if baselines.colour is not None:
+        both = _colour_scores(baselines.colour, colour_features(pixels))
+        scores["colour"] = 1 / (1 + np.exp(np.clip(both[:, 0] - both[:, 1], -700, 700)))
+    return scores
+
+
 def colour_predictions(baseline: ColourBaseline, features: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Multinomial logistic regression: standardise, one linear layer, the largest wins.
 
@@ -75,9 +103,12 @@ def colour_predictions(baseline: ColourBaseline, features: npt.NDArray[np.float6
     numpy.ndarray
         ``[N]`` int64 class numbers.
     """
+    return np.asarray(_colour_scores(baseline, features).argmax(axis=1), np.int64)
+
+
+def _colour_scores(baseline: ColourBaseline, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     standard = (features - np.array(baseline.centre)) / np.array(baseline.scale)
-    scores = standard @ np.array(baseline.weights).T + np.array(baseline.bias)
-    return np.asarray(scores.argmax(axis=1), np.int64)
+    return np.asarray(standard @ np.array(baseline.weights).T + np.array(baseline.bias))
 
 
 def _check(baseline: ColourBaseline, *, bands: Sequence[str], classes: Sequence[str]) -> None:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from swath.data import PatchIndex, cached_pixels
-from swath.errors import DataError, SettingError
-from swath.evaluation.baselines import baseline_predictions
-from swath.evaluation.metrics import confusion_matrix, measure, paired_differences
-from swath.evaluation.plots import class_picture, confusion_picture
-from swath.evaluation.results import BaselineResult, Difference, Evaluation, warnings_for
+from swath.errors import DataError
+from swath.evaluation.intervals import proportion
+from swath.evaluation.results import Evaluation
+from swath.evaluation.tasks import Answered, measured
 from swath.files import atomic_folder
 from swath.inference import Classifier
+from swath.inference.predictions import Predictions, joined
 from swath.progress import Progress, silent
 
 OPENINGS = "test_openings.jsonl"
@@ -36,10 +35,12 @@ def evaluate(
 ) -> Evaluation:
     """Measure `classifier` on one split of `index`, beside the baselines of its record.
 
-    Writes into the folder `out`, all or nothing: ``metrics.json`` (see :class:`Evaluation`),
-    ``confusion.csv`` and ``.png``, ``per_class.png``, and ``predictions.csv`` (path, label, predicted,
-    confidence). Patches that are not all squares of one size are resized to the
-    model's own.
+    Writes into the folder `out`, all or nothing: ``metrics.json`` (see :class:`Evaluation`) and
+    ``predictions.csv`` (path, label, predicted, confidence, and probabilities where a threshold decides);
+    ``confusion.csv`` and ``.png`` (single-label, binary) or ``labels.csv`` (multi-label); ``per_class.png``
+    (single-label, multi-label); ``curves.png``, precision-recall and ROC (binary, multi-label). Thresholds
+    are those of the model file: there is no way to choose one here. Patches that are not all squares of one
+    size are resized to the model's own.
 
     A test split that is looked at again and again stops being a test. So each opening of ``test`` appends
     one line to ``test_openings.jsonl`` in the folder that holds `out` (the run's folder), before any
@@ -48,7 +49,7 @@ def evaluate(
     Parameters
     ----------
     classifier : Classifier
-        A loaded single-label model.
+        A loaded model of any task.
     index : PatchIndex
         Labelled patches with splits.
     split : str
@@ -63,56 +64,48 @@ def evaluate(
     Raises
     ------
     DataError
-        If the split is empty, patches have no single label, or a class is not one of the model's.
-    SettingError
-        If the model is not single-label.
+        If the split is empty, patches have one label where the model gives several or the other way round,
+        or a class is not one of the model's.
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
     record = classifier.record
-    names = record.class_names
-    part = checked_split(index, split=split, classes=names, task=record.task)
-    truth = np.array([names.index(label) for label in part.labels], np.int64)
-    n = len(truth)
+    part = checked_split(index, split=split, classes=record.class_names, task=record.task)
     with atomic_folder(out, overwrite=overwrite, keep=(index.root, classifier.path)) as folder:
         if split == "test":
-            note_opening(out.parent / OPENINGS, model=record.name, fingerprint=index.fingerprint, n=n)
-        size = None if _one_square_size(part) else record.input.size
-        pixels = cached_pixels(part, bands=record.input.bands, size=size, progress=progress)
-        probabilities = _run(classifier, pixels, progress=progress)
-        predicted = probabilities.argmax(axis=1).astype(np.int64)
-        confusion = confusion_matrix(truth, predicted, classes=len(names))
-        metrics = measure(confusion, names)
-        baselines: dict[str, BaselineResult] = {}
-        if record.baselines is not None:
-            answers = baseline_predictions(record.baselines, pixels, bands=record.input.bands, classes=names)
-            baselines = {name: _compare(truth, predicted, answer, names) for name, answer in answers.items()}
-        absent = tuple(name for k, name in enumerate(names) if not confusion[k].any())
-        evaluation = Evaluation(
-            **dict(metrics),
-            model=record.name,
-            split=split,
-            n=n,
-            fingerprint=index.fingerprint,
-            trained_on=record.data.fingerprint,
-            protocol=record.data.split_protocol,
-            engine=classifier.engine,
-            absent_classes=absent,
-            baselines=baselines,
-            warnings=warnings_for(
-                n=n,
-                split=split,
-                same_index=index.fingerprint == record.data.fingerprint,
-                absent=absent,
-                baselines=baselines,
-            ),
-        )
+            note_opening(out.parent / OPENINGS, model=record.name, fingerprint=index.fingerprint, n=len(part))
+        answered = answered_split(classifier, index, split=split, progress=progress)
+        evaluation = measured(answered, folder)
         (folder / "metrics.json").write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        _write_confusion(folder / "confusion.csv", confusion, names)
-        _write_predictions(folder / "predictions.csv", part, probabilities, names)
-        confusion_picture(folder / "confusion.png", confusion, names)
-        class_picture(folder / "per_class.png", metrics)
     return evaluation
+
+
+def answered_split(
+    classifier: Classifier, index: PatchIndex, *, split: str, progress: Progress = silent
+) -> Answered:
+    """Run a model on one split of an index. Opening ``test`` is for :func:`evaluate`, which makes a note of it.
+
+    Raises
+    ------
+    DataError
+        As :func:`evaluate`.
+    """
+    record = classifier.record
+    part = checked_split(index, split=split, classes=record.class_names, task=record.task)
+    size = None if _one_square_size(part) else record.input.size
+    pixels = cached_pixels(part, bands=record.input.bands, size=size, progress=progress)
+    answers = _run(classifier, pixels, progress=progress)
+    facts = {
+        "model": record.name,
+        "split": split,
+        "n": len(part),
+        "fingerprint": index.fingerprint,
+        "trained_on": record.data.fingerprint,
+        "protocol": record.data.split_protocol,
+        "engine": classifier.engine,
+        "unlike": None if answers.unlike is None else proportion(int(answers.unlike.sum()), len(part)),
+    }
+    return Answered(record, part, pixels, answers.probabilities, facts)
 
 
 def checked_split(index: PatchIndex, *, split: str, classes: tuple[str, ...], task: str) -> PatchIndex:
@@ -120,27 +113,35 @@ def checked_split(index: PatchIndex, *, split: str, classes: tuple[str, ...], ta
 
     Raises
     ------
-    DataError, SettingError
+    DataError
         As :func:`evaluate`.
     """
-    if task == "multi-label":
-        raise SettingError(
-            "the model is multi-label, and this evaluation counts one class a patch",
-            fix="use a single-label model",
-        )
-    there = [name for name in index.split_counts if name is not None]
-    if not there:
-        raise DataError("the index has no splits", fix="make them with: swath data split")
-    if split not in there:
+    if index.multi_label != (task == "multi-label"):
+        given = "carry lists of labels" if index.multi_label else "have one label each"
         raise DataError(
-            f"the index has no patch in split '{split}'", fix=f"its splits are: {', '.join(there)}"
+            f"the model is {task}, and the patches of index '{index.name}' {given}",
+            fix="make the index from a table with a column 'labels'"
+            if task == "multi-label"
+            else "make a binary index with: swath data binary INDEX --positive CLASS"
+            if task == "binary"
+            else "use a multi-label model",
+        )
+    splits = [name for name in index.split_counts if name is not None]
+    if not splits:
+        raise DataError("the index has no splits", fix="make them with: swath data split")
+    if split not in splits:
+        raise DataError(
+            f"the index has no patch in split '{split}'", fix=f"its splits are: {', '.join(splits)}"
         )
     part = index.where(split)
-    unknown = sorted(set(part.labels) - set(classes))
+    found: Iterable[str] = part.classes if task == "multi-label" else part.labels
+    unknown = sorted(set(found) - set(classes))
     if unknown:
         raise DataError(
             f"split '{split}' has classes the model does not know: {', '.join(unknown)}",
-            fix=f"rename or drop them; the model's classes: {', '.join(classes)}",
+            fix=f"make a binary index with: swath data binary INDEX --positive '{classes[1]}'"
+            if task == "binary" and classes[1] in index.classes
+            else f"rename or drop them; the model's classes: {', '.join(classes)}",
         )
     return part
 
@@ -164,38 +165,9 @@ def _one_square_size(part: PatchIndex) -> bool:
     return len(width) == 1 and width == height
 
 
-def _run(classifier: Classifier, pixels: npt.NDArray[Any], *, progress: Progress) -> npt.NDArray[np.float32]:
+def _run(classifier: Classifier, pixels: npt.NDArray[Any], *, progress: Progress) -> Predictions:
     parts = []
     for start in range(0, len(pixels), _BATCH):
-        parts.append(classifier.run(pixels[start : start + _BATCH], batch=_BATCH)["probabilities"])
+        parts.append(classifier.answer(pixels[start : start + _BATCH], batch=_BATCH))
         progress("evaluate", min(start + _BATCH, len(pixels)), len(pixels))
-    return np.concatenate(parts)
-
-
-def _compare(
-    truth: npt.NDArray[np.int64],
-    model: npt.NDArray[np.int64],
-    answer: npt.NDArray[np.int64],
-    names: tuple[str, ...],
-) -> BaselineResult:
-    accuracy, macro_f1 = paired_differences(truth, model, answer, classes=len(names))
-    metrics = measure(confusion_matrix(truth, answer, classes=len(names)), names)
-    return BaselineResult(**dict(metrics), difference=Difference(accuracy=accuracy, macro_f1=macro_f1))
-
-
-def _write_confusion(path: Path, confusion: npt.NDArray[np.int64], names: tuple[str, ...]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["true \\ predicted", *names])
-        writer.writerows([name, *row] for name, row in zip(names, confusion.tolist(), strict=True))
-
-
-def _write_predictions(
-    path: Path, part: PatchIndex, probabilities: npt.NDArray[np.float32], names: tuple[str, ...]
-) -> None:
-    best = probabilities.argmax(axis=1)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "predicted", "confidence"])
-        for name, label, k, row in zip(part.paths, part.labels, best, probabilities, strict=True):
-            writer.writerow([name, label, names[k], f"{row[k]:.6f}"])
+    return joined(parts)

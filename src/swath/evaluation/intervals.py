@@ -7,6 +7,7 @@ split did not keep together the true uncertainty is larger than any of these say
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
@@ -15,19 +16,22 @@ import numpy.typing as npt
 from swath.model.record import Estimate
 
 RESAMPLES = 2000
+FEWEST = 200  # resamples of the largest sets, whose intervals are narrow anyway
+_WORK, _AT_A_TIME = 200_000_000, 4_000_000  # numbers to go through in all, and to hold
 _TAILS = (2.5, 97.5)
-_Z = NormalDist().inv_cdf(0.975)
+Z = NormalDist().inv_cdf(0.975)
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
+def wilson(successes: float, n: int) -> tuple[float, float]:
     """Score interval of a proportion (Wilson 1927, JASA 22, 209-212).
 
     Unlike value ± 1.96 standard errors it never leaves 0-1 and has a width where every try succeeded.
 
     Parameters
     ----------
-    successes, n : int
-        How many of how many.
+    successes, n : float, int
+        How many of how many; a number that is itself a mean, such as an average precision times its
+        positives, need not be whole.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     if n == 0:
         return 0.0, 1.0
     share = successes / n
-    spread = _Z**2 / n
+    spread = Z**2 / n
     centre = (share + spread / 2) / (1 + spread)
     half = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
     # The limits are exactly 0 and 1 at the ends; rounding must not move them past the value.
@@ -101,6 +105,38 @@ def resample(
     n = int(counts.sum())
     draws = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
     return draws.astype(np.float64)
+
+
+def resample_patches(n: int, *, classes: int = 1, seed: int = 0) -> Iterator[npt.NDArray[np.float64]]:
+    """Bootstrap `n` patches one by one, for what depends on the order of their scores.
+
+    Parameters
+    ----------
+    n : int
+        How many patches there are, each of which may be drawn again.
+    classes : int
+        How many classes are to be gone through for each draw. :data:`RESAMPLES` draws are made, fewer for
+        large sets with many classes, and never fewer than :data:`FEWEST`.
+    seed : int
+        Seed of the draws.
+
+    Yields
+    ------
+    numpy.ndarray
+        ``[b, n]`` float64 whole numbers, how often each patch was drawn; each row sums to `n`.
+    """
+    random = np.random.default_rng(seed)
+    left = min(RESAMPLES, max(FEWEST, _WORK // (n * classes)))
+    while left:
+        rows = min(left, max(1, _AT_A_TIME // n))
+        drawn = random.integers(0, n, (rows, n)) + np.arange(rows)[:, None] * n
+        yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+        left -= rows
+
+
+def wider(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+    """The outer limits of two intervals."""
+    return min(first[0], second[0]), max(first[1], second[1])
 
 
 def percentile_interval(samples: npt.NDArray[np.float64]) -> tuple[float, float]:

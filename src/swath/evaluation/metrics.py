@@ -42,6 +42,10 @@ class Metrics(Settings):
     macro_f1: Estimate
     per_class: dict[str, ClassMetrics]
 
+    def headline(self) -> dict[str, Estimate]:
+        """The numbers to show first, by name."""
+        return {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
+
 
 def confusion_matrix(truth: Labels, predicted: Labels, *, classes: int) -> npt.NDArray[np.int64]:
     """Count patches by true class (rows) and predicted class (columns).

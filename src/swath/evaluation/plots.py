@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
 
-from swath.evaluation.metrics import Metrics
+from swath.evaluation.metrics import ClassMetrics, Metrics
+from swath.evaluation.multilabel import LabelMetrics, MultiLabelMetrics
 from swath.explain.figures import displayed, save, written
 from swath.files import atomic_file
 
@@ -77,7 +78,7 @@ def confusion_picture(
         save(figure, temporary, dpi=130)
 
 
-def class_picture(path: Path, metrics: Metrics, *, overwrite: bool = False) -> None:
+def class_picture(path: Path, metrics: Metrics | MultiLabelMetrics, *, overwrite: bool = False) -> None:
     """Draw F1 of each class with its interval, weakest first, and macro-F1 as a line.
 
     The axis starts where the lowest interval does, so it is a dot plot: bars would need zero. Classes
@@ -87,7 +88,7 @@ def class_picture(path: Path, metrics: Metrics, *, overwrite: bool = False) -> N
     ----------
     path : Path
         The PNG to write.
-    metrics : Metrics
+    metrics : Metrics or MultiLabelMetrics
         Of one model.
     overwrite : bool
         Replace an existing file.
@@ -97,7 +98,8 @@ def class_picture(path: Path, metrics: Metrics, *, overwrite: bool = False) -> N
     OutputError
         If `path` exists without `overwrite` or cannot be written.
     """
-    there = [(name, scores) for name, scores in metrics.per_class.items() if scores.recall.n]
+    of_each: Mapping[str, ClassMetrics | LabelMetrics] = metrics.per_class
+    there = [(name, scores) for name, scores in of_each.items() if scores.recall.n]
     rows = sorted(there, key=lambda item: item[1].f1.value, reverse=True)
     places = np.arange(len(rows))
     figure = Figure(figsize=(7.2, min(1.3 + 0.3 * len(rows), _LONGEST)), layout="constrained")

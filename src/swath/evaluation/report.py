@@ -86,6 +86,7 @@ class Section:
     warnings: Sequence[str] = ()
     tables: Sequence[Table] = ()
     images: Sequence[Image] = ()
+    tiles: Sequence[Image] = ()  # many small pictures, each above its caption
     links: Sequence[Link] = ()
 
 

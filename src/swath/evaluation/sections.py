@@ -7,10 +7,9 @@ from pathlib import Path
 
 from swath.evaluation.report import Cell, Image, Link, Number, Section, Swatch, Table
 from swath.evaluation.results import Evaluation
-from swath.evaluation.wording import points
+from swath.evaluation.task_sections import task_pieces
+from swath.explain.faithful import Faithfulness
 from swath.model.record import ClassInfo, Record
-
-_BASELINE_NAMES = {"majority": "Always the commonest class", "colour": "Colours alone, logistic regression"}
 
 
 def data_section(
@@ -77,57 +76,46 @@ def result_section(evaluation: Evaluation, folder: Path, *, title: str = "Test r
     )
     text = [f"{evaluation.n:,} patches of the split '{evaluation.split}'. {origin}".strip()]
     text.append(f"How the model's own data was split: {evaluation.protocol}.")
-    rows = [("This model", evaluation.accuracy, evaluation.macro_f1, "")]
-    rows.extend(
-        (_BASELINE_NAMES.get(name, name), b.accuracy, b.macro_f1, points(b.difference.macro_f1))
-        for name, b in evaluation.baselines.items()
-    )
-    classes = [
-        (name, scores.recall.n, scores.precision, scores.recall, scores.f1)
-        for name, scores in evaluation.per_class.items()
-    ]
+    numbers, tables, images, files = task_pieces(evaluation, folder)
     return Section(
         title,
         text=text,
-        numbers=(
-            Number("accuracy", evaluation.accuracy, f"n = {evaluation.n:,}"),
-            Number("macro-F1", evaluation.macro_f1, "mean over classes"),
-        ),
+        numbers=numbers,
         warnings=evaluation.warnings,
-        tables=(
-            Table(
-                ("rule", "accuracy", "macro-F1", "model's lead in macro-F1"),
-                rows,
-                "Beside two simple rules, same patches",
-            ),
-            Table(
-                ("class", "n", "precision", "recall", "F1"), classes, "Class by class, with 95 % intervals"
-            ),
-        ),
-        images=(
-            Image(
-                folder / "confusion.png",
-                "Confusion matrix, true classes in rows",
-                "Counts of true (rows) and predicted (columns) classes; colour: share of the true class.",
-            ),
-            Image(
-                folder / "per_class.png",
-                "F1 of each class with its interval",
-                "F1 of each class, weakest first.",
-            ),
-        ),
-        links=[Link(name, folder / name) for name in ("metrics.json", "confusion.csv", "predictions.csv")],
+        tables=tables,
+        images=images,
+        links=[Link(name, folder / name) for name in ("metrics.json", *files, "predictions.csv")],
     )
 
 
-def explanation_section(sheet: Path | bytes, *, links: Sequence[Link] = ()) -> Section:
-    """Show where the model looked: a contact sheet of class activation maps."""
+def explanation_section(
+    sheet: Path | bytes, *, checks: Sequence[Faithfulness] = (), links: Sequence[Link] = ()
+) -> Section:
+    """Show where the model looked: a contact sheet of class activation maps, and which of them fail.
+
+    Parameters
+    ----------
+    sheet : Path or bytes
+        The sheet.
+    checks : sequence of Faithfulness
+        Of its maps, where they were checked; the sheet tells them one by one.
+    links : sequence of Link
+        Further pictures.
+    """
+    text = [
+        "Class activation maps: how much each place adds to (red) or takes from (blue) the score of the "
+        "class. They are exact for this kind of network, but only as fine as its last grid.",
+    ]
+    failed = sum(not check.holds for check in checks)
+    if checks:
+        text.append(
+            "Each map was held against 19 random ones: the pixels it marks were hidden, most marked first, and "
+            f"the answer had to suffer more than under 18 of them. {len(checks) - failed} of {len(checks)} maps "
+            "hold; under those that fail it says so: the answer does not rest on what they mark."
+        )
     return Section(
         "Where the model looks",
-        text=(
-            "Class activation maps: how much each place adds to (red) or takes from (blue) the score of the "
-            "class. They are exact for this kind of network, but only as fine as its last grid.",
-        ),
+        text=text,
         images=(Image(sheet, "Patches with their class activation maps", "Each patch above its map."),),
         links=links,
     )

@@ -6,7 +6,8 @@ Nothing is done to pixels here: scaling, resizing, normalisation and temperature
 from __future__ import annotations
 
 from swath.inference.check import CheckResult, check_model
-from swath.inference.classifier import Classifier, Predictions, load
+from swath.inference.classifier import Classifier, load
+from swath.inference.predictions import Predictions
 from swath.inference.quiet import hush
 from swath.inference.tables import PredictSummary, predict_files
 

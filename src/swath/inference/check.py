@@ -11,6 +11,7 @@ import numpy.typing as npt
 from swath.errors import ModelFileError
 from swath.inference.engines import AUTO, engine_for
 from swath.model import read_model
+from swath.model.decisions import called, margins
 from swath.model.record import Record
 
 # Products in bf16 move probabilities: twice as far as the gate saw on many more patches is still the same
@@ -45,6 +46,7 @@ def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = 
 
     In fp32 labels must be the stored ones and probabilities within the stored tolerance; in bf16 within
     :func:`bf16_tolerance`, and a label may differ only where the two classes were stored closer than that.
+    What a threshold decides may differ only where the stored probability is closer to it than the tolerance.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = 
         )
         difference = float(np.abs(got - wanted).max()) if got.shape == wanted.shape else float("inf")
         worst = max(worst, difference if np.isfinite(difference) else float("inf"))
-        if worst > tolerance or _moved(got, wanted, within=0.0 if exact else tolerance):
+        if worst > tolerance or _moved(got, wanted, file.record, tolerance=tolerance, exact=exact):
             raise ModelFileError(
                 f"{file.path} does not give its golden probabilities on {ran} "
                 f"(largest difference {worst:.2g}, allowed {tolerance:.2g})",
@@ -88,9 +90,19 @@ def bf16_tolerance(record: Record) -> float:
     return max(record.golden.tolerance, _BF16_SLACK * max(measured) if measured else _BF16_TOLERANCE)
 
 
-def _moved(got: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32], *, within: float) -> bool:
-    """Whether a label differs from the stored one, though the two classes were stored `within` or more apart."""
+def _moved(
+    got: npt.NDArray[np.float32],
+    wanted: npt.NDArray[np.float32],
+    record: Record,
+    *,
+    tolerance: float,
+    exact: bool,
+) -> bool:
+    """Whether a label differs from the stored one, though it was not stored as a close call."""
+    if record.task != "single-label":
+        changed = called(record, got) != called(record, wanted)
+        return bool((changed & (margins(record, wanted) > tolerance)).any())
     rows = np.arange(len(wanted))
     margin = wanted.max(axis=1) - wanted[rows, got.argmax(axis=1)]
     changed = got.argmax(axis=1) != wanted.argmax(axis=1)
-    return bool((changed & (margin >= within)).any())
+    return bool((changed & (margin >= (0.0 if exact else tolerance))).any())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +14,8 @@ import onnx
 from swath.errors import DataError, SettingError
 from swath.imagery import Picture, decode, select_bands
 from swath.inference.engines import AUTO, Engine, Outputs, describe, engine_for, key_of, make_engine
+from swath.inference.predictions import Predictions, joined, judged
+from swath.inference.unlike import NEEDED, Strangeness
 from swath.model import ModelFile, Record, read_model
 from swath.model.graph import OUTPUTS, head_of
 from swath.progress import Progress, silent
@@ -23,36 +25,6 @@ HELD = 256
 HELD_BYTES = 32 * 2**20
 
 Image = str | Path | bytes | Picture | npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a classifier says of N images.
-
-    Attributes
-    ----------
-    labels : list of str
-        The most probable class of each image.
-    confidence : numpy.ndarray
-        float32 ``[N]``, the probability of that class, 0-1, calibrated.
-    probabilities : numpy.ndarray
-        float32 ``[N, K]``.
-    classes : tuple of str
-        Names of the K columns.
-    """
-
-    labels: list[str]
-    confidence: npt.NDArray[np.float32]
-    probabilities: npt.NDArray[np.float32]
-    classes: tuple[str, ...]
-
-    def top(self, k: int) -> list[list[tuple[str, float]]]:
-        """The `k` most probable classes of each image, most probable first."""
-        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
-        return [
-            [(self.classes[j], float(row[j])) for j in places]
-            for row, places in zip(self.probabilities, order, strict=True)
-        ]
 
 
 class Classifier:
@@ -73,6 +45,9 @@ class Classifier:
         self.head = head_of(model.graph)
         self.outputs = tuple(o.name for o in model.graph.graph.output if o.name in OUTPUTS)
         self._engine = engine
+        kept = model.record.out_of_distribution
+        tells = kept is not None and set(NEEDED) <= set(self.outputs)
+        self._strangeness = Strangeness(model.record, kept) if kept is not None and tells else None
 
     @property
     def size(self) -> int:
@@ -123,6 +98,29 @@ class Classifier:
         parts = [self._engine.run(pixels[i : i + batch], wanted) for i in range(0, len(pixels), batch)]
         return {name: np.concatenate([p[name] for p in parts]) for name in wanted}
 
+    @property
+    def tells_unlike(self) -> bool:
+        """Whether the model file can tell what is not like its training data."""
+        return self._strangeness is not None
+
+    def answer(self, pixels: npt.NDArray[Any], *, batch: int | None = None) -> Predictions:
+        """Classify patches of one size, and say which are not like the training data where the model can tell.
+
+        Parameters
+        ----------
+        pixels, batch
+            As for :meth:`run`.
+        """
+        if self._strangeness is None:
+            return self.judge(self.run(pixels, batch=batch)["probabilities"])
+        found = self.run(pixels, batch=batch, wanted=("probabilities", *NEEDED))
+        strange = self._strangeness.of(pixels, found["features"], found["logits"])
+        return replace(
+            self.judge(found["probabilities"]),
+            strangeness=strange,
+            unlike=strange >= self._strangeness.threshold,
+        )
+
     def engine_like(self, graph: onnx.ModelProto) -> Engine:
         """Start another engine of this one's kind, precision and threads, for another graph."""
         return make_engine(key_of(self._engine), graph, threads=self._engine.threads)
@@ -145,15 +143,13 @@ class Classifier:
             If an image cannot be decoded, or does not have the model's bands and type.
         """
         if isinstance(images, np.ndarray) and images.ndim == 4:
-            probabilities = self.run(images)["probabilities"]
-        else:
-            several = _several(images)
-            total = len(several) if isinstance(several, Sized) else None
-            parts = list(self.stream(_named(several), total=total, progress=progress))
-            if not parts:
-                raise DataError("there is no image to classify")
-            probabilities = np.concatenate([p for _, p in parts])
-        return self.judge(probabilities)
+            return self.answer(images)
+        several = _several(images)
+        total = len(several) if isinstance(several, Sized) else None
+        parts = list(self.stream(_named(several), total=total, progress=progress))
+        if not parts:
+            raise DataError("there is no image to classify")
+        return joined([p for _, p in parts])
 
     def stream(
         self,
@@ -162,7 +158,7 @@ class Classifier:
         batch: int = HELD,
         total: int | None = None,
         progress: Progress = silent,
-    ) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+    ) -> Iterator[tuple[list[str], Predictions]]:
         """Classify named images of any sizes, a batch at a time, in order.
 
         Parameters
@@ -176,8 +172,8 @@ class Classifier:
 
         Yields
         ------
-        tuple of list of str and numpy.ndarray
-            Names, and probabilities ``[n, K]``.
+        tuple of list of str and Predictions
+            Names, and what the model says of those n images.
         """
         names: list[str] = []
         held: list[npt.NDArray[Any]] = []
@@ -185,14 +181,14 @@ class Classifier:
         for name, image in images:
             pixels = self.pixels_of(image, name=name)
             if held and (len(held) >= _at_a_time(held[0], batch) or pixels.shape != held[0].shape):
-                yield names, self.run(np.stack(held))["probabilities"]
+                yield names, self.answer(np.stack(held))
                 done += len(held)
                 progress("classify", done, max(total or 0, done))
                 names, held = [], []
             names.append(name)
             held.append(pixels)
         if held:
-            yield names, self.run(np.stack(held))["probabilities"]
+            yield names, self.answer(np.stack(held))
             done += len(held)
         progress("classify", done, done)
 
@@ -220,10 +216,7 @@ class Classifier:
 
     def judge(self, probabilities: npt.NDArray[np.float32]) -> Predictions:
         """Turn probabilities ``[N, K]`` into labels and confidences."""
-        best = probabilities.argmax(axis=1)
-        names = self.record.class_names
-        confidence = probabilities[np.arange(len(best)), best]
-        return Predictions([names[i] for i in best], confidence, probabilities, names)
+        return judged(self.record, probabilities)
 
     def _checked(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         spec = self.record.input

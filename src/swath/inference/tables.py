@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from swath.data import walk_images
+from swath.data import Images, walk_images
 from swath.errors import DataError, SettingError
 from swath.files import atomic_file, check_output
 from swath.imagery import Picture, decode
-from swath.inference.classifier import Classifier, Predictions
+from swath.inference.classifier import Classifier
+from swath.inference.harmonise import IMAGES, Harmony, check_mode, compare_scene, sample_images
+from swath.inference.predictions import NO_LABEL, Predictions
 from swath.progress import Progress, silent
 
 Row = dict[str, Any]
@@ -35,17 +39,24 @@ class PredictSummary:
     rows : int
         Images classified.
     counts : dict of str to int
-        Images of each predicted class, most frequent first.
+        Images of each predicted class, most frequent first; images of a multi-label model count for each of
+        their labels, or as :data:`NO_LABEL`.
     skipped : tuple of str
         Images that could not be read.
     other_sizes : int
         Images that were not of the model's patch size and were resized inside the graph.
+    harmony : Harmony
+        How the images' channels, all of them together, compare with the training patches', and what was done.
+    unlike : int or None
+        Images that are not like the training data; None where the model file cannot tell.
     """
 
     rows: int
     counts: dict[str, int]
     skipped: tuple[str, ...]
     other_sizes: int
+    harmony: Harmony
+    unlike: int | None = None
 
 
 def predict_files(
@@ -55,18 +66,28 @@ def predict_files(
     *,
     top_k: int | None = None,
     skip_unreadable: bool = False,
+    harmonise: str = "off",
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> PredictSummary:
     """Classify files, folders and zips; write CSV, JSON or Parquet by the ending of `out`.
 
     Columns: ``path``, ``label``, ``confidence``, then ``top_2``, ``top_2_p``... up to `top_k`, then
-    ``p_<class>`` for every class.
+    ``p_<class>`` for every class, and ``unlike_training``, true where an image is not like the training data, if the
+    model file can tell. For a multi-label model ``labels``, joined by ``;`` and perhaps empty, in
+    place of ``label``, and the most probable labels, if asked for, from ``top_1`` on, above their
+    thresholds or not.
+
+    The channels of up to 256 of the images are compared with the training patches'. With `harmonise`
+    ``"on"``, or ``"auto"`` where they lie outside, all images get one and the same correction (see
+    :mod:`swath.imagery.harmonise`), and ``<name>.harmonise.json`` beside `out` says which. It is ``"off"`` by
+    default: an image's answer then does not depend on the images beside it.
 
     Raises
     ------
     SettingError
-        If the ending of `out` is not known, or `top_k` is not between 1 and the number of classes.
+        If the ending of `out` is not known, `top_k` is not between 1 and the number of classes, or the model
+        cannot harmonise.
     DataError
         If there is no image, or one cannot be read and `skip_unreadable` is false.
     OutputError
@@ -77,7 +98,10 @@ def predict_files(
     classes = classifier.record.class_names
     if top_k is not None and not 1 <= top_k <= len(classes):
         raise SettingError(f"--top-k {top_k}", fix=f"give a number between 1 and {len(classes)}")
-    check_output(out, overwrite=overwrite)
+    check_mode(harmonise)
+    told = out.with_name(f"{out.stem}.harmonise.json")
+    for path in (out, told) if harmonise != "off" else (out,):
+        check_output(path, overwrite=overwrite)
     skipped: list[str] = []
     sizes: dict[bool, int] = {True: 0, False: 0}
 
@@ -87,8 +111,9 @@ def predict_files(
         skipped.append(name)
 
     images = walk_images(inputs, on_unreadable=unreadable)
+    harmony = _harmony(classifier, images, mode=harmonise)
 
-    def pictures() -> Iterator[tuple[str, Picture]]:
+    def pictures() -> Iterator[tuple[str, Picture | npt.NDArray[Any]]]:
         for name, data in images:
             try:
                 picture = decode(data, name=name)
@@ -96,36 +121,92 @@ def predict_files(
                 unreadable(name, error)
                 continue
             sizes[picture.height == picture.width == classifier.size] += 1
-            yield name, picture
+            if harmony.correction is None:
+                yield name, picture
+            else:
+                yield name, harmony.correction.apply(classifier.pixels_of(picture, name=name))
 
     counts: Counter[str] = Counter()
+    done = 0
+    unlike: int | None = None
     held: list[Row] = []
     with atomic_file(out, overwrite=overwrite) as temporary, _writer(temporary) as write:
-        for names, probabilities in classifier.stream(pictures(), total=len(images), progress=progress):
-            rows = _rows(names, classifier.judge(probabilities), top_k or 1)
-            counts.update(row["label"] for row in rows)
+        for names, judged in classifier.stream(pictures(), total=len(images), progress=progress):
+            several = classifier.record.task == "multi-label"
+            rows = _rows_of_sets(names, judged, top_k or 0) if several else _rows(names, judged, top_k or 1)
+            for labels in judged.label_sets:
+                counts.update(labels or (NO_LABEL,))
+            if judged.unlike is not None:
+                unlike = (unlike or 0) + int(judged.unlike.sum())
+                rows = [
+                    row | {"unlike_training": bool(u)} for row, u in zip(rows, judged.unlike, strict=True)
+                ]
+            done += len(rows)
             held += rows
             if len(held) >= ROWS_AT_A_TIME:
                 write(held)
                 held = []
-        if not counts:
+        if not done:
             raise DataError(f"none of the {len(skipped)} images could be read", fix="check the files")
         if held:
             write(held)
+    _tell(told, harmony, overwrite=overwrite)
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    return PredictSummary(counts.total(), ordered, tuple(skipped), sizes[False])
+    return PredictSummary(done, ordered, tuple(skipped), sizes[False], harmony, unlike)
+
+
+def _harmony(classifier: Classifier, images: Images, *, mode: str) -> Harmony:
+    """Compare some of the images, all together, with the training patches."""
+    spec = classifier.record.input
+    few = images.spread(IMAGES) if spec.channel_quantiles is not None else ()
+    parts = sample_images(few, lambda data, name: classifier.pixels_of(data, name=name))
+    empty = np.empty((len(spec.bands), 0), spec.data_type)
+    return compare_scene(np.concatenate([empty, *parts], axis=1), spec, mode=mode, what="the images")
+
+
+def _tell(path: Path, harmony: Harmony, *, overwrite: bool) -> None:
+    """Write down what was done to the pixels, if anything was."""
+    if harmony.correction is not None:
+        with atomic_file(path, overwrite=overwrite) as temporary:
+            temporary.write_text(json.dumps(harmony.record(), indent=2) + "\n", encoding="utf-8")
+    elif overwrite:
+        path.unlink(missing_ok=True)  # of an earlier table of this name
 
 
 def _rows(names: Sequence[str], judged: Predictions, top_k: int) -> list[Row]:
-    """Rows of the table for a batch of images."""
+    """Rows of the table for a batch of images: the class decided for, then the others by probability."""
     rows: list[Row] = []
-    for name, top, probabilities in zip(names, judged.top(top_k), judged.probabilities, strict=True):
-        row: Row = {"path": name, "label": top[0][0], "confidence": top[0][1]}
-        for place, (label, p) in enumerate(top[1:], start=2):
-            row |= {f"top_{place}": label, f"top_{place}_p": p}
-        row |= {f"p_{c}": float(p) for c, p in zip(judged.classes, probabilities, strict=True)}
-        rows.append(row)
+    tops = judged.top(len(judged.classes) if top_k > 1 else 1)
+    for name, label, p, top, probabilities in zip(
+        names, judged.labels, judged.confidence, tops, judged.probabilities, strict=True
+    ):
+        row: Row = {"path": name, "label": label, "confidence": float(p)}
+        others = [pair for pair in top if pair[0] != label]
+        row |= _listed(others[: top_k - 1], start=2)
+        rows.append(row | _each(judged.classes, probabilities))
     return rows
+
+
+def _rows_of_sets(names: Sequence[str], judged: Predictions, top_k: int) -> list[Row]:
+    """Rows of the table for a batch of images with several labels each."""
+    rows: list[Row] = []
+    for name, labels, p, top, probabilities in zip(
+        names, judged.labels, judged.confidence, judged.top(top_k), judged.probabilities, strict=True
+    ):
+        row: Row = {"path": name, "labels": labels, "confidence": float(p)}
+        rows.append(row | _listed(top, start=1) | _each(judged.classes, probabilities))
+    return rows
+
+
+def _listed(top: Sequence[tuple[str, float]], *, start: int) -> Row:
+    row: Row = {}
+    for place, (label, p) in enumerate(top, start=start):
+        row |= {f"top_{place}": label, f"top_{place}_p": p}
+    return row
+
+
+def _each(classes: Sequence[str], probabilities: npt.NDArray[np.float32]) -> Row:
+    return {f"p_{name}": float(p) for name, p in zip(classes, probabilities, strict=True)}
 
 
 @contextlib.contextmanager

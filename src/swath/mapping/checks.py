@@ -13,6 +13,7 @@ from swath.model.record import InputSpec
 _EVERY = 4
 _FAR = 1.0  # spreads of the training patches' pixels
 _OTHER_SIZE = 1.5
+_UNLIKE = 0.05  # well above the false alarms, 2 % by the choice of the threshold
 
 
 class Watch:
@@ -52,8 +53,16 @@ class Watch:
         """Mean of each of the model's bands over pixels with data; None if there are none."""
         return tuple((self._sums / self._count).tolist()) if self._count else None
 
-    def warnings(self, *, rendered: bool) -> list[str]:
-        """What the pixels give reason to doubt, in whole sentences without a full stop."""
+    def warnings(self, *, rendered: bool, compared: bool = False) -> list[str]:
+        """What the pixels give reason to doubt, in whole sentences without a full stop.
+
+        Parameters
+        ----------
+        rendered : bool
+            Whether they were rendered from reflectance.
+        compared : bool
+            Whether their quantiles were held against the training patches', which says more than means.
+        """
         means, spec, found = self.means, self._spec, []
         if means is None:
             return ["the scene holds no data at all: nothing was mapped"]
@@ -70,13 +79,23 @@ class Watch:
             )
             if abs(mean - usual) > _FAR * spread
         ]
-        if far:
+        if far and not compared:
             found.append(
                 f"the scene's channel means are far from the training patches': {', '.join(far)}; "
                 + ("check the range given to --render" if rendered else "it may be rendered differently")
                 + ", and hold the map against the scene before you believe it"
             )
         return found
+
+
+def unlike_warning(share: float | None) -> list[str]:
+    """Say so where a part of the map is not like the training data, beyond a few false alarms."""
+    if share is None or share < _UNLIKE:
+        return []
+    return [
+        f"{100 * share:.0f} % of the map is not like the training data (clouds, another sensor or land the model does "
+        "not know): see the raster .unlike.tif before you believe it"
+    ]
 
 
 def size_warning(area: PixelArea | None, gsd: float | None) -> str | None:

@@ -17,13 +17,26 @@ from rasterio.enums import Resampling
 
 from swath.mapping.area import PixelArea
 from swath.mapping.totals import ClassTotal
+from swath.model import Record
 from swath.model.record import ClassInfo
 
+NONE_OF_THESE = "none of these"  # painted where a multi-label model gives no label
+_NONE_COLOUR = "C8C8C8"
 _LONGEST = 1000  # pixels of the map's longer side in the quick look
 _DPI = 110
 _ROW = 0.26  # inches of a legend line
 _WIDTH = 4.2  # inches of the legend
 _NODATA_GREY = 235
+
+
+def painted_classes(record: Record) -> tuple[ClassInfo, ...]:
+    """What a map of this model may show: its classes and, for a multi-label model, none of them."""
+    if record.task != "multi-label":
+        return record.classes
+    return (
+        *record.classes,
+        ClassInfo(value=len(record.classes), name=NONE_OF_THESE, color_hint=_NONE_COLOUR),
+    )
 
 
 def draw_legend(

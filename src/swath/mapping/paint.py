@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,6 +13,8 @@ from swath.mapping.grid import Grid
 from swath.mapping.strips import Strip
 from swath.mapping.totals import Totals
 from swath.mapping.writer import NO_CONFIDENCE, NODATA, RowWriter
+from swath.model import Record
+from swath.model.decisions import NONE, leading
 
 Rows = npt.NDArray[np.uint8]
 
@@ -22,12 +26,14 @@ class Painter:
     ----------
     grid : Grid
         Windows and cells.
-    classes : int
-        K.
+    record : Record
+        Of the model: its classes, and how it decides between them.
     labels, confidences : RowWriter
         Rasters of the scene's size.
     cells : RowWriter, optional
         Raster of probabilities, one pixel a cell.
+    unlike : RowWriter, optional
+        Raster of the scene's size for what is not like the training data; strips then tell it as one class more.
     totals, watch : Totals, Watch
         Told of every row.
     """
@@ -35,17 +41,19 @@ class Painter:
     def __init__(
         self,
         grid: Grid,
-        classes: int,
+        record: Record,
         *,
         labels: RowWriter,
         confidences: RowWriter,
         cells: RowWriter | None,
+        unlike: RowWriter | None = None,
         totals: Totals,
         watch: Watch,
     ) -> None:
         self._grid, self._labels, self._confidences, self._cells = grid, labels, confidences, cells
         self._totals, self._watch = totals, watch
-        self._blend = Blend(grid, classes)
+        self._unlike = unlike
+        self._record, self._blend = record, Blend(grid, len(record.classes) + (unlike is not None))
 
     def add(
         self, strip: Strip, probabilities: npt.NDArray[np.float32], classified: npt.NDArray[np.bool_]
@@ -57,10 +65,17 @@ class Painter:
                 self._write(strip, rows)
 
     def _write(self, strip: Strip, rows: CellRows) -> None:
+        if self._unlike is not None:
+            rows, share = replace(rows, mean=rows.mean[:-1]), rows.mean[-1]
         start, painted, sure = self._paint(strip, rows)
         self._totals.add(start, painted)
         self._labels.write(painted[None])
         self._confidences.write(sure[None])
+        if self._unlike is not None:
+            strange = np.repeat(share > 0.5, self._grid.cell)[: self._grid.cols.length].astype(np.uint8)
+            marked = np.where(painted == NODATA, np.uint8(NO_CONFIDENCE), strange)
+            self._totals.add_unlike(marked)
+            self._unlike.write(marked[None])
         if self._cells is not None:
             cells = np.where(rows.covered, rows.mean, np.float32("nan"))
             self._cells.write(np.repeat(cells[:, None], rows.stop - rows.start, axis=1))
@@ -71,8 +86,9 @@ class Painter:
         start, stop = rows.start * grid.cell, min(rows.stop * grid.cell, grid.rows.length)
         width, left = grid.cols.length, -grid.cols.first
         valid = strip.valid[start - strip.start : stop - strip.start, left : left + width]
-        best = np.where(rows.covered, rows.mean.argmax(axis=0) + 1, NODATA).astype(np.uint8)
-        sure = np.rint(100 * rows.mean.max(axis=0)).astype(np.uint8)
+        chosen, certainty = decide(self._record, rows.mean)
+        best = np.where(rows.covered, chosen + 1, NODATA).astype(np.uint8)
+        sure = np.where(rows.covered, np.rint(100 * certainty), 0).astype(np.uint8)
         painted = np.repeat(best, grid.cell)[:width]
         certain = np.repeat(sure, grid.cell)[:width]
         if valid.all():  # all rows are the same one
@@ -82,3 +98,27 @@ class Painter:
             np.where(valid, painted, np.uint8(NODATA)),
             np.where(valid, certain, np.uint8(NO_CONFIDENCE)),
         )
+
+
+def decide(
+    record: Record, mean: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """What to paint, by the task and the thresholds of a model, and how sure that is.
+
+    Parameters
+    ----------
+    record : Record
+        Of the model.
+    mean : numpy.ndarray
+        float32 ``[K, cells]`` probabilities.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Class numbers ``[cells]``, K for "none of these"; and the probability of the class painted, for
+        none of these what the most probable class leaves of 1.
+    """
+    chosen = leading(record, mean.T)
+    nothing = chosen == NONE
+    certainty = np.take_along_axis(mean, np.where(nothing, mean.argmax(axis=0), chosen)[None], axis=0)[0]
+    return np.where(nothing, len(mean), chosen), np.where(nothing, 1 - certainty, certainty)

@@ -10,7 +10,7 @@ import functools
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from rasterio import Affine
 from swath import __version__
 from swath.errors import DataError, SettingError
 from swath.inference import Classifier
+from swath.inference.harmonise import check_mode, compare_scene
 from swath.mapping import writer
 from swath.mapping.area import PixelArea, pixel_area
 from swath.mapping.bands import choose_bands
-from swath.mapping.checks import Watch, size_warning
+from swath.mapping.checks import Watch, size_warning, unlike_warning
 from swath.mapping.flow import ahead, behind
 from swath.mapping.grid import Grid, make_grid
-from swath.mapping.legend import draw_legend, draw_map
+from swath.mapping.legend import draw_legend, draw_map, painted_classes
 from swath.mapping.overviews import mean, most_frequent
 from swath.mapping.paint import Painter
 from swath.mapping.reader import Scene, check_values, open_scene
@@ -60,6 +61,7 @@ def map_scene(
     bands: tuple[int, ...] | None = None,
     render: tuple[float, float] | None = None,
     nodata: float | None = None,
+    harmonise: str = "auto",
     probabilities: Path | None = None,
     batch: int = 1024,
     dense: bool | None = None,
@@ -69,7 +71,9 @@ def map_scene(
     """Classify a scene window by window and write a georeferenced map.
 
     Windows have the model's patch size; where they overlap, their probabilities are averaged, and the class
-    with the largest mean is mapped. Pixels past the edges of the scene are mirror images of those inside, so
+    with the largest mean is mapped. A binary model's threshold decides on the mean instead; a multi-label
+    model's most probable label that reaches its threshold is mapped, and "none of these", one class more,
+    where none does. Pixels past the edges of the scene are mirror images of those inside, so
     every pixel lies under as many windows as any other. A window without any data is not classified; one
     that has some is, with the pixels as they are. Pixels without data stay without a class.
 
@@ -89,6 +93,9 @@ def map_scene(
         LOW and HIGH reflectance that become 1 and 255, for an 8-bit model on a scene of reflectances.
     nodata : float, optional
         Value that means no data, in place of the scene's own.
+    harmonise : str
+        ``"on"`` matches the scene's channels to the training patches', ``"off"`` does not, ``"auto"`` does if
+        they lie outside; see :mod:`swath.imagery.harmonise`.
     probabilities : Path, optional
         Also write the mean probabilities: float32 GeoTIFF, one band a class, one pixel a cell. Its last
         cells may reach past the scene.
@@ -117,30 +124,41 @@ def map_scene(
     """
     began = time.monotonic()
     record = classifier.record
-    files = MapFiles.beside(out, probabilities=probabilities)
+    files = MapFiles.beside(out, probabilities=probabilities, unlike=classifier.tells_unlike)
     _check_names(files, scene)
-    if len(record.classes) > _MAX_CLASSES:
-        raise DataError(f"a map holds {_MAX_CLASSES} classes at most and the model has {len(record.classes)}")
-    with open_scene(scene) as opened, staged(files.all(), overwrite=overwrite) as paths:
-        partial = dict(zip(files.all(), paths, strict=True))
+    check_mode(harmonise)
+    legend = painted_classes(record)
+    if len(legend) > _MAX_CLASSES:
+        raise DataError(f"a map holds {_MAX_CLASSES} classes at most and the model has {len(legend)}")
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(open_scene(scene))
         chosen = choose_bands(opened.bands, record.input.bands, asked=bands, scene=opened.name)
         check_values(opened.dtype, record.input.data_type, render=render, scene=opened.name)
         patch = record.input.size
         grid = make_grid(opened.height, opened.width, patch=patch, stride=patch if stride is None else stride)
-        strips = Strips(opened, grid, bands=chosen.indexes, render=render, nodata=nodata)
-        area = pixel_area(opened.crs, opened.transform, opened.height)
-        totals, watch = Totals(record.class_names, area), Watch(record.input, grid)
         windows = make_windows(classifier, grid, batch=batch, dense=dense)
+        if not windows.tells_unlike:
+            files = replace(files, unlike=None)
+        paths = stack.enter_context(staged(files.all(), overwrite=overwrite))
+        partial = dict(zip(files.all(), paths, strict=True))
+        strips = Strips(opened, grid, bands=chosen.indexes, render=render, nodata=nodata)
+        harmony = compare_scene(strips.sample(), record.input, mode=harmonise)
+        strips.correction = harmony.correction
+        area = pixel_area(opened.crs, opened.transform, opened.height)
+        totals, watch = Totals(tuple(c.name for c in legend), area), Watch(record.input, grid)
         job = _Job(classifier, opened, grid, strips, windows, progress)
         classified = _write_rasters(job, files, partial, totals, watch)
         found = [chosen.warning, *_place_warnings(opened, area), size_warning(area, record.input.gsd)]
-        warnings = [w for w in found if w] + watch.warnings(rendered=render is not None)
+        warnings = [w for w in [*found, harmony.warning] if w]
+        unlike = totals.unlike_share if files.unlike else None
+        warnings += unlike_warning(unlike)
+        warnings += watch.warnings(rendered=render is not None, compared=harmony.judged)
         classes = totals.classes()
-        draw_legend(partial[files.legend], record.classes, classes, nodata=totals.nodata)
+        draw_legend(partial[files.legend], legend, classes, nodata=totals.nodata)
         draw_map(
             partial[files.picture],
             partial[files.classes],
-            record.classes,
+            legend,
             classes,
             title=f"{opened.name}, {record.name}",
             area=area,
@@ -154,12 +172,14 @@ def map_scene(
             height=opened.height,
             crs=opened.crs.to_string() if opened.crs else None,
             bands=chosen,
+            harmony=harmony,
             stride=grid.stride,
             dense=windows.dense,
             windows=grid.windows,
             classified=classified,
             seconds=time.monotonic() - began,
             warnings=tuple(warnings),
+            unlike=unlike,
         )
         content = map_record(
             summary,
@@ -173,6 +193,8 @@ def map_scene(
         )
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         partial[files.record].write_text(text + "\n", encoding="utf-8")
+    if files.unlike is None and overwrite:  # of an earlier map of this name
+        out.with_name(f"{out.stem}.unlike{out.suffix}").unlink(missing_ok=True)
     return summary
 
 
@@ -195,10 +217,12 @@ def _write_rasters(
     """Stream both rasters (and the probabilities) and make COGs of them; returns the windows classified."""
     scene, grid = job.scene, job.grid
     out = partial[files.classes]
-    labels, confidences = out.with_name("classes.rows.tif"), out.with_name("confidence.rows.tif")
+    labels, confidences, strange = (
+        out.with_name(f"{name}.rows.tif") for name in ("classes", "confidence", "unlike")
+    )
     place: dict[str, Any] = {"crs": scene.crs, "transform": scene.transform}
     size: dict[str, Any] = {"width": scene.width, "height": scene.height, "bands": 1, "dtype": "uint8"}
-    classes = job.classifier.record.classes
+    record = job.classifier.record
     with contextlib.ExitStack() as stack:
         to_labels = stack.enter_context(
             writer.row_writer(labels, nodata=writer.NODATA, halve=most_frequent, **size, **place)
@@ -206,6 +230,11 @@ def _write_rasters(
         to_confidence = stack.enter_context(
             writer.row_writer(confidences, nodata=writer.NO_CONFIDENCE, halve=mean, **size, **place)
         )
+        to_unlike = None
+        if files.unlike is not None:
+            to_unlike = stack.enter_context(
+                writer.row_writer(strange, nodata=writer.NO_CONFIDENCE, halve=most_frequent, **size, **place)
+            )
         to_cells = None
         if files.probabilities is not None:
             to_cells = stack.enter_context(
@@ -213,20 +242,21 @@ def _write_rasters(
                     partial[files.probabilities],
                     width=grid.cols.cells,
                     height=grid.rows.cells,
-                    bands=len(classes),
+                    bands=len(record.classes),
                     dtype="float32",
                     nodata=float("nan"),
                     crs=scene.crs,
                     transform=_coarser(scene.transform, grid.cell),
-                    names=[c.name for c in classes],
+                    names=list(record.class_names),
                 )
             )
         painter = Painter(
             grid,
-            len(classes),
+            record,
             labels=to_labels,
             confidences=to_confidence,
             cells=to_cells,
+            unlike=to_unlike,
             totals=totals,
             watch=watch,
         )
@@ -235,12 +265,28 @@ def _write_rasters(
     job.progress("writing", 0, 2)
     with ThreadPoolExecutor(2) as pool:
         finished = [
-            pool.submit(writer.finish_confidence, confidences, partial[files.confidence], software=software),
-            pool.submit(writer.finish_classes, labels, out, classes, software=software),
+            pool.submit(
+                writer.finish_bytes,
+                confidences,
+                partial[files.confidence],
+                name="confidence, percent",
+                software=software,
+            ),
+            pool.submit(writer.finish_classes, labels, out, painted_classes(record), software=software),
         ]
+        if files.unlike is not None:
+            finished.append(
+                pool.submit(
+                    writer.finish_bytes,
+                    strange,
+                    partial[files.unlike],
+                    name="not like the training data",
+                    software=software,
+                )
+            )
         for number, file in enumerate(finished, start=1):
             file.result()
-            job.progress("writing", number, 2)
+            job.progress("writing", number, len(finished))
     return classified
 
 

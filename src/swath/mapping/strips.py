@@ -15,11 +15,14 @@ from rasterio.windows import Window
 
 from swath.errors import DataError
 from swath.imagery import render_reflectance
+from swath.imagery.harmonise import Correction
 from swath.mapping.grid import Grid
 from swath.mapping.reader import Scene
 
 _PIECE = 24 * 2**20  # bytes read at a time, where the scene's blocks allow it
 _TALLEST = 96 * 2**20  # blocks of more than this are taken in parts, from GDAL's cache
+# A sample is 8 x 8 squares of 128 pixels: all of a small scene, and few of the blocks of a large one.
+_SQUARES, _SQUARE = 8, 128
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,14 @@ class Strips:
         LOW and HIGH of :func:`swath.imagery.render_reflectance`.
     nodata : float, optional
         Replaces the scene's own nodata value.
+
+    Attributes
+    ----------
+    correction : Correction or None
+        Done to all pixels with data that are read from now on.
     """
+
+    correction: Correction | None = None
 
     def __init__(
         self,
@@ -107,6 +117,24 @@ class Strips:
     def __iter__(self) -> Iterator[Strip]:
         """The strip under each row of windows."""
         return self.cut(self.pieces())
+
+    def sample(self) -> npt.NDArray[Any]:
+        """Pixels ``[bands, n]`` with data from squares spread over the whole scene, about a million at most.
+
+        They are in the model's data type, and uncorrected.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged.
+        """
+        tops, lefts = (_spread(side) for side in (self._scene.height, self._scene.width))
+        parts = []
+        for top, height in tops:
+            for left, width in lefts:
+                values, valid = self._values(Window(left, top, width, height))
+                parts.append(values[:, valid])
+        return np.concatenate(parts, axis=1)
 
     def pieces(self) -> Iterator[Piece]:
         """Read the scene's rows, each once, in whole rows of its blocks where those are not too tall.
@@ -153,7 +181,13 @@ class Strips:
             yield Strip(first, count, start, held.pixels[:, part], held.valid[part])
 
     def _read(self, start: int, count: int) -> Piece:
-        window = Window(0, start, self._scene.width, count)
+        values, valid = self._values(Window(0, start, self._scene.width, count))
+        if self.correction is not None:
+            values = self.correction.apply(values, valid)
+        return Piece(start, self._widen(values), self._widen(valid))
+
+    def _values(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Pixels in the model's data type, and where they are data."""
         try:
             values = self._scene.dataset.read(self._bands, window=window)
             valid = _has_data(values, self.nodata)
@@ -161,13 +195,13 @@ class Strips:
                 valid = valid & (self._scene.dataset.dataset_mask(window=window) > 0)
         except RasterioError as error:
             raise DataError(
-                f"{self._scene.name} is damaged or cut short near row {start} ({error.__cause__ or error})",
+                f"{self._scene.name} is damaged or cut short near row {window.row_off} ({error.__cause__ or error})",
                 fix="fetch or write the file again",
             ) from error
         if self._render is not None:
             low, high = self._render
             values = render_reflectance(values, low=low, high=high, nodata=self.nodata)
-        return Piece(start, self._widen(values), self._widen(valid))
+        return values, valid
 
     def _widen(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Mirror columns ``[..., columns]`` at both sides; what lies between is copied as it is."""
@@ -182,6 +216,13 @@ class Strips:
         wide[..., :left] = values[..., self._columns[:left]]
         wide[..., right:] = values[..., self._columns[right:]]
         return wide
+
+
+def _spread(side: int) -> list[tuple[int, int]]:
+    """Start and length of the squares of a sample along one side: in the middle of equal parts."""
+    part = max(_SQUARE, math.ceil(side / _SQUARES))
+    rooms = [(start, min(part, side - start)) for start in range(0, side, part)]
+    return [(start + max(0, room - _SQUARE) // 2, min(room, _SQUARE)) for start, room in rooms]
 
 
 def _join(held: Piece, following: Piece, low: int) -> Piece:

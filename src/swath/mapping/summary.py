@@ -12,9 +12,11 @@ from typing import Any
 
 from swath import __version__
 from swath.inference import Classifier
+from swath.inference.harmonise import Harmony
 from swath.mapping.area import PixelArea
 from swath.mapping.bands import Bands
 from swath.mapping.grid import Grid
+from swath.mapping.legend import painted_classes
 from swath.mapping.reader import Scene
 from swath.mapping.totals import ClassTotal
 
@@ -35,6 +37,9 @@ class MapFiles:
         JSON: areas and provenance.
     legend, picture : Path
         PNG.
+    unlike : Path or None
+        COG: uint8, 1 where most windows over a pixel are not like the training data, 0 where not, 255 is nodata; only
+        if the model file can tell.
     probabilities : Path or None
         float32, one band a class and one pixel a cell of the grid; only if asked for.
     """
@@ -46,9 +51,10 @@ class MapFiles:
     legend: Path
     picture: Path
     probabilities: Path | None = None
+    unlike: Path | None = None
 
     @classmethod
-    def beside(cls, out: Path, *, probabilities: Path | None = None) -> MapFiles:
+    def beside(cls, out: Path, *, probabilities: Path | None = None, unlike: bool = False) -> MapFiles:
         """Name the files of the map `out`."""
         return cls(
             classes=out,
@@ -58,12 +64,13 @@ class MapFiles:
             legend=out.with_name(f"{out.stem}.legend.png"),
             picture=out.with_name(f"{out.stem}.png"),
             probabilities=probabilities,
+            unlike=out.with_name(f"{out.stem}.unlike{out.suffix}") if unlike else None,
         )
 
     def all(self) -> tuple[Path, ...]:
         """Every file, the class raster first."""
         others = (self.names, self.confidence, self.record, self.legend, self.picture)
-        return (self.classes, *others, *([self.probabilities] if self.probabilities else []))
+        return (self.classes, *others, *(path for path in (self.unlike, self.probabilities) if path))
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,8 @@ class MapSummary:
     files : MapFiles
         What was written.
     classes : tuple of ClassTotal
-        Pixels, share and hectares of every class, in the model's order.
+        Pixels, share and hectares of every class, in the model's order; for a multi-label model also of
+        "none of these".
     nodata_pixels : int
         Pixels without a class.
     width, height : int
@@ -84,6 +92,8 @@ class MapSummary:
         Coordinate reference system.
     bands : Bands
         Which bands of the scene were read.
+    harmony : Harmony
+        How the scene's channels compare with the training patches', and what was done about it.
     stride : int
         Pixels from one window to the next.
     dense : bool
@@ -94,6 +104,8 @@ class MapSummary:
         Time taken.
     warnings : tuple of str
         What the user should know before believing the map.
+    unlike : float or None
+        Share of the mapped pixels that are not like the training data, 0-1; None where that was not asked.
     """
 
     files: MapFiles
@@ -103,12 +115,14 @@ class MapSummary:
     height: int
     crs: str | None
     bands: Bands
+    harmony: Harmony
     stride: int
     dense: bool
     windows: int
     classified: int
     seconds: float
     warnings: tuple[str, ...]
+    unlike: float | None = None
 
     @property
     def hectares(self) -> dict[str, float] | None:
@@ -140,6 +154,8 @@ def map_record(
             "file": classifier.path.name,
             "sha256": hashlib.sha256(classifier.path.read_bytes()).hexdigest(),
             "created": record.created,
+            "task": record.task,
+            "thresholds": record.thresholds,
             "data": record.data.name,
             "data_fingerprint": record.data.fingerprint,
             "licence": record.licence,
@@ -159,6 +175,7 @@ def map_record(
             "how": summary.bands.how,
         },
         "render": None if render is None else {"low": render[0], "high": render[1]},
+        "harmonise": summary.harmony.record(),
         "nodata": str(nodata) if nodata is not None and math.isnan(nodata) else nodata,
         "channel_means": None if means is None else [round(mean, 2) for mean in means],
         "patch": grid.patch,
@@ -174,7 +191,7 @@ def map_record(
         "area_method": None if area is None else area.method,
         "classes": [
             {"value": info.value + 1, "color": info.color_hint, **asdict(total)}
-            for info, total in zip(record.classes, summary.classes, strict=True)
+            for info, total in zip(painted_classes(record), summary.classes, strict=True)
         ],
         "files": {
             "classes": files.classes.name,
@@ -182,7 +199,9 @@ def map_record(
             "legend": files.legend.name,
             "picture": files.picture.name,
             "probabilities": files.probabilities and files.probabilities.name,
+            "unlike": files.unlike and files.unlike.name,
         },
+        "unlike": None if summary.unlike is None else round(summary.unlike, 4),
         "warnings": list(summary.warnings),
         "seconds": round(summary.seconds, 2),
     }

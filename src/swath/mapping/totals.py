@@ -47,6 +47,7 @@ class Totals:
         self._names, self._area = names, area
         self._pixels = np.zeros(len(names) + 1, np.int64)
         self._metres = np.zeros(len(names) + 1)
+        self._unlike = 0
 
     def add(self, start: int, labels: npt.NDArray[np.uint8]) -> None:
         """Count `labels` ``[rows, width]``, the map from row `start` on."""
@@ -62,6 +63,15 @@ class Totals:
         self._pixels += counts.sum(axis=0)
         if self._area is not None:
             self._metres += self._area.rows[start : start + rows] @ counts
+
+    def add_unlike(self, unlike: npt.NDArray[np.uint8]) -> None:
+        """Count the pixels of ``[rows, width]`` that are 1: not like the training data."""
+        self._unlike += int(np.count_nonzero(unlike == 1))
+
+    @property
+    def unlike_share(self) -> float:
+        """Part of the mapped pixels that is not like the training data, 0-1."""
+        return self._unlike / max(self.mapped, 1)
 
     @property
     def nodata(self) -> int:

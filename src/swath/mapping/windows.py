@@ -37,9 +37,11 @@ class Windows(Protocol):
 
     rows: int
     dense: bool
+    tells_unlike: bool
 
     def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
-        """Probabilities ``[rows, windows, K]``; anything where `held` ``[rows, windows]`` is False."""
+        """Probabilities ``[rows, windows, K]``, and after them, where `tells_unlike`, 1 for a window that is not like
+        the training data and 0 for others; anything where `held` ``[rows, windows]`` is False."""
 
 
 def make_windows(classifier: Classifier, grid: Grid, *, batch: int, dense: bool | None = None) -> Windows:
@@ -112,20 +114,25 @@ class PatchByPatch:
 
     def __init__(self, classifier: Classifier, grid: Grid, *, batch: int) -> None:
         self._classifier, self._grid, self._batch = classifier, grid, batch
+        self.tells_unlike = classifier.tells_unlike
         # Several rows of a narrow scene fill a batch.
         self.rows = min(grid.rows.windows, max(1, batch // grid.cols.windows))
 
     def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
-        """Probabilities ``[rows, windows, K]``; 0 where `held` ``[rows, windows]`` is False."""
+        """As :class:`Windows` says; 0 where `held` ``[rows, windows]`` is False."""
         patch, stride = self._grid.patch, self._grid.stride
         # Views of the strip, no copies: [rows, windows, bands, patch, patch].
         view = sliding_window_view(strip.pixels, (patch, patch), axis=(1, 2))[:, ::stride, ::stride]
         windows = view.transpose(1, 2, 0, 3, 4)
-        values = np.zeros((*held.shape, len(self._classifier.record.classes)), np.float32)
+        classes = len(self._classifier.record.classes)
+        values = np.zeros((*held.shape, classes + self.tells_unlike), np.float32)
         rows, columns = np.nonzero(held)
         for start in range(0, len(rows), self._batch):
             part = (rows[start : start + self._batch], columns[start : start + self._batch])
-            values[part] = self._classifier.run(windows[part])["probabilities"]
+            answers = self._classifier.answer(windows[part])
+            values[(*part, slice(classes))] = answers.probabilities
+            if answers.unlike is not None:
+                values[(*part, classes)] = answers.unlike
         return values
 
 
@@ -145,6 +152,7 @@ class Dense:
     """
 
     dense = True
+    tells_unlike = False  # features of a dense pass are not those of single windows
 
     def __init__(self, engine: Engine, grid: Grid, *, spacing: int, classes: int) -> None:
         self._engine, self._grid, self._classes = engine, grid, classes

@@ -194,11 +194,11 @@ def finish_classes(rows: Path, out: Path, classes: Sequence[ClassInfo], *, softw
     out.with_name(f"{out.name}.aux.xml").write_text(_aux_xml(names), encoding="utf-8")
 
 
-def finish_confidence(rows: Path, out: Path, *, software: str) -> None:
-    """Turn the raster of confidences (uint8, percent) into a COG."""
+def finish_bytes(rows: Path, out: Path, *, name: str, software: str) -> None:
+    """Turn a raster of one uint8 band, such as confidences in percent, into a COG; `name` is the band's."""
     with _writing(out):
         with rasterio.open(rows, "r+") as dataset:
-            dataset.set_band_description(1, "confidence, percent")
+            dataset.set_band_description(1, name)
             dataset.update_tags(TIFFTAG_SOFTWARE=software)
         _to_cog(rows, out)
 

@@ -28,6 +28,13 @@ def card(model: ModelFile) -> list[tuple[str, str]]:
         ("channel spreads", _per_band(spec.channel_sd)),
         ("temperature", f"{record.temperature:.3f}"),
     ]
+    if record.task == "binary":
+        rows.append(
+            ("looks for", f"{record.class_names[1]}, where its probability is {record.cuts[0]:.3f} or more")
+        )
+    elif record.task == "multi-label":
+        cuts = zip(record.class_names, record.cuts, strict=True)
+        rows.append(("thresholds", ", ".join(f"{name} {cut:.3f}" for name, cut in cuts)))
     rows += [
         (f"validation {name.replace('_', ' ')}", _estimate(value)) for name, value in record.metrics.items()
     ]

@@ -61,20 +61,26 @@ def _check_ends(graph: onnx.ModelProto, record: Record, where: str) -> None:
         raise ModelFileError(
             f"{where}: the graph takes {bands} bands, the record names {len(record.input.bands)}"
         )
-    for name in ("probabilities", "logits"):
+    for name, wanted in (("probabilities", len(record.classes)), ("logits", record.outputs)):
         shape = outputs[name].type.tensor_type.shape.dim
-        classes = shape[1].dim_value if len(shape) == 2 else 0
-        if classes != len(record.classes):
+        given = shape[1].dim_value if len(shape) == 2 else 0
+        if given != wanted:
             raise ModelFileError(
-                f"{where}: the graph gives {classes} {name}, the record names {len(record.classes)} classes"
+                f"{where}: the graph gives {given} {name}, and the record names {len(record.classes)} classes "
+                f"of a {record.task} model"
             )
+    ends = [node.op_type for node in graph.graph.node if "probabilities" in node.output]
+    if (ends == ["Softmax"]) != (record.task == "single-label"):
+        raise ModelFileError(
+            f"{where}: the graph ends in {' and '.join(ends) or 'nothing'}, as no {record.task} model does"
+        )
 
 
 def _check_weights(graph: onnx.ModelProto, record: Record, where: str) -> None:
     """The temperature and the head are those of the record."""
     head = head_of(graph)
-    if head is not None and (head[0].ndim != 2 or not len(head[0]) == head[1].size == len(record.classes)):
-        raise ModelFileError(f"{where}: the head does not have one row a class")
+    if head is not None and (head[0].ndim != 2 or not len(head[0]) == head[1].size == record.outputs):
+        raise ModelFileError(f"{where}: the head does not have one row a logit")
     for tensor in graph.graph.initializer:
         if tensor.name == TEMPERATURE:
             value = numpy_helper.to_array(tensor)

@@ -23,7 +23,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from swath.errors import ModelFileError, SettingError
-from swath.model.graph import HEAD_BIAS, HEAD_WEIGHT, INPUT, TEMPERATURE, head_of, prune
+from swath.model.graph import HEAD_BIAS, HEAD_WEIGHT, INPUT, head_of, prune
 
 # Operators that work on each place of a feature map by itself.
 _PLACEWISE = frozenset(
@@ -31,6 +31,7 @@ _PLACEWISE = frozenset(
     | {"Identity", "LeakyRelu", "Max", "Min", "Mul", "PRelu", "Relu", "Sigmoid", "Sub", "Tanh"}
 )
 _SLIDING = frozenset({"Conv", "MaxPool", "AveragePool"})
+_ENDINGS = frozenset({"Div", "Neg", "Concat", "Softmax", "Sigmoid"})
 _POOLED = frozenset({"GlobalAveragePool", "ReduceMean", "Flatten", "Reshape", "Squeeze", "Identity"})
 
 
@@ -48,11 +49,15 @@ class _Plane:
 
 @dataclass(frozen=True)
 class _Plan:
-    """How to run a model densely: its total stride, its activations for one patch, and its nodes."""
+    """How to run a model densely: its total stride, its activations for one patch, and its nodes.
+
+    ``nodes`` come before the activations and ``ending`` after the logits.
+    """
 
     stride: int
     window: tuple[int, int]
     nodes: tuple[onnx.NodeProto, ...]
+    ending: tuple[onnx.NodeProto, ...]
     constants: tuple[TensorProto, ...]
 
 
@@ -115,7 +120,6 @@ def dense_graph(model: onnx.ModelProto, *, size: int, stride: int) -> onnx.Model
     weight, bias = head_of(model) or (None, None)
     if weight is None or bias is None:  # _plan has looked
         raise ModelFileError("the network has no linear head")
-    single = next(n.op_type for n in model.graph.node if "probabilities" in n.output) == "Softmax"
     step = stride // plan.stride
     after = [
         # Pooled first, as for a patch: in bf16 the other order rounds differently and changes labels.
@@ -123,19 +127,21 @@ def dense_graph(model: onnx.ModelProto, *, size: int, stride: int) -> onnx.Model
             "AveragePool", ["activations"], ["swath.pooled"], kernel_shape=plan.window, strides=[step, step]
         ),
         helper.make_node("Conv", ["swath.pooled", HEAD_WEIGHT, HEAD_BIAS], ["logits"]),
-        helper.make_node("Div", ["logits", TEMPERATURE], ["swath.scaled"]),
-        helper.make_node("Softmax", ["swath.scaled"], ["probabilities"], axis=1)
-        if single
-        else helper.make_node("Sigmoid", ["swath.scaled"], ["probabilities"]),
+        *plan.ending,
     ]
     pixels = model.graph.input[0].type.tensor_type
     bands = pixels.shape.dim[1].dim_value
+    classes = next(o for o in model.graph.output if o.name == "probabilities").type.tensor_type.shape.dim[1]
     replaced = {HEAD_WEIGHT: weight[:, :, None, None], HEAD_BIAS: bias.reshape(-1)}
     graph = helper.make_graph(
         [*plan.nodes, *after],
         "swath dense",
         [helper.make_tensor_value_info(INPUT, pixels.elem_type, ["N", bands, "H", "W"])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(weight), "h", "w"])],
+        [
+            helper.make_tensor_value_info(
+                "probabilities", TensorProto.FLOAT, ["N", classes.dim_value, "h", "w"]
+            )
+        ],
         [*plan.constants, *(numpy_helper.from_array(value, name) for name, value in replaced.items())],
     )
     used = {name for node in graph.node for name in node.input}
@@ -177,7 +183,8 @@ def _plan(model: onnx.ModelProto, size: int) -> _Plan:
     if end.stride[0] != end.stride[1]:
         raise _PaddedError("its strides down and across differ")
     body = [t for t in model.graph.initializer if t.name not in {HEAD_WEIGHT, HEAD_BIAS}]
-    return _Plan(end.stride[0], end.size, tuple(nodes), (*body, *added))
+    ending = _downstream(model, "logits")
+    return _Plan(end.stride[0], end.size, tuple(nodes), tuple(ending), (*body, *added))
 
 
 def _after(node: onnx.NodeProto, maps: Sequence[_Plane], constants: dict[str, npt.NDArray[Any]]) -> _Plane:
@@ -279,6 +286,19 @@ def _upstream(model: onnx.ModelProto, makers: dict[str, onnx.NodeProto], output:
             needed.add(name)
             todo.extend(makers[name].input)
     return [node for node in model.graph.node if needed.intersection(node.output)]
+
+
+def _downstream(model: onnx.ModelProto, name: str) -> list[onnx.NodeProto]:
+    """The nodes that make probabilities of the logits; each works along axis 1, so on maps as on rows."""
+    found, made = [], {name}
+    for node in model.graph.node:
+        if made.intersection(node.input):
+            axis = _attribute(node, "axis", -1 if node.op_type == "Softmax" else 1)
+            if axis != 1 or node.op_type not in _ENDINGS:
+                raise _PaddedError(f"a {node.op_type} follows its logits")
+            found.append(node)
+            made.update(node.output)
+    return found
 
 
 def _constant(node: onnx.NodeProto) -> npt.NDArray[Any]:

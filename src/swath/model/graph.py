@@ -24,7 +24,7 @@ BODY_OUTPUTS = ("logits", "features", "activations")
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 
 TEMPERATURE = "swath.temperature"
-_SIZE, _FLOAT, _ROUNDED = "swath.size", "swath.float", "swath.rounded"
+_SIZE, _FLOAT, _ROUNDED, _SCALED = "swath.size", "swath.float", "swath.rounded", "swath.scaled"
 TYPES = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
 
 
@@ -36,12 +36,14 @@ def assemble(
     Parameters
     ----------
     body : onnx.ModelProto
-        One float32 input ``[N, bands, P, P]`` of normalised patches; outputs ``logits [N, K]`` and, where
-        the network has them, ``features [N, D]`` and ``activations [N, D, h, w]``.
+        One float32 input ``[N, bands, P, P]`` of normalised patches; outputs ``logits [N, K]`` (``[N, 1]``
+        for the binary task: that of the positive class) and, where the network has them,
+        ``features [N, D]`` and ``activations [N, D, h, w]``.
     spec : InputSpec
         Size, stored type, mean and spread.
     task : str
-        Decides softmax or sigmoid.
+        Decides softmax (single-label), sigmoids (multi-label), or the sigmoid of one logit and what it
+        leaves of 1 (binary: ``probabilities [N, 2]``, negative class first).
     temperature : float
         Divides the logits before the probabilities are taken.
 
@@ -53,7 +55,8 @@ def assemble(
     Raises
     ------
     ModelFileError
-        If the body is of an opset before 18, or does not have one input and an output ``logits``.
+        If the body is of an opset before 18, does not have one input and an output ``logits``, or has
+        several logits for the binary task.
     """
     model = onnx.ModelProto()
     model.CopyFrom(body)
@@ -69,22 +72,19 @@ def assemble(
         raise ModelFileError("the network has no output 'logits'", fix="export it with that name")
     inner = graph.input[0].name
     bands = len(spec.bands)
+    bodies = {o.name: o for o in graph.output}
+    logits = bodies["logits"].type.tensor_type.shape.dim[1].dim_value
+    if task == "binary" and logits != 1:
+        raise ModelFileError(f"the network has {logits} logits for a binary task", fix="export it with one")
     before = _before(spec, inner, graph)
-    after = [
-        helper.make_node("Div", ["logits", TEMPERATURE], ["swath.scaled"]),
-        helper.make_node("Softmax", ["swath.scaled"], ["probabilities"], axis=1)
-        if task == "single-label"
-        else helper.make_node("Sigmoid", ["swath.scaled"], ["probabilities"]),
-    ]
     graph.initializer.append(_constant(TEMPERATURE, np.float32(temperature)))
-    nodes = [*before, *graph.node, *after]
+    nodes = [*before, *graph.node, *_after(task)]
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.input[:]
     graph.input.append(helper.make_tensor_value_info(INPUT, TYPES[spec.data_type], ["N", bands, "H", "W"]))
-    bodies = {o.name: o for o in graph.output}
     kept = [bodies[name] for name in BODY_OUTPUTS if name in bodies]
-    classes = bodies["logits"].type.tensor_type.shape.dim[1].dim_value
+    classes = 2 if task == "binary" else logits
     del graph.output[:]
     graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes]))
     graph.output.extend(kept)
@@ -104,7 +104,10 @@ def set_temperature(model: onnx.ModelProto, temperature: float) -> None:
 
 
 def head_of(model: onnx.ModelProto) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-    """The linear head's weight ``[K, D]`` and bias ``[K]``, or None if the network ends otherwise."""
+    """The linear head's weight ``[K, D]`` and bias ``[K]``, or None if the network ends otherwise.
+
+    Binary models have one row: evidence for the positive class, and, negated, for the negative one.
+    """
     found = {t.name: t for t in model.graph.initializer if t.name in {HEAD_WEIGHT, HEAD_BIAS}}
     if len(found) != 2:
         return None
@@ -213,6 +216,24 @@ def _before(spec: InputSpec, inner: str, graph: onnx.GraphProto) -> list[onnx.No
         helper.make_node("Sub", [_ROUNDED, "swath.mean"], ["swath.centred"]),
         helper.make_node("Div", ["swath.centred", "swath.sd"], [inner]),
     ]
+
+
+def _after(task: Task) -> list[onnx.NodeProto]:
+    """Temperature, and probabilities along axis 1: for ``[N, K]`` logits as for maps ``[N, K, h, w]``."""
+    nodes = [helper.make_node("Div", ["logits", TEMPERATURE], [_SCALED])]
+    match task:
+        case "single-label":
+            nodes.append(helper.make_node("Softmax", [_SCALED], ["probabilities"], axis=1))
+        case "multi-label":
+            nodes.append(helper.make_node("Sigmoid", [_SCALED], ["probabilities"]))
+        case "binary":
+            # The sigmoid of the negated logit, rather than 1 - p, keeps small probabilities exact.
+            nodes += [
+                helper.make_node("Neg", [_SCALED], ["swath.against"]),
+                helper.make_node("Concat", ["swath.against", _SCALED], ["swath.both"], axis=1),
+                helper.make_node("Sigmoid", ["swath.both"], ["probabilities"]),
+            ]
+    return nodes
 
 
 def _constant(name: str, value: npt.NDArray[Any] | np.generic) -> TensorProto:

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from swath.config import Settings
+from swath.model.unlike import OutOfDistribution
 
 SCHEMA_VERSION = 1
 RECORD_KEY = "swath.record"
@@ -31,6 +32,10 @@ def _hex_colour(value: str) -> str:
 
 
 Colour = Annotated[str, AfterValidator(_hex_colour)]
+Threshold = Annotated[float, Field(gt=0, lt=1)]
+
+_ROUNDING = 1e-4  # of probabilities in float32
+UNDECIDED = 0.5  # the threshold where a record gives none
 
 
 class ClassInfo(Settings):
@@ -46,11 +51,27 @@ class ClassInfo(Settings):
         return int(self.color_hint[:2], 16), int(self.color_hint[2:4], 16), int(self.color_hint[4:], 16)
 
 
+class ChannelQuantiles(Settings):
+    """Quantiles of the training patches' pixels: one row of ``values`` a band, one value a level."""
+
+    levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=2)
+    values: tuple[tuple[float, ...], ...]
+
+    @model_validator(mode="after")
+    def _rising(self) -> ChannelQuantiles:
+        if list(self.levels) != sorted(set(self.levels)):
+            raise ValueError("levels of quantiles must rise")
+        if any(len(row) != len(self.levels) or list(row) != sorted(row) for row in self.values):
+            raise ValueError("each band needs one quantile a level, none below the one before it")
+        return self
+
+
 class InputSpec(Settings):
     """What pixels the model expects, and what its graph does to them first.
 
     ``mean`` and ``sd`` are applied inside the graph, in units of the stored pixels.
-    ``channel_mean`` and ``channel_sd`` are the training patches' own statistics, for comparison.
+    ``channel_mean``, ``channel_sd`` and ``channel_quantiles`` are the training patches' own statistics, for
+    comparison.
     """
 
     bands: tuple[str, ...] = Field(min_length=1)
@@ -63,12 +84,15 @@ class InputSpec(Settings):
     sd: tuple[Annotated[float, Field(gt=0)], ...]
     channel_mean: tuple[float, ...]
     channel_sd: tuple[float, ...]
+    channel_quantiles: ChannelQuantiles | None = None
 
     @model_validator(mode="after")
     def _same_length(self) -> InputSpec:
         for name in ("mean", "sd", "channel_mean", "channel_sd"):
             if len(getattr(self, name)) != len(self.bands):
                 raise ValueError(f"'{name}' needs one number a band ({len(self.bands)})")
+        if self.channel_quantiles is not None and len(self.channel_quantiles.values) != len(self.bands):
+            raise ValueError(f"'channel_quantiles' needs one row a band ({len(self.bands)})")
         return self
 
 
@@ -174,12 +198,25 @@ class Record(Settings):
     architecture: str
     total_parameters: int = Field(ge=0)
     pretrained: bool = False
+    started_from: dict[str, Any] | None = Field(
+        default=None, description="the weights training began with: source, checksum, licence, expected input"
+    )
     input: InputSpec
     classes: tuple[ClassInfo, ...] = Field(min_length=1)
     temperature: float = Field(default=1.0, gt=0)
-    thresholds: dict[str, float] = Field(default_factory=dict, description="decision threshold a class")
-    conformal: dict[str, float] = Field(default_factory=dict, description="score quantile a coverage level")
-    out_of_distribution: dict[str, Any] = Field(default_factory=dict)
+    thresholds: dict[str, Threshold] = Field(
+        default_factory=dict,
+        description="least probability at which an image has the label, chosen on validation patches: of the "
+        "positive class (binary) or of any class (multi-label); 0.5 for those not named",
+    )
+    conformal: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict,
+        description="by wanted coverage, such as 0.90: a class is in the prediction set where 1 minus its "
+        "probability is at most this",
+    )
+    out_of_distribution: Annotated[OutOfDistribution | None, BeforeValidator(lambda given: given or None)] = (
+        Field(default=None, description="what tells patches that are not like the training data")
+    )
     recipe: dict[str, Any]
     data: DataInfo
     metrics: dict[str, Estimate] = Field(default_factory=dict, description="on the validation split")
@@ -193,10 +230,25 @@ class Record(Settings):
     def _consistent(self) -> Record:
         if [c.value for c in self.classes] != list(range(len(self.classes))):
             raise ValueError("class values must count up from 0")
-        if len({c.name for c in self.classes}) != len(self.classes):
+        names = self.class_names
+        if len(set(names)) != len(names):
             raise ValueError("class names must differ")
+        if self.task == "binary" and len(names) != 2:
+            raise ValueError(f"a binary model has a negative and a positive class, not {len(names)} classes")
+        # Of a binary model the last class is the positive one; one of many takes the largest probability.
+        may = {"single-label": (), "binary": names[1:], "multi-label": names}[self.task]
+        stray = [name for name in self.thresholds if name not in may]
+        if stray:
+            raise ValueError(
+                f"a {self.task} model has no threshold for '{stray[0]}'"
+                + (f", only for: {', '.join(may)}" if may else "")
+            )
         if any(len(row) != len(self.classes) for row in self.golden.probabilities):
             raise ValueError("golden probabilities need one number a class")
+        if any(not -_ROUNDING <= p <= 1 + _ROUNDING for row in self.golden.probabilities for p in row):
+            raise ValueError("golden probabilities are not between 0 and 1")
+        if self.task == "binary" and any(abs(sum(r) - 1) > _ROUNDING for r in self.golden.probabilities):
+            raise ValueError("golden probabilities of the two classes do not add up to 1")
         if len(self.golden.probabilities) != self.golden.shape[0]:
             raise ValueError("golden patches and probabilities differ in number")
         if (self.golden.shape[1], self.golden.data_type) != (len(self.input.bands), self.input.data_type):
@@ -207,3 +259,16 @@ class Record(Settings):
     def class_names(self) -> tuple[str, ...]:
         """Class names in output order."""
         return tuple(c.name for c in self.classes)
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """Thresholds in output order: one a class, of the positive class alone (binary), or none."""
+        if self.task == "single-label":
+            return ()
+        names = self.class_names[1:] if self.task == "binary" else self.class_names
+        return tuple(self.thresholds.get(name, UNDECIDED) for name in names)
+
+    @property
+    def outputs(self) -> int:
+        """Logits an image: one a class, but a single one for binary models."""
+        return 1 if self.task == "binary" else len(self.classes)

@@ -1,0 +1,272 @@
+"""How well scores put positives before negatives: curves, average precision, AUROC, and a threshold.
+
+Definitions are scikit-learn's: equal scores are one step of a curve, precision without a call is 1 at the
+curve's end, average precision is ``sum over n of (R[n] - R[n-1]) P[n]`` without interpolation, and AUROC
+counts a tie between a positive and a negative as half. Where there is nothing to rank (no positive, or for
+AUROC no negative) the value is 0 between 0 and 1 with ``n`` 0, as everywhere in this room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.evaluation.intervals import Z, percentile_interval, wider, wilson
+from swath.model.record import Estimate
+
+Truth = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve over all thresholds.
+
+    Attributes
+    ----------
+    x, y : numpy.ndarray
+        ``[M]`` float64: recall and precision, or false and true positive rate.
+    thresholds : numpy.ndarray
+        ``[M]`` float64: a score of at least this much is a positive; infinity where none is.
+    """
+
+    x: Floats
+    y: Floats
+    thresholds: Floats
+
+
+class Ranking:
+    """The patches of one class in order of falling score, ready for many weightings.
+
+    Parameters
+    ----------
+    truth : numpy.ndarray
+        ``[N]`` bool.
+    scores : numpy.ndarray
+        ``[N]``, larger for more probable positives; finite.
+    """
+
+    def __init__(self, truth: Truth, scores: npt.NDArray[Any]) -> None:
+        truth, scores = np.asarray(truth, bool), np.asarray(scores, np.float64)
+        self.order = np.argsort(-scores, kind="stable")
+        ranked = scores[self.order]
+        self.truth = truth[self.order]
+        # Last place of each run of equal scores: a threshold takes all of them or none.
+        self.ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+        self.scores = ranked[self.ends]
+        self.hits = np.cumsum(self.truth)[self.ends].astype(np.float64)
+        self.called = (self.ends + 1).astype(np.float64)
+
+    @property
+    def positives(self) -> int:
+        """Patches that are of the class."""
+        return int(self.hits[-1])
+
+    @property
+    def negatives(self) -> int:
+        """Patches that are not."""
+        return len(self.truth) - self.positives
+
+    def average_precision(self, weights: Floats | None = None) -> Floats:
+        """Average precision where patch i counts ``weights[b, i]`` times.
+
+        Parameters
+        ----------
+        weights : numpy.ndarray, optional
+            ``[B, N]``, in the order in which truth and scores were given; every patch once by default.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``[B]`` float64; not a number where nothing positive has weight.
+        """
+        if weights is None:
+            hits, called = self.hits[None], self.called[None]
+        else:
+            ranked = weights[:, self.order]
+            called = np.cumsum(ranked, axis=1)[:, self.ends]
+            hits = np.cumsum(np.where(self.truth, ranked, 0.0), axis=1)[:, self.ends]
+        gained = np.diff(hits, axis=1, prepend=0.0)
+        summed = (gained * hits / np.maximum(called, 1.0)).sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(summed / hits[:, -1])
+
+
+def precision_recall_curve(truth: Truth, scores: npt.NDArray[Any]) -> Curve:
+    """Recall (x) and precision (y), from the highest threshold down.
+
+    Parameters
+    ----------
+    truth : numpy.ndarray
+        ``[N]`` bool, at least one patch.
+    scores : numpy.ndarray
+        ``[N]``.
+
+    Returns
+    -------
+    Curve
+        Its first point, at an infinite threshold, has recall 0 and precision 1. Recall is 1 everywhere
+        where there is no positive.
+    """
+    ranking = Ranking(truth, scores)
+    recall = ranking.hits / ranking.positives if ranking.positives else np.ones_like(ranking.hits)
+    return Curve(
+        x=np.insert(recall, 0, 0.0),
+        y=np.insert(ranking.hits / ranking.called, 0, 1.0),
+        thresholds=np.insert(ranking.scores, 0, np.inf),
+    )
+
+
+def roc_curve(truth: Truth, scores: npt.NDArray[Any]) -> Curve:
+    """False (x) and true positive rate (y), from the highest threshold down.
+
+    Parameters
+    ----------
+    truth : numpy.ndarray
+        ``[N]`` bool, at least one positive and one negative.
+    scores : numpy.ndarray
+        ``[N]``.
+
+    Returns
+    -------
+    Curve
+        Every point, also those on a straight line between two others; the first is (0, 0).
+    """
+    ranking = Ranking(truth, scores)
+    return Curve(
+        x=np.insert((ranking.called - ranking.hits) / max(ranking.negatives, 1), 0, 0.0),
+        y=np.insert(ranking.hits / max(ranking.positives, 1), 0, 0.0),
+        thresholds=np.insert(ranking.scores, 0, np.inf),
+    )
+
+
+def average_precision(truth: Truth, scores: npt.NDArray[Any]) -> float:
+    """Area under the steps of the precision-recall curve; 0 where there is no positive.
+
+    Parameters
+    ----------
+    truth : numpy.ndarray
+        ``[N]`` bool, at least one patch.
+    scores : numpy.ndarray
+        ``[N]``.
+    """
+    ranking = Ranking(truth, scores)
+    return float(ranking.average_precision()[0]) if ranking.positives else 0.0
+
+
+def auroc(truth: Truth, scores: npt.NDArray[Any]) -> float:
+    """Probability that a positive scores above a negative, ties counted half; 0 where one of them lacks.
+
+    Parameters
+    ----------
+    truth : numpy.ndarray
+        ``[N]`` bool, at least one patch.
+    scores : numpy.ndarray
+        ``[N]``.
+    """
+    ranking = Ranking(truth, scores)
+    if not ranking.positives or not ranking.negatives:
+        return 0.0
+    # In whole numbers, so that a perfect ranking is exactly 1.
+    wrong = np.diff(ranking.called - ranking.hits, prepend=0.0)
+    twice = np.sum(wrong * (ranking.hits + np.insert(ranking.hits[:-1], 0, 0.0)))
+    return float(twice / (2 * ranking.positives * ranking.negatives))
+
+
+def auroc_estimate(truth: Truth, scores: npt.NDArray[Any]) -> Estimate:
+    """AUROC with a score-type interval; its ``n`` is the number of patches.
+
+    The limits are the areas A with ``|value - A| = 1.96 sqrt(V(A))``, where V is Hanley and McNeil's
+    variance with both group sizes replaced by their mean inside it (method 5 of Newcombe 2006, Stat. Med.
+    25, 559-573). Unlike a bootstrap it keeps a width where positives and negatives do not overlap.
+    """
+    positives = int(np.count_nonzero(truth))
+    negatives = len(truth) - positives
+    if not positives or not negatives:
+        return Estimate(value=0.0, low=0.0, high=1.0, n=0)
+    value = auroc(truth, scores)
+    half = (positives + negatives) / 2
+
+    def reach(area: float) -> float:
+        inner = 1 + (half - 1) * ((1 - area) / (2 - area) + area / (1 + area))
+        return Z * math.sqrt(area * (1 - area) * inner / (positives * negatives))
+
+    low = 0.0 if value == 0 else _root(lambda a: value - a - reach(a), 0.0, value)
+    high = 1.0 if value == 1 else _root(lambda a: a - value - reach(a), 1.0, value)
+    return Estimate(value=value, low=low, high=high, n=len(truth))
+
+
+def average_precision_estimate(ranking: Ranking, samples: Floats) -> Estimate:
+    """Average precision with the wider, on each side, of two intervals; its ``n`` is the positives.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        Of the patches.
+    samples : numpy.ndarray
+        ``[B]`` average precisions of resampled patches; those that are not a number are left out.
+
+    Notes
+    -----
+    The percentile bootstrap follows the data but has no width where the ranking is perfect. Taking the
+    value as a proportion of the positives (the binomial interval of Boyd, Eng and Page 2013, ECML PKDD,
+    451-466, here with Wilson's limits) knows how few they are.
+    """
+    if not ranking.positives:
+        return Estimate(value=0.0, low=0.0, high=1.0, n=0)
+    value = float(ranking.average_precision()[0])
+    limits = wilson(value * ranking.positives, ranking.positives)
+    finite = samples[np.isfinite(samples)]
+    if len(finite):
+        limits = wider(limits, percentile_interval(finite))
+    low, high = wider(limits, (value, value))
+    return Estimate(value=value, low=low, high=high, n=ranking.positives)
+
+
+def best_threshold(truth: Truth, scores: npt.NDArray[Any]) -> float:
+    """The threshold on probabilities at which F1 of the positives is largest. Never for test patches.
+
+    A patch is called positive where its score is at least the threshold. The threshold lies half-way
+    between two neighbouring scores (or between 0 and the lowest), so that a small change of a score does
+    not change its side; of equally good ones it is the nearest to 0.5.
+
+    Parameters
+    ----------
+    truth : numpy.ndarray
+        ``[N]`` bool, of the validation patches.
+    scores : numpy.ndarray
+        ``[N]`` probabilities, 0-1.
+
+    Returns
+    -------
+    float
+        Above 0 and below 1; 0.5 where no patch is positive, as nothing is known then.
+    """
+    if not np.any(truth):
+        return 0.5
+    ranking = Ranking(truth, scores)
+    below = np.append(ranking.scores[1:], 0.0)
+    thresholds = (ranking.scores + below) / 2
+    f1 = 2 * ranking.hits / (ranking.called + ranking.positives)
+    allowed = (thresholds > below) & (thresholds < 1)  # a lowest score of 0 leaves no room beneath it
+    if not allowed.any():
+        return 0.5
+    best = allowed & (f1 >= f1[allowed].max() - 1e-12)
+    candidates = thresholds[best]
+    return float(candidates[np.argmin(np.abs(candidates - 0.5))])
+
+
+def _root(function: Callable[[float], float], outer: float, inner: float) -> float:
+    """Where `function` turns from positive (at `outer`) to not positive (at `inner`), by halving."""
+    for _ in range(60):
+        middle = (outer + inner) / 2
+        if function(middle) > 0:
+            outer = middle
+        else:
+            inner = middle
+    return (outer + inner) / 2

@@ -1,0 +1,167 @@
+"""How strange a patch is to a model: energy, and distance from the classes of its training data.
+
+Energy is ``-logsumexp(logits / T)`` (Liu et al. 2020, NeurIPS), for several labels the sum over them (Wang et al.
+2021, NeurIPS). It sees classes the network never learned. The distance is that of a Gaussian discriminant
+analysis, as Lee et al. 2018 (NeurIPS) take it on features, here with a covariance for each class and with texture and
+colours beside the features: a network trained not to mind other sensors does not notice a swapped band, pixels do.
+Weights and parts were chosen by measurement on training and validation patches: docs/trust.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.data.statistics import colour_features
+from swath.data.texture import SMALLEST, texture_features
+from swath.errors import ModelFileError
+from swath.imagery import resize
+from swath.model.record import Record, Task
+from swath.model.unlike import OutOfDistribution
+
+NEEDED = ("features", "logits")
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """The statistics of a model file, unpacked and ready.
+
+    Attributes
+    ----------
+    projection : numpy.ndarray
+        ``[r, D]``.
+    centre : numpy.ndarray
+        ``[D]``.
+    mean, scale : numpy.ndarray
+        ``[F]``.
+    classes : numpy.ndarray
+        ``[C, F]``.
+    whitening : numpy.ndarray
+        ``[C or 1, F, F]``.
+    """
+
+    projection: Floats
+    centre: Floats
+    mean: Floats
+    scale: Floats
+    classes: Floats
+    whitening: Floats
+
+    def described(self, features: npt.NDArray[Any], energy: Floats, seen: Floats) -> Floats:
+        """Describe patches ``[N, F]`` from features ``[N, D]``, energies ``[N]`` and :func:`pixel_features`."""
+        return np.concatenate(
+            [reduced(features, self.projection, self.centre), energy[:, None], seen], axis=1
+        )
+
+    def distance(self, described: Floats) -> Floats:
+        """Twice the negative log-density ``[N]``, but for a constant, under the nearest class."""
+        values = (described - self.mean) / self.scale
+        nearest = np.full(len(values), np.inf)
+        for number, centre in enumerate(self.classes):
+            triangle = self.whitening[number % len(self.whitening)]
+            size = 2 * np.log(np.maximum(np.abs(np.diag(triangle)), 1e-30)).sum()
+            np.minimum(nearest, (((values - centre) @ triangle) ** 2).sum(axis=1) - size, out=nearest)
+        return nearest
+
+
+class Strangeness:
+    """Scores patches by the statistics of a model file.
+
+    Parameters
+    ----------
+    record : Record
+        Of a model.
+    kept : OutOfDistribution
+        Its statistics.
+
+    Raises
+    ------
+    ModelFileError
+        If the statistics are damaged.
+    """
+
+    def __init__(self, record: Record, kept: OutOfDistribution) -> None:
+        self._record, self._kept = record, kept
+        try:
+            self._gaussians = unpacked(kept)
+        except ValueError as error:
+            raise ModelFileError(f"the record of model '{record.name}' is damaged: {error}") from error
+
+    @property
+    def threshold(self) -> float:
+        """Least score that is called unlike the training data."""
+        return self._kept.threshold
+
+    def of(
+        self, pixels: npt.NDArray[Any], features: npt.NDArray[Any], logits: npt.NDArray[Any]
+    ) -> npt.NDArray[np.float32]:
+        """How strange ``[N]`` patches are: 0 for the usual one, large for strange ones.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            ``[N, bands, H, W]`` as handed to the model.
+        features, logits : numpy.ndarray
+            ``[N, D]`` and ``[N, L]``, what the model gave for them.
+        """
+        record, kept = self._record, self._kept
+        energy = energies(logits, task=record.task, temperature=record.temperature)
+        seen = pixel_features(pixels, size=record.input.size)
+        distance = self._gaussians.distance(self._gaussians.described(features, energy, seen))
+        return np.asarray(together(kept, energy, distance), np.float32)
+
+
+def unpacked(kept: OutOfDistribution) -> Gaussians:
+    """Unpack the statistics.
+
+    Raises
+    ------
+    ValueError
+        If they are damaged.
+    """
+    return Gaussians(
+        kept.projection.unpack(),
+        np.array(kept.centre),
+        np.array(kept.mean),
+        np.array(kept.scale),
+        kept.classes.unpack(),
+        kept.whitening.unpack(),
+    )
+
+
+def together(kept: OutOfDistribution, energy: Floats, distance: Floats) -> Floats:
+    """Add the two scores ``[N]``, each on its own scale."""
+    parts = ((energy, kept.energy), (distance, kept.distance))
+    return np.asarray(sum((values - on.median) / on.spread for values, on in parts))
+
+
+def energies(logits: npt.NDArray[Any], *, task: Task, temperature: float) -> Floats:
+    """Energy ``[N]`` of logits ``[N, L]``: low where a class is sure."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    if task == "multi-label":
+        return np.asarray(-np.logaddexp(0, scaled).sum(axis=1))
+    if task == "binary":  # one logit l is the pair (-l / 2, l / 2)
+        return np.asarray(-np.logaddexp(scaled[:, 0] / 2, -scaled[:, 0] / 2))
+    top = scaled.max(axis=1)
+    return np.asarray(-(top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))))
+
+
+def reduced(features: npt.NDArray[Any], projection: Floats, centre: Floats) -> Floats:
+    """Leading components of features, and the logarithm of what they leave over: ``[N, r + 1]``."""
+    values = np.asarray(features, np.float64) - centre
+    leading = values @ projection.T
+    left = np.maximum((values**2).sum(axis=1) - (leading**2).sum(axis=1), 0.0)
+    return np.concatenate([leading, np.log(left + 1e-6)[:, None]], axis=1)
+
+
+def pixel_features(pixels: npt.NDArray[Any], *, size: int) -> Floats:
+    """Texture and colours of patches, at the side in pixels that the network sees them in, 16 at least."""
+    side = max(size, SMALLEST)
+    if pixels.shape[2:] != (side, side):
+        pixels = resize(np.ascontiguousarray(pixels), side)
+    return np.concatenate([texture_features(pixels), colour_features(pixels)], axis=1)
