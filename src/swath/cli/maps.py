@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import Engine, Model, Overwrite, Threads
+from swath.cli.options import Engine, Harmonise, Model, Overwrite, Threads
 
 
 def map_scene(
@@ -28,6 +28,7 @@ def map_scene(
     nodata: Annotated[
         float | None, typer.Option(help="Value that means no data, in place of the scene's own.")
     ] = None,
+    harmonise: Harmonise = "auto",
     probabilities: Annotated[
         Path | None, typer.Option(help="Also write every class's probability to this .tif.")
     ] = None,
@@ -57,6 +58,7 @@ def map_scene(
             bands=chosen,
             render=limits,
             nodata=nodata,
+            harmonise=harmonise,
             probabilities=probabilities,
             overwrite=overwrite,
             progress=progress,
@@ -64,6 +66,10 @@ def map_scene(
     for total in sorted(summary.classes, key=lambda total: -total.pixels):
         hectares = "" if total.hectares is None else f"{total.hectares:>14,.1f} ha"
         typer.echo(f"{100 * total.share:>6.1f} %{hectares}  {total.name}")
+    if summary.unlike is not None:
+        typer.echo(
+            f"{100 * summary.unlike:>6.1f} %  of it not like the training data ({summary.files.unlike})"
+        )
     for warning in summary.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(

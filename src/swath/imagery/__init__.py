@@ -3,25 +3,30 @@
 One decoder reads JPEG, PNG, WebP, TIFF, GeoTIFF, JPEG 2000 and ``.npy``, and trusts none of them: the
 format is told by content, sizes are checked before decoding, and damage is an error that names the file.
 Beside it are the few things done to pixels before a model sees them: choosing bands, rendering
-reflectance to 8 bits, and resizing.
+reflectance to 8 bits, resizing, and showing them as a coarser sensor would.
 """
 
 from swath.imagery.decode import SUFFIXES, decode, probe
+from swath.imagery.degrade import degrade
 from swath.imagery.header import Header
 from swath.imagery.picture import RGB, Picture
 from swath.imagery.render import render_reflectance
 from swath.imagery.resize import resize
 from swath.imagery.rgb import as_rgb, select_bands
+from swath.imagery.storage import Storage, storage
 
 __all__ = [
     "RGB",
     "SUFFIXES",
     "Header",
     "Picture",
+    "Storage",
     "as_rgb",
     "decode",
+    "degrade",
     "probe",
     "render_reflectance",
     "resize",
     "select_bands",
+    "storage",
 ]

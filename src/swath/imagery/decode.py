@@ -105,7 +105,7 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterato
     except OSError as error:
         raise DataError(f"{name} cannot be opened ({error.strerror})", fix="check the path") from error
     with stream:
-        kind = _kind(stream, name)
+        kind = kind_of(stream, name)
         try:
             with _reader(source, stream, kind, name=name, max_pixels=max_pixels) as reader:
                 yield reader
@@ -136,8 +136,14 @@ def _reader(
         yield PhotoReader(stream, kind, name=name, max_pixels=max_pixels)
 
 
-def _kind(stream: BinaryIO, name: str) -> str:
-    """Tell the format by its first bytes and rewind."""
+def kind_of(stream: BinaryIO, name: str) -> str:
+    """Tell the format by its first bytes and rewind.
+
+    Raises
+    ------
+    DataError
+        If it is none that swath reads.
+    """
     head = stream.read(26)
     stream.seek(0)
     if not head:

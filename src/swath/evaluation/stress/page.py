@@ -1,0 +1,117 @@
+"""The page of a stress test, and the section that a run's report takes from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from swath.evaluation.report import Cell, Image, Link, Number, Section, Table, write_report
+from swath.evaluation.stress.results import ShiftResult, StressResult, shown
+from swath.evaluation.wording import percent, points
+from swath.model.record import Estimate
+
+_HARMLESS = 0.01  # a drop below which a shift costs nothing to speak of
+
+
+def stress_section(result: StressResult, folder: Path) -> Section:
+    """Show how a model holds under shifts, from the folder that :func:`stress` wrote.
+
+    Parameters
+    ----------
+    result : StressResult
+        What was found.
+    folder : Path
+        Holds ``stress.png``, ``shifts.png``, ``stress.csv`` and ``stress.json``.
+    """
+    rows: list[tuple[Cell, ...]] = [
+        (shown(name), r.what, points(r.drop), *(_short(c.accuracy) for c in r.levels))
+        for name, r in result.ordered
+    ]
+    worst: list[tuple[Cell, ...]] = [
+        (
+            shown(name),
+            r.levels[-1].strength,
+            r.levels[-1].accuracy,
+            f"{100 * r.levels[-1].confidence:.1f} %",
+            f"{r.levels[-1].calibration_error:.3f}",
+            r.levels[-1].unsure,
+        )
+        for name, r in result.ordered
+    ]
+    left = [f"Left out: {shown(name)}, {why}." for name, why in result.skipped.items()]
+    return Section(
+        "Under other conditions",
+        text=[*sentences(result), *left],
+        numbers=(
+            Number("accuracy without a shift", result.clean.accuracy, f"n = {result.n:,}"),
+            Number("mean over shifts and levels", result.score, "mean corruption score"),
+        ),
+        warnings=result.warnings,
+        tables=(
+            Table(
+                ("shift", "what it stands for", "drop in accuracy", *(f"level {n}" for n in range(1, 6))),
+                rows,
+                "Accuracy in percent by shift and level, with 95 % intervals, most costly first",
+            ),
+            Table(
+                ("shift", "level 5 is", "accuracy", "confidence", "calibration error", "unsure"),
+                worst,
+                "At level 5: does the model know? Unsure: share of answers below 50 %",
+            ),
+        ),
+        images=(
+            Image(
+                folder / "stress.png",
+                "Accuracy and confidence by level, a small picture a shift",
+                "Accuracy (line, 95 % interval) and mean confidence (dashed). A gap between them: the "
+                "model errs without knowing.",
+            ),
+            Image(folder / "shifts.png", "A patch under every shift", "One patch at levels 0 to 5."),
+        ),
+        links=[Link(name, folder / name) for name in ("stress.csv", "stress.json")],
+    )
+
+
+def sentences(result: StressResult) -> list[str]:
+    """What the numbers say, in plain words."""
+    told = [
+        f"{result.n:,} patches of the split '{result.split}' under {len(result.shifts)} shifts at five levels each: "
+        f"accuracy falls from {percent(result.clean.accuracy)[0]} to {percent(result.score)[0]} on average, "
+        f"by {100 * result.drop.value:.1f} points."
+    ]
+    hard = [(n, r) for n, r in result.ordered if r.drop.low > _HARMLESS]
+    mild = [shown(n) for n, r in result.ordered if r.drop.value < _HARMLESS]
+    if hard:
+        costly = ", ".join(f"{shown(n)} ({100 * r.drop.value:.1f} points)" for n, r in hard[:3])
+        told.append(f"Most costly: {costly}.")
+    if mild:
+        told.append(f"Next to nothing (under 1 point): {', '.join(mild)}.")
+    blind = [shown(n) for n, r in result.ordered if _overconfident(r)]
+    if blind:
+        told.append(
+            f"Under {', '.join(blind)} the model stays sure of itself while it errs (at level 5 its confidence is "
+            "more than 20 points above its accuracy)."
+        )
+    return told
+
+
+def write_stress_page(path: Path, result: StressResult) -> None:
+    """Write ``index.html`` beside the files of the test."""
+    section = stress_section(result, path.parent)
+    write_report(
+        path,
+        [section],
+        title=f"How {result.model} holds under other conditions",
+        summary="A fixed, seeded suite of changes between sensors, atmospheres, seasons and archives: every model is "
+        "shown the same pictures.",
+    )
+
+
+def _short(estimate: Estimate) -> str:
+    """An estimate that leaves room for others beside it."""
+    value, low, high = (100 * v for v in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.1f} ({low:.0f}\u2013{high:.0f})"
+
+
+def _overconfident(result: ShiftResult) -> bool:
+    last = result.levels[-1]
+    return last.confidence - last.accuracy.value > 0.2

@@ -1,0 +1,204 @@
+"""Put a model through the suite on one split, and write down how it holds."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.data import PatchIndex
+from swath.errors import SettingError
+from swath.evaluation.errors.answers import model_outputs, model_pixels
+from swath.evaluation.evaluate import OPENINGS, checked_split, note_opening
+from swath.evaluation.faithfulness import mean_estimate
+from swath.evaluation.results import FEW
+from swath.evaluation.stress.page import write_stress_page
+from swath.evaluation.stress.pictures import levels_picture, shifts_picture
+from swath.evaluation.stress.results import Condition, ShiftResult, StressResult, condition
+from swath.evaluation.stress.suite import LEVELS, Shift, usable
+from swath.files import atomic_folder
+from swath.inference import Classifier
+from swath.progress import Progress, silent
+
+PATCHES = 1000
+
+
+def stress(
+    classifier: Classifier,
+    index: PatchIndex,
+    *,
+    out: Path,
+    split: str = "val",
+    patches: int = PATCHES,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> StressResult:
+    """Test `classifier` under shifts of sensor, atmosphere and weather.
+
+    Writes into the folder `out`, all or nothing: ``index.html`` (the page), ``stress.json`` (see
+    :class:`StressResult`), ``stress.csv`` (one row a shift and level), ``stress.png`` (accuracy by level) and
+    ``shifts.png`` (a patch under every shift). The same index, seed and number of patches give the same
+    pictures to every model. Opening ``test`` adds a line to ``test_openings.jsonl`` in the folder that
+    holds `out`, as :func:`swath.evaluation.evaluate` does.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        A loaded single-label or binary model for 8-bit patches.
+    index : PatchIndex
+        Labelled patches with splits.
+    out : Path
+        The folder to make.
+    split : str
+        ``"val"`` by default, so that what is learned here may be acted on.
+    patches : int
+        How many to draw, classes in equal numbers as far as they reach; 0 takes all.
+    seed : int
+        Seed of patches and shifts.
+    overwrite : bool
+        Replace an existing folder.
+    progress : Progress
+        Told of every condition.
+
+    Raises
+    ------
+    SettingError
+        If the model is multi-label or takes other than 8-bit patches, or `patches` is negative.
+    DataError
+        If the split is empty, patches have no single label, or a class is not one of the model's.
+    OutputError
+        If `out` exists without `overwrite` or cannot be written.
+    """
+    record = classifier.record
+    _check(classifier, patches)
+    names = record.class_names
+    part = checked_split(index, split=split, classes=names, task=record.task)
+    with atomic_folder(out, overwrite=overwrite, keep=(index.root, classifier.path)) as folder:
+        labels = np.array([names.index(label) for label in part.labels], np.int64)
+        rows = balanced(labels, patches or len(labels), seed=seed)
+        if split == "test":
+            note_opening(out.parent / OPENINGS, model=record.name, fingerprint=index.fingerprint, n=len(rows))
+        pixels = np.ascontiguousarray(model_pixels(classifier, part, progress=progress)[rows])
+        chosen, skipped = usable(record.input.bands, pixels.shape[-1])
+        tests = [(shift, level) for shift in chosen for level in LEVELS]
+        right = np.empty((len(tests) + 1, len(rows)), bool)
+        progress("stress", 0, len(tests) + 1)
+        right[0], clean = _answer(classifier, pixels, labels[rows], level=0, strength="none")
+        conditions: dict[str, list[Condition]] = {shift.name: [] for shift in chosen}
+        for number, (shift, level) in enumerate(tests, start=1):
+            progress("stress", number, len(tests) + 1, note=shift.name)
+            right[number], found = _answer(
+                classifier,
+                shift.at(pixels, level, seed=seed),
+                labels[rows],
+                level=level,
+                strength=shift.told(level),
+            )
+            conditions[shift.name].append(found)
+        progress("stress", len(tests) + 1, len(tests) + 1)
+        result = StressResult(
+            model=record.name,
+            split=split,
+            engine=classifier.engine,
+            fingerprint=index.fingerprint,
+            n=len(rows),
+            seed=seed,
+            clean=clean,
+            shifts=_results(chosen, conditions, right),
+            score=mean_estimate(right[1:].mean(axis=0)),
+            drop=mean_estimate(right[0] - right[1:].mean(axis=0)),
+            skipped=skipped,
+            warnings=_warnings(
+                len(rows), split=split, same_index=index.fingerprint == record.data.fingerprint
+            ),
+        )
+        (folder / "stress.json").write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        _write_table(folder / "stress.csv", result)
+        levels_picture(folder / "stress.png", result)
+        shifts_picture(folder / "shifts.png", pixels[0], chosen, bands=record.input.bands, seed=seed)
+        write_stress_page(folder / "index.html", result)
+    return result
+
+
+def balanced(labels: npt.NDArray[np.int64], most: int, *, seed: int) -> npt.NDArray[np.int64]:
+    """Rows of up to `most` patches drawn at random, the classes in equal numbers as far as they reach.
+
+    Sorted; asking for more adds to the rows that fewer would give.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    turn = np.empty(len(order), np.int64)  # of each patch within its class
+    for k in np.unique(labels):
+        own = order[labels[order] == k]
+        turn[own] = np.arange(len(own))
+    return np.sort(order[np.argsort(turn[order], kind="stable")][:most])
+
+
+def _check(classifier: Classifier, patches: int) -> None:
+    record = classifier.record
+    if record.task == "multi-label":
+        raise SettingError(
+            "the model is multi-label, and the stress suite counts one class a patch",
+            fix="use a single-label or binary model",
+        )
+    if record.input.data_type != "uint8":
+        raise SettingError(
+            f"the model takes {record.input.data_type} patches, and the shifts are defined on 8-bit ones",
+            fix="use a model of 8-bit patches",
+        )
+    if patches < 0:
+        raise SettingError(f"--patches {patches}", fix="give 1 or more, or 0 for all")
+
+
+def _answer(
+    classifier: Classifier,
+    pixels: npt.NDArray[Any],
+    truth: npt.NDArray[np.int64],
+    *,
+    level: int,
+    strength: str,
+) -> tuple[npt.NDArray[np.bool_], Condition]:
+    """Which answers are right, and what they are worth."""
+    names = classifier.record.class_names
+    judged = classifier.judge(model_outputs(classifier, pixels)["probabilities"])
+    right = np.array([names.index(label) for label in judged.labels], np.int64) == truth
+    return right, condition(right, judged.confidence, level=level, strength=strength)
+
+
+def _results(
+    chosen: tuple[Shift, ...], conditions: dict[str, list[Condition]], right: npt.NDArray[np.bool_]
+) -> dict[str, ShiftResult]:
+    found = {}
+    for place, shift in enumerate(chosen):
+        own = right[1 + place * len(LEVELS) : 1 + (place + 1) * len(LEVELS)]
+        found[shift.name] = ShiftResult(
+            what=shift.what,
+            levels=tuple(conditions[shift.name]),
+            drop=mean_estimate(right[0] - own.mean(axis=0)),
+        )
+    return found
+
+
+def _warnings(n: int, *, split: str, same_index: bool) -> tuple[str, ...]:
+    found = []
+    if n < FEW:
+        found.append(f"only {n} patches (fewer than {FEW}): the intervals are wide")
+    if same_index and split == "train":
+        found.append("the model was trained on these patches: on new ones it holds less well")
+    return tuple(found)
+
+
+def _write_table(path: Path, result: StressResult) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        numbers = ("accuracy", "low", "high", "calibration_error", "confidence", "unsure")
+        writer.writerow(["shift", "level", "strength", "n", *numbers])
+        rows = [("none", result.clean)]
+        rows += [(name, c) for name, shift in result.shifts.items() for c in shift.levels]
+        for name, c in rows:
+            shares = (c.accuracy.value, c.accuracy.low, c.accuracy.high, c.calibration_error)
+            values = (*shares, c.confidence, c.unsure.value)
+            writer.writerow([name, c.level, c.strength, result.n, *(f"{v:.6f}" for v in values)])

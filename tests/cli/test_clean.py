@@ -1,0 +1,87 @@
+"""``swath data report``, ``fix``, the ways to ``split`` and ``audit --strict``, as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from swath.data import read_index
+from tests.cli.conftest import Swath
+from tests.tiny import write_patches
+
+
+def placed(folder: Path) -> Path:
+    """A CSV of patches with coordinates and scenes."""
+    patches = write_patches(folder / "patches", n=12)
+    files = sorted(patches.rglob("*.png"))
+    with (patches / "list.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "group", "lon", "lat"))
+        for k, path in enumerate(files):
+            number = int(path.stem.rsplit("_", 1)[1])
+            row = (
+                path.relative_to(patches),
+                path.parent.name,
+                f"scene{number % 6}",
+                10 + number,
+                50 + 0.001 * k,
+            )
+            writer.writerow(row)
+    return patches / "list.csv"
+
+
+def test_report_and_fix(swath: Swath, tiny_index_file: Path, tmp_path: Path) -> None:
+    ran = swath("data", "report", tiny_index_file, "--out", tmp_path / "look")
+    assert ran.code == 0, ran.err
+    assert "index.html" in ran.out
+    assert json.loads((tmp_path / "look" / "facts.json").read_text())["audit"]["patches"] == 120
+    ran = swath("data", "fix", tiny_index_file, "--out", tmp_path / "clean", "--size", "32")
+    assert ran.code == 0, ran.err
+    assert "120 of 120 patches kept" in ran.out
+    assert set(read_index(tmp_path / "clean" / "index.parquet").table["width"].to_pylist()) == {32}
+    ran = swath("data", "report", tiny_index_file, "--out", tmp_path / "look")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "--overwrite" in ran.err
+
+
+def test_split_by_blocks_scenes_and_folds(swath: Swath, tmp_path: Path) -> None:
+    index, out = tmp_path / "index.parquet", tmp_path / "split.parquet"
+    assert swath("data", "index", placed(tmp_path), "--out", index).code == 0
+    ran = swath("data", "split", index, "--out", out, "--by", "block", "--block-km", "20")
+    assert ran.code == 0, ran.err
+    assert "blocks of 20 km kept whole" in read_index(out).split_protocol
+    ran = swath("data", "split", index, "--out", out, "--by", "group", "--overwrite")
+    assert ran.code == 0, ran.err
+    ran = swath("data", "split", index, "--out", out, "--folds", "3", "--fold", "2", "--overwrite")
+    assert ran.code == 0, ran.err
+    assert read_index(out).split_protocol.startswith("test is fold 2 of 3")
+    ran = swath("data", "split", index, "--out", out, "--by", "scene", "--overwrite")
+    assert ran.code == 2
+    assert "choose --by from random, block, group" in ran.err
+
+
+def test_split_by_blocks_without_coordinates(swath: Swath, tiny_index_file: Path, tmp_path: Path) -> None:
+    ran = swath("data", "split", tiny_index_file, "--out", tmp_path / "x.parquet", "--by", "block")
+    assert ran.code == 2
+    assert "have no coordinates" in ran.err
+    assert not (tmp_path / "x.parquet").exists()
+
+
+def test_a_strict_audit_fails_where_something_crosses(swath: Swath, tmp_path: Path) -> None:
+    patches = write_patches(tmp_path / "patches", n=12)
+    for side, numbers in (("train", (1, 2, 3, 4, 5)), ("test", (5, 6, 7))):
+        for label in ("Forest", "River"):
+            for k in numbers:
+                target = tmp_path / "cut" / side / label / f"{k}.png"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes((patches / label / f"{label}_{k}.png").read_bytes())
+    index = tmp_path / "index.parquet"
+    assert swath("data", "index", tmp_path / "cut", "--out", index).code == 0
+    assert swath("data", "audit", index).code == 0
+    ran = swath("data", "audit", index, "--strict", "--out", tmp_path / "audit.json")
+    assert ran.code == 1
+    assert "2 duplicates or groups lie in more than one split" in ran.err
+    assert (tmp_path / "audit.json").exists()
+    assert swath("data", "fix", index, "--out", tmp_path / "clean").code == 0
+    assert swath("data", "audit", tmp_path / "clean" / "index.parquet", "--strict").code == 0
