@@ -133,6 +133,13 @@ def prepare(
     if settings.crop is not None and done < settings.crop_until:
         pixels = random_crop(pixels, settings.crop, generator=generator)
     pixels = rand_augment(pixels, settings.randaugment, generator=generator, top=top, bands=recipe.bands)
-    pixels = sensor_shift(pixels, settings.sensor, generator=generator, top=top, bands=recipe.bands)
+    pixels = sensor_shift(
+        pixels,
+        settings.sensor,
+        generator=generator,
+        top=top,
+        bands=recipe.bands,
+        kept=1 - settings.sensor_share,
+    )
     values = random_gain(normalisation.apply(pixels), settings.gain, generator=generator)
     return mix(values, targets, settings, generator=generator)

@@ -83,6 +83,7 @@ def gate(
     pixels: npt.NDArray[Any],
     *,
     threads: int,
+    cuts: Sequence[float] = (),
     batches: Sequence[int] = BATCHES,
 ) -> EngineParity:
     """Compare the graph on ONNX Runtime in fp32 with the torch network on real patches.
@@ -95,6 +96,8 @@ def gate(
         Pixels ``[N, bands, P, P]`` as stored to torch's own probabilities ``[N, K]``.
     pixels : numpy.ndarray
         Real patches; fewer than the largest batch are repeated to fill it.
+    cuts : sequence of float
+        Thresholds of the last classes, where these decide and not the largest probability.
 
     Raises
     ------
@@ -114,7 +117,7 @@ def gate(
         got = np.concatenate(parts)
         difference = np.abs(got - reference).max()
         worst = max(worst, float(difference) if np.isfinite(difference) else float("inf"))
-        agreed = min(agreed, float((got.argmax(1) == reference.argmax(1)).mean()))
+        agreed = min(agreed, _agreement(got, reference, cuts))
     if agreed < 1 or worst > MAX_DIFFERENCE:
         raise ModelFileError(
             f"the exported graph does not agree with the trained network (largest difference {worst:.2g}, "
@@ -131,7 +134,20 @@ def gate(
     )
 
 
-def bf16_parity(bf16: TorchForward, forward: TorchForward, pixels: npt.NDArray[Any]) -> EngineParity:
+def _agreement(got: Probabilities, reference: Probabilities, cuts: Sequence[float]) -> float:
+    """Share of patches with the same labels; a probability at its threshold is no label either way."""
+    if not cuts:
+        return float((got.argmax(1) == reference.argmax(1)).mean())
+    at = np.array(cuts)
+    got, reference = got[:, -len(at) :], reference[:, -len(at) :]
+    changed = (got >= at) != (reference >= at)
+    clear = np.abs(reference - at) > MAX_DIFFERENCE
+    return float(1 - (changed & clear).any(axis=1).mean())
+
+
+def bf16_parity(
+    bf16: TorchForward, forward: TorchForward, pixels: npt.NDArray[Any], *, cuts: Sequence[float] = ()
+) -> EngineParity:
     """Measure how far probabilities move when products are taken in bf16, as matrix units do.
 
     Both functions run torch, so that the figure exists on machines without such units too.
@@ -143,5 +159,5 @@ def bf16_parity(bf16: TorchForward, forward: TorchForward, pixels: npt.NDArray[A
         patches=len(pixels),
         batch_sizes=(),
         max_difference=float(np.abs(moved - reference).max()),
-        label_agreement=float((moved.argmax(1) == reference.argmax(1)).mean()),
+        label_agreement=_agreement(moved, reference, cuts),
     )

@@ -18,22 +18,34 @@ from safetensors.torch import save_file
 
 import swath
 from swath.data import PatchIndex
+from swath.evaluation.out_of_distribution import Seen
 from swath.files import atomic_file
+from swath.imagery.harmonise import patch_quantiles
 from swath.inference.engines import make_engine
 from swath.model import Record, write_model
 from swath.model.graph import assemble
 from swath.model.palette import class_infos
-from swath.model.record import Baselines, DataInfo, EngineParity, Estimate, Golden, InputSpec
+from swath.model.record import (
+    Baselines,
+    ChannelQuantiles,
+    DataInfo,
+    EngineParity,
+    Estimate,
+    Golden,
+    InputSpec,
+)
 from swath.networks.settings import OWN, Network
 from swath.progress import Progress
 from swath.training.baseline import fit_baselines
 from swath.training.batches import Normalisation, Patches
 from swath.training.curves import draw_curves, write_history
+from swath.training.doubt import conformal_of, out_of_distribution_of
 from swath.training.export import bf16_parity, export_body, gate
 from swath.training.judge import Judged, judge, to_probabilities
 from swath.training.loop import Fitted
 from swath.training.recipe import Recipe
 from swath.training.targets import Targets
+from swath.weights import OWN as OWN_LICENCE
 from swath.weights import run_expectation, weights_metadata
 
 GOLDEN_PATCHES = 10
@@ -65,8 +77,8 @@ def finish(
     """
     val = patches["val"]
     progress("exporting", 0, 4)
-    logits = _forward(fitted, val.pixels)
-    judged = judge(logits, val.labels, targets)
+    seen = _seen(fitted, val)
+    judged = judge(seen.logits, val.labels, targets)
     progress("exporting", 1, 4, note="baselines")
     train = patches["train"]
     baselines = None
@@ -86,19 +98,32 @@ def finish(
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return forward(pixels)
 
+    cuts = tuple(judged.thresholds.values())
     parity = (
-        gate(graph, forward, sample, threads=torch.get_num_threads()),
-        bf16_parity(bf16, forward, sample),
+        gate(graph, forward, sample, threads=torch.get_num_threads(), cuts=cuts),
+        bf16_parity(bf16, forward, sample, cuts=cuts),
     )
     progress("exporting", 3, 4, note="writing")
     golden = _golden(graph, sample[: min(GOLDEN_PATCHES, len(sample))])
     record = _record(index, recipe, targets, fitted, judged, spec, golden, baselines, parity, name)
+    doubt = {
+        "conformal": conformal_of(seen, val, targets, temperature=judged.temperature),
+        "out_of_distribution": out_of_distribution_of(
+            lambda few: _seen(fitted, few),
+            train,
+            seen,
+            targets,
+            temperature=judged.temperature,
+            size=spec.size,
+        ),
+    }
+    record = record.model_copy(update=doubt)
     write_history(out / "history.csv", fitted.history)
     draw_curves(out / "curves.png", fitted.history)
     with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
         tensors = {k: v.contiguous() for k, v in fitted.network.state_dict().items()}
         expects = run_expectation(bands=spec.bands, data_type=spec.data_type, mean=spec.mean, sd=spec.sd)
-        licence = fitted.facts.licence if fitted.facts else None
+        licence = fitted.facts.licence if fitted.facts else OWN_LICENCE
         save_file(tensors, temporary, weights_metadata(expects, recipe.network, licence=licence))
     with atomic_file(out / "metrics.json", overwrite=True) as temporary:
         values = {k: v.model_dump() for k, v in judged.metrics.items()}
@@ -108,15 +133,29 @@ def finish(
     return judged.metrics
 
 
-@torch.no_grad()
 def _forward(fitted: Fitted, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Logits ``[N, K]`` of the torch network for pixels as stored."""
+    return np.concatenate([logits for logits, _ in _passes(fitted, pixels)])
+
+
+def _seen(fitted: Fitted, patches: Patches) -> Seen:
+    """Patches with their logits and features."""
+    logits, features = (np.concatenate(rows) for rows in zip(*_passes(fitted, patches.pixels), strict=True))
+    return Seen(patches.pixels, features, logits)
+
+
+@torch.no_grad()
+def _passes(
+    fitted: Fitted, pixels: npt.NDArray[Any]
+) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+    """Logits ``[n, L]`` and features ``[n, D]``, a batch each."""
     rows = []
     for start in range(0, len(pixels), 256):
         # A copy: torch warns of arrays it may not write to, and a memory map is one.
         values = fitted.normalisation.apply(torch.from_numpy(np.array(pixels[start : start + 256])))
-        rows.append(fitted.network(values).logits.float().numpy())
-    return np.concatenate(rows)
+        found = fitted.network(values)
+        rows.append((found.logits.float().numpy(), found.features.float().numpy()))
+    return rows
 
 
 def _main_class(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -149,7 +188,13 @@ def _input_spec(index: PatchIndex, recipe: Recipe, pixels: npt.NDArray[Any], fit
         sd=sd,
         channel_mean=channel_mean,
         channel_sd=channel_sd,
+        channel_quantiles=_quantiles(pixels),
     )
+
+
+def _quantiles(pixels: npt.NDArray[Any]) -> ChannelQuantiles:
+    measured = patch_quantiles(pixels)
+    return ChannelQuantiles(levels=measured.levels, values=measured.values)
 
 
 def _numbers(normalisation: Normalisation) -> tuple[tuple[float, ...], tuple[float, ...]]:

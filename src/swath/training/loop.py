@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -104,11 +105,13 @@ def fit(
     cache: Path | None = None,
     ship: bool = False,
     progress: Progress = silent,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> Fitted:
     """Train from the recipe's start, or go on from the checkpoint in `folder` if there is one.
 
     The same call on the same machine gives the same numbers: every epoch draws from its own seeded
-    generator, so an interrupted run ends where an uninterrupted one does.
+    generator, so an interrupted run ends where an uninterrupted one does. ``on_epoch`` is called with each
+    new row of the history, after its checkpoint is written; what it raises ends the run.
 
     Raises
     ------
@@ -180,6 +183,8 @@ def fit(
             states = [optimiser_tensors(o) for o in wrapped]
             shadow = average.state if average is not None else {}
             write_checkpoint(path, Checkpoint(identity, history, network.state_dict(), best, states, shadow))
+        if on_epoch is not None:
+            on_epoch(history[-1])
     network.load_state_dict(best)
     return Fitted(whole.cpu().eval(), history, start.normalisation, start.facts)
 

@@ -47,7 +47,11 @@ class Probe(nn.Module):
 def can_probe(network: nn.Module, recipe: Recipe) -> bool:
     """Whether features may be computed once: the backbone rests throughout and no patch is ever changed."""
     augmentation = recipe.augmentation
-    changed = any(value for name, value in augmentation.model_dump().items() if name != "crop_until")
+    changed = any(
+        value
+        for name, value in augmentation.model_dump().items()
+        if name not in ("crop_until", "sensor_share")
+    )
     return (
         recipe.freeze.epochs == "all"
         and not changed

@@ -93,6 +93,12 @@ class Augmentation(Settings):
     sensor: float = Field(
         default=0.0, ge=0, le=1, description="strength of the sensor-shift policy; 1 is another sensor"
     )
+    sensor_share: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="share of patches shown as another sensor would; the rest stay clean",
+    )
 
 
 class Recipe(Settings):

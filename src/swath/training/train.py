@@ -126,7 +126,7 @@ def train(
     if _is_first_process():
         _prepare(out, identity=identity, resume=resume, overwrite=overwrite)
     fabric.launch()
-    with _torch_settings(threads or max(1, free_cores() // fabric.world_size)):
+    with torch_settings(threads or max(1, free_cores() // fabric.world_size)):
         return _run(
             index,
             parts,
@@ -189,7 +189,7 @@ def _check_options(threads: int | None, *, resume: bool, overwrite: bool) -> Non
 
 
 @contextlib.contextmanager
-def _torch_settings(threads: int) -> Iterator[None]:
+def torch_settings(threads: int) -> Iterator[None]:
     """Set torch's threads and determinism, and leave all as it was, random numbers too."""
     before = torch.get_num_threads()
     strict, warn = (

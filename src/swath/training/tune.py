@@ -1,0 +1,297 @@
+"""Search for a better recipe on the validation split, with Optuna."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from swath.data import PatchIndex
+from swath.errors import DataError, SettingError
+from swath.files import atomic_file, check_output
+from swath.inference.engines import free_cores
+from swath.progress import Progress, silent
+from swath.training.batches import Patches
+from swath.training.inputs import decoded, training_parts
+from swath.training.loop import fit, make_fabric, resolved
+from swath.training.recipe import Recipe, dump_recipe
+from swath.training.run import Score
+from swath.training.space import search_space, start_values, with_values
+from swath.training.targets import Targets, choose_targets
+from swath.training.train import torch_settings
+from swath.training.trials import draw_trials, write_trials
+
+STUDY, BEST, TABLE, PICTURE, WORK = "study.db", "best.yaml", "trials.csv", "parallel.png", "running"
+PRUNERS = ("asha", "median", "none")
+_OVER = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a search found.
+
+    Attributes
+    ----------
+    best : pathlib.Path
+        The best recipe as YAML.
+    text : str
+        How much better it is than the recipe it started from, in a sentence or two.
+    score : float
+        Of the best recipe on the validation patches, 0 to 1.
+    start : float
+        Of the recipe it started from.
+    trials : int
+        Recipes tried, those cut short or diverged among them.
+    """
+
+    best: Path
+    text: str
+    score: float
+    start: float
+    trials: int
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What every trial needs."""
+
+    recipe: Recipe
+    patches: dict[str, Patches]
+    targets: Targets
+    folder: Path
+    cache: Path | None
+    progress: Progress
+
+
+def tune(
+    index: PatchIndex,
+    recipe: Recipe,
+    *,
+    out: Path,
+    trials: int = 20,
+    pruner: str = "asha",
+    seed: int = 0,
+    threads: int | None = None,
+    overwrite: bool = False,
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> TuneResult:
+    """Try recipes around one, and keep the best by the score that also chooses the epoch, on validation patches.
+
+    The recipe itself is the first trial. Later ones are proposed by the tree-structured Parzen estimator (Bergstra
+    et al. 2011, NeurIPS 24) and cut short by successive halving (ASHA: Li et al. 2020, MLSys) or the median rule.
+    Interrupted, the same call goes on, with the trial in hand too; asked for more trials, it adds them. The test
+    split is not opened.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        With ``train`` and ``val`` splits.
+    recipe : Recipe
+        Where the search starts; see :func:`swath.training.space.search_space` for what it may change.
+    out : pathlib.Path
+        Folder for ``study.db``, ``best.yaml``, ``trials.csv`` and ``parallel.png``.
+    trials : int
+        How many in all, those of earlier calls among them.
+    pruner : str
+        ``asha``, ``median`` or ``none``.
+    seed : int
+        Of the proposals.
+    threads : int, optional
+        By default, as many as the cores this process may use.
+    overwrite : bool
+        Throw an earlier search in the folder away.
+    cache : pathlib.Path, optional
+        Folder for decoded patches and features.
+
+    Raises
+    ------
+    SettingError
+        If an option is out of range, or the recipe itself does not train.
+    DataError
+        If a split is missing, or the folder holds a search from another recipe or on other patches.
+    """
+    if trials < 1:
+        raise SettingError(f"{trials} trials are no search", fix="give --trials 2 or more")
+    if threads is not None and threads < 1:
+        raise SettingError(f"{threads} threads", fix="give --threads 1 or more")
+    if pruner not in PRUNERS:
+        raise SettingError(f"there is no pruner '{pruner}'", fix=f"use one of {', '.join(PRUNERS)}")
+    parts = training_parts(index)
+    targets = choose_targets(index, recipe)
+    identity = _identity(recipe, parts, seed=seed, pruner=pruner)
+    check_output(out / STUDY, overwrite=True)
+    if overwrite:
+        _remove(out)
+    with (
+        _study(out / STUDY, identity, recipe, pruner=pruner) as study,
+        torch_settings(threads or free_cores()),
+    ):
+        patches = decoded(parts, recipe, targets, cache=cache, progress=progress)
+        search = _Search(recipe, patches, targets, out / WORK, cache, progress)
+        _take_up(study, recipe)
+        while (done := len(_finished(study))) < trials:
+            progress("trials", done, trials, note=_note(study))
+            _try_one(study, search, seed=seed)
+        progress("trials", trials, trials, note=_note(study))
+        shutil.rmtree(out / WORK, ignore_errors=True)
+        return _write(out, recipe, _finished(study), score=Score.of(targets.task).column)
+
+
+def _try_one(study: optuna.Study, search: _Search, *, seed: int) -> None:
+    """One trial, from proposal to score; a kill leaves a checkpoint that :func:`_take_up` leads back to."""
+    # A sampler of its own for every trial: a search that was interrupted proposes what it would have anyway.
+    study.sampler = optuna.samplers.TPESampler(seed=seed * 100_003 + len(_finished(study)))
+    trial = study.ask(search_space(search.recipe))
+    candidate = with_values(search.recipe, trial.params)
+    digest = hashlib.sha256(dump_recipe(candidate).encode()).hexdigest()
+    folder = search.folder / digest[:16]
+    column = Score.of(search.targets.task).column
+    best = 0.0
+
+    def on_epoch(row: dict[str, float]) -> None:
+        nonlocal best
+        best = max(best, row[column])
+        trial.report(best, int(row["epoch"]))
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    settled = resolved(candidate)
+    fabric = make_fabric(settled)
+    fabric.launch()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        fitted = fit(
+            search.patches["train"],
+            search.patches["val"],
+            settled,
+            targets=search.targets,
+            folder=folder,
+            identity=digest,
+            fabric=fabric,
+            cache=search.cache,
+            progress=search.progress,
+            on_epoch=on_epoch,
+        )
+    except optuna.TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    except SettingError as error:
+        if not _scored(study):  # the recipe itself: the search has nothing to start from
+            raise
+        trial.set_user_attr("problem", error.problem)
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        study.tell(trial, max(row[column] for row in fitted.history))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _take_up(study: optuna.Study, recipe: Recipe) -> None:
+    """Queue what comes first: the trial a kill left unfinished, or in a new study the recipe itself."""
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)  # without a problem: it does not count
+        study.enqueue_trial(trial.params)
+    if not study.get_trials(deepcopy=False):
+        study.enqueue_trial(start_values(recipe, search_space(recipe)))
+
+
+def _finished(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that came to an end of their own; interrupted ones run again under another number."""
+    return [t for t in study.get_trials() if t.state in _OVER or "problem" in t.user_attrs]
+
+
+def _scored(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(states=(TrialState.COMPLETE,))
+
+
+def _note(study: optuna.Study) -> str:
+    scored = _scored(study)
+    return f"best {100 * max(t.values[0] for t in scored):.2f} %" if scored else ""
+
+
+def _write(out: Path, recipe: Recipe, finished: list[FrozenTrial], *, score: str) -> TuneResult:
+    complete = [t for t in finished if t.state == TrialState.COMPLETE]
+    best = max(complete, key=lambda t: t.values[0])  # of equals the first
+    number, first = finished.index(best), finished[0]
+    chosen = with_values(recipe, best.params)
+    if best is not first:
+        about = f"{recipe.name}, tuned: the best of {len(finished)} on validation patches."
+        chosen = chosen.model_copy(update={"name": f"{recipe.name}-tuned", "about": about})
+    with atomic_file(out / BEST, overwrite=True) as temporary:
+        temporary.write_text(dump_recipe(chosen), encoding="utf-8")
+    write_trials(out / TABLE, finished, score=score)
+    draw_trials(out / PICTURE, finished, search_space(recipe), score=score)
+    text = _sentence(recipe.name, first.values[0], best.values[0], number, finished, score=score)
+    return TuneResult(out / BEST, text, best.values[0], first.values[0], len(finished))
+
+
+def _sentence(
+    name: str, start: float, best: float, number: int, finished: list[FrozenTrial], *, score: str
+) -> str:
+    what = score.removeprefix("val_").replace("_", " ")
+    cut = sum(t.state == TrialState.PRUNED for t in finished)
+    tried = f"{len(finished)} recipes tried" + (f", {cut} of them cut short" if cut else "")
+    if number == 0:
+        return f"None of {tried} beat '{name}' as it is: validation {what} {100 * start:.2f} %."
+    return (
+        f"Trial {number} of {tried}: validation {what} {100 * best:.2f} % against {100 * start:.2f} % of '{name}' "
+        f"({100 * (best - start):+.2f} points). The best was chosen by these very patches, so its number flatters: "
+        "train it, and measure it on patches that chose nothing."
+    )
+
+
+@contextlib.contextmanager
+def _study(path: Path, identity: str, recipe: Recipe, *, pruner: str) -> Iterator[optuna.Study]:
+    """The study in `path`, made or gone on with; Optuna's own lines are kept out of the bars."""
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(15)
+        if start and start != b"SQLite format 3":
+            raise DataError(f"{path} is not a search", fix="give another --out, or pass --overwrite")
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path.resolve()}")
+    try:
+        study = optuna.create_study(
+            storage=storage,
+            study_name="swath",
+            direction="maximize",
+            pruner=_pruner(pruner, recipe.epochs),
+            load_if_exists=True,
+        )
+        if study.user_attrs.setdefault("identity", identity) != identity:
+            raise DataError(
+                f"{path.parent} holds a search from another recipe, on other patches or with other options",
+                fix="give another --out, or pass --overwrite",
+            )
+        study.set_user_attr("identity", identity)
+        yield study
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+        optuna.logging.set_verbosity(before)
+
+
+def _pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
+    if name == "asha":
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=max(1, epochs // 9), reduction_factor=3)
+    if name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=epochs // 5)
+    return optuna.pruners.NopPruner()
+
+
+def _identity(recipe: Recipe, parts: dict[str, PatchIndex], *, seed: int, pruner: str) -> str:
+    prints = "".join(part.fingerprint for part in parts.values())
+    return hashlib.sha256(f"{dump_recipe(recipe)}{prints}{seed}{pruner}".encode()).hexdigest()
+
+
+def _remove(out: Path) -> None:
+    """Throw away what a search wrote, and nothing else."""
+    for name in (STUDY, BEST, TABLE, PICTURE):
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / WORK, ignore_errors=True)
