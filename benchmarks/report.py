@@ -30,7 +30,35 @@ def main() -> None:
         path = HERE / "results" / f"{name}.json"
         if path.is_file():
             parts += _section(name, title, json.loads(path.read_text(encoding="utf-8")))
+            if name == "train_speed" and _draw_curves(json.loads(path.read_text(encoding="utf-8"))):
+                parts += ["![Learning curves](docs/learning-curves.png)", ""]
     (HERE.parent / "BENCHMARKS.md").write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _draw_curves(result: dict[str, Any]) -> bool:
+    """Draw the last run of each recipe that kept its curve; whether there was one."""
+    from matplotlib.figure import Figure
+
+    key = "inner validation accuracy by epoch"
+    runs = {name: done[-1] for name, done in result["runs"].items() if key in done[-1]}
+    if not runs:
+        return False
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, run in runs.items():
+        total, minutes = 0.0, []
+        for seconds in run["seconds by epoch"]:
+            total += seconds
+            minutes.append(total / 60)
+        axes.plot(minutes, [100 * value for value in run[key]], label=f"{name}, seed {run['seed']}")
+    axes.set(
+        xscale="log", xlabel="minutes of training", ylabel="accuracy on inner validation, %", ylim=(60, 100)
+    )
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(HERE.parent / "docs" / "learning-curves.png", dpi=110, metadata={"Software": None})
+    return True
 
 
 def _section(name: str, title: str, result: dict[str, Any]) -> list[str]:

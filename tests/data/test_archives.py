@@ -82,3 +82,23 @@ def test_unreadable_files_are_reported_and_passed_over_if_asked(tmp_path):
     assert "damaged at b.png" in told[0][1]
     with pytest.raises(DataError, match=r"damaged at b\.png"):
         list(walk_images([archive]))
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7, 100])
+def test_some_of_many_images_are_spread_over_all(tmp_path, count):
+    one = write(tmp_path / "one.png", encoded(picture(1)))
+    folder = tree(tmp_path / "folder", each=2)
+    archive = packed(tmp_path / "z.zip", {f"{i}.png": encoded(picture(i)) for i in range(3)})
+    every = walk_images([one, folder, archive])
+    names = [name for name, _ in every]
+    some = every.spread(count)
+    chosen = [name for name, _ in some]
+    assert len(some) == len(chosen) == len(names[:: -(-len(names) // count)])
+    assert chosen == names[:: -(-len(names) // count)]
+
+
+def test_spread_images_that_cannot_be_read_are_passed_over(tmp_path):
+    there = write(tmp_path / "b.png", b"x")
+    images = walk_images([there, tmp_path / "b.png"])
+    there.unlink()
+    assert list(images.spread(2)) == []

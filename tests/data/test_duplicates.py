@@ -109,9 +109,17 @@ def test_patches_of_the_same_pixels_are_paired_with_the_first(tmp_path):
     assert all((p.likeness, p.difference) == (1, 0) for p in pairs)
 
 
-def test_much_brighter_pictures_are_not_called_copies(land, tmp_path):
+def test_brighter_copies_are_found_but_not_those_of_other_colours(land, tmp_path):
+    lands = tuple(label for label in CLASSES if label != "SeaLake")
+    found, meant = copy_all(
+        land, tmp_path / "bright", lambda i: i.point(lambda v: min(v + 30, 255)), labels=lands, suffix=".png"
+    )
+    assert found == meant
     found, _ = copy_all(
-        land, tmp_path / "bright", lambda i: i.point(lambda v: min(v + 30, 255)), suffix=".png"
+        land,
+        tmp_path / "red",
+        lambda i: i.point([min(v + 25, 255) for v in range(256)] + list(range(256)) * 2),
+        suffix=".png",
     )
     assert found == set()
 

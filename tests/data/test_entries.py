@@ -92,3 +92,23 @@ def test_columns_may_come_in_any_order_with_spaces_and_quotes():
 def test_csvs_that_cannot_be_read(text, message):
     with pytest.raises(DataError, match=message):
         csv_rows(text)
+
+
+def test_a_column_of_several_labels_is_read():
+    text = (
+        "path,labels,split\na.png,water;trees,train\nb.png, trees | cars |trees,\nc.png,,val\nd.png,cars,\n"
+    )
+    rows = entries_from_csv(text, folder="", where="l.csv").rows
+    assert [row.labels for row in rows] == [("trees", "water"), ("cars", "trees"), (), ("cars",)]
+    assert [row.label for row in rows] == [None] * 4
+    assert rows[2].split == "val"
+
+
+def test_a_column_of_one_label_is_never_taken_apart():
+    (row,) = entries_from_csv("path,label\na.png,sand;gravel\n", folder="", where="l.csv").rows
+    assert (row.label, row.labels) == ("sand;gravel", None)
+
+
+def test_one_label_and_several_do_not_go_together():
+    with pytest.raises(DataError, match="a column 'label' and a column 'labels'"):
+        entries_from_csv("path,label,labels\na.png,x,y\n", folder="", where="l.csv")

@@ -11,6 +11,7 @@ SOUND = {
     "copies": 0,
     "near": 0,
     "leaks": [],
+    "torn": [],
     "contradictions": [],
     "labels": ["A"] * 500 + ["B"] * 500,
     "forms": ["64 RGB"] * 1000,
@@ -76,3 +77,9 @@ def test_the_gravest_comes_first():
     assert kinds(near=1, leaks=[("a", "b")], unreadable=1, contradictions=[("a", "b")]) == [
         "leak", "contradiction", "unreadable", "near",
     ]  # fmt: skip
+
+
+def test_a_torn_group_is_named():
+    assert text(torn=["scene-7", "scene-9"]).startswith(
+        "2 groups lie in more than one split: the first is 'scene-7'"
+    )

@@ -11,7 +11,7 @@ import pytest
 from swath.data import SCHEMA, build_index, read_index, write_index
 from swath.errors import DataError, OutputError, SettingError
 
-from .makers import CLASSES, table_index, tree
+from .makers import CLASSES, sets_index, table_index, tree
 
 
 @pytest.fixture
@@ -178,3 +178,23 @@ def test_patches_without_a_single_label_are_named_when_labels_are_asked_for():
     assert several.classes == ("A", "B", "C")
     with pytest.raises(DataError, match="1 of 2 patches"):
         _ = several.labels
+
+
+def test_label_sets_hold_whatever_patches_carry():
+    single = table_index(["b", "a", "b"])
+    assert single.label_sets == [("b",), ("a",), ("b",)]
+    assert not single.multi_label
+    several = sets_index([("a", "b"), (), ("b",)])
+    assert several.label_sets == [("a", "b"), (), ("b",)]
+    assert several.multi_label
+    assert several.classes == ("a", "b")
+    with pytest.raises(DataError, match=r"3 of 3 patches .* have no single label"):
+        _ = several.labels
+
+
+def test_lists_of_labels_survive_writing(tmp_path):
+    several = replace(sets_index([("a", "b"), (), ("b",)]), root=tmp_path)
+    write_index(several, tmp_path / "m.parquet")
+    again = read_index(tmp_path / "m.parquet")
+    assert again.label_sets == several.label_sets
+    assert again.fingerprint == several.fingerprint

@@ -3,14 +3,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import replace
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.data import split_index
+from swath.data import PatchIndex, split_index
 from swath.errors import DataError, SettingError
 
-from .makers import table_index, write
+from .makers import sets_index, table_index, write
 
 PROPERTY = settings(max_examples=50, deadline=None)
 
@@ -174,3 +176,40 @@ def test_lists_replace_the_splits_and_name_themselves(tmp_path):
     made = split_index(index, lists=lists)
     assert splits_of(made) == ["train", None, "test"]
     assert made.split_protocol == "from lists (train from mine_train.csv, test from mine_test.csv)"
+
+
+def several_labels(n: int = 600, *, seed: int = 0) -> PatchIndex:
+    """Common and rare labels, of which some come together, and patches without any."""
+    random = np.random.default_rng(seed)
+    shares = {"trees": 0.6, "grass": 0.4, "cars": 0.15, "water": 0.05, "ship": 0.01}
+    sets = []
+    for _ in range(n):
+        labels = {name for name, share in shares.items() if random.random() < share}
+        sets.append(tuple(sorted(labels | {"water"} if "ship" in labels else labels)))
+    return sets_index(sets)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_label_is_shared_out_as_asked(seed):
+    index = several_labels(seed=seed)
+    split = split_index(index, val=0.2, test=0.2, seed=seed)
+    whole = Counter(label for labels in index.label_sets for label in labels or ("",))
+    for side in ("val", "test"):
+        part = split.where(side)
+        assert len(part) == pytest.approx(0.2 * len(index), abs=0.02 * len(index))
+        found = Counter(label for labels in part.label_sets for label in labels or ("",))
+        for label, n in whole.items():
+            assert found[label] > 0, (label, side)
+            assert found[label] == pytest.approx(0.2 * n, abs=max(1.5, 0.04 * n)), (label, side)
+    assert split.label_sets == index.label_sets
+
+
+def test_splits_of_lists_of_labels_do_not_depend_on_the_order_of_rows():
+    index = several_labels()
+    order = np.random.default_rng(3).permutation(len(index))
+    shuffled = replace(index, table=index.table.take(pa.array(order)))
+    one, two = (
+        dict(zip(made.paths, made.table["split"].to_pylist(), strict=True))
+        for made in (split_index(index), split_index(shuffled))
+    )
+    assert one == two

@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from swath.cli import data, look, maps, model, run, train
+from swath.cli import (
+    clean,
+    compare,
+    data,
+    errors,
+    experiment,
+    explain,
+    look,
+    maps,
+    model,
+    networks,
+    report,
+    run,
+    stress,
+    train,
+    weights,
+)
 from swath.errors import SwathError
 
 app = typer.Typer(
@@ -20,12 +36,23 @@ app = typer.Typer(
     "Start with: swath demo",
 )
 app.add_typer(data.app, name="data")
+data.app.command("report")(clean.report)
+data.app.command("fix")(clean.fix)
 app.add_typer(model.app, name="model")
 app.command("train")(train.train)
 app.command("recipes")(train.recipes)
+app.command("tune")(experiment.tune)
+app.command("experiment")(experiment.experiment)
+app.add_typer(weights.app, name="weights")
+app.command("networks")(networks.networks)
 app.command("predict")(run.predict)
 app.command("evaluate")(run.evaluate)
-app.command("explain")(run.explain)
+app.command("compare")(compare.compare)
+app.command("explain")(explain.explain)
+app.command("errors")(errors.errors)
+app.command("suspects")(errors.suspects)
+app.command("stress")(stress.stress)
+app.command("report")(report.report)
 app.command("map")(maps.map_scene)
 app.command("demo")(look.demo)
 app.command("quickstart")(look.quickstart)

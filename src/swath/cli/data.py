@@ -1,4 +1,4 @@
-"""``swath data``: fetch, index, audit and split labelled patches."""
+"""``swath data``: fetch, index, audit, split and degrade labelled patches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from swath.cli.options import Index, Overwrite
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Labelled patches: fetch, index, audit, split."
+    no_args_is_help=True, rich_markup_mode=None, help="Labelled patches: fetch, index, audit, split, degrade."
 )
 
 IndexOut = Annotated[Path, typer.Option(help="Index to write, ending in .parquet.")]
@@ -40,7 +40,8 @@ def get(
 @app.command()
 def index(
     source: Annotated[
-        str, typer.Argument(help="Folder of class folders, CSV, zip of either, or eurosat-mini.")
+        str,
+        typer.Argument(help="Folder of class folders, CSV, zip of either, COCO-style JSON, or eurosat-mini."),
     ],
     out: IndexOut,
     part_of: Annotated[
@@ -79,11 +80,14 @@ def index(
 def audit(
     index: Index,
     out: Annotated[Path | None, typer.Option(help="Also write the findings as JSON.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with status 1 if anything lies on two sides of the splits.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Look for what would spoil a result: duplicates, leaks across splits, odd files, uneven classes.
 
-    Example: swath data audit eurosat.parquet --out audit.json
+    Example: swath data audit eurosat.parquet --out audit.json --strict
     """
     from swath.data import audit as run
     from swath.data import read_index, write_audit
@@ -95,6 +99,9 @@ def audit(
         typer.echo(line)
     if out is not None:
         write_audit(found, out, overwrite=overwrite)
+    if strict and found.crossing:
+        typer.echo(f"swath: {found.crossing:,} duplicates or groups lie in more than one split", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -108,14 +115,22 @@ def split(
     val_list: Annotated[Path | None, typer.Option(help="File naming the val patches.")] = None,
     test_list: Annotated[Path | None, typer.Option(help="File naming the test patches.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the splits the index has.")] = False,
+    by: Annotated[
+        str, typer.Option(help="What stays together beside duplicates: random (nothing), block or group.")
+    ] = "random",
+    block_km: Annotated[float, typer.Option(help="Side of a block on the globe, km.")] = 10.0,
+    folds: Annotated[int | None, typer.Option(help="Cross-validate: cut this many equal parts.")] = None,
+    fold: Annotated[int, typer.Option(help="The part that is the test, from 0.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Cut an index into train, val and test: by class and in whole groups, or from lists.
 
     Near duplicates that an audit finds are grouped first, so that they stay on one side.
     Example: swath data split eurosat.parquet --out eurosat.parquet --overwrite
+    By place: swath data split scenes.parquet --by block --block-km 10 --fresh --out blocks.parquet
     """
-    from swath.data import group_duplicates, read_index, split_index, write_index
+    from swath.data import cut_index, group_duplicates, labelled, read_index, split_index, write_index
+    from swath.data.spatial import OPTIMISTIC
     from swath.files import check_output
     from swath.progress import Bars
 
@@ -125,7 +140,107 @@ def split(
     given = read_index(index)
     with Bars() as progress:
         grouped = given if lists else group_duplicates(given, progress=progress)
-    made = split_index(grouped, val=val, test=test, seed=seed, lists=lists or None, keep=not fresh)
+    if lists:
+        made = labelled(split_index(grouped, lists=lists))
+    else:
+        shares = {"val": val, "test": test, "seed": seed, "keep": not fresh}
+        made = cut_index(grouped, by=by, block_km=block_km, folds=folds, fold=fold, **shares)
     write_index(made, out, overwrite=overwrite)
     counts = ", ".join(f"{n:,} {side or 'in no split'}" for side, n in made.split_counts.items())
     typer.echo(f"{counts}: {out}")
+    if OPTIMISTIC in made.split_protocol:
+        typer.echo(f"splits: {made.split_protocol}", err=True)
+
+
+@app.command()
+def binary(
+    index: Index,
+    positive: Annotated[str, typer.Option(help="The class looked for.")],
+    out: IndexOut,
+    negatives_per_positive: Annotated[
+        float | None, typer.Option(help="Draw so many other patches for each positive; all by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make an index of two classes: one class, and "not" that class. Splits and groups stay.
+
+    Example: swath data binary eurosat.parquet --positive River --negatives-per-positive 10 --out river.parquet
+    """
+    from swath.data import binary_index, read_index, write_index
+    from swath.files import check_output
+
+    check_output(out, overwrite=overwrite)
+    given = read_index(index)
+    made = binary_index(given, positive, negatives_per_positive=negatives_per_positive, seed=seed)
+    write_index(made, out, overwrite=overwrite)
+    for split in made.split_counts:
+        rows = zip(made.labels, made.table.column("split").to_pylist(), strict=True)
+        sides = [label == positive for label, side in rows if side == split]
+        typer.echo(f"{split or 'no split'}: {sum(sides):,} {positive}, {len(sides) - sum(sides):,} others")
+    typer.echo(f"{len(made):,} of {len(given):,} patches: {out}")
+
+
+@app.command()
+def degrade(
+    index: Index,
+    out: Annotated[Path, typer.Option(help="Folder for the patches and their index.parquet.")],
+    gsd: Annotated[float | None, typer.Option(help="Metres a pixel wanted.")] = None,
+    factor: Annotated[float | None, typer.Option(help="Or how many times coarser.")] = None,
+    from_gsd: Annotated[
+        float | None, typer.Option(help="Metres a pixel now, where the index does not say.")
+    ] = None,
+    sensor_blur: Annotated[
+        bool, typer.Option("--sensor-blur/--no-sensor-blur", help="Blur as by a sensor's point spread.")
+    ] = True,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a copy of the patches as a coarser sensor would have recorded them, to pre-train on.
+
+    Labels, groups and splits stay.
+    Example: swath data degrade ucmerced.parquet --gsd 2.4 --from-gsd 0.3 --out ucmerced-2.4m
+    """
+    from swath.data import degrade_index, read_index
+    from swath.progress import Bars
+
+    with Bars() as progress:
+        made = degrade_index(
+            read_index(index),
+            out,
+            gsd=gsd,
+            factor=factor,
+            gsd_from=from_gsd,
+            sensor_blur=sensor_blur,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    side = min(made.table["width"].to_pylist())
+    typer.echo(f"{len(made):,} patches, {side} pixels wide or more: {out / 'index.parquet'}")
+    if side < 16:
+        typer.echo(f"{side} pixels show little of a place; a smaller factor leaves more", err=True)
+
+
+@app.command()
+def relabel(
+    index: Index,
+    review: Annotated[
+        Path, typer.Argument(help="The list of swath suspects, its column 'verdict' filled in.")
+    ],
+    out: IndexOut,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write an index with the labels a person changed and without the patches dropped; says what changed.
+
+    Verdicts: ok, relabel (to the class suggested), drop, or a class. Splits and groups stay.
+    Example: swath data relabel eurosat.parquet look/suspects.csv --out mended.parquet
+    """
+    from swath.data import read_index, write_index
+    from swath.data import relabel as run
+    from swath.files import check_output
+
+    check_output(out, overwrite=overwrite)
+    made = run(read_index(index), review)
+    write_index(made.index, out, overwrite=overwrite)
+    for line in made.lines():
+        typer.echo(line)
+    typer.echo(f"{len(made.index):,} patches: {out}")

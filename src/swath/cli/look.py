@@ -79,10 +79,11 @@ def _tell(shown: Shown, open_: bool | None) -> None:
     for line in shown.evaluation.lines():
         typer.echo(line)
     agreed = shown.agreement
-    typer.echo(
-        f"map of the sewn test scene: {agreed.patches_right:,} of {agreed.patches:,} patches right "
-        f"({100 * agreed.patches_right / agreed.patches:.1f} %)"
-    )
+    if agreed is not None:
+        typer.echo(
+            f"map of the sewn test scene: {agreed.patches_right:,} of {agreed.patches:,} patches right "
+            f"({100 * agreed.patches_right / agreed.patches:.1f} %)"
+        )
     page = shown.report.resolve().as_uri()
     typer.echo(f"report: {page}")
     if open_ or (open_ is None and _has_screen()):

@@ -1,12 +1,13 @@
-"""``swath model``: show a model's card, check a model file."""
+"""``swath model``: show a model's card, check a model file, choose its thresholds anew."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from swath.cli.options import Engine, Model
+from swath.cli.options import Engine, Index, Model, Overwrite, Threads
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at a model file and check it.")
 
@@ -48,6 +49,77 @@ def check(
         f"sound: {result.patches} golden patches on {result.engine}, largest difference "
         f"{result.max_difference:.1e} (allowed {result.tolerance:.0e})"
     )
+
+
+@app.command()
+def threshold(
+    model: Model,
+    index: Index,
+    out: Annotated[Path, typer.Option(help="Model file to write, ending in .onnx.")],
+    split: Annotated[str, typer.Option(help="val, or train; never test.")] = "val",
+    engine: Engine = "auto",
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Choose the thresholds of a binary or multi-label model anew, for the largest F1 on validation patches.
+
+    The model itself stays as it is. Example: swath model threshold dumps.onnx new.parquet --out dumps2.onnx
+    """
+    from swath.data import read_index
+    from swath.evaluation import rethreshold
+    from swath.inference import load
+    from swath.progress import Bars
+
+    classifier = load(model, engine=engine, threads=threads)
+    with Bars() as progress:
+        made = rethreshold(
+            classifier, read_index(index), out, split=split, overwrite=overwrite, progress=progress
+        )
+    for name, value in made.after.items():
+        typer.echo(f"{name}: {made.before[name]:.4f} -> {value:.4f}")
+    typer.echo(f"written to {out}; metrics at thresholds are left out of its record: measure it anew")
+
+
+@app.command()
+def trust(
+    model: Model,
+    index: Index,
+    out: Annotated[Path, typer.Option(help="Model file to write, ending in .onnx.")],
+    false_alarms: Annotated[
+        float, typer.Option(help="Share of patches like the training data that may be called unlike it.")
+    ] = 0.02,
+    engine: Engine = "onnxruntime",
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit anew what a model doubts answers by: conformal quantiles, and what is not like its training data.
+
+    Training does it too; this is for models that were trained without, or for patches of another place.
+    Example: swath model trust old.onnx index.parquet --out new.onnx
+    """
+    from swath.data import read_index
+    from swath.evaluation.doubts import write_doubts
+    from swath.inference import load
+    from swath.progress import Bars
+
+    classifier = load(model, engine=engine, threads=threads)
+    with Bars() as progress:
+        record = write_doubts(
+            classifier,
+            read_index(index),
+            out,
+            false_alarms=false_alarms,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    for level, quantile in record.conformal.items():
+        typer.echo(f"{100 * float(level):g} % sets: classes with a probability of {1 - quantile:.4f} or more")
+    kept = record.out_of_distribution
+    if kept is not None:
+        typer.echo(
+            f"unlike the training data from {kept.threshold:.3f} on ({kept.patches:,} validation patches)"
+        )
+    typer.echo(f"written to {out}")
 
 
 @app.command()

@@ -16,5 +16,12 @@ Engine = Annotated[
     ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads to use; by default, the cores there are.")]
+Harmonise = Annotated[
+    str,
+    typer.Option(
+        help="Match channels to the training patches', one gain and offset a band for the whole scene: "
+        "on, off, or auto: where they lie outside."
+    ),
+]
 Model = Annotated[str, typer.Argument(help="A .onnx file, or the name of a shipped model such as eurosat.")]
 Index = Annotated[Path, typer.Argument(help="A patch index (.parquet) made by: swath data index")]

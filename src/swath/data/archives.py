@@ -46,6 +46,21 @@ class Images:
                 for name in names:
                     yield from self._read(f"{path}/{name}", partial(reader.read, name))
 
+    def spread(self, count: int) -> Images:
+        """At most `count` of the images, evenly spread over all; those that cannot be read are passed over."""
+        kept = set(range(0, len(self), max(1, -(-len(self) // count))))
+        plan: list[tuple[Path, tuple[str, ...] | None]] = []
+        place = 0
+        for path, names in self.plan:
+            if names is None:
+                plan += [(path, None)] if place in kept else []
+                place += 1
+                continue
+            chosen = tuple(name for at, name in enumerate(names, start=place) if at in kept)
+            plan += [(path, chosen)] if chosen else []
+            place += len(names)
+        return Images(tuple(plan), lambda _name, _error: None)
+
     def _read(self, name: str, read: Callable[[], bytes]) -> Iterator[tuple[str, bytes]]:
         try:
             data = read()

@@ -43,6 +43,8 @@ class Audit:
         Pairs that show the same picture although their files differ.
     leaks : tuple of tuple of str
         Sets and pairs of `exact` and `near` that lie in more than one split.
+    torn : tuple of str
+        Groups that lie in more than one split.
     contradictions : tuple of tuple of str
         Sets and pairs of `exact` and `near` that carry different labels.
     sizes, modes : mapping of str to int
@@ -62,11 +64,17 @@ class Audit:
     exact: tuple[tuple[str, ...], ...]
     near: tuple[DuplicatePair, ...]
     leaks: tuple[tuple[str, ...], ...]
+    torn: tuple[str, ...]
     contradictions: tuple[tuple[str, ...], ...]
     sizes: Mapping[str, int]
     modes: Mapping[str, int]
     channels: Channels
     findings: tuple[Finding, ...]
+
+    @property
+    def crossing(self) -> int:
+        """Duplicates, or where there are none groups, on both sides of a split; 0 is what is wanted."""
+        return len(self.leaks) or len(self.torn)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -102,6 +110,7 @@ class Audit:
             f"sets of identical files    {len(self.exact):>6,}",
             f"pairs of near duplicates   {len(self.near):>6,}",
             f"of both, across splits     {len(self.leaks):>6,}",
+            f"groups across splits       {len(self.torn):>6,}",
             f"of both, across classes    {len(self.contradictions):>6,}",
         ]
         if self.near:
@@ -146,6 +155,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     # A pair of copies that each lie in one split leaks if these differ; so does a set.
     alike = [*exact, *pairs]
     leaks = sorted({named(m) for m in alike if len({splits[row] for row in m} - {None}) > 1})
+    torn = _torn(index.table.column("group").to_pylist(), splits, contents)
     contradictions = sorted({named(m) for m in alike if len({labels[row] for row in m}) > 1})
     sizes = [
         f"{w} x {h}"
@@ -164,6 +174,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         copies=sum(len(members) - 1 for members in exact),
         near=len(near),
         leaks=leaks,
+        torn=torn,
         contradictions=contradictions,
         labels=labels,
         forms=list(zip(sizes, modes, strict=True)),
@@ -178,6 +189,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         exact=tuple(sorted(named(members) for members in exact)),
         near=near,
         leaks=tuple(leaks),
+        torn=tuple(torn),
         contradictions=tuple(contradictions),
         sizes=dict(Counter(sizes).most_common()),
         modes=dict(Counter(modes).most_common()),
@@ -197,6 +209,17 @@ def write_audit(audit: Audit, path: Path, *, overwrite: bool = False) -> None:
     text = json.dumps(asdict(audit), indent=2, ensure_ascii=False)
     with atomic_file(path, overwrite=overwrite) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _torn(groups: Sequence[str | None], splits: Sequence[str | None], contents: Sequence[str]) -> list[str]:
+    """Groups in several splits; those of mere copies are counted as leaks already."""
+    sides: dict[str, set[str]] = defaultdict(set)
+    parts: dict[str, set[str]] = defaultdict(set)
+    for group, split, content in zip(groups, splits, contents, strict=True):
+        if group is not None and split is not None:
+            sides[group].add(split)
+            parts[group].add(content)
+    return sorted(group for group in sides if len(sides[group]) > 1 and len(parts[group]) > 1)
 
 
 def _labels(index: PatchIndex) -> list[str]:

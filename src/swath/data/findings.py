@@ -37,6 +37,7 @@ def judge(
     copies: int,
     near: int,
     leaks: Sequence[Sequence[str]],
+    torn: Sequence[str],
     contradictions: Sequence[Sequence[str]],
     labels: Sequence[str],
     forms: Sequence[Hashable],
@@ -53,6 +54,8 @@ def judge(
         Files that repeat another byte for byte, and pairs of near duplicates.
     leaks, contradictions : sequence of sequence of str
         Paths of duplicates that lie in several splits, and that carry several labels.
+    torn : sequence of str
+        Groups that lie in several splits.
     labels, forms : sequence
         Label of each patch, and how it is stored (size and mode).
     """
@@ -67,6 +70,12 @@ def judge(
             "leak",
             f"{_times(len(leaks), 'duplicate lies', 'duplicates lie')} in more than one split, so a test would "
             f"flatter: the first is {' = '.join(leaks[0][:2])}. Cut the splits anew with: swath data split --fresh.",
+        )
+    if torn:
+        warn(
+            "torn",
+            f"{_times(len(torn), 'group lies', 'groups lie')} in more than one split: the first is '{torn[0]}'. "
+            "Cut the splits anew with: swath data split --fresh.",
         )
     if contradictions:
         warn(

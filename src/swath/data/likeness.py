@@ -1,10 +1,11 @@
-"""How alike two patches are, whatever was done to their files: pure arithmetic on decoded pixels.
+"""How alike patches are at a glance, whatever was done to their files: pure arithmetic on decoded pixels.
 
-A patch is described by the signs and the tempered sizes of its cosine coefficients, from the coarsest to
-half the finest. Re-encoding and resizing change these little, a change of brightness or contrast hardly
-at all, and two places on Earth share them only by chance. Turning or mirroring a patch swaps rows with
-columns and signs of odd coefficients, so all eight positions are compared at little more than the price
-of two.
+A patch is described by the signs and the tempered sizes of its coarse cosine coefficients. Re-encoding and
+resizing change these little, a shift by two pixels a bit more, a change of brightness or contrast hardly at all.
+This is what all pairs can be compared by; :mod:`swath.data.alignment` looks closer at those that remain.
+
+Turning or mirroring a patch swaps rows with columns and signs of odd coefficients, so all eight positions are
+compared at little more than the price of two.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 SIDE = 64  # pixels; patches are brought to this size to be compared
-KEPT = 32  # coefficients kept along rows and columns
+KEPT = 12  # coefficients kept along rows and columns: waves of 11 pixels and longer
 # A bright dot or a black corner would otherwise decide everything, and many patches have one.
 CLIP = 4.0  # median absolute deviations from the median
 LEVEL = 1.0  # least deviation left by the clip, 8-bit levels
@@ -97,18 +98,8 @@ def describe(
 def _describe(pixels: npt.NDArray[Any], scale: float) -> Signatures:
     means = pixels.mean(axis=(2, 3), dtype=np.float32) * np.float32(scale)
     grey = pixels.mean(axis=1, dtype=np.float32) * np.float32(scale)
-    flat = grey.reshape(len(grey), -1)
-    deviation = flat - np.median(flat, axis=1, keepdims=True)
-    limit = CLIP * np.median(np.abs(deviation), axis=1, keepdims=True)
-    np.clip(deviation, -np.maximum(limit, LEVEL), np.maximum(limit, LEVEL), out=deviation)
     waves = _cosines()
-    found = np.einsum(
-        "ux,nxy,vy->nuv",
-        waves,
-        deviation.reshape(grey.shape),
-        waves,
-        optimize=["einsum_path", (0, 1), (0, 1)],
-    )
+    found = waves @ clipped_grey(pixels, scale) @ waves.T
     # Natural scenes have nearly all their energy in a few coarse coefficients; the root tempers that.
     rows, columns = np.indices((KEPT, KEPT))
     wanted = (np.hypot(rows, columns) > 0) & (np.hypot(rows, columns) <= KEPT)
@@ -125,6 +116,16 @@ def _describe(pixels: npt.NDArray[Any], scale: float) -> Signatures:
         spread=grey.std(axis=(1, 2)),
         detail=((across + down) / 2).astype(np.float32),
     )
+
+
+def clipped_grey(pixels: npt.NDArray[Any], scale: float) -> Array:
+    """Mean of the bands less its median, what lies far off brought nearer: ``[N, S, S]`` in 8-bit levels."""
+    grey = pixels.mean(axis=1, dtype=np.float32) * np.float32(scale)
+    flat = grey.reshape(len(grey), -1)
+    flat -= np.median(flat, axis=1, keepdims=True)
+    limit = np.maximum(CLIP * np.median(np.abs(flat), axis=1, keepdims=True), LEVEL)
+    clipped: Array = np.clip(flat, -limit, limit).reshape(grey.shape)
+    return clipped
 
 
 def _cosines() -> Array:

@@ -43,6 +43,7 @@ def check_maps(
     split: str = "val",
     limit: int = PATCHES,
     seed: int = 0,
+    draws: int = SANITY_DRAWS,
     progress: Progress = silent,
 ) -> MapCheck:
     """Check the maps of a model on patches of one split.
@@ -63,6 +64,8 @@ def check_maps(
         Patches to check, as many of each class as possible alike.
     seed : int
         Of the patches, the random maps, the composites and the random weights.
+    draws : int
+        How often weights are drawn anew.
     progress : Progress
         Told of every part.
 
@@ -79,7 +82,7 @@ def check_maps(
     removal = _curves(classifier, pixels, evidence, seed=seed)
     progress("check", 2, 4, note="random weights")
     few = np.random.default_rng(seed).permutation(len(pixels))[:SANITY_PATCHES]
-    forgotten = weight_randomisation(explain, forgetful, pixels[np.sort(few)], draws=SANITY_DRAWS, seed=seed)
+    forgotten = weight_randomisation(explain, forgetful, pixels[np.sort(few)], draws=draws, seed=seed)
     progress("check", 3, 4, note="composites")
     shares: dict[str, Estimate] = {}
     if labels is not None:

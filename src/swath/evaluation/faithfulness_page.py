@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from swath.data import PatchIndex
-from swath.evaluation.faithfulness import PATCHES, check_maps, chosen_patches
+from swath.evaluation.faithfulness import PATCHES, SANITY_DRAWS, check_maps, chosen_patches
 from swath.evaluation.faithfulness_result import (
     BASELINES,
     MapCheck,
@@ -48,6 +48,7 @@ def report_maps(
     split: str = "val",
     limit: int = PATCHES,
     seed: int = 0,
+    draws: int = SANITY_DRAWS,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> MapCheck:
@@ -58,7 +59,7 @@ def report_maps(
 
     Parameters
     ----------
-    classifier, explain, forgetful, index, split, limit, seed, progress
+    classifier, explain, forgetful, index, split, limit, seed, draws, progress
         As for :func:`swath.evaluation.faithfulness.check_maps`.
     out : Path
         The folder to make.
@@ -81,6 +82,7 @@ def report_maps(
             split=split,
             limit=limit,
             seed=seed,
+            draws=draws,
             progress=progress,
         )
         (folder / "explain.json").write_text(check.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -28,11 +28,13 @@ from swath.evaluation import (
 )
 from swath.evaluation.intervals import proportion
 from swath.evaluation.plots import sample_grid
-from swath.explain import contact_sheet, explain_images
+from swath.evaluation.results import spoken
+from swath.explain import Faithfulness, contact_sheet, explain_images, faithfulness
 from swath.explain.cam import class_evidence
 from swath.explain.figures import displayed
 from swath.imagery import decode
 from swath.inference import Classifier, predict_files
+from swath.inference.predictions import JOINED, NO_LABEL
 from swath.mapping import Agreement, MapSummary, agreement, map_scene, sew
 from swath.progress import Progress
 
@@ -51,13 +53,14 @@ class Shown:
         The page that links everything.
     evaluation : Evaluation
         On the test split.
-    agreement : Agreement
-        Of the map of the sewn scene with the scene's known truth.
+    agreement : Agreement or None
+        Of the map of the sewn scene with the scene's known truth; patches with several labels have no one
+        truth, and no map is made of them.
     """
 
     report: Path
     evaluation: Evaluation
-    agreement: Agreement
+    agreement: Agreement | None
 
 
 def show(
@@ -74,6 +77,8 @@ def show(
 ) -> Shown:
     """Predict, explain, evaluate and map the test split of `index`; write ``folder/index.html``.
 
+    Where patches have several labels, each stands for its rarest one, and nothing is mapped.
+
     Parameters
     ----------
     findings : sequence of str
@@ -87,16 +92,17 @@ def show(
     size = classifier.size
     pixels = cached_pixels(part, bands=classifier.record.input.bands, size=size, progress=progress)
     progress("report", 0, 6, note="samples")
-    sample_grid(folder / "samples.png", pixels, part.labels, bands=classifier.record.input.bands)
-    samples = _copy_samples(part, folder / "samples")
+    labels = _main_labels(part)
+    sample_grid(folder / "samples.png", pixels, labels, bands=classifier.record.input.bands)
+    samples = _copy_samples(part, labels, folder / "samples")
     predict_files(classifier, [samples], folder / "predictions.csv", top_k=min(3, len(index.classes)))
     progress("report", 1, 6, note="explanations")
     explain_images(classifier, [samples], folder / "explanations")
-    _explain_mistakes(classifier, part, pixels, folder / "explanations.png")
+    checks = _explain_mistakes(classifier, part, labels, pixels, folder / "explanations.png")
     progress("report", 2, 6, note="test")
     evaluation = evaluate(classifier, index, split="test", out=folder / "test")
     progress("report", 3, 6, note="map")
-    mapped, agreed = _map_known_scene(classifier, part, pixels, folder)
+    mapped = None if part.multi_label else _map_known_scene(classifier, part, pixels, folder)
     progress("report", 5, 6, note="page")
     sections = [
         data_section(_counts(index), sentences=findings, samples=folder / "samples.png"),
@@ -104,53 +110,68 @@ def show(
         result_section(evaluation, folder / "test"),
         explanation_section(
             folder / "explanations.png",
+            checks=checks,
             links=[
                 Link("One picture a sample", folder / "explanations"),
                 Link("Predictions of the samples", folder / "predictions.csv"),
             ],
         ),
-        _map_part(classifier, mapped, agreed, folder),
+        *([_map_part(classifier, *mapped, folder)] if mapped else []),
         provenance_section(classifier.record, links=links),
     ]
+    first = list(evaluation.headline().items())[:2]
+    numbers = [Number(f"test {spoken(name)}", value, f"n = {value.n:,}") for name, value in first]
+    files = [Link("Metrics", folder / "test" / "metrics.json")]
+    if mapped:
+        agreed = proportion(mapped[1].patches_right, mapped[1].patches)
+        numbers.append(Number("map agrees with the truth", agreed))
+        files.insert(0, Link("Land map (GeoTIFF)", mapped[0].files.classes))
     write_report(
         folder / "index.html",
         sections,
         title=title,
         summary=summary,
-        numbers=[
-            Number("test accuracy", evaluation.accuracy, f"n = {evaluation.n:,}"),
-            Number("test macro-F1", evaluation.macro_f1),
-            Number("map agrees with the truth", proportion(agreed.patches_right, agreed.patches)),
-        ],
-        links=[
-            *links,
-            Link("Land map (GeoTIFF)", mapped.files.classes),
-            Link("Metrics", folder / "test" / "metrics.json"),
-        ],
+        numbers=numbers,
+        links=[*links, *files],
     )
     progress("report", 6, 6)
-    return Shown(folder / "index.html", evaluation, agreed)
+    return Shown(folder / "index.html", evaluation, mapped[1] if mapped else None)
 
 
-def _copy_samples(part: PatchIndex, folder: Path) -> Path:
+def _main_labels(part: PatchIndex) -> list[str]:
+    """One label a patch: its own, or of several the rarest in the split."""
+    if not part.multi_label:
+        return part.labels
+    counts = Counter(label for labels in part.label_sets for label in labels)
+    return [min(labels, key=lambda n: (counts[n], n)) if labels else NO_LABEL for labels in part.label_sets]
+
+
+def _copy_samples(part: PatchIndex, labels: Sequence[str], folder: Path) -> Path:
     """One patch a class as files, so that the same commands can be tried on them by hand."""
     folder.mkdir()
     with open_patches(part.root) as reader:
-        for row in _first_of_each(part.labels):
+        for row in _first_of_each(labels):
             name = part.paths[row]
             (folder / PurePosixPath(name).name).write_bytes(reader.read(name))
     return folder
 
 
-def _explain_mistakes(classifier: Classifier, part: PatchIndex, pixels: npt.NDArray[Any], out: Path) -> None:
-    """One patch a class, then the mistakes the model was surest of."""
+def _explain_mistakes(
+    classifier: Classifier, part: PatchIndex, labels: Sequence[str], pixels: npt.NDArray[Any], out: Path
+) -> tuple[Faithfulness, ...]:
+    """One patch a class, then the mistakes the model was surest of, each map with its verdict."""
     judged = classifier.judge(classifier.run(pixels)["probabilities"])
-    wrong = [row for row, label in enumerate(judged.labels) if label != part.labels[row]]
+    names = classifier.record.class_names
+    whole = [JOINED.join(n for n in names if n in given) or NO_LABEL for given in part.label_sets]
+    wrong = [row for row, label in enumerate(judged.named) if label != whole[row]]
     surest = sorted(wrong, key=lambda row: -judged.confidence[row])[:MISTAKES]
-    rows = [*_first_of_each(part.labels), *surest]
+    rows = [*_first_of_each(labels), *surest]
     evidence = class_evidence(classifier, pixels[rows])
-    truth = [part.labels[row] for row in rows]
-    contact_sheet(out, pixels[rows], evidence, bands=classifier.record.input.bands, truth=truth)
+    truth = [whole[row] for row in rows]
+    checks = faithfulness(classifier, pixels[rows], evidence)
+    bands = classifier.record.input.bands
+    contact_sheet(out, pixels[rows], evidence, bands=bands, truth=truth, checks=checks)
+    return checks
 
 
 def _map_known_scene(
@@ -218,7 +239,8 @@ def _evenly(labels: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
 
 
 def _counts(index: PatchIndex) -> dict[str, dict[str, int]]:
-    pairs = Counter(zip(index.labels, index.table["split"].to_pylist(), strict=True))
+    rows = zip(index.label_sets, index.table["split"].to_pylist(), strict=True)
+    pairs = Counter((label, split) for labels, split in rows for label in labels)
     return {
         label: {
             split or "in no split": n for (name, split), n in sorted(pairs.items(), key=str) if name == label

@@ -73,7 +73,7 @@ def look_up(repository: str, filename: str, revision: str, *, copy: str, pause: 
         answer = _asked(url, copy=copy, method="HEAD", pause=pause)
         target = answer.headers.get("Location", "")
         stated = "X-Linked-Size" in answer.headers or answer.status == 200
-        if stated or not target or urlsplit(urljoin(url, target)).netloc != urlsplit(url).netloc:
+        if stated or not target or urlsplit(urljoin(url, target))[:2] != urlsplit(url)[:2]:  # another host
             break
         url = urljoin(url, target)
     length = answer.headers.get("Content-Length") if answer.status == 200 else None

@@ -62,50 +62,74 @@ def find_errors(
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
-    record = classifier.record
-    if record.task == "multi-label":
-        raise SettingError(
-            "the model is multi-label, and error analysis goes through one class a patch",
-            fix="use a single-label or binary model",
-        )
-    names = record.class_names
-    part = checked_split(index, split=split, classes=names, task=record.task)
-    truth = np.array([names.index(label) for label in part.labels], np.int64)
+    _check_task(classifier)
+    n = len(
+        checked_split(index, split=split, classes=classifier.record.class_names, task=classifier.record.task)
+    )
     with atomic_folder(out, overwrite=overwrite, keep=(index.root, classifier.path)) as folder:
         if split == "test":
             note_opening(
-                out.parent / OPENINGS, model=record.name, fingerprint=index.fingerprint, n=len(truth)
+                out.parent / OPENINGS, model=classifier.record.name, fingerprint=index.fingerprint, n=n
             )
-        answered = answered_split(classifier, index, split=split, progress=progress)
-        pixels, probabilities = answered.pixels, answered.probabilities
-        # The record's thresholds decide a binary model, so the classifier is asked, not argmax.
-        predicted = np.array(
-            [names.index(label) for label in classifier.judge(probabilities).labels], np.int64
-        )
-        answers = Answers(part, pixels, names, probabilities, truth, predicted)
-        parted, alike = slicings(part, pixels, bands=record.input.bands)
-        confusion = confusion_matrix(truth, predicted, classes=len(names))
-        same_index = index.fingerprint == record.data.fingerprint
-        analysis = ErrorAnalysis(
-            model=record.name,
-            split=split,
-            engine=classifier.engine,
-            fingerprint=index.fingerprint,
-            trained_on=record.data.fingerprint,
-            n=len(truth),
-            errors=int((~answers.right).sum()),
-            accuracy=proportion(int(answers.right.sum()), len(truth)),
-            pairs=confused_pairs(confusion, names),
-            weakest=weakest_classes(confusion, names, measure(confusion, names)),
-            slices=measure_slices(answers.right, truth, parted),
-            alike=tuple(alike),
-            warnings=_warnings(answers, split=split, same_index=same_index),
-        )
+        analysis, answers, parted = look_at_errors(classifier, index, split=split, progress=progress)
         text = analysis.model_dump_json(indent=2) + "\n"
         (folder / "errors.json").write_text(text, encoding="utf-8")
         _write_table(folder / "errors.csv", answers, parted)
         write_errors_page(folder / "index.html", classifier, answers, analysis, progress=progress)
     return analysis
+
+
+def look_at_errors(
+    classifier: Classifier, index: PatchIndex, *, split: str = "val", progress: Progress = silent
+) -> tuple[ErrorAnalysis, Answers, list[Slicing]]:
+    """Analyse mistakes without writing anything; whoever opens ``test`` with it makes a note of that.
+
+    Returns
+    -------
+    tuple of ErrorAnalysis, Answers and list of Slicing
+        What was found, the answers it was found in, and how they were sliced.
+
+    Raises
+    ------
+    SettingError, DataError
+        As :func:`find_errors`.
+    """
+    _check_task(classifier)
+    record = classifier.record
+    names = record.class_names
+    answered = answered_split(classifier, index, split=split, progress=progress)
+    part, pixels, probabilities = answered.part, answered.pixels, answered.probabilities
+    truth = np.array([names.index(label) for label in part.labels], np.int64)
+    # The record's thresholds decide a binary model, so the classifier is asked, not argmax.
+    predicted = np.array([names.index(label) for label in classifier.judge(probabilities).labels], np.int64)
+    answers = Answers(part, pixels, names, probabilities, truth, predicted)
+    parted, alike = slicings(part, pixels, bands=record.input.bands)
+    confusion = confusion_matrix(truth, predicted, classes=len(names))
+    same_index = index.fingerprint == record.data.fingerprint
+    analysis = ErrorAnalysis(
+        model=record.name,
+        split=split,
+        engine=classifier.engine,
+        fingerprint=index.fingerprint,
+        trained_on=record.data.fingerprint,
+        n=len(truth),
+        errors=int((~answers.right).sum()),
+        accuracy=proportion(int(answers.right.sum()), len(truth)),
+        pairs=confused_pairs(confusion, names),
+        weakest=weakest_classes(confusion, names, measure(confusion, names)),
+        slices=measure_slices(answers.right, truth, parted),
+        alike=tuple(alike),
+        warnings=_warnings(answers, split=split, same_index=same_index),
+    )
+    return analysis, answers, parted
+
+
+def _check_task(classifier: Classifier) -> None:
+    if classifier.record.task == "multi-label":
+        raise SettingError(
+            "the model is multi-label, and error analysis goes through one class a patch",
+            fix="use a single-label or binary model",
+        )
 
 
 def _warnings(answers: Answers, *, split: str, same_index: bool) -> tuple[str, ...]:

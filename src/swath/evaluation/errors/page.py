@@ -35,37 +35,11 @@ def write_errors_page(
     *,
     progress: Progress = silent,
 ) -> None:
-    """Write ``index.html`` beside ``errors.csv`` and ``errors.json``.
-
-    Parameters
-    ----------
-    path : Path
-        The page to write.
-    classifier : Classifier
-        The model: it draws the maps, where its network has any.
-    answers : Answers
-        Patches and answers.
-    analysis : ErrorAnalysis
-        What was found.
-    progress : Progress
-        Told of every gallery.
-    """
-    chosen = _galleries(answers, analysis)
-    rows = np.unique(np.concatenate([rows for _, rows in chosen] or [np.empty(0, np.int64)]))
-    maps, note = _evidence(classifier, answers, rows)
+    """Write ``index.html`` beside ``errors.csv`` and ``errors.json``; arguments as of :func:`error_sections`."""
     progress("page", 0, 1)
-    galleries = {
-        title: [_picture(int(row), answers, classifier, maps) for row in rows] for title, rows in chosen
-    }
-    sections = [
-        *_mistakes(analysis, galleries, note),
-        _slice_section(analysis),
-        _unsure_section(galleries, "" if analysis.errors else note),  # said once a page
-        _next_section(analysis),
-    ]
     write_report(
         path,
-        sections,
+        [*error_sections(classifier, answers, analysis), _next_section(analysis)],
         title=f"Where {analysis.model} errs",
         summary=_summary(analysis),
         numbers=[
@@ -78,6 +52,31 @@ def write_errors_page(
         ],
     )
     progress("page", 1, 1)
+
+
+def error_sections(classifier: Classifier, answers: Answers, analysis: ErrorAnalysis) -> list[Section]:
+    """Show mistakes, slices and unsure answers, with galleries.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        The model: it draws the maps, where its network has any.
+    answers : Answers
+        Patches and answers.
+    analysis : ErrorAnalysis
+        What was found.
+    """
+    chosen = _galleries(answers, analysis)
+    rows = np.unique(np.concatenate([rows for _, rows in chosen] or [np.empty(0, np.int64)]))
+    maps, note = _evidence(classifier, answers, rows)
+    galleries = {
+        title: [_picture(int(row), answers, classifier, maps) for row in rows] for title, rows in chosen
+    }
+    return [
+        *_mistakes(analysis, galleries, note),
+        _slice_section(analysis),
+        _unsure_section(galleries, "" if analysis.errors else note),  # said once a page
+    ]
 
 
 def _galleries(answers: Answers, analysis: ErrorAnalysis) -> list[tuple[str, Rows]]:

@@ -1,0 +1,254 @@
+"""Write a cleaned copy of a data set: no file twice, one form for all files, near duplicates grouped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from dataclasses import replace as with_fields
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+
+from swath.data.archives import open_patches
+from swath.data.cache import MAX_SIZE
+from swath.data.cleaning import Dropped, Moved, gathered, resolve
+from swath.data.duplicates import comparison_bands, group_duplicates
+from swath.data.index import SCHEMA, PatchIndex, write_index
+from swath.data.known import published_facts
+from swath.data.lossless import encode_lossless
+from swath.data.threads import in_order
+from swath.errors import DataError, SettingError
+from swath.files import atomic_folder
+from swath.imagery import decode, resize, select_bands
+from swath.imagery.header import mode_name
+from swath.progress import Progress, silent
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What :func:`fix_index` changed.
+
+    Attributes
+    ----------
+    name, before, after : str
+        Of the index, and its fingerprints before and after.
+    patches_before, patches_after : int
+        How many patches.
+    form : str
+        Suffix, mode and size of every file now.
+    converted : mapping of str to int
+        Files of each size and mode there were.
+    squeezed : int
+        Files that were not square, and are.
+    dropped : tuple of Dropped
+        Patches left out.
+    groups : int
+        Groups of two or more patches now.
+    moved : tuple of Moved
+        Patches that changed their split.
+    """
+
+    name: str
+    before: str
+    after: str
+    patches_before: int
+    patches_after: int
+    form: str
+    converted: dict[str, int]
+    squeezed: int
+    dropped: tuple[Dropped, ...]
+    groups: int
+    moved: tuple[Moved, ...]
+
+    def lines(self) -> list[str]:
+        """Return the changes as text for a terminal."""
+        copies = [one for one in self.dropped if one.why == "copy"]
+        against = [one for one in self.dropped if one.why == "contradiction"]
+        lines = [f"{self.name}: {self.patches_after:,} of {self.patches_before:,} patches kept"]
+        lines.append(f"dropped   {len(copies):,} copies of files that stay")
+        lines.append(f"          {len(against):,} copies that carry different labels, all of them")
+        lines += [f"          {one.path} = {one.of}" for one in self.dropped[:_SHOWN]]
+        forms = ", ".join(f"{form} ({n:,})" for form, n in list(self.converted.items())[:_SHOWN])
+        lines.append(f"converted {forms}")
+        lines.append(f"          all to {self.form}")
+        if self.squeezed:
+            lines.append(f"          {self.squeezed:,} were not square and are squeezed")
+        lines.append(f"grouped   {self.groups:,} groups of patches that stay together")
+        lines.append(f"moved     {len(self.moved):,} patches to the split of their group")
+        return lines
+
+
+def fix_index(
+    index: PatchIndex,
+    out: Path,
+    *,
+    size: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Fixed:
+    """Write ``out/index.parquet``, ``out/patches/`` and ``out/fix.json``; the source is left as it is.
+
+    Of files that are the same byte for byte, or are so once converted, one stays: a test patch rather
+    than a val patch rather than a train patch, then the first by path. Copies that carry different labels
+    all go, since nobody knows which is right. Every file becomes a square of one size, 8-bit RGB PNG (a
+    lossless TIFF where there are more than 8 bits or other bands). Groups that near duplicates join
+    across splits go to the split most of their patches are in.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        What to clean.
+    out : Path
+        Folder to write; it appears when all is done.
+    size : int, optional
+        Side of all patches, pixels; by default the commonest.
+    overwrite : bool
+        Replace an existing folder.
+    progress : Progress
+        Called with stages ``"convert"``, ``"decode"`` and ``"compare"``.
+
+    Raises
+    ------
+    SettingError
+        If `size` is not between 1 and 4096.
+    DataError
+        If a patch is gone or has changed, or nothing is left.
+    OutputError
+        If `out` exists without `overwrite`, holds the source, or cannot be written.
+    """
+    side = _commonest_side(index) if size is None else size
+    if not 1 <= side <= MAX_SIZE:
+        raise SettingError(
+            f"patch size {side} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size"
+        )
+    rows, dropped = resolve(index, range(len(index)), index.table["sha256"].to_pylist())
+    with atomic_folder(out, overwrite=overwrite, keep=[index.root]) as folder:
+        names, contents, mode = _convert(index, rows, side, folder / "patches", progress)
+        stay, again = resolve(index, rows, contents)
+        place = {row: at for at, row in enumerate(rows)}
+        for row in set(rows) - set(stay):
+            (folder / "patches" / names[place[row]]).unlink()
+        if not stay:
+            raise DataError(f"nothing is left of index '{index.name}'", fix="mend the labels of its copies")
+        clean = _rewritten(
+            index,
+            stay,
+            root=folder / "patches",
+            names=[names[place[row]] for row in stay],
+            contents=[contents[place[row]] for row in stay],
+            mode=mode,
+            side=side,
+        )
+        clean, moved = gathered(group_duplicates(clean, progress=progress))
+        sizes = Counter(clean.table["group"].drop_null().to_pylist())
+        forms = list(zip(*(index.table[c].to_pylist() for c in ("mode", "width", "height")), strict=True))
+        fixed = Fixed(
+            name=index.name,
+            before=index.fingerprint,
+            after=clean.fingerprint,
+            patches_before=len(index),
+            patches_after=len(clean),
+            form=f"{PurePosixPath(clean.paths[0]).suffix}, {mode}, {side} x {side}",
+            converted=dict(Counter(f"{m} {w} x {h}" for m, w, h in forms).most_common()),
+            squeezed=sum(forms[row][1] != forms[row][2] for row in stay),
+            dropped=tuple(sorted([*dropped, *again], key=lambda one: one.path)),
+            groups=sum(count > 1 for count in sizes.values()),
+            moved=moved,
+        )
+        write_index(clean, folder / "index.parquet")
+        text = json.dumps(asdict(fixed), indent=2, ensure_ascii=False)
+        (folder / "fix.json").write_text(text + "\n", encoding="utf-8")
+    return fixed
+
+
+def _commonest_side(index: PatchIndex) -> int:
+    """Side of the commonest square; of the commonest size its shorter side where there is no square."""
+    sizes = Counter(zip(index.table["width"].to_pylist(), index.table["height"].to_pylist(), strict=True))
+    squares = {size: n for size, n in sizes.items() if size[0] == size[1]} or sizes
+    best = min(squares, key=lambda size: (-squares[size], size))
+    return min(int(best[0]), int(best[1]), MAX_SIZE)
+
+
+def _convert(
+    index: PatchIndex, rows: Sequence[int], side: int, folder: Path, progress: Progress
+) -> tuple[list[str], list[str], str]:
+    """Write every row of `rows` anew; return their names, SHA-256 and mode."""
+    bands = comparison_bands(index)
+    contents = index.table["sha256"].to_pylist()
+    folder.mkdir()
+    with open_patches(index.root) as reader:
+        kinds: set[str] = set()
+
+        def one(row: int) -> tuple[bytes, str]:
+            path = index.paths[row]
+            data = reader.read(path)
+            if hashlib.sha256(data).hexdigest() != contents[row]:
+                raise DataError(f"{path} has changed since it was indexed", fix="run swath data index again")
+            pixels = resize(select_bands(decode(data, name=path), bands), side)
+            kinds.add(mode_name(str(pixels.dtype), bands))
+            if len(kinds) > 1:
+                raise DataError(
+                    f"{path} is deeper or shallower than the others ({', '.join(sorted(kinds))})",
+                    fix="index 8-bit and 16-bit patches apart",
+                )
+            return encode_lossless(pixels, bands)
+
+        def part(places: range) -> list[tuple[bytes, str]]:
+            return [one(rows[place]) for place in places]
+
+        names: list[str] = []
+        hashes: list[str] = []
+        taken: set[str] = set()
+        for block in in_order(part, len(rows), stage="convert", progress=progress):
+            for data, suffix in block:
+                path = PurePosixPath(index.paths[rows[len(names)]])
+                name = path.with_suffix(suffix).as_posix()
+                if name.lower() in taken:  # a.jpg beside a.png; some file systems take A and a for the same
+                    name = f"{path.as_posix()}{suffix}"
+                taken.add(name.lower())
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+                names.append(name)
+                hashes.append(hashlib.sha256(data).hexdigest())
+    return names, hashes, next(iter(kinds), "")
+
+
+def _rewritten(
+    index: PatchIndex,
+    rows: Sequence[int],
+    *,
+    root: Path,
+    names: Sequence[str],
+    contents: Sequence[str],
+    mode: str,
+    side: int,
+) -> PatchIndex:
+    """Take `rows` of an index with their new files; metres a pixel follow the size."""
+    table = index.table.take(pa.array(rows, pa.int64()))
+    gsd = [
+        None if metres is None else metres * min(width, height) / side
+        for metres, width, height in zip(
+            *(table[column].to_pylist() for column in ("gsd", "width", "height")), strict=True
+        )
+    ]
+    n = len(rows)
+    columns = {
+        "path": list(names),
+        "sha256": list(contents),
+        "gsd": gsd,
+        "mode": [mode] * n,
+        "width": [side] * n,
+        "height": [side] * n,
+        **published_facts(index, rows),  # new files no longer tell where they come from
+    }
+    for name, values in columns.items():
+        field = SCHEMA.field(name)
+        table = table.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))
+    order = pa.array(sorted(range(n), key=names.__getitem__), pa.int64())
+    return with_fields(index, root=root, table=table.take(order), skipped=(), ignored=0)

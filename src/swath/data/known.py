@@ -1,0 +1,228 @@
+"""Patches of published sets inside an index, told by the hashes of their files.
+
+A list of hashes ships with the package: the first eight bytes of the SHA-256 of each patch of EuroSAT RGB
+(Helber et al. 2019, MIT licence), made by ``scripts/make_known_hashes.py``. Two different files share
+eight bytes by chance once in 10^19 pairs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.data.index import PatchIndex
+from swath.data.named import NAMED
+from swath.errors import DataError
+
+HASH_BYTES = 8
+MISSING = 0  # stands for a patch whose content the list does not have
+_NAME = re.compile(r"(.+)_(\d+)")
+_FOLDER = Path(__file__).resolve().parent / "shipped"
+
+
+@dataclass(frozen=True)
+class KnownSet:
+    """Hashes of the files of one published set.
+
+    Attributes
+    ----------
+    name : str
+        As in :data:`swath.data.NAMED`.
+    counts : mapping of str to int
+        Patches of each class, which are numbered from 1: ``Forest_1`` to ``Forest_3000``.
+    hashes : numpy.ndarray
+        ``[N]`` uint64, class by class and number by number; 0 where the list has none.
+    """
+
+    name: str
+    counts: Mapping[str, int]
+    hashes: npt.NDArray[np.uint64]
+
+    @property
+    def listed(self) -> int:
+        """Patches whose hash is known."""
+        return int(np.count_nonzero(self.hashes))
+
+    def place_of(self, stem: str) -> int | None:
+        """Place in `hashes` of the patch with that file name (no suffix); ``None`` if there is none."""
+        match = _NAME.fullmatch(stem)
+        if match is None or not 1 <= int(match[2]) <= self.counts.get(match[1], 0):
+            return None
+        before = 0
+        for label, count in self.counts.items():
+            if label == match[1]:
+                break
+            before += count
+        return before + int(match[2]) - 1
+
+    def class_at(self, place: int) -> str:
+        """Class of the patch at a place in `hashes`."""
+        for label, count in self.counts.items():
+            if place < count:
+                return label
+            place -= count
+        raise IndexError(place)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What an index shares with one published set.
+
+    Attributes
+    ----------
+    name, source, licence : str
+        Of the published set.
+    size, listed : int
+        Patches of the published set, and those whose hash is known here.
+    identical : tuple of str
+        Paths of files that are the same byte for byte.
+    named : tuple of str
+        Paths that bear the name of a patch whose hash is not known, and are likely that patch: every
+        file here with the name of a listed patch must be identical to it, or this is empty.
+    classes : mapping of str to mapping of str to int
+        For each class of the index, how many of its `identical` files are of which published class.
+    recorded : int
+        Patches that the index says come from the set, in files of another form.
+    """
+
+    name: str
+    source: str
+    licence: str
+    size: int
+    listed: int
+    identical: tuple[str, ...]
+    named: tuple[str, ...]
+    classes: Mapping[str, Mapping[str, int]]
+    recorded: int = 0
+
+    def sentence(self) -> str:
+        """Say it in words."""
+        whose = f"{self.source} (licence {self.licence})"
+        if not self.identical:
+            return f"{self.recorded:,} patches come from {whose}, says the index."
+        text = f"{len(self.identical):,} files are byte for byte those of {whose}"
+        if not self.named:
+            return f"{text}."
+        return (
+            f"{text}; {len(self.named):,} more bear names of its patches that the shipped list of "
+            f"{self.listed:,} of {self.size:,} hashes lacks, and since every file with a listed name is "
+            f"identical, they are most likely the same: {len(self.identical) + len(self.named):,} in all."
+        )
+
+
+def known_overlaps(index: PatchIndex, labels: list[str]) -> tuple[Overlap, ...]:
+    """Find patches of published sets in an index.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        Any.
+    labels : list of str
+        One name a patch, as the report calls its class.
+    """
+    overlaps = (_overlap(index, labels, known_set(name)) for name in known_names())
+    return tuple(one for one in overlaps if one.identical or one.recorded)
+
+
+def published_facts(index: PatchIndex, rows: Sequence[int]) -> dict[str, list[str | None]]:
+    """Source and licence of rows, filled in from the published set where a file is one of its own.
+
+    Returns
+    -------
+    dict of str to list of str or None
+        ``"source"`` and ``"licence"``, one value a row.
+    """
+    at = {int(value): NAMED[name] for name in known_names() for value in known_set(name).hashes if value}
+    columns: dict[str, list[str | None]] = {}
+    for column in ("source", "licence"):
+        given = index.table[column].to_pylist()
+        contents = index.table["sha256"].to_pylist()
+        found = [at.get(short_hash(contents[row])) for row in rows]
+        columns[column] = [
+            given[row] or (getattr(known, column) if known is not None else None)
+            for row, known in zip(rows, found, strict=True)
+        ]
+    return columns
+
+
+def known_names() -> tuple[str, ...]:
+    """Published sets whose hashes ship with the package."""
+    return tuple(name for name in sorted(NAMED) if (_FOLDER / f"{name}.hashes").is_file())
+
+
+@cache
+def known_set(name: str) -> KnownSet:
+    """Read a shipped list of hashes.
+
+    Raises
+    ------
+    DataError
+        If it is damaged.
+    """
+    path = _FOLDER / f"{name}.hashes"
+    return parse_known(name, path.read_bytes())
+
+
+def parse_known(name: str, data: bytes) -> KnownSet:
+    """Read the content of a list: one line of JSON (class to count), then eight bytes a patch, big-endian.
+
+    Raises
+    ------
+    DataError
+        If it is not such a list.
+    """
+    head, _, body = data.partition(b"\n")
+    try:
+        counts = {str(label): int(count) for label, count in json.loads(head).items()}
+    except (ValueError, AttributeError, TypeError):
+        counts = {}
+    if not counts or len(body) != HASH_BYTES * sum(counts.values()):
+        raise DataError(f"the list of hashes of {name} is damaged", fix="install swath again")
+    return KnownSet(name, counts, np.frombuffer(body, ">u8").astype(np.uint64))
+
+
+def short_hash(sha256: str) -> int:
+    """First eight bytes of a hexadecimal SHA-256, as a number."""
+    return int(sha256[: 2 * HASH_BYTES], 16)
+
+
+def _overlap(index: PatchIndex, labels: list[str], known: KnownSet) -> Overlap:
+    at = {int(value): place for place, value in enumerate(known.hashes) if value != MISSING}
+    identical: list[str] = []
+    candidates: list[str] = []
+    contradicted = False
+    together: dict[str, Counter[str]] = {}
+    facts = NAMED[known.name]
+    recorded = 0
+    contents, sources = (index.table[column].to_pylist() for column in ("sha256", "source"))
+    for path, label, sha256, source in zip(index.paths, labels, contents, sources, strict=True):
+        place = at.get(short_hash(sha256))
+        if place is not None:
+            identical.append(path)
+            together.setdefault(label, Counter())[known.class_at(place)] += 1
+            continue
+        recorded += source == facts.source
+        bears = known.place_of(PurePosixPath(path).stem)
+        if bears is not None and known.hashes[bears] == MISSING:
+            candidates.append(path)
+        elif bears is not None:
+            contradicted = True  # the name of a listed patch on another content: names mean nothing here
+    return Overlap(
+        name=known.name,
+        source=facts.source,
+        licence=facts.licence,
+        size=len(known.hashes),
+        listed=known.listed,
+        identical=tuple(identical),
+        named=() if contradicted else tuple(candidates),
+        classes={label: dict(counts.most_common()) for label, counts in sorted(together.items())},
+        recorded=recorded,
+    )

@@ -1,0 +1,191 @@
+"""Where patches lie: blocks on the globe that a split keeps whole, and whether a split flatters.
+
+Patches that lie side by side resemble each other. A random split puts neighbours on both sides, and a test
+then measures memory: on EuroSAT's own patches macro-F1 was 0.954 by a random split and 0.910 by a spatial
+one. Blocks keep neighbours together, but for those along the borders of blocks (Roberts et al. 2017,
+Ecography 40, 913-929).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace as with_fields
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from swath.data.groups import joined_groups
+from swath.data.index import SCHEMA, PatchIndex
+from swath.data.named import NAMED
+from swath.errors import DataError, SettingError
+
+EARTH = 6371.0  # mean radius, km
+CLOSE = 10.0  # km: land this near resembles itself
+SHARE = 0.1  # of held-out patches, with a training patch closer than that, that make a split flatter
+OPTIMISTIC = "optimistic"
+BLOCKS_WHOLE = "km kept whole"  # what the protocol of a split by blocks says
+MOST = 2_000  # held-out patches whose neighbours are looked for; drawn with seed 0
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """How near held-out patches lie to training patches.
+
+    Attributes
+    ----------
+    near, measured : int
+        Held-out patches with a training patch within `km`, of how many with coordinates.
+    km : float
+        That distance, kilometres.
+    median_km : float
+        Median distance of a held-out patch to the nearest training patch, kilometres.
+    """
+
+    near: int
+    measured: int
+    km: float
+    median_km: float
+
+
+def block_names(lon: Sequence[float | None], lat: Sequence[float | None], *, km: float) -> list[str | None]:
+    """Name the block each place lies in; blocks are about `km` by `km` and never overlap.
+
+    Rows of blocks are bands of latitude `km` high; each row has as many equal columns around the globe
+    as are at least `km` wide along its middle, so that blocks keep their size away from the equator.
+
+    Parameters
+    ----------
+    lon, lat : sequence of float or None
+        Degrees; ``None`` where not known.
+    km : float
+        Side of a block, kilometres.
+
+    Returns
+    -------
+    list of str or None
+        ``None`` where the place is not known.
+
+    Raises
+    ------
+    SettingError
+        If `km` is not between 0.01 and 5,000.
+    """
+    if not 0.01 <= km <= 5000:
+        raise SettingError(f"blocks of {km:g} km", fix="choose --block-km from 0.01 to 5000")
+    rows = max(1, math.floor(math.pi * EARTH / km))
+    names: list[str | None] = []
+    for x, y in zip(lon, lat, strict=True):
+        if x is None or y is None:
+            names.append(None)
+            continue
+        row = min(rows - 1, math.floor((y + 90) / 180 * rows))
+        middle = math.radians((row + 0.5) * 180 / rows - 90)
+        columns = max(1, math.floor(2 * math.pi * EARTH * math.cos(middle) / km))
+        column = math.floor(((x + 180) / 360 % 1) * columns)
+        names.append(f"block {row} {column}")
+    return names
+
+
+def group_blocks(index: PatchIndex, *, km: float = 10.0) -> PatchIndex:
+    """Join patches of one block, and of groups that reach into it, so that no split can part them.
+
+    Raises
+    ------
+    SettingError
+        As :func:`block_names`.
+    DataError
+        If a patch has no coordinates.
+    """
+    blocks = block_names(index.table["lon"].to_pylist(), index.table["lat"].to_pylist(), km=km)
+    lacking = sum(block is None for block in blocks)
+    if lacking:
+        raise DataError(
+            f"{lacking:,} of {len(index):,} patches of index '{index.name}' have no coordinates to cut blocks by",
+            fix="index a CSV with columns lon and lat, or split with --by random or --by group",
+        )
+    named = [block for block in blocks if block is not None]
+    given: list[str | None] = index.table["group"].to_pylist()
+    # A patch of no group is in one named by its block, so that every block has a name.
+    groups = joined_groups([g or b for g, b in zip(given, named, strict=True)], named)
+    place = SCHEMA.get_field_index("group")
+    field = SCHEMA.field("group")
+    return with_fields(index, table=index.table.set_column(place, field, pa.array(groups, field.type)))
+
+
+def check_groups(index: PatchIndex) -> None:
+    """Refuse an index whose patches are not all in groups: there would be nothing to split by.
+
+    Raises
+    ------
+    DataError
+        Saying how many are not.
+    """
+    lacking = index.table["group"].null_count
+    if lacking:
+        raise DataError(
+            f"{lacking:,} of {len(index):,} patches of index '{index.name}' are in no group to split by",
+            fix="index a CSV with a column group (the scene, say), or split with --by random",
+        )
+
+
+def closeness(index: PatchIndex, *, km: float = CLOSE) -> Closeness | None:
+    """Measure how near held-out patches lie to training patches; ``None`` where that cannot be known.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        With splits and coordinates. Of more than 2,000 held-out patches that many are drawn.
+    km : float
+        What counts as near, kilometres on the great circle.
+    """
+    splits = np.array(index.table["split"].to_pylist(), dtype=object)
+    lon = np.array(index.table["lon"].to_pylist(), dtype=np.float64)
+    lat = np.array(index.table["lat"].to_pylist(), dtype=np.float64)
+    placed = np.isfinite(lon) & np.isfinite(lat)
+    train = np.flatnonzero(placed & (splits == "train"))
+    held = np.flatnonzero(placed & np.isin(splits, ["val", "test"]))
+    if not len(train) or not len(held):
+        return None
+    if len(held) > MOST:
+        held = np.random.default_rng(0).choice(held, MOST, replace=False)
+    points = _on_sphere(lon, lat)
+    nearest = np.empty(len(held))
+    for start in range(0, len(held), _BLOCK):
+        part = held[start : start + _BLOCK]
+        cosine = (points[part] @ points[train].T).max(axis=1)
+        nearest[start : start + _BLOCK] = EARTH * np.arccos(np.clip(cosine, -1, 1))
+    return Closeness(int((nearest <= km).sum()), len(held), km, round(float(np.median(nearest)), 3))
+
+
+def optimism(index: PatchIndex) -> str:
+    """Say why a split that looked at no places or scenes flatters; empty where it does not, or is not known.
+
+    It does where more than a tenth of the held-out patches have a training patch within 10 km, and where
+    the set is known to be cut side by side from few scenes although it does not say where. A split by
+    blocks is never said to.
+    """
+    if BLOCKS_WHOLE in index.split_protocol:
+        return ""
+    near = closeness(index)
+    if near is not None:
+        if near.near <= SHARE * near.measured:
+            return ""
+        share = 100 * near.near / near.measured
+        return (
+            f"{OPTIMISTIC}: {share:.0f} % of held-out patches lie within {near.km:g} km of a training patch"
+        )
+    sources = set(index.table["source"].unique().to_pylist())
+    held = {"val", "test"} & set(index.split_counts)
+    if held and sources & {known.source for known in NAMED.values() if known.side_by_side}:
+        return f"{OPTIMISTIC}: patches of one scene lie on both sides"
+    return ""
+
+
+def _on_sphere(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Unit vectors ``[N, 3]``; rows without a place are not numbers."""
+    x, y = np.radians(lon), np.radians(lat)
+    return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=1)

@@ -1,0 +1,159 @@
+"""The shortcut score: how well what is not land tells the class.
+
+A network learns whatever tells classes apart. Where the way files are stored does, a score may say nothing
+about the land: of the four classes of a much-used set two are told by size and colour mode alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.data.findings import GIVEAWAY
+from swath.datareport.predict import Told, cross_validated
+from swath.imagery import Storage
+
+MOST = 6_000  # patches the scores are measured on; drawn with seed 0
+_LEAST = 5  # patches a value must have to be a column of its own
+_COLUMNS = 60  # values of one field at most
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """One kind of knowledge, and what it tells.
+
+    Attributes
+    ----------
+    name : str
+        What is known of a file.
+    values : int
+        How many different values it takes; 0 for numbers.
+    told : Told
+        Accuracy and chance.
+    seen : bool
+        Whether a network that is given the pixels could use it.
+    """
+
+    name: str
+    values: int
+    told: Told
+    seen: bool
+
+    @property
+    def gives_away(self) -> bool:
+        """Whether it tells at least five points more than chance, beyond doubt."""
+        return self.told.accuracy.low > self.told.chance + GIVEAWAY
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """All shortcut scores of an index.
+
+    Attributes
+    ----------
+    headers : Shortcut or None
+        All headers together; ``None`` where nothing can be measured.
+    fields : tuple of Shortcut
+        Each field of the headers that takes several values.
+    length : Shortcut or None
+        The length of the file in bytes.
+    colours : Shortcut or None
+        Colour statistics of the pixels.
+    patches : int
+        How many patches were used.
+    """
+
+    headers: Shortcut | None
+    fields: tuple[Shortcut, ...]
+    length: Shortcut | None
+    colours: Shortcut | None
+    patches: int
+
+    @property
+    def all(self) -> tuple[Shortcut, ...]:
+        """Those that were measured, the gravest kind first."""
+        return tuple(one for one in (self.headers, *self.fields, self.length, self.colours) if one)
+
+
+def drawn(labels: Sequence[str], *, most: int = MOST) -> npt.NDArray[np.intp]:
+    """Rows to measure on: all, or `most` of them drawn at random with seed 0, in order."""
+    n = len(labels)
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+
+
+def measure_shortcuts(
+    headers: Sequence[Storage],
+    suffixes: Sequence[str],
+    colours: Floats,
+    labels: Sequence[str],
+    groups: Sequence[str | None],
+) -> Shortcuts:
+    """Measure what headers, lengths and colours tell.
+
+    Parameters
+    ----------
+    headers : sequence of Storage
+        Of N patches.
+    suffixes : sequence of str
+        Of their names.
+    colours : numpy.ndarray
+        ``[N, F]``, as :func:`swath.data.colour_features`.
+    labels, groups : sequence
+        Of the N patches.
+    """
+
+    def score(name: str, features: Floats, *, values: int, seen: bool) -> Shortcut | None:
+        told = cross_validated(features, labels, groups)
+        return None if told is None else Shortcut(name, values, told, seen)
+
+    fields: dict[str, list[Hashable]] = {
+        "size": [(one.width, one.height) for one in headers],
+        "mode": [one.mode for one in headers],
+        "format": [one.kind for one in headers],
+        "compression": [one.compression for one in headers],
+        "quantisation tables": [one.tables for one in headers],
+        "other blocks": [one.extras for one in headers],
+        "suffix": list(suffixes),
+    }
+    whole: list[Hashable] = list(zip(*fields.values(), strict=True))
+    sides = np.log([[one.width, one.height] for one in headers]).astype(np.float64)
+    together = np.concatenate([sides, _columns(whole), *map(_columns, fields.values())], axis=1)
+    lengths = np.array([one.bytes for one in headers], np.float64)
+    a_pixel = lengths / np.array([one.width * one.height for one in headers])
+    counts = {name: len(set(values)) for name, values in fields.items()}
+    found = [
+        score(name, _columns(values), values=counts[name], seen=False)
+        for name, values in fields.items()
+        if counts[name] > 1
+    ]
+    return Shortcuts(
+        headers=score("all headers", together, values=len(set(whole)), seen=False),
+        fields=tuple(one for one in found if one is not None),
+        length=score(
+            "length in bytes", np.stack([np.log(lengths), np.log(a_pixel)], axis=1), values=0, seen=False
+        ),
+        colours=score("colour statistics", colours, values=0, seen=True),
+        patches=len(labels),
+    )
+
+
+def _columns(values: Sequence[Hashable]) -> Floats:
+    """One column of zeros and ones for each of the commonest values; rare ones share none."""
+    counts = Counter(values)
+    if len(counts) < 2:  # nothing to tell by
+        return np.zeros((len(values), 0))
+    common = [value for value, n in counts.most_common(_COLUMNS) if n >= _LEAST]
+    place = {value: column for column, value in enumerate(common)}
+    columns = np.zeros((len(values), len(common)))
+    for row, value in enumerate(values):
+        if value in place:
+            columns[row, place[value]] = 1.0
+    return columns

@@ -1,0 +1,247 @@
+"""Is one model better than another? Both on the same patches, with paired tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.config import Settings
+from swath.data import PatchIndex
+from swath.errors import DataError, SettingError
+from swath.evaluation.errors.significance import holm
+from swath.evaluation.evaluate import OPENINGS, answered_split, checked_split, note_opening
+from swath.evaluation.intervals import proportion
+from swath.evaluation.metrics import paired_differences
+from swath.evaluation.paired import McNemar, mcnemar
+from swath.evaluation.wording import columns, percent, points
+from swath.explain.figures import written
+from swath.files import atomic_file
+from swath.inference import Classifier
+from swath.inference.predictions import judged
+from swath.model.record import Estimate
+from swath.progress import Progress, silent
+
+LEVEL = 0.05
+
+
+class ClassComparison(Settings):
+    """The patches of one class: recall of both models, and the test corrected for the number of classes."""
+
+    first: Estimate
+    second: Estimate
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+class Comparison(Settings):
+    """Two models on the same patches.
+
+    Attributes
+    ----------
+    first, second : str
+        What the models are called.
+    split : str
+        The split of the index.
+    n : int
+        Its patches.
+    fingerprint : str
+        Of the index.
+    accuracy_first, accuracy_second : Estimate
+        With Wilson intervals.
+    accuracy, macro_f1 : Estimate
+        First minus second, with paired bootstrap intervals.
+    test : McNemar
+        Exact test of who is right where only one is.
+    per_class : dict of str to ClassComparison
+        Classes that have patches; p-values of McNemar's test after Holm's correction.
+    warnings : tuple of str
+        Reasons to believe the comparison less.
+    """
+
+    first: str
+    second: str
+    split: str
+    n: int
+    fingerprint: str
+    accuracy_first: Estimate
+    accuracy_second: Estimate
+    accuracy: Estimate
+    macro_f1: Estimate
+    test: McNemar
+    per_class: dict[str, ClassComparison]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def conclusion(self) -> str:
+        """What follows, in plain words."""
+        test, lead = self.test, self.accuracy
+        apart = (
+            f"{test.only_first} patches only {self.first} gets right, {test.only_second} only {self.second}"
+        )
+        if test.p_value < LEVEL and lead.value:
+            better, worse = (self.first, self.second) if lead.value > 0 else (self.second, self.first)
+            return (
+                f"{better} is better than {worse} on patches like these: {apart}; models that are equally good "
+                f"would differ so much by chance in {_chance(test.p_value)}."
+            )
+        return (
+            f"Neither is shown to be better: {apart}; models that are equally good would differ so much by chance "
+            f"in {_chance(test.p_value)}. That is no proof that they are equal: the difference in accuracy may lie "
+            f"anywhere from {100 * lead.low:+.2f} to {100 * lead.high:+.2f} points."
+        )
+
+    def lines(self) -> list[str]:
+        """Tell the result in plain text, for a terminal."""
+        head = f"{self.first} against {self.second}, split {self.split}: {self.n:,} patches"
+        whole = columns(
+            [
+                (f"accuracy of {self.first}", *percent(self.accuracy_first)),
+                (f"accuracy of {self.second}", *percent(self.accuracy_second)),
+            ]
+        )
+        rows = [("class", "n", self.first, "", self.second, "", "only first", "only second", "p (Holm)")]
+        rows.extend(
+            (
+                written(name),
+                f"{c.first.n:,}",
+                *percent(c.first),
+                *percent(c.second),
+                f"{c.only_first}",
+                f"{c.only_second}",
+                f"{c.p_value:.3f}",
+            )
+            for name, c in self.per_class.items()
+        )
+        lines = [
+            head,
+            *(f"  {line}" for line in whole),
+            f"  difference in accuracy  {points(self.accuracy)}",
+            f"  difference in macro-F1  {points(self.macro_f1)}",
+            f"  McNemar, exact: p = {self.test.p_value:.4f} (mid-p {self.test.mid_p:.4f})",
+            "",
+            "recall, class by class",
+            *columns(rows),
+            "",
+            self.conclusion,
+            *(f"warning: {warning}" for warning in self.warnings),
+        ]
+        return [line.rstrip() for line in lines]
+
+
+def compare(
+    first: Classifier,
+    second: Classifier,
+    index: PatchIndex,
+    *,
+    split: str = "val",
+    out: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Comparison:
+    """Compare two models on the patches of one split.
+
+    Parameters
+    ----------
+    first, second : Classifier
+        Loaded models of the same classes, in any order, that give one label an image.
+    index : PatchIndex
+        Labelled patches with splits.
+    split : str
+        ``"val"``, ``"test"`` or ``"train"``. Opening ``test`` is noted beside `out`, as :func:`evaluate` does.
+    out : Path, optional
+        JSON file to write.
+    overwrite : bool
+        Replace it.
+    progress : Progress
+        Told of every batch.
+
+    Raises
+    ------
+    DataError
+        If the models' tasks or classes differ, they give several labels, or the split cannot be evaluated.
+    SettingError
+        If `split` is test and there is no `out` to note it beside.
+    OutputError
+        If `out` exists without `overwrite` or cannot be written.
+    """
+    one, two = first.record, second.record
+    if one.task == "multi-label" or one.task != two.task:
+        raise DataError(
+            f"a {one.task} and a {two.task} model cannot be compared",
+            fix="give two models with one label an image",
+        )
+    differing = sorted(set(one.class_names) ^ set(two.class_names))
+    if differing:
+        raise DataError(
+            f"the models' classes differ: {', '.join(differing)}", fix="compare models of the same classes"
+        )
+    if split == "test" and out is None:
+        raise SettingError(
+            "opening the test split leaves a note beside the result",
+            fix="say where with --out comparison.json",
+        )
+    part = checked_split(index, split=split, classes=one.class_names, task=one.task)
+    if out is None:
+        return _compared(first, second, index, split=split, progress=progress)
+    with atomic_file(out, overwrite=overwrite) as temporary:
+        if split == "test":
+            for name in (one.name, two.name):
+                note_opening(out.parent / OPENINGS, model=name, fingerprint=index.fingerprint, n=len(part))
+        result = _compared(first, second, index, split=split, progress=progress)
+        temporary.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def _compared(
+    first: Classifier, second: Classifier, index: PatchIndex, *, split: str, progress: Progress
+) -> Comparison:
+    answers = [answered_split(c, index, split=split, progress=progress) for c in (first, second)]
+    names = first.record.class_names
+    places = {name: place for place, name in enumerate(names)}
+
+    def numbers(labels: list[str]) -> npt.NDArray[np.int64]:
+        return np.array([places[label] for label in labels], np.int64)
+
+    truth = numbers(answers[0].part.labels)
+    one, two = (numbers(judged(a.record, a.probabilities).labels) for a in answers)
+    accuracy, macro_f1 = paired_differences(truth, one, two, classes=len(names))
+    held = [(name, truth == place) for name, place in places.items() if (truth == place).any()]
+    tests = [mcnemar(truth[mask], one[mask], two[mask]) for _, mask in held]
+    corrected = holm([test.p_value for test in tests])
+    trained = [c.record.name for c in (first, second) if c.record.data.fingerprint == index.fingerprint]
+    seen = "was trained on" if split == "train" else "was chosen by"
+    return Comparison(
+        first=_called(first, second),
+        second=_called(second, first),
+        split=split,
+        n=len(truth),
+        fingerprint=index.fingerprint,
+        accuracy_first=proportion(int((one == truth).sum()), len(truth)),
+        accuracy_second=proportion(int((two == truth).sum()), len(truth)),
+        accuracy=accuracy,
+        macro_f1=macro_f1,
+        test=mcnemar(truth, one, two),
+        per_class={
+            name: ClassComparison(
+                first=proportion(int((one == truth)[mask].sum()), int(mask.sum())),
+                second=proportion(int((two == truth)[mask].sum()), int(mask.sum())),
+                only_first=test.only_first,
+                only_second=test.only_second,
+                p_value=float(p),
+            )
+            for (name, mask), test, p in zip(held, tests, corrected, strict=True)
+        },
+        warnings=tuple(f"{name} {seen} these patches" for name in trained if split != "test"),
+    )
+
+
+def _chance(p_value: float) -> str:
+    return "fewer than 1 of 10,000 cases" if p_value < 1e-4 else f"{100 * p_value:.3g} of 100 cases"
+
+
+def _called(model: Classifier, other: Classifier) -> str:
+    """Its name in the record, or where both have the same one its file."""
+    return model.record.name if model.record.name != other.record.name else str(model.path)

@@ -1,0 +1,130 @@
+"""Put a model through everything that is measured, once, and keep what the page is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from swath.data import Audit, PatchIndex, audit
+from swath.data.spatial import optimism
+from swath.errors import SwathError
+from swath.evaluation.errors.analyse import look_at_errors
+from swath.evaluation.errors.page import error_sections
+from swath.evaluation.evaluate import OPENINGS, evaluate
+from swath.evaluation.faithfulness_page import report_maps
+from swath.evaluation.report import Section
+from swath.evaluation.run_report.harmonised import measure_harmonising
+from swath.evaluation.run_report.verdict import Findings
+from swath.evaluation.stress import stress
+from swath.explain import explainer
+from swath.explain.sanity import forgetful_explainer
+from swath.inference import Classifier
+from swath.model import read_model
+from swath.progress import Progress
+
+SCORE, STRESS, MAPS, ERRORS = "score", "stress", "maps", "errors.json"
+_METHOD = "cam"
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many patches are looked at: `shifted` under every shift, `mapped` when maps are checked."""
+
+    shifted: int
+    mapped: int
+
+
+WHOLE, QUICK = Effort(shifted=500, mapped=150), Effort(shifted=100, mapped=40)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the page is made of.
+
+    Attributes
+    ----------
+    findings : Findings
+        The measurements.
+    mistakes : list of Section
+        Of the error analysis, with galleries.
+    audit : Audit
+        Of the index.
+    left_out : dict of str to str
+        What could not be measured, and why.
+    """
+
+    findings: Findings
+    mistakes: list[Section]
+    audit: Audit
+    left_out: dict[str, str]
+
+
+def gather(
+    classifier: Classifier,
+    index: PatchIndex,
+    folder: Path,
+    *,
+    split: str,
+    effort: Effort,
+    progress: Progress,
+) -> Gathered:
+    """Measure; write ``score/``, ``stress/``, ``maps/`` and ``errors.json`` into `folder`.
+
+    The score is of `split`. Whatever a reader will act upon (mistakes, shifts, maps) is looked at on patches that
+    are no test: ``val``, or without one ``train``; where there is neither, on `split` itself.
+    """
+    acted = acted_on(index, split)
+    left_out: dict[str, str] = {}
+    score = evaluate(classifier, index, split=split, out=folder / SCORE, progress=progress)
+    errors = suite = maps = harmonised = None
+    mistakes: list[Section] = []
+    try:
+        errors, answers, _ = look_at_errors(classifier, index, split=acted, progress=progress)
+        mistakes = error_sections(classifier, answers, errors)
+        (folder / ERRORS).write_text(errors.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    except SwathError as error:
+        left_out["mistakes"] = error.problem
+    try:
+        maps = report_maps(
+            classifier,
+            explainer(classifier, _METHOD),
+            forgetful_explainer(classifier, read_model(classifier.path), _METHOD),
+            index,
+            folder / MAPS,
+            split=acted,
+            limit=effort.mapped,
+            progress=progress,
+        )
+    except SwathError as error:
+        left_out["maps"] = error.problem
+    try:
+        suite = stress(
+            classifier,
+            index,
+            out=folder / STRESS,
+            split=acted,
+            patches=effort.shifted,
+            progress=progress,
+        )
+        harmonised = measure_harmonising(
+            classifier, index, split=acted, patches=effort.shifted, progress=progress
+        )
+    except SwathError as error:
+        left_out["shifts"] = error.problem
+    # The parts noted an opening of the test each, in a folder of the report: the report notes one, beside it.
+    (folder / OPENINGS).unlink(missing_ok=True)
+    findings = Findings(
+        score=score,
+        errors=errors,
+        stress=suite,
+        maps=maps,
+        harmonised=harmonised,
+        optimistic=optimism(index),
+    )
+    return Gathered(findings, mistakes, audit(index, progress=progress), left_out)
+
+
+def acted_on(index: PatchIndex, split: str) -> str:
+    """The split that may be looked at patch by patch in a report on `split`."""
+    there = index.split_counts
+    return next((name for name in ("val", "train") if name in there), split)

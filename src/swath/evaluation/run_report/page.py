@@ -1,0 +1,167 @@
+"""The sections of a run's report, in reading order: each from the room that measured it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from swath.evaluation.faithfulness_page import checked_section, key_numbers
+from swath.evaluation.report import Image, Link, Number, Section, Table
+from swath.evaluation.results import BinaryEvaluation, Evaluation, SingleLabelEvaluation, spoken
+from swath.evaluation.run_report.gather import ERRORS, MAPS, SCORE, STRESS, Gathered
+from swath.evaluation.run_report.harmonised import Harmonised
+from swath.evaluation.run_report.run_folder import RunFolder
+from swath.evaluation.sections import data_section, provenance_section, result_section, training_section
+from swath.evaluation.stress import stress_section
+from swath.evaluation.trust import Trust, trust_images
+from swath.evaluation.wording import points
+from swath.model import Record
+
+_LOSSES = "Largest losses"  # the gallery that a report shows
+
+
+def page_sections(found: Gathered, record: Record, folder: Path, *, run: RunFolder | None) -> list[Section]:
+    """Score, mistakes, maps, shifts, trust, data, training and record.
+
+    Parameters
+    ----------
+    found : Gathered
+        The measurements.
+    record : Record
+        Of the model.
+    folder : Path
+        Where the parts' files lie.
+    run : RunFolder or None
+        What the training left behind.
+    """
+    findings = found.findings
+    score = findings.score
+    trust = score.trust if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) else None
+    plain: Evaluation = score.model_copy(update={"trust": None}) if trust else score  # it has its own section
+    left = found.left_out
+    sections = [result_section(plain, folder / SCORE, title=f"Score on '{score.split}'")]
+    sections.append(
+        _mistakes(found, folder) if found.mistakes else _absent("Where it errs", left, "mistakes")
+    )
+    if findings.maps is not None:
+        checked = checked_section(findings.maps, curves=folder / MAPS / "curves.png")
+        sheet = Image(
+            folder / MAPS / "maps.png",
+            "Patches above their maps and verdicts",
+            "Patches above their maps: red speaks for the class, blue against it; with the verdict on each.",
+        )
+        sections.append(
+            replace(
+                checked,
+                title="Whether its maps can be believed",
+                text=(findings.maps.verdict, *checked.text),
+                numbers=key_numbers(findings.maps),
+                images=(*checked.images, sheet),
+                links=[Link("All numbers (JSON)", folder / MAPS / "explain.json")],
+            )
+        )
+    else:
+        sections.append(_absent("Whether its maps can be believed", left, "maps"))
+    if findings.stress is not None:
+        shifted = stress_section(findings.stress, folder / STRESS)
+        told = _harmonised(findings.harmonised)
+        sections.append(replace(shifted, text=(*shifted.text, *told)))
+    else:
+        sections.append(_absent("Under other conditions", left, "shifts"))
+    sections.append(_trust(trust, score, folder / SCORE))
+    sections.append(_data(found, record))
+    if run is not None and run.curves is not None:
+        sections.append(training_section(run.curves, facts=run.facts))
+    return [
+        *sections,
+        provenance_section(record, facts={"engine": score.engine, "intervals": score.intervals}),
+    ]
+
+
+def key_figures(found: Gathered) -> list[Number]:
+    """The numbers to see first."""
+    score = found.findings.score
+    numbers = [
+        Number(spoken(name), value, f"n = {value.n:,}") for name, value in list(score.headline().items())[:2]
+    ]
+    if found.findings.stress is not None:
+        numbers.append(
+            Number("accuracy over all shifts", found.findings.stress.score, "mean corruption score")
+        )
+    return numbers
+
+
+def _absent(title: str, left_out: dict[str, str], what: str) -> Section:
+    return Section(title, text=(f"Not measured: {left_out.get(what, 'nothing to show')}.",))
+
+
+def _mistakes(found: Gathered, folder: Path) -> Section:
+    """All of the error analysis in one section, with one gallery."""
+    errors = found.findings.errors
+    counted = (
+        f"{errors.errors:,} of {errors.n:,} patches of the split '{errors.split}' are answered wrongly."
+        if errors
+        else ""
+    )
+    tables = [
+        Table(table.columns, table.rows, table.caption or section.title)
+        for section in found.mistakes
+        for table in section.tables
+    ]
+    gallery = next((s for s in found.mistakes if s.title == _LOSSES), None)
+    slices = [text for s in found.mistakes if s.title == "Slices" for text in s.text]
+    warnings: Sequence[str] = [w for s in found.mistakes for w in s.warnings]
+    return Section(
+        "Where it errs",
+        text=(counted, *slices, *(gallery.text if gallery else ())),
+        warnings=warnings,
+        tables=tables,
+        tiles=gallery.tiles if gallery else (),
+        links=[Link("All findings (JSON)", folder / ERRORS)],
+    )
+
+
+def _harmonised(found: Harmonised | None) -> tuple[str, ...]:
+    if found is None:
+        return ()
+    return (
+        f"Harmonising, {found.n:,} patches taken for one scene: all the way under the atmosphere shift accuracy is "
+        f"{100 * found.before.value:.1f} % as they are and {100 * found.after.value:.1f} % with --harmonise auto, "
+        f"{points(found.gain)}. It was {found.said}. Without a shift it "
+        + (
+            f"changes accuracy by {points(found.clean_gain)}."
+            if found.clean_changed
+            else "leaves them as they are."
+        ),
+    )
+
+
+def _trust(trust: Trust | None, score: Evaluation, folder: Path) -> Section:
+    text = []
+    if trust is None:
+        text.append("Calibration and abstention are measured where a patch has one label.")
+    if score.unlike is None:
+        text.append(
+            "The model file cannot tell patches that are unlike its training data: it has no threshold."
+        )
+    numbers = []
+    if trust is not None:
+        numbers.append(Number("calibration error (ECE)", trust.calibration.ece, "15 bins"))
+    if score.unlike is not None:
+        numbers.append(Number("not like the training data", score.unlike, f"n = {score.n:,}"))
+    return Section(
+        "Whether a single answer can be believed",
+        text=text,
+        numbers=numbers,
+        tables=trust.tables() if trust else (),
+        images=trust_images(folder) if trust else (),
+    )
+
+
+def _data(found: Gathered, record: Record) -> Section:
+    optimistic = found.findings.optimistic
+    protocol = f"The model's own data was split: {record.data.split_protocol}."
+    warning = [f"The split is {optimistic}. A test on new land will go worse."] if optimistic else []
+    section = data_section(found.audit.classes, sentences=(*found.audit.sentences(), protocol))
+    return replace(section, title="The data and how it was split", warnings=warning)

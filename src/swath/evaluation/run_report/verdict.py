@@ -1,0 +1,332 @@
+"""What a model is good for, where it fails and what to try next, from what was measured and nothing else.
+
+Pure rules. A sentence is written only where there is a number for it, and carries it with its 95 % interval:
+
+- *Good for*: the score, with a word that the lower end of its interval must earn (0.95 very good, 0.85 good, 0.70
+  fair, else poor), but ``no better than`` a simple rule whose lead is not clearly above 0; maps that hold;
+  probabilities that are close (calibration error clearly at most 0.02).
+- *Fails*: the two most confused pairs seen more than once; up to three classes whose F1 does not clearly reach
+  0.85; up to three shifts that at level 5 clearly cost accuracy (intervals apart), and whether the model notices;
+  the worst slice that more than chance sets apart; maps that fail; probabilities that are far off (clearly
+  above 0.05).
+- *Beware*: few patches, optimistic splits, patches that trained or chose the model, patches unlike the training data.
+- *Try*: what helped in these measurements; what was tried without a clear gain is said as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swath.config import Settings
+from swath.evaluation.errors import ErrorAnalysis
+from swath.evaluation.faithfulness_result import MapCheck
+from swath.evaluation.intervals import proportion
+from swath.evaluation.results import (
+    FEW,
+    BinaryEvaluation,
+    Evaluation,
+    MultiLabelEvaluation,
+    SingleLabelEvaluation,
+    spoken,
+)
+from swath.evaluation.run_report.harmonised import Harmonised
+from swath.evaluation.run_report.words import (
+    BLIND,
+    DISHONEST,
+    HONEST,
+    STRANGE,
+    WEAK,
+    calibration_word,
+    gained,
+    listed,
+    score_word,
+    sentence,
+    whole,
+    with_interval,
+)
+from swath.evaluation.stress import StressResult
+from swath.evaluation.stress.results import shown
+from swath.evaluation.trust import Trust
+from swath.evaluation.wording import points
+from swath.explain.figures import written
+from swath.model.record import Estimate
+
+SHIFTS, PAIRS, CLASSES = 3, 2, 3  # named at most
+KEPT = "0.90"  # share of answers kept when the unsure ones are left out
+_RULES = {"majority": "always naming the commonest class", "colour": "a rule that sees colours alone"}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured; None where it was not.
+
+    Attributes
+    ----------
+    score : Evaluation
+        On the split that the report is about.
+    errors : ErrorAnalysis or None
+        Of a split that may be acted on.
+    stress : StressResult or None
+        The suite of shifts.
+    maps : MapCheck or None
+        Of the maps of evidence.
+    harmonised : Harmonised or None
+        What harmonising did to shifted patches.
+    optimistic : str
+        Why the split flatters; empty where it is not known to.
+    """
+
+    score: Evaluation
+    errors: ErrorAnalysis | None = None
+    stress: StressResult | None = None
+    maps: MapCheck | None = None
+    harmonised: Harmonised | None = None
+    optimistic: str = ""
+
+
+class Verdict(Settings):
+    """Sentences, each with its numbers."""
+
+    good: tuple[str, ...]
+    fails: tuple[str, ...]
+    beware: tuple[str, ...]
+    attempts: tuple[str, ...]  # what to try, and what was tried in vain
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """Sentences by their heading, those without any left out."""
+        named = {"Good for": self.good, "Fails": self.fails, "Beware": self.beware, "Try next": self.attempts}
+        return {name: sentences for name, sentences in named.items() if sentences}
+
+    @property
+    def paragraph(self) -> str:
+        """All in one paragraph."""
+        return " ".join(f"{name}: {' '.join(sentences)}" for name, sentences in self.parts.items())
+
+
+def verdict(found: Findings) -> Verdict:
+    """Say what the measurements mean."""
+    trust = _trust(found.score)
+    return Verdict(
+        good=_all(_score(found.score), _maps_hold(found.maps), _calibrated(trust, good=True)),
+        fails=_all(
+            *_pairs(found.errors),
+            _weak_classes(found.score),
+            *_shifts(found.stress),
+            _slice(found.errors),
+            _maps_fail(found.maps),
+            _calibrated(trust, good=False),
+        ),
+        beware=_all(*_doubts(found)),
+        attempts=_all(
+            _abstain(found.score, trust),
+            _harmonise(found.harmonised),
+            _labels(found.errors),
+        ),
+    )
+
+
+def _all(*texts: str) -> tuple[str, ...]:
+    return tuple(sentence(text) for text in texts if text)
+
+
+def _score(score: Evaluation) -> str:
+    name, value = next(iter(score.headline().items()))
+    told = f"{spoken(name)} {with_interval(value)} on {score.n:,} patches of the split '{score.split}'"
+    leads = _leads(score)
+    what = _what(score)
+    behind = [rule for rule, lead in leads.items() if lead.low <= 0]
+    if behind:
+        rule = behind[-1]
+        lead = f"not clearly better than {_RULES.get(rule, rule)} (lead {points(leads[rule])})"
+        return f"nothing yet: at {what} it is {lead}; {told}"
+    word, limit = score_word(value)
+    earned = (
+        f"the interval reaches down to {whole(limit)} or more" if limit else "the interval reaches below 70 %"
+    )
+    beside = ""
+    if leads:
+        rule = min(leads, key=lambda name: leads[name].value)
+        kind = "F1" if isinstance(score, BinaryEvaluation) else "accuracy"
+        beside = f"; in {kind} {gained(leads[rule])} than {_RULES.get(rule, rule)}"
+    return f"{word} at {what} ({earned}): {told}{beside}"
+
+
+def _what(score: Evaluation) -> str:
+    if isinstance(score, BinaryEvaluation):
+        return f"finding {written(score.positive)}"
+    count = len(score.per_class) if isinstance(score, SingleLabelEvaluation | MultiLabelEvaluation) else 0
+    return f"finding {count} labels" if score.task == "multi-label" else f"telling {count} classes apart"
+
+
+def _leads(score: Evaluation) -> dict[str, Estimate]:
+    if isinstance(score, BinaryEvaluation):
+        return {name: rule.difference.f1 for name, rule in score.baselines.items()}
+    if isinstance(score, SingleLabelEvaluation):
+        return {name: rule.difference.accuracy for name, rule in score.baselines.items()}
+    return {}
+
+
+def _trust(score: Evaluation) -> Trust | None:
+    return score.trust if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) else None
+
+
+def _maps_hold(maps: MapCheck | None) -> str:
+    if maps is None or maps.failures:
+        return ""
+    return (
+        f"its maps of where it looked hold on {maps.n:,} patches: hiding what they mark first costs "
+        f"{points(maps.deletion.lead_on_random)} of probability beyond hiding at random"
+    )
+
+
+def _maps_fail(maps: MapCheck | None) -> str:
+    if maps is None or not maps.failures:
+        return ""
+    return (
+        f"its maps of where it looked are not to be believed ({maps.n:,} patches; hiding what they mark first "
+        f"costs {points(maps.deletion.lead_on_random)} beyond hiding at random): {'; '.join(maps.failures)}"
+    )
+
+
+def _calibrated(trust: Trust | None, *, good: bool) -> str:
+    if trust is None:
+        return ""
+    error = trust.calibration.ece
+    word = calibration_word(error)
+    if word == "rough" or (word == "close") != good:
+        return ""
+    limit = f"clearly at most {whole(HONEST)}" if good else f"clearly more than {whole(DISHONEST)}"
+    near = "close to" if good else "far off from"
+    return f"its probabilities come {near} what happens: calibration error {with_interval(error)}, {limit}"
+
+
+def _pairs(errors: ErrorAnalysis | None) -> list[str]:
+    if errors is None:
+        return []
+    often = [p for p in errors.pairs if p.n > 1][:PAIRS]
+    if not often:
+        return []
+    told = listed(
+        [
+            f"{written(p.truth)} for {written(p.called)} ({p.n} of {p.share.n}: {with_interval(p.share)})"
+            for p in often
+        ]
+    )
+    return [f"it takes {told} on the split '{errors.split}'"]
+
+
+def _weak_classes(score: Evaluation) -> str:
+    if not isinstance(score, SingleLabelEvaluation | MultiLabelEvaluation):
+        return ""
+    weak = [(name, c.f1) for name, c in score.per_class.items() if c.recall.n and c.f1.low < WEAK]
+    if not weak:
+        return ""
+    weak.sort(key=lambda item: item[1].value)
+    told = listed([f"{written(name)} {with_interval(f1)}" for name, f1 in weak[:CLASSES]])
+    more = f", the weakest of {len(weak)}" if len(weak) > CLASSES else ""
+    return f"an F1 of {whole(WEAK)} is not clearly reached for {told}{more}"
+
+
+def _shifts(stress: StressResult | None) -> list[str]:
+    if stress is None:
+        return []
+    clean = stress.clean.accuracy
+    costly = [(name, s.levels[-1]) for name, s in stress.ordered if s.levels[-1].accuracy.high < clean.low]
+    if not costly:
+        return []
+    costly.sort(key=lambda item: item[1].accuracy.value)
+    told = listed(
+        [
+            f"{shown(name)} ({last.strength}) to {with_interval(last.accuracy)}"
+            for name, last in costly[:SHIFTS]
+        ]
+    )
+    found = [f"from {with_interval(clean)} accuracy falls under {told}"]
+    blind = [
+        f"{shown(name)} (confidence {100 * last.confidence:.1f} %, accuracy {with_interval(last.accuracy)})"
+        for name, last in costly
+        if last.confidence - last.accuracy.value > BLIND
+    ]
+    if blind:
+        found.append(f"it stays more than 20 points too sure under {listed(blind[:SHIFTS])}")
+    return found
+
+
+def _slice(errors: ErrorAnalysis | None) -> str:
+    worse = [s for s in errors.slices if s.clear and s.difference.value < 0] if errors else []
+    if not worse:
+        return ""
+    worst = min(worse, key=lambda s: s.difference.value)
+    return (
+        f"it is worse where {worst.by} is {written(worst.name)}: accuracy {with_interval(worst.accuracy)}, "
+        f"{gained(worst.difference)} than elsewhere"
+    )
+
+
+def _doubts(found: Findings) -> list[str]:
+    score = found.score
+    name, value = next(iter(score.headline().items()))
+    told = []
+    if score.n < FEW:
+        told.append(f"only {score.n} patches were measured, fewer than {FEW}: read intervals before values")
+    if found.optimistic:
+        told.append(
+            f"the split is {found.optimistic}, so expect less than {spoken(name)} {with_interval(value)} on new land"
+        )
+    if score.same_index and score.split != "test":
+        chosen = "trained on" if score.split == "train" else "chosen by"
+        told.append(
+            f"the model was {chosen} these {score.n:,} patches, so {with_interval(value)} flatters it"
+        )
+    if score.unlike is not None and score.unlike.low > STRANGE:
+        told.append(f"{with_interval(score.unlike)} of the patches are not like the training data")
+    return told
+
+
+def _abstain(score: Evaluation, trust: Trust | None) -> str:
+    if trust is None or not isinstance(score, SingleLabelEvaluation | BinaryEvaluation):
+        return ""
+    every, kept = score.accuracy, trust.selective.accuracy.get(KEPT)
+    if kept is None or every.value == 1:
+        return ""
+    change = f"accuracy from {with_interval(every)} to {with_interval(kept)}"
+    if kept.low > every.value:
+        return f"give the least sure 10 % of the answers to a person: that raises {change}"
+    return f"leaving out the least sure 10 % of the answers is no clear gain: {change}"
+
+
+def _harmonise(found: Harmonised | None) -> str:
+    if found is None:
+        return ""
+    effect = (
+        f"under the atmosphere shift (all the way) {with_interval(found.before)} of {found.n:,} patches are right as "
+        f"they are and {with_interval(found.after)} harmonised, {gained(found.gain)}"
+    )
+    if found.gain.low > 0:
+        harm = (
+            f"; without a shift {gained(found.clean_gain)}"
+            if found.clean_changed
+            else "; without a shift it left them alone"
+        )
+        return f"for scenes in another rendering, --harmonise auto: {effect}{harm}"
+    return f"--harmonise auto is no clear gain: {effect}"
+
+
+def _labels(errors: ErrorAnalysis | None) -> str:
+    if errors is None or not errors.errors or len(errors.weakest) < 2:
+        return ""
+    missed = sum(sum(w.called.values()) for w in errors.weakest)
+    held = sum(w.scores.recall.n for w in errors.weakest)
+    share = proportion(missed, errors.errors)
+    # More than their patches' share of the mistakes: else more labels of any class do as well.
+    if share.low <= held / errors.n:
+        return ""
+    ceiling = proportion(errors.n - errors.errors + missed, errors.n)
+    names = listed([written(w.name) for w in errors.weakest])
+    patches = f"{100 * held / errors.n:.0f} % of the patches of the split '{errors.split}'"
+    return (
+        f"look at labels and patches of {names} first: they hold {with_interval(share)} of the mistakes on {patches}, "
+        f"and with all of them right accuracy would go from {with_interval(errors.accuracy)} to "
+        f"{with_interval(ceiling)}, no further"
+    )

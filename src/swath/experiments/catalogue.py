@@ -1,0 +1,228 @@
+"""The experiments by name: what is asked, and the arms that answer."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from swath.errors import SettingError
+from swath.experiments.arms import Arm
+from swath.experiments.views import SENSORS, view_names
+from swath.training import load_recipe
+
+FRACTIONS = (0.01, 0.05, 0.10, 0.25, 0.50, 1.0)
+SIZES = (32, 64, 96, 128, 224)
+SENSOR_STRENGTH = 0.7  # of the augmentation, where it is on
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question and its arms.
+
+    Attributes
+    ----------
+    name : str
+        On the command line.
+    question : str
+        What the arms are compared for.
+    arms : tuple of Arm
+        In the order they are run; an arm that another refers to comes first.
+    across : str
+        What lies along the x axis of the picture: ``fraction`` of the labels, or nothing but the ``arm``.
+    """
+
+    name: str
+    question: str
+    arms: tuple[Arm, ...]
+    across: str = "arm"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user may change of an experiment.
+
+    Attributes
+    ----------
+    scratch, transfer : str
+        Recipes that train from scratch and from other weights.
+    fractions : sequence of float
+        Shares of the labels.
+    sizes : sequence of int
+        Patch sides.
+    changes : sequence of str
+        ``field=value``, for every arm.
+    weights : str, optional
+        What arms with the transfer recipe start from, instead of what the recipe says.
+    """
+
+    scratch: str = "fast"
+    transfer: str = "mobilenetv2-finetune"
+    fractions: Sequence[float] = FRACTIONS
+    sizes: Sequence[int] = SIZES
+    changes: Sequence[str] = ()
+    weights: str | None = None
+
+
+def experiment_names() -> list[str]:
+    """Names of all experiments."""
+    return sorted(_MAKERS)
+
+
+def make_experiment(name: str, choices: Choices) -> Experiment:
+    """The arms of an experiment.
+
+    Raises
+    ------
+    SettingError
+        If there is none of that name, or a choice is out of range.
+    """
+    if name not in _MAKERS:
+        near = difflib.get_close_matches(name, list(_MAKERS), n=1)
+        raise SettingError(
+            f"there is no experiment '{name}'",
+            fix=f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(experiment_names())}",
+        )
+    if any(not 0 < fraction <= 1 for fraction in choices.fractions) or not choices.fractions:
+        raise SettingError("fractions are above 0 and at most 1", fix="give --fractions 0.01,0.1,1, say")
+    if not choices.sizes:
+        raise SettingError("there is no patch side to try", fix="give --sizes 32,64, say")
+    return _MAKERS[name](choices)
+
+
+def _part(fraction: float) -> str:
+    return f"{100 * fraction:g} %"
+
+
+def _scratch(choices: Choices, fraction: float = 1.0) -> tuple[str, ...]:
+    return (_epochs(choices.scratch, fraction), *choices.changes)
+
+
+def _transferred(choices: Choices, fraction: float = 1.0) -> tuple[str, ...]:
+    weights = () if choices.weights is None else (f"weights={choices.weights}",)
+    return (_epochs(choices.transfer, fraction), *weights, *choices.changes)
+
+
+def _epochs(recipe: str, fraction: float) -> str:
+    """More epochs for fewer labels: ``fraction ** 0.5`` as many steps as on all of them."""
+    return f"epochs={min(10_000, round(load_recipe(recipe).epochs / fraction**0.5))}"
+
+
+def _transfer(choices: Choices) -> Experiment:
+    arms: list[Arm] = []
+    for fraction in sorted(set(choices.fractions)):
+        scratch, transfer = f"scratch, {_part(fraction)}", f"transfer, {_part(fraction)}"
+        arms += [
+            Arm(scratch, choices.scratch, _scratch(choices, fraction), fraction),
+            Arm(transfer, choices.transfer, _transferred(choices, fraction), fraction, against=scratch),
+            Arm(
+                f"scratch as long as transfer, {_part(fraction)}",
+                choices.scratch,
+                tuple(choices.changes),
+                fraction,
+                against=transfer,
+                minutes_of=transfer,
+                pace_of=scratch,
+            ),
+        ]
+    question = "Does starting from other weights beat starting from scratch, and at how many labels?"
+    return Experiment("scratch-vs-transfer", question, tuple(arms), across="fraction")
+
+
+def _labels(choices: Choices) -> Experiment:
+    arms: list[Arm] = []
+    for fraction in sorted(set(choices.fractions)):
+        before = arms[-1].name if arms else None
+        arms.append(
+            Arm(_part(fraction), choices.scratch, _scratch(choices, fraction), fraction, against=before)
+        )
+    return Experiment("learning-curve", "What would more labels bring?", tuple(arms), across="fraction")
+
+
+def _sizes(choices: Choices) -> Experiment:
+    arms: list[Arm] = []
+    for size in sorted(set(choices.sizes)):
+        own = (f"size={size}", f"augmentation.shift={size // 16}", "augmentation.crop=null")
+        before = arms[-1].name if arms else None
+        changes = (*own, *_transferred(choices))
+        arms.append(Arm(f"{size} px", choices.transfer, changes, against=before))
+    return Experiment("input-size", "How large must a patch be shown to the network?", tuple(arms))
+
+
+def _preprocessing(choices: Choices) -> Experiment:
+    first, *others = view_names()
+    changes = tuple(choices.changes)
+    arms = [Arm(first, choices.scratch, changes)]
+    arms += [Arm(view, choices.scratch, changes, against=first, view=view, shares=first) for view in others]
+    question = "What does it cost to show a network its patches otherwise than in training?"
+    return Experiment("preprocessing", question, tuple(arms))
+
+
+def _sensor(choices: Choices) -> Experiment:
+    arms: list[Arm] = []
+    for strength, name in ((0.0, "plain"), (SENSOR_STRENGTH, "sensor-shift augmentation")):
+        changes = (f"augmentation.sensor={strength}", *choices.changes)
+        for view in (view_names()[0], *SENSORS):
+            arms.append(
+                Arm(
+                    f"{name}, {view}",
+                    choices.scratch,
+                    changes,
+                    against=f"plain, {view}" if strength else None,
+                    view=view,
+                    shares=None if view == view_names()[0] else f"{name}, {view_names()[0]}",
+                )
+            )
+    question = "Does augmentation that imitates other sensors help where the sensor differs?"
+    return Experiment("sensor-shift", question, tuple(arms))
+
+
+def _pretraining(choices: Choices) -> Experiment:
+    stage = "high-resolution stage"
+    arms = [Arm(stage, choices.scratch, tuple(choices.changes), on="first")]
+    for fraction in sorted(set(choices.fractions)):
+        scratch, changes = f"scratch, {_part(fraction)}", _scratch(choices, fraction)
+        arms += [
+            Arm(scratch, choices.scratch, changes, fraction),
+            Arm(
+                f"high resolution first, {_part(fraction)}",
+                choices.scratch,
+                changes,
+                fraction,
+                against=scratch,
+                weights_of=stage,
+            ),
+        ]
+    question = "Does a first stage on another, sharper set help?"
+    return Experiment("high-resolution-first", question, tuple(arms), across="fraction")
+
+
+def _upsampling(choices: Choices) -> Experiment:
+    changes = tuple(choices.changes)
+    plain, bicubic = "as they are", "twice as large, bicubic"
+    return Experiment(
+        "upsampling",
+        "Is a small super-resolution network a better way to enlarge patches than bicubic interpolation?",
+        (
+            Arm(plain, choices.scratch, changes),
+            Arm(bicubic, choices.scratch, changes, against=plain, on="bicubic"),
+            Arm(
+                "twice as large, super-resolution",
+                choices.scratch,
+                changes,
+                against=bicubic,
+                on="super-resolution",
+            ),
+        ),
+    )
+
+
+_MAKERS: dict[str, Callable[[Choices], Experiment]] = {
+    "scratch-vs-transfer": _transfer,
+    "learning-curve": _labels,
+    "input-size": _sizes,
+    "preprocessing": _preprocessing,
+    "sensor-shift": _sensor,
+    "high-resolution-first": _pretraining,
+    "upsampling": _upsampling,
+}

@@ -1,0 +1,210 @@
+"""Run an experiment: every arm and seed once, whatever was interrupted, then its table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as with_fields
+from pathlib import Path
+from typing import Any
+
+from swath.data import PatchIndex
+from swath.errors import DataError, SettingError
+from swath.evaluation.evaluate import note_opening
+from swath.experiments.arms import ArmResult, run_arm
+from swath.experiments.catalogue import Choices, Experiment, make_experiment
+from swath.experiments.compare import Row, make_rows
+from swath.experiments.enlarged import WAYS, enlarged_indexes
+from swath.experiments.views import can_show
+from swath.experiments.write import draw, paragraph, write_table
+from swath.files import atomic_file
+from swath.progress import Progress, silent
+from swath.training import load_recipe
+
+FACTS = "experiment.json"
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """What an experiment left behind.
+
+    Attributes
+    ----------
+    rows : list of Row
+        One an arm.
+    text : str
+        What they say.
+    out : pathlib.Path
+        Folder with ``table.csv``, ``picture.png``, ``summary.md``, ``experiment.json`` and the arms' runs.
+    """
+
+    rows: list[Row]
+    text: str
+    out: Path
+
+
+def run_experiment(
+    name: str,
+    index: PatchIndex,
+    *,
+    out: Path,
+    choices: Choices | None = None,
+    first: PatchIndex | None = None,
+    seeds: int = 1,
+    split: str = "val",
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> ExperimentResult:
+    """Run all arms of an experiment that are not done yet, and write what they say.
+
+    An arm learns from part of the train split and chooses its epoch on another part of it; all arms answer for
+    the same patches of `split`. Interrupted, the same call goes on where it was; finished arms are never rerun,
+    and further shares, sizes or seeds are added to them.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`swath.experiments.experiment_names`.
+    index : PatchIndex
+        One label a patch, with a train split and the one to evaluate.
+    out : pathlib.Path
+        Folder, made or gone on with.
+    choices : Choices, optional
+        Recipes, shares of the labels, sizes, changes.
+    first : PatchIndex, optional
+        What ``high-resolution-first`` trains on first.
+    seeds : int
+        Repeats of every arm, seeds 0, 1, ...
+    split : str
+        ``val``, or ``test``, whose opening is then written down in `out`.
+
+    Raises
+    ------
+    SettingError
+        If there is no such experiment, or an option is out of range or missing.
+    DataError
+        If the index lacks a split or has several labels a patch, or `out` holds another experiment, the same on
+        other patches, or an arm of other settings.
+    """
+    experiment = make_experiment(name, choices or Choices())
+    if seeds < 1:
+        raise SettingError(f"there are no arms to run with {seeds} seeds", fix="give --seeds 1 or more")
+    if split not in ("val", "test"):
+        raise SettingError(f"'{split}' is not a split that arms answer for", fix="give --split val or test")
+    for each in (index, first):
+        if each is not None and each.multi_label:
+            raise DataError(
+                f"patches of index '{each.name}' carry several labels, and experiments compare the one answer a patch",
+                fix="use an index with one label a patch",
+            )
+    evaluated = index.where(split)
+    experiment = _possible(experiment, index)
+    needed = {arm.on for arm in experiment.arms}
+    if "first" in needed and first is None:
+        raise SettingError(
+            f"{name} needs another index to train on first", fix="give --first INDEX, of sharper patches"
+        )
+    facts = {
+        "experiment": name,
+        "question": experiment.question,
+        "index": index.name,
+        "fingerprint": index.fingerprint,
+        "split": split,
+    }
+    _claim(out, facts)
+    if split == "test":
+        openings = out / "test_openings.jsonl"
+        note_opening(openings, model=f"experiment {name}", fingerprint=index.fingerprint, n=len(evaluated))
+    indexes = {"main": index}
+    if first is not None:
+        indexes["first"] = first
+    if needed & set(WAYS):
+        indexes |= enlarged_indexes(index, out / "enlarged", split=split, threads=threads, progress=progress)
+    results = _run_arms(
+        experiment, indexes, out, seeds=seeds, split=split, threads=threads, progress=progress
+    )
+    rows = make_rows(results)
+    text = paragraph(experiment, rows, patches=len(evaluated))
+    with atomic_file(out / "table.csv", overwrite=True) as temporary:
+        write_table(temporary, rows)
+    with atomic_file(out / "picture.png", overwrite=True) as temporary:
+        draw(temporary, experiment, rows)
+    with atomic_file(out / "summary.md", overwrite=True) as temporary:
+        temporary.write_text(f"# {experiment.name}\n\n{text}\n\n![](picture.png)\n", encoding="utf-8")
+    _write_facts(out, {**facts, "seeds": seeds, "text": text})
+    return ExperimentResult(rows, text, out)
+
+
+def _run_arms(
+    experiment: Experiment,
+    indexes: Mapping[str, PatchIndex],
+    out: Path,
+    *,
+    seeds: int,
+    split: str,
+    threads: int | None,
+    progress: Progress,
+) -> list[ArmResult]:
+    results = []
+    total, count = seeds * len(experiment.arms), 0
+    for seed in range(seeds):
+        done: dict[str, Path] = {}
+        for arm in experiment.arms:
+            folder = out / "arms" / f"{folder_name(arm.name)}-seed{seed}"
+            progress("arms", count, total, note=arm.name)
+            result = run_arm(
+                arm,
+                indexes[arm.on],
+                seed=seed,
+                evaluated=split,
+                out=folder,
+                done=done,
+                threads=threads,
+                progress=progress,
+            )
+            done[arm.name] = folder
+            count += 1
+            if result is not None:
+                results.append(result)
+    progress("arms", total, total)
+    return results
+
+
+def folder_name(arm: str) -> str:
+    """A name for an arm's folder that every file system takes."""
+    return re.sub(r"[^a-z0-9.]+", "-", arm.lower().replace(" %", "pct")).strip("-.")
+
+
+def _possible(experiment: Experiment, index: PatchIndex) -> Experiment:
+    """The experiment without the views that these patches cannot be shown in."""
+    side = min(index.table.column(name).to_numpy().min() for name in ("width", "height"))
+
+    def fits(view: str, recipe: str, changes: Sequence[str]) -> bool:
+        return can_show(view, bands=load_recipe(recipe, changes=[*changes]).bands, side=side)
+
+    arms = tuple(arm for arm in experiment.arms if fits(arm.view, arm.recipe, arm.changes))
+    return with_fields(experiment, arms=arms)
+
+
+def _claim(out: Path, facts: Mapping[str, Any]) -> None:
+    """Write down what a folder is for, or refuse one that is for something else."""
+    path = out / FACTS
+    if not path.is_file():
+        _write_facts(out, facts)
+        return
+    held = json.loads(path.read_text(encoding="utf-8"))
+    for key, what in (("experiment", "experiment"), ("fingerprint", "set of patches"), ("split", "split")):
+        if held.get(key) != facts[key]:
+            raise DataError(
+                f"{out} holds an experiment with another {what}"
+                if key != "experiment"
+                else f"{out} holds the experiment {held.get(key)}",
+                fix="give another --out",
+            )
+
+
+def _write_facts(out: Path, facts: Mapping[str, Any]) -> None:
+    with atomic_file(out / FACTS, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swath.data import cut_index, labelled
+from swath.data.spatial import block_names
+from swath.errors import DataError, SettingError
+
+from .makers import table_index
+from .test_spatial import with_columns
+from .test_splits import splits_of
+
+PROPERTY = settings(max_examples=40, deadline=None)
+
+
+def placed(n, seed, *, spread=1.0, groups=None):
+    """Two classes scattered over a degree or so."""
+    rng = np.random.default_rng(seed)
+    index = table_index(["A", "B"] * n, groups=groups)
+    places = rng.uniform(0, spread, (2, 2 * n))
+    return with_columns(index, lon=(10 + places[0]).tolist(), lat=(45 + places[1]).tolist())
+
+
+@given(st.integers(0, 10_000), st.sampled_from([5.0, 10.0]), st.sampled_from([None, 3]))
+@PROPERTY
+def test_no_block_crosses_a_split_and_copies_stay_together(seed, km, folds):
+    groups = ["copy", "copy", *[None] * 298]
+    index = placed(150, seed, groups=groups)
+    made = cut_index(index, by="block", block_km=km, folds=folds, seed=seed)
+    sides = defaultdict(set)
+    blocks = block_names(index.table["lon"].to_pylist(), index.table["lat"].to_pylist(), km=km)
+    for block, side in zip(blocks, splits_of(made), strict=True):
+        sides[block].add(side)
+    assert all(len(found) == 1 for found in sides.values())
+    assert splits_of(made)[0] == splits_of(made)[1]
+    assert set(splits_of(made)) == {"train", "val", "test"}
+    assert made.table["group"].to_pylist() == groups
+
+
+def test_the_protocol_tells_blocks_from_chance():
+    index = placed(150, 1)
+    blocks = cut_index(index, by="block", block_km=10)
+    assert blocks.split_protocol == (
+        "val and test cut (20 % and 20 % of each class, blocks of 10 km kept whole, seed 0)"
+    )
+    chance = cut_index(index)
+    assert (
+        "optimistic: 100 % of held-out patches lie within 10 km of a training patch" in chance.split_protocol
+    )
+    folded = cut_index(index, folds=5, fold=1)
+    assert folded.split_protocol.startswith("test is fold 1 of 5")
+    assert "optimistic" in folded.split_protocol
+
+
+def test_a_random_split_of_far_places_is_not_called_optimistic():
+    index = table_index(["A", "B"] * 30)
+    far = with_columns(index, lon=[3.0 * k - 90 for k in range(60)], lat=[0.0] * 60)
+    assert "optimistic" not in cut_index(far).split_protocol
+
+
+def test_kept_splits_that_cut_a_block_are_refused_with_a_way_out():
+    index = placed(20, 0, spread=0.001)
+    given_splits = replace(cut_index(index), split_protocol="mine")
+    with pytest.raises(DataError, match="several splits already") as caught:
+        cut_index(given_splits, by="block")
+    assert "--fresh" in caught.value.fix
+
+
+def test_scenes_stay_whole():
+    index = table_index(["A", "B"] * 50, groups=[f"scene{k // 4}" for k in range(100)])
+    made = cut_index(index, by="group")
+    sides = defaultdict(set)
+    for group, side in zip(index.table["group"].to_pylist(), splits_of(made), strict=True):
+        sides[group].add(side)
+    assert all(len(found) == 1 for found in sides.values())
+
+
+def test_an_unknown_way_and_missing_scenes_or_places():
+    index = table_index(["A"] * 9 + ["B"] * 9)
+    with pytest.raises(SettingError, match="--by from random, block, group"):
+        cut_index(index, by="scene")
+    with pytest.raises(DataError, match="in no group"):
+        cut_index(index, by="group")
+    with pytest.raises(DataError, match="no coordinates"):
+        cut_index(index, by="block")
+
+
+def test_a_label_is_added_once():
+    once = cut_index(placed(30, 2))
+    assert labelled(once) == once

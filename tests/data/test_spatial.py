@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swath.data.index import SCHEMA
+from swath.data.named import NAMED
+from swath.data.spatial import EARTH, block_names, check_groups, closeness, group_blocks, optimism
+from swath.errors import DataError, SettingError
+
+from .makers import table_index
+
+PROPERTY = settings(max_examples=60, deadline=None)
+lons, lats = st.floats(-180, 180), st.floats(-90, 90)
+
+
+def with_columns(index, **columns):
+    table = index.table
+    for name, values in columns.items():
+        place = SCHEMA.get_field_index(name)
+        table = table.set_column(place, SCHEMA.field(place), pa.array(values, SCHEMA.field(place).type))
+    return replace(index, table=table)
+
+
+def kilometres(lon1, lat1, lon2, lat2):
+    """The haversine formula, as every textbook has it."""
+    a, b = math.radians(lat1), math.radians(lat2)
+    turn = math.sin((b - a) / 2) ** 2
+    turn += math.cos(a) * math.cos(b) * math.sin(math.radians(lon2 - lon1) / 2) ** 2
+    return 2 * EARTH * math.asin(math.sqrt(min(1.0, turn)))
+
+
+@given(lons, lats, lons, lats, st.sampled_from([1.0, 10.0, 250.0, 3000.0]))
+@PROPERTY
+def test_places_of_one_block_lie_no_further_apart_than_its_corners(lon1, lat1, lon2, lat2, km):
+    first, second = block_names([lon1, lon2], [lat1, lat2], km=km)
+    if first == second and abs(lat1) < 80:
+        # Rows and columns are whole parts of the globe, so a block is a little larger than asked for.
+        row, column = math.pi * EARTH / math.floor(math.pi * EARTH / km), 3 * km
+        assert kilometres(lon1, lat1, lon2, lat2) <= row + column
+
+
+@given(lons, lats, st.sampled_from([1.0, 10.0, 250.0]))
+@PROPERTY
+def test_the_date_line_is_no_border_of_names(lon, lat, km):
+    assert len(set(block_names([lon, lon - 360 if lon > 0 else lon + 360], [lat, lat], km=km))) == 1
+
+
+def test_blocks_are_about_as_large_as_asked_away_from_the_equator():
+    lon = np.linspace(10, 11, 2001)
+    names = block_names(lon.tolist(), [60.0] * len(lon), km=5)
+    width = kilometres(10, 60, 11, 60) / len(set(names))
+    assert 4 < width < 6
+
+
+def test_an_unknown_place_is_in_no_block():
+    assert block_names([None, 3.0], [None, 4.0], km=10)[0] is None
+
+
+@pytest.mark.parametrize("km", [0.0, -1.0, 6000.0, float("nan")])
+def test_a_senseless_block_is_refused(km):
+    with pytest.raises(SettingError, match="--block-km"):
+        block_names([0.0], [0.0], km=km)
+
+
+def test_blocks_join_groups_that_reach_across_them():
+    index = table_index(["A"] * 4, groups=["copy", "copy", None, None])
+    made = group_blocks(with_columns(index, lon=[0.0, 5.0, 5.0, 9.0], lat=[0.0] * 4), km=10)
+    groups = made.table["group"].to_pylist()
+    assert groups[0] == groups[1] == groups[2] != groups[3]
+
+
+def test_blocks_need_coordinates():
+    index = with_columns(table_index(["A", "B"]), lon=[1.0, None], lat=[1.0, None])
+    with pytest.raises(DataError, match=r"1 of 2 patches .* have no coordinates"):
+        group_blocks(index)
+
+
+def test_splitting_by_groups_needs_groups():
+    with pytest.raises(DataError, match=r"2 of 3 patches .* in no group"):
+        check_groups(table_index(["A"] * 3, groups=["g", None, None]))
+
+
+@given(st.lists(st.tuples(lons, lats), min_size=2, max_size=12), st.sampled_from([5.0, 500.0]))
+@PROPERTY
+def test_distances_are_those_of_the_haversine_formula(places, km):
+    index = with_columns(
+        table_index(["A"] * len(places), splits=["train", *["test"] * (len(places) - 1)]),
+        lon=[p[0] for p in places],
+        lat=[p[1] for p in places],
+    )
+    found = closeness(index, km=km)
+    apart = [kilometres(*places[0], *place) for place in places[1:]]
+    assert found.measured == len(apart)
+    assert found.median_km == pytest.approx(float(np.median(apart)), abs=0.35, rel=1e-4)
+
+
+def test_closeness_is_not_known_without_places_or_splits():
+    assert closeness(table_index(["A", "B"], splits=["train", "test"])) is None
+    assert closeness(with_columns(table_index(["A"]), lon=[1.0], lat=[1.0])) is None
+
+
+def test_neighbours_across_a_split_are_called_optimistic_and_distant_ones_are_not():
+    index = table_index(["A"] * 40, splits=["train", "test"] * 20)
+    near = with_columns(index, lon=[k * 0.001 for k in range(40)], lat=[45.0] * 40)
+    assert optimism(near) == "optimistic: 100 % of held-out patches lie within 10 km of a training patch"
+    far = with_columns(index, lon=[k * 2.0 for k in range(40)], lat=[45.0] * 40)
+    assert optimism(far) == ""
+    blocks = replace(near, split_protocol="test cut (blocks of 10 km kept whole)")
+    assert optimism(blocks) == ""
+
+
+def test_a_set_cut_side_by_side_is_called_optimistic_without_places():
+    index = table_index(["A"] * 4, splits=["train", "test"] * 2)
+    source = NAMED["eurosat-rgb"].source
+    assert optimism(with_columns(index, source=[source] * 4)).startswith("optimistic")
+    assert optimism(with_columns(index, source=["mine"] * 4)) == ""
+    assert optimism(with_columns(table_index(["A"] * 4), source=[source] * 4)) == ""

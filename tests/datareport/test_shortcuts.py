@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from swath.datareport.shortcuts import drawn, measure_shortcuts
+from swath.imagery import Storage
+
+RNG = np.random.default_rng(0)
+
+
+def header(*, side=64, mode="RGB", tables="aaaaaaaa", length=3000):
+    return Storage("JPEG", side, side, mode, "quality 75", tables, "", bytes=length)
+
+
+def measured(headers, labels, *, suffixes=None, colours=None):
+    n = len(labels)
+    return measure_shortcuts(
+        headers,
+        suffixes or [".jpg"] * n,
+        colours if colours is not None else RNG.normal(size=(n, 6)),
+        labels,
+        [None] * n,
+    )
+
+
+def test_the_well_known_set_of_four_classes_is_given_away():
+    """Two classes stand apart by size and mode; the other two look alike: three quarters can be told."""
+    labels = ["cloudy", "desert", "green", "water"] * 100
+    forms = {"cloudy": {"side": 256, "mode": "CMYK"}, "desert": {"side": 256}, "green": {}, "water": {}}
+    found = measured([header(**forms[label]) for label in labels], labels)
+    assert found.headers.told.accuracy.value == pytest.approx(0.75, abs=0.01)
+    assert found.headers.told.chance == 0.25
+    assert found.headers.gives_away
+    assert {one.name: one.values for one in found.fields} == {"size": 2, "mode": 2}
+    assert found.fields[0].told.accuracy.value == pytest.approx(0.5, abs=0.01)
+
+
+def test_files_of_one_form_tell_nothing():
+    labels = ["A"] * 60 + ["B"] * 40
+    found = measured([header()] * 100, labels)
+    assert found.headers.told.accuracy.value == found.headers.told.chance == 0.6
+    assert not found.headers.gives_away
+    assert found.fields == ()
+
+
+def test_two_fields_can_tell_together_what_neither_tells_alone():
+    labels, headers = [], []
+    for k in range(400):
+        side, mode = 64 * (1 + k % 2), ("RGB", "L")[k // 2 % 2]
+        labels.append("A" if (k + k // 2) % 2 else "B")
+        headers.append(header(side=side, mode=mode))
+    found = measured(headers, labels)
+    assert found.headers.told.accuracy.value == 1.0
+    assert all(one.told.accuracy.value < 0.6 for one in found.fields)
+
+
+def test_sizes_that_are_all_different_can_still_tell():
+    sides = [int(s) for s in RNG.permutation(np.r_[40:140, 300:400])]
+    found = measured([header(side=s) for s in sides], ["A" if s < 200 else "B" for s in sides])
+    assert found.headers.told.accuracy.value > 0.95
+
+
+def test_suffix_length_and_colours_are_scored_apart():
+    labels = ["A", "B"] * 100
+    found = measured(
+        [header(length=1000 + 4000 * (label == "A")) for label in labels],
+        labels,
+        suffixes=[".jpg" if label == "A" else ".jpeg" for label in labels],
+        colours=np.array([[float(label == "A")] for label in labels]),
+    )
+    assert [one.name for one in found.fields] == ["suffix"]
+    assert {one.name for one in found.all if one.gives_away} == {
+        "all headers", "suffix", "length in bytes", "colour statistics",
+    }  # fmt: skip
+    assert [one.name for one in found.all if one.seen] == ["colour statistics"]
+
+
+def test_one_class_has_nothing_to_give_away():
+    found = measured([header()] * 20, ["A"] * 20)
+    assert (found.headers, found.all) == (None, ())
+
+
+def test_the_draw_is_seeded_and_in_order():
+    rows = drawn(["A"] * 9000)
+    assert len(rows) == 6000
+    assert (np.diff(rows) > 0).all()
+    assert rows.tolist() == drawn(["A"] * 9000).tolist()
+    assert drawn(["A"] * 5).tolist() == [0, 1, 2, 3, 4]

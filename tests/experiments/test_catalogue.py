@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+
+from swath.errors import SettingError
+from swath.experiments import Choices, experiment_names
+from swath.experiments.catalogue import make_experiment
+from swath.experiments.run import folder_name
+from swath.training import load_recipe
+
+
+@pytest.mark.parametrize("name", experiment_names())
+@pytest.mark.parametrize("choices", [Choices(), Choices(fractions=(1, 0.001, 0.1, 0.1), sizes=(64, 32, 64))])
+def test_every_experiment_makes_arms_that_can_be_run_in_their_order(name, choices):
+    experiment = make_experiment(name, choices)
+    assert experiment.name == name
+    assert experiment.question.endswith("?")
+    before = set()
+    for arm in experiment.arms:
+        recipe = load_recipe(arm.recipe, changes=[*arm.changes, "seed=0"])
+        assert recipe.epochs >= load_recipe(arm.recipe).epochs
+        for other in (arm.against, arm.minutes_of, arm.pace_of, arm.shares, arm.weights_of):
+            assert other is None or other in before
+        before.add(arm.name)
+    folders = {folder_name(arm.name) for arm in experiment.arms}
+    assert len(folders) == len(before) == len(experiment.arms)
+    assert all(set(f) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-") and f[0] not in ".-" for f in folders)
+    assert any(arm.against for arm in experiment.arms)
+
+
+def test_fewer_labels_get_more_epochs_of_the_recipe_asked_for():
+    arms = make_experiment("learning-curve", Choices(scratch="flash", fractions=(0.01, 0.25, 1))).arms
+    assert [load_recipe(a.recipe, changes=[*a.changes]).epochs for a in arms] == [30, 6, 3]
+    assert [a.against for a in arms] == [None, "1 %", "25 %"]
+
+
+def test_changes_reach_every_arm_and_weights_the_transfer_arms_alone():
+    choices = Choices(fractions=(1,), changes=("epochs=1", "loss.label_smoothing=0"), weights="none")
+    for name in experiment_names():
+        for arm in make_experiment(name, choices).arms:
+            recipe = load_recipe(arm.recipe, changes=[*arm.changes])
+            assert (recipe.epochs, recipe.loss.label_smoothing) == (1, 0)
+    scratch, transfer, _ = make_experiment("scratch-vs-transfer", choices).arms
+    assert "weights=none" in transfer.changes
+    assert "weights=none" not in scratch.changes
+
+
+def test_sensor_arms_are_compared_under_the_same_view():
+    arms = {arm.name: arm for arm in make_experiment("sensor-shift", Choices()).arms}
+    for arm in arms.values():
+        if arm.against:
+            assert arms[arm.against].view == arm.view
+            assert arms[arm.against].changes != arm.changes
+        assert arm.shares is None or arms[arm.shares].changes == arm.changes
+    assert sum(arm.shares is None for arm in arms.values()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "choices", "message"),
+    [
+        ("learning-curv", Choices(), "did you mean 'learning-curve'"),
+        ("zzz", Choices(), "use one of high-resolution-first, input-size"),
+        ("learning-curve", Choices(fractions=(0, 1)), "above 0 and at most 1"),
+        ("learning-curve", Choices(fractions=(1.5,)), "above 0 and at most 1"),
+        ("learning-curve", Choices(fractions=()), "above 0 and at most 1"),
+        ("input-size", Choices(sizes=()), "give --sizes"),
+        ("learning-curve", Choices(scratch="quik"), "there is no recipe 'quik'"),
+    ],
+)
+def test_bad_choices_are_one_message(name, choices, message):
+    with pytest.raises(SettingError, match=message):
+        make_experiment(name, choices)

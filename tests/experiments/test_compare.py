@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from swath.errors import DataError
+from swath.evaluation.metrics import paired_differences
+from swath.experiments.arms import Arm, ArmResult
+from swath.experiments.catalogue import Experiment
+from swath.experiments.compare import make_rows, paired_difference
+from swath.experiments.write import draw, paragraph, write_table
+
+TRUTH = np.arange(400) % 4
+
+
+def answers(wrong, *, seed=0):
+    """Answers of which this share is wrong."""
+    rng = np.random.default_rng(seed)
+    predicted = TRUTH.copy()
+    rows = rng.permutation(len(TRUTH))[: round(wrong * len(TRUTH))]
+    predicted[rows] = (predicted[rows] + 1) % 4
+    return predicted
+
+
+def result(name, wrong, *, against=None, seed=0, fraction=1.0, labels=100, draw_seed=0):
+    arm = Arm(name, against=against, fraction=fraction)
+    return ArmResult(arm, seed, TRUTH, answers(wrong, seed=draw_seed), 12.0, labels, 3)
+
+
+QUESTION = Experiment("two", "Is one better?", ())
+
+
+def test_one_seed_agrees_with_the_exact_test_and_the_paired_bootstrap():
+    one, two = result("one", 0.2), result("two", 0.1, against="one", draw_seed=1)
+    rows = make_rows([one, two])
+    first_right, second_right = one.predicted == TRUTH, two.predicted == TRUTH
+    only = int((second_right & ~first_right).sum()), int((first_right & ~second_right).sum())
+    assert rows[1].p == pytest.approx(binomtest(only[0], sum(only)).pvalue)
+    reference, _ = paired_differences(TRUTH, two.predicted, one.predicted, classes=4)
+    assert rows[1].difference.value == pytest.approx(reference.value)
+    assert rows[1].difference.low == pytest.approx(reference.low, abs=0.01)
+    assert rows[1].difference.high == pytest.approx(reference.high, abs=0.01)
+    wilson = binomtest(320, 400).proportion_ci(method="wilson")
+    assert (rows[0].accuracy.low, rows[0].accuracy.high) == pytest.approx((wilson.low, wilson.high))
+    assert rows[0].difference is None
+    assert rows[0].sd is None
+
+
+def test_several_seeds_are_averaged_and_told_by_their_interval():
+    results = [result("one", 0.2, seed=s, draw_seed=s) for s in (0, 1)]
+    results += [result("two", w, against="one", seed=s, draw_seed=9 + s) for s, w in ((0, 0.1), (1, 0.05))]
+    _, row = make_rows(results)
+    assert row.accuracies == pytest.approx((0.9, 0.95))
+    assert row.accuracy.value == pytest.approx(0.925)
+    assert row.sd == pytest.approx(np.std([0.9, 0.95], ddof=1))
+    assert row.difference.value == pytest.approx(0.125)
+    assert row.p is None
+    assert row.clear
+    assert "Means of 2 seeds" in paragraph(QUESTION, make_rows(results), patches=400)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_a_difference_lies_in_its_interval_and_turns_with_the_arms(pairs):
+    first, second = np.array(pairs).T
+    one, other = paired_difference([first], [second]), paired_difference([second], [first])
+    assert one.low - 1e-12 <= one.value <= one.high + 1e-12 or len(pairs) < 8
+    assert one.value == pytest.approx(-other.value)
+    assert one.value == pytest.approx(first.mean() - second.mean())
+    assert -1 <= one.low <= one.high <= 1
+
+
+def test_what_is_compared_stands_after_what_it_is_compared_with():
+    results = [
+        result("a", 0.2),
+        result("b", 0.2),
+        result("c", 0.1, against="a"),
+        result("d", 0.1, against="c"),
+    ]
+    assert [row.name for row in make_rows(results)] == ["a", "c", "d", "b"]
+
+
+def test_answers_for_different_patches_are_never_paired():
+    one, two = result("one", 0.2), result("two", 0.1, against="one")
+    other = ArmResult(two.arm, 0, TRUTH[:200], two.predicted[:200], 1, 1, 1)
+    with pytest.raises(DataError, match="'two' and 'one' answered for different patches"):
+        make_rows([one, other])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (0.02, "better than one (+18.0 points, "),
+        (0.5, "worse than one (-30.0 points, "),
+        (0.19, "no clear difference from one"),
+    ],
+)
+def test_the_paragraph_says_what_the_numbers_hold(wrong, said):
+    rows = make_rows([result("one", 0.2), result("two", wrong, against="one", draw_seed=5)])
+    text = paragraph(QUESTION, rows, patches=400)
+    assert said in text
+    assert "one reaches 80.0 % (75.8 to 83.6) after 12 s of training" in text
+    assert "400 patches" in text
+    assert "One seed an arm" in text
+    if wrong == 0.02:
+        assert "p < 0.001" in text
+
+
+def test_a_paragraph_without_a_comparison_speaks_of_none():
+    text = paragraph(QUESTION, make_rows([result("one", 0.2)]), patches=400)
+    assert "McNemar" not in text
+
+
+def test_the_table_holds_every_number(tmp_path):
+    rows = make_rows([result("one", 0.2), result("two", 0.1, against="one", draw_seed=1)])
+    write_table(tmp_path / "table.csv", rows)
+    with (tmp_path / "table.csv").open() as file:
+        one, two = csv.DictReader(file)
+    assert (one["compared_with"], one["difference"], one["mcnemar_p"]) == ("", "", "")
+    assert two["compared_with"] == "one"
+    assert float(two["accuracy"]) == 0.9
+    assert float(two["difference"]) == pytest.approx(0.1)
+    assert float(two["mcnemar_p"]) == pytest.approx(rows[1].p, rel=0.01)
+
+
+@pytest.mark.parametrize("across", ["fraction", "arm"])
+def test_both_pictures_are_drawn(tmp_path, across):
+    results = [result(f"one, {f}", 0.3 - f / 10, fraction=f, labels=round(100 * f)) for f in (0.5, 1.0)]
+    results += [
+        result(f"two, {f}", 0.1, against=f"one, {f}", fraction=f, labels=round(100 * f)) for f in (0.5, 1.0)
+    ]
+    draw(tmp_path / "p.png", Experiment("two", "Is one better?", (), across=across), make_rows(results))
+    assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
