@@ -102,6 +102,7 @@ def main() -> None:
     # A set that was compressed throughout, where nothing is left of much water: every pair is then wrong.
     sea = np.flatnonzero(labels == "SeaLake")
     squeezed = np.stack([jpeg(75)(pixels[row].transpose(1, 2, 0)).transpose(2, 0, 1) for row in sea])
+    squeezed = np.ascontiguousarray(squeezed)
     plain = [pair for pair in alike_rows(squeezed, range(len(squeezed))) if pair[3] > 0]
     result = {
         "benchmark": "duplicates",

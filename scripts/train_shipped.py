@@ -6,7 +6,7 @@ DATA holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``. L
 list and most of the val list. Kept apart: the 600 patches of ``eurosat-mini`` that are its test split, which take
 part in nothing; and 1,200 of the val list (those of the mini's val split among them), which choose the epoch and
 fit temperature, thresholds and quantiles. The published test list takes part in nothing either. Then copy
-``DIR/<name>/model.onnx`` to ``src/swath/model/shipped/<name>.onnx``.
+the last stage's ``model.onnx`` to ``src/swath/model/shipped/<name>.onnx``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from swath.training import load_recipe, train
 
 SEED = 20261121
 VAL_PER_CLASS = 120
-RECIPES = {"eurosat": "eurosat", "eurosat-dense": "dense"}
+STAGES = {"eurosat": ("eurosat", "eurosat-settle"), "eurosat-dense": ("dense",)}
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", choices=sorted(RECIPES), nargs="+", default=sorted(RECIPES))
+    parser.add_argument("--only", choices=sorted(STAGES), nargs="+", default=sorted(STAGES))
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="FIELD=VALUE")
@@ -43,20 +43,23 @@ def main() -> None:
     index = split_index(build_index(options.data / "eurosat_rgb.zip", part_of="eurosat-rgb"), lists=lists)
     write_index(index, options.out / "index.parquet", overwrite=True)
     for name in options.only:
-        recipe = load_recipe(RECIPES[name], changes=options.changes)
-        with Bars() as progress:
-            result = train(
-                index,
-                recipe,
-                out=options.out / name,
-                name=name,
-                threads=options.threads,
-                resume=options.resume,
-                overwrite=not options.resume,
-                ship=True,
-                progress=progress,
-            )
-        print(name, {key: round(value.value, 5) for key, value in result.metrics.items()})
+        weights = "none"
+        for stage, recipe in enumerate(STAGES[name], start=1):
+            out = options.out / f"{name}-stage{stage}"
+            with Bars() as progress:
+                result = train(
+                    index,
+                    load_recipe(recipe, changes=[f"weights={weights}", *options.changes]),
+                    out=out,
+                    name=name,
+                    threads=options.threads,
+                    resume=options.resume,
+                    overwrite=not options.resume,
+                    ship=True,
+                    progress=progress,
+                )
+            weights = str(out / "weights.safetensors")
+            print(name, recipe, {key: round(value.value, 5) for key, value in result.metrics.items()})
 
 
 def write_lists(data: Path, out: Path) -> dict[str, Path]:

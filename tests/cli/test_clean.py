@@ -41,7 +41,7 @@ def test_report_and_fix(swath: Swath, tiny_index_file: Path, tmp_path: Path) -> 
     assert "120 of 120 patches kept" in ran.out
     assert set(read_index(tmp_path / "clean" / "index.parquet").table["width"].to_pylist()) == {32}
     ran = swath("data", "report", tiny_index_file, "--out", tmp_path / "look")
-    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert ran.code == 2
     assert "--overwrite" in ran.err
 
 

@@ -150,3 +150,28 @@ def test_help_is_quick() -> None:
         times.append(time.perf_counter() - start)
     assert "predict" in ran.stdout
     assert min(times) < 0.5
+
+
+def test_trust_compare_and_predict_what_is_unlike(
+    swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_path: Path
+) -> None:
+    import csv
+
+    import numpy as np
+    from PIL import Image
+
+    made = tmp_path / "new.onnx"
+    said = swath("model", "trust", tiny_model, tiny_index_file, "--out", made, "--false-alarms", "0.05")
+    assert "unlike the training data from" in said.out
+    said = swath("compare", made, tiny_model, tiny_index_file)
+    assert "McNemar, exact: p = 1.0000" in said.out
+    assert "Neither is shown to be better" in said.out
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    said = swath("predict", made, tmp_path / "noise.png", "--out", tmp_path / "p.csv")
+    assert "1 images (100.0 %) are not like the training data" in said.err
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["unlike_training"] for row in csv.DictReader(file)] == ["True"]
+    said = swath("evaluate", made, tiny_index_file, "--split", "val", "--out", tmp_path / "val")
+    assert "not like the training data:" in said.out
+    assert "90 % sets hold the truth" in said.out

@@ -18,5 +18,5 @@ def test_pixels_and_bands_come_back(dtype, count):
     assert picture.bands == BANDS[count]
     assert picture.pixels.dtype == dtype
     assert np.array_equal(picture.pixels, pixels)
-    assert suffix == (".png" if dtype == np.uint8 and count < 5 or count == 1 else ".tif")
+    assert suffix == (".png" if (dtype == np.uint8 and count < 5) or count == 1 else ".tif")
     assert encode_lossless(pixels, BANDS[count]) == (data, suffix)

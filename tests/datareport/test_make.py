@@ -89,7 +89,7 @@ def test_all_stages_reach_their_end(reported):
     last = {}
     for stage, done, total in reported[3]:
         last[stage] = (done, total)
-    assert set(last) == {"decode", "compare", "headers", "score", "features", "report"}
+    assert set(last) == {"decode", "compare", "align", "headers", "score", "features", "report"}
     assert all(done == total for done, total in last.values())
 
 

@@ -28,7 +28,7 @@ def test_a_column_a_patch_learns_nothing_about_others():
 def test_copies_are_never_learnt_from():
     rng = np.random.default_rng(1)
     labels = [rng.choice(["A", "B"]) for _ in range(50)] * 4
-    features = np.tile(rng.normal(size=(50, 30)), (4, 1))
+    features = np.tile(rng.normal(size=(50, 80)), (4, 1))
     together = cross_validated(features, labels, [f"g{k % 50}" for k in range(200)])
     apart = cross_validated(features, labels, [None] * 200)
     assert apart.accuracy.value > 0.95

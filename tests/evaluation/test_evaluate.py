@@ -43,6 +43,7 @@ def test_the_folder_holds_what_is_promised(done):
         "metrics.json",
         "per_class.png",
         "predictions.csv",
+        "reliability.png",
     ]
 
 

@@ -70,7 +70,7 @@ def test_the_batch_does_not_change_the_answer(classifier, pixels, batch, how):
         parts = list(classifier.stream(named, batch=batch))
         assert [n for names, _ in parts for n in names] == [n for n, _ in named]
         assert max(len(names) for names, _ in parts) == min(batch, len(pixels))
-        got = np.concatenate([p for _, p in parts])
+        got = np.concatenate([answers.probabilities for _, answers in parts])
     np.testing.assert_allclose(got, whole, atol=1e-6)
 
 

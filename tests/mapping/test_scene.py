@@ -8,6 +8,7 @@ import rasterio
 
 import swath
 from swath.errors import DataError, OutputError, SettingError
+from swath.evaluation.doubts import write_doubts
 from swath.imagery import render_reflectance
 from swath.inference import load
 from swath.mapping import agreement, map_scene, sew
@@ -331,3 +332,38 @@ def test_models_of_other_tasks_are_mapped(tmp_path, task):
     assert sum(total.pixels for total in found.classes) == 64 * 256
     if task == "multi-label":
         assert 0 < found.classes[-1].pixels < 64 * 256
+
+
+@pytest.fixture(scope="module")
+def doubting(classifier, tiny_index, tmp_path_factory):
+    """The same model, which can tell what is not like its training data."""
+    out = tmp_path_factory.mktemp("doubting") / "model.onnx"
+    write_doubts(classifier, tiny_index, out, false_alarms=0.05)
+    return load(out, threads=1)
+
+
+def test_what_is_not_like_the_training_data_is_marked(tmp_path, doubting, classifier, sewn):
+    _, pixels, _ = sewn
+    changed = pixels.copy()
+    changed[:4] = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64))
+    scene, out = tmp_path / "scene.tif", tmp_path / "map.tif"
+    sew(changed, [CLASSES[0]] * 12, CLASSES, columns=4, out=scene)
+    summary = map_scene(doubting, scene, out)
+    marked = read(tmp_path / "map.unlike.tif")
+    expected = doubting.predict(changed).unlike.reshape(3, 4)
+    assert expected[0].all()
+    np.testing.assert_array_equal(marked, expected.repeat(64, axis=0).repeat(64, axis=1))
+    assert summary.unlike == pytest.approx(expected.mean())
+    assert json.loads((tmp_path / "map.json").read_text())["unlike"] == pytest.approx(
+        summary.unlike, abs=1e-4
+    )
+    assert any("not like the training data" in warning for warning in summary.warnings)
+    whole = read(out)
+    finer = map_scene(doubting, scene, tmp_path / "fine.tif", stride=16, dense=False)
+    assert 0.2 < finer.unlike < 0.6
+    assert map_scene(doubting, scene, tmp_path / "dense.tif", stride=16, dense=True).unlike is None
+    # A model that cannot tell leaves no raster, not even an old one.
+    plain = map_scene(classifier, scene, out, overwrite=True)
+    assert plain.unlike is None
+    assert not (tmp_path / "map.unlike.tif").exists()
+    np.testing.assert_array_equal(read(out), whole)

@@ -143,8 +143,17 @@ def split(
     if lists:
         made = labelled(split_index(grouped, lists=lists))
     else:
-        shares = {"val": val, "test": test, "seed": seed, "keep": not fresh}
-        made = cut_index(grouped, by=by, block_km=block_km, folds=folds, fold=fold, **shares)
+        made = cut_index(
+            grouped,
+            by=by,
+            block_km=block_km,
+            folds=folds,
+            fold=fold,
+            val=val,
+            test=test,
+            seed=seed,
+            keep=not fresh,
+        )
     write_index(made, out, overwrite=overwrite)
     counts = ", ".join(f"{n:,} {side or 'in no split'}" for side, n in made.split_counts.items())
     typer.echo(f"{counts}: {out}")

@@ -1,4 +1,4 @@
-"""``swath model``: show a model's card, check a model file, choose its thresholds anew."""
+"""``swath model``: show a model's card, export it, check a model file, choose its thresholds anew."""
 
 from __future__ import annotations
 
@@ -119,6 +119,47 @@ def trust(
         typer.echo(
             f"unlike the training data from {kept.threshold:.3f} on ({kept.patches:,} validation patches)"
         )
+    typer.echo(f"written to {out}")
+
+
+@app.command("card")
+def model_card(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Markdown file to write, such as README.md.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a model's card for a model hub: YAML in front, then intended use, limits, data and metrics.
+
+    Example: swath model card runs/mine/model.onnx --out README.md
+    """
+    from swath.files import atomic_file
+    from swath.model import model_card, read_model
+
+    text = model_card(read_model(model))
+    with atomic_file(out, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    typer.echo(f"written to {out}")
+
+
+@app.command()
+def stac(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="JSON file to write; the model is linked relative to it.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a model as an item of a STAC catalogue, with the Machine Learning Model extension.
+
+    Example: swath model stac runs/mine/model.onnx --out runs/mine/item.json
+    """
+    import json as json_module
+
+    from swath.files import atomic_file
+    from swath.model import read_model, stac_item
+
+    item = stac_item(read_model(model), beside=out)
+    with atomic_file(out, overwrite=overwrite) as temporary:
+        text = json_module.dumps(item, indent=2, ensure_ascii=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
     typer.echo(f"written to {out}")
 
 

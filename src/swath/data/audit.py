@@ -129,7 +129,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     index : PatchIndex
         Patches are decoded through the cache; see :func:`swath.data.cached_pixels`.
     progress : Progress
-        Called with stages ``"decode"`` and ``"compare"``.
+        Called with stages ``"decode"``, ``"compare"`` and ``"align"``.
 
     Raises
     ------

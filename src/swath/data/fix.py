@@ -110,7 +110,7 @@ def fix_index(
     overwrite : bool
         Replace an existing folder.
     progress : Progress
-        Called with stages ``"convert"``, ``"decode"`` and ``"compare"``.
+        Called with stages ``"convert"``, ``"decode"``, ``"compare"`` and ``"align"``.
 
     Raises
     ------

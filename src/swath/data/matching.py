@@ -42,13 +42,15 @@ GLANCE = 0.45  # likeness of coarse coefficients that makes a pair worth a close
 BRIGHTNESS = 45.0  # 8-bit levels, in any band
 CONTRAST = 2.0
 COLOUR = 3.0  # 8-bit levels, once one brightness or one gain is made equal
+# Brightening clips bright pixels, which changes colours; pairs this alike at a glance may differ more.
+SURE, CLIPPED_COLOUR = 0.65, 12.0
 ALIKE, FINELY_ALIKE = 0.58, 0.50  # in any position
 # Where compression has taken the fine detail of one of two plain patches, only coarse waves can be compared.
 PLAIN = 8.0  # 8-bit levels: standard deviation of the plainer patch at most
 DETAILED, LOST = 0.35, 0.8  # detail of the one at least, and of the other at most as a share of it
-PLAINLY_ALIKE, PLAIN_COLOUR = 0.40, 1.5  # without turning; 8-bit levels
+PLAINLY_ALIKE, PLAIN_COLOUR = 0.42, 1.5  # without turning; 8-bit levels
 DETAIL = 0.1  # of the more detailed of two patches at least, else nothing tells them apart
-_BLOCK = 1024
+_BLOCK = 512  # small enough for a processor's cache
 _PAIRS = 256
 _STAGE, _CLOSER = "compare", "align"
 
@@ -115,11 +117,13 @@ def _candidates(signed: Signatures, progress: Progress) -> Pairs:
         here = signed.part(start, stop)
         reach = int(np.searchsorted(grey, grey[stop - 1] + BRIGHTNESS, side="right"))
         for other in range(start, reach, _BLOCK):
-            i, j = np.nonzero(likeness(here, signed.part(other, min(other + _BLOCK, reach))) >= GLANCE)
+            alike = likeness(here, signed.part(other, min(other + _BLOCK, reach)))
+            i, j = np.nonzero(alike >= GLANCE)
             a, b = start + i, other + j
+            colour = np.where(alike[i, j] >= SURE, CLIPPED_COLOUR, COLOUR)
             fits = (a < b) & (np.abs(contrast[a] - contrast[b]) <= np.log(CONTRAST))
             fits &= np.abs(signed.means[a] - signed.means[b]).max(axis=1) <= BRIGHTNESS
-            fits &= colour_apart(signed.means[a], signed.means[b]) <= COLOUR
+            fits &= colour_apart(signed.means[a], signed.means[b]) <= colour
             found.append(np.stack([a[fits], b[fits]], axis=1))
         progress(_STAGE, stop, total)
     return np.concatenate(found)

@@ -72,11 +72,19 @@ def draw_embedding(path: Path, found: Embedding, labels: Sequence[str]) -> None:
     for name in sorted(names):
         chosen = found.places[[label == name for label in there]]
         axis.scatter(
-            *chosen.T, s=7, color=colours[name], linewidths=0, alpha=0.75, label=written(name, limit=24)
+            chosen[:, 0],
+            chosen[:, 1],
+            s=7,
+            color=colours[name],
+            linewidths=0,
+            alpha=0.75,
+            label=written(name, limit=24),
         )
     rest = found.places[[label not in colours for label in there]]
     if len(rest):
-        axis.scatter(*rest.T, s=5, color="#b8c1c6", linewidths=0, label="other classes", zorder=0)
+        axis.scatter(
+            rest[:, 0], rest[:, 1], s=5, color="#b8c1c6", linewidths=0, label="other classes", zorder=0
+        )
     axis.set_xlabel(f"component 1 ({100 * found.explained[0]:.0f} % of the variance)", fontsize=8)
     axis.set_ylabel(f"component 2 ({100 * found.explained[1]:.0f} %)", fontsize=8)
     _quiet(axis)

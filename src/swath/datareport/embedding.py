@@ -65,6 +65,7 @@ def embed(
     """
     n = len(pixels)
     rows = np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+    described: npt.NDArray[Any]
     if pixels.dtype == np.uint8 and tuple(bands) == RGB:
         described = _by_network(pixels, rows, progress)
         by = f"the features of the shipped model '{MODEL}'"

@@ -213,7 +213,7 @@ def _outliers(
         sd = max(_LEAST_SD, 1.4826 * float(np.median(np.abs(means[rows] - middle))))
         found += [
             Outlier(paths[row], name, round(float(means[row]), 1), round(float(means[row] - middle) / sd, 1))
-            for row in rows
+            for row in rows.tolist()
             if abs(means[row] - middle) > OUTLYING * sd
         ]
     return tuple(sorted(found, key=lambda one: (-abs(one.deviation), one.path)))

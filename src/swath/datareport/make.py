@@ -35,8 +35,8 @@ def data_report(
     overwrite : bool
         Replace an existing folder.
     progress : Progress
-        Called with stages ``"decode"``, ``"compare"``, ``"headers"``, ``"score"``, ``"features"`` and
-        ``"report"``.
+        Called with stages ``"decode"``, ``"compare"``, ``"align"``, ``"headers"``, ``"score"``,
+        ``"features"`` and ``"report"``.
 
     Returns
     -------

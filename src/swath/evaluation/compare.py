@@ -42,7 +42,9 @@ class Comparison(Settings):
     Attributes
     ----------
     first, second : str
-        What the models are called.
+        What the models are called: their names, or A and B where those are the same.
+    files : tuple of str
+        Where they were read from.
     split : str
         The split of the index.
     n : int
@@ -63,6 +65,7 @@ class Comparison(Settings):
 
     first: str
     second: str
+    files: tuple[str, str]
     split: str
     n: int
     fingerprint: str
@@ -95,7 +98,10 @@ class Comparison(Settings):
 
     def lines(self) -> list[str]:
         """Tell the result in plain text, for a terminal."""
-        head = f"{self.first} against {self.second}, split {self.split}: {self.n:,} patches"
+        head = [
+            f"{self.first} against {self.second}, split {self.split}: {self.n:,} patches",
+            *(f"  {name}: {file}" for name, file in zip((self.first, self.second), self.files, strict=True)),
+        ]
         whole = columns(
             [
                 (f"accuracy of {self.first}", *percent(self.accuracy_first)),
@@ -116,7 +122,7 @@ class Comparison(Settings):
             for name, c in self.per_class.items()
         )
         lines = [
-            head,
+            *head,
             *(f"  {line}" for line in whole),
             f"  difference in accuracy  {points(self.accuracy)}",
             f"  difference in macro-F1  {points(self.macro_f1)}",
@@ -211,11 +217,11 @@ def _compared(
     held = [(name, truth == place) for name, place in places.items() if (truth == place).any()]
     tests = [mcnemar(truth[mask], one[mask], two[mask]) for _, mask in held]
     corrected = holm([test.p_value for test in tests])
-    trained = [c.record.name for c in (first, second) if c.record.data.fingerprint == index.fingerprint]
-    seen = "was trained on" if split == "train" else "was chosen by"
+    one_name, two_name = _names(first, second)
     return Comparison(
-        first=_called(first, second),
-        second=_called(second, first),
+        first=one_name,
+        second=two_name,
+        files=(str(first.path), str(second.path)),
         split=split,
         n=len(truth),
         fingerprint=index.fingerprint,
@@ -234,7 +240,7 @@ def _compared(
             )
             for (name, mask), test, p in zip(held, tests, corrected, strict=True)
         },
-        warnings=tuple(f"{name} {seen} these patches" for name in trained if split != "test"),
+        warnings=_warnings((first, second), (one_name, two_name), index.fingerprint, split),
     )
 
 
@@ -242,6 +248,21 @@ def _chance(p_value: float) -> str:
     return "fewer than 1 of 10,000 cases" if p_value < 1e-4 else f"{100 * p_value:.3g} of 100 cases"
 
 
-def _called(model: Classifier, other: Classifier) -> str:
-    """Its name in the record, or where both have the same one its file."""
-    return model.record.name if model.record.name != other.record.name else str(model.path)
+def _names(first: Classifier, second: Classifier) -> tuple[str, str]:
+    """The names in their records, or A and B where these are the same."""
+    one, two = first.record.name, second.record.name
+    return (one, two) if one != two else ("A", "B")
+
+
+def _warnings(
+    models: tuple[Classifier, Classifier], names: tuple[str, str], data: str, split: str
+) -> tuple[str, ...]:
+    found = []
+    for model, name in zip(models, names, strict=True):
+        if model.record.data.fingerprint != data:
+            found.append(
+                f"{name} was made from another index and may have been trained on some of these patches"
+            )
+        elif split != "test":
+            found.append(f"{name} was {'trained on' if split == 'train' else 'chosen by'} these patches")
+    return tuple(found)

@@ -56,7 +56,7 @@ def enlarged_indexes(
     """
     if not all((out / way / INDEX).is_file() for way in WAYS):
         # A copy: torch warns of arrays it may not write to, and a memory map is one.
-        train = np.array(cached_pixels(index.where("train"), progress=progress))
+        train: npt.NDArray[Any] = np.array(cached_pixels(index.where("train"), progress=progress))
         module = train_superres(train, factor=FACTOR, threads=threads, progress=progress)
         wanted = pc.is_in(index.table["split"], value_set=pa.array(["train", split]))
         part = with_fields(index, table=index.table.filter(wanted))

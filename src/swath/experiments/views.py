@@ -24,7 +24,8 @@ def _brightest(pixels: Pixels) -> Pixels:
     """Each patch stretched so that its brightest pixel is white: what a patch is depends on one pixel."""
     top = np.iinfo(pixels.dtype).max
     largest = pixels.max(axis=(1, 2, 3), keepdims=True).astype(np.float32)
-    return np.rint(pixels * (top / np.maximum(largest, 1))).astype(pixels.dtype)
+    stretched: Pixels = np.rint(pixels * (top / np.maximum(largest, 1))).astype(pixels.dtype)
+    return stretched
 
 
 def _each_standard(pixels: Pixels) -> Pixels:
@@ -32,9 +33,9 @@ def _each_standard(pixels: Pixels) -> Pixels:
     values = pixels.astype(np.float32)
     mean, sd = values.mean(axis=(2, 3), keepdims=True), values.std(axis=(2, 3), keepdims=True)
     top = np.iinfo(pixels.dtype).max
-    return np.clip(np.rint((values - mean) / np.maximum(sd, 1) * top / 6 + top / 2), 0, top).astype(
-        pixels.dtype
-    )
+    values = np.rint((values - mean) / np.maximum(sd, 1) * top / 6 + top / 2)
+    standard: Pixels = np.clip(values, 0, top).astype(pixels.dtype)
+    return standard
 
 
 def _halved(pixels: Pixels) -> Pixels:

@@ -5,17 +5,20 @@ Everything left of it may train with whatever it likes; everything right of it r
 
 from __future__ import annotations
 
-from swath.model.card import card
+from swath.model.card import card, model_card
 from swath.model.file import ModelFile, read_model, record_schema, resolve_model, shipped_models, write_model
 from swath.model.record import Record
+from swath.model.stac import stac_item
 
 __all__ = [
     "ModelFile",
     "Record",
     "card",
+    "model_card",
     "read_model",
     "record_schema",
     "resolve_model",
     "shipped_models",
+    "stac_item",
     "write_model",
 ]

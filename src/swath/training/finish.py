@@ -231,7 +231,8 @@ def _record(
         classes=class_infos(targets.classes),
         temperature=judged.temperature,
         thresholds=judged.thresholds,
-        recipe=recipe.model_dump(mode="json"),
+        # Where a file of weights lay on this machine is nobody's business; what it was is in started_from.
+        recipe=recipe.model_dump(mode="json") | ({"weights": fitted.facts.source} if fitted.facts else {}),
         data=DataInfo(
             name=index.name,
             fingerprint=index.fingerprint,

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from swath.data import Audit, PatchIndex, audit
 from swath.data.spatial import optimism
 from swath.errors import SwathError
 from swath.evaluation.errors.analyse import look_at_errors
+from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs, weakest_classes
 from swath.evaluation.errors.page import error_sections
 from swath.evaluation.evaluate import OPENINGS, evaluate
+from swath.evaluation.faithfulness import SANITY_DRAWS
 from swath.evaluation.faithfulness_page import report_maps
+from swath.evaluation.metrics import measure
 from swath.evaluation.report import Section
+from swath.evaluation.results import Evaluation
 from swath.evaluation.run_report.harmonised import measure_harmonising
-from swath.evaluation.run_report.verdict import Findings
+from swath.evaluation.run_report.verdict import Confused, Findings
 from swath.evaluation.stress import stress
 from swath.explain import explainer
 from swath.explain.sanity import forgetful_explainer
@@ -23,18 +30,21 @@ from swath.model import read_model
 from swath.progress import Progress
 
 SCORE, STRESS, MAPS, ERRORS = "score", "stress", "maps", "errors.json"
+CONFUSION = "confusion.csv"
 _METHOD = "cam"
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How many patches are looked at: `shifted` under every shift, `mapped` when maps are checked."""
+    """How many patches are looked at under every shift and when maps are checked, and draws of weights for that."""
 
     shifted: int
     mapped: int
+    draws: int
 
 
-WHOLE, QUICK = Effort(shifted=500, mapped=150), Effort(shifted=100, mapped=40)
+WHOLE, QUICK = Effort(shifted=500, mapped=150, draws=SANITY_DRAWS), Effort(shifted=100, mapped=30, draws=4)
+FEW_MISTAKES = 10  # below which another split tells more of which classes are confused
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,7 @@ def gather(
             folder / MAPS,
             split=acted,
             limit=effort.mapped,
+            draws=effort.draws,
             progress=progress,
         )
     except SwathError as error:
@@ -115,6 +126,7 @@ def gather(
     (folder / OPENINGS).unlink(missing_ok=True)
     findings = Findings(
         score=score,
+        confused=_confused(classifier, errors, score, folder / SCORE / CONFUSION),
         errors=errors,
         stress=suite,
         maps=maps,
@@ -128,3 +140,19 @@ def acted_on(index: PatchIndex, split: str) -> str:
     """The split that may be looked at patch by patch in a report on `split`."""
     there = index.split_counts
     return next((name for name in ("val", "train") if name in there), split)
+
+
+def _confused(
+    classifier: Classifier, errors: ErrorAnalysis | None, score: Evaluation, path: Path
+) -> Confused | None:
+    """Which classes are taken for which: where mistakes were looked at, or in the score if those are few."""
+    if errors is None:
+        return None
+    if errors.errors >= FEW_MISTAKES or errors.split == score.split:
+        return Confused(errors.split, errors.n, errors.errors, errors.pairs, errors.weakest)
+    names = classifier.record.class_names
+    with path.open(newline="", encoding="utf-8") as file:
+        counts = np.array([[int(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]], np.int64)
+    wrong = int(counts.sum() - np.trace(counts))
+    weakest = weakest_classes(counts, names, measure(counts, names))
+    return Confused(score.split, score.n, wrong, confused_pairs(counts, names), weakest)

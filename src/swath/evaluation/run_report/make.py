@@ -102,7 +102,7 @@ def report(
         said = verdict(found.findings)
         write_report(
             folder / PAGE,
-            page_sections(found, record, folder, run=run),
+            page_sections(found, said, record, folder, run=run),
             title=f"Report: {record.name}",
             summary=said.paragraph,
             numbers=key_figures(found),

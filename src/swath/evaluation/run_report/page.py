@@ -12,22 +12,32 @@ from swath.evaluation.results import BinaryEvaluation, Evaluation, SingleLabelEv
 from swath.evaluation.run_report.gather import ERRORS, MAPS, SCORE, STRESS, Gathered
 from swath.evaluation.run_report.harmonised import Harmonised
 from swath.evaluation.run_report.run_folder import RunFolder
+from swath.evaluation.run_report.verdict import Verdict
 from swath.evaluation.sections import data_section, provenance_section, result_section, training_section
 from swath.evaluation.stress import stress_section
 from swath.evaluation.trust import Trust, trust_images
 from swath.evaluation.wording import points
 from swath.model import Record
 
+_RULES = (
+    "Words follow fixed rules: very good where the 95 % interval of the score begins at 95 % or above, good at 85 %, "
+    "fair at 70 %, else poor. A class is named where its F1 does not clearly reach 85 %, a shift where its interval "
+    "lies below that of unshifted patches, and a suggestion only with the effect it had in these very measurements."
+)
 _LOSSES = "Largest losses"  # the gallery that a report shows
 
 
-def page_sections(found: Gathered, record: Record, folder: Path, *, run: RunFolder | None) -> list[Section]:
-    """Score, mistakes, maps, shifts, trust, data, training and record.
+def page_sections(
+    found: Gathered, said: Verdict, record: Record, folder: Path, *, run: RunFolder | None
+) -> list[Section]:
+    """Verdict, score, mistakes, maps, shifts, trust, data, training and record.
 
     Parameters
     ----------
     found : Gathered
         The measurements.
+    said : Verdict
+        What they mean.
     record : Record
         Of the model.
     folder : Path
@@ -40,7 +50,9 @@ def page_sections(found: Gathered, record: Record, folder: Path, *, run: RunFold
     trust = score.trust if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) else None
     plain: Evaluation = score.model_copy(update={"trust": None}) if trust else score  # it has its own section
     left = found.left_out
-    sections = [result_section(plain, folder / SCORE, title=f"Score on '{score.split}'")]
+    full = [f"{name}: {' '.join(sentences)}" for name, sentences in said.parts.items()]
+    sections = [Section("The verdict in full", text=(*full, _RULES))]
+    sections.append(result_section(plain, folder / SCORE, title=f"Score on '{score.split}'"))
     sections.append(
         _mistakes(found, folder) if found.mistakes else _absent("Where it errs", left, "mistakes")
     )

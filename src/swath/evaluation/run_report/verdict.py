@@ -3,12 +3,11 @@
 Pure rules. A sentence is written only where there is a number for it, and carries it with its 95 % interval:
 
 - *Good for*: the score, with a word that the lower end of its interval must earn (0.95 very good, 0.85 good, 0.70
-  fair, else poor), but ``no better than`` a simple rule whose lead is not clearly above 0; maps that hold;
-  probabilities that are close (calibration error clearly at most 0.02).
-- *Fails*: the two most confused pairs seen more than once; up to three classes whose F1 does not clearly reach
-  0.85; up to three shifts that at level 5 clearly cost accuracy (intervals apart), and whether the model notices;
-  the worst slice that more than chance sets apart; maps that fail; probabilities that are far off (clearly
-  above 0.05).
+  fair); maps that hold; probabilities that are close (calibration error clearly at most 0.02).
+- *Fails*: a score below that (poor), or not clearly above a simple rule's; the two most confused pairs seen more
+  than once; up to three classes whose F1 does not clearly reach 0.85; up to three shifts that at level 5 clearly
+  cost accuracy (intervals apart; the atmosphere first), and whether the model notices; the worst slice that more than
+  chance sets apart; maps that fail; probabilities that are far off (clearly above 0.05).
 - *Beware*: few patches, optimistic splits, patches that trained or chose the model, patches unlike the training data.
 - *Try*: what helped in these measurements; what was tried without a clear gain is said as well.
 """
@@ -18,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swath.config import Settings
-from swath.evaluation.errors import ErrorAnalysis
+from swath.evaluation.errors import ErrorAnalysis, Pair, WeakClass
 from swath.evaluation.faithfulness_result import MapCheck
 from swath.evaluation.intervals import proportion
 from swath.evaluation.results import (
@@ -29,11 +28,12 @@ from swath.evaluation.results import (
     SingleLabelEvaluation,
     spoken,
 )
-from swath.evaluation.run_report.harmonised import Harmonised
+from swath.evaluation.run_report.harmonised import SHIFT, Harmonised
 from swath.evaluation.run_report.words import (
     BLIND,
     DISHONEST,
     HONEST,
+    LOWEST,
     STRANGE,
     WEAK,
     calibration_word,
@@ -57,6 +57,17 @@ _RULES = {"majority": "always naming the commonest class", "colour": "a rule tha
 
 
 @dataclass(frozen=True)
+class Confused:
+    """Which classes are taken for which on `n` patches of a split, `errors` of them wrong."""
+
+    split: str
+    n: int
+    errors: int
+    pairs: tuple[Pair, ...]
+    weakest: tuple[WeakClass, ...]
+
+
+@dataclass(frozen=True)
 class Findings:
     """What was measured; None where it was not.
 
@@ -64,6 +75,8 @@ class Findings:
     ----------
     score : Evaluation
         On the split that the report is about.
+    confused : Confused or None
+        Classes taken for each other.
     errors : ErrorAnalysis or None
         Of a split that may be acted on.
     stress : StressResult or None
@@ -77,6 +90,7 @@ class Findings:
     """
 
     score: Evaluation
+    confused: Confused | None = None
     errors: ErrorAnalysis | None = None
     stress: StressResult | None = None
     maps: MapCheck | None = None
@@ -100,17 +114,19 @@ class Verdict(Settings):
 
     @property
     def paragraph(self) -> str:
-        """All in one paragraph."""
-        return " ".join(f"{name}: {' '.join(sentences)}" for name, sentences in self.parts.items())
+        """The weightiest of them in one paragraph: the first of each kind, and the first two failures."""
+        shown = {name: said[: 2 if name == "Fails" else 1] for name, said in self.parts.items()}
+        return " ".join(f"{name}: {' '.join(said)}" for name, said in shown.items())
 
 
 def verdict(found: Findings) -> Verdict:
     """Say what the measurements mean."""
     trust = _trust(found.score)
     return Verdict(
-        good=_all(_score(found.score), _maps_hold(found.maps), _calibrated(trust, good=True)),
+        good=_all(_score(found.score, good=True), _maps_hold(found.maps), _calibrated(trust, good=True)),
         fails=_all(
-            *_pairs(found.errors),
+            _score(found.score, good=False),
+            _pairs(found.confused),
             _weak_classes(found.score),
             *_shifts(found.stress),
             _slice(found.errors),
@@ -121,7 +137,7 @@ def verdict(found: Findings) -> Verdict:
         attempts=_all(
             _abstain(found.score, trust),
             _harmonise(found.harmonised),
-            _labels(found.errors),
+            _labels(found.confused),
         ),
     )
 
@@ -130,26 +146,27 @@ def _all(*texts: str) -> tuple[str, ...]:
     return tuple(sentence(text) for text in texts if text)
 
 
-def _score(score: Evaluation) -> str:
+def _score(score: Evaluation, *, good: bool) -> str:
     name, value = next(iter(score.headline().items()))
     told = f"{spoken(name)} {with_interval(value)} on {score.n:,} patches of the split '{score.split}'"
-    leads = _leads(score)
-    what = _what(score)
+    leads, what = _leads(score), _what(score)
     behind = [rule for rule, lead in leads.items() if lead.low <= 0]
     if behind:
         rule = behind[-1]
         lead = f"not clearly better than {_RULES.get(rule, rule)} (lead {points(leads[rule])})"
-        return f"nothing yet: at {what} it is {lead}; {told}"
+        return "" if good else f"{what}, {lead}: {told}"
     word, limit = score_word(value)
+    if good != (limit > 0):
+        return ""
     earned = (
-        f"the interval reaches down to {whole(limit)} or more" if limit else "the interval reaches below 70 %"
+        f"its interval begins at {whole(limit)} or above" if limit else f"its interval begins below {LOWEST}"
     )
     beside = ""
     if leads:
         rule = min(leads, key=lambda name: leads[name].value)
         kind = "F1" if isinstance(score, BinaryEvaluation) else "accuracy"
-        beside = f"; in {kind} {gained(leads[rule])} than {_RULES.get(rule, rule)}"
-    return f"{word} at {what} ({earned}): {told}{beside}"
+        beside = f"; {gained(leads[rule])} in {kind} than {_RULES.get(rule, rule)}"
+    return f"{what}: {word}, as {earned}: {told}{beside}"
 
 
 def _what(score: Evaluation) -> str:
@@ -201,19 +218,15 @@ def _calibrated(trust: Trust | None, *, good: bool) -> str:
     return f"its probabilities come {near} what happens: calibration error {with_interval(error)}, {limit}"
 
 
-def _pairs(errors: ErrorAnalysis | None) -> list[str]:
-    if errors is None:
-        return []
-    often = [p for p in errors.pairs if p.n > 1][:PAIRS]
-    if not often:
-        return []
-    told = listed(
-        [
-            f"{written(p.truth)} for {written(p.called)} ({p.n} of {p.share.n}: {with_interval(p.share)})"
-            for p in often
-        ]
-    )
-    return [f"it takes {told} on the split '{errors.split}'"]
+def _pairs(confused: Confused | None) -> str:
+    often = [p for p in confused.pairs if p.n > 1][:PAIRS] if confused else []
+    if confused is None or not often:
+        return ""
+    told = [
+        f"{written(p.truth)} for {written(p.called)} ({p.n} of {p.share.n} patches, {with_interval(p.share)})"
+        for p in often
+    ]
+    return f"it takes {listed(told)} on the split '{confused.split}'"
 
 
 def _weak_classes(score: Evaluation) -> str:
@@ -235,14 +248,17 @@ def _shifts(stress: StressResult | None) -> list[str]:
     costly = [(name, s.levels[-1]) for name, s in stress.ordered if s.levels[-1].accuracy.high < clean.low]
     if not costly:
         return []
-    costly.sort(key=lambda item: item[1].accuracy.value)
+    # Another rendering is what users meet first, so that it is named before worse ones.
+    costly.sort(key=lambda item: (item[0] != SHIFT, item[1].accuracy.value))
     told = listed(
         [
             f"{shown(name)} ({last.strength}) to {with_interval(last.accuracy)}"
             for name, last in costly[:SHIFTS]
         ]
     )
-    found = [f"from {with_interval(clean)} accuracy falls under {told}"]
+    found = [
+        f"on {stress.n:,} patches of the split '{stress.split}' accuracy falls from {with_interval(clean)} under {told}"
+    ]
     blind = [
         f"{shown(name)} (confidence {100 * last.confidence:.1f} %, accuracy {with_interval(last.accuracy)})"
         for name, last in costly
@@ -313,20 +329,20 @@ def _harmonise(found: Harmonised | None) -> str:
     return f"--harmonise auto is no clear gain: {effect}"
 
 
-def _labels(errors: ErrorAnalysis | None) -> str:
-    if errors is None or not errors.errors or len(errors.weakest) < 2:
+def _labels(confused: Confused | None) -> str:
+    if confused is None or not confused.errors or len(confused.weakest) < 2:
         return ""
-    missed = sum(sum(w.called.values()) for w in errors.weakest)
-    held = sum(w.scores.recall.n for w in errors.weakest)
-    share = proportion(missed, errors.errors)
+    n, wrong = confused.n, confused.errors
+    missed = sum(sum(w.called.values()) for w in confused.weakest)
+    held = sum(w.scores.recall.n for w in confused.weakest)
+    share = proportion(missed, wrong)
     # More than their patches' share of the mistakes: else more labels of any class do as well.
-    if share.low <= held / errors.n:
+    if share.low <= held / n:
         return ""
-    ceiling = proportion(errors.n - errors.errors + missed, errors.n)
-    names = listed([written(w.name) for w in errors.weakest])
-    patches = f"{100 * held / errors.n:.0f} % of the patches of the split '{errors.split}'"
+    names = listed([written(w.name) for w in confused.weakest])
+    part = f"{100 * held / n:.0f} % of the patches of the split '{confused.split}'"
+    now, best = proportion(n - wrong, n), proportion(n - wrong + missed, n)
     return (
-        f"look at labels and patches of {names} first: they hold {with_interval(share)} of the mistakes on {patches}, "
-        f"and with all of them right accuracy would go from {with_interval(errors.accuracy)} to "
-        f"{with_interval(ceiling)}, no further"
+        f"collect and check labels of {names} first: they hold {with_interval(share)} of {wrong} mistakes but {part}; "
+        f"with all of theirs right, accuracy would go from {with_interval(now)} to {with_interval(best)} at most"
     )

@@ -9,6 +9,7 @@ from swath.model.record import Estimate
 
 # A word is earned by the lower end of an interval: few patches never flatter.
 SCORES = ((0.95, "very good"), (0.85, "good"), (0.70, "fair"), (0.0, "poor"))
+LOWEST = "70 %"  # of the last word above poor
 WEAK = 0.85  # F1 of a class that is not clearly reached: the class is named
 HONEST, DISHONEST = 0.02, 0.05  # calibration error clearly at most, or clearly above
 STRANGE = 0.05  # share of patches unlike the training data, clearly above

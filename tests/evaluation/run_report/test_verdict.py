@@ -1,0 +1,223 @@
+"""The verdict: no sentence without its number, and no better word for worse numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from swath.evaluation.errors.findings import confused_pairs, weakest_classes
+from swath.evaluation.intervals import proportion
+from swath.evaluation.metrics import measure
+from swath.evaluation.run_report import Findings, Harmonised, Verdict, verdict
+from swath.evaluation.run_report.verdict import Confused
+from swath.evaluation.run_report.words import SCORES, calibration_word, gained, score_word
+from swath.evaluation.stress.results import Condition, ShiftResult, StressResult
+from swath.evaluation.trust import measure_trust
+from swath.model.record import Estimate
+from tests.evaluation.cases import answers, evaluation
+
+NAMES = ("Forest", "River", "SeaLake")
+RANKS = {word: place for place, (_, word) in enumerate(reversed(SCORES))}
+INTERVAL = re.compile(r"\d\u2013\d|\d to [+-]?\d")
+
+
+class Record:
+    """What trust asks of a record."""
+
+    task = "single-label"
+    conformal: ClassVar[dict[str, float]] = {}
+
+
+def condition(right: int, n: int, *, level: int = 5, confidence: float = 0.9) -> Condition:
+    return Condition(
+        level=level,
+        strength=f"level {level}",
+        accuracy=proportion(right, n),
+        calibration_error=0.1,
+        confidence=confidence,
+        unsure=proportion(0, n),
+    )
+
+
+def stressed(**right: int) -> StressResult:
+    n = 200
+    shifts = {
+        name: ShiftResult(
+            what=name, levels=(condition(k, n),), drop=Estimate(value=0.97 - k / n, low=0, high=1, n=n)
+        )
+        for name, k in right.items()
+    }
+    return StressResult(
+        model="tiny",
+        split="val",
+        engine="e",
+        fingerprint="f",
+        n=n,
+        seed=0,
+        clean=condition(194, n, level=0),
+        shifts=shifts,
+        score=proportion(100, n),
+        drop=proportion(90, n),
+        skipped={},
+        warnings=(),
+    )
+
+
+def confused(counts: list[list[int]]) -> Confused:
+    table = np.array(counts, np.int64)
+    return Confused(
+        "val",
+        int(table.sum()),
+        int(table.sum() - np.trace(table)),
+        confused_pairs(table, NAMES),
+        weakest_classes(table, NAMES, measure(table, NAMES)),
+    )
+
+
+def trusting(right: float, *, sure: float = 0.9, n: int = 1000):
+    """An evaluation whose answers are all as sure, but for the wrong ones."""
+    truth, predicted = answers(n, right=right)
+    probabilities = np.full((n, 3), (1 - sure) / 2)
+    probabilities[np.arange(n), predicted] = sure
+    hit = truth == predicted
+    probabilities[~hit] = 0.3
+    probabilities[np.flatnonzero(~hit), predicted[~hit]] = 0.4
+    found = evaluation(NAMES, n=n)
+    trust = measure_trust(Record, truth, probabilities)  # type: ignore[arg-type]
+    return found.model_copy(update={"trust": trust, "accuracy": proportion(int(hit.sum()), n)})
+
+
+def harmonised(gain: float) -> Harmonised:
+    return Harmonised(
+        split="val",
+        n=200,
+        before=proportion(60, 200),
+        after=proportion(60 + round(200 * gain), 200),
+        gain=Estimate(value=gain, low=gain - 0.05, high=gain + 0.05, n=200),
+        clean_changed=False,
+        clean_gain=Estimate(value=0, low=0, high=0, n=200),
+        said="harmonised",
+    )
+
+
+def rich() -> Verdict:
+    return verdict(
+        Findings(
+            score=trusting(0.9),
+            confused=confused([[60, 9, 1], [4, 66, 0], [0, 1, 69]]),
+            stress=stressed(atmosphere=60, noise=30, gain=193),
+            harmonised=harmonised(0.6),
+            optimistic="optimistic: patches of one scene lie on both sides",
+        )
+    )
+
+
+def test_every_sentence_carries_a_number_and_its_interval():
+    said = rich()
+    sentences = [text for part in said.parts.values() for text in part]
+    assert list(said.parts) == ["Good for", "Fails", "Beware", "Try next"]
+    for text in sentences:
+        assert INTERVAL.search(text), text
+        assert text[0].isupper()
+        assert text.endswith(".")
+        assert not text.endswith("..")
+
+
+def test_the_paragraph_tells_good_and_bad():
+    text = rich().paragraph
+    assert text.index("Good for:") < text.index("Fails:") < text.index("Beware:") < text.index("Try next:")
+    assert "Forest for River (9 of 70 patches, 12.9 % (" in text
+
+
+@given(st.integers(1, 3000), st.data())
+def test_worse_scores_never_earn_a_better_word(n, data):
+    low, high = sorted((data.draw(st.integers(0, n)), data.draw(st.integers(0, n))))
+    words = [score_word(proportion(k, n))[0] for k in (low, high)]
+    assert RANKS[words[0]] <= RANKS[words[1]]
+
+
+@given(st.integers(1, 500), st.floats(0, 1), st.integers(2, 20))
+def test_fewer_patches_never_earn_a_better_word(n, share, times):
+    few, many = proportion(round(share * n), n), proportion(times * round(share * n), times * n)
+    assert RANKS[score_word(few)[0]] <= RANKS[score_word(many)[0]]
+
+
+@given(st.floats(0, 0.5), st.floats(0, 0.1), st.floats(0, 0.4))
+def test_worse_calibration_never_earns_a_better_word(value, half, worse):
+    order = ("close", "rough", "far off")
+    words = [
+        calibration_word(Estimate(value=v, low=max(0, v - half), high=v + half, n=100))
+        for v in (value, value + worse)
+    ]
+    assert order.index(words[0]) <= order.index(words[1])
+
+
+def test_a_poor_score_is_a_failure_and_nothing_is_called_good():
+    poor = evaluation(n=400).model_copy(update={"accuracy": proportion(200, 400)})
+    said = verdict(Findings(poor))
+    assert not said.good
+    assert said.fails[0].startswith("Telling 3 classes apart: poor")
+
+
+def test_a_lead_that_is_not_clear_is_a_failure_however_high_the_score():
+    found = evaluation(n=400).model_copy(update={"accuracy": proportion(399, 400)})
+    base = found.baselines["majority"]
+    level = Estimate(value=0.001, low=-0.01, high=0.012, n=400)
+    tied = base.model_copy(update={"difference": base.difference.model_copy(update={"accuracy": level})})
+    said = verdict(Findings(found.model_copy(update={"baselines": {"majority": tied}})))
+    assert not said.good
+    assert "not clearly better than always naming the commonest class" in said.fails[0]
+
+
+@pytest.mark.parametrize(("n", "named"), [(40, True), (400, False)])
+def test_few_patches_are_named(n, named):
+    said = verdict(Findings(evaluation(n=n)))
+    assert any(f"Only {n} patches" in text for text in said.beware) == named
+
+
+def test_a_shift_is_named_only_where_it_clearly_costs_and_the_atmosphere_first():
+    said = verdict(
+        Findings(evaluation(), stress=stressed(noise=20, blur=30, haze=40, atmosphere=150, gain=190))
+    )
+    (falls,) = [text for text in said.fails if "accuracy falls" in text]
+    assert re.findall("noise|blur|haze|atmosphere|gain", falls) == ["atmosphere", "noise", "blur"]
+    assert not verdict(Findings(evaluation(), stress=stressed(gain=190))).fails[1:]
+
+
+def test_suggestions_are_measured_or_left_out():
+    nothing = verdict(Findings(evaluation()))
+    assert nothing.attempts == ()
+    helped = verdict(Findings(evaluation(), harmonised=harmonised(0.6)))
+    assert "--harmonise auto: under the atmosphere shift" in helped.attempts[0]
+    assert "60.0 points more (+55.0 to +65.0)" in helped.attempts[0]
+    vain = verdict(Findings(evaluation(), harmonised=harmonised(0.01)))
+    assert "no clear gain" in vain.attempts[0]
+
+
+def test_abstaining_is_suggested_with_its_effect_only_where_it_clearly_helps():
+    assert "raises accuracy from" in verdict(Findings(trusting(0.9))).attempts[0]
+    blind = trusting(0.9)
+    same = blind.trust.selective.model_copy(update={"accuracy": {"0.90": blind.accuracy}})
+    trust = blind.trust.model_copy(update={"selective": same})
+    assert "no clear gain" in verdict(Findings(blind.model_copy(update={"trust": trust}))).attempts[0]
+
+
+def test_labels_are_asked_for_where_classes_hold_more_than_their_share_of_mistakes():
+    one = confused([[40, 30, 0], [0, 70, 0], [0, 0, 700]])
+    (asked,) = verdict(Findings(evaluation(), confused=one)).attempts
+    # All 30 mistakes are Forest patches; of 840 patches 810 are right and could be 840.
+    assert "hold 100.0 %" in asked
+    assert "from 96.4 % (" in asked
+    assert "to 100.00 % (" in asked
+    even = confused([[60, 5, 5], [5, 60, 5], [5, 5, 60]])
+    assert verdict(Findings(evaluation(), confused=even)).attempts == ()
+
+
+def test_words_for_differences():
+    assert gained(Estimate(value=0.123, low=0.1, high=0.14, n=9)) == "12.3 points more (+10.0 to +14.0)"
+    assert gained(Estimate(value=-0.2, low=-0.3, high=-0.1, n=9)) == "20.0 points fewer (-30.0 to -10.0)"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from swath.errors import DataError, SettingError
+from swath.evaluation.compare import compare
+from swath.evaluation.evaluate import OPENINGS
+from swath.inference import load
+from tests.tiny import CLASSES, write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def good(tiny_model):
+    return load(tiny_model, engine="onnxruntime", threads=1)
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory):
+    """Knows the classes by other names, so that it is wrong about two of them."""
+    names = (CLASSES[1], CLASSES[0], *CLASSES[2:])
+    path = write_tiny_model(tmp_path_factory.mktemp("bad") / "bad.onnx", classes=names)
+    model = load(path, engine="onnxruntime", threads=1)
+    infos = model.record.classes
+    swapped = tuple(info.model_copy(update={"name": name}) for info, name in zip(infos, CLASSES, strict=True))
+    model.record = model.record.model_copy(update={"classes": swapped, "name": "bad"})
+    return model
+
+
+def test_a_better_model_is_called_better(good, bad, tiny_index):
+    found = compare(good, bad, tiny_index, split="val")
+    assert found.accuracy.value > 0
+    assert found.test.only_second == 0
+    assert found.per_class[CLASSES[0]].second.value == 0
+    assert found.per_class[CLASSES[3]].only_first == 0
+    text = "\n".join(found.lines())
+    assert "class by class" in text
+    if found.test.p_value < 0.05:
+        assert found.conclusion.startswith(f"{good.record.name} is better than bad")
+    turned = compare(bad, good, tiny_index, split="val")
+    assert turned.accuracy.value == -found.accuracy.value
+    assert turned.test.p_value == found.test.p_value
+
+
+def test_a_model_is_not_better_than_itself(good, tiny_index):
+    found = compare(good, good, tiny_index, split="val")
+    assert (found.test.p_value, found.accuracy.value) == (1.0, 0.0)
+    assert found.conclusion.startswith("Neither is shown to be better")
+
+
+def test_opening_the_test_split_leaves_a_note(good, bad, tiny_index, tmp_path):
+    with pytest.raises(SettingError, match="--out"):
+        compare(good, bad, tiny_index, split="test")
+    out = tmp_path / "ab.json"
+    found = compare(good, bad, tiny_index, split="test", out=out)
+    assert json.loads(out.read_text())["test"]["p_value"] == found.test.p_value
+    lines = (tmp_path / OPENINGS).read_text().splitlines()
+    assert [json.loads(line)["model"] for line in lines] == [good.record.name, "bad"]
+
+
+def test_models_of_other_classes(good, tiny_index, tmp_path):
+    other = load(
+        write_tiny_model(tmp_path / "o.onnx", classes=("Forest", "Snow")), engine="onnxruntime", threads=1
+    )
+    with pytest.raises(DataError, match=r"classes differ.*Snow"):
+        compare(good, other, tiny_index)
