@@ -360,7 +360,7 @@ def test_what_is_not_like_the_training_data_is_marked(tmp_path, doubting, classi
     assert any("not like the training data" in warning for warning in summary.warnings)
     whole = read(out)
     finer = map_scene(doubting, scene, tmp_path / "fine.tif", stride=16, dense=False)
-    assert 0.2 < finer.unlike < 0.6
+    assert finer.unlike > summary.unlike  # windows across two of the patches are like none
     assert map_scene(doubting, scene, tmp_path / "dense.tif", stride=16, dense=True).unlike is None
     # A model that cannot tell leaves no raster, not even an old one.
     plain = map_scene(classifier, scene, out, overwrite=True)

@@ -31,9 +31,11 @@ def compare(
     from swath.inference import load
     from swath.progress import Bars
 
-    models = [load(model, engine=engine, threads=threads) for model in (first, second)]
+    one, two = (load(model, engine=engine, threads=threads) for model in (first, second))
     with Bars() as progress:
-        result = run(*models, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress)
+        result = run(
+            one, two, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress
+        )
     for line in result.lines():
         typer.echo(line)
     if out is not None:

@@ -44,7 +44,10 @@ CONTRAST = 2.0
 COLOUR = 3.0  # 8-bit levels, once one brightness or one gain is made equal
 # Brightening clips bright pixels, which changes colours; pairs this alike at a glance may differ more.
 SURE, CLIPPED_COLOUR = 0.65, 12.0
-ALIKE, FINELY_ALIKE = 0.58, 0.50  # in any position
+ALIKE = 0.58
+# Fine likeness that makes two patches the same: of plain ones, of others as they are, and of others turned. A
+# single strong edge, such as that of a round field, is much like another once it may be turned.
+FINE_PLAIN, FINE, FINE_TURNED = 0.50, 0.60, 0.70
 # Where compression has taken the fine detail of one of two plain patches, only coarse waves can be compared.
 PLAIN = 8.0  # 8-bit levels: standard deviation of the plainer patch at most
 DETAILED, LOST = 0.35, 0.8  # detail of the one at least, and of the other at most as a share of it
@@ -168,7 +171,9 @@ def _verified(
         part = places[start : start + _PAIRS]
         first, second = candidates[start : start + _PAIRS].T
         alike, fine, unturned = aligned(described.take(part[:, 0]), described.take(part[:, 1])).T
-        same = (alike >= ALIKE) & (fine >= FINELY_ALIKE)
+        plain = np.minimum(signed.spread[first], signed.spread[second]) <= PLAIN
+        needed = np.where(plain, FINE_PLAIN, np.where(unturned >= alike, FINE, FINE_TURNED))
+        same = (alike >= ALIKE) & (fine >= needed)
         same |= _plainly_same(signed, first, second, unturned)
         same &= np.maximum(signed.detail[first], signed.detail[second]) >= DETAIL
         for k in np.flatnonzero(same):

@@ -14,7 +14,7 @@ SMALLEST = 2**SCALES  # pixels a side
 _BLOCK_VALUES = 2**22
 _STEP = 0.25  # variance below which rounding hides everything
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[Any]  # float32, which numpy does not keep track of
 
 
 def texture_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -53,7 +53,7 @@ def texture_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def _features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    left = pixels.astype(np.float32)
+    left: Floats = pixels.astype(np.float32)
     parts = [np.log(left.mean(axis=(2, 3)) + 4)]
     for _ in range(SCALES):
         height, width = (side // 2 * 2 for side in left.shape[2:])

@@ -38,7 +38,7 @@ class Trust(Settings):
 
     def rows(self) -> list[tuple[str, ...]]:
         """Rows of text for a terminal."""
-        rows = [("trust in a single answer", "", "")]
+        rows: list[tuple[str, ...]] = [("trust in a single answer", "", "")]
         rows += [(name, *_number(value)) for name, value in self._errors()]
         for level, found in self.conformal.items():
             size = f"{found.size.value:.3f} classes a set, {100 * found.empty:.1f} % empty"
