@@ -69,9 +69,9 @@ WAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def main() -> None:
     """Measure and print."""
     options = parser(__doc__)
-    options.add_argument("index", type=Path, help="a patch index of EuroSAT")
+    options.add_argument("data", type=Path, metavar="INDEX", help="a patch index of EuroSAT")
     args = options.parse_args()
-    index = read_index(args.index)
+    index = read_index(args.data)
     pixels = np.asarray(cached_pixels(index))
     labels = np.array(index.labels)
     each = EACH // 5 if args.short else EACH

@@ -15,6 +15,7 @@ TITLES = {
     "inference_speed": "Inference: patches a second",
     "map_speed": "Maps: scene in, class raster out",
     "start_up": "Start-up: a cold process",
+    "duplicates": "Near duplicates: planted copies found",
 }
 
 

@@ -1,6 +1,6 @@
-"""Train the models that the package ships, from the EuroSAT archive and its published lists.
+"""Train the model ``eurosat`` that the package ships, from the EuroSAT archive and its published lists.
 
-    python scripts/train_shipped.py DATA --out DIR [--only eurosat] [--threads 2] [--resume]
+    python scripts/train_shipped.py DATA --out DIR [--threads 2] [--resume]
 
 DATA holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``. Learned from: the published train
 list and most of the val list. Kept apart: the 600 patches of ``eurosat-mini`` that are its test split, which take
@@ -23,7 +23,7 @@ from swath.training import load_recipe, train
 
 SEED = 20261121
 VAL_PER_CLASS = 120
-STAGES = {"eurosat": ("eurosat", "eurosat-settle"), "eurosat-dense": ("dense",)}
+NAME, STAGES = "eurosat", ("eurosat", "eurosat-settle")
 
 
 def main() -> None:
@@ -33,7 +33,6 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", choices=sorted(STAGES), nargs="+", default=sorted(STAGES))
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="FIELD=VALUE")
@@ -42,24 +41,23 @@ def main() -> None:
     lists = write_lists(options.data, options.out)
     index = split_index(build_index(options.data / "eurosat_rgb.zip", part_of="eurosat-rgb"), lists=lists)
     write_index(index, options.out / "index.parquet", overwrite=True)
-    for name in options.only:
-        weights = "none"
-        for stage, recipe in enumerate(STAGES[name], start=1):
-            out = options.out / f"{name}-stage{stage}"
-            with Bars() as progress:
-                result = train(
-                    index,
-                    load_recipe(recipe, changes=[f"weights={weights}", *options.changes]),
-                    out=out,
-                    name=name,
-                    threads=options.threads,
-                    resume=options.resume,
-                    overwrite=not options.resume,
-                    ship=True,
-                    progress=progress,
-                )
-            weights = str(out / "weights.safetensors")
-            print(name, recipe, {key: round(value.value, 5) for key, value in result.metrics.items()})
+    weights = "none"
+    for stage, recipe in enumerate(STAGES, start=1):
+        out = options.out / f"stage{stage}"
+        with Bars() as progress:
+            result = train(
+                index,
+                load_recipe(recipe, changes=[f"weights={weights}", *options.changes]),
+                out=out,
+                name=NAME,
+                threads=options.threads,
+                resume=options.resume,
+                overwrite=not options.resume,
+                ship=True,
+                progress=progress,
+            )
+        weights = str(out / "weights.safetensors")
+        print(recipe, {key: round(value.value, 5) for key, value in result.metrics.items()})
 
 
 def write_lists(data: Path, out: Path) -> dict[str, Path]:

@@ -43,7 +43,7 @@ def near_duplicates(index: PatchIndex, *, progress: Progress = silent) -> tuple[
     """Find patches that show the same picture although their files differ.
 
     Patches of identical bytes are compared once, by the first of their paths. Time grows with the
-    square of the number of patches: about 8 s and 0.6 GiB for 21,600 on one core.
+    square of the number of patches: about 8 s and 0.5 GiB for 21,600 on one core.
 
     Parameters
     ----------
