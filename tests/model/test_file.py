@@ -135,6 +135,6 @@ def test_fewer_classes_than_the_graph_gives(tiny_model, tmp_path):
     record = json.loads(read_model(tiny_model).record.model_dump_json())
     golden = record["golden"] | {"probabilities": [p[:3] for p in record["golden"]["probabilities"]]}
     changed = {"classes": record["classes"][:3], "golden": golden}
-    with pytest.raises(ModelFileError, match="gives 4 probabilities, the record names 3 classes"):
+    with pytest.raises(ModelFileError, match="gives 4 probabilities, and the record names 3 classes"):
         read_model(rewrite(tiny_model, tmp_path / "m.onnx", record=changed))
     assert len(CLASSES) == 4

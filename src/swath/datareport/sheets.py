@@ -77,6 +77,8 @@ def draw_sheet(path: Path, tiles: Sequence[Tile], captions: Sequence[str], *, co
 
 
 def _ending(text: str, limit: int) -> str:
-    """One visible line; of a long path its end is kept, which tells files apart."""
+    """One visible line; of a long path its end is kept, which tells files apart, of a name its beginning."""
     line = written(text, limit=10_000)
-    return line if len(line) <= limit else "…" + line[1 - limit :]
+    if len(line) <= limit or "." not in line:
+        return written(line, limit=limit)
+    return "…" + line[1 - limit :]

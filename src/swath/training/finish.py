@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from safetensors.torch import save_file
 
 import swath
 from swath.data import PatchIndex
@@ -46,7 +45,7 @@ from swath.training.loop import Fitted
 from swath.training.recipe import Recipe
 from swath.training.targets import Targets
 from swath.weights import OWN as OWN_LICENCE
-from swath.weights import run_expectation, weights_metadata
+from swath.weights import run_expectation, weights_metadata, write_weights
 
 GOLDEN_PATCHES = 10
 GOLDEN_TOLERANCE = 1e-3
@@ -121,10 +120,13 @@ def finish(
     write_history(out / "history.csv", fitted.history)
     draw_curves(out / "curves.png", fitted.history)
     with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
-        tensors = {k: v.contiguous() for k, v in fitted.network.state_dict().items()}
         expects = run_expectation(bands=spec.bands, data_type=spec.data_type, mean=spec.mean, sd=spec.sd)
         licence = fitted.facts.licence if fitted.facts else OWN_LICENCE
-        save_file(tensors, temporary, weights_metadata(expects, recipe.network, licence=licence))
+        write_weights(
+            temporary,
+            fitted.network.state_dict(),
+            weights_metadata(expects, recipe.network, licence=licence),
+        )
     with atomic_file(out / "metrics.json", overwrite=True) as temporary:
         values = {k: v.model_dump() for k, v in judged.metrics.items()}
         temporary.write_text(json.dumps({"split": "val", **values}, indent=2) + "\n", encoding="utf-8")

@@ -15,6 +15,7 @@ from swath.weights.licences import OWN, licence_allows_shipping, licence_warning
 from swath.weights.load import load_weights
 from swath.weights.sources import Located, locate
 from swath.weights.store import Entry, Store
+from swath.weights.write import write_weights
 
 __all__ = [
     "OWN",
@@ -31,4 +32,5 @@ __all__ = [
     "locate",
     "run_expectation",
     "weights_metadata",
+    "write_weights",
 ]
