@@ -139,7 +139,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     near = near_duplicates(index, progress=progress)
     bands = comparison_bands(index)
     pixels = cached_pixels(index, bands=bands, size=SIDE, progress=progress)
-    labels = _labels(index)
+    labels = one_name_each(index)
     splits: list[str | None] = index.table.column("split").to_pylist()
     contents: list[str] = index.table.column("sha256").to_pylist()
     rows: dict[str, list[int]] = defaultdict(list)  # of each content
@@ -222,8 +222,8 @@ def _torn(groups: Sequence[str | None], splits: Sequence[str | None], contents: 
     return sorted(group for group in sides if len(sides[group]) > 1 and len(parts[group]) > 1)
 
 
-def _labels(index: PatchIndex) -> list[str]:
-    """One name a patch: its label, or its several labels joined."""
+def one_name_each(index: PatchIndex) -> list[str]:
+    """Name each patch: its label, or its several labels joined, or ``(no label)``."""
     one = index.table.column("label").to_pylist()
     several = index.table.column("labels").to_pylist()
     return [

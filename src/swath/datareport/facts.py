@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data import PatchIndex, colour_features
-from swath.data.audit import Audit, audit
+from swath.data.audit import Audit, audit, one_name_each
 from swath.data.cache import Pixels, cached_pixels
 from swath.data.duplicates import comparison_bands, level_scale
 from swath.data.headers import read_headers
@@ -164,15 +164,6 @@ def class_counts(index: PatchIndex) -> dict[str, dict[str, int]]:
         name: dict(Counter(splits[row] or "in no split" for row in rows))
         for name, rows in rows_of_classes(index).items()
     }
-
-
-def one_name_each(index: PatchIndex) -> list[str]:
-    """Name each patch: its label, or its several labels joined, or ``(no label)``."""
-    one, several = index.table["label"].to_pylist(), index.table["labels"].to_pylist()
-    return [
-        label if label is not None else " + ".join(more or ("(no label)",))
-        for label, more in zip(one, several, strict=True)
-    ]
 
 
 def pooled(labels: Sequence[str]) -> list[str]:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data import PatchIndex
+from swath.data.audit import one_name_each
 from swath.datareport.drawings import BINS, draw_embedding, draw_histograms, draw_places, draw_thumbnails
 from swath.datareport.embedding import Embedding
-from swath.datareport.facts import DataFacts, one_name_each, rows_of_classes
+from swath.datareport.facts import DataFacts, rows_of_classes
 from swath.datareport.sheets import beside, draw_sheet, tile
 from swath.evaluation.plots import sample_grid
 
