@@ -79,7 +79,9 @@ def test_gdal_reads_the_names_of_the_classes(tmp_path, rows):
 def test_the_confidence_is_a_cog_with_its_own_nodata(tmp_path, rows):
     values = np.full(SIZE, 80, np.uint8)
     values[:, 300:] = 255
-    finish_bytes(rows(values, nodata=255, halve=mean), tmp_path / "c.tif", name="confidence, percent", software="s")
+    finish_bytes(
+        rows(values, nodata=255, halve=mean), tmp_path / "c.tif", name="confidence, percent", software="s"
+    )
     with rasterio.open(tmp_path / "c.tif") as cog:
         assert cog.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert (cog.nodata, cog.descriptions) == (255, ("confidence, percent",))
