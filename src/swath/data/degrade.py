@@ -7,29 +7,24 @@ from collections import Counter
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from functools import partial
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image
-from rasterio.io import MemoryFile
 
 from swath.data.archives import open_patches
 from swath.data.index import PatchIndex, read_index, write_index
+from swath.data.lossless import encode_lossless
 from swath.data.readers import PatchReader
 from swath.data.threads import in_order
 from swath.errors import DataError, SettingError
 from swath.files import atomic_folder
-from swath.imagery import Picture, decode, degrade, probe
+from swath.imagery import decode, degrade, probe
 from swath.imagery.degrade import degraded_side
-from swath.imagery.header import mode_name
 from swath.progress import Progress, silent
 
 INDEX = "index.parquet"
-_PNG_MODES = {"L", "LA", "RGB", "RGBA", "I;16"}  # what PNG can hold; all else becomes a GeoTIFF
 
 
 @dataclass(frozen=True)
@@ -169,7 +164,7 @@ def _write(
             )
         step = steps[row]
         pixels = degrade(picture.pixels, gsd_from=step.gsd_from, gsd_to=step.gsd_to, sensor_blur=sensor_blur)
-        written, suffix = _encoded(picture, pixels)
+        written, suffix = encode_lossless(pixels, picture.bands)
         target = folder / f"{names[row]}{suffix}"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(written)
@@ -184,20 +179,3 @@ def _write(
             }
         )
     return made
-
-
-def _encoded(picture: Picture, pixels: npt.NDArray[Any]) -> tuple[bytes, str]:
-    """Bytes of an image that loses nothing, with the bands of `picture`, and its suffix."""
-    mode = mode_name(str(pixels.dtype), picture.bands)
-    if mode in _PNG_MODES:
-        stream = BytesIO()
-        planes = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
-        Image.fromarray(planes).save(stream, "PNG")
-        return stream.getvalue(), ".png"
-    count, height, width = pixels.shape
-    profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": pixels.dtype}
-    with MemoryFile() as memory:
-        with memory.open(**profile, compress="deflate", photometric="MINISBLACK") as dataset:
-            dataset.write(pixels)
-            dataset.descriptions = picture.bands
-        return bytes(memory.read()), ".tif"
