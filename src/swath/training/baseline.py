@@ -13,15 +13,11 @@ from sklearn.linear_model import LogisticRegression
 from swath.data import colour_feature_names, colour_features
 from swath.model.record import Baselines, ColourBaseline
 
-MOST = 4_000
-
 
 def fit_baselines(
     pixels: npt.NDArray[Any], labels: npt.NDArray[np.int64], *, bands: Sequence[str], classes: Sequence[str]
 ) -> Baselines:
     """Majority class, and multinomial logistic regression on colour statistics.
-
-    The regression is fitted on at most 4,000 patches: its few dozen weights do not move with more.
 
     Parameters
     ----------
@@ -30,13 +26,10 @@ def fit_baselines(
     labels : numpy.ndarray
         ``[N]``.
     """
-    step = -(-len(labels) // MOST)
-    features, seen = colour_features(pixels[::step]), labels[::step]
-    if len(set(seen.tolist())) < len(classes):  # a class rarer than the step
-        features, seen = colour_features(pixels), labels
+    features = colour_features(pixels)
     centre, scale = features.mean(axis=0), features.std(axis=0)
     scale = np.where(scale > 1e-12, scale, 1.0)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky").fit((features - centre) / scale, seen)
+    model = LogisticRegression(C=1.0, solver="newton-cholesky").fit((features - centre) / scale, labels)
     weights, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
     if len(classes) == 2:  # scikit-learn keeps one row for two classes
         weights, bias = np.vstack([-weights[0], weights[0]]) / 2, np.array([-bias[0], bias[0]]) / 2
