@@ -164,5 +164,5 @@ def pixel_features(pixels: npt.NDArray[Any], *, size: int) -> Floats:
     side = max(size, SMALLEST)
     if pixels.shape[2:] != (side, side):
         pixels = resize(np.ascontiguousarray(pixels), side)
-    # Colours of every fourth pixel: as good, and a map describes tens of thousands of patches.
+    # Colours of every fourth pixel: a map describes tens of thousands of patches.
     return np.concatenate([texture_features(pixels), colour_features(pixels[:, :, ::2, ::2])], axis=1)

@@ -58,7 +58,7 @@ def test_no_tests_no_correction():
     [((56, 70, 48, 80), 0.0524, 0.3339), ((9, 10, 3, 10), 0.1705, 0.8090), ((5, 56, 0, 29), -0.0381, 0.1926)],
 )
 def test_newcombes_published_intervals(table, low, high):
-    """Newcombe 1998, table II, method 10."""
+    """After Newcombe 1998, table II, method 10; not checked against the paper."""
     found = proportion_difference(*table)
     assert (round(found.low, 4), round(found.high, 4)) == (low, high)
     assert found.value == pytest.approx(table[0] / table[1] - table[2] / table[3])
