@@ -224,4 +224,5 @@ def test_unknown_engine_and_threads(swath: Swath, tiny_model: Path, tiny_patches
     predict = ("predict", tiny_model, tiny_patches, "--out", table)
     refused(swath, out, *predict, "--engine", "abacus", says=("no engine 'abacus'", "onnxruntime"))
     refused(swath, out, *predict, "--threads", "0", says=("--threads 1 or more",))
+    refused(swath, out, *predict, "--views", "3", says=("3 views", "give 1", "8 (and mirrored"))
     refused(swath, out, *predict[:-1], out.with_name("preds.xlsx"), says=("preds.xlsx", ".csv"))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swath.errors import ModelFileError
+from swath.errors import ModelFileError, SettingError
 from swath.inference import load
 from swath.mapping import make_grid
 from swath.mapping.reader import open_scene
@@ -105,6 +105,18 @@ def test_a_network_that_pads_is_run_patch_by_patch(tmp_path):
     assert isinstance(make_windows(padded, grid, batch=8), PatchByPatch)
     with pytest.raises(ModelFileError, match="cannot be run densely"):
         make_windows(padded, grid, batch=8, dense=True)
+
+
+def test_several_views_are_taken_patch_by_patch(unpadded, scene):
+    several = load(unpadded.path, engine="onnxruntime", threads=1, views=8)
+    grid = make_grid(90, 90, patch=SIZE, stride=4)
+    assert isinstance(make_windows(several, grid, batch=8), PatchByPatch)
+    with pytest.raises(SettingError, match="every window one way"):
+        make_windows(several, grid, batch=8, dense=True)
+    once, _ = classified(unpadded, scene, 16, dense=False)
+    found, held = classified(several, scene, 16, dense=False)
+    assert not np.allclose(found[held], once[held], atol=1e-3)
+    np.testing.assert_allclose(found[held].sum(axis=1), 1, atol=1e-5)
 
 
 def test_rows_of_a_narrow_scene_are_classified_together(unpadded):

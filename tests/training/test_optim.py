@@ -26,11 +26,12 @@ def test_orthogonalise_keeps_directions_and_evens_out_lengths(rows, columns, see
     assert torch.allclose(inner, torch.diag(inner.diag()), atol=1e-3)
 
 
-def test_muon_keeps_filters_at_unit_scale_and_goes_downhill():
+@pytest.mark.parametrize("bf16", [False, True])
+def test_muon_keeps_filters_at_unit_scale_and_goes_downhill(bf16):
     torch.manual_seed(0)
     filters = torch.nn.Parameter(torch.randn(8, 4, 3, 3))
     target = torch.randn(8, 4, 3, 3)
-    muon = Muon([filters], lr=0.05, momentum=0.6)
+    muon = Muon([filters], lr=0.05, momentum=0.6, bf16=bf16)
 
     def loss() -> torch.Tensor:
         return -(filters * target).sum() / filters.norm()
@@ -42,6 +43,13 @@ def test_muon_keeps_filters_at_unit_scale_and_goes_downhill():
         muon.step()
     assert float(loss().detach()) < before - 5
     assert float(filters.detach().norm()) == pytest.approx(8**0.5, rel=0.1)
+
+
+def test_bf16_is_exact_enough():
+    torch.manual_seed(0)
+    matrix = torch.randn(48, 216)
+    exact, rounded = orthogonalise(matrix), orthogonalise(matrix.bfloat16()).float()
+    assert float((rounded - exact).norm() / exact.norm()) < 0.02
 
 
 def test_muon_leaves_filters_without_gradient_alone():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import Engine, Harmonise, Model, Overwrite, Threads
+from swath.cli.options import Engine, Harmonise, Model, Overwrite, Threads, Views
 
 
 def map_scene(
@@ -34,6 +34,7 @@ def map_scene(
     ] = None,
     engine: Engine = "auto",
     threads: Threads = None,
+    views: Views = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Classify a scene and write a map: classes and confidence as COGs, areas, legend and a picture.
@@ -48,7 +49,7 @@ def map_scene(
 
     chosen = _numbers(bands) if bands is not None else None
     limits = _limits(render) if render is not None else None
-    classifier = load(model, engine=engine, threads=threads)
+    classifier = load(model, engine=engine, threads=threads, views=views)
     with Bars() as progress:
         summary = run(
             classifier,

@@ -16,6 +16,13 @@ Engine = Annotated[
     ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads to use; by default, the cores there are.")]
+Views = Annotated[
+    int,
+    typer.Option(
+        help="Ways to look at each patch, whose mean answer counts: 1, 4 (turned) or 8 (and mirrored). A little "
+        "better, as many times as slow."
+    ),
+]
 Harmonise = Annotated[
     str,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import Engine, Harmonise, Index, Model, Overwrite, Threads
+from swath.cli.options import Engine, Harmonise, Index, Model, Overwrite, Threads, Views
 
 Inputs = Annotated[list[Path], typer.Argument(help="Images, folders or zip archives.")]
 
@@ -23,6 +23,7 @@ def predict(
     harmonise: Harmonise = "off",
     engine: Engine = "auto",
     threads: Threads = None,
+    views: Views = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Classify images: path, label (or labels), confidence and the probability of every class.
@@ -32,7 +33,7 @@ def predict(
     from swath.inference import load, predict_files
     from swath.progress import Bars
 
-    classifier = load(model, engine=engine, threads=threads)
+    classifier = load(model, engine=engine, threads=threads, views=views)
     with Bars() as progress:
         summary = predict_files(
             classifier,
@@ -75,6 +76,7 @@ def evaluate(
     threshold: Annotated[float | None, typer.Option(hidden=True)] = None,
     engine: Engine = "auto",
     threads: Threads = None,
+    views: Views = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a model on one split, beside two simple baselines; every number with its 95 % interval.
@@ -94,7 +96,7 @@ def evaluate(
             "a threshold is part of the model file and is not set where a model is measured",
             fix="choose it on validation patches: swath model threshold MODEL INDEX --split val --out NEW.onnx",
         )
-    classifier = load(model, engine=engine, threads=threads)
+    classifier = load(model, engine=engine, threads=threads, views=views)
     with Bars() as progress:
         result = run(
             classifier, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress

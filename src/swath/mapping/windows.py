@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from swath.errors import ModelFileError
+from swath.errors import ModelFileError, SettingError
 from swath.inference import Classifier
 from swath.inference.engines import Engine
 from swath.mapping.grid import Grid
@@ -62,8 +62,14 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch: int, dense: bool 
     ------
     ModelFileError
         If the dense way is asked for and the network does not allow it.
+    SettingError
+        If the dense way is asked for with several views of each window.
     """
-    if dense is False:
+    if dense and classifier.views > 1:
+        raise SettingError(
+            "a dense pass sees every window one way", fix="classify patch by patch, or with 1 view"
+        )
+    if dense is False or classifier.views > 1:
         return PatchByPatch(classifier, grid, batch=batch)
     model = read_model(classifier.path).graph
     step = dense_stride(model, size=grid.patch)

@@ -136,7 +136,12 @@ def fit(
             for part in (train, val)
         )
         network = Probe(cast(nn.Module, whole.head), recipe.network.dropout)
-    optimisers = build_optimisers(network, recipe.optimiser, backbone_rate=recipe.freeze.backbone_rate)
+    optimisers = build_optimisers(
+        network,
+        recipe.optimiser,
+        backbone_rate=recipe.freeze.backbone_rate,
+        bf16=recipe.precision == "bf16",
+    )
     average = Average(network, recipe.average) if recipe.average else None
     history: list[dict[str, float]] = []
     best = {k: v.clone() for k, v in network.state_dict().items()}

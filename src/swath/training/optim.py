@@ -28,7 +28,7 @@ def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
         x = x.T
     for _ in range(_STEPS):
         gram = x @ x.T
-        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
     return x.T if tall else x
 
 
@@ -43,12 +43,21 @@ class Muon(torch.optim.Optimizer):
         Step size, in units of a filter bank whose rows have unit length.
     momentum : float
         Nesterov momentum.
+    bf16 : bool
+        Whether to orthogonalise in bf16: twice as fast where the hardware has it, and exact enough, for it only
+        brings singular values near one.
     """
 
     def __init__(
-        self, params: Iterable[nn.Parameter] | Iterable[dict[str, Any]], *, lr: float, momentum: float
+        self,
+        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        *,
+        lr: float,
+        momentum: float,
+        bf16: bool = False,
     ) -> None:
         super().__init__(cast(Any, list(params)), {"lr": lr, "momentum": momentum})
+        self._dtype = torch.bfloat16 if bf16 else torch.float32
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # without the closure nobody passes
@@ -63,11 +72,12 @@ class Muon(torch.optim.Optimizer):
                 velocity = state["momentum"].mul_(group["momentum"]).add_(filters.grad)
                 direction = filters.grad.add(velocity, alpha=group["momentum"])
                 filters.mul_(len(filters) ** 0.5 / filters.norm().clamp_min(1e-12))
-                filters.add_(orthogonalise(direction.flatten(1)).view_as(filters), alpha=-group["lr"])
+                step = orthogonalise(direction.flatten(1).to(self._dtype))
+                filters.add_(step.to(filters.dtype).view_as(filters), alpha=-group["lr"])
 
 
 def build_optimisers(
-    network: nn.Module, settings: Optimiser, *, backbone_rate: float = 1.0
+    network: nn.Module, settings: Optimiser, *, backbone_rate: float = 1.0, bf16: bool = False
 ) -> list[torch.optim.Optimizer]:
     """Share a network's parameters out among optimisers; each group's ``peak`` is its highest rate.
 
@@ -83,6 +93,8 @@ def build_optimisers(
         Of the recipe.
     backbone_rate : float
         Rate of the backbone as a share of the rest's.
+    bf16 : bool
+        For :class:`Muon`.
     """
     fresh: list[nn.Parameter] = []
     backbone: list[nn.Parameter] = []
@@ -112,7 +124,7 @@ def build_optimisers(
         rest += _groups(others, settings.other_lr * share, settings.weight_decay, decayed=(2,))
     adam = torch.optim.AdamW(rest, lr=settings.other_lr)
     muon = [group for group in muon if group["params"]]
-    return [Muon(muon, lr=settings.lr, momentum=settings.momentum), adam] if muon else [adam]
+    return [Muon(muon, lr=settings.lr, momentum=settings.momentum, bf16=bf16), adam] if muon else [adam]
 
 
 def _groups(

@@ -29,7 +29,7 @@ def test_hand_worked_example():
 
 
 def test_published_joint_of_dogs_foxes_and_cows():
-    """After figure 1 of Northcutt et al. 2021, not checked against the paper: counts, and the joint distribution estimated from them."""
+    """After figure 1 of Northcutt et al. 2021, not checked against it: counts, and the joint they give."""
     counts = np.array([[100, 40, 20], [56, 60, 0], [32, 12, 80]])
     published = [[0.25, 0.1, 0.05], [0.14, 0.15, 0.0], [0.08, 0.03, 0.2]]
     np.testing.assert_allclose(estimated_joint(counts, counts.sum(axis=1)), published)
