@@ -14,7 +14,7 @@ from swath.evaluation.errors.findings import confused_pairs, weakest_classes
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import measure
 from swath.evaluation.run_report import Findings, Harmonised, Verdict, verdict
-from swath.evaluation.run_report.verdict import Confused
+from swath.evaluation.run_report.findings import Confused
 from swath.evaluation.run_report.words import SCORES, calibration_word, gained, score_word
 from swath.evaluation.stress.results import Condition, ShiftResult, StressResult
 from swath.evaluation.trust import measure_trust

@@ -20,8 +20,8 @@ from swath.evaluation.faithfulness_page import report_maps
 from swath.evaluation.metrics import measure
 from swath.evaluation.report import Section
 from swath.evaluation.results import Evaluation
+from swath.evaluation.run_report.findings import Confused, Findings
 from swath.evaluation.run_report.harmonised import measure_harmonising
-from swath.evaluation.run_report.verdict import Confused, Findings
 from swath.evaluation.stress import stress
 from swath.explain import explainer
 from swath.explain.sanity import forgetful_explainer

@@ -14,88 +14,12 @@ Pure rules. A sentence is written only where there is a number for it, and carri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from swath.config import Settings
-from swath.evaluation.errors import ErrorAnalysis, Pair, WeakClass
-from swath.evaluation.faithfulness_result import MapCheck
-from swath.evaluation.intervals import proportion
-from swath.evaluation.results import (
-    FEW,
-    BinaryEvaluation,
-    Evaluation,
-    MultiLabelEvaluation,
-    SingleLabelEvaluation,
-    spoken,
-)
-from swath.evaluation.run_report.harmonised import SHIFT, Harmonised
-from swath.evaluation.run_report.words import (
-    BLIND,
-    DISHONEST,
-    HONEST,
-    LOWEST,
-    STRANGE,
-    WEAK,
-    calibration_word,
-    gained,
-    listed,
-    score_word,
-    sentence,
-    whole,
-    with_interval,
-)
-from swath.evaluation.stress import StressResult
-from swath.evaluation.stress.results import shown
+from swath.evaluation.results import FEW, BinaryEvaluation, Evaluation, SingleLabelEvaluation, spoken
+from swath.evaluation.run_report import attempts, judgements
+from swath.evaluation.run_report.findings import Findings
+from swath.evaluation.run_report.words import STRANGE, sentence, with_interval
 from swath.evaluation.trust import Trust
-from swath.evaluation.wording import points
-from swath.explain.figures import written
-from swath.model.record import Estimate
-
-SHIFTS, PAIRS, CLASSES = 3, 2, 3  # named at most
-KEPT = "0.90"  # share of answers kept when the unsure ones are left out
-_RULES = {"majority": "always naming the commonest class", "colour": "a rule that sees colours alone"}
-
-
-@dataclass(frozen=True)
-class Confused:
-    """Which classes are taken for which on `n` patches of a split, `errors` of them wrong."""
-
-    split: str
-    n: int
-    errors: int
-    pairs: tuple[Pair, ...]
-    weakest: tuple[WeakClass, ...]
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What was measured; None where it was not.
-
-    Attributes
-    ----------
-    score : Evaluation
-        On the split that the report is about.
-    confused : Confused or None
-        Classes taken for each other.
-    errors : ErrorAnalysis or None
-        Of a split that may be acted on.
-    stress : StressResult or None
-        The suite of shifts.
-    maps : MapCheck or None
-        Of the maps of evidence.
-    harmonised : Harmonised or None
-        What harmonising did to shifted patches.
-    optimistic : str
-        Why the split flatters; empty where it is not known to.
-    """
-
-    score: Evaluation
-    confused: Confused | None = None
-    errors: ErrorAnalysis | None = None
-    stress: StressResult | None = None
-    maps: MapCheck | None = None
-    harmonised: Harmonised | None = None
-    optimistic: str = ""
 
 
 class Verdict(Settings):
@@ -123,21 +47,25 @@ def verdict(found: Findings) -> Verdict:
     """Say what the measurements mean."""
     trust = _trust(found.score)
     return Verdict(
-        good=_all(_score(found.score, good=True), _maps_hold(found.maps), _calibrated(trust, good=True)),
+        good=_all(
+            judgements.score(found.score, good=True),
+            judgements.maps_hold(found.maps),
+            judgements.calibrated(trust, good=True),
+        ),
         fails=_all(
-            _score(found.score, good=False),
-            _pairs(found.confused),
-            _weak_classes(found.score),
-            *_shifts(found.stress),
-            _slice(found.errors),
-            _maps_fail(found.maps),
-            _calibrated(trust, good=False),
+            judgements.score(found.score, good=False),
+            judgements.pairs(found.confused),
+            judgements.weak_classes(found.score),
+            *judgements.shifts(found.stress),
+            judgements.worst_slice(found.errors),
+            judgements.maps_fail(found.maps),
+            judgements.calibrated(trust, good=False),
         ),
         beware=_all(*_doubts(found)),
         attempts=_all(
-            _abstain(found.score, trust),
-            _harmonise(found.harmonised),
-            _labels(found.confused),
+            attempts.abstain(found.score, trust),
+            attempts.harmonise(found.harmonised),
+            attempts.labels(found.confused),
         ),
     )
 
@@ -146,138 +74,8 @@ def _all(*texts: str) -> tuple[str, ...]:
     return tuple(sentence(text) for text in texts if text)
 
 
-def _score(score: Evaluation, *, good: bool) -> str:
-    name, value = next(iter(score.headline().items()))
-    told = f"{spoken(name)} {with_interval(value)} on {score.n:,} patches of the split '{score.split}'"
-    leads, what = _leads(score), _what(score)
-    behind = [rule for rule, lead in leads.items() if lead.low <= 0]
-    if behind:
-        rule = behind[-1]
-        lead = f"not clearly better than {_RULES.get(rule, rule)} (lead {points(leads[rule])})"
-        return "" if good else f"{what}, {lead}: {told}"
-    word, limit = score_word(value)
-    if good != (limit > 0):
-        return ""
-    earned = (
-        f"its interval begins at {whole(limit)} or above" if limit else f"its interval begins below {LOWEST}"
-    )
-    beside = ""
-    if leads:
-        rule = min(leads, key=lambda name: leads[name].value)
-        kind = "F1" if isinstance(score, BinaryEvaluation) else "accuracy"
-        beside = f"; {gained(leads[rule])} in {kind} than {_RULES.get(rule, rule)}"
-    return f"{what}: {word}, as {earned}: {told}{beside}"
-
-
-def _what(score: Evaluation) -> str:
-    if isinstance(score, BinaryEvaluation):
-        return f"finding {written(score.positive)}"
-    count = len(score.per_class) if isinstance(score, SingleLabelEvaluation | MultiLabelEvaluation) else 0
-    return f"finding {count} labels" if score.task == "multi-label" else f"telling {count} classes apart"
-
-
-def _leads(score: Evaluation) -> dict[str, Estimate]:
-    if isinstance(score, BinaryEvaluation):
-        return {name: rule.difference.f1 for name, rule in score.baselines.items()}
-    if isinstance(score, SingleLabelEvaluation):
-        return {name: rule.difference.accuracy for name, rule in score.baselines.items()}
-    return {}
-
-
 def _trust(score: Evaluation) -> Trust | None:
     return score.trust if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) else None
-
-
-def _maps_hold(maps: MapCheck | None) -> str:
-    if maps is None or maps.failures:
-        return ""
-    return (
-        f"its maps of where it looked hold on {maps.n:,} patches: hiding what they mark first costs "
-        f"{points(maps.deletion.lead_on_random)} of probability beyond hiding at random"
-    )
-
-
-def _maps_fail(maps: MapCheck | None) -> str:
-    if maps is None or not maps.failures:
-        return ""
-    return (
-        f"its maps of where it looked are not to be believed ({maps.n:,} patches; hiding what they mark first "
-        f"costs {points(maps.deletion.lead_on_random)} beyond hiding at random): {'; '.join(maps.failures)}"
-    )
-
-
-def _calibrated(trust: Trust | None, *, good: bool) -> str:
-    if trust is None:
-        return ""
-    error = trust.calibration.ece
-    word = calibration_word(error)
-    if word == "rough" or (word == "close") != good:
-        return ""
-    limit = f"clearly at most {whole(HONEST)}" if good else f"clearly more than {whole(DISHONEST)}"
-    near = "close to" if good else "far off from"
-    return f"its probabilities come {near} what happens: calibration error {with_interval(error)}, {limit}"
-
-
-def _pairs(confused: Confused | None) -> str:
-    often = [p for p in confused.pairs if p.n > 1][:PAIRS] if confused else []
-    if confused is None or not often:
-        return ""
-    told = [
-        f"{written(p.truth)} for {written(p.called)} ({p.n} of {p.share.n} patches, {with_interval(p.share)})"
-        for p in often
-    ]
-    return f"it takes {listed(told)} on the split '{confused.split}'"
-
-
-def _weak_classes(score: Evaluation) -> str:
-    if not isinstance(score, SingleLabelEvaluation | MultiLabelEvaluation):
-        return ""
-    weak = [(name, c.f1) for name, c in score.per_class.items() if c.recall.n and c.f1.low < WEAK]
-    if not weak:
-        return ""
-    weak.sort(key=lambda item: item[1].value)
-    told = listed([f"{written(name)} {with_interval(f1)}" for name, f1 in weak[:CLASSES]])
-    more = f", the weakest of {len(weak)}" if len(weak) > CLASSES else ""
-    return f"an F1 of {whole(WEAK)} is not clearly reached for {told}{more}"
-
-
-def _shifts(stress: StressResult | None) -> list[str]:
-    if stress is None:
-        return []
-    clean = stress.clean.accuracy
-    costly = [(name, s.levels[-1]) for name, s in stress.ordered if s.levels[-1].accuracy.high < clean.low]
-    if not costly:
-        return []
-    # Another rendering is what users meet first, so that it is named before worse ones.
-    costly.sort(key=lambda item: (item[0] != SHIFT, item[1].accuracy.value))
-    told = listed(
-        [
-            f"{shown(name)} ({last.strength}) to {with_interval(last.accuracy)}"
-            for name, last in costly[:SHIFTS]
-        ]
-    )
-    found = [
-        f"on {stress.n:,} patches of the split '{stress.split}' accuracy falls from {with_interval(clean)} under {told}"
-    ]
-    blind = [
-        f"{shown(name)} (confidence {100 * last.confidence:.1f} %, accuracy {with_interval(last.accuracy)})"
-        for name, last in costly
-        if last.confidence - last.accuracy.value > BLIND
-    ]
-    if blind:
-        found.append(f"it stays more than 20 points too sure under {listed(blind[:SHIFTS])}")
-    return found
-
-
-def _slice(errors: ErrorAnalysis | None) -> str:
-    worse = [s for s in errors.slices if s.clear and s.difference.value < 0] if errors else []
-    if not worse:
-        return ""
-    worst = min(worse, key=lambda s: s.difference.value)
-    return (
-        f"it is worse where {worst.by} is {written(worst.name)}: accuracy {with_interval(worst.accuracy)}, "
-        f"{gained(worst.difference)} than elsewhere"
-    )
 
 
 def _doubts(found: Findings) -> list[str]:
@@ -298,51 +96,3 @@ def _doubts(found: Findings) -> list[str]:
     if score.unlike is not None and score.unlike.low > STRANGE:
         told.append(f"{with_interval(score.unlike)} of the patches are not like the training data")
     return told
-
-
-def _abstain(score: Evaluation, trust: Trust | None) -> str:
-    if trust is None or not isinstance(score, SingleLabelEvaluation | BinaryEvaluation):
-        return ""
-    every, kept = score.accuracy, trust.selective.accuracy.get(KEPT)
-    if kept is None or every.value == 1:
-        return ""
-    change = f"accuracy from {with_interval(every)} to {with_interval(kept)}"
-    if kept.low > every.value:
-        return f"give the least sure 10 % of the answers to a person: that raises {change}"
-    return f"leaving out the least sure 10 % of the answers is no clear gain: {change}"
-
-
-def _harmonise(found: Harmonised | None) -> str:
-    if found is None:
-        return ""
-    effect = (
-        f"under the atmosphere shift (all the way) {with_interval(found.before)} of {found.n:,} patches are right as "
-        f"they are and {with_interval(found.after)} harmonised, {gained(found.gain)}"
-    )
-    if found.gain.low > 0:
-        harm = (
-            f"; without a shift {gained(found.clean_gain)}"
-            if found.clean_changed
-            else "; without a shift it left them alone"
-        )
-        return f"for scenes in another rendering, --harmonise auto: {effect}{harm}"
-    return f"--harmonise auto is no clear gain: {effect}"
-
-
-def _labels(confused: Confused | None) -> str:
-    if confused is None or not confused.errors or len(confused.weakest) < 2:
-        return ""
-    n, wrong = confused.n, confused.errors
-    missed = sum(sum(w.called.values()) for w in confused.weakest)
-    held = sum(w.scores.recall.n for w in confused.weakest)
-    share = proportion(missed, wrong)
-    # More than their patches' share of the mistakes: else more labels of any class do as well.
-    if share.low <= held / n:
-        return ""
-    names = listed([written(w.name) for w in confused.weakest])
-    part = f"{100 * held / n:.0f} % of the patches of the split '{confused.split}'"
-    now, best = proportion(n - wrong, n), proportion(n - wrong + missed, n)
-    return (
-        f"collect and check labels of {names} first: they hold {with_interval(share)} of {wrong} mistakes but {part}; "
-        f"with all of theirs right, accuracy would go from {with_interval(now)} to {with_interval(best)} at most"
-    )
