@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
 from swath.errors import DataError
-from swath.evaluation.calibration import BINS, measure_calibration
+from swath.evaluation.calibration import BINS, calibration_error, measure_calibration
 
 
 def drawn(n: int, classes: int, *, seed: int, sharpness: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
@@ -75,3 +77,27 @@ def test_a_probability_of_0_costs_a_finite_amount():
 def test_shapes_that_do_not_fit(shape):
     with pytest.raises(DataError, match="truth has shape"):
         measure_calibration(np.zeros(0 if shape[0] == 0 else 2, np.int64), np.zeros(shape))
+
+
+def test_calibration_error_of_a_worked_example():
+    # Two bins of five: (0.9 said, 3 of 4 right) and (0.5 said, 1 of 1 right).
+    right = np.array([True, True, True, False, True])
+    confidence = np.array([0.9, 0.9, 0.9, 0.9, 0.5])
+    assert calibration_error(right, confidence) == pytest.approx(4 / 5 * 0.15 + 1 / 5 * 0.5)
+
+
+def test_calibration_error_is_the_plain_sum_over_bins():
+    rng = np.random.default_rng(0)
+    confidence = np.concatenate([rng.random(500), [0.0, 1.0, 1 / 15, 0.2]]).astype(np.float32)
+    right = rng.random(504) < confidence
+    wanted, edges = 0.0, np.linspace(0, 1, 16)
+    values = confidence.astype(np.float64)
+    for low, high in pairwise(edges):
+        inside = (values > low) & (values <= high) if low else (values <= high)
+        if inside.any():
+            wanted += inside.mean() * abs(right[inside].mean() - values[inside].mean())
+    assert calibration_error(right, confidence) == pytest.approx(wanted, abs=2e-3)
+
+
+def test_a_sure_and_right_model_has_no_calibration_error():
+    assert calibration_error(np.ones(9, bool), np.ones(9)) == 0

@@ -99,7 +99,7 @@ def measure_calibration(
     columns = np.concatenate([gaps, loss[:, None], squared[:, None]], axis=1)
     n = len(truth)
     drawn = np.concatenate([weights @ columns for weights in resample_patches(n, seed=seed)]) / n
-    ece = float(np.abs(gaps.sum(axis=0)).sum() / n)
+    ece = calibration_error(true, stated)
     low, high = percentile_interval(np.abs(drawn[:, :BINS]).sum(axis=1))
     return Calibration(
         ece=Estimate(value=ece, low=max(0.0, 2 * ece - high), high=min(1.0, max(ece, 2 * ece - low)), n=n),
@@ -107,6 +107,21 @@ def measure_calibration(
         brier=_mean(squared, drawn[:, BINS + 1]),
         bins=tuple(_bin(number, stated[places == number], true[places == number]) for number in range(BINS)),
     )
+
+
+def calibration_error(true: npt.NDArray[Any], stated: npt.NDArray[Any]) -> float:
+    """ECE as in :func:`measure_calibration`.
+
+    Parameters
+    ----------
+    true : numpy.ndarray
+        ``[N]``, whether it happened: bool, or 0 and 1.
+    stated : numpy.ndarray
+        ``[N]``, its probability.
+    """
+    values = np.asarray(stated, np.float64)
+    gaps = np.bincount(bin_places(values), weights=true - values, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(values))
 
 
 def bin_places(stated: Floats) -> npt.NDArray[np.int64]:

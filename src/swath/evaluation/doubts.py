@@ -12,13 +12,12 @@ from swath.errors import DataError, SettingError
 from swath.evaluation.conformal import conformal_quantiles
 from swath.evaluation.evaluate import checked_split
 from swath.evaluation.out_of_distribution import FALSE_ALARMS, TRAIN_PATCHES, Seen, fit_out_of_distribution
+from swath.evaluation.outputs import model_outputs
 from swath.files import check_output
 from swath.inference import Classifier
 from swath.inference.unlike import NEEDED
 from swath.model import Record, read_model, write_model
 from swath.progress import Progress, silent
-
-_BATCH = 256
 
 
 def with_doubts(
@@ -64,9 +63,11 @@ def with_doubts(
     seen, labels = {}, {}
     for split, part in parts.items():
         pixels = cached_pixels(part, bands=record.input.bands, size=record.input.size, progress=progress)
-        seen[split] = _seen(classifier, pixels[places[split]], split, progress)
+        chosen = pixels[places[split]]
+        outputs = model_outputs(classifier, chosen, wanted=NEEDED, stage=split, progress=progress)
+        seen[split] = Seen(chosen, *(outputs[name] for name in NEEDED))
         labels[split] = _numbers(part, record)[places[split]]
-    probabilities = classifier.run(seen["val"].pixels, batch=_BATCH)["probabilities"]
+    probabilities = model_outputs(classifier, seen["val"].pixels, progress=progress)["probabilities"]
     found = fit_out_of_distribution(
         seen["train"],
         labels["train"],
@@ -110,15 +111,6 @@ def write_doubts(
     record = with_doubts(classifier, index, false_alarms=false_alarms, progress=progress)
     write_model(out, read_model(classifier.path).graph, record, overwrite=overwrite)
     return record
-
-
-def _seen(classifier: Classifier, pixels: npt.NDArray[np.uint8], split: str, progress: Progress) -> Seen:
-    parts = []
-    for start in range(0, len(pixels), _BATCH):
-        parts.append(classifier.run(pixels[start : start + _BATCH], wanted=NEEDED))
-        progress(split, min(start + _BATCH, len(pixels)), len(pixels))
-    features, logits = (np.concatenate([part[name] for part in parts]) for name in NEEDED)
-    return Seen(pixels, features, logits)
 
 
 def _numbers(part: PatchIndex, record: Record) -> npt.NDArray[np.int64]:

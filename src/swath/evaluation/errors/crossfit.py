@@ -8,8 +8,8 @@ import numpy.typing as npt
 from swath.data import PatchIndex
 from swath.data.folds import fold_index
 from swath.errors import DataError
-from swath.evaluation.errors.answers import model_outputs, model_pixels
 from swath.evaluation.errors.linear import fit_regression
+from swath.evaluation.outputs import model_outputs, model_pixels
 from swath.inference import Classifier
 from swath.progress import Progress, silent
 

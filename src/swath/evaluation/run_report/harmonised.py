@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from swath.config import Settings
 from swath.data import PatchIndex
-from swath.evaluation.errors.answers import model_outputs, model_pixels
 from swath.evaluation.evaluate import checked_split
 from swath.evaluation.faithfulness import mean_estimate
 from swath.evaluation.intervals import proportion
+from swath.evaluation.outputs import model_outputs, model_pixels
 from swath.evaluation.stress import LEVELS, find_shift
 from swath.evaluation.stress.run import balanced
 from swath.evaluation.stress.suite import usable

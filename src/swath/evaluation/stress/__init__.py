@@ -8,7 +8,7 @@ The shifts themselves are pure functions of patches.
 from __future__ import annotations
 
 from swath.evaluation.stress.page import stress_section
-from swath.evaluation.stress.results import Condition, ShiftResult, StressResult, calibration_error
+from swath.evaluation.stress.results import Condition, ShiftResult, StressResult
 from swath.evaluation.stress.run import stress
 from swath.evaluation.stress.suite import LEVELS, SUITE, Shift, find_shift
 
@@ -19,7 +19,6 @@ __all__ = [
     "Shift",
     "ShiftResult",
     "StressResult",
-    "calibration_error",
     "find_shift",
     "stress",
     "stress_section",

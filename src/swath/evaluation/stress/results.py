@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.config import Settings
+from swath.evaluation.calibration import calibration_error
 from swath.evaluation.intervals import proportion
 from swath.evaluation.wording import columns, percent, points
 from swath.model.record import Estimate
 
-BINS = 15
 UNSURE = 0.5  # confidence below which an answer is taken for a guess
 
 
@@ -152,26 +152,3 @@ def condition(
         confidence=float(confidence.mean(dtype=np.float64)),
         unsure=proportion(int((confidence < UNSURE).sum()), n),
     )
-
-
-def calibration_error(
-    right: npt.NDArray[np.bool_], confidence: npt.NDArray[np.floating], *, bins: int = BINS
-) -> float:
-    """Expected calibration error (Naeini et al. 2015, AAAI; Guo et al. 2017, arXiv:1706.04599).
-
-    Answers are put into bins of equal width by confidence, an edge belonging to the bin below it; the mean
-    difference between accuracy and confidence of the bins, weighted by their answers, is the error.
-
-    Parameters
-    ----------
-    right : numpy.ndarray
-        ``[N]`` bool.
-    confidence : numpy.ndarray
-        ``[N]``, 0-1.
-    bins : int
-        How many bins.
-    """
-    values = confidence.astype(np.float64)
-    place = np.clip(np.ceil(values * bins).astype(np.int64) - 1, 0, bins - 1)
-    gap = np.bincount(place, weights=right - values, minlength=bins)
-    return float(np.abs(gap).sum() / len(right))

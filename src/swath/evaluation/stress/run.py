@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from swath.data import PatchIndex
 from swath.errors import SettingError
-from swath.evaluation.errors.answers import model_outputs, model_pixels
 from swath.evaluation.evaluate import OPENINGS, checked_split, note_opening
 from swath.evaluation.faithfulness import mean_estimate
+from swath.evaluation.outputs import model_outputs, model_pixels
 from swath.evaluation.results import FEW
 from swath.evaluation.stress.page import write_stress_page
 from swath.evaluation.stress.pictures import levels_picture, shifts_picture
