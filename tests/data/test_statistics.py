@@ -46,6 +46,13 @@ def test_where_pixels_are_in_the_patch_does_not_matter(seed, dtype):
     assert np.allclose(colour_features(pixels), colour_features(turned.reshape(pixels.shape)))
 
 
+@given(seed=st.integers(0, 2**32 - 1), top=st.integers(1, 256), side=st.integers(1, 9))
+@settings(max_examples=50, deadline=None)
+def test_counted_quantiles_are_those_of_sorted_pixels(seed, top, side):
+    pixels = np.random.default_rng(seed).integers(0, top, (3, 2, side, side)).astype(np.uint8)
+    np.testing.assert_array_equal(colour_features(pixels), colour_features(pixels.astype(np.uint16)))
+
+
 def test_blocks_make_no_difference(monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 255, (7, 3, 8, 8), np.uint8)
     whole = colour_features(pixels)

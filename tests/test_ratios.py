@@ -1,0 +1,113 @@
+"""Ratios of processor time, measured in turns: they guard against slow changes on any machine, however busy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+import swath
+from swath.data import build_index, cached_pixels, split_index
+from swath.mapping import make_grid
+from swath.mapping.reader import open_scene
+from swath.mapping.strips import Strips
+from swath.mapping.windows import make_windows, with_data
+from swath.training import load_recipe
+from swath.training.inputs import decoded, training_parts
+from swath.training.loop import fit
+from swath.training.start import make_start
+from swath.training.targets import choose_targets
+from tests.mapping.scenes import write_scene
+
+pytestmark = pytest.mark.slow
+
+
+def ratio(one: Callable[[], object], other: Callable[[], object], *, rounds: int = 4) -> float:
+    """Least processor time of `one` over that of `other`, after a round that is not counted."""
+    spent: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds + 1):
+        for work, times in zip((one, other), spent, strict=True):
+            started = time.process_time()
+            work()
+            if number:
+                times.append(time.process_time() - started)
+    return min(spent[0]) / min(spent[1])
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.ascontiguousarray(cached_pixels(build_index("eurosat-mini"))[:256])
+
+
+def test_answers_cost_little_beyond_the_engine(pixels):
+    classifier = swath.load("eurosat", threads=1)
+    engine = classifier._engine
+    assert ratio(lambda: classifier.run(pixels), lambda: engine.run(pixels, ("probabilities",))) < 1.1
+    # Saying what is not like the training data is worth something, but not as much as the answer.
+    assert ratio(lambda: classifier.predict(pixels), lambda: engine.run(pixels, ("probabilities",))) < 2
+
+
+def test_a_dense_map_shares_its_work(tmp_path):
+    scene = np.random.default_rng(0).integers(0, 256, (3, 256, 512)).astype(np.uint8)
+    path = write_scene(tmp_path / "scene.tif", scene)
+    classifier = swath.load("eurosat-dense", threads=1)
+    grid = make_grid(256, 512, patch=64, stride=8)
+
+    def classify(*, dense: bool) -> None:
+        windows = make_windows(classifier, grid, batch=256, dense=dense)
+        with open_scene(path) as opened:
+            strips = Strips(opened, grid, bands=(1, 2, 3))
+            for strip in strips.cut(strips.pieces(), windows=windows.rows):
+                windows.classify(strip, with_data(strip, grid))
+
+    assert ratio(lambda: classify(dense=False), lambda: classify(dense=True), rounds=2) > 4
+
+
+def test_training_costs_little_beyond_the_network(tmp_path):
+    index = split_index(build_index("eurosat-mini"), val=0.1)
+    recipe = load_recipe("flash", changes=["epochs=1", "precision=fp32", "augmentation.crop=null"])
+    targets = choose_targets(index, recipe)
+    patches = decoded(training_parts(index), recipe, targets, cache=tmp_path)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    network = make_start(patches["train"].pixels, recipe, logits=len(targets.classes)).network
+    steps = len(patches["train"]) // recipe.batch
+    values, truth = torch.randn(recipe.batch, 3, 64, 64), torch.arange(recipe.batch) % len(targets.classes)
+    values = values.to(memory_format=torch.channels_last)
+
+    def bare() -> None:
+        for _ in range(steps):
+            torch.nn.functional.cross_entropy(network(values).logits, truth).backward()
+
+    def whole() -> None:
+        folder = tmp_path / str(time.monotonic_ns())
+        folder.mkdir()
+        fit(
+            patches["train"],
+            patches["val"],
+            recipe,
+            targets=targets,
+            folder=folder,
+            identity="x",
+            fabric=fabric,
+        )
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert ratio(whole, bare, rounds=2) < 1.5  # augmentation, optimiser, validation, checkpoint
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_decoded_patches_are_not_decoded_again(tmp_path):
+    index = build_index("eurosat-mini").where("test")
+
+    def fresh() -> object:
+        return cached_pixels(index, cache=tmp_path / str(time.monotonic_ns())).sum()
+
+    cached_pixels(index, cache=tmp_path)
+    assert ratio(fresh, lambda: cached_pixels(index, cache=tmp_path).sum()) > 4
