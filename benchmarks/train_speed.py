@@ -48,7 +48,7 @@ def main() -> None:
     runs, peer = _kept(options)
     task = _classification_task(options.peer_steps)  # first: it may lack a package
     runs |= {recipe: [] for recipe in options.recipes}
-    for seed in range(options.repeats):
+    for seed in range(options.first_seed, options.first_seed + options.repeats):
         for recipe in options.recipes:
             done = _ours(options, recipe, seed)
             runs[recipe].append(done)
@@ -81,6 +81,7 @@ def _options() -> argparse.Namespace:
     made.add_argument("--data", type=Path, default=os.environ.get("SWATH_DATA"))
     made.add_argument("--recipes", nargs="+", default=["flash", "fast"])
     made.add_argument("--peer-steps", type=int, default=3)
+    made.add_argument("--first-seed", type=int, default=0, help="later seeds draw other test patches")
     made.add_argument("--add", action="store_true", help="keep other recipes' runs in the --json file")
     options = made.parse_args()
     if options.short:

@@ -10,6 +10,7 @@ from swath.evaluation.intervals import (
     mean_interval,
     percentile_interval,
     proportion,
+    proportion_difference,
     resample,
     wilson,
 )
@@ -88,3 +89,18 @@ def test_the_mean_of_independent_estimates_is_surer_than_each():
     assert mean_interval([part] * 4) == pytest.approx((0.45, 0.55))
     sure = Estimate(value=1.0, low=0.9, high=1.0, n=40)
     assert mean_interval([sure, sure])[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("table", "low", "high"),
+    [((56, 70, 48, 80), 0.0524, 0.3339), ((9, 10, 3, 10), 0.1705, 0.8090), ((5, 56, 0, 29), -0.0381, 0.1926)],
+)
+def test_newcombes_published_intervals(table, low, high):
+    """After Newcombe 1998, table II, method 10; not checked against the paper."""
+    found = proportion_difference(*table)
+    assert (round(found.low, 4), round(found.high, 4)) == (low, high)
+    assert found.value == pytest.approx(table[0] / table[1] - table[2] / table[3])
+
+
+def test_the_difference_to_nothing_is_unknown():
+    assert proportion_difference(3, 4, 0, 0).model_dump() == {"value": 0.0, "low": -1.0, "high": 1.0, "n": 0}

@@ -81,8 +81,10 @@ def test_differences_are_those_of_the_two_and_paired():
     truth, good = answers(300, right=0.9, seed=1)
     _, same = truth, good.copy()
     accuracy, macro_f1 = paired_differences(truth, good, same, classes=3)
-    assert (accuracy.low, accuracy.value, accuracy.high) == (0, 0, 0)
-    assert (macro_f1.low, macro_f1.high) == (0, 0)
+    for same in (accuracy, macro_f1):  # nothing differed, which proves no equality
+        assert same.value == 0
+        assert -0.02 < same.low < -0.01
+        assert same.high == -same.low
 
     poor = np.where(np.random.default_rng(2).random(300) < 0.4, 0, good)
     accuracy, macro_f1 = paired_differences(truth, good, poor, classes=3)
@@ -95,3 +97,14 @@ def test_differences_are_those_of_the_two_and_paired():
     # Pairing helps: both err on the same patches, so the difference is surer than either alone.
     apart = (one.accuracy.high - one.accuracy.low) + (two.accuracy.high - two.accuracy.low)
     assert accuracy.high - accuracy.low < apart
+
+
+def test_few_answers_that_differ_prove_nothing():
+    """Four to none is no more than a coin may do (McNemar's exact p is 0.125); nine to none is."""
+    truth = np.zeros(100, np.int64)
+    for alone, proven in ((4, False), (9, True)):
+        worse = truth.copy()
+        worse[:alone] = 1
+        accuracy, _ = paired_differences(truth, truth, worse, classes=2)
+        assert accuracy.value == pytest.approx(alone / 100)
+        assert (accuracy.low > 0) == proven

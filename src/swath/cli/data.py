@@ -131,12 +131,15 @@ def split(
     """
     from swath.data import cut_index, group_duplicates, labelled, read_index, split_index, write_index
     from swath.data.spatial import OPTIMISTIC
+    from swath.errors import SettingError
     from swath.files import check_output
     from swath.progress import Bars
 
     check_output(out, overwrite=overwrite)
     named = {"train": train_list, "val": val_list, "test": test_list}
     lists = {side: path for side, path in named.items() if path is not None}
+    if lists and (folds is not None or fold or by != "random"):
+        raise SettingError("lists say which patch goes where", fix="leave --by, --folds and --fold out")
     given = read_index(index)
     with Bars() as progress:
         grouped = given if lists else group_duplicates(given, progress=progress)

@@ -96,6 +96,11 @@ def _drawn(index: PatchIndex, holds: list[bool], *, per_positive: float, seed: i
                 (positives if holds[row] else others[labels]).append(row)
         left = sum(map(len, others.values()))
         most = min(len(positives), math.floor(left / per_positive))
+        if split is not None and not positives:
+            raise DataError(
+                f"split '{split}' has no positive patch, so nothing of it would be left",
+                fix="split anew after making the index binary, or leave --negatives-per-positive out",
+            )
         if positives and not most:
             raise DataError(
                 f"split '{split or 'none'}' has {left} patches of other classes, fewer than the "

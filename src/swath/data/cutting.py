@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from swath.data.folds import fold_index
 from swath.data.index import SCHEMA, PatchIndex
 from swath.data.spatial import BLOCKS_WHOLE, check_groups, group_blocks, optimism
-from swath.data.splits import split_index
+from swath.data.splits import GROUPS_WHOLE, split_index
 from swath.errors import SettingError
 
 By = Literal["random", "block", "group"]
@@ -60,6 +60,8 @@ def cut_index(
         raise SettingError(
             f"there is no way to split by '{by}'", fix=f"choose --by from {', '.join(get_args(By))}"
         )
+    if fold and folds is None:
+        raise SettingError(f"fold {fold} of no folds", fix="say how many there are, for example --folds 5")
     if by == "group":
         check_groups(index)
     whole = group_blocks(index, km=block_km) if by == "block" else index
@@ -71,7 +73,7 @@ def cut_index(
     table = index.table.set_column(place, SCHEMA.field("split"), made.table["split"])
     protocol = made.split_protocol
     if by == "block":
-        protocol = protocol.replace("groups kept whole", f"blocks of {block_km:g} {BLOCKS_WHOLE}")
+        protocol = protocol.replace(GROUPS_WHOLE, f"blocks of {block_km:g} {BLOCKS_WHOLE}")
     cut = with_fields(index, table=table, split_protocol=protocol)
     return labelled(cut) if by == "random" else cut
 

@@ -9,7 +9,7 @@ from dataclasses import replace as with_fields
 import pyarrow as pa
 
 from swath.data.index import SCHEMA, PatchIndex
-from swath.data.splits import Unit, split_index, units_of
+from swath.data.splits import GROUPS_WHOLE, Unit, split_index, units_of
 from swath.errors import DataError, SettingError
 
 MOST_FOLDS = 100
@@ -54,7 +54,7 @@ def fold_index(
     splits = pa.array(["test" if n == fold else None for n in numbers], SCHEMA.field("split").type)
     place = SCHEMA.get_field_index("split")
     table = index.table.set_column(place, SCHEMA.field("split"), splits)
-    how = f"is fold {fold} of {folds} (numbered from 0, groups kept whole, seed {seed})"
+    how = f"is fold {fold} of {folds} (numbered from 0, {GROUPS_WHOLE}, seed {seed})"
     tested = with_fields(index, table=table, split_protocol=how)
     return split_index(tested, val=val, test=0.0, seed=seed)
 
@@ -99,8 +99,9 @@ def fold_numbers(units: Sequence[Unit], rows: int, *, folds: int) -> list[int]:
 
 def _check(index: PatchIndex, numbers: Sequence[int], folds: int) -> None:
     found: dict[str, set[int]] = {}
-    for unit_label, number in zip(index.labels, numbers, strict=True):
-        found.setdefault(unit_label, set()).add(number)
+    for labels, number in zip(index.label_sets, numbers, strict=True):
+        for label in labels:
+            found.setdefault(label, set()).add(number)
     for label, there in sorted(found.items()):
         if len(there) < folds:
             raise DataError(

@@ -20,6 +20,7 @@ import pyarrow as pa
 from swath.data.groups import joined_groups
 from swath.data.index import SCHEMA, PatchIndex
 from swath.data.named import NAMED
+from swath.data.splits import GROUPS_WHOLE
 from swath.errors import DataError, SettingError
 
 EARTH = 6371.0  # mean radius, km
@@ -165,10 +166,10 @@ def optimism(index: PatchIndex) -> str:
     """Say why a split that looked at no places or scenes flatters; empty where it does not, or is not known.
 
     It does where more than a tenth of the held-out patches have a training patch within 10 km, and where
-    the set is known to be cut side by side from few scenes although it does not say where. A split by
-    blocks is never said to.
+    the set is known to be cut side by side from few scenes although it does not say where. A split that
+    is by blocks in all its parts is never said to.
     """
-    if BLOCKS_WHOLE in index.split_protocol:
+    if BLOCKS_WHOLE in index.split_protocol and GROUPS_WHOLE not in index.split_protocol:
         return ""
     near = closeness(index)
     if near is not None:

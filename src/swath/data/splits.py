@@ -15,6 +15,8 @@ from swath.data.index import SCHEMA, SPLITS, PatchIndex
 from swath.data.lists import splits_from_lists
 from swath.errors import DataError, SettingError
 
+GROUPS_WHOLE = "groups kept whole"  # what the protocol of every split says that looked at no places
+
 NO_LABEL = ""  # no class has this name
 
 
@@ -98,7 +100,7 @@ def _protocol(
         return before
     shares = {"val": val, "test": test}
     percent = " and ".join(f"{100 * shares[side]:g} %" for side in cut)
-    how = f"({percent} of each class, groups kept whole, seed {seed})"
+    how = f"({percent} of each class, {GROUPS_WHOLE}, seed {seed})"
     if not kept:
         return f"{' and '.join(cut)} cut {how}" if cut else "all in train"
     rest = f"{' and '.join(cut)} cut from the rest {how}" if cut else "the rest in train"

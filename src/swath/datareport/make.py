@@ -84,7 +84,11 @@ def verdict(facts: DataFacts) -> str:
         if facts.audit.leaks
         else "",
         f"The splits are {facts.optimistic}." if facts.optimistic else "",
-        *(f.text for f in facts.audit.findings if f.kind in ("contradiction", "uneven", "unreadable")),
+        *(
+            f.text
+            for f in facts.audit.findings
+            if f.kind in ("contradiction", "torn", "uneven", "unreadable")
+        ),
     ]
     said = [sentence for sentence in against if sentence]
     if not said:

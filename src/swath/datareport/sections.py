@@ -192,6 +192,7 @@ def _splits(index: PatchIndex, facts: DataFacts) -> Section:
             counted(len(facts.audit.leaks), "set of duplicates lies", "sets of duplicates lie")
             + " in more than one split."
         )
+    warnings += [finding.text for finding in facts.audit.findings if finding.kind == "torn"]
     return Section("Splits", text=text, warnings=warnings)
 
 

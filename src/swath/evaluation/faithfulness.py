@@ -85,7 +85,8 @@ def check_maps(
     forgotten = weight_randomisation(explain, forgetful, pixels[np.sort(few)], draws=draws, seed=seed)
     progress("check", 3, 4, note="composites")
     shares: dict[str, Estimate] = {}
-    if labels is not None:
+    # Composites need two classes, and patches that can be quartered.
+    if labels is not None and len(np.unique(labels)) > 1 and pixels.shape[-1] % 2 == 0:
         names = classifier.record.class_names
         for variant in VARIANTS:
             sewn = composites(pixels, labels, count=len(pixels), variant=variant, seed=seed)

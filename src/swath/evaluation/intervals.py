@@ -56,6 +56,35 @@ def proportion(successes: int, n: int) -> Estimate:
     return Estimate(value=successes / n if n else 0.0, low=low, high=high, n=n)
 
 
+def proportion_difference(first: int, n_first: int, second: int, n_second: int) -> Estimate:
+    """Difference of two independent proportions with its interval, from their Wilson limits.
+
+    Newcombe 1998, Stat. Med. 17, 873-890, method 10. Its ``n`` is 0, and the limits are -1 and 1, where a
+    side is empty.
+    """
+    if not (n_first and n_second):
+        return Estimate(value=0.0, low=-1.0, high=1.0, n=0)
+    a, b = proportion(first, n_first), proportion(second, n_second)
+    value = a.value - b.value
+    return Estimate(
+        value=value,
+        low=value - math.hypot(a.value - a.low, b.high - b.value),
+        high=value + math.hypot(a.high - a.value, b.value - b.low),
+        n=n_first + n_second,
+    )
+
+
+def paired_interval(samples: npt.NDArray[np.float64], value: float, n: int) -> tuple[float, float]:
+    """Percentile interval of a difference on the same `n` patches, with a width even where no answer differs.
+
+    It reaches at least as far from `value` as Newcombe's interval does from 0 for two answers that were the same on
+    every patch: what was never drawn may still occur.
+    """
+    least = proportion_difference(0, n, 0, n)
+    low, high = wider(percentile_interval(samples), (value + least.low, value + least.high))
+    return max(-1.0, low), min(1.0, high)
+
+
 def f1_estimate(hits: int, involved: int) -> Estimate:
     """F1 of one class with its interval.
 

@@ -18,9 +18,12 @@ from swath.config import Settings
 from swath.evaluation.intervals import (
     f1_estimate,
     mean_interval,
+    paired_interval,
     percentile_interval,
     proportion,
+    proportion_difference,
     resample,
+    wider,
 )
 from swath.model.record import Estimate
 
@@ -127,7 +130,8 @@ def paired_differences(
     Returns
     -------
     tuple of Estimate
-        Differences of accuracy and of macro-F1, -1 to 1, with bootstrap percentile intervals.
+        Differences of accuracy and of macro-F1, -1 to 1, with the wider of the bootstrap's percentile interval and
+        one that has a width where few answers differ.
     """
     cells, counts = np.unique(np.stack([truth, first, second]), axis=1, return_counts=True)
     observed = counts.astype(np.float64)[None]
@@ -144,9 +148,13 @@ def paired_differences(
 
     estimates = []
     for statistic in (accuracy, macro_f1):
-        low, high = percentile_interval(statistic(draws))
-        estimates.append(Estimate(value=float(statistic(observed)[0]), low=low, high=high, n=n))
-    return estimates[0], estimates[1]
+        value = float(statistic(observed)[0])
+        low, high = paired_interval(statistic(draws), value, n)
+        estimates.append(Estimate(value=value, low=low, high=high, n=n))
+    one, two = first == truth, second == truth
+    exact = proportion_difference(int((one & ~two).sum()), n, int((two & ~one).sum()), n)
+    low, high = wider((estimates[0].low, estimates[0].high), (exact.low, exact.high))
+    return estimates[0].model_copy(update={"low": low, "high": high}), estimates[1]
 
 
 def macro_f1_samples(

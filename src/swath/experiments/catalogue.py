@@ -95,17 +95,18 @@ def _part(fraction: float) -> str:
 
 
 def _scratch(choices: Choices, fraction: float = 1.0) -> tuple[str, ...]:
-    return (_epochs(choices.scratch, fraction), *choices.changes)
+    return (*choices.changes, _epochs(choices.scratch, choices.changes, fraction))
 
 
 def _transferred(choices: Choices, fraction: float = 1.0) -> tuple[str, ...]:
     weights = () if choices.weights is None else (f"weights={choices.weights}",)
-    return (_epochs(choices.transfer, fraction), *weights, *choices.changes)
+    return (*weights, *choices.changes, _epochs(choices.transfer, choices.changes, fraction))
 
 
-def _epochs(recipe: str, fraction: float) -> str:
+def _epochs(recipe: str, changes: Sequence[str], fraction: float) -> str:
     """More epochs for fewer labels: ``fraction ** 0.5`` as many steps as on all of them."""
-    return f"epochs={min(10_000, round(load_recipe(recipe).epochs / fraction**0.5))}"
+    all_of_them = load_recipe(recipe, changes=[*changes]).epochs
+    return f"epochs={min(10_000, round(all_of_them / fraction**0.5))}"
 
 
 def _transfer(choices: Choices) -> Experiment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,10 @@ from swath.errors import DataError, SettingError
 # Names under which data providers publish a band, beside the band's own name. "B" numbers are those of
 # Sentinel-2, which for blue, green and red are Landsat 8's too.
 _ALIASES = {
-    "blue": ("b", "visblue", "b2", "b02"),
-    "green": ("g", "visgreen", "b3", "b03"),
-    "red": ("r", "visred", "b4", "b04"),
-    "nir": ("nearinfrared", "b8", "b08"),
+    "blue": ("b", "visblue", "b2"),
+    "green": ("g", "visgreen", "b3"),
+    "red": ("r", "visred", "b4"),
+    "nir": ("nearinfrared", "b8"),
 }
 _MEANING = {alias: band for band, aliases in _ALIASES.items() for alias in (band, *aliases)}
 
@@ -43,7 +44,8 @@ def choose_bands(
     """Choose a model's bands from a scene's.
 
     Named bands are taken by name, even where there are just as many as the model wants: blue for red
-    ruins a map. Bands that are not named are taken by position, with a warning if some are left over.
+    ruins a map. Bands whose names say nothing are taken by position, with a warning if some are left over or some
+    have names; but not where a name says that the position is wrong.
 
     Parameters
     ----------
@@ -61,11 +63,12 @@ def choose_bands(
     SettingError
         If `asked` does not name as many bands as the model wants, or one the scene does not have.
     DataError
-        If the scene has fewer bands than the model, or all of its bands are known and one is missing.
+        If the scene has fewer bands than the model, all of its bands are known and one is missing, or a band that is
+        known lies elsewhere than the model's order has it.
     """
     if asked is not None:
         return _asked(tuple(asked), len(names), wanted, scene)
-    plain = ["".join(c for c in (name or "").lower() if c.isalnum()) for name in names]
+    plain = [_plain(name or "") for name in names]
     usable = [i for i, name in enumerate(plain, start=1) if name != "alpha"]
     if len(usable) < len(wanted):
         raise DataError(
@@ -83,20 +86,23 @@ def choose_bands(
             else None
         )
         return Bands(indexes, "by name", warning)
-    if all(plain[i - 1] in _MEANING for i in usable):
+    misplaced = any(i is not None and usable[at] != i for at, i in enumerate(found))
+    if misplaced or all(plain[i - 1] in _MEANING for i in usable):
         missing = [band for band, i in zip(wanted, found, strict=True) if i is None]
         raise DataError(
             f"{scene} has bands {', '.join(str(names[i - 1]) for i in usable)} but not {', '.join(missing)}",
             fix="say which bands to use instead, such as --bands 1,2,3",
         )
     indexes = tuple(usable[: len(wanted)])
-    if len(usable) == len(wanted):
+    called = [str(names[i - 1]) for i in indexes if plain[i - 1]]
+    if len(usable) == len(wanted) and not called:
         return Bands(indexes, "by position")
     return Bands(
         indexes,
         "by position",
-        f"the scene has {len(usable)} bands without known names: the first {len(wanted)} were read as "
-        f"{', '.join(wanted)}; use --bands if they are not",
+        f"the scene has {len(usable)} bands"
+        + (f" (called {', '.join(called)})" if called else "")
+        + f": the first {len(wanted)} were read as {', '.join(wanted)}; use --bands if they are not",
     )
 
 
@@ -112,9 +118,15 @@ def _asked(asked: tuple[int, ...], count: int, wanted: Sequence[str], scene: str
     return Bands(asked, "asked for")
 
 
+def _plain(name: str) -> str:
+    """A band's name without case, marks and leading zeros: ``B04`` is ``b4``."""
+    letters = "".join(c for c in name.lower() if c.isalnum())
+    return re.sub(r"^b0+(?=[1-9])", "b", letters)
+
+
 def _find(plain: Sequence[str], band: str) -> int | None:
     """The one band that goes by a name or its aliases; None if there is none, or more than one."""
-    key = "".join(c for c in band.lower() if c.isalnum())
+    key = _plain(band)
     hits = [i for i, name in enumerate(plain, start=1) if name == key]
     if not hits:
         hits = [i for i, name in enumerate(plain, start=1) if name in _ALIASES.get(key, ())]

@@ -15,7 +15,7 @@ from swath.files import check_output
 def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
     """Yield a path to write for each target; move them all, the first one last, if the block ends well.
 
-    The paths lie in a hidden folder beside their targets, ``.<first target>.partial``, under the targets'
+    The paths lie in hidden folders beside their targets, ``.<first target there>.partial``, under the targets'
     own names. It is removed if the block raises. A killed process leaves it; the next run for the same
     target removes it and starts over, so only one run at a time may write to a target.
 
@@ -37,17 +37,20 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[tupl
         raise SettingError("two outputs would go to the same file", fix="give them different names")
     for target in targets:
         check_output(target, overwrite=overwrite)
-    partial = f".{targets[0].name}.partial"
-    folders = {target.parent / partial for target in targets}
+    # Named after a target of their own: runs whose other targets differ may share a parent.
+    folders: dict[Path, Path] = {}
+    for target in targets:
+        folders.setdefault(target.parent, target.parent / f".{target.name}.partial")
+    paths = tuple(folders[target.parent] / target.name for target in targets)
     try:
-        for folder in folders:
+        for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
             _make(folder)
-        yield tuple(target.parent / partial / target.name for target in targets)
-        for target in reversed(targets):
-            (target.parent / partial / target.name).replace(target)
+        yield paths
+        for path, target in reversed(list(zip(paths, targets, strict=True))):
+            path.replace(target)
     finally:
-        for folder in folders:
+        for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
 
 

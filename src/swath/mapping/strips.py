@@ -183,7 +183,8 @@ class Strips:
     def _read(self, start: int, count: int) -> Piece:
         values, valid = self._values(Window(0, start, self._scene.width, count))
         if self.correction is not None:
-            values = self.correction.apply(values, valid)
+            # Black stays black, so that a collar nobody declared is still told from land.
+            values = self.correction.apply(values, valid & values.any(axis=0))
         return Piece(start, self._widen(values), self._widen(valid))
 
     def _values(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:

@@ -176,7 +176,7 @@ def map_record(
         },
         "render": None if render is None else {"low": render[0], "high": render[1]},
         "harmonise": summary.harmony.record(),
-        "nodata": str(nodata) if nodata is not None and math.isnan(nodata) else nodata,
+        "nodata": nodata if nodata is None or math.isfinite(nodata) else str(nodata),
         "channel_means": None if means is None else [round(mean, 2) for mean in means],
         "patch": grid.patch,
         "stride": grid.stride,

@@ -30,6 +30,7 @@ Values = npt.NDArray[np.float32]
 # neighbouring tiles, a patch less a stride, to cost little, and few enough for activations to stay small.
 _TALL, _WIDE = 512, 1024
 _RESULTS = 32 * 2**20  # bytes of probabilities in hand at a time, however small the stride
+_HELD = 128 * 2**20  # bytes of pixels handed to the engine at a time, however large the windows
 
 
 class Windows(Protocol):
@@ -113,12 +114,15 @@ class PatchByPatch:
     grid : Grid
         The windows.
     batch : int
-        Windows handed to the engine at a time.
+        Windows handed to the engine at a time; fewer if they are large.
     """
 
     dense = False
 
     def __init__(self, classifier: Classifier, grid: Grid, *, batch: int) -> None:
+        spec = classifier.record.input
+        window = grid.patch**2 * len(spec.bands) * np.dtype(spec.data_type).itemsize
+        batch = max(1, min(batch, _HELD // window))
         self._classifier, self._grid, self._batch = classifier, grid, batch
         self.tells_unlike = classifier.tells_unlike
         # Several rows of a narrow scene fill a batch.

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 import rasterio.shutil
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
@@ -213,9 +214,23 @@ def _to_cog(rows: Path, out: Path) -> None:
     rasterio.shutil.copy(
         rows, out, driver="COG", compress="DEFLATE", blocksize=_TILE, bigtiff="IF_SAFER", overviews="AUTO"
     )
+    check_whole(out)
     while rows.exists():
         rows.unlink()
         rows = rows.with_name(f"{rows.name}.ovr")
+
+
+def check_whole(path: Path) -> None:
+    """Read every block of a raster that was written: GDAL says nothing of a disk that fills up while it closes.
+
+    Raises
+    ------
+    rasterio.errors.RasterioError
+        If a block is not there.
+    """
+    with rasterio.open(path) as made:
+        for _, window in made.block_windows(1):
+            made.read(1, window=window)
 
 
 def _aux_xml(names: Sequence[str]) -> str:
@@ -230,7 +245,7 @@ def _aux_xml(names: Sequence[str]) -> str:
 def _writing(path: Path | str) -> Iterator[None]:
     try:
         yield
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         raise OutputError(
             f"cannot write {Path(path).name} ({error.__cause__ or error})", fix="check the space on the disk"
         ) from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from swath.data import audit, build_index, group_duplicates, split_index, write_audit, write_index
+from swath.data import audit, build_index, cut_index, group_duplicates, write_audit, write_index
 from swath.evaluation import Link, training_section
+from swath.evaluation.run_report.run_folder import open_run
 from swath.files import atomic_folder
 from swath.inference import load
 from swath.pipelines.show import Shown, show
@@ -50,7 +51,7 @@ def quickstart(
     chosen = load_recipe(recipe, changes=changes)
     with atomic_folder(out, overwrite=overwrite) as folder:
         index = build_index(source, progress=progress)
-        index = split_index(group_duplicates(index, progress=progress))
+        index = cut_index(group_duplicates(index, progress=progress))
         write_index(index, folder / "index.parquet")
         audited = audit(index, progress=progress)
         write_audit(audited, folder / "audit.json")
@@ -59,12 +60,6 @@ def quickstart(
         )
         run = folder / "run"
         seconds = sum(row["seconds"] for row in result.history)
-        facts = {
-            "recipe": chosen.name,
-            "epochs": str(len(result.history)),
-            "training time": f"{seconds:.0f} s",
-            "best validation accuracy": f"{100 * max(r['val_accuracy'] for r in result.history):.1f} %",
-        }
         links = [
             Link("Patch index", folder / "index.parquet"),
             Link("Audit", folder / "audit.json"),
@@ -80,7 +75,9 @@ def quickstart(
             findings=audited.sentences(),
             between=[
                 training_section(
-                    run / "curves.png", facts=facts, links=[Link("Recipe as run", run / "recipe.yaml")]
+                    run / "curves.png",
+                    facts=open_run(run).facts,
+                    links=[Link("Recipe as run", run / "recipe.yaml")],
                 )
             ],
             links=links,

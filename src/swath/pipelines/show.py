@@ -152,7 +152,10 @@ def _copy_samples(part: PatchIndex, labels: Sequence[str], folder: Path) -> Path
     with open_patches(part.root) as reader:
         for row in _first_of_each(labels):
             name = part.paths[row]
-            (folder / PurePosixPath(name).name).write_bytes(reader.read(name))
+            target = folder / PurePosixPath(name).name
+            if target.exists():  # classes may number their files alike
+                target = folder / f"{row}-{target.name}"
+            target.write_bytes(reader.read(name))
     return folder
 
 

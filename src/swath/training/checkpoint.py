@@ -31,7 +31,7 @@ class Checkpoint:
     history : list of dict
         One row a finished epoch.
     network, best : mapping of str to torch.Tensor
-        State of the network now, and when its validation accuracy was best.
+        State of the network now, and at the epoch that is kept.
     optimisers : sequence of mapping
         State of each optimiser: ``{parameter number: {name: tensor}}``.
     average : mapping of str to torch.Tensor
@@ -91,7 +91,8 @@ def read_checkpoint(path: Path, *, identity: str) -> Checkpoint:
                 slot[name] = file.get_tensor(key)
             else:
                 parts[part][rest] = file.get_tensor(key)
-    states = [optimisers[k] for k in sorted(optimisers)]
+    # One whose parameters all rested so far has no state, and left nothing in the file.
+    states = [optimisers.get(k, {}) for k in range(max(optimisers, default=-1) + 1)]
     return Checkpoint(identity, history, parts["network"], parts["best"], states, parts["average"])
 
 

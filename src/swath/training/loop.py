@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -146,18 +147,22 @@ def fit(
     history: list[dict[str, float]] = []
     best = {k: v.clone() for k, v in network.state_dict().items()}
     path = folder / CHECKPOINT
-    if path.exists():
-        checkpoint = read_checkpoint(path, identity=identity)
+    checkpoint = read_checkpoint(path, identity=identity) if path.exists() else None
+    if checkpoint is not None:
         history, best = list(checkpoint.history), dict(checkpoint.best)
         network.load_state_dict(checkpoint.network)
-        for optimiser, tensors in zip(optimisers, checkpoint.optimisers, strict=True):
-            restore_optimiser(optimiser, tensors)
         if average is not None:
             average.restore(checkpoint.average)
     shares = one_hot(train.labels, targets.task, len(targets.classes))
     loss = make_loss(recipe.loss, task=targets.task, classes=targets.classes, shares=shares)
     module: Any
     module, *wrapped = fabric.setup(network, *optimisers)
+    if (
+        checkpoint is not None
+    ):  # now that the weights are where they will be trained, their states go there too
+        kept = [*checkpoint.optimisers, *[{}] * (len(optimisers) - len(checkpoint.optimisers))]
+        for optimiser, tensors in zip(optimisers, kept, strict=True):
+            restore_optimiser(optimiser, tensors)
     run = Run(
         network=module,
         plain=network,
@@ -178,7 +183,7 @@ def fit(
         train_loss = run.epoch(train, shares, epoch)
         with run.averaged():
             reached, val_loss = run.validate(val, one_hot(val.labels, targets.task, len(targets.classes)))
-            if reached >= max((h[score] for h in history), default=0.0):
+            if reached >= least_to_keep([h[score] for h in history], patches=len(val)):
                 best = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
         run.report(epoch, run.steps)
         seconds = time.perf_counter() - started
@@ -192,6 +197,16 @@ def fit(
             on_epoch(history[-1])
     network.load_state_dict(best)
     return Fitted(whole.cpu().eval(), history, start.normalisation, start.facts)
+
+
+def least_to_keep(earlier: Sequence[float], *, patches: int) -> float:
+    """The score from which an epoch's weights replace those kept before: one standard error below the best so far.
+
+    Rates fall to the end, so a later epoch is expected to be better; an earlier one that scored higher by less than
+    chance does on so many patches was lucky (the rule of Breiman et al. 1984, CART, turned in time).
+    """
+    best = max(earlier, default=0.0)
+    return best - math.sqrt(best * (1 - best) / patches)
 
 
 def _gave_up(history: list[dict[str, float]], score: str, patience: int | None) -> bool:

@@ -93,7 +93,8 @@ def features_of(
 
 
 def _key(network: nn.Module, pixels: npt.NDArray[Any], normalisation: Normalisation, *, bf16: bool) -> str:
-    digest = hashlib.sha256(f"features 1 {pixels.shape} {pixels.dtype} {bf16}".encode())
+    # Networks with the same weights may pad or attend otherwise: their layers are written out too.
+    digest = hashlib.sha256(f"features 2 {pixels.shape} {pixels.dtype} {bf16} {network!r}".encode())
     for name, value in network.state_dict().items():
         if not name.startswith("head."):
             digest.update(name.encode())

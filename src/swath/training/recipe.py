@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from swath.config import Settings, changed, override, read_yaml, validate
 from swath.errors import SettingError
@@ -131,6 +131,11 @@ class Recipe(Settings):
     optimiser: Optimiser = Optimiser()
     freeze: Freezing = Freezing()
     augmentation: Augmentation = Augmentation()
+
+    @field_validator("bands")
+    @classmethod
+    def _lower(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(band.lower() for band in bands)  # weights and scenes name them in either case
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:

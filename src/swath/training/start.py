@@ -14,7 +14,7 @@ from torch import nn
 from swath.networks import build_network
 from swath.progress import Progress, silent
 from swath.training.batches import Normalisation
-from swath.training.recipe import Recipe
+from swath.training.recipe import Freezing, Recipe
 from swath.weights import WeightFacts, check_expectation, load_weights
 
 _log = logging.getLogger("swath")
@@ -71,6 +71,11 @@ def make_start(
     )
     measured = Normalisation.of(pixels)
     if recipe.weights == "none":
+        if recipe.freeze != Freezing():
+            _log.warning(
+                "the backbone starts at random, and the recipe lets it rest or learn more slowly: "
+                "give --weights, or --set 'freeze={}'"
+            )
         return Start(network, measured, None)
     facts = load_weights(
         network, recipe.weights, network_name=recipe.network.name, bands=recipe.bands, progress=progress

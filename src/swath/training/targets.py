@@ -50,7 +50,7 @@ def choose_targets(index: PatchIndex, recipe: Recipe) -> Targets:
     """The task of an index, as the recipe has it or as the labels say.
 
     Patches with several labels are multi-label; two classes are binary, and the one looked for is the recipe's
-    ``positive`` or else the rarer one (of equals, the last by name); everything else is single-label.
+    ``positive`` or else the rarer one in train (of equals, the last by name); everything else is single-label.
 
     Raises
     ------
@@ -86,7 +86,8 @@ def choose_targets(index: PatchIndex, recipe: Recipe) -> Targets:
         return Targets("single-label", classes)
     if recipe.task == "single-label":
         return Targets("single-label", classes)
-    counts = Counter(index.labels)
+    rows = zip(index.labels, index.table["split"].to_pylist(), strict=True)
+    counts = Counter(label for label, split in rows if split == "train")  # the test split decides nothing
     positive = recipe.positive or min(reversed(classes), key=lambda name: counts[name])
     return Targets("binary", (next(name for name in classes if name != positive), positive))
 

@@ -26,6 +26,7 @@ from swath.training.inputs import decoded, training_parts
 from swath.training.loop import fit, make_fabric, resolved
 from swath.training.recipe import Recipe, dump_recipe
 from swath.training.targets import Targets, choose_targets
+from swath.weights.spec import parse_spec
 
 MODEL = "model.onnx"
 # What a run writes into its folder.
@@ -119,7 +120,14 @@ def train(
         raise SettingError("the model has no name", fix="give --name NAME")
     parts = training_parts(index)
     targets = choose_targets(index, recipe)
-    smallest_patch(recipe.network)  # before an earlier run is thrown away: is there such a network?
+    # Before an earlier run is thrown away: is there such a network, and are there such weights?
+    smallest_patch(recipe.network)
+    parse_spec(recipe.weights)
+    if overwrite and any(Path(recipe.weights).absolute() == (out / file).absolute() for file in RUN_FILES):
+        raise SettingError(
+            f"--overwrite would throw away {recipe.weights}, which this run starts from",
+            fix="give another --out",
+        )
     identity = _identity(recipe, parts)  # of the recipe as asked for: a run may go on on other hardware
     recipe = resolved(recipe, accelerator=accelerator)
     fabric = make_fabric(recipe, accelerator=accelerator, devices=devices)

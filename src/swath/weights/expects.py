@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from swath.config import Settings
 from swath.errors import DataError
@@ -27,6 +27,11 @@ class Expectation(Settings):
     scale: float = Field(default=BYTE, gt=0, description="stored number that becomes 1.0")
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     sd: tuple[Annotated[float, Field(gt=0)], ...] = (0.229, 0.224, 0.225)
+
+    @field_validator("bands")
+    @classmethod
+    def _lower(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(band.lower() for band in bands)
 
     @model_validator(mode="after")
     def _same_length(self) -> Expectation:

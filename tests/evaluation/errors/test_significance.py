@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact as scipy_fisher
 
-from swath.evaluation.errors.significance import fisher_exact, holm, proportion_difference
+from swath.evaluation.errors.significance import fisher_exact, holm
 
 counts = st.integers(0, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -51,18 +51,3 @@ def test_holm_is_the_closed_test_of_bonferroni(p):
 
 def test_no_tests_no_correction():
     assert holm([]).shape == (0,)
-
-
-@pytest.mark.parametrize(
-    ("table", "low", "high"),
-    [((56, 70, 48, 80), 0.0524, 0.3339), ((9, 10, 3, 10), 0.1705, 0.8090), ((5, 56, 0, 29), -0.0381, 0.1926)],
-)
-def test_newcombes_published_intervals(table, low, high):
-    """After Newcombe 1998, table II, method 10; not checked against the paper."""
-    found = proportion_difference(*table)
-    assert (round(found.low, 4), round(found.high, 4)) == (low, high)
-    assert found.value == pytest.approx(table[0] / table[1] - table[2] / table[3])
-
-
-def test_the_difference_to_nothing_is_unknown():
-    assert proportion_difference(3, 4, 0, 0).model_dump() == {"value": 0.0, "low": -1.0, "high": 1.0, "n": 0}

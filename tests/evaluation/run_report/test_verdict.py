@@ -147,14 +147,19 @@ def test_fewer_patches_never_earn_a_better_word(n, share, times):
     assert RANKS[score_word(few)[0]] <= RANKS[score_word(many)[0]]
 
 
-@given(st.floats(0, 0.5), st.floats(0, 0.1), st.floats(0, 0.4))
-def test_worse_calibration_never_earns_a_better_word(value, half, worse):
+@given(st.floats(0, 0.5), st.floats(0, 0.1), st.floats(0, 0.4), st.sampled_from([12, 400]))
+def test_worse_calibration_never_earns_a_better_word(value, half, worse, n):
     order = ("close", "rough", "far off")
     words = [
-        calibration_word(Estimate(value=v, low=max(0, v - half), high=v + half, n=100))
+        calibration_word(Estimate(value=v, low=max(0, v - half), high=v + half, n=n))
         for v in (value, value + worse)
     ]
     assert order.index(words[0]) <= order.index(words[1])
+
+
+def test_a_dozen_sure_and_right_answers_do_not_show_calibration():
+    words = [calibration_word(Estimate(value=0.005, low=0.003, high=0.007, n=n)) for n in (12, 400)]
+    assert words == ["rough", "close"]
 
 
 def test_a_poor_score_is_a_failure_and_nothing_is_called_good():

@@ -1,4 +1,4 @@
-"""Is a slice really different from the rest: an exact test, its interval, and the price of many slices."""
+"""Is a slice really different from the rest: an exact test, and the price of many slices."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-
-from swath.evaluation.intervals import proportion
-from swath.model.record import Estimate
 
 _ALIKE = 1 + 1e-7  # tables as improbable as the one seen, but for rounding
 
@@ -62,21 +59,3 @@ def holm(p_values: Sequence[float]) -> npt.NDArray[np.float64]:
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(stepped, 1.0)
     return corrected
-
-
-def proportion_difference(first: int, n_first: int, second: int, n_second: int) -> Estimate:
-    """Difference of two independent proportions with its interval, from their Wilson limits.
-
-    Newcombe 1998, Stat. Med. 17, 873-890, method 10. Its ``n`` is 0, and the limits are -1 and 1, where a
-    side is empty.
-    """
-    if not (n_first and n_second):
-        return Estimate(value=0.0, low=-1.0, high=1.0, n=0)
-    a, b = proportion(first, n_first), proportion(second, n_second)
-    value = a.value - b.value
-    return Estimate(
-        value=value,
-        low=value - math.hypot(a.value - a.low, b.high - b.value),
-        high=value + math.hypot(a.high - a.value, b.value - b.low),
-        n=n_first + n_second,
-    )

@@ -13,12 +13,11 @@ import numpy.typing as npt
 
 from swath.config import Settings
 from swath.data import PatchIndex, colour_feature_names, colour_features
-from swath.evaluation.errors.significance import fisher_exact, holm, proportion_difference
-from swath.evaluation.intervals import proportion
+from swath.evaluation.errors.significance import fisher_exact, holm
+from swath.evaluation.intervals import proportion, proportion_difference
 from swath.model.record import Estimate
 
 LEAST = 10  # patches below which a slice is not looked at
-MOST = 30  # slices of one kind, the largest
 LEVEL = 0.05  # of the corrected p-value
 _QUARTERS = ("lowest quarter", "second quarter", "third quarter", "highest quarter")
 
@@ -141,7 +140,7 @@ def measure_slices(
     measured: list[dict[str, Any]] = []
     for slicing in given:
         names = np.array(slicing.names)
-        for name, size in Counter(slicing.names).most_common(MOST):
+        for name, size in Counter(slicing.names).items():
             if not LEAST <= size < n:
                 continue
             inside = names == name

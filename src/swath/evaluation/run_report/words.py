@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from swath.evaluation.results import FEW
 from swath.evaluation.wording import percent, points
 from swath.model.record import Estimate
 
@@ -26,7 +27,8 @@ def calibration_word(error: Estimate) -> str:
     """``close``, ``rough`` or ``far off``: how near stated probabilities come to what happens."""
     if error.low > DISHONEST:
         return "far off"
-    return "close" if error.high <= HONEST else "rough"
+    # A few sure and right answers show little error and prove little.
+    return "close" if error.high <= HONEST and error.n >= FEW else "rough"
 
 
 def with_interval(estimate: Estimate) -> str:
