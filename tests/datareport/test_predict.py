@@ -15,7 +15,6 @@ def test_what_tells_the_class_is_found_and_noise_is_not():
     noise = cross_validated(rng.normal(size=(600, 8)), labels, [None] * 600)
     assert noise.accuracy.low < 1 / 3 < noise.accuracy.high
     assert noise.chance == pytest.approx(1 / 3)
-    assert not noise.above_chance
 
 
 def test_a_column_a_patch_learns_nothing_about_others():

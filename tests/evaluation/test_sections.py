@@ -23,7 +23,9 @@ from .test_report import picture_bytes
 
 def test_data_counts_each_class_and_split():
     section = data_section(
-        {"River": {"test": 2, "train": 5}, "Sea": {"train": 1200}}, sentences=("No duplicates.",)
+        {"River": {"test": 2, "train": 5}, "Sea": {"train": 1200}},
+        patches=1207,
+        sentences=("No duplicates.",),
     )
     (table,) = section.tables
     assert table.columns == ("class", "train", "test", "all")
@@ -31,7 +33,12 @@ def test_data_counts_each_class_and_split():
     shown = {number.label: number.value for number in section.numbers}
     assert shown == {"patches": "1,207", "classes": "2", "train": "1,205", "test": "2"}
     assert not section.images
-    assert data_section({"River": {"train": 1}}, samples=b"png").images[0].source == b"png"
+    assert data_section({"River": {"train": 1}}, patches=1, samples=b"png").images[0].source == b"png"
+
+
+def test_patches_of_several_labels_are_counted_once():
+    section = data_section({"River": {"test": 2}, "Sea": {"test": 3}}, patches=4)
+    assert {number.label: number.value for number in section.numbers} == {"patches": "4", "classes": "2"}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +114,7 @@ def test_all_sections_make_one_sound_page(tmp_path, tiny_model):
     for name in ("confusion.png", "per_class.png"):
         (tmp_path / name).write_bytes(picture_bytes())
     sections = (
-        data_section({name: {"train": 3} for name in names}, samples=picture_bytes()),
+        data_section({name: {"train": 3} for name in names}, patches=9, samples=picture_bytes()),
         training_section(
             picture_bytes(), facts={"epochs": "12"}, links=(Link("curves.csv", tmp_path / "c.csv"),)
         ),

@@ -6,9 +6,9 @@ import pytest
 from swath.imagery import RGB, Picture
 
 
-def test_size_and_memory():
+def test_size():
     picture = Picture(np.zeros((3, 4, 5), np.uint16), RGB, "digital number", "uint16 x 3")
-    assert (picture.height, picture.width, picture.nbytes()) == (4, 5, 120)
+    assert (picture.height, picture.width) == (4, 5)
 
 
 @pytest.mark.parametrize(("shape", "bands"), [((3, 4, 5), ("grey",)), ((4, 5), ("grey",)), ((1, 4, 5), RGB)])

@@ -8,7 +8,7 @@ from swath.errors import ModelFileError
 from swath.imagery import resize
 from swath.inference.engines import make_engine
 from swath.model import read_model
-from swath.model.graph import OUTPUTS, assemble, head_of, patch_size, prune, set_temperature
+from swath.model.graph import OUTPUTS, assemble, head_of, patch_size, prune
 from tests.tiny import CLASSES, MEAN, SD, input_spec, patches, tiny_body, tiny_graph
 
 
@@ -45,16 +45,6 @@ def test_temperature_divides_logits_before_softmax_only(temperature):
     probabilities, logits = run(tiny_graph(temperature=temperature), pixels, "probabilities", "logits")
     np.testing.assert_array_equal(logits, run(tiny_graph(), pixels, "logits"))
     np.testing.assert_allclose(probabilities, softmax(logits / temperature), atol=1e-5)
-
-
-def test_the_temperature_can_be_set_later():
-    pixels, graph = patches("River", 3), tiny_graph()
-    set_temperature(graph, 2.0)
-    np.testing.assert_array_equal(
-        run(graph, pixels, "probabilities"), run(tiny_graph(temperature=2.0), pixels, "probabilities")
-    )
-    with pytest.raises(ModelFileError, match="no temperature"):
-        set_temperature(tiny_body(), 2.0)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 96), (32, 32), (50, 131), (256, 65)])

@@ -162,10 +162,11 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         for w, h in zip(index.table["width"].to_pylist(), index.table["height"].to_pylist(), strict=True)
     ]
     modes: list[str] = index.table.column("mode").to_pylist()
-    counts = Counter(zip(labels, splits, strict=True))
+    sets = zip(index.label_sets, splits, strict=True)  # a patch of several labels counts for each of them
+    counts = Counter((label, split) for several, split in sets for label in several)
     classes = {
         label: {s or _NO_SPLIT: counts[label, s] for s in (*SPLITS, None) if counts[label, s]}
-        for label in sorted(set(labels))
+        for label in index.classes
     }
     found = judge(
         classes=classes,

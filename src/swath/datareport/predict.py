@@ -34,11 +34,6 @@ class Told:
     accuracy: Estimate
     chance: float
 
-    @property
-    def above_chance(self) -> bool:
-        """Whether even the lower end of the interval is above chance."""
-        return self.accuracy.low > self.chance
-
 
 def cross_validated(
     features: npt.NDArray[np.floating],

@@ -44,7 +44,7 @@ def counted(n: int, one: str, many: str) -> str:
 
 def _classes(facts: DataFacts, pictures: Pictures) -> Section:
     several = f", of the {SHOWN_CLASSES} commonest classes" if len(facts.classes) > SHOWN_CLASSES else ""
-    section = data_section(facts.classes, sentences=(), samples=pictures.samples)
+    section = data_section(facts.classes, patches=facts.audit.patches, sentences=(), samples=pictures.samples)
     return Section(
         "Classes",
         numbers=section.numbers,

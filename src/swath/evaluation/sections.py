@@ -15,6 +15,7 @@ from swath.model.record import ClassInfo, Record
 def data_section(
     counts: Mapping[str, Mapping[str, int]],
     *,
+    patches: int,
     sentences: Sequence[str] = (),
     samples: Path | bytes | None = None,
 ) -> Section:
@@ -24,6 +25,8 @@ def data_section(
     ----------
     counts : mapping of str to mapping of str to int
         Patches of each class in each split.
+    patches : int
+        How many there are; more classes than one a patch make the counts add up to more.
     sentences : sequence of str
         What the audit found, in plain words.
     samples : Path or bytes, optional
@@ -36,6 +39,7 @@ def data_section(
         (name, *(row.get(s, 0) for s in splits), sum(row.values())) for name, row in counts.items()
     ]
     totals = [sum(row.get(s, 0) for row in counts.values()) for s in splits]
+    each = [Number(split, f"{total:,}") for split, total in zip(splits, totals, strict=True)]
     images = (
         [] if samples is None else [Image(samples, "Sample patches of each class", "Samples of each class.")]
     )
@@ -43,9 +47,9 @@ def data_section(
         "Data",
         text=tuple(sentences),
         numbers=(
-            Number("patches", f"{sum(totals):,}"),
+            Number("patches", f"{patches:,}"),
             Number("classes", str(len(counts))),
-            *(Number(split, f"{total:,}") for split, total in zip(splits, totals, strict=True)),
+            *(each if sum(totals) == patches else ()),
         ),
         tables=(Table(("class", *splits, "all"), rows, "Patches of each class"),),
         images=images,

@@ -20,7 +20,6 @@ from swath.imagery import resize
 Variant = Literal["crops", "shrunk"]
 
 VARIANTS: tuple[Variant, ...] = ("crops", "shrunk")
-CHANCE = 0.25
 
 
 @dataclass(frozen=True)

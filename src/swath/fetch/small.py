@@ -57,6 +57,8 @@ def ask(
                 body = response.read(MOST_BYTES + 1)
                 if len(body) > MOST_BYTES:
                     raise DataError(f"{url} answers with more than {MOST_BYTES >> 20} MiB", fix=copy)
+                if response.length:
+                    raise Retry("the connection broke off")
                 return Answer(response.url, response.status, response.headers, body)
         except Retry as signal:
             problem = str(signal)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 RGB = ("red", "green", "blue")
@@ -45,7 +44,3 @@ class Picture:
     def width(self) -> int:
         """Columns of pixels."""
         return int(self.pixels.shape[2])
-
-    def nbytes(self) -> int:
-        """Size of the pixels in memory, bytes."""
-        return int(np.prod(self.pixels.shape)) * self.pixels.dtype.itemsize

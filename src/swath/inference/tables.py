@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -214,10 +215,11 @@ def _writer(path: Path) -> Iterator[Callable[[list[Row]], None]]:
     """Yield a function that adds rows to the table at `path`, of the kind its ending says."""
     match path.suffix.lower():
         case ".csv":
-            with path.open("w", newline="", encoding="utf-8") as file:
+            # File names need not be valid text: their bytes are written as they are.
+            with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 yield _csv_writer(file)
         case ".json":
-            with path.open("w", encoding="utf-8") as file:
+            with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
                 yield _json_writer(file)
                 file.write("\n]\n")
         case _:
@@ -256,7 +258,11 @@ def _parquet_writer(path: Path, stack: contextlib.ExitStack) -> Callable[[list[R
     open_writers: list[pq.ParquetWriter] = []  # one, from the first rows on, whose columns it has
 
     def write(rows: list[Row]) -> None:
-        table = pa.Table.from_pylist(rows)
+        # Parquet holds valid text only.
+        named = [
+            row | {"path": os.fsencode(str(row["path"])).decode("utf-8", "backslashreplace")} for row in rows
+        ]
+        table = pa.Table.from_pylist(named)
         if not open_writers:
             open_writers.append(stack.enter_context(pq.ParquetWriter(path, table.schema, compression="zstd")))
         open_writers[0].write_table(table)

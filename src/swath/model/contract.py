@@ -9,7 +9,7 @@ import onnx
 from onnx import numpy_helper
 
 from swath.errors import ModelFileError
-from swath.model.graph import INPUT, TEMPERATURE, TYPES, head_of
+from swath.model.graph import INPUT, TEMPERATURE, TYPES, head_of, patch_size
 from swath.model.record import Record
 
 _STANDARD_DOMAINS = {"", "ai.onnx"}
@@ -45,7 +45,10 @@ def check_contract(graph: onnx.ModelProto, record: Record, *, where: str) -> Non
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelFileError(f"{where} is not a valid ONNX graph ({reason})") from error
     _check_ends(graph, record, where)
-    _check_weights(graph, record, where)
+    try:
+        _check_weights(graph, record, where)
+    except (ValueError, TypeError, IndexError) as error:
+        raise ModelFileError(f"{where} holds damaged weights ({error})") from error
 
 
 def _check_ends(graph: onnx.ModelProto, record: Record, where: str) -> None:
@@ -77,7 +80,9 @@ def _check_ends(graph: onnx.ModelProto, record: Record, where: str) -> None:
 
 
 def _check_weights(graph: onnx.ModelProto, record: Record, where: str) -> None:
-    """The temperature and the head are those of the record."""
+    """The temperature, the patch size and the head are those of the record."""
+    if patch_size(graph) not in (None, record.input.size):
+        raise ModelFileError(f"{where}: the graph and the record state different patch sizes")
     head = head_of(graph)
     if head is not None and (head[0].ndim != 2 or not len(head[0]) == head[1].size == record.outputs):
         raise ModelFileError(f"{where}: the head does not have one row a logit")

@@ -172,6 +172,8 @@ def _plan(model: onnx.ModelProto, size: int) -> _Plan:
             nodes.append(node)
             continue
         maps = [planes[name] for name in node.input if name in planes]
+        if not maps:
+            raise _PaddedError(f"a {node.op_type} is of no feature map")
         if node.op_type == "Slice":
             plane, kept, tensors = _sliced(node, maps[0], constants)
             added.extend(tensors)

@@ -94,15 +94,6 @@ def assemble(
     return model
 
 
-def set_temperature(model: onnx.ModelProto, temperature: float) -> None:
-    """Change the temperature of an assembled model in place."""
-    for tensor in model.graph.initializer:
-        if tensor.name == TEMPERATURE:
-            tensor.CopyFrom(_constant(tensor.name, np.float32(temperature)))
-            return
-    raise ModelFileError("the model has no temperature", fix="export it again with this version of swath")
-
-
 def head_of(model: onnx.ModelProto) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
     """The linear head's weight ``[K, D]`` and bias ``[K]``, or None if the network ends otherwise.
 

@@ -209,7 +209,7 @@ class Record(Settings):
         description="least probability at which an image has the label, chosen on validation patches: of the "
         "positive class (binary) or of any class (multi-label); 0.5 for those not named",
     )
-    conformal: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+    conformal: dict[Annotated[str, Field(pattern=r"^0\.\d+$")], Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict,
         description="by wanted coverage, such as 0.90: a class is in the prediction set where 1 minus its "
         "probability is at most this",

@@ -105,7 +105,7 @@ def show(
     mapped = None if part.multi_label else _map_known_scene(classifier, part, pixels, folder)
     progress("report", 5, 6, note="page")
     sections = [
-        data_section(_counts(index), sentences=findings, samples=folder / "samples.png"),
+        data_section(_counts(index), patches=len(index), sentences=findings, samples=folder / "samples.png"),
         *between,
         result_section(evaluation, folder / "test"),
         explanation_section(

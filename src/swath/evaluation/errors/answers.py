@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from swath.data import PatchIndex
 
-_BATCH = 256
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make an endless loss
 
 

@@ -175,5 +175,7 @@ def _data(found: Gathered, record: Record) -> Section:
     optimistic = found.findings.optimistic
     protocol = f"The model's own data was split: {record.data.split_protocol}."
     warning = [f"The split is {optimistic}. A test on new land will go worse."] if optimistic else []
-    section = data_section(found.audit.classes, sentences=(*found.audit.sentences(), protocol))
+    section = data_section(
+        found.audit.classes, patches=found.audit.patches, sentences=(*found.audit.sentences(), protocol)
+    )
     return replace(section, title="The data and how it was split", warnings=warning)
