@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import zipfile
 from collections import Counter
 
@@ -190,6 +191,17 @@ def test_names_with_commas_quotes_and_letters_of_all_kinds(classifier, tmp_path)
         predict_files(classifier, [folder], tmp_path / f"p{suffix}")
         assert [row["path"] for row in read(tmp_path / f"p{suffix}")] == [f"{folder}/{name}"]
     assert patch("River", seed=0).shape == (64, 64, 3)
+
+
+def test_a_name_that_is_no_text_is_written_as_its_bytes(classifier, tmp_path):
+    source = write_patches(tmp_path / "x", ["River"], 1) / "River" / "River_1.png"
+    named = tmp_path / os.fsdecode(b"caf\xe9.png")
+    source.rename(named)
+    for suffix in tables.SUFFIXES:
+        predict_files(classifier, [named], tmp_path / f"p{suffix}")
+    assert b"caf\xe9.png" in (tmp_path / "p.csv").read_bytes()
+    assert b"caf\xe9.png" in (tmp_path / "p.json").read_bytes()
+    assert read(tmp_path / "p.parquet")[0]["path"].endswith("caf\\xe9.png")
 
 
 def read_rows(path):

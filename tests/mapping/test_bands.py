@@ -29,6 +29,14 @@ def test_a_guess_is_told():
     assert "--bands" in choose_bands((None,) * 4, RGB, scene="s.tif").warning
     assert "B4" in choose_bands(("B4", "B3", "B2", "B8"), RGB, scene="s.tif").warning
     assert choose_bands(RGB, RGB, scene="s.tif").warning is None
+    assert choose_bands((None,) * 3, RGB, scene="s.tif").warning is None
+    assert "called left, right, up" in choose_bands(("left", "right", "up"), RGB, scene="s.tif").warning
+
+
+def test_numbers_of_bands_may_begin_with_a_zero():
+    wanted = (*(f"b{n:02}" for n in range(1, 13)), "b8a")
+    names = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12")
+    assert choose_bands(names, wanted, scene="s.tif").indexes == (*range(1, 9), *range(10, 14), 9)
 
 
 def test_the_users_choice_wins():
@@ -48,6 +56,8 @@ def test_a_choice_that_does_not_fit_is_refused(asked, message):
         ((None,), r"s\.tif has 1 bands and the model needs 3"),
         ((None, None, "alpha"), "has 2 bands"),
         (("blue", "green", "nir"), "but not red"),
+        (("B12", "B8", "B4"), "has bands B12, B8, B4 but not green, blue"),  # red is known, and not first
+        (("nir", "red", "green", "swir"), "but not blue"),
     ],
 )
 def test_missing_bands_are_refused(names, message):

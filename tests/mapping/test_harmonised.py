@@ -106,3 +106,15 @@ def test_strips_are_corrected_where_there_is_data(tmp_path):
         strips.correction = Correction((2.0, 1.0, 0.5), (10.0, 0.0, 0.0))
         pixels = next(strips.pieces()).pixels
     assert sorted({tuple(p) for p in pixels.reshape(3, -1).T.tolist()}) == [(0, 0, 0), (210, 100, 50)]
+
+
+def test_black_that_nobody_declared_stays_black(tmp_path):
+    """Or the warning of a collar without a nodata value would never come."""
+    values = np.full((3, 40, 40), 100, np.uint8)
+    values[:, :8] = 0
+    path = write_scene(tmp_path / "scene.tif", values)
+    with open_scene(path) as scene:
+        strips = Strips(scene, make_grid(40, 40, patch=16, stride=16), bands=(1, 2, 3))
+        strips.correction = Correction((2.0, 1.0, 0.5), (10.0, 0.0, 0.0))
+        pixels = next(strips.pieces()).pixels
+    assert sorted({tuple(p) for p in pixels.reshape(3, -1).T.tolist()}) == [(0, 0, 0), (210, 100, 50)]

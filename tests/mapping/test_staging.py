@@ -61,3 +61,22 @@ def test_a_partial_name_that_is_a_file_is_not_trampled_on(tmp_path):
     with pytest.raises(OutputError, match="remove it"), staged((tmp_path / "a.txt",)):
         pytest.fail("nothing should be started")
     assert (tmp_path / ".a.txt.partial").read_text() == "someone's"
+
+
+def test_runs_that_share_a_folder_leave_each_other_alone(tmp_path):
+    """Two maps of the same name, whose probabilities go to one folder."""
+    both = [(tmp_path / name / "map.tif", tmp_path / "p" / f"{name}.tif") for name in "ab"]
+    for name in "abp":
+        (tmp_path / name).mkdir()
+    with staged(both[0]) as first:
+        first[1].write_text("first")
+        with staged(both[1]) as second:
+            for path in second:
+                path.write_text("second")
+        first[0].write_text("first")
+    assert [path.read_text() for targets in both for path in targets] == [
+        "first",
+        "first",
+        "second",
+        "second",
+    ]

@@ -10,7 +10,7 @@ import rasterio.shutil
 
 from swath.errors import OutputError
 from swath.mapping.overviews import mean, most_frequent
-from swath.mapping.writer import category_names, finish_bytes, finish_classes, row_writer
+from swath.mapping.writer import category_names, check_whole, finish_bytes, finish_classes, row_writer
 from swath.model.palette import class_infos
 from tests.mapping.scenes import UTM
 
@@ -112,3 +112,14 @@ def test_what_cannot_be_written_is_said(tmp_path):
         row_writer(tmp_path / "no" / "x.tif", **place, **UTM),
     ):
         pytest.fail("there is no such folder")
+
+
+@pytest.mark.parametrize("lost", [1, 5000])
+def test_a_raster_that_lost_its_end_is_not_whole(tmp_path, rows, lost):
+    """As a disk that fills up leaves it: GDAL closes it without a word."""
+    out = tmp_path / "map.tif"
+    finish_bytes(rows(field()), out, name="confidence", software="swath test")
+    check_whole(out)
+    out.write_bytes(out.read_bytes()[:-lost])
+    with pytest.raises(OutputError, match="not written to its end"):
+        check_whole(out)

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from swath.errors import ModelFileError
 from swath.model.contract import check_contract
+from swath.model.graph import TEMPERATURE
 from tests.tiny import input_spec, tiny_graph, tiny_record
 
 
@@ -124,6 +125,18 @@ def test_wrong_number_of_classes(record):
 def test_another_temperature(record):
     with pytest.raises(ModelFileError, match="different temperatures"):
         check_contract(tiny_graph(temperature=2.0), record, where="m.onnx")
+
+
+def test_another_patch_size(record):
+    other = record.model_copy(update={"input": record.input.model_copy(update={"size": 128})})
+    with pytest.raises(ModelFileError, match="different patch sizes"):
+        check_contract(tiny_graph(), other, where="m.onnx")
+
+
+def test_a_temperature_that_is_no_number(graph, record):
+    weights(graph, TEMPERATURE).CopyFrom(numpy_helper.from_array(np.array(["hot"], object), TEMPERATURE))
+    with pytest.raises(ModelFileError, match=r"m\.onnx"):
+        check_contract(graph, record, where="m.onnx")
 
 
 def test_a_head_of_another_shape(graph, record):

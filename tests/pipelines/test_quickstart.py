@@ -31,6 +31,19 @@ def test_from_a_folder_to_a_map(tmp_path: Path) -> None:
     assert (folder / "test_openings.jsonl").read_text().count("\n") == 1
 
 
+@pytest.mark.slow
+def test_two_classes_and_a_network_without_maps(tmp_path: Path) -> None:
+    """The same page for one class against another, and where there is no saying where the network looked."""
+    source = write_patches(tmp_path / "mine", ["River", "Forest"], n=20)
+    network = "network={name: mobilenet_v3}"
+    small = ["epochs=1", "batch=16", network, "augmentation.crop=null", "optimiser={name: adamw, lr: 0.001}"]
+    shown = quickstart(tmp_path / "report", source=source, changes=small, threads=1)
+    page = shown.report.read_text(encoding="utf-8")
+    assert "no exact maps of where it looked" in page
+    assert "best validation average precision" in page
+    assert not (shown.report.parent / "explanations").exists()
+
+
 def test_a_bad_source_leaves_nothing(tmp_path: Path) -> None:
     from swath.errors import DataError
 

@@ -78,6 +78,15 @@ def test_a_fit_resumes_while_an_optimiser_has_no_state(tmp_path, rest):
     same(small_fit(tmp_path / "a", small_recipe(rest)), small_fit(tmp_path / "b", small_recipe(rest)))
 
 
+def test_a_fit_that_goes_on_tells_of_all_its_epochs(tmp_path):
+    with pytest.raises(Stop):
+        small_fit(tmp_path, progress=stop_at(5))
+    seen = []
+    fitted = small_fit(tmp_path, on_epoch=seen.append)
+    assert seen == fitted.history
+    assert [row["epoch"] for row in seen] == [1, 2, 3]
+
+
 def test_a_finished_fit_is_not_trained_again(tmp_path, whole):
     small_fit(tmp_path)
     same(whole, small_fit(tmp_path, progress=stop_at(1)))

@@ -264,6 +264,23 @@ def test_crops_too_small_for_the_network(tiny_index, tmp_path):
         small_train(tiny_index, tmp_path / "run", recipe)
 
 
+def test_a_network_of_one_size_takes_no_crops(tiny_index, tmp_path):
+    recipe = small_recipe("network={name: vit_small}", "augmentation.crop=24")
+    with pytest.raises(SettingError, match=r"vit_small takes patches of one size.*augmentation\.crop=null"):
+        small_train(tiny_index, tmp_path / "run", recipe)
+
+
+def test_a_run_does_not_throw_away_what_it_starts_from(tiny_index, tmp_path):
+    done = small_train(tiny_index, tmp_path / "run")
+    weights = tmp_path / "run" / "weights.safetensors"
+    with pytest.raises(SettingError, match="which this run starts from"):
+        small_train(tiny_index, tmp_path / "run", small_recipe(f"weights={weights}"), overwrite=True)
+    with pytest.raises(SettingError, match="no file of weights"):
+        small_train(tiny_index, tmp_path / "run", small_recipe("weights=mistyped"), overwrite=True)
+    assert weights.exists()
+    assert done.model.exists()
+
+
 def test_a_network_without_padding_passes_the_gate(tiny_index, tmp_path):
     recipe = small_recipe("network.name=stripnet", "network.widths=[8,8,16]", "augmentation.crop=48")
     done = small_train(tiny_index, tmp_path / "run", recipe)

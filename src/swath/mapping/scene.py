@@ -261,6 +261,8 @@ def _write_rasters(
             watch=watch,
         )
         classified = _classify(job, painter)
+    if files.probabilities is not None:
+        writer.check_whole(partial[files.probabilities])
     software = f"swath {__version__}"
     job.progress("writing", 0, 2)
     with ThreadPoolExecutor(2) as pool:

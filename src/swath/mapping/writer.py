@@ -221,16 +221,27 @@ def _to_cog(rows: Path, out: Path) -> None:
 
 
 def check_whole(path: Path) -> None:
-    """Read every block of a raster that was written: GDAL says nothing of a disk that fills up while it closes.
+    """Hold the places of all blocks of a GeoTIFF against the length of its file.
+
+    GDAL says nothing of a disk that fills up while it closes a file.
 
     Raises
     ------
-    rasterio.errors.RasterioError
+    OutputError
         If a block is not there.
     """
+    length = path.stat().st_size
     with rasterio.open(path) as made:
-        for _, window in made.block_windows(1):
-            made.read(1, window=window)
+        for band in made.indexes:
+            for (row, column), _ in made.block_windows(band):
+                place = [
+                    made.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band)
+                    for what in ("OFFSET", "SIZE")
+                ]
+                if None in place or sum(map(int, place)) > length:
+                    raise OutputError(
+                        f"{path.name} was not written to its end", fix="check the space on the disk"
+                    )
 
 
 def _aux_xml(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ and the exporter treat all of them alike. What is never pre-trained lies in modu
 from __future__ import annotations
 
 from swath.networks.bands import adapt_first_layer
-from swath.networks.catalogue import build_network, network_names, smallest_patch
+from swath.networks.catalogue import build_network, network_names, smallest_patch, takes_one_size
 from swath.networks.describe import NetworkFacts, describe_network
 from swath.networks.layers import CamLayer, cam_layer, layer_maps
 from swath.networks.scratch import Outputs, PatchNet
@@ -29,4 +29,5 @@ __all__ = [
     "layer_maps",
     "network_names",
     "smallest_patch",
+    "takes_one_size",
 ]

@@ -33,7 +33,7 @@ def make_backbone(name: str, *, bands: int, size: int, same_padding: bool = Fals
     """
     _check_name(name)
     options: dict[str, Any] = {"pad_type": "same"} if same_padding else {}
-    if _one_size(name):
+    if one_size(name):
         options["img_size"] = size
     window = re.match(r"swin_\w+_window(\d+)", name)
     if window:
@@ -145,7 +145,7 @@ def _check_name(name: str) -> None:
         )
 
 
-def _one_size(name: str) -> bool:
+def one_size(name: str) -> bool:
     """Whether a backbone is built for one size of patch."""
     known = _timm().get_pretrained_cfg(name)
     return known is not None and bool(known.fixed_input_size)

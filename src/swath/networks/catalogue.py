@@ -15,7 +15,7 @@ from swath.networks.scratch import PatchNet
 from swath.networks.settings import Network
 from swath.networks.strip import StripNet
 
-__all__ = ["build_network", "network_names", "smallest_patch"]
+__all__ = ["build_network", "network_names", "smallest_patch", "takes_one_size"]
 
 _OWN: dict[str, type[PatchNet] | type[StripNet]] = {"patchnet": PatchNet, "stripnet": StripNet}
 
@@ -79,6 +79,11 @@ def smallest_patch(settings: Network) -> int:
         return _OWN[settings.name].smallest_patch(settings.widths)
     entry = _entry(settings.name)
     return entry.stride or backbones.stride(entry.backbone)
+
+
+def takes_one_size(settings: Network) -> bool:
+    """Whether such a network, once built, takes patches of one size only, and so no crops."""
+    return settings.name not in _OWN and backbones.one_size(_entry(settings.name).backbone)
 
 
 def _entry(name: str) -> Entry:

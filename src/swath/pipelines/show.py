@@ -97,8 +97,7 @@ def show(
     samples = _copy_samples(part, labels, folder / "samples")
     predict_files(classifier, [samples], folder / "predictions.csv", top_k=min(3, len(index.classes)))
     progress("report", 1, 6, note="explanations")
-    explain_images(classifier, [samples], folder / "explanations")
-    checks = _explain_mistakes(classifier, part, labels, pixels, folder / "explanations.png")
+    looked = _looked(classifier, part, labels, pixels, samples, folder)
     progress("report", 2, 6, note="test")
     evaluation = evaluate(classifier, index, split="test", out=folder / "test")
     progress("report", 3, 6, note="map")
@@ -108,14 +107,7 @@ def show(
         data_section(_counts(index), patches=len(index), sentences=findings, samples=folder / "samples.png"),
         *between,
         result_section(evaluation, folder / "test"),
-        explanation_section(
-            folder / "explanations.png",
-            checks=checks,
-            links=[
-                Link("One picture a sample", folder / "explanations"),
-                Link("Predictions of the samples", folder / "predictions.csv"),
-            ],
-        ),
+        looked,
         *([_map_part(classifier, *mapped, folder)] if mapped else []),
         provenance_section(classifier.record, links=links),
     ]
@@ -157,6 +149,28 @@ def _copy_samples(part: PatchIndex, labels: Sequence[str], folder: Path) -> Path
                 target = folder / f"{row}-{target.name}"
             target.write_bytes(reader.read(name))
     return folder
+
+
+def _looked(
+    classifier: Classifier,
+    part: PatchIndex,
+    labels: Sequence[str],
+    pixels: npt.NDArray[Any],
+    samples: Path,
+    folder: Path,
+) -> Section:
+    """Where the model looked; or why that cannot be shown of this network."""
+    links = [Link("Predictions of the samples", folder / "predictions.csv")]
+    if classifier.head is None or "activations" not in classifier.outputs:
+        text = (
+            "This network does not end in pooled maps and one linear layer, so there are no exact maps of where it "
+            "looked. swath explain --method occlusion makes others."
+        )
+        return Section("Where the model looks", text=[text], links=links)
+    explain_images(classifier, [samples], folder / "explanations")
+    checks = _explain_mistakes(classifier, part, labels, pixels, folder / "explanations.png")
+    links.insert(0, Link("One picture a sample", folder / "explanations"))
+    return explanation_section(folder / "explanations.png", checks=checks, links=links)
 
 
 def _explain_mistakes(

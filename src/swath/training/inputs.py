@@ -6,7 +6,7 @@ from pathlib import Path
 
 from swath.data import PatchIndex, cached_pixels
 from swath.errors import DataError, SettingError
-from swath.networks import smallest_patch
+from swath.networks import smallest_patch, takes_one_size
 from swath.progress import Progress
 from swath.training.batches import Patches
 from swath.training.recipe import Recipe
@@ -71,6 +71,11 @@ def _check_sizes(size: int, recipe: Recipe) -> None:
         raise SettingError(
             f"crops of {crop} px are too small for this network, which needs {least}",
             fix=f"give --set augmentation.crop={least} or more",
+        )
+    if crop is not None and crop < size and takes_one_size(recipe.network):
+        raise SettingError(
+            f"the network {recipe.network.name} takes patches of one size, so no crops",
+            fix="give --set augmentation.crop=null",
         )
     if size < least:
         raise SettingError(

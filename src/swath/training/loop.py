@@ -112,7 +112,8 @@ def fit(
 
     The same call on the same machine gives the same numbers: every epoch draws from its own seeded
     generator, so an interrupted run ends where an uninterrupted one does. ``on_epoch`` is called with each
-    new row of the history, after its checkpoint is written; what it raises ends the run.
+    row of the history, first with those of an earlier call, then with each new one after its checkpoint is written;
+    what it raises ends the run.
 
     Raises
     ------
@@ -178,6 +179,9 @@ def fit(
         average=average,
     )
     score = run.score.column
+    if on_epoch is not None:
+        for row in history:
+            on_epoch(row)
     while len(history) < recipe.epochs and not _gave_up(history, score, recipe.patience):
         epoch, started = len(history), time.perf_counter()
         train_loss = run.epoch(train, shares, epoch)
