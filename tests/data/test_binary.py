@@ -84,3 +84,10 @@ def test_what_cannot_be_made_is_refused(index):
         binary_index(binary_index(index, "River"), "River")
     with pytest.raises(DataError, match="every patch of index"):
         binary_index(sets_index([("a", "b"), ("a",)]), "a")
+
+
+def test_a_split_without_positives_is_not_dropped_in_silence():
+    index = table_index(["River", "Lake"] * 4 + ["Lake"] * 4, splits=["train"] * 8 + ["test"] * 4)
+    with pytest.raises(DataError, match="split 'test' has no positive patch"):
+        binary_index(index, "River", negatives_per_positive=1)
+    assert len(binary_index(index, "River")) == 12

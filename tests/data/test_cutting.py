@@ -58,6 +58,20 @@ def test_the_protocol_tells_blocks_from_chance():
     assert "optimistic" in folded.split_protocol
 
 
+def test_blocks_for_the_test_and_chance_for_val_is_still_optimistic():
+    index = placed(150, 1)
+    blocks = cut_index(index, by="block", block_km=10, val=0)
+    assert "optimistic" not in blocks.split_protocol
+    both = cut_index(blocks, val=0.2)
+    assert "km kept whole" in both.split_protocol
+    assert "optimistic" in both.split_protocol
+
+
+def test_a_fold_of_no_folds_is_refused():
+    with pytest.raises(SettingError, match="--folds 5"):
+        cut_index(table_index(["A", "B"] * 30), fold=2)
+
+
 def test_a_random_split_of_far_places_is_not_called_optimistic():
     index = table_index(["A", "B"] * 30)
     far = with_columns(index, lon=[3.0 * k - 90 for k in range(60)], lat=[0.0] * 60)

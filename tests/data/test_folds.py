@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from swath.data.folds import fold_index
 from swath.errors import DataError, SettingError
 
-from .makers import table_index
+from .makers import sets_index, table_index
 from .test_splits import grouped, splits_of
 
 PROPERTY = settings(max_examples=40, deadline=None)
@@ -67,3 +67,19 @@ def test_a_class_with_fewer_groups_than_folds_is_named():
             table_index(["A"] * 20 + ["B"] * 8, groups=[*[None] * 20, *["b1"] * 4, *["b2"] * 4]), folds=5
         )
     assert "--folds 2" in caught.value.fix
+
+
+def test_patches_of_several_labels_are_shared_out():
+    index = sets_index([("a", "b"), ("a",), (), ("b",)] * 12)
+    made = [fold_index(index, folds=4, fold=k, val=0.0) for k in range(4)]
+    for label in "ab":
+        tested = [
+            sum(
+                label in labels
+                for labels, s in zip(index.label_sets, splits_of(m), strict=True)
+                if s == "test"
+            )
+            for m in made
+        ]
+        assert sum(tested) == 24
+        assert min(tested) >= 5

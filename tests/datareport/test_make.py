@@ -134,6 +134,17 @@ def test_patches_of_one_colour_and_of_one_class(tmp_path):
     assert "no class to be given away" in (tmp_path / "one" / "index.html").read_text()
 
 
+def test_groups_across_splits_are_told(tmp_path):
+    for label in "AB":
+        for k in range(8):
+            write(tmp_path / "p" / label / f"{k}.png", encoded(land(ord(label) * 10 + k)))
+    index = build_index(tmp_path / "p")
+    index = with_columns(index, group=[f"scene {k % 3}" for k in range(16)], split=["train", "test"] * 8)
+    facts = data_report(index, tmp_path / "out")
+    assert "3 groups lie in more than one split" in verdict(facts)
+    assert (tmp_path / "out" / "index.html").read_text().count("groups lie in more than one split") >= 2
+
+
 def test_outliers_are_shown(tmp_path):
     for label in "AB":
         for k in range(12):
@@ -156,6 +167,7 @@ def test_several_labels_a_patch(tmp_path):
         table = table.set_column(place, SCHEMA.field(place), pa.array(values, SCHEMA.field(place).type))
     facts = data_report(replace(index, table=table), tmp_path / "out")
     assert facts.classes == {"town": {"in no split": 16}, "water": {"in no split": 8}}
+    assert facts.audit.classes == {"town": {"none": 16}, "water": {"none": 8}}
 
 
 def test_16_bit_patches(tmp_path):

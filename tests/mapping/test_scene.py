@@ -167,6 +167,14 @@ def test_reflectance_is_mapped_once_rendered(tmp_path, classifier):
     )
 
 
+def test_a_nodata_value_without_end_is_recorded(tmp_path, classifier):
+    values = np.full((3, 64, 64), 0.1, np.float32)
+    values[:, :, :8] = -np.inf
+    scene = write_scene(tmp_path / "s.tif", values, nodata=float("-inf"))
+    map_scene(classifier, scene, tmp_path / "map.tif", render=(0, 0.275))
+    assert json.loads((tmp_path / "map.json").read_text())["nodata"] == "-inf"
+
+
 def test_bands_can_be_chosen(tmp_path, classifier):
     backwards = write_scene(tmp_path / "s.tif", patches("SeaLake", 1)[0][::-1])
     summary = map_scene(classifier, backwards, tmp_path / "map.tif", bands=(3, 2, 1))
