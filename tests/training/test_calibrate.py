@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.training.calibrate import fit_temperature, mean_nll
+from swath.training.calibrate import fit_binary_temperature, fit_offsets, fit_temperature, mean_nll
 
 
 def calibrated(n: int, *, seed: int = 0, classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -55,3 +55,26 @@ def test_the_loss_is_the_textbook_one_and_does_not_overflow():
     wanted = np.log(np.exp(logits / 2).sum()) - 1.0
     assert mean_nll(logits, np.array([1]), 2.0) == pytest.approx(wanted)
     assert mean_nll(np.array([[1e5, 0.0]]), np.array([1]), 1.0) == pytest.approx(1e5)
+
+
+def test_offsets_take_back_what_a_weight_on_positives_did():
+    """Odds ten times too high and logits half as large again: offset and temperature find both."""
+    rng = np.random.default_rng(0)
+    true = rng.normal(-3, 2, (20_000, 2))
+    targets = (rng.random(true.shape) < 1 / (1 + np.exp(-true))).astype(np.float32)
+    logits = 1.5 * (true + np.log(10))
+    offsets = fit_offsets(logits, targets)
+    np.testing.assert_allclose(offsets, -1.5 * np.log(10), atol=0.15)
+    temperature = fit_binary_temperature(logits + offsets, targets)
+    assert temperature == pytest.approx(1.5, rel=0.03)
+    probabilities = 1 / (1 + np.exp(-(logits + offsets) / temperature))
+    np.testing.assert_allclose(probabilities.mean(axis=0), targets.mean(axis=0), atol=1e-3)
+
+
+@given(st.integers(0, 99), st.integers(2, 40))
+@settings(max_examples=20, deadline=None)
+def test_offsets_are_finite_however_well_the_labels_are_told_apart(seed, n):
+    rng = np.random.default_rng(seed)
+    targets = (np.arange(n) % 2)[:, None].astype(np.float32)
+    logits = (targets - 0.5) * 80 + rng.normal(size=(n, 1))
+    assert np.isfinite(fit_offsets(logits, targets)).all()

@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al. 2017), fitted on validation logits.
+"""Temperature scaling (Guo et al. 2017), and for sigmoids an offset beside it, fitted on validation logits.
 
 As in Platt (1999), the right class counts for ``(N + 1) / (N + 2)`` instead of one: otherwise a network
 without an error on a small validation split would be declared certain of everything.
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 _LOW, _HIGH = 0.05, 20.0
+_TURNS = 6  # of offset and temperature
 _GOLDEN = (5**0.5 - 1) / 2
 
 Logits = npt.NDArray[np.floating]
@@ -77,11 +78,49 @@ def fit_binary_temperature(logits: Logits, targets: npt.NDArray[np.floating]) ->
     float
         Between 0.05 and 20.
     """
-    positives = targets.sum(axis=0, keepdims=True)
-    above = (positives + 1) / (positives + 2)
-    below = 1 / (len(targets) - positives + 2)
-    shares = np.where(targets > 0.5, above, below)
+    shares = _shares(targets)
     return _least(lambda temperature: mean_binary_nll(logits, shares, temperature))
+
+
+def fit_offsets(logits: Logits, targets: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """What to add to each logit for its mean probability, at the temperature then fitted, to be the share of positives.
+
+    A weight on positives, or balanced sampling, moves the odds that a network learns; a temperature alone cannot
+    move them back. Together the two are the line of Platt (1999).
+
+    Parameters
+    ----------
+    logits, targets : numpy.ndarray
+        As for :func:`fit_binary_temperature`.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[L]``.
+    """
+    wanted, temperature = _shares(targets).mean(axis=0), 1.0
+    offsets = np.zeros(logits.shape[1])
+    for _ in range(_TURNS):
+        offsets = _centred(logits, wanted, temperature)
+        temperature = fit_binary_temperature(logits + offsets, targets)
+    return offsets
+
+
+def _centred(logits: Logits, wanted: npt.NDArray[np.float64], temperature: float) -> npt.NDArray[np.float64]:
+    """The offset of each logit at which the mean of sigmoid((logits + offset) / temperature) is `wanted`."""
+    most = np.abs(logits).max() + 50 * temperature
+    low, high = np.full(len(wanted), -most), np.full(len(wanted), most)
+    for _ in range(60):
+        middle = (low + high) / 2
+        mean = np.exp(-np.logaddexp(0, -(logits + middle) / temperature)).mean(axis=0)
+        low, high = np.where(mean < wanted, middle, low), np.where(mean < wanted, high, middle)
+    return (low + high) / 2
+
+
+def _shares(targets: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Targets ``[N, L]`` less sure than 0 and 1, by the counts of each label."""
+    positives = targets.sum(axis=0, keepdims=True, dtype=np.float64)
+    return np.where(targets > 0.5, (positives + 1) / (positives + 2), 1 / (len(targets) - positives + 2))
 
 
 def _least(loss: Callable[[float], float]) -> float:

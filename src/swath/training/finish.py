@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,13 +37,14 @@ from swath.networks.settings import OWN, Network
 from swath.progress import Progress
 from swath.training.baseline import fit_baselines
 from swath.training.batches import Normalisation, Patches
+from swath.training.calibrate import fit_offsets
 from swath.training.curves import draw_curves, write_history
 from swath.training.doubt import conformal_of, out_of_distribution_of
 from swath.training.export import bf16_parity, export_body, gate
 from swath.training.judge import Judged, judge, to_probabilities
 from swath.training.loop import Fitted
 from swath.training.recipe import Recipe
-from swath.training.targets import Targets
+from swath.training.targets import Targets, one_hot
 from swath.weights import OWN as OWN_LICENCE
 from swath.weights import run_expectation, weights_metadata, write_weights
 
@@ -77,6 +78,8 @@ def finish(
     val = patches["val"]
     progress("exporting", 0, 4)
     seen = _seen(fitted, val)
+    if targets.task != "single-label":
+        seen = _centre(fitted, seen, one_hot(val.labels, targets.task, len(targets.classes)))
     judged = judge(seen.logits, val.labels, targets)
     progress("exporting", 1, 4, note="baselines")
     train = patches["train"]
@@ -133,6 +136,15 @@ def finish(
     write_model(out / "model.onnx", graph, record, overwrite=True)
     progress("exporting", 4, 4)
     return judged.metrics
+
+
+def _centre(fitted: Fitted, val: Seen, shares: npt.NDArray[np.float32]) -> Seen:
+    """Add the offsets that validation asks for to the head; returns what the network gives then."""
+    offsets = fit_offsets(val.logits, shares).astype(np.float32)
+    head = cast(torch.nn.Linear, fitted.network.head)
+    with torch.no_grad():
+        head.bias += torch.from_numpy(offsets)
+    return Seen(val.pixels, val.features, val.logits + offsets)
 
 
 def _forward(fitted: Fitted, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
