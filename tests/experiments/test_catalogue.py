@@ -70,3 +70,16 @@ def test_sensor_arms_are_compared_under_the_same_view():
 def test_bad_choices_are_one_message(name, choices, message):
     with pytest.raises(SettingError, match=message):
         make_experiment(name, choices)
+
+
+def test_epochs_that_are_asked_for_are_those_on_all_labels():
+    arms = make_experiment("learning-curve", Choices(fractions=(0.01, 1), changes=("epochs=5",))).arms
+    assert [load_recipe(arm.recipe, changes=[*arm.changes]).epochs for arm in arms] == [50, 5]
+
+
+def test_crops_of_enlarged_patches_cover_the_same_ground():
+    plain, bicubic, _ = make_experiment("upsampling", Choices(scratch="fast")).arms
+    ours, theirs = (load_recipe(a.recipe, changes=[*a.changes]).augmentation for a in (plain, bicubic))
+    assert (theirs.crop, theirs.shift) == (2 * ours.crop, 2 * ours.shift)
+    with pytest.raises(SettingError, match="would shrink again"):
+        make_experiment("upsampling", Choices(scratch="mobilenetv2-finetune"))

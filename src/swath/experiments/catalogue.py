@@ -200,17 +200,27 @@ def _pretraining(choices: Choices) -> Experiment:
 
 def _upsampling(choices: Choices) -> Experiment:
     changes = tuple(choices.changes)
+    recipe = load_recipe(choices.scratch, changes=[*changes])
+    if recipe.size is not None:
+        raise SettingError(
+            f"the recipe {recipe.name} shows every patch at {recipe.size} px, so enlarged ones would shrink again",
+            fix="give --set size=null, or a --scratch recipe without a size",
+        )
+    # Crops and shifts cover the same ground on enlarged patches.
+    given = recipe.augmentation
+    crop = "null" if given.crop is None else f"{2 * given.crop}"
+    large = (*changes, f"augmentation.crop={crop}", f"augmentation.shift={min(64, 2 * given.shift)}")
     plain, bicubic = "as they are", "twice as large, bicubic"
     return Experiment(
         "upsampling",
         "Is a small super-resolution network a better way to enlarge patches than bicubic interpolation?",
         (
             Arm(plain, choices.scratch, changes),
-            Arm(bicubic, choices.scratch, changes, against=plain, on="bicubic"),
+            Arm(bicubic, choices.scratch, large, against=plain, on="bicubic"),
             Arm(
                 "twice as large, super-resolution",
                 choices.scratch,
-                changes,
+                large,
                 against=bicubic,
                 on="super-resolution",
             ),
