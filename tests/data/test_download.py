@@ -302,12 +302,13 @@ def test_a_circle_of_redirects_ends(server, known, tmp_path):
         fetch(tmp_path)
 
 
-def test_the_next_address_is_tried(server, known, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("status", "times"), [(503, 4), (404, 1), (403, 1)])
+def test_the_next_address_is_tried(server, known, tmp_path, monkeypatch, status, times):
     urls = (f"{server.url}/first", f"{server.url}/second")
     monkeypatch.setitem(NAMED, "tiny", NamedSet(**{**vars(known), "urls": urls}))
-    server.script = [says(503)] * 4
+    server.script = [says(status)] * times
     assert fetch(tmp_path).read_bytes() == DATA
-    assert [path for path, _ in server.requests] == ["/first"] * 4 + ["/second"]
+    assert [path for path, _ in server.requests] == ["/first"] * times + ["/second"]
 
 
 def test_proxies_are_taken_from_the_environment(server, known, tmp_path, monkeypatch):

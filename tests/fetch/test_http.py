@@ -76,3 +76,15 @@ def test_waits_as_long_as_the_server_asks(server, monkeypatch):
     server.script = [says(503, Retry_After="7"), says(429), says(503, Retry_After="99999"), says(200)]
     ask(f"{server.url}/x", copy="", pause=1.0)
     assert waits == [7, 2, 60]
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(server):
+    def breaks_off(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "40")
+        handler.end_headers()
+        handler.wfile.write(b'{"half')
+        handler.close_connection = True
+
+    server.script = [breaks_off, says(200, b"whole")]
+    assert asked(f"{server.url}/x").body == b"whole"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from swath.errors import DataError, OutputError
-from swath.fetch.http import ATTEMPTS, MAX_WAIT, Retry, answered
+from swath.fetch.http import ATTEMPTS, MAX_WAIT, AnswerError, Retry, answered
 from swath.progress import Progress
 
 PROGRESS_BYTES = 2**20  # so much more of the file, and earlier failures are forgotten
@@ -91,7 +91,12 @@ def fetch_any(urls: Sequence[str], part: Path, wanted: Wanted, *, pause: float, 
         for resumed in (True, False) if job.have else (False,):
             if not resumed:
                 part.unlink(missing_ok=True)
-            problem = _fetch(job, pause=pause)
+            try:
+                problem = _fetch(job, pause=pause)
+            except AnswerError as error:  # final, for this address
+                if url == urls[-1]:
+                    raise
+                problem = error.problem
             if problem is not None:
                 problems.append(f"{url}: {problem}")
                 break
