@@ -11,13 +11,14 @@ from swath.training.targets import Targets, choose_targets, one_hot
 from .runs import small_recipe
 
 
-def index_of(tmp_path, labels):
+def index_of(tmp_path, labels, splits=None):
     rows = [
         {
             "path": f"{i}.png",
             "label": label if isinstance(label, str) else None,
             "labels": None if isinstance(label, str) else list(label),
             "sha256": f"{i}",
+            "split": splits[i] if splits else "train",
             "width": 8,
             "height": 8,
             "mode": "RGB",
@@ -41,6 +42,11 @@ def test_two_classes_are_binary_and_the_rarer_one_is_looked_for(tmp_path):
     assert targets == Targets("binary", ("other", "dump"))
     assert targets.logits == 1
     assert targets.of(index).tolist() == [1, 0, 0]
+
+
+def test_patches_held_out_do_not_decide_which_is_looked_for(tmp_path):
+    labels, splits = ["a", "b", "b", "a", "a"], ["train", "train", "train", "test", "test"]
+    assert choose_targets(index_of(tmp_path, labels, splits), small_recipe()).classes == ("b", "a")
 
 
 def test_of_two_equal_classes_the_last_is_looked_for(tmp_path):
