@@ -114,13 +114,15 @@ def _centred(logits: Logits, wanted: npt.NDArray[np.float64], temperature: float
         middle = (low + high) / 2
         mean = np.exp(-np.logaddexp(0, -(logits + middle) / temperature)).mean(axis=0)
         low, high = np.where(mean < wanted, middle, low), np.where(mean < wanted, high, middle)
-    return (low + high) / 2
+    return np.asarray((low + high) / 2)
 
 
 def _shares(targets: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Targets ``[N, L]`` less sure than 0 and 1, by the counts of each label."""
     positives = targets.sum(axis=0, keepdims=True, dtype=np.float64)
-    return np.where(targets > 0.5, (positives + 1) / (positives + 2), 1 / (len(targets) - positives + 2))
+    return np.asarray(
+        np.where(targets > 0.5, (positives + 1) / (positives + 2), 1 / (len(targets) - positives + 2))
+    )
 
 
 def _least(loss: Callable[[float], float]) -> float:

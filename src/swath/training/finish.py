@@ -143,7 +143,7 @@ def _centre(fitted: Fitted, val: Seen, shares: npt.NDArray[np.float32]) -> Seen:
     offsets = fit_offsets(val.logits, shares).astype(np.float32)
     head = cast(torch.nn.Linear, fitted.network.head)
     with torch.no_grad():
-        head.bias += torch.from_numpy(offsets)
+        head.bias.add_(torch.from_numpy(offsets))
     return Seen(val.pixels, val.features, val.logits + offsets)
 
 
