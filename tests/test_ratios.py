@@ -16,6 +16,7 @@ from swath.mapping import make_grid
 from swath.mapping.reader import open_scene
 from swath.mapping.strips import Strips
 from swath.mapping.windows import make_windows, with_data
+from swath.progress import silent
 from swath.training import load_recipe
 from swath.training.inputs import decoded, training_parts
 from swath.training.loop import fit
@@ -71,7 +72,7 @@ def test_training_costs_little_beyond_the_network(tmp_path):
     index = split_index(build_index("eurosat-mini"), val=0.1)
     recipe = load_recipe("flash", changes=["epochs=1", "precision=fp32", "augmentation.crop=null"])
     targets = choose_targets(index, recipe)
-    patches = decoded(training_parts(index), recipe, targets, cache=tmp_path)
+    patches = decoded(training_parts(index), recipe, targets, cache=tmp_path, progress=silent)
     fabric = Fabric(accelerator="cpu", devices=1)
     network = make_start(patches["train"].pixels, recipe, logits=len(targets.classes)).network
     steps = len(patches["train"]) // recipe.batch
