@@ -45,7 +45,8 @@ class Shift:
     def at(self, patches: Patches, level: int, *, seed: int = 0) -> Patches:
         """Change patches ``[N, bands, P, P]``; level 0 gives them back.
 
-        The same seed and patches give the same pixels, however many patches follow.
+        The same seed and patches give the same pixels; clouds and shadows also depend on how many patches share a block
+        of 256 with them.
         """
         if level == 0 or not len(patches):
             return patches
