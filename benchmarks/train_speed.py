@@ -8,8 +8,8 @@ environment variable SWATH_DATA. Every run starts with an empty cache and is tim
 image decoded and checked), decode into the cache, training, calibration, gate, model file.
 
 The recipes were tuned on the val list, so no accuracy is taken there. Each run tests on 5,400 patches drawn by its
-seed, class by class, from the *train* list, and trains on the 16,200 others of both lists: no choice, of the recipe
-or of the epoch, was ever made by how those patches came out.
+seed, class by class, from the *train* list, and trains on the 16,200 others of both lists. Two choices were made
+after a look at such tests, of other seeds; docs/speed.md names them.
 
 The peer is what people run: torchvision's ResNet-50 at 224 pixels, SGD, batch 32, fp32. Its rate is measured between
 our runs; its hours for 5 epochs of 21,600 are extrapolated from the rate, and called so.
