@@ -64,11 +64,13 @@ def _draw_curves(result: dict[str, Any]) -> bool:
 
 def _section(name: str, title: str, result: dict[str, Any]) -> list[str]:
     machine = result["machine"]
-    options = " ".join(
-        f"--{key.replace('_', '-')}" if value is True else f"--{key.replace('_', '-')} {_shown(value)}"
-        for key, value in result["options"].items()
-        if value not in (None, False)
-    )
+    calls = [result["options"]]
+    if name == "train_speed":  # measured in one call a recipe, and put together with --add
+        runs = result["runs"].items()
+        calls = [
+            result["options"] | {"recipes": [recipe], "repeats": len(done), "first_seed": done[0]["seed"]}
+            for recipe, done in runs
+        ]
     versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
     return [
         f"## {title}",
@@ -77,9 +79,20 @@ def _section(name: str, title: str, result: dict[str, Any]) -> list[str]:
         "",
         f"- {result['date']}: {machine['processor']}, {machine['cores']} cores, {', '.join(machine['instructions'])}",
         f"- {machine['system']}; {versions}",
-        f"- `python benchmarks/{name}.py {options} --table --json benchmarks/results/{name}.json`",
+        *(
+            f"- `python benchmarks/{name}.py {_options(call)} --table --json benchmarks/results/{name}.json`"
+            for call in calls
+        ),
         "",
     ]
+
+
+def _options(given: dict[str, Any]) -> str:
+    return " ".join(
+        f"--{key.replace('_', '-')}" if value is True else f"--{key.replace('_', '-')} {_shown(value)}"
+        for key, value in given.items()
+        if value not in (None, False)
+    )
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from swath.errors import DataError, SettingError
 from swath.training.batches import Normalisation, Patches
-from swath.training.loop import least_to_keep, make_fabric, resolved
+from swath.training.loop import make_fabric, resolved
 
 from .runs import small_fit, small_recipe, some
 
@@ -104,16 +104,7 @@ def test_the_weights_kept_are_the_latest_that_chance_cannot_tell_from_the_best(t
     with torch.no_grad():
         logits = fitted.network(fitted.normalisation.apply(torch.from_numpy(val.pixels))).logits
     accuracy = float((logits.argmax(1).numpy() == val.labels).mean())
-    scores = [row["val_accuracy"] for row in fitted.history]
-    kept = max(n for n, s in enumerate(scores) if s >= least_to_keep(scores[:n], patches=len(val.labels)))
-    assert accuracy == pytest.approx(scores[kept])
-
-
-def test_a_lucky_epoch_does_not_keep_a_later_one_out():
-    assert least_to_keep([], patches=100) == 0
-    # 98 % of 810 patches: a standard error is half a point.
-    assert least_to_keep([0.9, 0.98, 0.97], patches=810) == pytest.approx(0.98 - 0.00492, abs=1e-5)
-    assert least_to_keep([1.0], patches=10) == 1  # all right is no luck to be measured
+    assert accuracy == pytest.approx(fitted.history[fitted.kept]["val_accuracy"])
 
 
 def test_progress_counts_steps_of_the_whole_run_and_notes_validation(tmp_path):

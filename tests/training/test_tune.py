@@ -132,7 +132,7 @@ def test_a_poor_trial_is_cut_short_and_a_diverging_one_is_told(tiny_index, tmp_p
         history = [{"epoch": e, "val_accuracy": (0.9 if good else 0.1) + e / 100} for e in (1, 2, 3)]
         for row in history:
             on_epoch(row)
-        return type("Fitted", (), {"history": history})
+        return type("Fitted", (), {"history": history, "kept": 2})
 
     monkeypatch.setattr(tuning, "fit", scripted)
     result = search(tiny_index, tmp_path, small_recipe(), trials=4, pruner="asha")

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from swath.data import PatchIndex, cached_pixels
+from swath.data import PatchIndex
 from swath.errors import DataError
 from swath.evaluation.intervals import proportion
+from swath.evaluation.outputs import model_pixels
 from swath.evaluation.results import Evaluation
 from swath.evaluation.tasks import Answered, measured
 from swath.files import atomic_folder
@@ -92,8 +93,7 @@ def answered_split(
     """
     record = classifier.record
     part = checked_split(index, split=split, classes=record.class_names, task=record.task)
-    size = None if _one_square_size(part) else record.input.size
-    pixels = cached_pixels(part, bands=record.input.bands, size=size, progress=progress)
+    pixels = model_pixels(classifier, part, progress=progress)
     answers = _run(classifier, pixels, progress=progress)
     facts = {
         "model": record.name,
@@ -157,12 +157,6 @@ def note_opening(path: Path, *, model: str, fingerprint: str, n: int) -> None:
     # One short append reaches the file whole or not at all; earlier lines are never rewritten.
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def _one_square_size(part: PatchIndex) -> bool:
-    """Whether all patches are squares of one size."""
-    width, height = (part.table.column(name).unique().to_pylist() for name in ("width", "height"))
-    return len(width) == 1 and width == height
 
 
 def _run(classifier: Classifier, pixels: npt.NDArray[Any], *, progress: Progress) -> Predictions:

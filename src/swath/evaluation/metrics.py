@@ -146,15 +146,15 @@ def paired_differences(
         one, two = (macro_f1_samples(cells[0], c, weights, classes=classes) for c in (cells[1], cells[2]))
         return np.asarray(one - two)
 
-    estimates = []
-    for statistic in (accuracy, macro_f1):
-        value = float(statistic(observed)[0])
-        low, high = paired_interval(statistic(draws), value, n)
-        estimates.append(Estimate(value=value, low=low, high=high, n=n))
     one, two = first == truth, second == truth
     exact = proportion_difference(int((one & ~two).sum()), n, int((two & ~one).sum()), n)
-    low, high = wider((estimates[0].low, estimates[0].high), (exact.low, exact.high))
-    return estimates[0].model_copy(update={"low": low, "high": high}), estimates[1]
+    low, high = wider(percentile_interval(accuracy(draws)), (exact.low, exact.high))
+    f1 = float(macro_f1(observed)[0])
+    f1_low, f1_high = paired_interval(macro_f1(draws), f1, n)
+    return (
+        Estimate(value=float(accuracy(observed)[0]), low=low, high=high, n=n),
+        Estimate(value=f1, low=f1_low, high=f1_high, n=n),
+    )
 
 
 def macro_f1_samples(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from swath.config import Settings
@@ -15,7 +16,8 @@ from swath.model.record import Estimate, Task
 
 INTERVALS = (
     "95 %; accuracy, precision, recall: Wilson; F1: indirect Wilson; macro-F1: the wider of bootstrap and "
-    "combined class intervals; differences: paired bootstrap; ECE: basic bootstrap; NLL, Brier, AURC, size of sets: "
+    "combined class intervals; differences: paired bootstrap, with a width where few "
+    "answers differ; ECE: basic bootstrap; NLL, Brier, AURC, size of sets: "
     "bootstrap; coverage of sets: Wilson; patches taken as independent"
 )
 BINARY_INTERVALS = (
@@ -65,7 +67,7 @@ class BaselineResult(Metrics):
     difference: Difference
 
 
-class Evaluation(Settings):
+class Evaluation(Settings, ABC):
     """A model's metrics on one split of an index; the numbers themselves are in the class of its task.
 
     Attributes
@@ -114,13 +116,13 @@ class Evaluation(Settings):
         """Whether the evaluated index is the one whose training split the model learned from."""
         return self.fingerprint == self.trained_on
 
+    @abstractmethod
     def headline(self) -> dict[str, Estimate]:
         """The numbers to show first, by name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tables(self) -> list[Rows]:
         """Rows of text for a terminal: what there is beyond the headline."""
-        raise NotImplementedError
 
     def lines(self) -> list[str]:
         """Tell the result in plain text, for a terminal: every number with its 95 % interval."""

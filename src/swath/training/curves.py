@@ -12,16 +12,17 @@ from swath.files import atomic_file
 History = list[dict[str, float]]
 
 
-def write_history(path: Path, history: History) -> None:
-    """One row an epoch: seconds, losses, validation score."""
+def write_history(path: Path, history: History, *, kept: int) -> None:
+    """One row an epoch: seconds, losses, validation score, and 1 for the one whose weights were kept."""
+    rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
     with atomic_file(path, overwrite=True) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
-        writer.writerows(history)
+        writer.writerows(rows)
 
 
-def draw_curves(path: Path, history: History) -> None:
-    """Loss on the left, the validation score that chooses the epoch on the right."""
+def draw_curves(path: Path, history: History, *, kept: int) -> None:
+    """Loss on the left, the validation score on the right, with a dot at the epoch that was kept."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [h["epoch"] for h in history]
@@ -40,9 +41,8 @@ def draw_curves(path: Path, history: History) -> None:
     name = column.removeprefix("val_").replace("_", " ")
     scores = [100 * h[column] for h in history]
     right.plot(epochs, scores, color="#1B6B3A")
-    best = max(range(len(scores)), key=scores.__getitem__)
-    right.plot(epochs[best], scores[best], "o", color="#1B6B3A")
-    right.set(xlabel="epoch", ylabel=f"{name}, %", title=f"Validation {name}, best {scores[best]:.1f} %")
+    right.plot(epochs[kept], scores[kept], "o", color="#1B6B3A")
+    right.set(xlabel="epoch", ylabel=f"{name}, %", title=f"Validation {name}, kept {scores[kept]:.1f} %")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)

@@ -120,8 +120,8 @@ def finish(
         ),
     }
     record = record.model_copy(update=doubt)
-    write_history(out / "history.csv", fitted.history)
-    draw_curves(out / "curves.png", fitted.history)
+    write_history(out / "history.csv", fitted.history, kept=fitted.kept)
+    draw_curves(out / "curves.png", fitted.history, kept=fitted.kept)
     with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
         expects = run_expectation(bands=spec.bands, data_type=spec.data_type, mean=spec.mean, sd=spec.sd)
         licence = fitted.facts.licence if fitted.facts else OWN_LICENCE

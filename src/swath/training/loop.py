@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +26,7 @@ from swath.training.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
+from swath.training.keep import kept_epoch, least_to_keep
 from swath.training.loss import make_loss
 from swath.training.optim import build_optimisers
 from swath.training.probe import Probe, can_probe, features_of
@@ -39,7 +39,7 @@ from swath.weights import WeightFacts
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network with the weights that did best on validation.
+    """A trained network with the weights of the epoch that is kept.
 
     Attributes
     ----------
@@ -47,6 +47,8 @@ class Fitted:
         On the CPU, in evaluation mode.
     history : list of dict
         One row an epoch.
+    kept : int
+        Place of the kept epoch in it.
     normalisation : Normalisation
         What its input needs.
     facts : WeightFacts or None
@@ -55,6 +57,7 @@ class Fitted:
 
     network: nn.Module
     history: list[dict[str, float]]
+    kept: int
     normalisation: Normalisation
     facts: WeightFacts | None
 
@@ -158,9 +161,8 @@ def fit(
     loss = make_loss(recipe.loss, task=targets.task, classes=targets.classes, shares=shares)
     module: Any
     module, *wrapped = fabric.setup(network, *optimisers)
-    if (
-        checkpoint is not None
-    ):  # now that the weights are where they will be trained, their states go there too
+    if checkpoint is not None:
+        # Only now: the weights are where they will be trained, and their states go there too.
         kept = [*checkpoint.optimisers, *[{}] * (len(optimisers) - len(checkpoint.optimisers))]
         for optimiser, tensors in zip(optimisers, kept, strict=True):
             restore_optimiser(optimiser, tensors)
@@ -200,17 +202,8 @@ def fit(
         if on_epoch is not None:
             on_epoch(history[-1])
     network.load_state_dict(best)
-    return Fitted(whole.cpu().eval(), history, start.normalisation, start.facts)
-
-
-def least_to_keep(earlier: Sequence[float], *, patches: int) -> float:
-    """The score from which an epoch's weights replace those kept before: one standard error below the best so far.
-
-    Rates fall to the end, so a later epoch is expected to be better; an earlier one that scored higher by less than
-    chance does on so many patches was lucky (the rule of Breiman et al. 1984, CART, turned in time).
-    """
-    best = max(earlier, default=0.0)
-    return best - math.sqrt(best * (1 - best) / patches)
+    kept_at = kept_epoch([row[score] for row in history], patches=len(val))
+    return Fitted(whole.cpu().eval(), history, kept_at, start.normalisation, start.facts)
 
 
 def _gave_up(history: list[dict[str, float]], score: str, patience: int | None) -> bool:

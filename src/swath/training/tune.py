@@ -187,7 +187,7 @@ def _try_one(study: optuna.Study, search: _Search, *, seed: int) -> None:
         trial.set_user_attr("problem", error.problem)
         study.tell(trial, state=TrialState.FAIL)
     else:
-        study.tell(trial, max(row[column] for row in fitted.history))
+        study.tell(trial, fitted.history[fitted.kept][column])
     shutil.rmtree(folder, ignore_errors=True)
 
 

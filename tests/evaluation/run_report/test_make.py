@@ -38,7 +38,7 @@ def run_folder(tiny_model, tmp_path_factory):
     run.mkdir()
     (run / "model.onnx").write_bytes(tiny_model.read_bytes())
     (run / "recipe.yaml").write_text("name: by hand\nepochs: 2\n")
-    (run / "history.csv").write_text("epoch,seconds,val_accuracy\n1,2.5,0.5\n2,3.5,0.925\n")
+    (run / "history.csv").write_text("epoch,seconds,val_accuracy,kept\n1,2.5,0.95,0\n2,3.5,0.925,1\n")
     Image.new("RGB", (20, 10)).save(run / "curves.png")
     return run
 
@@ -87,7 +87,8 @@ def test_the_run_tells_of_its_training(run_folder):
         "recipe": "by hand",
         "epochs": "2",
         "training time": "6 s",
-        "best validation accuracy": "92.50 %",
+        "epoch kept": "2",
+        "validation accuracy": "92.50 %",
     }
 
 

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from swath.data import PatchIndex
 from swath.data.folds import fold_index
 from swath.errors import DataError
-from swath.evaluation.errors.linear import fit_regression
 from swath.evaluation.outputs import model_outputs, model_pixels
+from swath.evaluation.softmax import fit_softmax
 from swath.inference import Classifier
 from swath.progress import Progress, silent
 
@@ -65,9 +65,7 @@ def feature_probabilities(
     probabilities = np.empty((len(index), len(index.classes)))
     for fold, rows in enumerate(held_out):
         others = np.setdiff1d(np.arange(len(index)), rows)
-        fitted = fit_regression(
-            features[others], labels[others], classes=len(index.classes), penalty=PENALTY * len(others)
-        )
+        fitted = fit_softmax(features[others], labels[others], outputs=len(index.classes), ridge=PENALTY)
         probabilities[rows] = fitted.probabilities(features[rows])
         progress("folds", fold + 1, folds)
     return probabilities

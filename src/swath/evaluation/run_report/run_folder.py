@@ -24,7 +24,7 @@ class RunFolder:
     curves : pathlib.Path or None
         The picture of its loss and accuracy, where there is one.
     facts : dict of str to str
-        Recipe, epochs, time and the best epoch.
+        Recipe, epochs, time, and the epoch that was kept with its score.
     """
 
     model: Path
@@ -60,8 +60,11 @@ def _facts(folder: Path) -> dict[str, str]:
             facts["epochs"] = str(len(rows))
             facts["training time"] = f"{sum(float(row['seconds']) for row in rows):.0f} s"
             score = next(name for name in ("val_accuracy", "val_average_precision") if name in rows[0])
-            best = max(float(row[score]) for row in rows)
-            facts[f"best {score.replace('val_', 'validation ').replace('_', ' ')}"] = f"{100 * best:.2f} %"
+            kept = next(row for row in rows if row["kept"] == "1")
+            facts["epoch kept"] = kept["epoch"]
+            facts[score.replace("val_", "validation ").replace("_", " ")] = (
+                f"{100 * float(kept[score]):.2f} %"
+            )
     except (ValueError, KeyError, TypeError, IndexError, StopIteration, yaml.YAMLError) as error:
         raise DataError(
             f"{folder} is not as swath train left it: its recipe or history cannot be read",
