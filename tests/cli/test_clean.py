@@ -61,6 +61,24 @@ def test_split_by_blocks_scenes_and_folds(swath: Swath, tmp_path: Path) -> None:
     assert "choose --by from random, block, group" in ran.err
 
 
+def test_val_is_cut_from_a_published_train_list(swath: Swath, tiny_index_file: Path, tmp_path: Path) -> None:
+    whole, out = read_index(tiny_index_file), tmp_path / "split.parquet"
+    lists = {"train": whole.paths[::2], "test": whole.paths[1::2]}
+    named = []
+    for side, paths in lists.items():
+        (tmp_path / f"{side}.txt").write_text("\n".join(paths))
+        named += [f"--{side}-list", tmp_path / f"{side}.txt"]
+    ran = swath("data", "split", tiny_index_file, "--out", out, *named, "--val", "0.2")
+    assert ran.code == 0, ran.err
+    made = read_index(out)
+    assert set(made.where("test").paths) == set(lists["test"])
+    assert set(made.where("val").paths) < set(lists["train"])
+    assert 0.1 * len(whole) <= len(made.where("val")) + 4 <= 0.1 * len(whole) + 8
+    ran = swath("data", "split", tiny_index_file, "--out", out, *named, "--test", "0.2", "--overwrite")
+    assert ran.code == 2
+    assert "leave --test out, or give a --test-list" in ran.err
+
+
 def test_split_by_blocks_without_coordinates(swath: Swath, tiny_index_file: Path, tmp_path: Path) -> None:
     ran = swath("data", "split", tiny_index_file, "--out", tmp_path / "x.parquet", "--by", "block")
     assert ran.code == 2

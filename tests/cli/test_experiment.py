@@ -27,6 +27,7 @@ def test_help_has_an_example(swath: Swath, command: str) -> None:
         ("learning-curve", ["--fractions", "0,1"], "above 0 and at most 1"),
         ("input-size", ["--sizes", "64.5"], "give whole numbers and commas"),
         ("input-size", ["--sizes", "4", "--weights", "none"], "field 'size'"),
+        ("input-size", ["--fractions", "0.1,1"], "takes one share of them"),
         ("learning-curve", ["--set", "epochz=3"], "did you mean 'epochs'"),
         ("high-resolution-first", [], "--first INDEX"),
     ],

@@ -47,6 +47,8 @@ def test_what_is_written_is_what_is_read(made, tmp_path):
     assert back.fingerprint == made.fingerprint
     assert len(back) == 9
     assert back.classes == CLASSES
+    write_index(made, str(path), overwrite=True)
+    assert read_index(str(path)) == made
 
 
 def test_same_input_same_bytes(tmp_path):

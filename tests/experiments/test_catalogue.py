@@ -8,10 +8,13 @@ from swath.experiments.catalogue import make_experiment
 from swath.experiments.run import folder_name
 from swath.training import load_recipe
 
+OF_LABELS = ("scratch-vs-transfer", "learning-curve", "high-resolution-first")
+
 
 @pytest.mark.parametrize("name", experiment_names())
-@pytest.mark.parametrize("choices", [Choices(), Choices(fractions=(1, 0.001, 0.1, 0.1), sizes=(64, 32, 64))])
-def test_every_experiment_makes_arms_that_can_be_run_in_their_order(name, choices):
+@pytest.mark.parametrize("fractions", [None, (1, 0.001, 0.1, 0.1)])
+def test_every_experiment_makes_arms_that_can_be_run_in_their_order(name, fractions):
+    choices = Choices(fractions=fractions if name in OF_LABELS else None, sizes=(64, 32, 64))
     experiment = make_experiment(name, choices)
     assert experiment.name == name
     assert experiment.question.endswith("?")
@@ -32,6 +35,18 @@ def test_fewer_labels_get_more_epochs_of_the_recipe_asked_for():
     arms = make_experiment("learning-curve", Choices(scratch="flash", fractions=(0.01, 0.25, 1))).arms
     assert [load_recipe(a.recipe, changes=[*a.changes]).epochs for a in arms] == [30, 6, 3]
     assert [a.against for a in arms] == [None, "1 %", "25 %"]
+
+
+@pytest.mark.parametrize("name", ["input-size", "preprocessing", "sensor-shift", "upsampling"])
+def test_arms_compared_for_something_else_have_one_share_of_the_labels(name):
+    asked = Choices(fractions=(0.25,), transfer="linear-probe", sizes=(32, 64))
+    for choices, share, more in ((Choices(transfer="linear-probe"), 1, 1), (asked, 0.25, 2)):
+        for arm in make_experiment(name, choices).arms:
+            assert arm.fraction == share
+            epochs = load_recipe(arm.recipe, changes=[*arm.changes]).epochs
+            assert epochs == more * load_recipe(arm.recipe).epochs
+    with pytest.raises(SettingError, match="takes one share of them; give --fractions"):
+        make_experiment(name, Choices(fractions=(0.1, 1)))
 
 
 def test_changes_reach_every_arm_and_weights_the_transfer_arms_alone():

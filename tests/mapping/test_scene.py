@@ -83,7 +83,9 @@ def test_everything_is_written_beside_the_map(tmp_path, classifier, sewn):
 def test_overlapping_windows_average_their_probabilities(tmp_path, classifier, sewn):
     scene, pixels, _ = sewn
     whole = pixels.reshape(3, 4, 3, 64, 64).transpose(2, 0, 3, 1, 4).reshape(3, 192, 256)
-    map_scene(classifier, scene, tmp_path / "map.tif", stride=32, probabilities=tmp_path / "p.tif")
+    map_scene(
+        classifier, str(scene), str(tmp_path / "map.tif"), stride=32, probabilities=str(tmp_path / "p.tif")
+    )
     found = cells(tmp_path / "p.tif")
     assert found.shape == (6, 8, 4)
     # A cell in the middle lies under four windows; the corner's are mirrored at two edges.

@@ -119,6 +119,15 @@ class TestPublished:
         assert network.backbone.conv1.weight.dtype == torch.float32
         assert "16-bit numbers widened to 32" in facts.changes
 
+    def test_tensorflows_padding_is_said_unless_the_network_has_it_too(self, store, tmp_path):
+        state = published("mobilenetv2_100", tmp_path / "x.safetensors")
+        told = {"architecture": "mobilenetv2_100 pad_type=same"}
+        save_file(state, tmp_path / "w.safetensors", metadata=told)
+        for padding, said in (("even", True), ("same", False)):
+            network = network_of("mobilenet_v2", padding=padding)
+            facts = load(network, tmp_path / "w.safetensors", "mobilenet_v2", store=store)
+            assert any("TensorFlow's padding" in change for change in facts.changes) is said
+
     def test_counters_that_old_files_lack_are_no_loss(self, store, tmp_path):
         state = published("resnet18", tmp_path / "x.safetensors")
         save_file({k: v for k, v in state.items() if "num_batches" not in k}, tmp_path / "w.safetensors")

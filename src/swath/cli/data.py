@@ -108,8 +108,14 @@ def audit(
 def split(
     index: Index,
     out: IndexOut,
-    val: Annotated[float, typer.Option(help="Share of each class for validation.")] = 0.2,
-    test: Annotated[float, typer.Option(help="Share of each class for the test.")] = 0.2,
+    val: Annotated[
+        float | None,
+        typer.Option(help="Share of each class for validation. [default: 0.2, or what is on --val-list]"),
+    ] = None,
+    test: Annotated[
+        float | None,
+        typer.Option(help="Share of each class for the test. [default: 0.2, or what is on --test-list]"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed gives another split.")] = 0,
     train_list: Annotated[Path | None, typer.Option(help="File naming the train patches.")] = None,
     val_list: Annotated[Path | None, typer.Option(help="File naming the val patches.")] = None,
@@ -128,8 +134,18 @@ def split(
     Near duplicates that an audit finds are grouped first, so that they stay on one side.
     Example: swath data split eurosat.parquet --out eurosat.parquet --overwrite
     By place: swath data split scenes.parquet --by block --block-km 10 --fresh --out blocks.parquet
+    Published lists, and val from the first: swath data split eurosat.parquet --train-list train.csv
+    --test-list test.csv --val 0.1 --out eurosat.parquet --overwrite
     """
-    from swath.data import cut_index, group_duplicates, labelled, read_index, split_index, write_index
+    from swath.data import (
+        cut_index,
+        cut_val,
+        group_duplicates,
+        labelled,
+        read_index,
+        split_index,
+        write_index,
+    )
     from swath.data.spatial import OPTIMISTIC
     from swath.errors import SettingError
     from swath.files import check_output
@@ -140,11 +156,14 @@ def split(
     lists = {side: path for side, path in named.items() if path is not None}
     if lists and (folds is not None or fold or by != "random"):
         raise SettingError("lists say which patch goes where", fix="leave --by, --folds and --fold out")
+    if lists and test is not None:
+        raise SettingError("lists say which patch goes where", fix="leave --test out, or give a --test-list")
     given = read_index(index)
     with Bars() as progress:
-        grouped = given if lists else group_duplicates(given, progress=progress)
+        grouped = given if lists and val is None else group_duplicates(given, progress=progress)
     if lists:
-        made = labelled(split_index(grouped, lists=lists))
+        listed = split_index(grouped, lists=lists)
+        made = labelled(listed if val is None else cut_val(listed, val=val, seed=seed))
     else:
         made = cut_index(
             grouped,
@@ -152,8 +171,8 @@ def split(
             block_km=block_km,
             folds=folds,
             fold=fold,
-            val=val,
-            test=test,
+            val=0.2 if val is None else val,
+            test=0.2 if test is None else test,
             seed=seed,
             keep=not fresh,
         )

@@ -35,7 +35,12 @@ def experiment(
     weights: Annotated[
         str | None, typer.Option(help="What --transfer starts from, instead of what the recipe says.")
     ] = None,
-    fractions: Annotated[str, typer.Option(help="Shares of the labels.")] = "0.01,0.05,0.1,0.25,0.5,1",
+    fractions: Annotated[
+        str | None,
+        typer.Option(
+            help="Shares of the labels. By default 0.01,0.05,0.1,0.25,0.5,1 where they are the question, else all."
+        ),
+    ] = None,
     sizes: Annotated[str, typer.Option(help="Patch sides, pixels.")] = "32,64,96,128,224",
     first: Annotated[
         Path | None, typer.Option(help="Index of sharper patches, for high-resolution-first.")
@@ -59,7 +64,7 @@ def experiment(
     choices = Choices(
         scratch=scratch,
         transfer=transfer,
-        fractions=_numbers(fractions, float, "--fractions"),
+        fractions=None if fractions is None else _numbers(fractions, float, "--fractions"),
         sizes=_numbers(sizes, int, "--sizes"),
         changes=tuple(set_ or ()),
         weights=weights,

@@ -20,7 +20,7 @@ from swath.data.named import NAMED, NamedSet, find_named, shipped_path
 from swath.data.readers import PatchReader
 from swath.data.relabel import Relabelling, relabel
 from swath.data.sources import build_index
-from swath.data.splits import split_index
+from swath.data.splits import cut_val, split_index
 from swath.data.statistics import colour_feature_names, colour_features
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "colour_feature_names",
     "colour_features",
     "cut_index",
+    "cut_val",
     "default_cache",
     "degrade_index",
     "find_named",

@@ -198,7 +198,7 @@ class PatchIndex:
         return values
 
 
-def write_index(index: PatchIndex, path: Path, *, overwrite: bool = False) -> None:
+def write_index(index: PatchIndex, path: str | Path, *, overwrite: bool = False) -> None:
     """Write an index as Parquet; the same index gives the same bytes.
 
     The root is stored relative to the folder of `path`, so that index and patches can move together.
@@ -208,6 +208,7 @@ def write_index(index: PatchIndex, path: Path, *, overwrite: bool = False) -> No
     OutputError
         If `path` exists and `overwrite` is false, or cannot be written.
     """
+    path = Path(path)
     shipped = shipped_name(index.root)
     facts = {
         "version": VERSION,
@@ -225,7 +226,7 @@ def write_index(index: PatchIndex, path: Path, *, overwrite: bool = False) -> No
         pq.write_table(table, temporary, compression="zstd", version="2.6", row_group_size=1 << 20)
 
 
-def read_index(path: Path) -> PatchIndex:
+def read_index(path: str | Path) -> PatchIndex:
     """Read and validate an index.
 
     Raises
@@ -234,6 +235,7 @@ def read_index(path: Path) -> PatchIndex:
         If the file is missing, is no patch index or a damaged one, comes from a newer swath, or the
         patches it speaks of are gone.
     """
+    path = Path(path)
     if not path.is_file():
         raise DataError(f"there is no index {path}", fix="make one with: swath data index SOURCE --out INDEX")
     again = "make one with: swath data index SOURCE --out INDEX"

@@ -30,7 +30,7 @@ def evaluate(
     index: PatchIndex,
     *,
     split: str = "test",
-    out: Path,
+    out: str | Path,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
@@ -55,7 +55,7 @@ def evaluate(
         Labelled patches with splits.
     split : str
         ``"test"``, ``"val"`` or ``"train"``.
-    out : Path
+    out : str or pathlib.Path
         The folder to make.
     overwrite : bool
         Replace an existing folder.
@@ -70,6 +70,7 @@ def evaluate(
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
+    out = Path(out)
     record = classifier.record
     part = checked_split(index, split=split, classes=record.class_names, task=record.task)
     with atomic_folder(out, overwrite=overwrite, keep=(index.root, classifier.path)) as folder:

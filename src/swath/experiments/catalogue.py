@@ -46,8 +46,9 @@ class Choices:
     ----------
     scratch, transfer : str
         Recipes that train from scratch and from other weights.
-    fractions : sequence of float
-        Shares of the labels.
+    fractions : sequence of float, optional
+        Shares of the labels: by default six from 1 % on where the question is about them, and all labels elsewhere,
+        where only one can be given.
     sizes : sequence of int
         Patch sides.
     changes : sequence of str
@@ -58,7 +59,7 @@ class Choices:
 
     scratch: str = "fast"
     transfer: str = "mobilenetv2-finetune"
-    fractions: Sequence[float] = FRACTIONS
+    fractions: Sequence[float] | None = None
     sizes: Sequence[int] = SIZES
     changes: Sequence[str] = ()
     weights: str | None = None
@@ -83,11 +84,28 @@ def make_experiment(name: str, choices: Choices) -> Experiment:
             f"there is no experiment '{name}'",
             fix=f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(experiment_names())}",
         )
-    if any(not 0 < fraction <= 1 for fraction in choices.fractions) or not choices.fractions:
+    fractions = FRACTIONS if choices.fractions is None else choices.fractions
+    if any(not 0 < fraction <= 1 for fraction in fractions) or not fractions:
         raise SettingError("fractions are above 0 and at most 1", fix="give --fractions 0.01,0.1,1, say")
     if not choices.sizes:
         raise SettingError("there is no patch side to try", fix="give --sizes 32,64, say")
     return _MAKERS[name](choices)
+
+
+def _shares(choices: Choices) -> list[float]:
+    """Shares of the labels that are compared, small ones first."""
+    return sorted(set(FRACTIONS if choices.fractions is None else choices.fractions))
+
+
+def _share(choices: Choices) -> float:
+    """The one share of the labels that arms have which are compared for something else."""
+    shares = {1.0} if choices.fractions is None else set(choices.fractions)
+    if len(shares) > 1:
+        raise SettingError(
+            "the arms of this experiment all have the same labels, so it takes one share of them",
+            fix="give --fractions 0.1, say, or leave it out for all labels",
+        )
+    return shares.pop()
 
 
 def _part(fraction: float) -> str:
@@ -111,7 +129,7 @@ def _epochs(recipe: str, changes: Sequence[str], fraction: float) -> str:
 
 def _transfer(choices: Choices) -> Experiment:
     arms: list[Arm] = []
-    for fraction in sorted(set(choices.fractions)):
+    for fraction in _shares(choices):
         scratch, transfer = f"scratch, {_part(fraction)}", f"transfer, {_part(fraction)}"
         arms += [
             Arm(scratch, choices.scratch, _scratch(choices, fraction), fraction),
@@ -132,7 +150,7 @@ def _transfer(choices: Choices) -> Experiment:
 
 def _labels(choices: Choices) -> Experiment:
     arms: list[Arm] = []
-    for fraction in sorted(set(choices.fractions)):
+    for fraction in _shares(choices):
         before = arms[-1].name if arms else None
         arms.append(
             Arm(_part(fraction), choices.scratch, _scratch(choices, fraction), fraction, against=before)
@@ -142,33 +160,39 @@ def _labels(choices: Choices) -> Experiment:
 
 def _sizes(choices: Choices) -> Experiment:
     arms: list[Arm] = []
+    share = _share(choices)
     for size in sorted(set(choices.sizes)):
         own = (f"size={size}", f"augmentation.shift={size // 16}", "augmentation.crop=null")
         before = arms[-1].name if arms else None
-        changes = (*own, *_transferred(choices))
-        arms.append(Arm(f"{size} px", choices.transfer, changes, against=before))
+        changes = (*own, *_transferred(choices, share))
+        arms.append(Arm(f"{size} px", choices.transfer, changes, share, against=before))
     return Experiment("input-size", "How large must a patch be shown to the network?", tuple(arms))
 
 
 def _preprocessing(choices: Choices) -> Experiment:
     first, *others = view_names()
-    changes = tuple(choices.changes)
-    arms = [Arm(first, choices.scratch, changes)]
-    arms += [Arm(view, choices.scratch, changes, against=first, view=view, shares=first) for view in others]
+    share = _share(choices)
+    changes = _scratch(choices, share)
+    arms = [Arm(first, choices.scratch, changes, share)]
+    arms += [
+        Arm(view, choices.scratch, changes, share, against=first, view=view, shares=first) for view in others
+    ]
     question = "What does it cost to show a network its patches otherwise than in training?"
     return Experiment("preprocessing", question, tuple(arms))
 
 
 def _sensor(choices: Choices) -> Experiment:
     arms: list[Arm] = []
+    share = _share(choices)
     for strength, name in ((0.0, "plain"), (SENSOR_STRENGTH, "sensor-shift augmentation")):
-        changes = (f"augmentation.sensor={strength}", *choices.changes)
+        changes = (f"augmentation.sensor={strength}", *_scratch(choices, share))
         for view in (view_names()[0], *SENSORS):
             arms.append(
                 Arm(
                     f"{name}, {view}",
                     choices.scratch,
                     changes,
+                    share,
                     against=f"plain, {view}" if strength else None,
                     view=view,
                     shares=None if view == view_names()[0] else f"{name}, {view_names()[0]}",
@@ -181,7 +205,7 @@ def _sensor(choices: Choices) -> Experiment:
 def _pretraining(choices: Choices) -> Experiment:
     stage = "high-resolution stage"
     arms = [Arm(stage, choices.scratch, tuple(choices.changes), on="first")]
-    for fraction in sorted(set(choices.fractions)):
+    for fraction in _shares(choices):
         scratch, changes = f"scratch, {_part(fraction)}", _scratch(choices, fraction)
         arms += [
             Arm(scratch, choices.scratch, changes, fraction),
@@ -199,7 +223,8 @@ def _pretraining(choices: Choices) -> Experiment:
 
 
 def _upsampling(choices: Choices) -> Experiment:
-    changes = tuple(choices.changes)
+    share = _share(choices)
+    changes = _scratch(choices, share)
     recipe = load_recipe(choices.scratch, changes=[*changes])
     if recipe.size is not None:
         raise SettingError(
@@ -215,12 +240,13 @@ def _upsampling(choices: Choices) -> Experiment:
         "upsampling",
         "Is a small super-resolution network a better way to enlarge patches than bicubic interpolation?",
         (
-            Arm(plain, choices.scratch, changes),
-            Arm(bicubic, choices.scratch, large, against=plain, on="bicubic"),
+            Arm(plain, choices.scratch, changes, share),
+            Arm(bicubic, choices.scratch, large, share, against=plain, on="bicubic"),
             Arm(
                 "twice as large, super-resolution",
                 choices.scratch,
                 large,
+                share,
                 against=bicubic,
                 on="super-resolution",
             ),

@@ -49,7 +49,7 @@ def run_experiment(
     name: str,
     index: PatchIndex,
     *,
-    out: Path,
+    out: str | Path,
     choices: Choices | None = None,
     first: PatchIndex | None = None,
     seeds: int = 1,
@@ -69,7 +69,7 @@ def run_experiment(
         One of :func:`swath.experiments.experiment_names`.
     index : PatchIndex
         One label a patch, with a train split and the one to evaluate.
-    out : pathlib.Path
+    out : str or pathlib.Path
         Folder, made or gone on with.
     choices : Choices, optional
         Recipes, shares of the labels, sizes, changes.
@@ -88,6 +88,7 @@ def run_experiment(
         If the index lacks a split or has several labels a patch, or `out` holds another experiment, the same on
         other patches, or an arm of other settings.
     """
+    out = Path(out)
     experiment = make_experiment(name, choices or Choices())
     if seeds < 1:
         raise SettingError(f"there are no arms to run with {seeds} seeds", fix="give --seeds 1 or more")

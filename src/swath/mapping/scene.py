@@ -54,15 +54,15 @@ class _Job:
 
 def map_scene(
     classifier: Classifier,
-    scene: Path,
-    out: Path,
+    scene: str | Path,
+    out: str | Path,
     *,
     stride: int | None = None,
     bands: tuple[int, ...] | None = None,
     render: tuple[float, float] | None = None,
     nodata: float | None = None,
     harmonise: str = "auto",
-    probabilities: Path | None = None,
+    probabilities: str | Path | None = None,
     batch: int = 1024,
     dense: bool | None = None,
     overwrite: bool = False,
@@ -81,9 +81,9 @@ def map_scene(
     ----------
     classifier : Classifier
         A loaded model.
-    scene : Path
+    scene : str or pathlib.Path
         GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands in the model's data type.
-    out : Path
+    out : str or pathlib.Path
         Class raster to write, ending in ``.tif``; see :class:`MapFiles` for what is written beside it.
     stride : int, optional
         Pixels from one window to the next; the patch size by default, so that windows do not overlap.
@@ -96,7 +96,7 @@ def map_scene(
     harmonise : str
         ``"on"`` matches the scene's channels to the training patches', ``"off"`` does not, ``"auto"`` does if
         they lie outside; see :mod:`swath.imagery.harmonise`.
-    probabilities : Path, optional
+    probabilities : str or pathlib.Path, optional
         Also write the mean probabilities: float32 GeoTIFF, one band a class, one pixel a cell. Its last
         cells may reach past the scene.
     batch : int
@@ -124,6 +124,8 @@ def map_scene(
     """
     began = time.monotonic()
     record = classifier.record
+    scene, out = Path(scene), Path(out)
+    probabilities = None if probabilities is None else Path(probabilities)
     files = MapFiles.beside(out, probabilities=probabilities, unlike=classifier.tells_unlike)
     _check_names(files, scene)
     check_mode(harmonise)

@@ -48,7 +48,7 @@ def demo(
             folder,
             title="What the model sees",
             summary=f"The model '{classifier.record.name}' on {index.split_counts['test']:,} real Sentinel-2 "
-            "patches that it was neither trained nor chosen on.",
+            "patches that it was not trained on.",
             findings=[
                 "Real EuroSAT patches, 64 x 64 pixels at 10 m, shipped with swath; only the test split is used here."
             ],

@@ -64,7 +64,7 @@ def train(
     index: PatchIndex,
     recipe: Recipe,
     *,
-    out: Path,
+    out: str | Path,
     name: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -84,7 +84,7 @@ def train(
     recipe : Recipe
         Every choice of the run, the task and the weights to start from among them; see
         :func:`swath.training.load_recipe`.
-    out : pathlib.Path
+    out : str or pathlib.Path
         Folder of the run: ``model.onnx``, ``weights.safetensors``, ``recipe.yaml``, ``history.csv``,
         ``curves.png``, ``metrics.json``, ``checkpoint.safetensors``.
     name : str, optional
@@ -114,6 +114,7 @@ def train(
     ModelFileError
         If the exported graph does not agree with the network; no model file is written then.
     """
+    out = Path(out)
     _check_options(threads, resume=resume, overwrite=overwrite)
     name = out.resolve().name if name is None else name.strip()
     if not name:

@@ -114,7 +114,8 @@ def fit_tensors(
         and not any(w.startswith(f"{n} ") for w in wrong)
     ]
     _refuse(source, missing, unexpected, wrong)
-    _note(fit, left, refitted, file)
+    pads_same = any(type(module).__name__ == "Conv2dSame" for module in network.modules())  # timm's
+    _note(fit, left, refitted, file, pads_same=pads_same)
     return fit
 
 
@@ -172,16 +173,18 @@ def _drop_fresh(wrong: list[str], fresh: tuple[str, ...], fit: Fit) -> list[str]
     return [w for w in wrong if not w.startswith(tuple(other))] if other else wrong
 
 
-def _note(fit: Fit, left: set[str], refitted: set[str], file: WeightFile) -> None:
+def _note(fit: Fit, left: set[str], refitted: set[str], file: WeightFile, *, pads_same: bool) -> None:
     if left:
         fit.changes.append(f"left out: {', '.join(sorted({_module(n) for n in left}))}")
     if refitted:
         fit.changes.append(f"positions fitted to this patch size: {len(refitted)} tensors")
     if any(t.dtype in (torch.float16, torch.bfloat16) for t in file.tensors.values()):
         fit.changes.append("16-bit numbers widened to 32")
-    padding = file.metadata.get("architecture", "")
-    if "pad_type=same" in padding:
-        fit.changes.append("trained with TensorFlow's padding, and loaded into a network with PyTorch's")
+    if "pad_type=same" in file.metadata.get("architecture", "") and not pads_same:
+        fit.changes.append(
+            "trained with TensorFlow's padding, and loaded into a network with PyTorch's; "
+            "network.padding=same gives it theirs"
+        )
 
 
 def _module(name: str) -> str:

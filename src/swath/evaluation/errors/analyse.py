@@ -27,7 +27,7 @@ def find_errors(
     classifier: Classifier,
     index: PatchIndex,
     *,
-    out: Path,
+    out: str | Path,
     split: str = "val",
     overwrite: bool = False,
     progress: Progress = silent,
@@ -62,6 +62,7 @@ def find_errors(
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
+    out = Path(out)
     _check_task(classifier)
     n = len(
         checked_split(index, split=split, classes=classifier.record.class_names, task=classifier.record.task)

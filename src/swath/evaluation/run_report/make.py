@@ -44,7 +44,7 @@ def report(
     model: str | Path,
     index: PatchIndex,
     *,
-    out: Path,
+    out: str | Path,
     split: str = "test",
     quick: bool = False,
     engine: str = AUTO,
@@ -88,6 +88,7 @@ def report(
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
+    out = Path(out)
     run = open_run(Path(model)) if Path(model).is_dir() else None
     classifier = load(run.model if run else model, engine=engine, threads=threads)
     record = classifier.record

@@ -30,7 +30,7 @@ def stress(
     classifier: Classifier,
     index: PatchIndex,
     *,
-    out: Path,
+    out: str | Path,
     split: str = "val",
     patches: int = PATCHES,
     seed: int = 0,
@@ -73,6 +73,7 @@ def stress(
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
+    out = Path(out)
     record = classifier.record
     _check(classifier, patches)
     names = record.class_names
