@@ -23,8 +23,8 @@ quickstart: $(READY)  ## Index, audit, split, train, test, explain and map real 
 demo: $(READY)  ## The same kind of report with the shipped model, in seconds
 	$(BIN)/swath demo --out report --overwrite
 
-test: $(READY)  ## Run the fast tests, with coverage
-	$(BIN)/python -m pytest --cov
+test: $(READY)  ## Run the fast tests, a process a core, with coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --cov
 
 slow: $(READY)  ## Run the tests that take longer
 	$(BIN)/python -m pytest -m slow

@@ -79,7 +79,12 @@ def validate(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
             known = f"known fields: {', '.join(names)}" if names else None
             hint = f"did you mean '{near[0]}'?" if near else known
             raise SettingError(f"{where}: unknown field '{field}'", fix=hint) from None
-        raise SettingError(f"{where}: field '{field}': {first['msg']} (given: {first['input']!r})") from None
+        at = f"{where}: field '{field}'" if first["loc"] else where
+        if first["type"] == "value_error" and isinstance(
+            first["input"], Mapping
+        ):  # of fields that do not go together
+            raise SettingError(f"{at}: {first['ctx']['error']}") from None
+        raise SettingError(f"{at}: {first['msg']} (given: {first['input']!r})") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

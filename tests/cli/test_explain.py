@@ -68,6 +68,14 @@ def test_what_cannot_be_done_is_one_message(
     assert not (tmp_path / "maps").exists()
 
 
+def test_options_of_an_index_are_refused_for_images(swath: Swath, tiny_model, tiny_patches, tmp_path):
+    image = next(tiny_patches.rglob("*.png"))
+    for options in (("--limit", "8"), ("--split", "train")):
+        ran = swath("explain", tiny_model, image, "--out", tmp_path / "maps", *options)
+        assert ran.code == 2
+        assert "choose patches of an index" in ran.err
+
+
 def test_grad_cam_without_its_extra_names_it(
     swath: Swath, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, tiny_patches: Path, tmp_path: Path
 ):

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.data import cut_index, labelled
+from swath.data import build_index, cut_index, cut_val, labelled, split_index
 from swath.data.spatial import block_names
 from swath.errors import DataError, SettingError
 
-from .makers import table_index
+from .makers import encoded, picture, table_index, write
 from .test_spatial import with_columns
 from .test_splits import splits_of
 
@@ -108,3 +108,31 @@ def test_an_unknown_way_and_missing_scenes_or_places():
 def test_a_label_is_added_once():
     once = cut_index(placed(30, 2))
     assert labelled(once) == once
+
+
+def test_val_is_cut_from_a_published_train_list_alone(tmp_path):
+    """Copies on both lists, as published lists have them, stay where they are; copies on one stay together."""
+    lists = {"train": [], "test": []}
+    for label, start in (("A", 0), ("B", 100)):
+        for n in range(20):
+            side = "train" if n < 14 else "test"
+            write(tmp_path / label / f"{n}.png", encoded(picture(start + n, size=32)))
+            lists[side].append(f"{label}/{n}.png")
+    for n, side in ((0, "test"), (1, "train")):
+        write(tmp_path / "A" / f"again{n}.png", encoded(picture(n, size=32).point(lambda v: min(v + 2, 255))))
+        lists[side].append(f"A/again{n}.png")
+    named = {side: write(tmp_path / f"{side}.csv", "\n".join(rows).encode()) for side, rows in lists.items()}
+    listed = split_index(build_index(tmp_path), lists=named)
+    made = cut_val(listed, val=0.3, seed=2)
+    after = dict(zip(made.paths, splits_of(made), strict=True))
+    assert all(after[path] == "test" for path in lists["test"])
+    assert {after[path] for path in lists["train"]} == {"train", "val"}
+    assert after["A/1.png"] == after["A/again1.png"]
+    assert len(made.where("val")) == pytest.approx(0.3 * 29, abs=2)
+    assert made.split_protocol.endswith(
+        "; val cut from train (30 % of each class, groups kept whole, seed 2)"
+    )
+    with pytest.raises(SettingError, match="there is a val split already"):
+        cut_val(made, val=0.3)
+    with pytest.raises(SettingError, match="is no share to cut; give --val"):
+        cut_val(listed, val=0)

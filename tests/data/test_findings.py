@@ -73,6 +73,10 @@ def test_mixed_forms_that_tell_nothing_are_fine():
     assert kinds(forms=forms) == []
 
 
+def test_sizes_that_are_all_different_tell_nothing():
+    assert kinds(forms=[f"{n} x 64 RGB" for n in range(1000)]) == []
+
+
 def test_the_gravest_comes_first():
     assert kinds(near=1, leaks=[("a", "b")], unreadable=1, contradictions=[("a", "b")]) == [
         "leak", "contradiction", "unreadable", "near",

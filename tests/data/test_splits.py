@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.data import PatchIndex, cut_val, split_index
+from swath.data import PatchIndex, split_index
 from swath.errors import DataError, SettingError
 
 from .makers import sets_index, table_index, write
@@ -176,27 +176,6 @@ def test_lists_replace_the_splits_and_name_themselves(tmp_path):
     made = split_index(index, lists=lists)
     assert splits_of(made) == ["train", None, "test"]
     assert made.split_protocol == "from lists (train from mine_train.csv, test from mine_test.csv)"
-
-
-def test_val_is_cut_from_train_alone_and_in_whole_groups():
-    labels, splits = ["A", "B"] * 30, ["test"] * 20 + ["train"] * 36 + [None] * 4
-    groups = [None] * 60
-    groups[18] = groups[20] = groups[22] = "copies"  # on both published lists, as in the wild
-    index = table_index(labels, groups=groups, splits=splits)
-    made = cut_val(index, val=0.25, seed=1)
-    after = splits_of(made)
-    assert [s for s in after if s != "val"] == [s for s, a in zip(splits, after, strict=True) if a != "val"]
-    cut = [n for n, side in enumerate(after) if side == "val"]
-    assert all(splits[n] == "train" for n in cut)
-    assert Counter(labels[n] for n in cut) == {"A": pytest.approx(4.5, abs=1), "B": pytest.approx(4.5, abs=1)}
-    assert after[20] == after[22]
-    assert (
-        made.split_protocol == "as given; val cut from train (25 % of each class, groups kept whole, seed 1)"
-    )
-    with pytest.raises(SettingError, match="there is a val split already"):
-        cut_val(made, val=0.25)
-    with pytest.raises(SettingError, match="is no share to cut; give --val"):
-        cut_val(index, val=0)
 
 
 def several_labels(n: int = 600, *, seed: int = 0) -> PatchIndex:

@@ -85,6 +85,18 @@ def test_programs_get_the_same_facts(reported):
     assert told["forms"]["JPEG, quality 75, 4:2:0"] == 26
 
 
+def test_near_copies_with_the_same_label_give_nothing_away(tmp_path):
+    """Random land with random labels, each saved four times: what is learnt of one copy must not tell another."""
+    labels = np.random.default_rng(3).permutation(["A", "B"] * 20)
+    for k, label in enumerate(labels):
+        for quality in (95, 90, 85, 80):
+            write(tmp_path / "in" / label / f"{k}_{quality}.jpg", encoded(land(k), "JPEG", quality=quality))
+    facts = data_report(build_index(tmp_path / "in"), tmp_path / "look")
+    assert len(facts.audit.near) > 100
+    colours = next(one for one in facts.shortcuts.all if "colour" in one.name)
+    assert colours.told.accuracy.value < 0.7
+
+
 def test_all_stages_reach_their_end(reported):
     last = {}
     for stage, done, total in reported[3]:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
 
 from swath.data import PatchIndex
 from swath.errors import OutputError, SettingError
-from swath.evaluation.faithfulness import check_maps, chosen_patches, mean_estimate
+from swath.evaluation.faithfulness import check_maps, chosen_patches
 from swath.evaluation.faithfulness_page import report_maps
 from swath.evaluation.faithfulness_result import MapCheck
 from swath.explain import Evidence, class_evidence, explainer
@@ -40,16 +39,6 @@ def upside_down(classifier: Classifier, pixels, *, classes=None) -> Evidence:
     """A liar: what it marks is what the class activation map does not."""
     true = class_evidence(classifier, pixels, classes=classes)
     return Evidence(-true.maps, true.explained, true.labels, true.confidence)
-
-
-def test_mean_and_interval_equal_scipys():
-    values = np.random.default_rng(0).gamma(2, size=80)
-    found = mean_estimate(values)
-    assert found.value == pytest.approx(values.mean())
-    wanted = bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=1).confidence_interval
-    assert found.low == pytest.approx(wanted.low, abs=0.02)
-    assert found.high == pytest.approx(wanted.high, abs=0.02)
-    assert found.n == 80
 
 
 def test_true_maps_lead_and_liars_trail(classifier, forgetful, tiny_index, checked):

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import bootstrap
 
 from swath.evaluation.intervals import (
     f1_estimate,
+    mean_difference,
+    mean_estimate,
     mean_interval,
     percentile_interval,
     proportion,
@@ -104,3 +107,22 @@ def test_newcombes_published_intervals(table, low, high):
 
 def test_the_difference_to_nothing_is_unknown():
     assert proportion_difference(3, 4, 0, 0).model_dump() == {"value": 0.0, "low": -1.0, "high": 1.0, "n": 0}
+
+
+def test_mean_and_interval_equal_scipys():
+    values = np.random.default_rng(0).gamma(2, size=80)
+    found = mean_estimate(values)
+    assert found.value == pytest.approx(values.mean())
+    wanted = bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=1).confidence_interval
+    assert found.low == pytest.approx(wanted.low, abs=0.02)
+    assert found.high == pytest.approx(wanted.high, abs=0.02)
+    assert found.n == 80
+
+
+def test_no_difference_seen_is_not_none():
+    found = mean_difference(np.zeros(500))
+    assert found.value == 0
+    assert found.low == pytest.approx(-found.high)
+    assert 0.005 < found.high < 0.01  # Newcombe's for 0 of 500 against 0 of 500
+    one = mean_difference(np.eye(1, 500)[0])
+    assert one.low < 0 < one.value < one.high

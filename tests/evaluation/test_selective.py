@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swath.evaluation.intervals import proportion
 from swath.evaluation.selective import measure_selective, risk_coverage
 
 
@@ -23,6 +24,13 @@ def test_ties_do_not_depend_on_the_order_of_patches(pairs, random):
     _, other = risk_coverage(right[order], sure[order])
     assert other == pytest.approx(risk)
     assert risk[-1] == pytest.approx(1 - right.mean())
+
+
+@pytest.mark.parametrize("n", [12, 1000])
+def test_all_answers_right_is_no_proof_that_none_is_wrong(n):
+    found = measure_selective(np.ones(n, bool), np.linspace(0.5, 1, n)).aurc
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(1 - proportion(n, n).low)
 
 
 def test_aurc_between_the_best_order_and_chance():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,24 @@ def test_every_label_gets_a_threshold(several_model, several_data, tmp_path):
     chosen = choose_thresholds(load(several_model, threads=1), several_data)
     assert set(chosen) == set(CLASSES)
     assert all(0 < t < 1 for t in chosen.values())
+
+
+def test_a_split_without_positives_chooses_no_threshold(binary_model, binary_data, several_model, tmp_path):
+    other = np.array(binary_data.labels) != "River"
+    bare = replace(binary_data, table=binary_data.table.filter(other))
+    with pytest.raises(DataError, match="no patch of River to choose a threshold by"):
+        rethreshold(load(binary_model, threads=1), bare, tmp_path / "new.onnx")
+
+
+def test_classes_whose_thresholds_stay_are_named(several_model, several_data, tmp_path):
+    gone = CLASSES[0]
+    rare = replace(
+        several_data,
+        table=several_data.table.filter(np.array([gone not in labels for labels in several_data.label_sets])),
+    )
+    made = rethreshold(load(several_model, threads=1), rare, tmp_path / "new.onnx")
+    assert made.kept == (gone,)
+    assert made.after[gone] == made.before[gone]
 
 
 def test_a_threshold_is_never_chosen_on_test(binary_model, binary_data, tiny_model, tiny_index, tmp_path):

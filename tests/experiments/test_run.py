@@ -116,7 +116,7 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tiny_index, tmp
     run("learning-curve", tiny_index, tmp_path, choices=one)
     before = files(tmp_path)
     with pytest.raises(DataError, match="holds the experiment learning-curve; give another --out"):
-        run("preprocessing", tiny_index, tmp_path)
+        run("preprocessing", tiny_index, tmp_path, choices=one)
     with pytest.raises(DataError, match="with another split"):
         run("learning-curve", tiny_index, tmp_path, split="test")
     splits = tiny_index.table.column("split").to_pylist()
@@ -156,7 +156,7 @@ def test_scratch_and_transfer_answer_for_the_same_patches_in_equal_time(tiny_ind
 
 
 def test_wrong_views_share_one_network(tiny_index, tmp_path, trainings):
-    result = run("preprocessing", tiny_index, tmp_path)
+    result = run("preprocessing", tiny_index, tmp_path, choices=dataclasses.replace(CHOICES, fractions=(1,)))
     assert trainings == ["as they are"]
     assert len(result.rows) == 6
     assert {row.against for row in result.rows[1:]} == {"as they are"}

@@ -144,6 +144,8 @@ def test_dropout_is_a_setting_and_acts_in_training_only(name):
         ("mobilenetv2", r"did you mean mobilenet_v2"),
         ("resnet18_fpn_fpn", r"did you mean resnet18_fpn"),
         ("zzz", r"see: swath networks"),
+        ("resnet34", r"did you mean timm:resnet34\?"),
+        ("efficientnet_b3", r"did you mean timm:efficientnet_b3\?"),
         ("timm:resnet5o", r"no backbone 'resnet5o'; did you mean timm:resnet50"),
         ("timm:hf-hub:x/y", r"no backbone 'hf-hub:x/y'"),
         ("timm:vit_tiny_patch16_224_fpn", r"four maps"),

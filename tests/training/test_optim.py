@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.networks import PatchNet
+from swath.networks import Network, PatchNet, build_network
 from swath.training.optim import Muon, build_optimisers, orthogonalise, rate
 from swath.training.recipe import Optimiser
 
@@ -70,6 +70,21 @@ def test_every_parameter_has_exactly_one_optimiser():
     }
     decayed = next(g for g in adam.param_groups if g["weight_decay"] > 0)
     assert [names[id(p)] for p in decayed["params"]] == ["head.weight"]
+
+
+@pytest.mark.parametrize("name", ["vit_small", "swin_tiny"])
+@pytest.mark.parametrize(
+    "optimiser", [Optimiser(weight_decay=0.1), Optimiser(name="adamw", weight_decay=0.1)]
+)
+def test_what_says_where_a_patch_lies_is_not_decayed(name, optimiser):
+    network = build_network(Network(name=name), bands=3, outputs=4, size=64)
+    names = {id(p): n for n, p in network.named_parameters()}
+    groups = [g for o in build_optimisers(network, optimiser) for g in o.param_groups]
+    decayed = [names[id(p)] for g in groups if g.get("weight_decay", 0) > 0 for p in g["params"]]
+    assert any("qkv.weight" in name for name in decayed)
+    assert not [
+        name for name in decayed if "pos_embed" in name or "relative_position" in name or "cls" in name
+    ]
 
 
 @given(total=st.integers(1, 500), warmup=st.floats(0, 0.9))

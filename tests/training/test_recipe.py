@@ -46,6 +46,9 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
         ("network.widths=[]", "field 'network.widths'"),
         ("network.name=resnet18", r"stem and widths belong to .*network=\{name: resnet18\}"),
         ("precision=int8", "field 'precision'"),
+        ("positive=yes", "put the class's name in quotes"),
+        ("loss.class_weights={no: 2}", "put the class's name in quotes"),
+        ("optimiser={name: adamw, momentum: 0.9}", "momentum belongs to muon and sgd"),
         ("augmentation.flips=perhaps", "field 'augmentation.flips'"),
         ("network=3", "field 'network'"),
     ],
@@ -63,3 +66,17 @@ def test_no_such_recipe():
         load_recipe("fats")
     with pytest.raises(SettingError, match=r"cannot read none\.yaml"):
         load_recipe("none.yaml")
+
+
+def test_muon_is_refused_where_it_would_undo_pre_trained_weights():
+    given = ["network={name: resnet18}", "weights=imagenet"]
+    with pytest.raises(SettingError, match="muon would undo pre-trained weights"):
+        load_recipe("fast", changes=given)
+    assert load_recipe("fast", changes=[*given, "optimiser={name: adamw, lr: 0.001}"]).weights == "imagenet"
+    assert load_recipe("fast", changes=["network={name: resnet18}"]).optimiser.name == "muon"
+
+
+def test_classes_may_have_numbers_for_names():
+    recipe = load_recipe("fast", changes=["positive=1", "loss.class_weights={1: 3, 0: 1}"])
+    assert recipe.positive == "1"
+    assert recipe.loss.class_weights == {"1": 3, "0": 1}

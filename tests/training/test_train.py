@@ -16,7 +16,7 @@ import yaml
 
 import swath
 from swath.data import PatchIndex, build_index, split_index, write_index
-from swath.errors import DataError, OutputError, SettingError
+from swath.errors import DataError, OutputError, SettingError, SwathError
 from swath.model import read_model
 from swath.training.train import RUN_FILES
 from tests.tiny import write_patches
@@ -246,11 +246,12 @@ def test_a_killed_run_resumes_to_the_same_file(tiny_index_file, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_work(tiny_index, tmp_path):
+@pytest.mark.parametrize("more", [(), ("epochs=2", "freeze={epochs: 1, backbone_rate: 0.1}")])
+def test_two_processes_share_the_work(tiny_index, tmp_path, more):
     write_index(tiny_index, tmp_path / "index.parquet")
     command = [sys.executable, "-m", "swath", "train", tmp_path / "index.parquet", "--out", tmp_path / "run"]
     command += ["--devices", "2", "--accelerator", "cpu", "--threads", "1"]
-    for change in SMALL:
+    for change in (*SMALL, *more):
         command += ["--set", change]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -268,6 +269,31 @@ def test_a_network_of_one_size_takes_no_crops(tiny_index, tmp_path):
     recipe = small_recipe("network={name: vit_small}", "augmentation.crop=24")
     with pytest.raises(SettingError, match=r"vit_small takes patches of one size.*augmentation\.crop=null"):
         small_train(tiny_index, tmp_path / "run", recipe)
+
+
+@pytest.mark.parametrize(
+    "change", ["loss.name=bce", "loss.class_weights={Forrest: 2}", "network.widths=[8,8,8,8,8]"]
+)
+def test_a_run_is_thrown_away_only_when_the_next_one_can_begin(tiny_index, tmp_path, change):
+    small_train(tiny_index, tmp_path / "run")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    with pytest.raises(SwathError):
+        small_train(tiny_index, tmp_path / "run", small_recipe(change), overwrite=True)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()} == before
+
+
+def test_other_weights_under_the_same_name_are_another_run(tiny_index, tmp_path):
+    weights = tmp_path / "w.safetensors"
+    for seed in (1, 2):
+        done = small_train(tiny_index, tmp_path / f"first{seed}", small_recipe(f"seed={seed}"))
+        assert done.model.exists()
+    weights.write_bytes((tmp_path / "first1" / "weights.safetensors").read_bytes())
+    recipe = small_recipe(f"weights={weights}")
+    with pytest.raises(Stop):
+        small_train(tiny_index, tmp_path / "run", recipe, progress=stop_after(6))
+    weights.write_bytes((tmp_path / "first2" / "weights.safetensors").read_bytes())
+    with pytest.raises(DataError, match="another recipe or other data"):
+        small_train(tiny_index, tmp_path / "run", recipe, resume=True)
 
 
 def test_a_run_does_not_throw_away_what_it_starts_from(tiny_index, tmp_path):

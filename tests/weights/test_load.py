@@ -271,6 +271,15 @@ class TestRuns:
         assert facts.expects.normalisation() == ((90.0, 91.0, 92.0), (20.0, 21.0, 22.0))
         assert facts.licence == "cc-by-4.0"
 
+    def test_a_network_that_pads_otherwise_is_another_one(self, store, tmp_path):
+        self.run_of(tmp_path / "weights.safetensors", "mobilenet_v2", padding="same")
+        with pytest.raises(
+            DataError, match=r"trained with network\.padding=same.*--set network\.padding=same"
+        ):
+            load(network_of("mobilenet_v2"), tmp_path / "weights.safetensors", "mobilenet_v2", store=store)
+        same = network_of("mobilenet_v2", padding="same")
+        load(same, tmp_path / "weights.safetensors", "mobilenet_v2", store=store)
+
     def test_with_the_same_classes_the_head_goes_on_too(self, store, tmp_path):
         first = self.run_of(tmp_path / "weights.safetensors", outputs=5)
         second = network_of("patchnet", outputs=5)

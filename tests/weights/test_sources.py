@@ -246,11 +246,21 @@ class TestAdd:
             Expectation().mean,
         )
 
-    def test_a_table_fills_in_the_rest(self, store, tmp_path):
+    def test_a_table_fills_in_the_rest_of_the_published_file(self, store, tmp_path, monkeypatch):
         path = tmp_path / "w.safetensors"
         save_file({"a": torch.ones(2)}, path)
+        for module in ("adding", "store"):
+            monkeypatch.setattr(f"swath.weights.{module}.sha256_of", lambda _: "e3a335e3" + 56 * "0")
         made = add_weights(path, name="torchgeo:ResNet18_Weights.SENTINEL2_RGB_MOCO", store=store)
         assert (made.licence, made.expects.scale) == ("cc-by-4.0", 10_000)
+
+    def test_another_file_gets_neither_the_name_nor_its_licence(self, store, tmp_path):
+        path = tmp_path / "w.safetensors"
+        save_file({"a": torch.ones(2)}, path)
+        with pytest.raises(DataError, match=r"is not the published file of torchgeo:.*not e3a335e3"):
+            add_weights(path, name="torchgeo:ResNet18_Weights.SENTINEL2_RGB_MOCO", store=store)
+        # No digest is known of this one, so that nobody can tell whose licence it has.
+        assert add_weights(path, name="imagenet:resnet50", store=store).licence is None
 
     @pytest.mark.parametrize(
         "name", ["mine", "imagenet", "imagenet:", "none", "imagenet:patchnet", "torchgeo:x"]

@@ -160,22 +160,21 @@ def split(
         raise SettingError("lists say which patch goes where", fix="leave --test out, or give a --test-list")
     given = read_index(index)
     with Bars() as progress:
-        grouped = given if lists and val is None else group_duplicates(given, progress=progress)
-    if lists:
-        listed = split_index(grouped, lists=lists)
-        made = labelled(listed if val is None else cut_val(listed, val=val, seed=seed))
-    else:
-        made = cut_index(
-            grouped,
-            by=by,
-            block_km=block_km,
-            folds=folds,
-            fold=fold,
-            val=0.2 if val is None else val,
-            test=0.2 if test is None else test,
-            seed=seed,
-            keep=not fresh,
-        )
+        if lists:
+            listed = split_index(given, lists=lists)
+            made = labelled(listed if val is None else cut_val(listed, val=val, seed=seed, progress=progress))
+        else:
+            made = cut_index(
+                group_duplicates(given, progress=progress),
+                by=by,
+                block_km=block_km,
+                folds=folds,
+                fold=fold,
+                val=0.2 if val is None else val,
+                test=0.2 if test is None else test,
+                seed=seed,
+                keep=not fresh,
+            )
     write_index(made, out, overwrite=overwrite)
     counts = ", ".join(f"{n:,} {side or 'in no split'}" for side, n in made.split_counts.items())
     typer.echo(f"{counts}: {out}")

@@ -40,8 +40,10 @@ def explain(
     check: Annotated[
         bool, typer.Option("--check", help="Hold the maps against random ones and say which fail.")
     ] = False,
-    split: Annotated[str, typer.Option(help="Of the index: val or train.")] = "val",
-    limit: Annotated[int, typer.Option(help="Patches of the index to check.")] = 300,
+    split: Annotated[str | None, typer.Option(help="Of an index: val or train.", show_default="val")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Patches of an index to check.", show_default="300")
+    ] = None,
     engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -62,6 +64,11 @@ def explain(
             f"{indexes[0]} is an index, whose patches are there to check the maps of their predicted classes on",
             fix="give it alone, with --check and without --class; or give images",
         )
+    if not indexes and (split is not None or limit is not None):
+        raise SettingError(
+            "--split and --limit choose patches of an index, and these are images",
+            fix="leave them out, or give an index (.parquet) with --check",
+        )
     run = Path(model)
     file = run / "model.onnx" if method == _TORCH and run.is_dir() else model
     classifier = load(file, engine=engine, threads=threads)
@@ -77,8 +84,8 @@ def explain(
                 forgetful,
                 read_index(indexes[0]),
                 out,
-                split=split,
-                limit=limit,
+                split=split or "val",
+                limit=300 if limit is None else limit,
                 overwrite=overwrite,
                 progress=progress,
             )

@@ -77,6 +77,10 @@ def threshold(
         )
     for name, value in made.after.items():
         typer.echo(f"{name}: {made.before[name]:.4f} -> {value:.4f}")
+    if made.kept:
+        typer.echo(
+            f"no patch in the split '{split}', so the old threshold stays: {', '.join(made.kept)}", err=True
+        )
     typer.echo(f"written to {out}; metrics at thresholds are left out of its record: measure it anew")
 
 

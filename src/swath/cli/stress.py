@@ -17,7 +17,7 @@ def stress(
     split: Annotated[
         str, typer.Option(help="val, test or train. Who acts on what test shows needs another test.")
     ] = "val",
-    patches: Annotated[int, typer.Option(help="Patches to draw, classes in equal numbers; 0: all.")] = 1000,
+    patches: Annotated[int, typer.Option(help="Patches to draw; 0: all.")] = 1000,
     seed: Annotated[int, typer.Option(help="Another seed gives other patches and other clouds.")] = 0,
     engine: Engine = "auto",
     threads: Threads = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,9 @@ def train(
     from swath.training import load_recipe
     from swath.training import train as run
 
-    chosen = load_recipe(recipe, changes=[*(set_ or []), *([f"weights={weights}"] if weights else [])])
+    chosen = load_recipe(
+        recipe, changes=[*(set_ or []), *([f"weights={json.dumps(weights)}"] if weights else [])]
+    )
     with Bars() as progress:
         result = run(
             read_index(index),

@@ -9,7 +9,7 @@ from swath.data.archives import Images, open_patches, walk_images
 from swath.data.audit import Audit, audit, write_audit
 from swath.data.binary import binary_index
 from swath.data.cache import cached_pixels, default_cache
-from swath.data.cutting import cut_index, labelled
+from swath.data.cutting import cut_index, cut_val, labelled
 from swath.data.degrade import degrade_index
 from swath.data.download import get
 from swath.data.duplicates import DuplicatePair, group_duplicates, near_duplicates
@@ -20,7 +20,7 @@ from swath.data.named import NAMED, NamedSet, find_named, shipped_path
 from swath.data.readers import PatchReader
 from swath.data.relabel import Relabelling, relabel
 from swath.data.sources import build_index
-from swath.data.splits import cut_val, split_index
+from swath.data.splits import split_index
 from swath.data.statistics import colour_feature_names, colour_features
 
 __all__ = [

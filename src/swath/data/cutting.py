@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace as with_fields
 from typing import Literal, get_args
 
+import pyarrow as pa
+
+from swath.data.duplicates import group_duplicates
 from swath.data.folds import fold_index
 from swath.data.index import SCHEMA, PatchIndex
 from swath.data.spatial import BLOCKS_WHOLE, check_groups, group_blocks, optimism
 from swath.data.splits import GROUPS_WHOLE, split_index
 from swath.errors import SettingError
+from swath.progress import Progress, silent
 
 By = Literal["random", "block", "group"]
 BLOCK_KM = 10.0
@@ -76,6 +80,42 @@ def cut_index(
         protocol = protocol.replace(GROUPS_WHOLE, f"blocks of {block_km:g} {BLOCKS_WHOLE}")
     cut = with_fields(index, table=table, split_protocol=protocol)
     return labelled(cut) if by == "random" else cut
+
+
+def cut_val(index: PatchIndex, *, val: float, seed: int = 0, progress: Progress = silent) -> PatchIndex:
+    """Cut a val split from the train split alone, by class and with near duplicates kept together.
+
+    For published train and test lists: copies that lie on both of them stay where they are.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        With a train split and no val split.
+    val : float
+        Share of each class of the train split, above 0 to below 1.
+    seed : int
+        Another seed gives another split.
+    progress : Progress
+        Told of the search for duplicates.
+
+    Raises
+    ------
+    SettingError
+        If `index` has a val split, or the share is out of range.
+    DataError
+        If there is no train split, or too few groups of a class in it.
+    """
+    if index.split_counts.get("val"):
+        raise SettingError("there is a val split already", fix="leave --val or the list of val patches out")
+    if not val > 0:
+        raise SettingError(f"val {val} is no share to cut", fix="give --val 0.1, say")
+    train = group_duplicates(index.where("train"), progress=progress)
+    cut = iter(split_index(train, val=val, test=0, seed=seed, keep=False).table["split"].to_pylist())
+    splits = [next(cut) if split == "train" else split for split in index.table["split"].to_pylist()]
+    place = SCHEMA.get_field_index("split")
+    table = index.table.set_column(place, SCHEMA.field("split"), pa.array(splits, SCHEMA.field("split").type))
+    how = f"val cut from train ({100 * val:g} % of each class, {GROUPS_WHOLE}, seed {seed})"
+    return with_fields(index, table=table, split_protocol=f"{index.split_protocol or 'as given'}; {how}")
 
 
 def labelled(index: PatchIndex) -> PatchIndex:

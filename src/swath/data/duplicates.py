@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
 
@@ -83,14 +84,18 @@ def group_duplicates(index: PatchIndex, *, progress: Progress = silent) -> Patch
     DataError, OutputError
         As :func:`near_duplicates`.
     """
-    contents: list[str] = index.table.column("sha256").to_pylist()
-    of = dict(zip(index.paths, contents, strict=True))
-    pairs = [(of[pair.first], of[pair.second]) for pair in near_duplicates(index, progress=progress)]
-    same = linked(pairs)
-    groups = joined_groups(index.table.column("group").to_pylist(), [same.get(c, c) for c in contents])
+    groups = groups_with(index, near_duplicates(index, progress=progress))
     place = SCHEMA.get_field_index("group")
     field = SCHEMA.field("group")
     return with_fields(index, table=index.table.set_column(place, field, pa.array(groups, field.type)))
+
+
+def groups_with(index: PatchIndex, pairs: Iterable[DuplicatePair]) -> list[str | None]:
+    """Group of each patch when exact copies and these near duplicates are joined to the groups there are."""
+    contents: list[str] = index.table.column("sha256").to_pylist()
+    of = dict(zip(index.paths, contents, strict=True))
+    same = linked((of[pair.first], of[pair.second]) for pair in pairs)
+    return joined_groups(index.table.column("group").to_pylist(), [same.get(c, c) for c in contents])
 
 
 def comparison_bands(index: PatchIndex) -> tuple[str, ...]:

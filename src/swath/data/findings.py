@@ -104,14 +104,23 @@ def _giveaway(labels: Sequence[str], forms: Sequence[Hashable]) -> str | None:
         together[form][label] += 1
     if len(together) < 2:
         return None
-    told = sum(counts.most_common(1)[0][1] for counts in together.values()) / len(labels)
-    largest = Counter(labels).most_common(1)[0][1] / len(labels)
+    commonest, most = Counter(labels).most_common(1)[0]
+    told = sum(_told(counts, commonest) for counts in together.values()) / len(labels)
+    largest = most / len(labels)
     if told < largest + GIVEAWAY:
         return None
     return (
         f"The size and mode of the files alone tell the class of {100 * told:.0f} % of the patches (the largest class "
         f"has {100 * largest:.0f} %): what a network scores here may say little about the land."
     )
+
+
+def _told(counts: Counter[str], commonest: str) -> int:
+    """Patches of one form whose class the *other* patches of that form tell; a lone one is called the commonest."""
+    if counts.total() == 1:
+        return counts[commonest]
+    most, *others = (n for _, n in counts.most_common(2))
+    return most if not others or most - 1 > others[0] else 0
 
 
 def _uneven(classes: Mapping[str, Mapping[str, int]]) -> str | None:

@@ -83,41 +83,6 @@ def split_index(
     return with_fields(index, table=table, split_protocol=protocol)
 
 
-def cut_val(index: PatchIndex, *, val: float, seed: int = 0) -> PatchIndex:
-    """Cut a val split from the train split alone, by class and in whole groups; nothing else is touched.
-
-    For published train and test lists: copies that lie on both of them stay where they are.
-
-    Parameters
-    ----------
-    index : PatchIndex
-        With a train split and no val split.
-    val : float
-        Share of each class of the train split, above 0 to below 1.
-    seed : int
-        Another seed gives another split.
-
-    Raises
-    ------
-    SettingError
-        If `index` has a val split, or the share is out of range.
-    DataError
-        If there is no train split, or too few groups of a class in it.
-    """
-    if index.split_counts.get("val"):
-        raise SettingError("there is a val split already", fix="leave --val or the list of val patches out")
-    if not val > 0:
-        raise SettingError(f"val {val} is no share to cut", fix="give --val 0.1, say")
-    cut = iter(
-        split_index(index.where("train"), val=val, test=0, seed=seed, keep=False).table["split"].to_pylist()
-    )
-    splits = [next(cut) if split == "train" else split for split in index.table["split"].to_pylist()]
-    place = SCHEMA.get_field_index("split")
-    table = index.table.set_column(place, SCHEMA.field("split"), pa.array(splits, SCHEMA.field("split").type))
-    how = f"val cut from train ({100 * val:g} % of each class, {GROUPS_WHOLE}, seed {seed})"
-    return with_fields(index, table=table, split_protocol=f"{index.split_protocol or 'as given'}; {how}")
-
-
 def _protocol(
     given: Sequence[str | None],
     splits: Sequence[str | None],

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from swath.data import PatchIndex, colour_features
 from swath.data.audit import Audit, audit, one_name_each
 from swath.data.cache import Pixels, cached_pixels
-from swath.data.duplicates import comparison_bands, level_scale
+from swath.data.duplicates import comparison_bands, groups_with, level_scale
 from swath.data.headers import read_headers
 from swath.data.known import Overlap, known_overlaps
 from swath.data.likeness import SIDE
@@ -120,7 +120,7 @@ def gather(index: PatchIndex, *, progress: Progress = silent) -> tuple[DataFacts
     headers = read_headers(index, progress=progress)
     labels = one_name_each(index)
     rows = drawn(labels)
-    groups = index.table["group"].to_pylist()
+    groups = groups_with(index, found.near)
     progress("score", 0, 1)
     shortcuts = measure_shortcuts(
         [headers[row] for row in rows],

@@ -17,7 +17,7 @@ from swath.data import PatchIndex, cached_pixels
 from swath.errors import SettingError
 from swath.evaluation.evaluate import checked_split
 from swath.evaluation.faithfulness_result import Forgotten, MapCheck, Removal
-from swath.evaluation.intervals import percentile_interval, resample
+from swath.evaluation.intervals import mean_estimate
 from swath.explain.cam import Evidence, upsample
 from swath.explain.faithful import DELETED, INSERTED, STEPS, Curves, centre_heat, curves, random_heat
 from swath.explain.localise import VARIANTS, composites, share_inside
@@ -164,13 +164,6 @@ def chosen_patches(
         turn[own] = np.arange(len(own))
     chosen = order[np.argsort(turn[order], kind="stable")][:limit]
     return np.ascontiguousarray(pixels[chosen]), labels[chosen]
-
-
-def mean_estimate(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
-    """Mean of ``[N]`` values with its bootstrap percentile interval."""
-    draws = resample(np.ones(len(values), np.int64), seed=seed) @ values / len(values)
-    low, high = percentile_interval(draws)
-    return Estimate(value=float(values.mean()), low=low, high=high, n=len(values))
 
 
 def _curves(

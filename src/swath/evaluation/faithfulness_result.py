@@ -154,7 +154,10 @@ class MapCheck(Settings):
         where = f"on {self.n:,} patches of the split '{self.split}'"
         limits = f" But {'; '.join(self.limits)}." if self.limits else ""
         if not self.failures:
-            return f"The {what} hold: they passed every check {where}.{limits}"
+            untried = (
+                "" if self.localisation else " Composites could not be made of these patches: one check less."
+            )
+            return f"The {what} hold: they passed every check {where}.{untried}{limits}"
         return f"The {what} FAIL {where}: {'; '.join(self.failures)}.{limits}"
 
     def lines(self) -> list[str]:

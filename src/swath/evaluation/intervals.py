@@ -163,6 +163,25 @@ def resample_patches(n: int, *, classes: int = 1, seed: int = 0) -> Iterator[npt
         left -= rows
 
 
+def mean_estimate(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
+    """Mean of ``[N]`` values with its bootstrap percentile interval."""
+    low, high = percentile_interval(_means(values, seed=seed))
+    return Estimate(value=float(values.mean()), low=low, high=high, n=len(values))
+
+
+def mean_difference(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
+    """Mean of ``[N]`` differences of shares of right answers, with the width of :func:`paired_interval`."""
+    value = float(values.mean())
+    low, high = paired_interval(_means(values, seed=seed), value, len(values))
+    return Estimate(value=value, low=low, high=high, n=len(values))
+
+
+def _means(values: npt.NDArray[np.float64], *, seed: int) -> npt.NDArray[np.float64]:
+    return np.concatenate([drawn @ values for drawn in resample_patches(len(values), seed=seed)]) / len(
+        values
+    )
+
+
 def wider(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
     """The outer limits of two intervals."""
     return min(first[0], second[0]), max(first[1], second[1])

@@ -59,8 +59,8 @@ def measure_selective(
 ) -> Selective:
     """Measure how well confidence sorts right answers from wrong ones.
 
-    AURC has a bootstrap interval. The accuracies have Wilson intervals, as if the number of answers kept had
-    been fixed and not the least confidence.
+    AURC has a bootstrap interval; where all answers are right, it ends at Wilson's limit of the error rate. The
+    accuracies have Wilson intervals, as if the number of answers kept had been fixed and not the least confidence.
 
     Parameters
     ----------
@@ -81,6 +81,8 @@ def measure_selective(
         drawn.append((ranked * np.cumsum(ranked * wrong, axis=1) / kept).sum(axis=1) / n)
     low, high = percentile_interval(np.concatenate(drawn))
     value = float(risk.mean())
+    if not wrong.any():  # every draw is right as well, which more patches need not be
+        high = 1 - proportion(n, n).low
     accuracy = {}
     for share in KEPT:
         k = max(1, round(share * n))

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from swath.data import PatchIndex
-from swath.errors import SettingError
+from swath.errors import DataError, SettingError
 from swath.evaluation.evaluate import answered_split
 from swath.evaluation.multilabel import marked
 from swath.evaluation.ranking import best_threshold
@@ -27,12 +27,15 @@ class Rethresholded:
     ----------
     before, after : dict of str to float
         Threshold of each class that has one.
+    kept : tuple of str
+        Classes without a patch in the split, whose thresholds stay.
     path : Path
         The new model file.
     """
 
     before: dict[str, float]
     after: dict[str, float]
+    kept: tuple[str, ...]
     path: Path
 
 
@@ -62,7 +65,7 @@ def choose_thresholds(
     SettingError
         If the split is ``"test"``, or the model decides without a threshold.
     DataError
-        As :func:`swath.evaluation.evaluate`.
+        As :func:`swath.evaluation.evaluate`, or if the split has no patch to choose by.
     """
     record = classifier.record
     refuse_test(split)
@@ -75,11 +78,18 @@ def choose_thresholds(
     names = record.class_names
     truth = marked(answered.part.label_sets, names)
     looked_for = range(1, 2) if record.task == "binary" else range(len(names))
-    return {
+    chosen = {
         names[k]: best_threshold(truth[:, k], answered.probabilities[:, k])
         for k in looked_for
         if truth[:, k].any()
     }
+    if not chosen:
+        sought = " or ".join(names[k] for k in looked_for)
+        raise DataError(
+            f"the split '{split}' of '{index.name}' has no patch of {sought} to choose a threshold by",
+            fix="use an index whose split has some",
+        )
+    return chosen
 
 
 def rethreshold(
@@ -107,7 +117,10 @@ def rethreshold(
     model = read_model(classifier.path)
     record = with_thresholds(model.record, chosen)
     write_model(out, model.graph, record, overwrite=overwrite)
-    return Rethresholded(_named(model.record), _named(record), out)
+    after = _named(record)
+    return Rethresholded(
+        _named(model.record), after, tuple(name for name in after if name not in chosen), out
+    )
 
 
 def with_thresholds(record: Record, thresholds: Mapping[str, float]) -> Record:

@@ -23,6 +23,7 @@ from swath.progress import Progress, silent
 from swath.training import Recipe, load_recipe, train
 from swath.training.checkpoint import CHECKPOINT
 from swath.training.train import MODEL
+from swath.weights.spec import weights_print
 
 ANSWERS, FACTS = "answers.npz", "arm.json"
 _BLOCK = 4096  # patches shown at a time
@@ -202,7 +203,9 @@ def _identity(arm: Arm, recipe: Recipe, part: PatchIndex, done: Mapping[str, Pat
     """What an arm's folder is of; other arms count by what they are of, not by where they lie."""
     others = [_facts(done[name])["identity"] for name in (arm.shares, arm.weights_of) if name is not None]
     fields = recipe.model_dump(mode="json", exclude={"name", "about"})
-    text = json.dumps([arm.view, others, fields, part.fingerprint], sort_keys=True)
+    text = json.dumps(
+        [arm.view, others, fields, weights_print(recipe.weights), part.fingerprint], sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 

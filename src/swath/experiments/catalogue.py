@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,15 @@ from swath.training import load_recipe
 FRACTIONS = (0.01, 0.05, 0.10, 0.25, 0.50, 1.0)
 SIZES = (32, 64, 96, 128, 224)
 SENSOR_STRENGTH = 0.7  # of the augmentation, where it is on
+
+
+# What an experiment sets of its arms' recipes, so that nobody else may.
+_OWN = {
+    "scratch-vs-transfer": ("weights",),
+    "high-resolution-first": ("weights",),
+    "input-size": ("size", "weights"),
+    "sensor-shift": ("augmentation.sensor",),
+}
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,14 @@ def make_experiment(name: str, choices: Choices) -> Experiment:
     fractions = FRACTIONS if choices.fractions is None else choices.fractions
     if any(not 0 < fraction <= 1 for fraction in fractions) or not fractions:
         raise SettingError("fractions are above 0 and at most 1", fix="give --fractions 0.01,0.1,1, say")
+    for change in choices.changes:
+        field = change.partition("=")[0].strip()
+        for own in ("seed", *_OWN.get(name, ())):
+            if own == field or own.startswith(f"{field}."):
+                raise SettingError(
+                    f"--set {change} sets what the arms of {name} set themselves",
+                    fix="give --weights" if own == "weights" else f"leave {field} out",
+                )
     if not choices.sizes:
         raise SettingError("there is no patch side to try", fix="give --sizes 32,64, say")
     return _MAKERS[name](choices)
@@ -117,7 +135,7 @@ def _scratch(choices: Choices, fraction: float = 1.0) -> tuple[str, ...]:
 
 
 def _transferred(choices: Choices, fraction: float = 1.0) -> tuple[str, ...]:
-    weights = () if choices.weights is None else (f"weights={choices.weights}",)
+    weights = () if choices.weights is None else (f"weights={json.dumps(choices.weights)}",)
     return (*weights, *choices.changes, _epochs(choices.transfer, choices.changes, fraction))
 
 

@@ -134,6 +134,11 @@ def _create(name: str, **options: Any) -> nn.Module:
     return made
 
 
+def is_known(name: str) -> bool:
+    """Whether timm has a backbone of that name."""
+    return bool(_timm().is_model(name))
+
+
 def _check_name(name: str) -> None:
     """Only plain names: a prefix such as ``hf-hub:`` would make timm fetch something."""
     timm = _timm()

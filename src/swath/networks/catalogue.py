@@ -90,6 +90,8 @@ def _entry(name: str) -> Entry:
     entry = find(name)
     if entry is None:
         near = difflib.get_close_matches(name, network_names(), n=3, cutoff=0.5)
+        if backbones.is_known(name):
+            near = [f"{TIMM}{name}"]
         raise SettingError(
             f"there is no network '{name}'",
             fix=f"did you mean {' or '.join(near)}?"

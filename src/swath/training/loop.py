@@ -26,13 +26,13 @@ from swath.training.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
-from swath.training.keep import kept_epoch, least_to_keep
+from swath.training.keep import kept_epoch, least_to_keep, score_weight
 from swath.training.loss import make_loss
 from swath.training.optim import build_optimisers
 from swath.training.probe import Probe, can_probe, features_of
-from swath.training.recipe import Recipe
+from swath.training.recipe import Freezing, Recipe
 from swath.training.run import Run, Score
-from swath.training.start import make_start
+from swath.training.start import Start, make_start
 from swath.training.targets import Targets, one_hot
 from swath.weights import WeightFacts
 
@@ -77,6 +77,10 @@ def resolved(recipe: Recipe, *, accelerator: str = "auto") -> Recipe:
     return recipe.model_copy(update={"precision": "bf16" if has_bf16(accelerator) else "fp32"})
 
 
+# Some parameters get no gradient while the backbone rests, and plain DDP waits for all of them.
+_DDP_AT_REST = "ddp_find_unused_parameters_true"
+
+
 def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int | str = 1) -> Fabric:
     """Fabric with the recipe's precision; see :func:`resolved`.
 
@@ -88,7 +92,12 @@ def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int | str
     bf16 = resolved(recipe, accelerator=accelerator).precision == "bf16"
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # its notes would break the bars
     try:
-        return Fabric(accelerator=accelerator, devices=devices, precision="bf16-mixed" if bf16 else "32-true")
+        return Fabric(
+            accelerator=accelerator,
+            devices=devices,
+            precision="bf16-mixed" if bf16 else "32-true",
+            strategy="auto" if recipe.freeze == Freezing() or devices in (1, "1") else _DDP_AT_REST,
+        )
     except (ValueError, RuntimeError, MisconfigurationException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SettingError(
@@ -109,12 +118,14 @@ def fit(
     cache: Path | None = None,
     ship: bool = False,
     progress: Progress = silent,
+    on_ready: Callable[[], None] | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> Fitted:
     """Train from the recipe's start, or go on from the checkpoint in `folder` if there is one.
 
     The same call on the same machine gives the same numbers: every epoch draws from its own seeded
-    generator, so an interrupted run ends where an uninterrupted one does. ``on_epoch`` is called with each
+    generator, so an interrupted run ends where an uninterrupted one does. ``on_ready`` is called once in the first
+    process when everything is found to fit, before the checkpoint is looked for; ``on_epoch`` with each
     row of the history, first with those of an earlier call, then with each new one after its checkpoint is written;
     what it raises ends the run.
 
@@ -127,26 +138,18 @@ def fit(
     """
     start = make_start(train.pixels, recipe, logits=targets.logits, ship=ship, progress=progress)
     whole = start.network
-    network: nn.Module = whole
-    if can_probe(whole, recipe):
-        train, val = (
-            features_of(
-                whole,
-                part,
-                start.normalisation,
-                bf16=recipe.precision == "bf16",
-                cache=cache,
-                progress=progress,
-            )
-            for part in (train, val)
-        )
-        network = Probe(cast(nn.Module, whole.head), recipe.network.dropout)
+    network, train, val = _what_learns(start, train, val, recipe, cache=cache, progress=progress)
     optimisers = build_optimisers(
         network,
         recipe.optimiser,
         backbone_rate=recipe.freeze.backbone_rate,
         bf16=recipe.precision == "bf16",
     )
+    shares = one_hot(train.labels, targets.task, len(targets.classes))
+    loss = make_loss(recipe.loss, task=targets.task, classes=targets.classes, shares=shares)
+    if on_ready is not None and fabric.is_global_zero:
+        on_ready()
+    fabric.barrier()
     average = Average(network, recipe.average) if recipe.average else None
     history: list[dict[str, float]] = []
     best = {k: v.clone() for k, v in network.state_dict().items()}
@@ -157,8 +160,6 @@ def fit(
         network.load_state_dict(checkpoint.network)
         if average is not None:
             average.restore(checkpoint.average)
-    shares = one_hot(train.labels, targets.task, len(targets.classes))
-    loss = make_loss(recipe.loss, task=targets.task, classes=targets.classes, shares=shares)
     module: Any
     module, *wrapped = fabric.setup(network, *optimisers)
     if checkpoint is not None:
@@ -181,6 +182,7 @@ def fit(
         average=average,
     )
     score = run.score.column
+    judging = score_weight(one_hot(val.labels, targets.task, len(targets.classes)), targets.task)
     if on_epoch is not None:
         for row in history:
             on_epoch(row)
@@ -189,7 +191,7 @@ def fit(
         train_loss = run.epoch(train, shares, epoch)
         with run.averaged():
             reached, val_loss = run.validate(val, one_hot(val.labels, targets.task, len(targets.classes)))
-            if reached >= least_to_keep([h[score] for h in history], patches=len(val)):
+            if reached >= least_to_keep([h[score] for h in history], patches=judging):
                 best = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
         run.report(epoch, run.steps)
         seconds = time.perf_counter() - started
@@ -202,8 +204,23 @@ def fit(
         if on_epoch is not None:
             on_epoch(history[-1])
     network.load_state_dict(best)
-    kept_at = kept_epoch([row[score] for row in history], patches=len(val))
+    kept_at = kept_epoch([row[score] for row in history], patches=judging)
     return Fitted(whole.cpu().eval(), history, kept_at, start.normalisation, start.facts)
+
+
+def _what_learns(
+    start: Start, train: Patches, val: Patches, recipe: Recipe, *, cache: Path | None, progress: Progress
+) -> tuple[nn.Module, Patches, Patches]:
+    """The network and its patches; or its head alone and their features, where the rest would never change."""
+    whole = start.network
+    if not can_probe(whole, recipe):
+        return whole, train, val
+    bf16 = recipe.precision == "bf16"
+    train, val = (
+        features_of(whole, part, start.normalisation, bf16=bf16, cache=cache, progress=progress)
+        for part in (train, val)
+    )
+    return Probe(cast(nn.Module, whole.head), recipe.network.dropout), train, val
 
 
 def _gave_up(history: list[dict[str, float]], score: str, patience: int | None) -> bool:

@@ -18,6 +18,8 @@ from swath.training.recipe import Optimiser
 # Coefficients of the quintic iteration, chosen by its authors for a steep slope at zero.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _STEPS = 3
+# Biases in the shape of matrices: where a patch lies, not what is in it.
+_NEVER_DECAYED = ("pos_embed", "cls_token", "relative_position_bias_table")
 
 
 def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
@@ -82,8 +84,8 @@ def build_optimisers(
     """Share a network's parameters out among optimisers; each group's ``peak`` is its highest rate.
 
     Muon takes all filters but the first layer's, and AdamW beside it the rest; the others take everything.
-    Weight decay acts on matrices and filters only, never on norms and biases; beside Muon on matrices only, since
-    Muon keeps filters at unit scale.
+    Weight decay acts on matrices and filters only, never on norms, biases and what says where a patch lies;
+    beside Muon on matrices only, since Muon keeps filters at unit scale.
 
     Parameters
     ----------
@@ -98,14 +100,17 @@ def build_optimisers(
     """
     fresh: list[nn.Parameter] = []
     backbone: list[nn.Parameter] = []
+    exempt = {
+        id(parameter) for name, parameter in network.named_parameters() if name.endswith(_NEVER_DECAYED)
+    }
     for name, parameter in network.named_parameters():
         (fresh if name.split(".")[0] in cast("tuple[str, ...]", network.fresh) else backbone).append(
             parameter
         )
     if settings.name != "muon":
         groups = [
-            *_groups(fresh, settings.lr, settings.weight_decay),
-            *_groups(backbone, settings.lr * backbone_rate, settings.weight_decay),
+            *_groups(fresh, settings.lr, settings.weight_decay, exempt=exempt),
+            *_groups(backbone, settings.lr * backbone_rate, settings.weight_decay, exempt=exempt),
         ]
         match settings.name:
             case "sgd":
@@ -121,19 +126,26 @@ def build_optimisers(
         taken = {id(p) for p in filters}
         muon.append({"params": filters, "peak": settings.lr * share})
         others = [p for p in part if id(p) not in taken]
-        rest += _groups(others, settings.other_lr * share, settings.weight_decay, decayed=(2,))
+        decay = settings.weight_decay
+        rest += _groups(others, settings.other_lr * share, decay, decayed=(2,), exempt=exempt)
     adam = torch.optim.AdamW(rest, lr=settings.other_lr)
     muon = [group for group in muon if group["params"]]
     return [Muon(muon, lr=settings.lr, momentum=settings.momentum, bf16=bf16), adam] if muon else [adam]
 
 
 def _groups(
-    parameters: list[nn.Parameter], peak: float, decay: float, *, decayed: tuple[int, ...] = (2, 3, 4)
+    parameters: list[nn.Parameter],
+    peak: float,
+    decay: float,
+    *,
+    exempt: set[int],
+    decayed: tuple[int, ...] = (2, 3, 4),
 ) -> list[dict[str, Any]]:
     """Groups with and without weight decay, leaving empty ones out."""
+    wanted = [p.ndim in decayed and id(p) not in exempt for p in parameters]
     parts = (
-        ([p for p in parameters if p.ndim in decayed], decay),
-        ([p for p in parameters if p.ndim not in decayed], 0.0),
+        ([p for p, one in zip(parameters, wanted, strict=True) if one], decay),
+        ([p for p, one in zip(parameters, wanted, strict=True) if not one], 0.0),
     )
     return [{"params": part, "weight_decay": wd, "peak": peak} for part, wd in parts if part]
 

@@ -12,9 +12,18 @@ from pydantic import Field, field_validator, model_validator
 from swath.config import Settings, changed, override, read_yaml, validate
 from swath.errors import SettingError
 from swath.imagery import RGB
-from swath.networks.settings import Network
+from swath.networks.settings import OWN, Network
 
 Positive = Annotated[float, Field(gt=0)]
+
+
+def _name(given: object) -> object:
+    """A class's name as text: YAML reads 1 as a number, and yes as true."""
+    if isinstance(given, bool):
+        raise ValueError(
+            f"YAML reads yes, no, on and off as {str(given).lower()}: put the class's name in quotes"
+        )
+    return str(given) if isinstance(given, int) else given
 
 
 class Loss(Settings):
@@ -31,6 +40,11 @@ class Loss(Settings):
         default=None, gt=0, lt=1, description="focal: weight of positives, 1 - it of others"
     )
 
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _named(cls, weights: object) -> object:
+        return {_name(key): value for key, value in weights.items()} if isinstance(weights, dict) else weights
+
     @model_validator(mode="after")
     def _fits(self) -> Loss:
         if self.name != "focal" and changed(self, "gamma", "alpha"):
@@ -46,7 +60,7 @@ class Optimiser(Settings):
     momentum: float = Field(default=0.6, ge=0, lt=1, description="of muon (Nesterov) and sgd")
     other_lr: float = Field(default=3e-3, gt=0, description="peak rate of AdamW beside Muon")
     weight_decay: float = Field(
-        default=0.0, ge=0, description="never on norms and biases; beside Muon on the head only"
+        default=0.0, ge=0, description="never on norms and biases; beside Muon on matrices only"
     )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps spent warming up")
     schedule: Literal["linear", "cosine", "constant"] = Field(
@@ -57,6 +71,8 @@ class Optimiser(Settings):
     def _fits(self) -> Optimiser:
         if self.name != "muon" and changed(self, "other_lr"):
             raise ValueError("other_lr belongs to muon")
+        if self.name in ("adam", "adamw") and changed(self, "momentum"):
+            raise ValueError("momentum belongs to muon and sgd")
         return self
 
 
@@ -132,6 +148,11 @@ class Recipe(Settings):
     freeze: Freezing = Freezing()
     augmentation: Augmentation = Augmentation()
 
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _named(cls, positive: object) -> object:
+        return _name(positive)
+
     @field_validator("bands")
     @classmethod
     def _lower(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
@@ -141,6 +162,12 @@ class Recipe(Settings):
     def _fits(self) -> Recipe:
         if self.freeze.epochs == "all" and changed(self.freeze, "backbone_rate", "batch_norm"):
             raise ValueError("a backbone frozen in all epochs has no rate and no norm policy")
+        # Its first step rescales every filter; the project's own networks were trained at that scale.
+        learns = self.weights != "none" and self.freeze.epochs != "all"
+        if self.optimiser.name == "muon" and learns and self.network.name not in OWN:
+            raise ValueError(
+                "muon would undo pre-trained weights: give optimiser.name=adamw, optimiser.lr=0.001"
+            )
         if self.positive is not None and self.task not in ("auto", "binary"):
             raise ValueError(f"'positive' belongs to the binary task, not to {self.task}")
         return self

@@ -26,7 +26,7 @@ from swath.training.inputs import decoded, training_parts
 from swath.training.loop import fit, make_fabric, resolved
 from swath.training.recipe import Recipe, dump_recipe
 from swath.training.targets import Targets, choose_targets
-from swath.weights.spec import parse_spec
+from swath.weights.spec import parse_spec, weights_print
 
 MODEL = "model.onnx"
 # What a run writes into its folder.
@@ -124,7 +124,7 @@ def train(
     # Before an earlier run is thrown away: is there such a network, and are there such weights?
     smallest_patch(recipe.network)
     parse_spec(recipe.weights)
-    if overwrite and any(Path(recipe.weights).absolute() == (out / file).absolute() for file in RUN_FILES):
+    if overwrite and any(Path(recipe.weights).resolve() == (out / file).resolve() for file in RUN_FILES):
         raise SettingError(
             f"--overwrite would throw away {recipe.weights}, which this run starts from",
             fix="give another --out",
@@ -133,7 +133,7 @@ def train(
     recipe = resolved(recipe, accelerator=accelerator)
     fabric = make_fabric(recipe, accelerator=accelerator, devices=devices)
     if _is_first_process():
-        _prepare(out, identity=identity, resume=resume, overwrite=overwrite)
+        _check_folder(out, identity=identity, resume=resume, overwrite=overwrite)
     fabric.launch()
     with torch_settings(threads or max(1, free_cores() // fabric.world_size)):
         return _run(
@@ -142,6 +142,7 @@ def train(
             recipe,
             targets,
             fabric,
+            anew=not resume,
             identity=identity,
             out=out,
             name=name,
@@ -158,6 +159,7 @@ def _run(
     targets: Targets,
     fabric: Fabric,
     *,
+    anew: bool,
     identity: str,
     out: Path,
     name: str,
@@ -167,9 +169,14 @@ def _run(
 ) -> TrainResult:
     """Decode, train, and write what came of it."""
     patches = decoded(parts, recipe, targets, cache=cache, progress=progress)
-    if fabric.is_global_zero:
+
+    def begin() -> None:
+        # Only what a run writes is removed: a folder given by mistake loses nothing else.
+        for file in RUN_FILES if anew else ():
+            (out / file).unlink(missing_ok=True)
         with atomic_file(out / "recipe.yaml", overwrite=True) as temporary:
             temporary.write_text(dump_recipe(recipe), encoding="utf-8")
+
     fitted = fit(
         patches["train"],
         patches["val"],
@@ -181,6 +188,7 @@ def _run(
         cache=cache,
         ship=ship,
         progress=progress,
+        on_ready=begin,
     )
     fabric.barrier()
     model = out / MODEL
@@ -220,7 +228,7 @@ def _is_first_process() -> bool:
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
 
 
-def _prepare(out: Path, *, identity: str, resume: bool, overwrite: bool) -> None:
+def _check_folder(out: Path, *, identity: str, resume: bool, overwrite: bool) -> None:
     """Make the run's folder, or refuse one that holds another run."""
     check_output(out / MODEL, overwrite=True)
     held = [name for name in RUN_FILES if (out / name).exists()]
@@ -238,13 +246,10 @@ def _prepare(out: Path, *, identity: str, resume: bool, overwrite: bool) -> None
             if resume
             else "pass --resume to go on, or --overwrite to start over",
         )
-    # Only what a run writes is removed: a folder given by mistake loses nothing else.
-    for file in held:
-        (out / file).unlink()
 
 
 def _identity(recipe: Recipe, parts: dict[str, PatchIndex]) -> str:
     """What a checkpoint is of: the recipe but for its name, and the patches."""
     text = json.dumps(recipe.model_dump(mode="json", exclude={"name", "about"}), sort_keys=True)
     prints = "".join(part.fingerprint for part in parts.values())
-    return hashlib.sha256((text + prints).encode()).hexdigest()
+    return hashlib.sha256((text + weights_print(recipe.weights) + prints).encode()).hexdigest()

@@ -26,6 +26,7 @@ from swath.training.space import search_space, start_values, with_values
 from swath.training.targets import Targets, choose_targets
 from swath.training.train import torch_settings
 from swath.training.trials import draw_trials, write_trials
+from swath.weights.spec import weights_print
 
 STUDY, BEST, TABLE, PICTURE, WORK = "study.db", "best.yaml", "trials.csv", "parallel.png", "running"
 PRUNERS = ("asha", "median", "none")
@@ -287,7 +288,8 @@ def _pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
 
 def _identity(recipe: Recipe, parts: dict[str, PatchIndex], *, seed: int, pruner: str) -> str:
     prints = "".join(part.fingerprint for part in parts.values())
-    return hashlib.sha256(f"{dump_recipe(recipe)}{prints}{seed}{pruner}".encode()).hexdigest()
+    of = f"{dump_recipe(recipe)}{weights_print(recipe.weights)}{prints}{seed}{pruner}"
+    return hashlib.sha256(of.encode()).hexdigest()
 
 
 def _remove(out: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swath.config import override, validate
-from swath.errors import SettingError
+from swath.errors import DataError, SettingError
 from swath.weights.expects import Expectation
 from swath.weights.known import Known, imagenet_weights, torchgeo_weights
 from swath.weights.metadata import expects_of, licence_of
@@ -51,6 +51,12 @@ def add_weights(
     held = read_weight_file(file)
     where, known = _named(name)
     digest = sha256_of(file)
+    start = known.sha256_start if known else None
+    if start is not None and not digest.startswith(start):
+        raise DataError(
+            f"{file.name} is not the published file of {name}: its SHA-256 begins {digest[:8]}, not {start}",
+            fix="download it again, or leave out --as",
+        )
     found = expects_of(held.metadata, where=file.name) or (known.expects if known else None)
     kept = store or Store.default()
     name_kept = where or f"sha256:{digest}"
@@ -66,7 +72,8 @@ def add_weights(
         sha256=digest,
         size=file.stat().st_size,
         filename=file.name,
-        licence=licence or licence_of(held.metadata) or (known.licence if known else None),
+        # The licence of the published file is that of this one only if they are the same.
+        licence=licence or licence_of(held.metadata) or (known.licence if known and start else None),
         licence_url=licence_url,
         expects=found,
     )

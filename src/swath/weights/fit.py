@@ -12,8 +12,9 @@ from torch import nn
 
 from swath.errors import DataError
 from swath.networks.bands import adapt_first_layer
+from swath.networks.settings import OWN
 from swath.weights.expects import Expectation
-from swath.weights.facts import NETWORK_KEY, Style
+from swath.weights.facts import NETWORK_KEY, Style, read_network
 from swath.weights.keys import DROPPED, torchvision_names
 from swath.weights.positions import refit_positions
 from swath.weights.tensors import WeightFile
@@ -115,6 +116,12 @@ def fit_tensors(
     ]
     _refuse(source, missing, unexpected, wrong)
     pads_same = any(type(module).__name__ == "Conv2dSame" for module in network.modules())  # timm's
+    made = read_network(file.metadata, where=source)
+    if made is not None and made.name not in OWN and (made.padding == "same") != pads_same:
+        raise DataError(
+            f"{source} was trained with network.padding={made.padding}, and this network pads otherwise",
+            fix=f"give --set network.padding={made.padding}",
+        )
     _note(fit, left, refitted, file, pads_same=pads_same)
     return fit
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from swath.errors import SettingError
+from swath.weights.store import sha256_of
 
 _FORMS = "none, imagenet, a file, hf:REPO/FILE or torchgeo:NAME"
 _HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[^@]+?)(?:@(?P<rev>[\w./-]+))?")
@@ -55,6 +56,12 @@ def parse_spec(text: str) -> Spec:
     if not Path(text).is_file():
         raise SettingError(f"there is no file of weights '{text}'", fix=f"weights are {_FORMS}")
     return Spec("file", text)
+
+
+def weights_print(text: str) -> str:
+    """The content of a file of weights, by its SHA-256: another file may take its name. Empty for other forms."""
+    spec = parse_spec(text)
+    return sha256_of(Path(spec.name)) if spec.kind == "file" else ""
 
 
 def _hub(text: str, name: str) -> Spec:

@@ -6,15 +6,19 @@ import re
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.evaluation.errors.findings import confused_pairs, weakest_classes
-from swath.evaluation.intervals import proportion
+from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs, weakest_classes
+from swath.evaluation.errors.slices import Slice
+from swath.evaluation.intervals import proportion, proportion_difference
 from swath.evaluation.metrics import measure
 from swath.evaluation.run_report import Findings, Harmonised, Verdict, verdict
+from swath.evaluation.run_report.attempts import labels
 from swath.evaluation.run_report.findings import Confused
+from swath.evaluation.run_report.judgements import worst_slice
 from swath.evaluation.run_report.words import SCORES, calibration_word, gained, score_word
 from swath.evaluation.stress.results import Condition, ShiftResult, StressResult
 from swath.evaluation.trust import measure_trust
@@ -69,13 +73,28 @@ def stressed(**right: int) -> StressResult:
 
 
 def confused(counts: list[list[int]]) -> Confused:
+    return Confused("val", confused_pairs(np.array(counts, np.int64), NAMES))
+
+
+def analysed(counts: npt.ArrayLike, *slices: Slice) -> ErrorAnalysis:
+    """Mistakes of a split, from its confusion matrix."""
     table = np.array(counts, np.int64)
-    return Confused(
-        "val",
-        int(table.sum()),
-        int(table.sum() - np.trace(table)),
-        confused_pairs(table, NAMES),
-        weakest_classes(table, NAMES, measure(table, NAMES)),
+    names = [f"class {k}" for k in range(len(table))]
+    wrong = int(table.sum() - np.trace(table))
+    return ErrorAnalysis(
+        model="tiny",
+        split="val",
+        engine="e",
+        fingerprint="f",
+        trained_on="t",
+        n=int(table.sum()),
+        errors=wrong,
+        accuracy=proportion(int(np.trace(table)), int(table.sum())),
+        pairs=confused_pairs(table, names),
+        weakest=weakest_classes(table, names, measure(table, names)),
+        slices=slices,
+        alike=(),
+        warnings=(),
     )
 
 
@@ -213,14 +232,45 @@ def test_abstaining_is_suggested_with_its_effect_only_where_it_clearly_helps():
 
 
 def test_labels_are_asked_for_where_classes_hold_more_than_their_share_of_mistakes():
-    one = confused([[40, 30, 0], [0, 70, 0], [0, 0, 700]])
-    (asked,) = verdict(Findings(evaluation(), confused=one)).attempts
-    # All 30 mistakes are Forest patches; of 840 patches 810 are right and could be 840.
-    assert "hold 100.0 %" in asked
+    one = analysed([[40, 30, 0], [0, 70, 0], [0, 0, 700]])
+    (asked,) = verdict(Findings(evaluation(), errors=one)).attempts
+    # All 30 mistakes are patches of the first class; of 840 patches 810 are right and could be 840.
+    assert "labels of class 0 first: it holds 100.0 %" in asked
     assert "from 96.4 % (" in asked
     assert "to 100.00 % (" in asked
-    even = confused([[60, 5, 5], [5, 60, 5], [5, 5, 60]])
-    assert verdict(Findings(evaluation(), confused=even)).attempts == ()
+    even = analysed([[60, 5, 5], [5, 60, 5], [5, 5, 60]])
+    assert verdict(Findings(evaluation(), errors=even)).attempts == ()
+
+
+def test_the_weakest_of_classes_that_are_alike_is_no_advice():
+    random, told = np.random.default_rng(0), 0
+    for _ in range(200):
+        truth = np.repeat(np.arange(20), 50)
+        said = np.where(random.random(1000) < 0.03, random.integers(0, 20, 1000), truth)
+        table = np.zeros((20, 20), np.int64)
+        np.add.at(table, (truth, said), 1)
+        told += bool(labels(analysed(table), classes=20))
+    assert told <= 20  # at most one in twenty is meant; naming the three weakest of them told 69 %
+
+
+def test_a_slice_is_blamed_only_for_what_its_classes_do_not_explain():
+    def dark(expected: float) -> Slice:
+        return Slice(
+            by="brightness",
+            name="lowest quarter",
+            accuracy=proportion(127, 200),
+            difference=proportion_difference(127, 200, 780, 800),
+            expected=expected,
+            p=1e-9,
+            corrected=1e-8,
+        )
+
+    table = [[600, 40], [53, 307]]
+    assert worst_slice(analysed(table, dark(0.635))) == ""
+    told = worst_slice(analysed(table, dark(0.95)))
+    assert "brightness is lowest quarter" in told
+    assert "of 200 patches of the split 'val'" in told
+    assert told.endswith("its classes alone would give 95.0 %")
 
 
 def test_words_for_differences():

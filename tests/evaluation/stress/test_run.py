@@ -9,7 +9,7 @@ import pytest
 from swath.errors import OutputError, SettingError
 from swath.evaluation.report import write_report
 from swath.evaluation.stress import SUITE, StressResult, stress, stress_section
-from swath.evaluation.stress.run import balanced
+from swath.evaluation.stress.run import drawn
 from swath.inference import load
 from tests.evaluation.cases import Page
 from tests.tiny import input_spec, write_tiny_model
@@ -61,8 +61,8 @@ def test_the_score_is_the_mean_over_shifts_and_levels(made):
 
 def test_a_model_that_goes_by_colour_suffers_from_swapped_bands_and_not_from_blur(made):
     _, result, _ = made
-    assert result.shifts["band_swap"].levels[-1].accuracy.value < result.clean.accuracy.value - 0.3
-    assert result.shifts["blur"].drop.value == pytest.approx(0, abs=0.06)
+    assert result.shifts["band_swap"].levels[-1].accuracy.value < result.clean.accuracy.value - 0.2
+    assert result.shifts["blur"].drop.value == pytest.approx(0, abs=0.1)
     assert result.ordered[-1][1].drop.value <= result.ordered[0][1].drop.value
 
 
@@ -121,11 +121,11 @@ def test_bad_settings_are_one_message(classifier, tiny_index, tmp_path):
         stress(sixteen, tiny_index, out=tmp_path / "c")
 
 
-def test_patches_are_drawn_class_by_class():
-    labels = np.array([0] * 90 + [1] * 5 + [2] * 30)
-    rows = balanced(labels, 30, seed=0)
-    counts = np.bincount(labels[rows])
-    assert counts.tolist() == [13, 5, 12] or counts.tolist() == [12, 5, 13]
-    assert len(set(rows.tolist())) == 30
-    assert set(balanced(labels, 20, seed=0).tolist()) < set(rows.tolist())
-    assert balanced(labels, 500, seed=0).tolist() == list(range(125))
+def test_patches_are_drawn_so_that_they_stand_for_the_split():
+    labels = np.array([0] * 930 + [1] * 70)
+    rows = drawn(1000, 500, seed=0)
+    assert len(set(rows.tolist())) == 500
+    assert rows.tolist() == sorted(rows.tolist())
+    assert 20 <= labels[rows].sum() <= 50  # of 35; as many of each class would be 70
+    assert set(drawn(1000, 20, seed=0).tolist()) < set(rows.tolist())
+    assert drawn(125, 500, seed=0).tolist() == list(range(125))

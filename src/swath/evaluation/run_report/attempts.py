@@ -5,9 +5,11 @@ Every function returns one sentence with its numbers, or an empty string where t
 
 from __future__ import annotations
 
+from swath.evaluation.errors import ErrorAnalysis
+from swath.evaluation.errors.significance import fisher_exact
+from swath.evaluation.errors.slices import LEVEL
 from swath.evaluation.intervals import proportion
 from swath.evaluation.results import BinaryEvaluation, Evaluation, SingleLabelEvaluation
-from swath.evaluation.run_report.findings import Confused
 from swath.evaluation.run_report.harmonised import Harmonised
 from swath.evaluation.run_report.words import gained, listed, with_interval
 from swath.evaluation.trust import Trust
@@ -47,21 +49,26 @@ def harmonise(found: Harmonised | None) -> str:
     return f"--harmonise auto is no clear gain: {effect}"
 
 
-def labels(confused: Confused | None) -> str:
-    """Whose labels to collect and check first."""
-    if confused is None or not confused.errors or len(confused.weakest) < 2:
+def labels(errors: ErrorAnalysis | None, *, classes: int) -> str:
+    """Whose labels to collect and check first: of classes that are clearly worse than the rest, all classes tried."""
+    if errors is None or not errors.errors:
         return ""
-    n, wrong = confused.n, confused.errors
-    missed = sum(sum(w.called.values()) for w in confused.weakest)
-    held = sum(w.scores.recall.n for w in confused.weakest)
-    share = proportion(missed, wrong)
-    # More than their patches' share of the mistakes: else more labels of any class do as well.
-    if share.low <= held / n:
+    n, wrong = errors.n, errors.errors
+    chosen = []
+    for weak in errors.weakest:
+        own, missed = weak.scores.recall.n, sum(weak.called.values())
+        # One of many classes is worst by chance: each is held against the level over their number.
+        p = fisher_exact(missed, own, wrong - missed, n - own)
+        if missed * n > wrong * own and p * classes < LEVEL:
+            chosen.append((weak.name, own, missed))
+    if not chosen:
         return ""
-    names = listed([written(w.name) for w in confused.weakest])
-    part = f"{100 * held / n:.0f} % of the patches of the split '{confused.split}'"
+    missed, held = sum(c[2] for c in chosen), sum(c[1] for c in chosen)
+    part = f"{100 * held / n:.0f} % of the patches of the split '{errors.split}'"
     now, best = proportion(n - wrong, n), proportion(n - wrong + missed, n)
+    they = "they hold" if len(chosen) > 1 else "it holds"
     return (
-        f"collect and check labels of {names} first: they hold {with_interval(share)} of {wrong} mistakes but {part}; "
+        f"collect and check labels of {listed([written(name) for name, _, _ in chosen])} first: {they} "
+        f"{with_interval(proportion(missed, wrong))} of {wrong} mistakes but {part}; "
         f"with all of theirs right, accuracy would go from {with_interval(now)} to {with_interval(best)} at most"
     )

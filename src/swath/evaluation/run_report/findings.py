@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from swath.evaluation.errors import ErrorAnalysis, Pair, WeakClass
+from swath.evaluation.errors import ErrorAnalysis, Pair
 from swath.evaluation.faithfulness_result import MapCheck
 from swath.evaluation.results import Evaluation
 from swath.evaluation.run_report.harmonised import Harmonised
@@ -13,13 +13,10 @@ from swath.evaluation.stress import StressResult
 
 @dataclass(frozen=True)
 class Confused:
-    """Which classes are taken for which on `n` patches of a split, `errors` of them wrong."""
+    """Which classes are taken for which on a split."""
 
     split: str
-    n: int
-    errors: int
     pairs: tuple[Pair, ...]
-    weakest: tuple[WeakClass, ...]
 
 
 @dataclass(frozen=True)

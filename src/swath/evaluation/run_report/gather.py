@@ -12,12 +12,11 @@ from swath.data import Audit, PatchIndex, audit
 from swath.data.spatial import optimism
 from swath.errors import SwathError
 from swath.evaluation.errors.analyse import look_at_errors
-from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs, weakest_classes
+from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs
 from swath.evaluation.errors.page import error_sections
 from swath.evaluation.evaluate import OPENINGS, evaluate
 from swath.evaluation.faithfulness import SANITY_DRAWS
 from swath.evaluation.faithfulness_page import report_maps
-from swath.evaluation.metrics import measure
 from swath.evaluation.report import Section
 from swath.evaluation.results import Evaluation
 from swath.evaluation.run_report.findings import Confused, Findings
@@ -131,7 +130,8 @@ def gather(
         stress=suite,
         maps=maps,
         harmonised=harmonised,
-        optimistic=optimism(index),
+        # Of another index the model knows neither side.
+        optimistic=optimism(index) if score.same_index else "",
     )
     return Gathered(findings, mistakes, audit(index, progress=progress), left_out)
 
@@ -149,10 +149,8 @@ def _confused(
     if errors is None:
         return None
     if errors.errors >= FEW_MISTAKES or errors.split == score.split:
-        return Confused(errors.split, errors.n, errors.errors, errors.pairs, errors.weakest)
+        return Confused(errors.split, errors.pairs)
     names = classifier.record.class_names
     with path.open(newline="", encoding="utf-8") as file:
         counts = np.array([[int(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]], np.int64)
-    wrong = int(counts.sum() - np.trace(counts))
-    weakest = weakest_classes(counts, names, measure(counts, names))
-    return Confused(score.split, score.n, wrong, confused_pairs(counts, names), weakest)
+    return Confused(score.split, confused_pairs(counts, names))

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from swath.config import Settings
 from swath.data import PatchIndex
 from swath.evaluation.evaluate import checked_split
-from swath.evaluation.faithfulness import mean_estimate
 from swath.evaluation.intervals import proportion
+from swath.evaluation.metrics import paired_differences
 from swath.evaluation.outputs import model_outputs, model_pixels
 from swath.evaluation.stress import LEVELS, find_shift
-from swath.evaluation.stress.run import balanced
+from swath.evaluation.stress.run import drawn
 from swath.evaluation.stress.suite import usable
 from swath.imagery.harmonise import ENOUGH, Correction
 from swath.inference import Classifier
@@ -89,7 +89,7 @@ def measure_harmonising(
         return None
     part = checked_split(index, split=split, classes=record.class_names, task=record.task)
     labels = np.array([record.class_names.index(label) for label in part.labels], np.int64)
-    rows = balanced(labels, patches, seed=seed)
+    rows = drawn(len(labels), patches, seed=seed)
     pixels = np.ascontiguousarray(model_pixels(classifier, part, progress=progress)[rows])
     if pixels[:, 0].size < ENOUGH:
         return None
@@ -143,4 +143,5 @@ def _right(
 
 
 def _difference(after: npt.NDArray[np.bool_], before: npt.NDArray[np.bool_], *, seed: int) -> Estimate:
-    return mean_estimate(after.astype(np.float64) - before, seed=seed)
+    every = np.ones(len(after), np.int64)
+    return paired_differences(every, after.astype(np.int64), before.astype(np.int64), classes=2, seed=seed)[0]

@@ -168,11 +168,15 @@ def shifts(stress: StressResult | None) -> list[str]:
 
 def worst_slice(errors: ErrorAnalysis | None) -> str:
     """Where it is worse than elsewhere, by more than chance."""
-    worse = [s for s in errors.slices if s.clear and s.difference.value < 0] if errors else []
+    if errors is None:
+        return ""
+    # Where its classes are as hard everywhere, it is not the light, or whatever parts the patches, that is to blame.
+    worse = [s for s in errors.slices if s.clear and s.difference.value < 0 and s.accuracy.high < s.expected]
     if not worse:
         return ""
     worst = min(worse, key=lambda s: s.difference.value)
     return (
-        f"it is worse where {worst.by} is {written(worst.name)}: accuracy {with_interval(worst.accuracy)}, "
-        f"{gained(worst.difference)} than elsewhere"
+        f"it is worse where {worst.by} is {written(worst.name)}: accuracy {with_interval(worst.accuracy)} of "
+        f"{worst.accuracy.n:,} patches of the split '{errors.split}', {gained(worst.difference)} than elsewhere; its "
+        f"classes alone would give {100 * worst.expected:.1f} %"
     )

@@ -9,7 +9,8 @@ Pure rules. A sentence is written only where there is a number for it, and carri
   cost accuracy (intervals apart; the atmosphere first), and whether the model notices; the worst slice that more than
   chance sets apart; maps that fail; probabilities that are far off (clearly above 0.05).
 - *Beware*: few patches, optimistic splits, patches that trained or chose the model, patches unlike the training data.
-- *Try*: what helped in these measurements; what was tried without a clear gain is said as well.
+- *Try*: what helped in these measurements, and labels of classes that are clearly worse than the rest, corrected for
+  the number of classes; what was tried without a clear gain is said as well.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def verdict(found: Findings) -> Verdict:
         attempts=_all(
             attempts.abstain(found.score, trust),
             attempts.harmonise(found.harmonised),
-            attempts.labels(found.confused),
+            attempts.labels(found.errors, classes=_classes(found.score)),
         ),
     )
 
@@ -76,6 +77,10 @@ def _all(*texts: str) -> tuple[str, ...]:
 
 def _trust(score: Evaluation) -> Trust | None:
     return score.trust if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) else None
+
+
+def _classes(score: Evaluation) -> int:
+    return len(score.per_class) if isinstance(score, SingleLabelEvaluation) else 2
 
 
 def _doubts(found: Findings) -> list[str]:

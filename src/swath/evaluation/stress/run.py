@@ -12,7 +12,7 @@ import numpy.typing as npt
 from swath.data import PatchIndex
 from swath.errors import SettingError
 from swath.evaluation.evaluate import OPENINGS, checked_split, note_opening
-from swath.evaluation.faithfulness import mean_estimate
+from swath.evaluation.intervals import mean_difference, mean_estimate
 from swath.evaluation.outputs import model_outputs, model_pixels
 from swath.evaluation.results import FEW
 from swath.evaluation.stress.page import write_stress_page
@@ -56,7 +56,7 @@ def stress(
     split : str
         ``"val"`` by default, so that what is learned here may be acted on.
     patches : int
-        How many to draw, classes in equal numbers as far as they reach; 0 takes all.
+        How many to draw at random; 0 takes all.
     seed : int
         Seed of patches and shifts.
     overwrite : bool
@@ -80,7 +80,7 @@ def stress(
     part = checked_split(index, split=split, classes=names, task=record.task)
     with atomic_folder(out, overwrite=overwrite, keep=(index.root, classifier.path)) as folder:
         labels = np.array([names.index(label) for label in part.labels], np.int64)
-        rows = balanced(labels, patches or len(labels), seed=seed)
+        rows = drawn(len(labels), patches or len(labels), seed=seed)
         if split == "test":
             note_opening(out.parent / OPENINGS, model=record.name, fingerprint=index.fingerprint, n=len(rows))
         pixels = np.ascontiguousarray(model_pixels(classifier, part, progress=progress)[rows])
@@ -111,7 +111,7 @@ def stress(
             clean=clean,
             shifts=_results(chosen, conditions, right),
             score=mean_estimate(right[1:].mean(axis=0)),
-            drop=mean_estimate(right[0] - right[1:].mean(axis=0)),
+            drop=mean_difference(right[0] - right[1:].mean(axis=0)),
             skipped=skipped,
             warnings=_warnings(
                 len(rows), split=split, same_index=index.fingerprint == record.data.fingerprint
@@ -125,17 +125,12 @@ def stress(
     return result
 
 
-def balanced(labels: npt.NDArray[np.int64], most: int, *, seed: int) -> npt.NDArray[np.int64]:
-    """Rows of up to `most` patches drawn at random, the classes in equal numbers as far as they reach.
+def drawn(n: int, most: int, *, seed: int) -> npt.NDArray[np.int64]:
+    """Sorted rows of up to `most` of `n` patches, drawn at random so that they stand for all of them.
 
-    Sorted; asking for more adds to the rows that fewer would give.
+    Asking for more adds to the rows that fewer would give.
     """
-    order = np.random.default_rng(seed).permutation(len(labels))
-    turn = np.empty(len(order), np.int64)  # of each patch within its class
-    for k in np.unique(labels):
-        own = order[labels[order] == k]
-        turn[own] = np.arange(len(own))
-    return np.sort(order[np.argsort(turn[order], kind="stable")][:most])
+    return np.sort(np.random.default_rng(seed).permutation(n)[:most])
 
 
 def _check(classifier: Classifier, patches: int) -> None:
@@ -178,7 +173,7 @@ def _results(
         found[shift.name] = ShiftResult(
             what=shift.what,
             levels=tuple(conditions[shift.name]),
-            drop=mean_estimate(right[0] - own.mean(axis=0)),
+            drop=mean_difference(right[0] - own.mean(axis=0)),
         )
     return found
 
