@@ -56,6 +56,17 @@ def test_split_by_blocks_scenes_and_folds(swath: Swath, tmp_path: Path) -> None:
     ran = swath("data", "split", index, "--out", out, "--folds", "3", "--fold", "2", "--overwrite")
     assert ran.code == 0, ran.err
     assert read_index(out).split_protocol.startswith("test is fold 2 of 3")
+    for options, said in (
+        (("--folds", "3", "--test", "0.4"), "the test is one fold"),
+        (("--block-km", "3"), "add --by block"),
+        (("--by", "scene"), "choose --by from"),
+    ):
+        ran = swath("data", "split", index, "--out", out, *options, "--overwrite")
+        assert ran.code == 2
+        assert said in ran.err
+    ran = swath("data", "split", out, "--out", out, "--val", "0.4", "--overwrite")
+    assert ran.code == 2
+    assert "the index has all its splits, so nothing was cut; pass --fresh" in ran.err
     ran = swath("data", "split", index, "--out", out, "--by", "scene", "--overwrite")
     assert ran.code == 2
     assert "choose --by from random, block, group" in ran.err

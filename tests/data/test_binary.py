@@ -86,6 +86,12 @@ def test_what_cannot_be_made_is_refused(index):
         binary_index(sets_index([("a", "b"), ("a",)]), "a")
 
 
+def test_a_split_without_negatives_is_refused():
+    index = table_index(["River", "Lake"] * 6, splits=["train"] * 8 + ["val"] * 4)
+    with pytest.raises(DataError, match=r"0\.2 negatives a positive leave split 'val' without any"):
+        binary_index(index, "River", negatives_per_positive=0.2)
+
+
 def test_a_split_without_positives_is_not_dropped_in_silence():
     index = table_index(["River", "Lake"] * 4 + ["Lake"] * 4, splits=["train"] * 8 + ["test"] * 4)
     with pytest.raises(DataError, match="split 'test' has no positive patch"):

@@ -132,6 +132,7 @@ def fetch(out, **options):
 
 def test_fetches_into_a_file_or_a_folder(server, known, tmp_path):
     assert fetch(tmp_path) == tmp_path / "Tiny.zip"
+    assert fetch(tmp_path / "new") == tmp_path / "new" / "Tiny.zip"
     assert fetch(tmp_path / "deep" / "mine.zip") == tmp_path / "deep" / "mine.zip"
     assert (tmp_path / "Tiny.zip").read_bytes() == (tmp_path / "deep" / "mine.zip").read_bytes() == DATA
     assert list(tmp_path.rglob("*.part")) == []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from swath.data.findings import judge
@@ -18,17 +20,25 @@ SOUND = {
 }
 
 
+def judged(**changes):
+    given = {**SOUND, **changes}
+    sizes = Counter()
+    for counts in given["classes"].values():
+        sizes.update({None if split == "none" else split: n for split, n in counts.items()})
+    return judge(**{"sizes": sizes, **given})
+
+
 def kinds(**changes):
-    return [finding.kind for finding in judge(**{**SOUND, **changes})]
+    return [finding.kind for finding in judged(**changes)]
 
 
 def text(**changes):
-    (finding,) = judge(**{**SOUND, **changes})
+    (finding,) = judged(**changes)
     return finding.text
 
 
 def test_nothing_is_said_of_sound_data():
-    assert judge(**SOUND) == ()
+    assert judged() == ()
 
 
 def of(a, b=None):
@@ -87,3 +97,8 @@ def test_a_torn_group_is_named():
     assert text(torn=["scene-7", "scene-9"]).startswith(
         "2 groups lie in more than one split: the first is 'scene-7'"
     )
+
+
+def test_patches_of_several_labels_are_counted_once():
+    few = text(sizes={"train": 600, "val": 200, "test": 100}, labels=["A;B"] * 1000)
+    assert "The test split has 100 patches" in few

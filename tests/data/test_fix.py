@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
+import rasterio
 from PIL import Image
 
-from swath.data import SCHEMA, audit, build_index, cached_pixels, fix_index, read_index
+from swath.data import SCHEMA, audit, build_index, cached_pixels, fix_index, read_index, write_index
 from swath.errors import DataError, OutputError, SettingError
 
 from .makers import encoded, write
@@ -132,6 +133,38 @@ def test_deep_patches_stay_deep(tmp_path):
     assert clean.paths[0] == "A/0.tif"
     bands = tuple(f"band_{k}" for k in range(1, 5))
     assert np.array_equal(cached_pixels(clean, bands=bands), cached_pixels(index, bands=bands))
+
+
+def test_no_band_is_lost(tmp_path):
+    for label in "AB":
+        (tmp_path / "in" / label).mkdir(parents=True)
+    bands = ("red", "green", "blue", "nir")
+    options = {"driver": "GTiff", "width": 24, "height": 24, "count": 4, "dtype": "uint16"}
+    for k in range(4):
+        pixels = np.random.default_rng(k).integers(0, 9999, (4, 24, 24)).astype(np.uint16)
+        with rasterio.open(tmp_path / "in" / "AB"[k % 2] / f"{k}.tif", "w", **options) as file:
+            file.write(pixels)
+            file.descriptions = bands
+    index = build_index(tmp_path / "in")
+    fix_index(index, tmp_path / "out")
+    clean = read_index(tmp_path / "out" / "index.parquet")
+    assert np.array_equal(cached_pixels(clean, bands=bands), cached_pixels(index, bands=bands))
+
+
+def test_one_odd_square_does_not_set_the_size(tmp_path):
+    for k in range(6):
+        write(tmp_path / "in" / "AB"[k % 2] / f"{k}.png", encoded(land(k, 64).resize((64, 48))))
+    write(tmp_path / "in" / "A" / "thumb.png", encoded(land(9, 8)))
+    assert fix_index(build_index(tmp_path / "in"), tmp_path / "out").form.endswith("48 x 48")
+
+
+def test_a_folder_that_holds_the_index_is_never_replaced(messy, tmp_path):
+    (tmp_path / "work").mkdir()
+    write_index(messy, tmp_path / "work" / "mine.parquet")
+    index = read_index(tmp_path / "work" / "mine.parquet")
+    with pytest.raises(OutputError, match="holds"):
+        fix_index(index, tmp_path / "work", overwrite=True)
+    assert (tmp_path / "work" / "mine.parquet").exists()
 
 
 def test_metres_a_pixel_follow_the_size(tmp_path):

@@ -26,3 +26,11 @@ def test_a_patch_that_is_gone_is_named(tmp_path):
     (tmp_path / "Town" / "Town_1.png").unlink()
     with pytest.raises(DataError, match="Town_1"):
         read_headers(index)
+
+
+def test_a_patch_that_was_replaced_is_named(tmp_path):
+    tree(tmp_path)
+    index = build_index(tmp_path)
+    write(tmp_path / "Town" / "Town_1.png", encoded(picture(99)))
+    with pytest.raises(DataError, match=r"Town_1\.png has changed since it was indexed"):
+        read_headers(index)

@@ -63,6 +63,13 @@ def test_a_review_that_changes_nothing_gives_the_same_index(index, tmp_path):
     assert found.index.split_protocol == index.split_protocol
 
 
+def test_folders_with_spaces_around_their_names(tmp_path):
+    spaced = table_index([" Field", " Field", "Town "])
+    row = spaced.paths[0]
+    made = relabel(spaced, review(tmp_path, f"{row}, Field,Town ,relabel", f"{spaced.paths[1]},Field,,ok"))
+    assert made.index.labels == ["Town ", " Field", "Town "]
+
+
 def test_semicolons_byte_order_mark_and_blank_lines_of_a_spreadsheet(index, tmp_path):
     path = tmp_path / "r.csv"
     text = f"rank;path;verdict\r\n1;{name(2)};Town\r\n;;\r\n\r\n"

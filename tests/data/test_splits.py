@@ -155,6 +155,11 @@ def test_a_group_in_two_given_splits_is_refused_with_a_way_out():
     assert len(set(splits_of(split_index(index, keep=False))[:2])) == 1
 
 
+def test_a_published_test_that_is_most_of_a_set_leaves_something_to_train_on():
+    index = table_index(["A", "B"] * 50, splits=["train"] * 20 + ["test"] * 80)
+    assert Counter(splits_of(split_index(index, val=0.2))) == {"train": 16, "val": 4, "test": 80}
+
+
 def test_too_few_groups_for_all_splits():
     index = table_index(["A"] * 9 + ["B"] * 9, groups=["a", "a2", *["a3"] * 7, *["b"] * 9])
     with pytest.raises(DataError, match="class 'B' has too few groups"):

@@ -135,6 +135,25 @@ def test_housekeeping_files_and_folders_are_no_members(tmp_path):
             reader.read("c.jpg")
 
 
+def test_names_of_packers_that_do_not_say_utf_8(tmp_path):
+    path = tmp_path / "z.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("./", b"")
+        for name in ("S\u00fcd/K\u00fcste.jpg", "plain.jpg"):
+            archive.writestr(name, b"1")
+    data = path.read_bytes()  # without the flag, as Info-ZIP writes it
+    for signature, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = 0
+        while (start := data.find(signature, start)) >= 0:
+            flags = int.from_bytes(data[start + at : start + at + 2], "little") & ~0x800
+            data = data[: start + at] + flags.to_bytes(2, "little") + data[start + at + 2 :]
+            start += 4
+    path.write_bytes(data)
+    with ZipReader(path) as reader:
+        assert reader.names() == ["S\u00fcd/K\u00fcste.jpg", "plain.jpg"]
+        assert reader.read("S\u00fcd/K\u00fcste.jpg") == b"1"
+
+
 def test_stored_members_with_extra_fields_and_a_long_preamble_read_the_same(tmp_path):
     path = tmp_path / "z.zip"
     member = zipfile.ZipInfo("a.jpg")

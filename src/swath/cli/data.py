@@ -73,7 +73,9 @@ def index(
     if made.ignored:
         typer.echo(f"{made.ignored} files of other kinds passed over", err=True)
     if None in made.split_counts:
-        typer.echo(f"next: swath data audit {out}, then swath data split {out} --out {out}", err=True)
+        typer.echo(
+            f"next: swath data audit {out}, then swath data split {out} --out {out} --overwrite", err=True
+        )
 
 
 @app.command()
@@ -116,7 +118,9 @@ def split(
         float | None,
         typer.Option(help="Share of each class for the test. [default: 0.2, or what is on --test-list]"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed gives another split.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Another seed gives another split.", show_default="0")
+    ] = None,
     train_list: Annotated[Path | None, typer.Option(help="File naming the train patches.")] = None,
     val_list: Annotated[Path | None, typer.Option(help="File naming the val patches.")] = None,
     test_list: Annotated[Path | None, typer.Option(help="File naming the test patches.")] = None,
@@ -124,7 +128,9 @@ def split(
     by: Annotated[
         str, typer.Option(help="What stays together beside duplicates: random (nothing), block or group.")
     ] = "random",
-    block_km: Annotated[float, typer.Option(help="Side of a block on the globe, km.")] = 10.0,
+    block_km: Annotated[
+        float | None, typer.Option(help="Side of a block on the globe, km.", show_default="10")
+    ] = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validate: cut this many equal parts.")] = None,
     fold: Annotated[int, typer.Option(help="The part that is the test, from 0.")] = 0,
     overwrite: Overwrite = False,
@@ -146,6 +152,7 @@ def split(
         split_index,
         write_index,
     )
+    from swath.data.cutting import BLOCK_KM
     from swath.data.spatial import OPTIMISTIC
     from swath.errors import SettingError
     from swath.files import check_output
@@ -158,23 +165,36 @@ def split(
         raise SettingError("lists say which patch goes where", fix="leave --by, --folds and --fold out")
     if lists and test is not None:
         raise SettingError("lists say which patch goes where", fix="leave --test out, or give a --test-list")
+    if lists and val is None and seed is not None:
+        raise SettingError("lists say which patch goes where", fix="leave --seed out, or give --val")
+    if folds is not None and test is not None:
+        raise SettingError("with --folds the test is one fold", fix="leave --test out")
+    if block_km is not None and by != "block":
+        raise SettingError("--block-km is the side of blocks", fix="add --by block, or leave it out")
     given = read_index(index)
     with Bars() as progress:
         if lists:
             listed = split_index(given, lists=lists)
-            made = labelled(listed if val is None else cut_val(listed, val=val, seed=seed, progress=progress))
+            made = labelled(
+                listed if val is None else cut_val(listed, val=val, seed=seed or 0, progress=progress)
+            )
         else:
             made = cut_index(
                 group_duplicates(given, progress=progress),
                 by=by,
-                block_km=block_km,
+                block_km=BLOCK_KM if block_km is None else block_km,
                 folds=folds,
                 fold=fold,
                 val=0.2 if val is None else val,
                 test=0.2 if test is None else test,
-                seed=seed,
+                seed=seed or 0,
                 keep=not fresh,
             )
+            asked = val is not None or test is not None or seed is not None or by != "random"
+            if asked and made.table["split"].equals(given.table["split"]):
+                raise SettingError(
+                    "the index has all its splits, so nothing was cut", fix="pass --fresh to cut anew"
+                )
     write_index(made, out, overwrite=overwrite)
     counts = ", ".join(f"{n:,} {side or 'in no split'}" for side, n in made.split_counts.items())
     typer.echo(f"{counts}: {out}")

@@ -170,6 +170,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     }
     found = judge(
         classes=classes,
+        sizes=index.split_counts,
         unreadable=len(index.skipped),
         ignored=index.ignored,
         copies=sum(len(members) - 1 for members in exact),

@@ -107,6 +107,11 @@ def _drawn(index: PatchIndex, holds: list[bool], *, per_positive: float, seed: i
                 f"{per_positive:g} asked for a positive",
                 fix="ask for fewer",
             )
+        if positives and not round(most * per_positive):
+            raise DataError(
+                f"{per_positive:g} negatives a positive leave split '{split or 'none'}' without any",
+                fix="ask for more",
+            )
         kept += _spread([positives], most, index, seed)
         kept += _spread(list(others.values()), round(most * per_positive), index, seed)
     return sorted(kept)

@@ -73,6 +73,8 @@ def cut_index(
         made = fold_index(whole, folds=folds, fold=fold, val=val, seed=seed)
     else:
         made = split_index(whole, val=val, test=test, seed=seed, keep=keep)
+    if made.table["split"].equals(index.table["split"]):
+        return labelled(index) if by == "random" else index  # nothing was cut, so nothing is said of how
     place = SCHEMA.get_field_index("split")
     table = index.table.set_column(place, SCHEMA.field("split"), made.table["split"])
     protocol = made.split_protocol

@@ -90,7 +90,7 @@ def degrade_index(
     for (width, height), step in set(zip(sides, steps, strict=True)):  # before any work is done
         degraded_side(min(width, height), gsd_from=step.gsd_from, gsd_to=step.gsd_to)
     columns: dict[str, list[Any]] = {name: [] for name in ("path", "sha256", "width", "height", "mode")}
-    with atomic_folder(out, overwrite=overwrite, keep=(index.root,)) as folder:
+    with atomic_folder(out, overwrite=overwrite, keep=index.inputs) as folder:
         names = _plain_names(index.paths)
         with open_patches(index.root) as reader:
             work = partial(_write, index, reader, folder, names, steps, sensor_blur)

@@ -57,7 +57,8 @@ def get(
     """
     known = find_named(name)
     wanted = _wanted(known)
-    target = out / known.filename if out.is_dir() else out
+    # A name without a suffix is a folder, also before there is one.
+    target = out / known.filename if out.is_dir() or not (out.exists() or out.suffix) else out
     if target.is_file() and fault(target, wanted) is None:
         return target
     check_output(target, overwrite=overwrite)

@@ -32,6 +32,7 @@ class Finding:
 def judge(
     *,
     classes: Mapping[str, Mapping[str, int]],
+    sizes: Mapping[str | None, int],
     unreadable: int,
     ignored: int,
     copies: int,
@@ -48,6 +49,8 @@ def judge(
     ----------
     classes : mapping
         Patches of each class in each split; split ``"none"`` is no split.
+    sizes : mapping
+        Patches of each split, of ``None`` too; fewer than the classes' sum where patches have several labels.
     unreadable, ignored : int
         Images left out, and files of other kinds passed over.
     copies, near : int
@@ -93,7 +96,7 @@ def judge(
     if near:
         warn("near", f"{_times(near, 'pair of patches is', 'pairs of patches are')} near duplicates.")
     warn("uneven", _uneven(classes))
-    found.extend(_split_findings(classes))
+    found.extend(_split_findings(classes, sizes))
     return tuple(found)
 
 
@@ -134,10 +137,10 @@ def _uneven(classes: Mapping[str, Mapping[str, int]]) -> str | None:
     )
 
 
-def _split_findings(classes: Mapping[str, Mapping[str, int]]) -> list[Finding]:
-    total: Counter[str] = Counter()
-    for counts in classes.values():
-        total.update(counts)
+def _split_findings(
+    classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str | None, int]
+) -> list[Finding]:
+    total = Counter({split or "none": n for split, n in sizes.items()})
     missing = [split for split in SPLITS if not total[split]]
     if len(missing) == len(SPLITS):
         return [Finding("no splits", "There are no splits yet: make them with swath data split.")]

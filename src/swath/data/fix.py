@@ -15,14 +15,14 @@ import pyarrow as pa
 from swath.data.archives import open_patches
 from swath.data.cache import MAX_SIZE
 from swath.data.cleaning import Dropped, Moved, gathered, resolve
-from swath.data.duplicates import comparison_bands, group_duplicates
+from swath.data.duplicates import group_duplicates
 from swath.data.index import SCHEMA, PatchIndex, write_index
 from swath.data.known import published_facts
 from swath.data.lossless import encode_lossless
 from swath.data.threads import in_order
 from swath.errors import DataError, SettingError
 from swath.files import atomic_folder
-from swath.imagery import decode, resize, select_bands
+from swath.imagery import RGB, decode, resize, select_bands
 from swath.imagery.header import mode_name
 from swath.progress import Progress, silent
 
@@ -127,7 +127,7 @@ def fix_index(
             f"patch size {side} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size"
         )
     rows, dropped = resolve(index, range(len(index)), index.table["sha256"].to_pylist())
-    with atomic_folder(out, overwrite=overwrite, keep=[index.root]) as folder:
+    with atomic_folder(out, overwrite=overwrite, keep=index.inputs) as folder:
         names, contents, mode = _convert(index, rows, side, folder / "patches", progress)
         stay, again = resolve(index, rows, contents)
         place = {row: at for at, row in enumerate(rows)}
@@ -167,18 +167,25 @@ def fix_index(
 
 
 def _commonest_side(index: PatchIndex) -> int:
-    """Side of the commonest square; of the commonest size its shorter side where there is no square."""
+    """Shorter side of the commonest size; of sizes that are as common, of a square."""
     sizes = Counter(zip(index.table["width"].to_pylist(), index.table["height"].to_pylist(), strict=True))
-    squares = {size: n for size, n in sizes.items() if size[0] == size[1]} or sizes
-    best = min(squares, key=lambda size: (-squares[size], size))
+    best = min(sizes, key=lambda size: (-sizes[size], size[0] != size[1], size))
     return min(int(best[0]), int(best[1]), MAX_SIZE)
+
+
+def _kept_bands(index: PatchIndex) -> tuple[str, ...]:
+    """Red, green and blue if the first patch is a picture, else all its bands but alpha."""
+    with open_patches(index.root) as reader:
+        bands = decode(reader.read(index.paths[0]), name=index.paths[0]).bands
+    seen = tuple(band for band in bands if band != "alpha")
+    return RGB if set(seen) <= {*RGB, "grey"} else seen
 
 
 def _convert(
     index: PatchIndex, rows: Sequence[int], side: int, folder: Path, progress: Progress
 ) -> tuple[list[str], list[str], str]:
     """Write every row of `rows` anew; return their names, SHA-256 and mode."""
-    bands = comparison_bands(index)
+    bands = _kept_bands(index)
     contents = index.table["sha256"].to_pylist()
     folder.mkdir()
     with open_patches(index.root) as reader:

@@ -32,7 +32,7 @@ def fold_index(
     fold : int
         Which of them is tested, from 0.
     val : float
-        Share of each class for validation, 0 for none.
+        Share of the rest of each class for validation, 0 for none.
     seed : int
         Another seed gives another division.
 
@@ -62,7 +62,8 @@ def fold_index(
 def fold_numbers(units: Sequence[Unit], rows: int, *, folds: int) -> list[int]:
     """Share units out to folds so that each class is spread as evenly as its groups allow.
 
-    Units go in order of size, the largest first, to the fold that has fewest of their classes.
+    Units go in order of size, the largest first, to the fold that lacks most of their classes, and of those to the
+    one that has fewest patches of them.
 
     Parameters
     ----------
@@ -85,6 +86,7 @@ def fold_numbers(units: Sequence[Unit], rows: int, *, folds: int) -> list[int]:
         best = min(
             range(folds),
             key=lambda fold: (
+                -sum(not have[fold][label] for label in unit.counts),
                 sum(n * have[fold][label] for label, n in unit.counts.items()),
                 sizes[fold],
                 fold,
@@ -106,5 +108,5 @@ def _check(index: PatchIndex, numbers: Sequence[int], folds: int) -> None:
         if len(there) < folds:
             raise DataError(
                 f"class '{label}' has too few groups of patches for {folds} folds (it fills {len(there)})",
-                fix=f"choose --folds {max(2, len(there))} or fewer, or give it more groups",
+                fix=f"choose --folds {max(2, len(there))} or fewer, try another --seed, or give it more groups",
             )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from dataclasses import replace as with_fields
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +68,8 @@ class PatchIndex:
         Images left out because they could not be read.
     ignored : int
         Files passed over because their suffix is of no known kind.
+    file : pathlib.Path or None
+        Where it was read from.
     """
 
     root: Path
@@ -77,9 +79,15 @@ class PatchIndex:
     split_protocol: str = ""
     skipped: tuple[str, ...] = ()
     ignored: int = 0
+    file: Path | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """What must not be thrown away when something is made of the index."""
+        return (self.root,) if self.file is None else (self.root, self.file)
 
     @cached_property
     def paths(self) -> list[str]:
@@ -259,6 +267,7 @@ def read_index(path: str | Path) -> PatchIndex:
         split_protocol=facts["split_protocol"],
         skipped=tuple(facts["skipped"]),
         ignored=facts["ignored"],
+        file=path,
     )
 
 
@@ -297,9 +306,9 @@ def _check_rows(table: pa.Table, path: Path) -> None:
             )
     if len(set(paths)) != len(paths):
         raise DataError(f"{path} names a patch twice", fix="make the index again")
-    for field in SCHEMA:
-        if not field.nullable and table.column(field.name).null_count:
-            raise DataError(f"{path} has rows without '{field.name}'", fix="make the index again")
+    for column in SCHEMA:
+        if not column.nullable and table.column(column.name).null_count:
+            raise DataError(f"{path} has rows without '{column.name}'", fix="make the index again")
     odd = set(table.column("split").to_pylist()) - {*SPLITS, None}
     if odd:
         raise DataError(

@@ -6,7 +6,7 @@ import csv
 import difflib
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from pathlib import Path
@@ -18,6 +18,7 @@ from swath.errors import DataError
 
 OK, RELABEL, DROP = "ok", "relabel", "drop"
 _WORDS = (OK, RELABEL, DROP)
+_EXACT = ("path", "label", "suggested")  # may have spaces around them, as folders may
 _HOW = "a verdict is ok, relabel, drop, or the name of a class; leave it empty for 'not looked at'"
 
 
@@ -81,13 +82,13 @@ def relabel(index: PatchIndex, review: Path) -> Relabelling:
     still_open = 0
     for line, values in _read(review):
         where = f"{review}, line {line}"
-        path, verdict = values["path"], values["verdict"]
+        path, verdict = _known(values["path"], rows), values["verdict"]
         if path not in rows:
             raise DataError(
                 f"{where}: the index has no patch '{path}'", fix="give the index the list was made from"
             )
         label = index.labels[rows[path]]
-        if values.get("label", label) != label:
+        if values.get("label", label).strip() != label.strip():
             raise DataError(
                 f"{where}: {path} is '{values['label']}' in the review but '{label}' in the index",
                 fix="the index has changed since: make the list again, or give the index it was made from",
@@ -172,7 +173,7 @@ def _label_after(
         return label
     if word == DROP:
         return None
-    name = values.get("suggested", "") if word == RELABEL else verdict
+    name = _known(values.get("suggested", ""), classes) if word == RELABEL else verdict
     if not name:
         raise DataError(
             f"{where}: relabel to what?", fix="fill in the column 'suggested', or write the class"
@@ -184,8 +185,13 @@ def _label_after(
     return name
 
 
+def _known(text: str, among: Container[str]) -> str:
+    """As it stands if that is known, for folders may have spaces around their names; else without them."""
+    return text if text in among else text.strip()
+
+
 def _read(review: Path) -> list[tuple[int, dict[str, str]]]:
-    """Lines of the review with their numbers, values stripped; blank lines are passed over."""
+    """Lines of the review with their numbers; blank lines are passed over, and spaces around what a person wrote."""
     try:
         # As written by a spreadsheet: perhaps with a byte order mark, perhaps with semicolons.
         text = review.read_text(encoding="utf-8-sig")
@@ -194,7 +200,7 @@ def _read(review: Path) -> list[tuple[int, dict[str, str]]]:
             io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",", strict=True
         )
         header = [name.strip().lower() for name in next(reader, [])]
-        lines = [(reader.line_num, [value.strip() for value in values]) for values in reader]
+        lines = [(reader.line_num, values) for values in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"cannot read the review {review} ({reason})", fix="save it as CSV, UTF-8") from error
@@ -208,14 +214,22 @@ def _read(review: Path) -> list[tuple[int, dict[str, str]]]:
         raise DataError(f"{review} has two columns '{twice[0]}'", fix="remove one")
     rows = []
     for number, values in lines:
-        if not any(values):
+        if not any(value.strip() for value in values):
             continue
         if len(values) != len(header):
             raise DataError(
                 f"{review}, line {number} has {len(values)} values for {len(header)} columns",
                 fix="mend the line; put values with commas in quotes",
             )
-        rows.append((number, dict(zip(header, values, strict=True))))
+        rows.append(
+            (
+                number,
+                {
+                    name: value if name in _EXACT else value.strip()
+                    for name, value in zip(header, values, strict=True)
+                },
+            )
+        )
     if not rows:
         raise DataError(f"{review} has no rows", fix="give the list that swath suspects wrote, filled in")
     return rows

@@ -51,7 +51,7 @@ def split_index(
         Splits it already has are kept: a val or test split stays as it is, and a missing one is cut
         from the other rows.
     val, test : float
-        Share of each class, from 0 to below 1.
+        Share of each class, from 0 to below 1, of what is in no val or test split already.
     seed : int
         Another seed gives another split.
     lists : mapping of str to Path, optional
@@ -125,8 +125,8 @@ def _assign(
             free.append(unit)
         for row in unit.rows:
             splits[row] = side or "train"
-    sizes: Counter[str] = Counter()
-    for unit in units:
+    sizes: Counter[str] = Counter()  # of what is not held out already: a published test may be most of a set
+    for unit in free:
         sizes.update(unit.counts)
     for place, side in enumerate(to_cut):
         # Each side still to be cut, and train, must find a group of every class left.

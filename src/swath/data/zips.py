@@ -102,7 +102,10 @@ def _checked_members(root: Path) -> dict[str, zipfile.ZipInfo]:
         raise DataError(f"{root} is unsafe: its members overlap", fix="pack it anew")
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        name = safe_name(info.orig_filename)
+        told = _name(info)
+        if info.is_dir() and not told.strip("./"):  # the folder itself, as some packers list it
+            continue
+        name = safe_name(told)
         if name is None:
             raise DataError(
                 f"{root} is unsafe: member {info.orig_filename!r} leads outside the archive",
@@ -116,6 +119,16 @@ def _checked_members(root: Path) -> dict[str, zipfile.ZipInfo]:
         if not info.is_dir():
             members[name] = info
     return members
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Its name: many packers write UTF-8 without the flag that says so, which is read as the old PC's letters."""
+    if info.flag_bits & 0x800:
+        return info.orig_filename
+    try:
+        return info.orig_filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.orig_filename
 
 
 def _fault(info: zipfile.ZipInfo) -> str | None:

@@ -50,7 +50,7 @@ def data_report(
     OutputError
         If `out` exists without `overwrite`, holds the data, or cannot be written.
     """
-    with atomic_folder(out, overwrite=overwrite, keep=[index.root]) as folder:
+    with atomic_folder(out, overwrite=overwrite, keep=index.inputs) as folder:
         facts, pixels, bands = gather(index, progress=progress)
         embedding = embed(pixels, bands, progress=progress)
         progress(_STAGE, 0, 2, note="pictures")

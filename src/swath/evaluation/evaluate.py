@@ -73,7 +73,7 @@ def evaluate(
     out = Path(out)
     record = classifier.record
     part = checked_split(index, split=split, classes=record.class_names, task=record.task)
-    with atomic_folder(out, overwrite=overwrite, keep=(index.root, classifier.path)) as folder:
+    with atomic_folder(out, overwrite=overwrite, keep=(*index.inputs, classifier.path)) as folder:
         if split == "test":
             note_opening(out.parent / OPENINGS, model=record.name, fingerprint=index.fingerprint, n=len(part))
         answered = answered_split(classifier, index, split=split, progress=progress)

@@ -73,7 +73,7 @@ def report_maps(
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
-    with atomic_folder(out, overwrite=overwrite, keep=(index.root, classifier.path)) as folder:
+    with atomic_folder(out, overwrite=overwrite, keep=(*index.inputs, classifier.path)) as folder:
         check = check_maps(
             classifier,
             explain,

@@ -67,7 +67,7 @@ def find_errors(
     n = len(
         checked_split(index, split=split, classes=classifier.record.class_names, task=classifier.record.task)
     )
-    with atomic_folder(out, overwrite=overwrite, keep=(index.root, classifier.path)) as folder:
+    with atomic_folder(out, overwrite=overwrite, keep=(*index.inputs, classifier.path)) as folder:
         if split == "test":
             note_opening(
                 out.parent / OPENINGS, model=classifier.record.name, fingerprint=index.fingerprint, n=n

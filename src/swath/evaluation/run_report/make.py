@@ -93,7 +93,7 @@ def report(
     classifier = load(run.model if run else model, engine=engine, threads=threads)
     record = classifier.record
     part = checked_split(index, split=split, classes=record.class_names, task=record.task)
-    keep = (index.root, classifier.path)
+    keep = (*index.inputs, classifier.path)
     with atomic_folder(out, overwrite=overwrite, keep=keep) as folder:
         if "test" in (split, acted_on(index, split)):
             path = out.parent / OPENINGS

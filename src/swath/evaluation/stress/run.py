@@ -78,7 +78,7 @@ def stress(
     _check(classifier, patches)
     names = record.class_names
     part = checked_split(index, split=split, classes=names, task=record.task)
-    with atomic_folder(out, overwrite=overwrite, keep=(index.root, classifier.path)) as folder:
+    with atomic_folder(out, overwrite=overwrite, keep=(*index.inputs, classifier.path)) as folder:
         labels = np.array([names.index(label) for label in part.labels], np.int64)
         rows = drawn(len(labels), patches or len(labels), seed=seed)
         if split == "test":
