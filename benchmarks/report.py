@@ -17,6 +17,7 @@ TITLES = {
     "start_up": "Start-up: a cold process",
     "duplicates": "Near duplicates: planted copies found",
 }
+INPUTS = {"duplicates": ("INDEX",)}
 
 
 def main() -> None:
@@ -80,7 +81,8 @@ def _section(name: str, title: str, result: dict[str, Any]) -> list[str]:
         f"- {result['date']}: {machine['processor']}, {machine['cores']} cores, {', '.join(machine['instructions'])}",
         f"- {machine['system']}; {versions}",
         *(
-            f"- `python benchmarks/{name}.py {_options(call)} --table --json benchmarks/results/{name}.json`"
+            f"- `python benchmarks/{name}.py {' '.join([*INPUTS.get(name, ()), _options(call)])} --table "
+            f"--json benchmarks/results/{name}.json`"
             for call in calls
         ),
         "",

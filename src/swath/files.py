@@ -79,7 +79,8 @@ def atomic_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] =
             )
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise OutputError(
-            f"{path} exists already and is not empty", fix="choose another name or pass --overwrite"
+            f"{path} exists already and is not empty",
+            fix="choose another name, or pass --overwrite to throw away all it holds",
         )
     _make_folder(path.parent)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))

@@ -175,3 +175,17 @@ def test_trust_compare_and_predict_what_is_unlike(
     said = swath("evaluate", made, tiny_index_file, "--split", "val", "--out", tmp_path / "val")
     assert "not like the training data:" in said.out
     assert "90 % sets hold the truth" in said.out
+
+
+def test_ctrl_c_says_so(tiny_model: Path, tiny_patches: Path, tmp_path: Path) -> None:
+    """As a user presses it: the signal goes to the process in the middle of its work."""
+    script = (
+        "import os, signal, time, swath.inference.tables as tables\n"
+        "tables.decode = lambda *a, **k: (os.kill(os.getpid(), signal.SIGINT), time.sleep(9))\n"
+        "from swath.cli import main\nmain()\n"
+    )
+    command = [sys.executable, "-c", script, "predict", tiny_model, tiny_patches, "--out", tmp_path / "p.csv"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 130
+    assert ran.stderr.splitlines()[-1] == "swath: stopped"
+    assert list(tmp_path.iterdir()) == []

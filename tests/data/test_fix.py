@@ -140,7 +140,7 @@ def test_no_band_is_lost(tmp_path):
         (tmp_path / "in" / label).mkdir(parents=True)
     bands = ("red", "green", "blue", "nir")
     options = {"driver": "GTiff", "width": 24, "height": 24, "count": 4, "dtype": "uint16"}
-    for k in range(4):
+    for k in range(6):
         pixels = np.random.default_rng(k).integers(0, 9999, (4, 24, 24)).astype(np.uint16)
         with rasterio.open(tmp_path / "in" / "AB"[k % 2] / f"{k}.tif", "w", **options) as file:
             file.write(pixels)

@@ -39,6 +39,14 @@ def test_bands_go_by_name_whatever_the_case_and_order():
     np.testing.assert_array_equal(select_bands(stored, ("B08", "b02")), stored.pixels[[3, 0]])
 
 
+def test_bands_go_by_the_names_they_are_published_under():
+    stored = picture("b08", "b04", "b03", "b02")
+    np.testing.assert_array_equal(select_bands(stored, RGB), stored.pixels[[1, 2, 3]])
+    np.testing.assert_array_equal(select_bands(stored, (*RGB, "nir")), stored.pixels[[1, 2, 3, 0]])
+    with pytest.raises(DataError, match="hold neither grey nor red"):
+        as_rgb(picture("b04", "b03", "r"))  # red twice, blue never
+
+
 def test_unnamed_bands_go_by_position_if_they_are_as_many():
     stored = picture("band_1", "band_2", "band_3")
     np.testing.assert_array_equal(select_bands(stored, RGB), stored.pixels)

@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import rasterio
 
 import swath
 from swath.errors import DataError, OutputError, SettingError
@@ -125,6 +126,16 @@ def test_skip_unreadable_goes_on_and_counts(classifier, folder, tmp_path):
     assert seen[-1] == ("classify", 11, 11)
 
 
+def test_a_picture_of_other_bands_is_named_and_can_be_passed_over(classifier, folder, tmp_path):
+    options = {"driver": "GTiff", "width": 64, "height": 64, "count": 2, "dtype": "uint8"}
+    with rasterio.open(folder / "two.tif", "w", **options) as file:
+        file.write(np.zeros((2, 64, 64), np.uint8))
+    with pytest.raises(DataError, match=r"two\.tif: bands band_1, band_2 hold neither.*--skip-unreadable"):
+        predict_files(classifier, [folder], tmp_path / "p.csv")
+    summary = predict_files(classifier, [folder], tmp_path / "p.csv", skip_unreadable=True)
+    assert summary.skipped == (str(folder / "two.tif"),)
+
+
 def test_skip_unreadable_passes_over_damaged_members_of_a_zip(classifier, folder, tmp_path):
     archive = tmp_path / "in.zip"
     with zipfile.ZipFile(archive, "w") as file:
@@ -152,10 +163,14 @@ def test_an_empty_folder(classifier, tmp_path):
         predict_files(classifier, [tmp_path / "empty"], tmp_path / "p.csv")
 
 
-def test_sixteen_bit_images_stop_the_run(classifier, folder, tmp_path):
+def test_sixteen_bit_images_stop_the_run_unless_they_may_be_passed_over(classifier, folder, tmp_path):
     np.save(folder / "River" / "a.npy", np.full((3, 64, 64), 1000, np.uint16))
     with pytest.raises(DataError, match=r"a\.npy is uint16.*render_reflectance"):
-        predict_files(classifier, [folder], tmp_path / "p.csv", skip_unreadable=True)
+        predict_files(classifier, [folder], tmp_path / "p.csv")
+    summary = predict_files(classifier, [folder], tmp_path / "p.csv", skip_unreadable=True)
+    assert summary.skipped == (str(folder / "River" / "a.npy"),)
+    with pytest.raises(DataError):  # nothing is left
+        predict_files(classifier, [folder / "River" / "a.npy"], tmp_path / "q.csv", skip_unreadable=True)
 
 
 def test_an_existing_table_is_kept_unless_told(classifier, folder, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -377,3 +378,29 @@ def test_what_is_not_like_the_training_data_is_marked(tmp_path, doubting, classi
     assert plain.unlike is None
     assert not (tmp_path / "map.unlike.tif").exists()
     np.testing.assert_array_equal(read(out), whole)
+
+
+def test_overviews_of_what_is_unlike_keep_what_is_like(tmp_path, doubting):
+    """Scattered pixels without data, four of which never lie in one block: none is left at half the resolution."""
+    tiles = patches("SeaLake", 144).reshape(12, 12, 3, 64, 64).transpose(2, 0, 3, 1, 4).reshape(3, 768, 768)
+    pixels = np.maximum(tiles, 1)
+    pixels[:, ::6, ::6] = 0
+    scene = write_scene(tmp_path / "s.tif", pixels, nodata=0)
+    map_scene(doubting, scene, tmp_path / "map.tif")
+    with rasterio.open(tmp_path / "map.unlike.tif") as file:
+        assert file.overviews(1)
+        fine = file.read(1)
+    with rasterio.open(tmp_path / "map.unlike.tif", overview_level=0) as file:
+        coarse = file.read(1)
+    assert (fine == 255).mean() == pytest.approx(1 / 36, abs=1e-3)
+    assert not (coarse == 255).any()
+    assert (coarse == 1).mean() == pytest.approx((fine == 1).sum() / (fine != 255).sum(), abs=0.01)
+
+
+def test_names_that_gdal_cannot_be_given_are_one_sentence(tmp_path, classifier, sewn):
+    odd = tmp_path / os.fsdecode(b"m\xff.tif")
+    with pytest.raises(SettingError, match="is not UTF-8; rename it"):
+        map_scene(classifier, sewn[0], odd)
+    odd.write_bytes(sewn[0].read_bytes())
+    with pytest.raises(SettingError, match="is not UTF-8; rename it"):
+        map_scene(classifier, odd, tmp_path / "map.tif")

@@ -76,6 +76,9 @@ def _options(
     pass
 
 
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """Run the command line; a user's mistake is one message on standard error and exit status 2."""
     try:
@@ -85,9 +88,10 @@ def main() -> None:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _stop(f"{place}{error.strerror or error}", error)
-    except KeyboardInterrupt:
-        typer.echo("swath: stopped", err=True)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:  # typer makes this of Ctrl-C
+            typer.echo("swath: stopped", err=True)
+        raise
 
 
 def _stop(message: str, error: Exception) -> None:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace outputs that exist; of a folder, all it holds.")
+]
 Engine = Annotated[
     str,
     typer.Option(

@@ -15,13 +15,14 @@ from swath.data.download import get
 from swath.data.duplicates import DuplicatePair, group_duplicates, near_duplicates
 from swath.data.fix import Fixed, fix_index
 from swath.data.folds import fold_index
-from swath.data.index import SCHEMA, SPLITS, PatchIndex, read_index, write_index
+from swath.data.index import SCHEMA, SPLITS, PatchIndex
 from swath.data.named import NAMED, NamedSet, find_named, shipped_path
 from swath.data.readers import PatchReader
 from swath.data.relabel import Relabelling, relabel
 from swath.data.sources import build_index
 from swath.data.splits import split_index
 from swath.data.statistics import colour_feature_names, colour_features
+from swath.data.stored import read_index, write_index
 
 __all__ = [
     "NAMED",

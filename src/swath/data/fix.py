@@ -16,9 +16,10 @@ from swath.data.archives import open_patches
 from swath.data.cache import MAX_SIZE
 from swath.data.cleaning import Dropped, Moved, gathered, resolve
 from swath.data.duplicates import group_duplicates
-from swath.data.index import SCHEMA, PatchIndex, write_index
+from swath.data.index import SCHEMA, PatchIndex
 from swath.data.known import published_facts
 from swath.data.lossless import encode_lossless
+from swath.data.stored import write_index
 from swath.data.threads import in_order
 from swath.errors import DataError, SettingError
 from swath.files import atomic_folder

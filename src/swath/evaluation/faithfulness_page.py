@@ -169,7 +169,7 @@ def checked_section(check: MapCheck, *, curves: Path | bytes) -> Section:
     if check.localisation:
         rows: list[Sequence[Cell]] = [(composite_name(v), e) for v, e in check.localisation.items()]
         caption = (
-            "Share of positive map mass in the right quarter of composites of four classes; chance is 25 %"
+            "Share of positive map mass in the right quarter of composites of four patches; chance is 25 %"
         )
         tables.append(Table(("composites of", "inside"), rows, caption))
     return Section(

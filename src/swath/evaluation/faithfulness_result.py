@@ -128,7 +128,7 @@ class MapCheck(Settings):
         inside = self.localisation.get("crops")
         if inside is not None and inside.value < INSIDE:
             found.append(
-                f"of four classes in a picture the maps point at the right one with {percent(inside)[0]} of "
+                f"of four patches in a picture the maps point at the right one with {percent(inside)[0]} of "
                 f"their mass, less than {100 * INSIDE:.0f} %"
             )
         return tuple(found)

@@ -70,12 +70,12 @@ def check_size(
     if width * height > max_pixels:
         raise DataError(
             f"{name} says it has {width} x {height} pixels, above the limit of {max_pixels}",
-            fix="cut it into smaller pictures, or raise max_pixels if you trust the file",
+            fix="cut it into smaller pictures",
         )
     if width * height * bands * np.dtype(dtype).itemsize > max_pixels * MAX_BYTES_A_PIXEL:
         raise DataError(
             f"{name} says it has {bands} {dtype} bands of {width} x {height} pixels, more memory than is allowed",
-            fix="keep fewer bands or cut it into smaller pictures, or raise max_pixels if you trust the file",
+            fix="keep fewer bands or cut it into smaller pictures",
         )
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from swath.errors import DataError
 from swath.imagery.header import numbered_bands
+from swath.imagery.names import find_band
 from swath.imagery.picture import RGB, Picture
 
 
@@ -38,8 +39,9 @@ def as_rgb(picture: Picture) -> Picture:
         )
     if picture.bands == RGB:
         return picture
-    if set(RGB) <= set(picture.bands):
-        pixels = picture.pixels[[picture.bands.index(band) for band in RGB]]
+    places = [find_band(picture.bands, band) for band in RGB]
+    if None not in places:
+        pixels = picture.pixels[[place for place in places if place is not None]]
     elif "grey" in picture.bands:
         grey = picture.bands.index("grey")
         pixels = np.repeat(picture.pixels[grey : grey + 1], 3, axis=0)
@@ -56,7 +58,7 @@ def select_bands(picture: Picture, bands: Sequence[str]) -> npt.NDArray[Any]:
 
     Bands nobody has named (``band_1``...) are taken by position if there are as many as wanted.
     Red, green and blue are taken as :func:`as_rgb` does, so a grey picture will serve. All else goes by
-    name, whatever its case.
+    name, whatever its case, or by a name under which it is published, such as ``B04`` for red.
 
     Parameters
     ----------
@@ -80,10 +82,11 @@ def select_bands(picture: Picture, bands: Sequence[str]) -> npt.NDArray[Any]:
         return picture.pixels
     if wanted == RGB:
         return as_rgb(picture).pixels
-    missing = [band for band in wanted if band not in picture.bands]
+    places = [find_band(picture.bands, band) for band in wanted]
+    missing = [band for band, place in zip(wanted, places, strict=True) if place is None]
     if missing:
         raise DataError(
             f"bands {', '.join(picture.bands)} lack {', '.join(missing)}",
             fix="name the file's bands (a GeoTIFF's band descriptions) or use a model for the bands it has",
         )
-    return picture.pixels[[picture.bands.index(band) for band in wanted]]
+    return picture.pixels[[place for place in places if place is not None]]

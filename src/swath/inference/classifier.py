@@ -212,7 +212,10 @@ class Classifier:
             pixels = image
         else:
             picture = image if isinstance(image, Picture) else decode(_source(image), name=name)
-            pixels = select_bands(picture, self.record.input.bands)
+            try:
+                pixels = select_bands(picture, self.record.input.bands)
+            except DataError as error:
+                raise DataError(f"{name}: {error.problem}", fix=error.fix) from error
         wanted = self.record.input.data_type
         if pixels.dtype != wanted:
             raise DataError(

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from swath.data import Images, walk_images
 from swath.errors import DataError, SettingError
 from swath.files import atomic_file, check_output
-from swath.imagery import Picture, decode
+from swath.imagery import decode
 from swath.inference.classifier import Classifier
 from swath.inference.harmonise import IMAGES, Harmony, check_mode, compare_scene, sample_images
 from swath.inference.predictions import NO_LABEL, Predictions
@@ -108,24 +108,24 @@ def predict_files(
 
     def unreadable(name: str, error: DataError) -> None:
         if not skip_unreadable:
-            raise DataError(error.problem, fix="remove it, or pass --skip-unreadable") from error
+            either = "remove it, or pass --skip-unreadable"
+            raise DataError(
+                error.problem, fix=f"{error.fix}; or {either}" if error.fix else either
+            ) from error
         skipped.append(name)
 
     images = walk_images(inputs, on_unreadable=unreadable)
     harmony = _harmony(classifier, images, mode=harmonise)
 
-    def pictures() -> Iterator[tuple[str, Picture | npt.NDArray[Any]]]:
+    def pictures() -> Iterator[tuple[str, npt.NDArray[Any]]]:
         for name, data in images:
             try:
-                picture = decode(data, name=name)
+                pixels = classifier.pixels_of(decode(data, name=name), name=name)
             except DataError as error:
                 unreadable(name, error)
                 continue
-            sizes[picture.height == picture.width == classifier.size] += 1
-            if harmony.correction is None:
-                yield name, picture
-            else:
-                yield name, harmony.correction.apply(classifier.pixels_of(picture, name=name))
+            sizes[pixels.shape[1] == pixels.shape[2] == classifier.size] += 1
+            yield name, pixels if harmony.correction is None else harmony.correction.apply(pixels)
 
     counts: Counter[str] = Counter()
     done = 0

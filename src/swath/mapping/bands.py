@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swath.errors import DataError, SettingError
-
-# Names under which data providers publish a band, beside the band's own name. "B" numbers are those of
-# Sentinel-2, which for blue, green and red are Landsat 8's too.
-_ALIASES = {
-    "blue": ("b", "visblue", "b2"),
-    "green": ("g", "visgreen", "b3"),
-    "red": ("r", "visred", "b4"),
-    "nir": ("nearinfrared", "b8"),
-}
-_MEANING = {alias: band for band, aliases in _ALIASES.items() for alias in (band, *aliases)}
+from swath.imagery.names import find_band, is_known, plain_name
 
 
 @dataclass(frozen=True)
@@ -68,14 +58,14 @@ def choose_bands(
     """
     if asked is not None:
         return _asked(tuple(asked), len(names), wanted, scene)
-    plain = [_plain(name or "") for name in names]
+    plain = [plain_name(name or "") for name in names]
     usable = [i for i, name in enumerate(plain, start=1) if name != "alpha"]
     if len(usable) < len(wanted):
         raise DataError(
             f"{scene} has {len(usable)} bands and the model needs {len(wanted)} ({', '.join(wanted)})",
             fix="give a scene with all of the model's bands",
         )
-    found = [_find(plain, band) for band in wanted]
+    found = [None if (at := find_band(names, band)) is None else at + 1 for band in wanted]
     if None not in found and len(set(found)) == len(found):
         indexes = tuple(i for i in found if i is not None)
         numbered = [names[i - 1] for i in indexes if plain[i - 1][:1] == "b" and plain[i - 1][1:].isdigit()]
@@ -87,7 +77,7 @@ def choose_bands(
         )
         return Bands(indexes, "by name", warning)
     misplaced = any(i is not None and usable[at] != i for at, i in enumerate(found))
-    if misplaced or all(plain[i - 1] in _MEANING for i in usable):
+    if misplaced or all(is_known(plain[i - 1]) for i in usable):
         missing = [band for band, i in zip(wanted, found, strict=True) if i is None]
         raise DataError(
             f"{scene} has bands {', '.join(str(names[i - 1]) for i in usable)} but not {', '.join(missing)}",
@@ -116,18 +106,3 @@ def _asked(asked: tuple[int, ...], count: int, wanted: Sequence[str], scene: str
     if outside:
         raise SettingError(f"{scene} has no band {outside[0]}", fix=f"give --bands numbers from 1 to {count}")
     return Bands(asked, "asked for")
-
-
-def _plain(name: str) -> str:
-    """A band's name without case, marks and leading zeros: ``B04`` is ``b4``."""
-    letters = "".join(c for c in name.lower() if c.isalnum())
-    return re.sub(r"^b0+(?=[1-9])", "b", letters)
-
-
-def _find(plain: Sequence[str], band: str) -> int | None:
-    """The one band that goes by a name or its aliases; None if there is none, or more than one."""
-    key = _plain(band)
-    hits = [i for i, name in enumerate(plain, start=1) if name == key]
-    if not hits:
-        hits = [i for i, name in enumerate(plain, start=1) if name in _ALIASES.get(key, ())]
-    return hits[0] if len(hits) == 1 else None

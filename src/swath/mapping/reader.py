@@ -92,6 +92,7 @@ def open_scene(path: Path) -> Iterator[Scene]:
     """
     if not path.is_file():
         raise DataError(f"there is no scene {path}", fix="give a raster file on this machine")
+    check_name(path)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **ENVIRONMENT))
         driver = _driver(path)
@@ -106,6 +107,20 @@ def open_scene(path: Path) -> Iterator[Scene]:
         _check_storage(dataset, path.name)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(dataset)))
         yield Scene(dataset, name=path.name)
+
+
+def check_name(path: Path) -> None:
+    """Refuse a path that GDAL cannot be given.
+
+    Raises
+    ------
+    SettingError
+        If it is not UTF-8.
+    """
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError:
+        raise SettingError(f"the name {str(path)!a} is not UTF-8", fix="rename it") from None
 
 
 def check_values(dtype: str, wanted: str, *, render: tuple[float, float] | None, scene: str) -> None:

@@ -29,7 +29,7 @@ from swath.mapping.grid import Grid, make_grid
 from swath.mapping.legend import draw_legend, draw_map, painted_classes
 from swath.mapping.overviews import mean, most_frequent
 from swath.mapping.paint import Painter
-from swath.mapping.reader import Scene, check_values, open_scene
+from swath.mapping.reader import Scene, check_name, check_values, open_scene
 from swath.mapping.staging import staged
 from swath.mapping.strips import Strips
 from swath.mapping.summary import MapFiles, MapSummary, map_record
@@ -128,6 +128,7 @@ def map_scene(
     probabilities = None if probabilities is None else Path(probabilities)
     files = MapFiles.beside(out, probabilities=probabilities, unlike=classifier.tells_unlike)
     _check_names(files, scene)
+    check_name(out)
     check_mode(harmonise)
     legend = painted_classes(record)
     if len(legend) > _MAX_CLASSES:
@@ -235,7 +236,13 @@ def _write_rasters(
         to_unlike = None
         if files.unlike is not None:
             to_unlike = stack.enter_context(
-                writer.row_writer(strange, nodata=writer.NO_CONFIDENCE, halve=most_frequent, **size, **place)
+                writer.row_writer(
+                    strange,
+                    nodata=writer.NO_CONFIDENCE,
+                    halve=functools.partial(most_frequent, nodata=writer.NO_CONFIDENCE),
+                    **size,
+                    **place,
+                )
             )
         to_cells = None
         if files.probabilities is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from swath.evaluation import (
     result_section,
     write_report,
 )
+from swath.evaluation.evaluate import checked_split
 from swath.evaluation.intervals import proportion
 from swath.evaluation.plots import sample_grid
 from swath.evaluation.results import spoken
@@ -88,14 +90,16 @@ def show(
     links : sequence of Link
         Files made before, to link beside those made here.
     """
-    part = index.where("test")
+    record = classifier.record
+    part = checked_split(index, split="test", classes=record.class_names, task=record.task)
     size = classifier.size
     pixels = cached_pixels(part, bands=classifier.record.input.bands, size=size, progress=progress)
     progress("report", 0, 6, note="samples")
     labels = _main_labels(part)
     sample_grid(folder / "samples.png", pixels, labels, bands=classifier.record.input.bands)
     samples = _copy_samples(part, labels, folder / "samples")
-    predict_files(classifier, [samples], folder / "predictions.csv", top_k=min(3, len(index.classes)))
+    predict_files(classifier, [samples], folder / "predictions.csv", top_k=min(3, len(record.classes)))
+    _shorten(folder / "predictions.csv", folder)
     progress("report", 1, 6, note="explanations")
     looked = _looked(classifier, part, labels, pixels, samples, folder)
     progress("report", 2, 6, note="test")
@@ -151,6 +155,11 @@ def _copy_samples(part: PatchIndex, labels: Sequence[str], folder: Path) -> Path
     return folder
 
 
+def _shorten(table: Path, folder: Path) -> None:
+    """Name files as seen from the report: the folder has another name until all is done."""
+    table.write_text(table.read_text(encoding="utf-8").replace(f"{folder}{os.sep}", ""), encoding="utf-8")
+
+
 def _looked(
     classifier: Classifier,
     part: PatchIndex,
@@ -168,6 +177,7 @@ def _looked(
         )
         return Section("Where the model looks", text=[text], links=links)
     explain_images(classifier, [samples], folder / "explanations")
+    _shorten(folder / "explanations" / "explain.csv", folder)
     checks = _explain_mistakes(classifier, part, labels, pixels, folder / "explanations.png")
     links.insert(0, Link("One picture a sample", folder / "explanations"))
     return explanation_section(folder / "explanations.png", checks=checks, links=links)
@@ -233,7 +243,9 @@ def _map_part(classifier: Classifier, mapped: MapSummary, agreed: Agreement, fol
         ],
         numbers=[Number("patches mapped right", right)],
         links=[
-            Link("Class and confidence (Cloud Optimized GeoTIFF)", mapped.files.classes),
+            Link("Classes (Cloud Optimized GeoTIFF)", mapped.files.classes),
+            Link("Confidence", mapped.files.confidence),
+            *([Link("Not like the training data", mapped.files.unlike)] if mapped.files.unlike else []),
             Link("Areas and provenance", mapped.files.record),
             Link("Legend", mapped.files.legend),
             Link("The scene", folder / "scene.tif"),

@@ -75,11 +75,11 @@ def sentences(result: StressResult) -> list[str]:
     """What the numbers say, in plain words."""
     told = [
         f"{result.n:,} patches of the split '{result.split}' under {len(result.shifts)} shifts at five levels each: "
-        f"accuracy falls from {percent(result.clean.accuracy)[0]} to {percent(result.score)[0]} on average, "
-        f"by {100 * result.drop.value:.1f} points."
+        f"accuracy {'falls' if result.drop.value > 0 else 'goes'} from {percent(result.clean.accuracy)[0]} to "
+        f"{percent(result.score)[0]} on average, by {abs(100 * result.drop.value):.1f} points."
     ]
     hard = [(n, r) for n, r in result.ordered if r.drop.low > _HARMLESS]
-    mild = [shown(n) for n, r in result.ordered if r.drop.value < _HARMLESS]
+    mild = [shown(n) for n, r in result.ordered if abs(r.drop.value) < _HARMLESS]
     if hard:
         costly = ", ".join(f"{shown(n)} ({100 * r.drop.value:.1f} points)" for n, r in hard[:3])
         told.append(f"Most costly: {costly}.")
