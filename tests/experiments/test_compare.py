@@ -110,6 +110,20 @@ def test_the_paragraph_says_what_the_numbers_hold(wrong, said):
         assert "p < 0.001" in text
 
 
+def test_many_comparisons_are_counted_and_the_farthest_told():
+    results = []
+    for k, wrong in enumerate((0.2, 0.02, 0.1, 0.19, 0.5, 0.05, 0.03, 0.21)):
+        results += [
+            result(f"plain {k}", 0.2),
+            result(f"other {k}", wrong, against=f"plain {k}", draw_seed=5 + k),
+        ]
+    text = paragraph(QUESTION, make_rows(results), patches=400)
+    assert text.count("reaches") == 1
+    assert "Of 7 other comparisons 4 are clearly better, 1 clearly worse and 2 not clearly different" in text
+    assert "at one end other 4 50.0 %" in text
+    assert "at the other other 1 98.0 %" in text
+
+
 def test_a_paragraph_without_a_comparison_speaks_of_none():
     text = paragraph(QUESTION, make_rows([result("one", 0.2)]), patches=400)
     assert "McNemar" not in text

@@ -13,6 +13,7 @@ from swath.experiments.catalogue import Experiment
 from swath.experiments.compare import Row
 
 COLOURS = ("#14539A", "#D98032", "#1B6B3A", "#8A3A8F", "#7A6A1B", "#9A1430")
+MOST = 6  # comparisons told one by one
 COLUMNS = (
     *(
         "arm",
@@ -115,11 +116,15 @@ def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> s
         if row.against is None:
             groups.append([])
         groups[-1].append(row)
-    for number, (head, *others) in enumerate(groups):
+    many = groups[1:] if experiment.across != "fraction" and len(groups) > MOST else []
+    shown = groups[: len(groups) - len(many)]
+    for number, (head, *others) in enumerate(shown):
         told = [f"{head.name} reaches {_percent(head)}", *map(_compared, others)]
         if experiment.across == "fraction":
             told[0] = f"with {head.labels:,} labels {told[0]}"
-        parts.append("; ".join(told) + (";" if number + 1 < len(groups) else "."))
+        parts.append("; ".join(told) + (";" if number + 1 < len(shown) else "."))
+    if many:
+        parts.append(_counted([row for _, *others in many for row in others if row.difference is not None]))
     seeds = max(len(row.accuracies) for row in rows)
     if any(row.difference is not None for row in rows):
         test = "p is McNemar's" if seeds == 1 else "a difference is clear if its interval leaves out 0"
@@ -133,6 +138,19 @@ def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> s
     else:
         parts.append(f"Means of {seeds} seeds; their spread is in the table and not in the intervals.")
     return " ".join(parts)
+
+
+def _counted(rows: Sequence[Row]) -> str:
+    """Many comparisons in a sentence: how they came out, and the two that lie farthest apart."""
+    gains = {row.name: 0.0 if row.difference is None else row.difference.value for row in rows}
+    better = sum(row.clear and gains[row.name] > 0 for row in rows)
+    worse = sum(row.clear and gains[row.name] < 0 for row in rows)
+    least, *_, most = sorted(rows, key=lambda row: gains[row.name])
+    return (
+        f"Of {len(rows)} other comparisons {better} are clearly better, {worse} clearly worse and "
+        f"{len(rows) - better - worse} not clearly different; at one end {_compared(least)}; at the other "
+        f"{_compared(most)}; all are in the table."
+    )
 
 
 def _compared(row: Row) -> str:
