@@ -181,6 +181,7 @@ def test_ctrl_c_says_so(tiny_model: Path, tiny_patches: Path, tmp_path: Path) ->
     """As a user presses it: the signal goes to the process in the middle of its work."""
     script = (
         "import os, signal, time, swath.inference.tables as tables\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs begin with it ignored
         "tables.decode = lambda *a, **k: (os.kill(os.getpid(), signal.SIGINT), time.sleep(9))\n"
         "from swath.cli import main\nmain()\n"
     )

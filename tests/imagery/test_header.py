@@ -9,9 +9,7 @@ from swath.imagery.header import MAX_BYTES_A_PIXEL, check_size, mode_name, numbe
 
 def test_the_pixel_limit_names_file_size_and_mend():
     check_size(10, 10, name="a.png", max_pixels=100)
-    with pytest.raises(
-        DataError, match=r"a\.png says it has 10 x 11 pixels, above the limit of 100; .*max_pixels"
-    ):
+    with pytest.raises(DataError, match=r"a\.png says it has 10 x 11 pixels, above the limit of 100; cut it"):
         check_size(10, 11, name="a.png", max_pixels=100)
 
 
