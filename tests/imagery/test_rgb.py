@@ -43,8 +43,11 @@ def test_bands_go_by_the_names_they_are_published_under():
     stored = picture("b08", "b04", "b03", "b02")
     np.testing.assert_array_equal(select_bands(stored, RGB), stored.pixels[[1, 2, 3]])
     np.testing.assert_array_equal(select_bands(stored, (*RGB, "nir")), stored.pixels[[1, 2, 3, 0]])
-    with pytest.raises(DataError, match="hold neither grey nor red"):
-        as_rgb(picture("b04", "b03", "r"))  # red twice, blue never
+    for bands in (("b04", "b03", "r"), ("b1", "b2", "b3", "b4")):  # red twice; anybody's first four bands
+        with pytest.raises(DataError, match="hold neither grey nor red"):
+            as_rgb(picture(*bands))
+    stored = picture("b1", "b5")
+    np.testing.assert_array_equal(select_bands(stored, ("b5",)), stored.pixels[[1]])
 
 
 def test_unnamed_bands_go_by_position_if_they_are_as_many():

@@ -13,6 +13,7 @@ _ALIASES = {
     "red": ("r", "visred", "b4"),
     "nir": ("nearinfrared", "b8"),
 }
+_BARE = re.compile("b[1-9]", re.IGNORECASE)
 _MEANING = {alias: band for band, aliases in _ALIASES.items() for alias in (band, *aliases)}
 
 
@@ -27,10 +28,15 @@ def is_known(name: str) -> bool:
     return plain_name(name) in _MEANING
 
 
-def find_band(names: Sequence[str | None], band: str) -> int | None:
-    """Place of the one band that goes by a name or its aliases; None if there is none, or more than one."""
+def find_band(names: Sequence[str | None], band: str, *, bare: bool = False) -> int | None:
+    """Place of the one band that goes by a name or its aliases; None if there is none, or more than one.
+
+    ``B04`` is red, as Sentinel-2 names it. ``B4`` may as well be any sensor's fourth band, so such bare numbers count
+    with `bare` alone, for callers that tell the user how they were read.
+    """
     plain, key = [plain_name(name or "") for name in names], plain_name(band)
     hits = [i for i, name in enumerate(plain) if name == key]
     if not hits:
-        hits = [i for i, name in enumerate(plain) if name in _ALIASES.get(key, ())]
+        known = [bare or not _BARE.fullmatch(name or "") for name in names]
+        hits = [i for i, name in enumerate(plain) if known[i] and name in _ALIASES.get(key, ())]
     return hits[0] if len(hits) == 1 else None

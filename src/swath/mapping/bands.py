@@ -65,7 +65,7 @@ def choose_bands(
             f"{scene} has {len(usable)} bands and the model needs {len(wanted)} ({', '.join(wanted)})",
             fix="give a scene with all of the model's bands",
         )
-    found = [None if (at := find_band(names, band)) is None else at + 1 for band in wanted]
+    found = [None if (at := find_band(names, band, bare=True)) is None else at + 1 for band in wanted]
     if None not in found and len(set(found)) == len(found):
         indexes = tuple(i for i in found if i is not None)
         numbered = [names[i - 1] for i in indexes if plain[i - 1][:1] == "b" and plain[i - 1][1:].isdigit()]

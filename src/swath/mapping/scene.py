@@ -17,7 +17,7 @@ from typing import Any
 from rasterio import Affine
 
 from swath import __version__
-from swath.errors import DataError, SettingError
+from swath.errors import DataError
 from swath.inference import Classifier
 from swath.inference.harmonise import check_mode, compare_scene
 from swath.mapping import writer
@@ -127,7 +127,7 @@ def map_scene(
     scene, out = Path(scene), Path(out)
     probabilities = None if probabilities is None else Path(probabilities)
     files = MapFiles.beside(out, probabilities=probabilities, unlike=classifier.tells_unlike)
-    _check_names(files, scene)
+    files.check(scene)
     check_name(out)
     check_mode(harmonise)
     legend = painted_classes(record)
@@ -199,19 +199,6 @@ def map_scene(
     if files.unlike is None and overwrite:  # of an earlier map of this name
         out.with_name(f"{out.stem}.unlike{out.suffix}").unlink(missing_ok=True)
     return summary
-
-
-def _check_names(files: MapFiles, scene: Path) -> None:
-    for path in (files.classes, files.probabilities):
-        if path is not None and path.suffix.lower() not in {".tif", ".tiff"}:
-            raise SettingError(f"{path} does not end in .tif", fix="maps are GeoTIFF files")
-    clash = (
-        next((path for path in files.all() if path.exists() and path.samefile(scene)), None)
-        if scene.exists()
-        else None
-    )
-    if clash:
-        raise SettingError(f"{clash} is the scene itself", fix="choose another name for the map")
 
 
 def _write_rasters(

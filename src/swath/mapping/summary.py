@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swath import __version__
+from swath.errors import SettingError
 from swath.inference import Classifier
 from swath.inference.harmonise import Harmony
 from swath.mapping.area import PixelArea
@@ -71,6 +72,22 @@ class MapFiles:
         """Every file, the class raster first."""
         others = (self.names, self.confidence, self.record, self.legend, self.picture)
         return (self.classes, *others, *(path for path in (self.unlike, self.probabilities) if path))
+
+    def check(self, scene: Path) -> None:
+        """Refuse names that are no GeoTIFF's, or that of the scene.
+
+        Raises
+        ------
+        SettingError
+            If there is one.
+        """
+        for path in (self.classes, self.probabilities):
+            if path is not None and path.suffix.lower() not in {".tif", ".tiff"}:
+                raise SettingError(f"{path} does not end in .tif", fix="maps are GeoTIFF files")
+        if scene.exists():
+            for path in self.all():
+                if path.exists() and path.samefile(scene):
+                    raise SettingError(f"{path} is the scene itself", fix="choose another name for the map")
 
 
 @dataclass(frozen=True)
