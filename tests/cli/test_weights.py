@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from swath.cli import app
 from swath.errors import SwathError
-from tests.weights.hubserver import serving
+from tests.weights.hubserver import says, serving
 
 
 @pytest.fixture
@@ -61,6 +61,19 @@ def test_get_fetches_and_then_verifies(monkeypatch, file):
         assert "forbids commercial use" in result.stderr
     monkeypatch.setenv("SWATH_OFFLINE", "1")
     assert "checksum verified" in run("get", "hf:me/mine/w.safetensors").stdout
+
+
+def test_get_says_where_no_checksum_is_published(monkeypatch, file):
+    body = file.read_bytes()
+    with serving() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.script = [says(200, body), says(200, b"{}"), says(200, body)]
+        assert "checksum not published" in run("get", "hf:me/mine/w.safetensors").stdout
+
+
+def test_get_does_not_take_a_file(file):
+    with pytest.raises(SwathError, match=f"is a file already; .* swath weights add {file}"):
+        run("get", file)
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,39 @@ def test_failures_do_not_add_up_while_there_is_progress(server, known, tmp_path,
     assert len(server.requests) == 9
 
 
+def test_the_same_bytes_again_are_no_progress(server, known, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "PROGRESS_BYTES", 10_000)
+    server.script = [breaks_after(30_000), says(416)] * 20
+    with pytest.raises(DataError, match="4 times in a row"):
+        fetch(tmp_path)
+    assert len(server.requests) < 10
+
+
+def test_two_at_once_fetch_it_once(server, known, tmp_path):
+    waiting, found = threading.Event(), []
+
+    def late(handler):
+        waiting.wait(10)
+        proper(handler)
+
+    def go(progress):
+        found.append(fetch(tmp_path / "Tiny.zip", progress=progress))
+
+    server.script = [late]
+    threads = [
+        threading.Thread(target=go, args=(lambda *_, note="": waiting.set() if "waiting" in note else None,))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert found == [tmp_path / "Tiny.zip"] * 2
+    assert found[0].read_bytes() == DATA
+    assert len(server.requests) == 1
+    assert list(tmp_path.iterdir()) == [tmp_path / "Tiny.zip"]
+
+
 def test_waits_as_long_as_the_server_asks_and_longer_each_time(server, known, tmp_path, monkeypatch):
     waits = []
     monkeypatch.setattr(download.time, "sleep", waits.append)

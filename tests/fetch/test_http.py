@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swath.errors import DataError
-from swath.fetch import AnswerError, ask
+from swath.fetch import AnswerError, ask, check_address
 from tests.weights.hubserver import says, serving
 
 
@@ -88,3 +88,38 @@ def test_an_answer_that_breaks_off_is_asked_for_again(server):
 
     server.script = [breaks_off, says(200, b"whole")]
     assert asked(f"{server.url}/x").body == b"whole"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:9/a b.zip",
+        "http://a b/x",
+        "http://[bad/x",
+        "http://127.0.0.1:port/x",
+        "ftp://a/x",
+        "x",
+    ],
+)
+def test_what_is_no_address_is_not_blamed_on_the_network(server, url):
+    with pytest.raises(DataError, match="is not an address that can be fetched") as caught:
+        asked(url)
+    assert caught.value.fix == "do it by hand"
+
+
+def test_neither_is_a_redirect_to_one(server):
+    server.script = [says(302, Location="http://127.0.0.1:port/x")] * 4
+    with pytest.raises(DataError, match="is not an address that can be fetched"):
+        asked(f"{server.url}/x")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@host/x", "http://secret@host", "http://me:secret@[bad/x"])
+def test_a_password_in_an_address_is_refused_and_not_repeated(url):
+    with pytest.raises(DataError, match="user name or password") as caught:
+        asked(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_at_sign_behind_the_host_is_no_user():
+    check_address("https://host/a@b/c?d=e@f", fix="")

@@ -77,6 +77,15 @@ class TestHonest:
         path = saved(tmp_path / "w.pth", made, zipped=zipped)
         assert_as_torch(path, inside=lambda value: value[key])
 
+    @LAYOUTS
+    def test_an_optimizer_beside_it_is_passed_over(self, tmp_path, zipped):
+        network = nn.Linear(4, 4)
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+        network(torch.ones(1, 4)).sum().backward()
+        optimizer.step()
+        whole = {"state_dict": network.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}
+        assert_as_torch(saved(tmp_path / "w.pth", whole, zipped=zipped), lambda value: value["state_dict"])
+
     def test_the_name_does_not_matter(self, tmp_path):
         path = saved(tmp_path / "w.safetensors", {"a": torch.ones(2)})
         assert read_weight_file(path).tensors["a"].tolist() == [1, 1]
@@ -222,6 +231,7 @@ class TestHostile:
             ({"size": b"G?\xf0\x00\x00\x00\x00\x00\x00"}, "no count"),
             ({"size": b"\x88"}, "no count"),
             ({"stride": b"K\x09"}, "larger than its block"),
+            ({"size": b"K\x01", "stride": b"\x8a\x09" + bytes(7) + b"\x80\x00"}, "no count"),  # 2 ** 63
             ({"length": b"K\x03"}, "another size than described"),
             ({"length": b"\x8a\x08" + b"\xff" * 7 + b"\x7f"}, "another size than described"),  # 2 ** 63 - 1
             ({"length": b"\x8a\x20" + b"\xff" * 31 + b"\x7f"}, "more than 96 bits"),
@@ -369,6 +379,16 @@ class TestStream:
             raw.replace(struct.pack("<q", 4) + struct.pack("<f", 0), struct.pack("<qf", 2**60, 0))
         )
         with pytest.raises(DataError, match="another size than described"):
+            read_checkpoint_file(path)
+
+    def test_a_block_described_in_two_ways(self, tmp_path):
+        path = tmp_path / "w.pth"
+        tensors = {"a": torch.arange(4.0), "b": torch.arange(4)}
+        raw = saved(path, tensors, zipped=False).read_bytes()
+        first, second = (str(t.untyped_storage()._cdata).encode() for t in tensors.values())
+        assert len(first) == len(second)
+        path.write_bytes(raw.replace(second, first, 1))
+        with pytest.raises(DataError, match="described in two ways"):
             read_checkpoint_file(path)
 
     def test_a_block_too_many(self, tmp_path):

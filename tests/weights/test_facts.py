@@ -41,6 +41,7 @@ def test_an_unknown_one_cannot_and_says_how_to_state_it():
     with pytest.raises(SettingError, match="is not known") as caught:
         facts(None).check_shipping()
     assert "swath weights add FILE --licence" in caught.value.fix
+    assert "swath weights get says where the file lies" in caught.value.fix
 
 
 def test_facts_survive_json():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swath.errors import DataError
+from swath.errors import DataError, SettingError
 from swath.weights.hub import address, authorisation, card_licence, look_up
 
 from .hubserver import COMMIT, says
@@ -53,6 +53,27 @@ def test_a_hub_that_does_not_say_how_large_is_refused(filled, headers):
     filled.script = [says(302, Location="http://127.0.0.1:9/x", **headers)]
     with pytest.raises(DataError, match="does not say how large the file is"):
         looked_up()
+
+
+def test_an_empty_file_is_said_to_be_empty(filled):
+    filled.files["me/mine/w.safetensors"] = b""
+    with pytest.raises(DataError, match="is an empty file"):
+        looked_up()
+
+
+def test_a_move_to_what_is_no_address(filled):
+    filled.script = [says(302, Location="http://[bad/x")]
+    with pytest.raises(DataError, match="sends on to what is no address"):
+        looked_up()
+
+
+@pytest.mark.parametrize("wrong", ["http://[bad", "hub.example", "http://me:secret@hub.example"])
+def test_a_hub_that_is_no_address(monkeypatch, wrong):
+    monkeypatch.setenv("HF_ENDPOINT", wrong)
+    with pytest.raises(DataError) as caught:
+        looked_up()
+    assert "set HF_ENDPOINT" in caught.value.fix
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -118,6 +139,16 @@ class TestToken:
         monkeypatch.setenv("HF_ENDPOINT", hub_address)
         assert (authorisation() is not None) == sent
 
+    @pytest.mark.parametrize(
+        "token", ["hf_secret\nhf_other", "hf_secret other", "hf_sécret", "hf_secret\x07"]
+    )
+    def test_what_can_be_none_is_refused_and_not_repeated(self, filled, monkeypatch, token):
+        monkeypatch.setenv("HF_TOKEN", token)
+        with pytest.raises(SettingError, match="HF_TOKEN holds") as caught:
+            looked_up()
+        assert "cret" not in str(caught.value)
+        assert filled.requests == []
+
     def test_without_one_nothing_is_sent(self, filled):
         looked_up()
         assert filled.requests[0][3] is None
@@ -144,6 +175,10 @@ class TestCard:
                 ("x-terms", "https://x.example/t"),
             ),
             ({"cardData": {"license": "other", "license_link": "file:///etc"}}, ("other", None)),
+            (
+                {"cardData": {"license": "\ud800x\x1b[2J", "license_link": "https://x.example/\udfff"}},
+                ("?x?[2J", "https://x.example/?"),
+            ),
         ],
     )
     def test_the_licence_is_read(self, hub, card, expected):

@@ -35,7 +35,7 @@ def test_other_backbones_are_looked_up_in_timm():
     assert other.licence == "cc-by-nc-4.0"
 
 
-@pytest.mark.parametrize("name", ["resnet51", "test_convnext_without_weights"])
+@pytest.mark.parametrize("name", ["resnet51", "test_convnext_without_weights", "resnet50.nonsense"])
 def test_backbones_without_weights(name):
     with pytest.raises(SettingError, match=f"no ImageNet weights are known for {name}"):
         imagenet_weights(name)

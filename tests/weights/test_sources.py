@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 
 import pytest
 import torch
@@ -101,6 +102,56 @@ def test_a_file_without_a_published_checksum_is_remembered_by_its_own(filled, st
     found = find(store)
     assert found.sha256 == hashlib.sha256(some_weights).hexdigest()
     assert found.licence == "mit"  # the card has none, the file itself does
+    assert not found.published
+    assert not find(store).published
+
+
+def test_without_a_published_checksum_two_versions_are_never_joined(filled, store):
+    old, new = (save({"weight": torch.full((50_000,), value)}) for value in (0.0, 1.0))
+    filled.files = {"me/mine/w.safetensors": old}
+
+    def plain(handler):
+        handler.send(200, old)
+
+    def replaced(handler):
+        start = int((handler.headers["Range"] or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        where = {"Content_Range": f"bytes {start}-{len(new) - 1}/{len(new)}"} if start else {}
+        handler.send(206 if start else 200, new[start:], **where)
+
+    filled.script = [plain, says(200, b"{}"), breaks_after(120_000), replaced]
+    assert find(store).path.read_bytes() == new
+
+
+def test_a_page_in_place_of_a_file_is_not_kept(filled, store):
+    filled.files["me/mine/w.safetensors"] = b"<html>please log in</html>"
+    with pytest.raises(DataError, match="holds no weights that can be read"):
+        find(store)
+    assert [p for p in store.folder.rglob("*") if p.is_file()] == []
+
+
+def test_two_at_once_fetch_it_once(filled, store):
+    waiting, found = threading.Event(), []
+
+    def late(handler):
+        waiting.wait(10)
+        type(handler).proper(handler)
+
+    def go(progress):
+        found.append(find(store, progress=progress))
+
+    filled.cdn.script = [late]
+    threads = [
+        threading.Thread(target=go, args=(lambda *_, note="": waiting.set() if "waiting" in note else None,))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert len(filled.cdn.requests) == 1
+    assert list((store.folder / "partial").iterdir()) == []
 
 
 def test_the_same_content_under_another_name_is_not_fetched_again(filled, store, some_weights):
@@ -115,8 +166,45 @@ def test_the_same_content_under_another_name_is_not_fetched_again(filled, store,
 def test_a_damaged_file_in_the_store_is_not_used(filled, store):
     path = find(store).path
     path.write_bytes(b"?" + path.read_bytes()[1:])
-    with pytest.raises(DataError, match="is not the file it was"):
+    with pytest.raises(DataError, match="is not the file it was") as caught:
         find(store)
+    assert "delete it, and fetch it again" in caught.value.fix
+
+
+class TestLost:
+    @pytest.fixture
+    def lost(self, filled, store, tmp_path, some_weights):
+        """A name of which a user stated something, and whose file is gone."""
+        (tmp_path / "w.safetensors").write_bytes(some_weights)
+        options = {"name": SPEC, "licence": "cc-by-nc-4.0", "expects": ["scale=1"]}
+        store.holds(add_weights(tmp_path / "w.safetensors", store=store, **options).sha256).unlink()
+        return filled
+
+    def test_it_is_fetched_again_and_what_was_stated_is_kept(self, lost, store, some_weights):
+        for _ in range(2):
+            found = find(store)
+            assert found.path.read_bytes() == some_weights
+            assert (found.licence, found.expects.scale) == ("cc-by-nc-4.0", 1)
+        assert len(lost.cdn.requests) == 1
+
+    def test_another_file_is_refused(self, lost, store):
+        lost.files["me/mine/w.safetensors"] = save({"other": torch.ones(2)})
+        with pytest.raises(DataError, match=f"is not the {SPEC} that was in the store") as caught:
+            find(store)
+        assert f"swath weights add FILE --as {SPEC}" in caught.value.fix
+        assert lost.cdn.requests == []
+
+    def test_another_file_without_a_published_checksum_is_refused(self, lost, store, some_weights):
+        def plain(handler):
+            handler.send(200, some_weights[:-1] + b"!")
+
+        lost.script = [plain] * 3
+        with pytest.raises(DataError, match=f"is not the published {SPEC}: its SHA-256 is"):
+            find(store)
+
+    def test_offline_the_message_is_the_usual_one(self, lost, store):
+        with pytest.raises(DataError, match="is not in the store, and SWATH_OFFLINE forbids"):
+            find(store, offline=True)
 
 
 class TestOffline:
@@ -168,6 +256,17 @@ class TestNamed:
     @pytest.mark.parametrize("network", ["resnet50", "resnet50_fpn", "timm:resnet50"])
     def test_networks_on_one_backbone_share_its_weights(self, network):
         assert store_name("imagenet", network=network) == "imagenet:resnet50"
+
+    @pytest.mark.parametrize("backbone", ["resnet34", "mobilenetv2_100", "convnextv2_tiny"])
+    def test_a_backbone_goes_by_timm_s_name_too(self, backbone):
+        assert store_name("imagenet", network=backbone) == f"imagenet:{backbone}"
+
+    def test_offline_the_message_names_what_add_takes(self, store, tmp_path, some_weights):
+        with pytest.raises(DataError) as caught:
+            find(store, "imagenet", network="mobilenet_v2", offline=True)
+        (tmp_path / "w.safetensors").write_bytes(some_weights)
+        add_weights(tmp_path / "w.safetensors", name=caught.value.fix.rpartition("--as ")[2], store=store)
+        assert find(store, "imagenet", network="mobilenet_v2", offline=True).licence == "mit"
 
     @pytest.mark.parametrize("network", [None, "patchnet", "resnet5000"])
     def test_imagenet_needs_a_network_that_has_some(self, store, network):
@@ -223,6 +322,21 @@ class TestFile:
         found = find(store, str(tmp_path / "renamed.safetensors"))
         assert found.licence == "cc-by-nc-4.0"
         assert found.expects.mean == (0.5, 0.5, 0.5)
+
+    def test_what_was_stated_goes_before_what_another_name_says(self, filled, store):
+        path = find(store).path  # its card says cc-by-4.0
+        add_weights(path, licence="cc-by-nc-4.0", expects=["scale=1"], store=store)
+        found = find(store, str(path))
+        assert (found.licence, found.expects.scale) == ("cc-by-nc-4.0", 1)
+
+    def test_what_was_stated_fills_in_what_a_name_leaves_open(self, hub, store):
+        hub.files["me/mine/w.safetensors"] = save({"a": torch.ones(2)})
+        hub.cards["me/mine"] = {}
+        found = find(store)
+        assert found.licence is None
+        add_weights(found.path, licence="mit", expects=["scale=1"], store=store)
+        found = find(store)
+        assert (found.licence, found.expects.scale) == ("mit", 1)
 
 
 class TestAdd:

@@ -79,6 +79,25 @@ def test_two_names_share_one_file(store, file):
     assert store.about(DIGEST).licence == "mit"  # the one that knows more
 
 
+def test_what_is_stated_of_the_content_comes_first_and_the_rest_is_filled_in(store, file):
+    halves = Expectation(mean=(0.5, 0.5, 0.5))
+    store.copy_in(file, entry(licence="mit", licence_url="https://x.example", expects=Expectation()))
+    store.copy_in(file, entry(f"sha256:{DIGEST}", expects=halves))
+    found = store.about(DIGEST)
+    assert (found.licence, found.licence_url, found.expects) == ("mit", "https://x.example", halves)
+    store.note(entry(f"sha256:{DIGEST}", licence="cc-by-nc-4.0"))
+    found = store.about(DIGEST)
+    assert (found.licence, found.licence_url) == ("cc-by-nc-4.0", None)  # an address goes with its licence
+    assert found.expects == Expectation()
+    assert store.about(DIGEST, name="hf:a/b/c.safetensors").licence == "mit"
+
+
+def test_a_note_that_was_not_finished_is_none(store, file):
+    store.copy_in(file, entry())
+    (store.folder / "names" / ".imagenet%3Aresnet50.abcd1234.json").write_text("")
+    assert store.entries() == [entry()]
+
+
 def test_nothing_is_left_behind(store, file):
     store.copy_in(file, entry())
     assert not [p for p in store.folder.rglob("*") if p.name.startswith(".")]

@@ -55,12 +55,19 @@ def get(
     Example: swath weights get imagenet --network resnet50
     """
     require_training()
+    from swath.errors import SettingError
     from swath.progress import Bars
     from swath.weights import licence_warning, locate
+    from swath.weights.spec import parse_spec
 
+    if parse_spec(spec).kind == "file":
+        raise SettingError(
+            f"'{spec}' is a file already", fix=f"to keep it in the store: swath weights add {spec}"
+        )
     with Bars() as progress:
         found = locate(spec, network=network, progress=progress)
-    typer.echo(f"{found.source}: {found.path}, checksum verified, {found.licence or 'licence unknown'}")
+    checksum = "checksum verified" if found.published else "checksum not published"
+    typer.echo(f"{found.source}: {found.path}, {checksum}, {found.licence or 'licence unknown'}")
     warning = licence_warning(found.licence, found.source)
     if warning is not None:
         typer.echo(f"note: {warning}", err=True)

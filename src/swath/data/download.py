@@ -7,7 +7,7 @@ from pathlib import Path
 
 from swath.data.named import NamedSet, find_named
 from swath.errors import DataError
-from swath.fetch import Wanted, fault, fetch_any, refuse
+from swath.fetch import Wanted, alone, fault, fetch_any, refuse
 from swath.files import atomic_file, check_output
 from swath.progress import Progress, silent
 
@@ -59,16 +59,22 @@ def get(
     wanted = _wanted(known)
     # A name without a suffix is a folder, also before there is one.
     target = out / known.filename if out.is_dir() or not (out.exists() or out.suffix) else out
-    if target.is_file() and fault(target, wanted) is None:
+    if _is_there(target, wanted):
         return target
     check_output(target, overwrite=overwrite)
     if mirror is not None and not str(mirror).lower().startswith(("http://", "https://")):
         _copy(Path(mirror), target, wanted, overwrite=overwrite, progress=progress)
         return target
     part = target.with_name(f"{target.name}.part")
-    fetch_any([str(mirror)] if mirror else known.urls, part, wanted, pause=pause, progress=progress)
-    part.replace(target)
+    with alone(part, size=wanted.size, progress=progress):
+        if not _is_there(target, wanted):  # another program may have fetched it meanwhile
+            fetch_any([str(mirror)] if mirror else known.urls, part, wanted, pause=pause, progress=progress)
+            part.replace(target)
     return target
+
+
+def _is_there(target: Path, wanted: Wanted) -> bool:
+    return target.is_file() and fault(target, wanted) is None
 
 
 def _copy(source: Path, target: Path, wanted: Wanted, *, overwrite: bool, progress: Progress) -> None:

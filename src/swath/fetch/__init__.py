@@ -5,8 +5,19 @@ The one place that opens addresses for files. Proxies are taken from the environ
 was meant for and to no other.
 """
 
-from swath.fetch.http import AnswerError
+from swath.fetch.http import AnswerError, check_address
+from swath.fetch.lock import alone
 from swath.fetch.parts import Wanted, fault, fetch_any, refuse
 from swath.fetch.small import Answer, ask
 
-__all__ = ["Answer", "AnswerError", "Wanted", "ask", "fault", "fetch_any", "refuse"]
+__all__ = [
+    "Answer",
+    "AnswerError",
+    "Wanted",
+    "alone",
+    "ask",
+    "check_address",
+    "fault",
+    "fetch_any",
+    "refuse",
+]

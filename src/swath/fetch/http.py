@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,6 +18,8 @@ ATTEMPTS = 4  # in a row without success
 TIMEOUT = 30.0  # seconds without a byte
 MAX_WAIT = 60.0
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_WITH_USER = re.compile(r"[^/?#]*//[^/?#]*@")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 class Retry(Exception):
@@ -35,6 +38,26 @@ class AnswerError(DataError):
         super().__init__(problem, fix=fix)
         self.status = status
         self.headers = headers
+
+
+def check_address(url: str, *, fix: str) -> None:
+    """Refuse what is no http or https address, and one with a user name or password, which is not repeated.
+
+    Raises
+    ------
+    DataError
+        With `fix` as its mend.
+    """
+    if _WITH_USER.match(url):
+        raise DataError("an address to fetch has a user name or password in it, which is not sent", fix=fix)
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("it is not of the form https://HOST/FILE")
+        if _BLANK.search(url):
+            raise ValueError("it has a blank in it, which is written %20")
+    except ValueError as error:
+        raise _no_address(url, error, fix) from error
 
 
 @contextlib.contextmanager
@@ -71,6 +94,7 @@ def answered(
     DataError
         If `url` is no address.
     """
+    check_address(url, fix=copy)
     try:
         request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310  (http and https only)
         if authorisation is not None:
@@ -82,10 +106,16 @@ def answered(
         raise _sorted(error, url, copy) from error
     except urllib.error.URLError as error:
         raise Retry(f"no connection: {getattr(error.reason, 'strerror', None) or error.reason}") from error
+    except http.client.InvalidURL as error:  # of a redirect
+        raise _no_address(url, error, copy) from error
     except (http.client.HTTPException, OSError) as error:
         raise Retry(f"the connection broke off ({type(error).__name__})") from error
     except ValueError as error:
-        raise DataError(f"{url} is not an address that can be fetched ({error})") from error
+        raise _no_address(url, error, copy) from error
+
+
+def _no_address(url: str, reason: Exception, fix: str) -> DataError:
+    return DataError(f"{url} is not an address that can be fetched ({reason})", fix=fix)
 
 
 def _sorted(error: urllib.error.HTTPError, url: str, copy: str) -> Exception:

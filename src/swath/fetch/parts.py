@@ -29,7 +29,8 @@ class Wanted:
     size : int
         Bytes.
     sha256 : str or None
-        Lower-case hexadecimal; ``None`` if its publisher does not state it.
+        Lower-case hexadecimal; ``None`` if its publisher does not state it. Then a part is never gone on with:
+        nothing would tell that the rest is of another version.
     copy : str
         The mend if it cannot be fetched: how to give a copy.
     other : str or None
@@ -69,7 +70,7 @@ def fetch_any(urls: Sequence[str], part: Path, wanted: Wanted, *, pause: float, 
     urls : sequence of str
         Tried in order.
     part : Path
-        File to fetch into; what it holds from an earlier call is gone on with.
+        File to fetch into, see :func:`swath.fetch.alone`; what it holds from an earlier call is gone on with.
     wanted : Wanted
         What it must be.
     pause : float
@@ -88,7 +89,7 @@ def fetch_any(urls: Sequence[str], part: Path, wanted: Wanted, *, pause: float, 
     for url in urls:
         job = _Job(url, part, wanted, progress)
         # A part left by an earlier call may be of something else: one fresh start settles that.
-        for resumed in (True, False) if job.have else (False,):
+        for resumed in (True, False) if job.have and wanted.sha256 else (False,):
             if not resumed:
                 part.unlink(missing_ok=True)
             try:
@@ -139,13 +140,13 @@ def refuse(found: str | None, where: str, wanted: Wanted) -> None:
 
 def _fetch(job: _Job, *, pause: float) -> str | None:
     """Bring the part to full size; return what went wrong if that cannot be done."""
-    failures = 0
+    failures, most = 0, job.have  # a part that was dropped and fetched again is no progress
     while job.have != job.wanted.size:
-        before = job.have
         try:
             _attempt(job)
         except Retry as signal:
-            failures = 1 if job.have >= before + PROGRESS_BYTES else failures + 1
+            failures = 1 if job.have >= most + PROGRESS_BYTES else failures + 1
+            most = max(most, job.have)
             if failures >= ATTEMPTS:
                 return f"{signal}, {ATTEMPTS} times in a row"
             job.progress("download", job.have, job.wanted.size, note=f"trying again: {signal}")
@@ -155,8 +156,8 @@ def _fetch(job: _Job, *, pause: float) -> str | None:
 
 def _attempt(job: _Job) -> None:
     """Make one request for what is still missing."""
-    if job.have > job.wanted.size:
-        job.part.unlink()
+    if job.have > job.wanted.size or job.wanted.sha256 is None:
+        job.part.unlink(missing_ok=True)
     have = job.have
     headers = {"User-Agent": "swath", "Accept-Encoding": "identity"}
     if have:

@@ -104,17 +104,17 @@ def _from_stream(file: BinaryIO, path: Path) -> dict[str, torch.Tensor]:
     if type(keys) is not list or any(type(key) is not str for key in keys) or len(set(keys)) != len(keys):
         raise ValueError("its list of blocks is damaged")
     start = head.tell()
-    lengths = {s.key: s for s in (ref.storage for ref in _references(described, path).values())}
+    blocks = _blocks(described)
     places: dict[str, int] = {}
     for key in keys:  # each block is its length and its numbers; which type they are, the tensors say
-        if key not in lengths:
+        if key not in blocks:
             raise ValueError("a block belongs to no tensor")
         file.seek(start)
         (length,) = struct.unpack("<q", file.read(8))
-        if length != lengths[key].length:
+        if length != blocks[key].length:
             raise ValueError(f"block {key[:20]!r} has another size than described")
         places[key] = start + 8
-        start = places[key] + length * lengths[key].dtype.itemsize
+        start = places[key] + length * blocks[key].dtype.itemsize
     if start > size:
         raise ValueError("it ends too early")
 
@@ -123,6 +123,24 @@ def _from_stream(file: BinaryIO, path: Path) -> dict[str, torch.Tensor]:
         return file.read(storage.length * storage.dtype.itemsize)
 
     return _tensors(described, read, path)
+
+
+def _blocks(described: Any) -> dict[str, StorageRef]:
+    """All blocks a description names by key, also those of an optimizer beside the state dict."""
+    found: dict[str, StorageRef] = {}
+    seen: set[int] = set()  # containers may hold one another, so each is looked into once
+    left = [described]
+    while left:
+        one = left.pop()
+        if isinstance(one, TensorRef):
+            one = one.storage
+        if isinstance(one, StorageRef):
+            if found.setdefault(one.key, one) != one:
+                raise ValueError(f"block {one.key[:20]!r} is described in two ways")
+        elif isinstance(one, dict | list | tuple) and id(one) not in seen:
+            seen.add(id(one))
+            left.extend(one.values() if isinstance(one, dict) else one)
+    return found
 
 
 def _references(described: Any, path: Path) -> dict[str, TensorRef]:

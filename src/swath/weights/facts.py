@@ -63,7 +63,7 @@ class WeightFacts(Settings):
             raise SettingError(
                 f"{self.warning}",
                 fix="find the licence at their source and record it with "
-                "swath weights add FILE --licence ID, then train again",
+                "swath weights add FILE --licence ID (swath weights get says where the file lies), then train again",
             )
         raise SettingError(f"{self.warning}", fix="train from other weights, or leave out --ship")
 

@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, urljoin, urlsplit
 
-from swath.errors import DataError
-from swath.fetch import Answer, AnswerError, ask
+from swath.errors import DataError, SettingError
+from swath.fetch import Answer, AnswerError, ask, check_address
 
 HUB = "https://huggingface.co"
 MAX_MOVES = 5  # renamed repositories send on to their new name
@@ -43,13 +43,32 @@ class HubFile:
 
 
 def endpoint() -> str:
-    """The hub's address: ``HF_ENDPOINT`` or the public one."""
-    return (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    """The hub's address: ``HF_ENDPOINT`` or the public one.
+
+    Raises
+    ------
+    DataError
+        If ``HF_ENDPOINT`` is no address.
+    """
+    chosen = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    check_address(chosen, fix=f"set HF_ENDPOINT to an address such as {HUB}")
+    return chosen
 
 
 def authorisation() -> str | None:
-    """The header made of ``HF_TOKEN``, if that is set and the hub's address keeps it secret."""
+    """The header made of ``HF_TOKEN``, if that is set and the hub's address keeps it secret.
+
+    Raises
+    ------
+    SettingError
+        If ``HF_TOKEN`` can be no token; its value is not repeated.
+    """
     token = os.environ.get("HF_TOKEN", "").strip()
+    if re.search(r"[^!-~]", token):
+        raise SettingError(
+            "HF_TOKEN holds a blank, a line break or another character that no token has",
+            fix="set it to one token and nothing else",
+        )
     parts = urlsplit(endpoint())
     private = parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
     return f"Bearer {token}" if token and private else None
@@ -72,14 +91,22 @@ def look_up(repository: str, filename: str, revision: str, *, copy: str, pause: 
     for _ in range(MAX_MOVES):
         answer = _asked(url, copy=copy, method="HEAD", pause=pause)
         target = answer.headers.get("Location", "")
-        stated = "X-Linked-Size" in answer.headers or answer.status == 200
-        if stated or not target or urlsplit(urljoin(url, target))[:2] != urlsplit(url)[:2]:  # another host
+        if "X-Linked-Size" in answer.headers or answer.status == 200 or not target:
             break
-        url = urljoin(url, target)
+        try:
+            onward = urljoin(url, target)
+            elsewhere = urlsplit(onward)[:2] != urlsplit(url)[:2]
+        except ValueError as error:
+            raise DataError(f"{url} sends on to what is no address ({error})", fix=copy) from error
+        if elsewhere:  # another host
+            break
+        url = onward
     length = answer.headers.get("Content-Length") if answer.status == 200 else None
     size = answer.headers.get("X-Linked-Size") or length or ""
     if not size.isdecimal():
         raise DataError(f"{url} does not say how large the file is", fix=copy)
+    if int(size) == 0:
+        raise DataError(f"{url} is an empty file", fix=copy)
     etag = (
         (answer.headers.get("X-Linked-Etag") or answer.headers.get("ETag") or "")
         .removeprefix("W/")
@@ -127,7 +154,12 @@ def card_licence(
         licence = name
     if not (isinstance(link, str) and link.startswith(("http://", "https://"))):
         link = None
-    return (str(licence)[:200] if licence else None), (link and link[:500])
+    return _shown(str(licence)[:200]) if licence else None, _shown(link[:500]) if link else None
+
+
+def _shown(text: str) -> str:
+    """What a note and a terminal can take: no control characters, no halves of a character."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _asked(url: str, *, copy: str, method: str = "GET", follow: bool = False, pause: float) -> Answer:

@@ -138,7 +138,10 @@ def imagenet_weights(backbone: str) -> Known:
     if backbone in _IMAGENET:
         tag, licence, expects = _IMAGENET[backbone]
         return _of_timm(f"timm/{backbone}.{tag}", licence, expects, backbone)
-    config = timm.get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
+    try:
+        config = timm.get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
+    except RuntimeError:  # a tag behind the name that timm does not know
+        config = None
     if config is None or not config.hf_hub_id or len(config.mean) != len(RGB):
         raise SettingError(
             f"no ImageNet weights are known for {backbone}",

@@ -235,7 +235,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any) -> TensorRef:
         raise _Unreadable("a tensor that is no view of a block of numbers")
     if len(size) != len(stride) or len(size) > MAX_DIMENSIONS:
         raise _Unreadable("a tensor with an unusual number of dimensions")
-    if any(type(n) is not int or n < 0 for n in (offset, *size, *stride)):
+    if any(type(n) is not int or not 0 <= n < 2**63 for n in (offset, *size, *stride)):
         raise _Unreadable("a tensor with a size that is no count")
     count, last = 1, offset
     for side, step in zip(size, stride, strict=True):

@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import timm
+
 from swath.errors import DataError, SettingError
-from swath.fetch import Wanted, fetch_any
+from swath.fetch import Wanted, alone, fetch_any
 from swath.networks.entries import find
 from swath.progress import Progress, silent
 from swath.weights import hub
@@ -16,7 +18,7 @@ from swath.weights.known import Known, imagenet_weights, torchgeo_weights
 from swath.weights.metadata import expects_of, licence_of
 from swath.weights.spec import Spec, parse_spec
 from swath.weights.store import Entry, Store, sha256_of
-from swath.weights.tensors import read_metadata
+from swath.weights.tensors import check_safetensors, read_metadata
 
 OFFLINE = "SWATH_OFFLINE"
 
@@ -37,6 +39,8 @@ class Located:
         Where known.
     expects : Expectation or None
         Where known.
+    published : bool
+        Whether a fetched file was held against a checksum its publisher states.
     """
 
     path: Path
@@ -45,6 +49,7 @@ class Located:
     licence: str | None
     licence_url: str | None
     expects: Expectation | None
+    published: bool = True
 
 
 def locate(
@@ -56,7 +61,7 @@ def locate(
     pause: float = 1.0,
     progress: Progress = silent,
 ) -> Located:
-    """Find weights, fetching them into the store if they are not there.
+    """Find weights, fetching them into the store if they are not there; what a user stated of them is kept.
 
     Parameters
     ----------
@@ -88,10 +93,12 @@ def locate(
         return _local(Path(spec.name), kept)
     name = store_name(text, network=network)
     entry = kept.find(name)
-    if entry is None:
+    if entry is None or kept.holds(entry.sha256) is None:
         known = _known(spec, network)
         entry = _fetch(spec, name, known, kept, offline=_offline(offline), pause=pause, progress=progress)
-    return Located(kept.path(entry), name, entry.sha256, entry.licence, entry.licence_url, entry.expects)
+    path = kept.path(entry)
+    noted = kept.about(entry.sha256, name=name) or entry
+    return Located(path, name, entry.sha256, noted.licence, noted.licence_url, noted.expects, entry.published)
 
 
 def store_name(text: str, *, network: str | None = None) -> str:
@@ -131,7 +138,7 @@ def _fetch(
     pause: float,
     progress: Progress,
 ) -> Entry:
-    """Fetch into the store; what the hub states of the file is checked, and so is what is known of it."""
+    """Fetch into the store; what the hub states of the file is checked, and so is what is known and noted of it."""
     repository, filename, revision = (
         (known.repository, known.filename, known.revision)
         if known
@@ -142,44 +149,66 @@ def _fetch(
     if offline:
         raise DataError(f"{name} is not in the store, and {OFFLINE} forbids to fetch it", fix=copy)
     stated = hub.look_up(repository, filename, revision, copy=copy, pause=pause)
-    licence, link = (
-        (known.licence, None) if known else hub.card_licence(repository, revision, copy=copy, pause=pause)
-    )
-    if known and known.sha256_start and not (stated.sha256 or "").startswith(known.sha256_start):
+    before = store.find(name)  # its file was lost, and what was stated of it still holds
+    sha256 = stated.sha256 or (before.sha256 if before else None)
+    if before and sha256 != before.sha256:
+        raise DataError(
+            f"{stated.url} is not the {name} that was in the store: its SHA-256 is {sha256}, not {before.sha256}",
+            fix=f"to use it in its place, {copy}",
+        )
+    if known and known.sha256_start and not (sha256 or "").startswith(known.sha256_start):
         raise DataError(
             f"{stated.url} is not the published {name}: its SHA-256 should begin with {known.sha256_start}",
             fix=copy,
         )
+    licence, link = known.licence if known else None, None
+    if known is None and before is None:
+        licence, link = hub.card_licence(repository, revision, copy=copy, pause=pause)
     wanted = Wanted(
         name=name,
         size=stated.size,
-        sha256=stated.sha256,
+        sha256=sha256,
         copy=copy,
         other=copy,
         authorisation=hub.authorisation(),
     )
-    part = store.partial(stated.sha256 or stated.url)
-    held = store.holds(stated.sha256) if stated.sha256 else None  # perhaps under another name
-    if held is None or sha256_of(held) != stated.sha256:
-        fetch_any([stated.url], part, wanted, pause=pause, progress=progress)
-        held = None
-    digest = stated.sha256 or sha256_of(part)
-    metadata = read_metadata(held or part)
-    entry = Entry(
-        name=name,
-        sha256=digest,
-        size=stated.size,
-        filename=Path(filename).name,
-        url=stated.url,
-        licence=licence or licence_of(metadata),
-        licence_url=link,
-        expects=known.expects if known else expects_of(metadata, where=filename),
-    )
-    if held is None:
-        store.adopt(part, entry)
-    else:
-        store.note(entry)
+    part = store.partial(sha256 or stated.url)
+    with alone(part, size=stated.size, progress=progress):
+        present = store.find(name)
+        if present and store.holds(present.sha256):  # another program has fetched it meanwhile
+            return present
+        held = store.holds(sha256) if sha256 else None  # perhaps under another name
+        if held is None or sha256_of(held) != sha256:
+            fetch_any([stated.url], part, wanted, pause=pause, progress=progress)
+            if filename.endswith(".safetensors"):
+                _check(part, stated.url, copy)
+            held = None
+        metadata = read_metadata(held or part)
+        entry = before or Entry(
+            name=name,
+            sha256=sha256 or sha256_of(part),
+            size=stated.size,
+            filename=Path(filename).name,
+            url=stated.url,
+            licence=licence or licence_of(metadata),
+            licence_url=link,
+            expects=known.expects if known else expects_of(metadata, where=filename),
+            published=stated.sha256 is not None,
+        )
+        if held is None:
+            store.adopt(part, entry)
+        else:
+            store.note(entry)
     return entry
+
+
+def _check(part: Path, url: str, copy: str) -> None:
+    """What has no published checksum may be anything, such as a page that asks to log in."""
+    try:
+        check_safetensors(part, name=url, fix=copy)
+    except DataError:
+        part.unlink()
+        raise
 
 
 def _known(spec: Spec, network: str | None) -> Known | None:
@@ -189,7 +218,7 @@ def _known(spec: Spec, network: str | None) -> Known | None:
 
 
 def backbone_of(network: str | None) -> str:
-    """timm's name of a network's backbone: what ImageNet weights are named by.
+    """timm's name of a network's backbone, which ImageNet weights are named by; that name itself will do.
 
     Raises
     ------
@@ -197,12 +226,14 @@ def backbone_of(network: str | None) -> str:
         If the network is none of timm's.
     """
     entry = find(network) if network else None
-    if entry is None:
+    if entry is not None:
+        return entry.backbone
+    if network is None or not timm.is_model(network):
         raise SettingError(
             f"there are no ImageNet weights for '{network}'" if network else "imagenet needs a network",
             fix="name one of timm's networks (see: swath networks), or train from scratch with --weights none",
         )
-    return entry.backbone
+    return network
 
 
 def _offline(chosen: bool | None) -> bool:

@@ -36,6 +36,7 @@ class Entry(Settings):
     licence: str | None = None
     licence_url: str | None = None
     expects: Expectation | None = None
+    published: bool = Field(default=True, description="whether a fetched file's publisher states its SHA-256")
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,30 @@ class Store:
         note = self._note(name)
         return self._read(note) if note.is_file() else None
 
-    def about(self, sha256: str) -> Entry | None:
-        """What is noted of a file, by whatever name; one with a licence if there is one."""
+    def about(self, sha256: str, *, name: str | None = None) -> Entry | None:
+        """What is noted of a file.
+
+        First comes what is noted under `name`, then what a user stated of the content itself, then the rest;
+        what one leaves open, the next fills in.
+        """
+        order = (name, f"sha256:{sha256}")
         found = [entry for entry in self.entries() if entry.sha256 == sha256]
-        return min(found, key=lambda entry: entry.licence is None, default=None)
+        found.sort(key=lambda entry: order.index(entry.name) if entry.name in order else len(order))
+        if not found:
+            return None
+        licensed = next((entry for entry in found if entry.licence), found[0])
+        expecting = next((entry for entry in found if entry.expects), found[0])
+        return found[0].model_copy(
+            update={
+                "licence": licensed.licence,
+                "licence_url": licensed.licence_url,
+                "expects": expecting.expects,
+            }
+        )
 
     def entries(self) -> list[Entry]:
         """All entries, by name."""
-        notes = sorted((self.folder / "names").glob("*.json"))
+        notes = sorted((self.folder / "names").glob("[!.]*.json"))  # those with a dot are being written
         return sorted((self._read(note) for note in notes), key=lambda entry: entry.name)
 
     def path(self, entry: Entry) -> Path:

@@ -53,6 +53,21 @@ def read_weight_file(path: Path) -> WeightFile:
         ) from error
 
 
+def check_safetensors(path: Path, *, name: str, fix: str) -> None:
+    """Refuse a file that is no whole safetensors file, without reading its tensors.
+
+    Raises
+    ------
+    DataError
+        That `name` is none, with `fix` as its mend.
+    """
+    try:
+        with safe_open(path, framework="pt"):
+            pass
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DataError(f"{name} holds no weights that can be read ({error})", fix=fix) from error
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """What a file of weights says of itself, without reading its tensors; empty where it says nothing."""
     try:
