@@ -86,15 +86,22 @@ def npy(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def png_claiming(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that says it is `width` by `height`."""
+def png(
+    width: int, height: int, rows: bytes, *, depth: int = 8, colour: int = 2, interlaced: bool = False
+) -> bytes:
+    """A PNG put together by hand; `rows` are its pixels with a filter byte before each row."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that says it is `width` by `height`."""
+    return png(width, height, bytes(100))
 
 
 def every_format() -> dict[str, bytes]:

@@ -37,3 +37,11 @@ def test_modes(dtype, bands, mode):
 def test_names_and_units():
     assert numbered_bands(2) == ("band_1", "band_2")
     assert (units_of("uint8"), units_of("uint16")) == ("display", "digital number")
+
+
+def test_more_bands_than_any_sensor_has():
+    check_size(1, 1, name="a.tif", max_pixels=100, bands=1024)
+    with pytest.raises(
+        DataError, match=r"a\.tif says it has 1025 bands, above the limit of 1024; keep fewer"
+    ):
+        check_size(1, 1, name="a.tif", max_pixels=10**9, bands=1025)

@@ -7,7 +7,7 @@ from PIL import Image
 from swath.errors import DataError
 from swath.imagery import RGB, decode, probe
 
-from .samples import image, saved, sharp, smooth
+from .samples import image, png, saved, sharp, smooth
 
 RGBA = (*RGB, "alpha")
 
@@ -84,6 +84,51 @@ def test_png_one_bit_becomes_black_and_white():
     picture = decode(saved(Image.fromarray(bits), "PNG"))
     assert (picture.bands, picture.mode) == (("grey",), "1")
     np.testing.assert_array_equal(picture.pixels[0], np.where(bits, 255, 0))
+
+
+@pytest.mark.parametrize(("depth", "step"), [(2, 85), (4, 17)])
+def test_png_of_few_bits_reaches_from_black_to_white(depth, step):
+    values = np.arange(16) % 2**depth
+    picture = decode(png(16, 1, b"\0" + packed(values, depth), depth=depth, colour=0))
+    np.testing.assert_array_equal(picture.pixels[0, 0], values * step)
+
+
+def packed(values: np.ndarray, depth: int) -> bytes:
+    bits = (values[:, np.newaxis] >> np.arange(depth)[::-1]) & 1
+    return np.packbits(bits.astype(np.uint8)).tobytes()
+
+
+def stored_rows(pixels: np.ndarray, *, interlaced: bool) -> bytes:
+    """Pixels ``[H, W, samples]`` as a PNG stores them, in seven passes (Adam7) or in one."""
+    whole = ["0::1 0::1"]
+    passes = ["0::8 0::8", "0::8 4::8", "4::8 0::4", "0::4 2::4", "2::4 0::2", "0::2 1::2", "1::2 0::1"]
+    rows = b""
+    for text in passes if interlaced else whole:
+        (top, down), (left, across) = ((int(n) for n in part.split("::")) for part in text.split())
+        part = pixels[top::down, left::across]
+        rows += b"".join(b"\0" + row.tobytes() for row in part if row.size)
+    return rows
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("size", [(12, 20), (1, 1), (3, 5), (9, 2)])
+@pytest.mark.parametrize("black", [False, True])
+def test_a_png_whose_rows_end_early_is_refused(interlaced, size, black):
+    pixels = np.random.default_rng(0).integers(1, 255, (*size, 3)).astype(np.uint8)
+    if black:  # as missing rows look
+        pixels[-1] = 0
+    rows = stored_rows(pixels, interlaced=interlaced)
+    whole = png(size[1], size[0], rows, interlaced=interlaced)
+    np.testing.assert_array_equal(decode(whole).pixels, pixels.transpose(2, 0, 1))
+    short = png(size[1], size[0], rows[: -1 - 3 * size[1]], interlaced=interlaced)
+    with pytest.raises(DataError, match="scan"):
+        decode(short, name="scan")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "I;16"])
+def test_a_black_png_is_whole(mode):
+    picture = decode(saved(Image.new(mode, (13, 7)), "PNG"))
+    assert picture.pixels.shape[1:] == (7, 13)
 
 
 def palette_image() -> tuple[Image.Image, np.ndarray, np.ndarray]:

@@ -80,6 +80,20 @@ def test_tiff_one_bit_becomes_black_and_white():
     np.testing.assert_array_equal(picture.pixels[0], np.where(bits, 255, 0))
 
 
+@pytest.mark.parametrize(("bits", "step"), [(2, 85), (4, 17)])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_tiff_of_few_bits_reaches_from_black_to_white_as_a_png_does(bits, step, bands):
+    values = sharp(bands) % 2**bits
+    picture = decode(raster(values, nbits=bits))
+    assert picture.pixels.dtype == np.uint8
+    np.testing.assert_array_equal(picture.pixels, values * step)
+
+
+def test_tiff_of_twelve_bits_is_as_stored():
+    values = sharp(1, "uint16") % 4096
+    np.testing.assert_array_equal(decode(raster(values, nbits=12)).pixels, values)
+
+
 def test_tiff_cmyk_becomes_rgb():
     ink = smooth(4)
     picture = decode(saved(image(ink, "CMYK"), "TIFF"))
@@ -165,6 +179,13 @@ def test_a_hostile_path_is_a_plain_file_name(tmp_path, monkeypatch):
     name.parent.mkdir()
     name.write_bytes(raster(sharp(1)))
     np.testing.assert_array_equal(decode(name.relative_to(tmp_path)).pixels, sharp(1))
+
+
+def test_a_tiff_of_thousands_of_bands_is_refused():
+    data = raster(np.zeros((1025, 1, 1), np.uint8), interleave="pixel")
+    for read in (decode, probe):
+        with pytest.raises(DataError, match="cube says it has 1025 bands"):
+            read(data, name="cube")
 
 
 def test_a_huge_block_in_a_small_picture_is_refused():

@@ -49,6 +49,10 @@ def test_png_webp_npy_and_tiff():
     assert storage(saved("PNG"), name="x").compression == "deflate"
     assert storage(saved("WebP", lossless=True), name="x").compression == "lossless"
     assert storage(saved("WebP", quality=50), name="x").compression == "lossy"
+    profiled = saved("WebP", lossless=True, icc_profile=bytes(501))
+    assert storage(profiled, name="x").compression == "lossless"
+    clear = Image.new("RGBA", (8, 8), (9, 9, 9, 9))
+    assert storage(saved("WebP", clear, quality=50), name="x").compression == "lossy"
     stream = io.BytesIO()
     np.save(stream, np.zeros((9, 8, 3), np.uint8))
     array = storage(stream.getvalue(), name="x")

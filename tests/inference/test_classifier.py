@@ -164,6 +164,13 @@ def test_unreadable_and_missing_images_are_named(classifier, tmp_path):
         classifier.predict([tmp_path / "gone.png"])
 
 
+@pytest.mark.parametrize("image", [Image.new("RGB", (64, 64)), bytearray(b"x"), None, 5])
+def test_what_is_no_image_is_named_by_its_type(classifier, image):
+    for images in (image, [image]):
+        with pytest.raises(DataError, match=f"image 0 is of type {type(image).__name__}.*; give a path"):
+            classifier.predict(images)
+
+
 def test_no_image(classifier):
     with pytest.raises(DataError, match="no image to classify"):
         classifier.predict([])

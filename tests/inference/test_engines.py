@@ -5,6 +5,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 
 from swath.errors import ModelFileError, SettingError
 from swath.inference.engines import (
@@ -181,6 +182,30 @@ def test_a_graph_the_engine_refuses(name, says):
         make_engine(name, graph, threads=1)
     with pytest.raises(ModelFileError, match="the model has no output"):
         make_engine(name, onnx.ModelProto(), threads=1)
+
+
+@pytest.mark.parametrize(("name", "says"), [("onnxruntime", "ONNX Runtime"), ("openvino", "OpenVINO")])
+@pytest.mark.parametrize("n", [2, 70])
+def test_a_graph_that_gives_one_row_a_batch(name, says, n):
+    graph = tiny_graph()
+    head = next(node for node in graph.graph.node if "logits" in node.output)
+    head.output[:] = ["all"]
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), "first"))
+    place = list(graph.graph.node).index(head) + 1
+    graph.graph.node.insert(place, helper.make_node("Gather", ["all", "first"], ["logits"], axis=0))
+    engine = make_engine(name, graph, threads=1)
+    with pytest.raises(ModelFileError, match=f"{says} cannot run the model .*one row a patch"):
+        engine.run(np.zeros((n, 3, 64, 64), np.uint8), ("probabilities",))
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_probabilities_that_are_not_numbers(name):
+    graph = tiny_graph()
+    bias = next(t for t in graph.graph.initializer if t.name == "head.bias")
+    bias.CopyFrom(numpy_helper.from_array(np.full(4, np.nan, np.float32), "head.bias"))
+    engine = make_engine(name, graph, threads=1)
+    with pytest.raises(ModelFileError, match=r"probabilities that are not numbers; .* another copy"):
+        engine.run(np.zeros((2, 3, 64, 64), np.uint8), ("features", "probabilities"))
 
 
 @pytest.mark.parametrize(("name", "says"), [("onnxruntime", "ONNX Runtime"), ("openvino", "OpenVINO")])

@@ -117,10 +117,10 @@ def test_predict_corrects_all_images_alike_and_writes_down_how(model, dark_blue,
     classifier = load(model, engine="onnxruntime", threads=1)
     plain = predict_files(classifier, [dark_blue], tmp_path / "off.json")
     assert "--harmonise on" in plain.harmony.warning
-    assert not (tmp_path / "off.harmonise.json").exists()
+    assert list(tmp_path.iterdir()) == [tmp_path / "off.json"]
     made = predict_files(classifier, [dark_blue], tmp_path / "auto.json", harmonise="auto")
     assert made.harmony.correction is not None
-    told = json.loads((tmp_path / "auto.harmonise.json").read_text())
+    told = json.loads((tmp_path / "auto.json.harmonise.json").read_text())
     assert told["correction"]["offset"] == list(made.harmony.correction.offset)
     assert right(tmp_path / "auto.json") > right(tmp_path / "off.json") + 0.1
 
@@ -131,6 +131,8 @@ def test_one_picture_is_not_harmonised_by_itself(model, dark_blue, tmp_path):
     made = predict_files(classifier, [one], tmp_path / "one.json", harmonise="auto")
     assert made.harmony.correction is None
     assert made.harmony.warning is None
+    told = json.loads((tmp_path / "one.json.harmonise.json").read_text())
+    assert told["said"] == "left as it is: too few pixels to judge by (4,096)"
 
 
 def test_a_stale_note_goes_with_its_table(model, dark_blue, tmp_path):
@@ -138,4 +140,27 @@ def test_a_stale_note_goes_with_its_table(model, dark_blue, tmp_path):
     out = tmp_path / "p.json"
     predict_files(classifier, [dark_blue], out, harmonise="auto")
     predict_files(classifier, [dark_blue], out, overwrite=True)
-    assert not (tmp_path / "p.harmonise.json").exists()
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_tables_of_one_name_and_two_kinds_keep_their_own_notes(model, dark_blue, tmp_path):
+    classifier = load(model, engine="onnxruntime", threads=1)
+    for name in ("p.csv", "p.parquet"):
+        predict_files(classifier, [dark_blue], tmp_path / name, harmonise="auto")
+    predict_files(classifier, [dark_blue], tmp_path / "p.csv", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "p.csv",
+        "p.parquet",
+        "p.parquet.harmonise.json",
+    ]
+
+
+def test_a_table_that_fails_leaves_no_note(model, dark_blue, tmp_path):
+    (tmp_path / "in").mkdir()
+    for path in (*sorted(dark_blue.rglob("*.png"))[:2], dark_blue / "bad.png"):
+        content = path.read_bytes() if path.exists() else b"no picture"
+        (tmp_path / "in" / path.name).write_bytes(content)
+    classifier = load(model, engine="onnxruntime", threads=1)
+    with pytest.raises(DataError, match=r"bad\.png"):
+        predict_files(classifier, [tmp_path / "in"], tmp_path / "p.csv", harmonise="auto")
+    assert list(tmp_path.iterdir()) == [tmp_path / "in"]

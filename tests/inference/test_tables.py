@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rasterio
@@ -130,7 +131,10 @@ def test_a_picture_of_other_bands_is_named_and_can_be_passed_over(classifier, fo
     options = {"driver": "GTiff", "width": 64, "height": 64, "count": 2, "dtype": "uint8"}
     with rasterio.open(folder / "two.tif", "w", **options) as file:
         file.write(np.zeros((2, 64, 64), np.uint8))
-    with pytest.raises(DataError, match=r"two\.tif: bands band_1, band_2 hold neither.*--skip-unreadable"):
+    says = (
+        r"two\.tif: bands band_1, band_2 hold neither.*, or for a scene use swath map --bands, or pass --skip"
+    )
+    with pytest.raises(DataError, match=says):
         predict_files(classifier, [folder], tmp_path / "p.csv")
     summary = predict_files(classifier, [folder], tmp_path / "p.csv", skip_unreadable=True)
     assert summary.skipped == (str(folder / "two.tif"),)
@@ -148,6 +152,18 @@ def test_skip_unreadable_passes_over_damaged_members_of_a_zip(classifier, folder
         predict_files(classifier, [archive], tmp_path / "p.csv")
     summary = predict_files(classifier, [archive], tmp_path / "p.csv", skip_unreadable=True)
     assert (summary.rows, summary.skipped) == (1, (f"{archive}/1.png",))
+
+
+def test_an_index_is_shown_where_to_go(classifier, tmp_path):
+    pq.write_table(pa.table({"path": ["a.png"]}), tmp_path / "index.parquet")
+    with pytest.raises(DataError, match=r"picture; for an index use: swath evaluate$"):
+        predict_files(classifier, [tmp_path / "index.parquet"], tmp_path / "p.csv")
+
+
+def test_one_sentence_says_what_may_be_done(classifier, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"junk")
+    with pytest.raises(DataError, match=r"; convert it .* or leave it out, or pass --skip-unreadable$"):
+        predict_files(classifier, [tmp_path / "a.png"], tmp_path / "p.csv")
 
 
 def test_nothing_readable_at_all(classifier, tmp_path):

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from swath.errors import ModelFileError
 from swath.model.contract import check_contract
-from swath.model.graph import TEMPERATURE
+from swath.model.graph import HEAD_WEIGHT, TEMPERATURE
 from tests.tiny import input_spec, tiny_graph, tiny_record
 
 
@@ -136,6 +136,21 @@ def test_another_patch_size(record):
 def test_a_temperature_that_is_no_number(graph, record):
     weights(graph, TEMPERATURE).CopyFrom(numpy_helper.from_array(np.array(["hot"], object), TEMPERATURE))
     with pytest.raises(ModelFileError, match=r"m\.onnx"):
+        check_contract(graph, record, where="m.onnx")
+
+
+def test_a_patch_size_that_is_no_number(graph, record):
+    weights(graph, "swath.size").CopyFrom(
+        numpy_helper.from_array(np.array([np.inf, 64], np.float32), "swath.size")
+    )
+    with pytest.raises(ModelFileError, match=r"m\.onnx holds damaged weights"):
+        check_contract(graph, record, where="m.onnx")
+
+
+@pytest.mark.parametrize("name", ["swath.size", TEMPERATURE, HEAD_WEIGHT])
+def test_weights_of_a_type_there_is_not(graph, record, name):
+    weights(graph, name).data_type = 99
+    with pytest.raises(ModelFileError, match=r"m\.onnx holds damaged weights"):
         check_contract(graph, record, where="m.onnx")
 
 

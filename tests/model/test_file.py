@@ -6,8 +6,8 @@ import zipfile
 import onnx
 import pytest
 
-from swath.errors import ModelFileError, OutputError
-from swath.model import read_model, resolve_model, shipped_models, write_model
+from swath.errors import ModelFileError, OutputError, SettingError
+from swath.model import check_not_model, read_model, resolve_model, shipped_models, write_model
 from swath.model.record import RECORD_KEY, SCHEMA_VERSION
 from tests.tiny import CLASSES, tiny_graph, tiny_record, write_tiny_model
 
@@ -67,6 +67,13 @@ def test_nothing_of_that_name():
         resolve_model("no.onnx")
 
 
+def test_a_file_that_is_being_written_is_no_shipped_model(tmp_path, monkeypatch):
+    monkeypatch.setattr("swath.model.file._shipped", lambda: tmp_path)
+    for name in ("whole.onnx", ".whole.abcd1234.onnx"):
+        (tmp_path / name).touch()
+    assert shipped_models() == ["whole"]
+
+
 def test_shipped_models_go_by_name():
     for name in shipped_models():
         assert resolve_model(name).name == f"{name}.onnx"
@@ -116,7 +123,8 @@ def test_a_newer_schema_says_to_upgrade(tiny_model, tmp_path):
         ("[]", "is damaged"),
         ("null", "is damaged"),
         ("{}", "is damaged .*schema_version"),
-        ('{"schema_version": "x"}', "newer swath"),
+        ('{"schema_version": "1"}', "is damaged .*schema_version is not a whole number: '1'"),
+        ('{"schema_version": 1.5}', "is damaged .*not a whole number: 1.5"),
         ('{"schema_version": 1}', "not valid: name: Field required"),
         ('{"schema_version": 1' + ', "a": ' + "[" * 100_000, "is damaged"),
     ],
@@ -129,6 +137,25 @@ def test_a_damaged_record(tiny_model, tmp_path, text, message):
 def test_a_record_with_a_wrong_field_names_it(tiny_model, tmp_path):
     with pytest.raises(ModelFileError, match="not valid: temperature"):
         read_model(rewrite(tiny_model, tmp_path / "m.onnx", record={"temperature": -1}))
+
+
+@pytest.mark.parametrize("created", ["soon", "2026-02-30", "20260102", "2026-W01-1"])
+def test_a_model_is_of_some_day(tiny_model, tmp_path, created):
+    with pytest.raises(ModelFileError, match=r"not valid: created: .*such as 2026-11-21"):
+        read_model(rewrite(tiny_model, tmp_path / "m.onnx", record={"created": created}))
+    dated = rewrite(tiny_model, tmp_path / "m.onnx", record={"created": "2026-01-02T03:04:05Z"})
+    assert read_model(dated).record.created == "2026-01-02T03:04:05Z"
+
+
+def test_a_model_is_no_output_of_itself(tmp_path):
+    path = write_tiny_model(tmp_path / "m.onnx")
+    (tmp_path / "link.onnx").symlink_to(path)
+    for out in (path, tmp_path / "link.onnx", tmp_path / "." / "m.onnx"):
+        with pytest.raises(SettingError, match=r"is the model itself; choose another name with --out"):
+            check_not_model(out, str(path))
+    with pytest.raises(SettingError, match="is the model itself"):
+        check_not_model(resolve_model("eurosat"), "eurosat")
+    check_not_model(tmp_path / "card.md", path)
 
 
 def test_fewer_classes_than_the_graph_gives(tiny_model, tmp_path):

@@ -49,23 +49,30 @@ def predict(
         typer.echo(f"{count:>8,}  {label}")
     if summary.skipped:
         typer.echo(
-            f"{len(summary.skipped)} images could not be read, the first is {summary.skipped[0]}", err=True
+            f"{_counted(len(summary.skipped), 'image', 'images')} could not be read, the first is {summary.skipped[0]}",
+            err=True,
         )
     if summary.other_sizes:
         typer.echo(
-            f"{summary.other_sizes} images are not {classifier.size} x {classifier.size} px, the size the model "
-            "was trained at, and were resized: check that their ground resolution fits",
+            f"{_counted(summary.other_sizes, 'image is', 'images are')} not {classifier.size} x {classifier.size} px, "
+            "the size the model was trained at: resized, so check that the ground resolution fits",
             err=True,
         )
     if summary.unlike:
         typer.echo(
-            f"warning: {summary.unlike:,} images ({100 * summary.unlike / summary.rows:.1f} %) are not like the "
-            "training data: what is said of them means little (column unlike_training)",
+            f"warning: {_counted(summary.unlike, 'image', 'images')} ({100 * summary.unlike / summary.rows:.1f} %) not "
+            "like the training data: the answer means little there (column unlike_training)",
             err=True,
         )
     if summary.harmony.warning:
         typer.echo(f"warning: {summary.harmony.warning}", err=True)
-    typer.echo(f"{summary.rows:,} rows in {out} (engine: {classifier.engine})")
+    elif harmonise != "off":
+        typer.echo(f"harmonise {harmonise}: {summary.harmony.sentence}", err=True)
+    typer.echo(f"{_counted(summary.rows, 'row', 'rows')} in {out} (engine: {classifier.engine})")
+
+
+def _counted(n: int, one: str, many: str) -> str:
+    return f"{n:,} {one if n == 1 else many}"
 
 
 def evaluate(

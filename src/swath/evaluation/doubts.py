@@ -16,7 +16,7 @@ from swath.evaluation.outputs import model_outputs
 from swath.files import check_output
 from swath.inference import Classifier
 from swath.inference.unlike import NEEDED
-from swath.model import Record, read_model, write_model
+from swath.model import Record, check_not_model, read_model, write_model
 from swath.progress import Progress, silent
 
 
@@ -106,8 +106,7 @@ def write_doubts(
         If `out` exists without `overwrite` or cannot be written.
     """
     check_output(out, overwrite=overwrite)
-    if out.exists() and out.samefile(classifier.path):
-        raise SettingError(f"{out} is the model itself", fix="choose another name with --out")
+    check_not_model(out, classifier.path)
     record = with_doubts(classifier, index, false_alarms=false_alarms, progress=progress)
     write_model(out, read_model(classifier.path).graph, record, overwrite=overwrite)
     return record

@@ -15,7 +15,7 @@ from swath.evaluation.multilabel import marked
 from swath.evaluation.ranking import best_threshold
 from swath.files import check_output
 from swath.inference import Classifier
-from swath.model import Record, read_model, write_model
+from swath.model import Record, check_not_model, read_model, write_model
 from swath.progress import Progress, silent
 
 
@@ -111,8 +111,7 @@ def rethreshold(
         If `out` exists without `overwrite` or cannot be written.
     """
     check_output(out, overwrite=overwrite)
-    if out.exists() and out.samefile(classifier.path):
-        raise SettingError(f"{out} is the model itself", fix="choose another name with --out")
+    check_not_model(out, classifier.path)
     chosen = choose_thresholds(classifier, index, split=split, progress=progress)
     model = read_model(classifier.path)
     record = with_thresholds(model.record, chosen)

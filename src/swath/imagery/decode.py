@@ -40,9 +40,10 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 1
     """Decode a JPEG, PNG, WebP, TIFF, GeoTIFF, JPEG 2000 or ``.npy`` picture.
 
     The format is told by content. The EXIF orientation is applied; palettes are expanded to RGB
-    (RGBA if they have transparent entries), one bit to 0 and 255, CMYK is converted to RGB; all other
-    values are as stored, and no bits are dropped. Band names come from the format, a GeoTIFF's band
-    descriptions or its colour interpretation, else they are ``band_1``...; nodata is left as it is.
+    (RGBA if they have transparent entries), values of fewer than eight bits are stretched to 0-255, CMYK
+    is converted to RGB; all other values are as stored, and no bits are dropped. Band names come from the
+    format, a GeoTIFF's band descriptions or its colour interpretation, else they are ``band_1``...; nodata is
+    left as it is.
     An ``.npy`` array is ``[H, W]``, ``[H, W, bands]`` or ``[bands, H, W]``: the band axis is the first
     or last one, whichever is shorter than both other axes, and an array where neither is is refused.
 
@@ -54,7 +55,7 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 1
         What error messages call it; the path by default.
     max_pixels : int
         Most pixels (width x height) allowed, checked on the header before anything is decoded.
-        Decoded bands may also not take more than 32 bytes for each pixel allowed.
+        Decoded bands may also not take more than 32 bytes for each pixel allowed, nor be more than 1,024.
 
     Returns
     -------

@@ -13,6 +13,9 @@ from swath.imagery.picture import RGB, Picture
 MAX_BYTES_A_PIXEL = 32
 """Room for 16 bands of 16 bits; the memory limit is this many bytes times the pixel limit."""
 
+MAX_BANDS = 1024
+"""More than any sensor has; readers take time that grows with the square of the bands."""
+
 _MODES = {
     ("uint8", ("grey",)): "L",
     ("uint8", ("grey", "alpha")): "LA",
@@ -64,9 +67,13 @@ def check_size(
     Raises
     ------
     DataError
-        If it has more than `max_pixels` pixels, or its decoded bands would take more than
+        If it has more than `max_pixels` pixels or 1,024 bands, or its decoded bands would take more than
         `max_pixels` times 32 bytes.
     """
+    if bands > MAX_BANDS:
+        raise DataError(
+            f"{name} says it has {bands} bands, above the limit of {MAX_BANDS}", fix="keep fewer bands"
+        )
     if width * height > max_pixels:
         raise DataError(
             f"{name} says it has {width} x {height} pixels, above the limit of {max_pixels}",

@@ -7,6 +7,7 @@ Pillow's format classes are entered directly: the format is known by its first b
 from __future__ import annotations
 
 import struct
+import zlib
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -35,6 +36,10 @@ _MODES: dict[str, tuple[str | None, tuple[str, ...], str]] = {
     "CMYK": ("RGB", RGB, "uint8"),
     "I;16": (None, ("grey",), "uint16"),
 }
+# Samples a pixel by a PNG's colour type.
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# First column and row, and steps to the next, of the passes in which an interlaced PNG is stored (Adam7).
+_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _TRANSPARENT_PALETTE = ("RGBA", (*RGB, "alpha"), "uint8")
 
 
@@ -59,7 +64,7 @@ class PhotoReader:
                 f"{name} is a {kind} in mode {image.mode}, which swath does not read",
                 fix="save it as 8-bit grey or RGB",
             )
-        self._image = image
+        self._image, self._stream, self._name = image, stream, name
         palette_alpha = image.mode == "P" and "transparency" in image.info
         self._convert, self._bands, self._dtype = (
             _TRANSPARENT_PALETTE if palette_alpha else _MODES[image.mode]
@@ -77,10 +82,24 @@ class PhotoReader:
         return orientation_tag(BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else 1
 
     def read(self) -> Picture:
-        """Decode the pixels and turn them upright."""
+        """Decode the pixels and turn them upright.
+
+        Raises
+        ------
+        DataError
+            If a PNG ends before its last row, which Pillow leaves black.
+        """
         image = self._image
         mode = image.mode
-        values = np.asarray(image if self._convert is None else image.convert(self._convert))
+        values = np.asarray(image)
+        # Missing rows are the last ones and black; only interlaced ones lie anywhere.
+        doubtful = isinstance(image, PngImageFile) and (image.info.get("interlace") or not values[-1].any())
+        if doubtful and _ends_early(self._stream):
+            raise DataError(
+                f"{self._name} holds fewer rows of pixels than it says", fix="replace it or leave it out"
+            )
+        if self._convert is not None:
+            values = np.asarray(image.convert(self._convert))
         # Asked for after decoding: a PNG may carry its EXIF block behind the pixels.
         orientation = self.orientation()
         planes = values[np.newaxis] if values.ndim == 2 else values.transpose(2, 0, 1)
@@ -90,6 +109,25 @@ class PhotoReader:
 def _own(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Copy to contiguous memory that may be written to; Pillow's buffer may not."""
     return pixels.copy(order="C")
+
+
+def _ends_early(stream: BinaryIO) -> bool:
+    """Whether a PNG's pixels unpack to fewer bytes than its header promises (ISO/IEC 15948, clauses 7 to 11)."""
+    stream.seek(0)
+    data = stream.read()
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    expected = 0
+    for left, top, across, down in _PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0:
+            expected += max(rows, 0) * (1 + -(-columns * depth * _SAMPLES[colour] // 8))
+    packed, place = [], 8
+    while place + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        if kind == b"IDAT":
+            packed.append(data[place + 8 : place + 8 + length])
+        place += 12 + length
+    return len(zlib.decompressobj().decompress(b"".join(packed), expected)) < expected
 
 
 def _webp_size(stream: BinaryIO) -> tuple[int, int]:

@@ -120,6 +120,8 @@ class RasterReader:
             raise _damaged(self._name, self._dataset.driver, error) from error
         if self._table is not None:
             pixels = self._table[: len(header.bands), pixels[0]]
+        elif header.dtype == "uint8":
+            pixels = _stretched(pixels, self._dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS"))
         pixels = np.ascontiguousarray(upright(pixels, self._orientation))
         return Picture(pixels, header.bands, units_of(header.dtype), header.mode)
 
@@ -160,6 +162,14 @@ def _table_bands(table: npt.NDArray[np.uint8]) -> tuple[str, ...]:
     if bool((table[3] < 255).any()):
         return (*RGB, "alpha")
     return ("grey",) if bool((table[:3] == table[0]).all()) else RGB
+
+
+def _stretched(pixels: npt.NDArray[np.uint8], bits: str | None) -> npt.NDArray[np.uint8]:
+    """Values of fewer than eight bits stretched to 0-255, as PNG readers do; others as they are."""
+    if bits is None or int(bits) > 7:
+        return pixels
+    table: npt.NDArray[np.uint8] = np.rint(np.linspace(0, 255, 2 ** int(bits))).astype(np.uint8)
+    return table[pixels]
 
 
 def _damaged(name: str, driver: str, error: Exception) -> DataError:

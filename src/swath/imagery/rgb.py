@@ -48,7 +48,7 @@ def as_rgb(picture: Picture) -> Picture:
     else:
         raise DataError(
             f"bands {', '.join(picture.bands)} hold neither grey nor red, green and blue",
-            fix="name the file's bands (a GeoTIFF's band descriptions) or choose bands it has",
+            fix="name the file's bands (a GeoTIFF's band descriptions), or for a scene use swath map --bands",
         )
     return Picture(pixels, RGB, picture.units, picture.mode)
 

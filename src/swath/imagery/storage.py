@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -79,7 +80,7 @@ def storage(data: bytes, *, name: str) -> Storage:
             compression = "deflate, interlaced" if image.info.get("interlace") else "deflate"
             extras = _extras(image.info)
         elif kind == "WebP":
-            compression = "lossless" if b"VP8L" in data[12:64] else "lossy"
+            compression = "lossless" if _webp_pixels(data) == b"VP8L" else "lossy"
         elif kind in ("TIFF", "JPEG 2000"):
             compression = _raster(data)
     except SwathError:
@@ -115,6 +116,17 @@ def _quality(total: int) -> int:
 
 def _extras(info: dict[str | tuple[int, int], object]) -> str:
     return ", ".join(block for block in _BLOCKS if info.get(block))
+
+
+def _webp_pixels(data: bytes) -> bytes:
+    """Name of the chunk that holds a WebP's pixels (RFC 9649): colour profiles and more may stand before it."""
+    place = 12
+    while place + 8 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, place)
+        if kind in (b"VP8L", b"VP8 "):
+            return bytes(kind)
+        place += 8 + length + length % 2
+    return b""
 
 
 def _raster(data: bytes) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.errors import ModelFileError
+from swath.inference.classifier import Classifier
 from swath.inference.engines import AUTO, engine_for
 from swath.model import read_model
 from swath.model.decisions import called, margins
@@ -63,15 +64,13 @@ def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = 
         raise ModelFileError(f"{file.path}: {error}") from error
     wanted = np.array(golden.probabilities, np.float32)
     runner, ran = engine_for(file, engine, threads=threads)
+    classifier = Classifier(file, runner)  # answers as it does for any other patch
     exact = runner.precision == "fp32"
     tolerance = golden.tolerance if exact else bf16_tolerance(file.record)
     worst = 0.0
     for batch in {1, len(pixels)}:
         got = np.concatenate(
-            [
-                runner.run(pixels[i : i + batch], ("probabilities",))["probabilities"]
-                for i in range(0, len(pixels), batch)
-            ]
+            [classifier.answer(pixels[i : i + batch]).probabilities for i in range(0, len(pixels), batch)]
         )
         difference = float(np.abs(got - wanted).max()) if got.shape == wanted.shape else float("inf")
         worst = max(worst, difference if np.isfinite(difference) else float("inf"))

@@ -154,7 +154,7 @@ class Classifier:
         Raises
         ------
         DataError
-            If an image cannot be decoded, or does not have the model's bands and type.
+            If an image cannot be decoded, is none of these, or does not have the model's bands and type.
         """
         if isinstance(images, np.ndarray) and images.ndim == 4:
             return self.answer(images)
@@ -211,7 +211,7 @@ class Classifier:
         if isinstance(image, np.ndarray):
             pixels = image
         else:
-            picture = image if isinstance(image, Picture) else decode(_source(image), name=name)
+            picture = image if isinstance(image, Picture) else decode(_source(image, name), name=name)
             try:
                 pixels = select_bands(picture, self.record.input.bands)
             except DataError as error:
@@ -281,8 +281,8 @@ def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None, v
 
 def _several(images: Image | Iterable[Image]) -> Iterable[Image]:
     """A list of one for an image that comes alone; text would otherwise be taken letter by letter."""
-    alone = isinstance(images, str | Path | bytes | Picture)
-    if alone or (isinstance(images, np.ndarray) and images.ndim == 3):
+    alone = isinstance(images, str | Path | bytes | bytearray | Picture)
+    if alone or not isinstance(images, Iterable) or (isinstance(images, np.ndarray) and images.ndim == 3):
         return [cast(Image, images)]
     return cast("Iterable[Image]", images)
 
@@ -293,8 +293,16 @@ def _named(images: Iterable[Image]) -> Iterator[tuple[str, Image]]:
         yield (str(image) if isinstance(image, str | Path) else f"image {number}"), image
 
 
-def _source(image: Any) -> Path | bytes:
-    return image if isinstance(image, bytes) else Path(image)
+def _source(image: Any, name: str) -> Path | bytes:
+    if isinstance(image, bytes):
+        return image
+    try:
+        return Path(image)
+    except TypeError as error:
+        raise DataError(
+            f"{name} is of type {type(image).__name__}, which is no image to swath",
+            fix="give a path, bytes, or an array such as numpy.asarray(image).transpose(2, 0, 1)",
+        ) from error
 
 
 def _at_a_time(patch: npt.NDArray[Any], batch: int) -> int:

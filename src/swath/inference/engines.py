@@ -169,6 +169,22 @@ def engine_for(file: ModelFile, name: str, *, threads: int | None = None) -> tup
     return engine, describe(engine, note=choice.note)
 
 
+def checked(outputs: Outputs) -> Outputs:
+    """Hand on an engine's outputs if probabilities are numbers: labels made of others would look like any.
+
+    Raises
+    ------
+    ModelFileError
+        If one is not finite.
+    """
+    if "probabilities" in outputs and not np.isfinite(outputs["probabilities"]).all():
+        raise ModelFileError(
+            "the model gives probabilities that are not numbers",
+            fix="its weights are damaged: use another copy, or train it again",
+        )
+    return outputs
+
+
 def first_output(graph: onnx.ModelProto) -> tuple[str]:
     """The output that an engine makes itself ready for when it starts: ``probabilities`` of a whole model.
 

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 
 from swath.errors import ModelFileError
-from swath.inference.engines import Outputs, first_line, first_output
+from swath.inference.engines import Outputs, checked, first_line, first_output
 from swath.model.graph import INPUT, prune
 
 BATCH = 64  # measured: 4 to 256 make no difference here
@@ -46,12 +46,15 @@ class OnnxRuntime:
                 session.run(list(wanted), {INPUT: np.ascontiguousarray(pixels[start : start + batch])})
                 for start in range(0, len(pixels), batch)
             ]
+            outputs = {
+                name: np.concatenate(values)
+                for name, values in zip(wanted, zip(*parts, strict=True), strict=True)
+            }
+            if any(len(values) != len(pixels) for values in outputs.values()):
+                raise ValueError("an output does not have one row a patch")
         except Exception as error:
             raise ModelFileError(f"ONNX Runtime cannot run the model ({first_line(error)})") from error
-        return {
-            name: np.concatenate(values)
-            for name, values in zip(wanted, zip(*parts, strict=True), strict=True)
-        }
+        return checked(outputs)
 
     def _session(self, wanted: tuple[str, ...]) -> onnxruntime.InferenceSession:
         """One session for each set of outputs: nodes that only other outputs need are not in it."""

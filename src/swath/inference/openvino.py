@@ -16,7 +16,7 @@ from openvino.properties import hint
 
 from swath.errors import ModelFileError, SettingError
 from swath.imagery import resize
-from swath.inference.engines import Outputs, first_line, first_output
+from swath.inference.engines import Outputs, checked, first_line, first_output
 from swath.model.graph import patch_size, prune
 
 # Few enough for the activations to stay in a core's own cache (batches of 32 and more ran 20 to 40 % slower),
@@ -76,17 +76,18 @@ class OpenVino:
         with self._lock:
             ready = self._ready(tuple(wanted), *pixels.shape[2:])
             try:
-                return self._run(ready, pixels)
+                outputs = self._run(ready, pixels)
             except Exception as error:
                 raise ModelFileError(f"OpenVINO cannot run the model ({first_line(error)})") from error
+        return checked(outputs)
 
     def _run(self, ready: _Compiled, pixels: npt.NDArray[Any]) -> Outputs:
         first = ready.requests[0]
         batch = first.get_input_tensor().shape[0]
-        results = [
-            np.empty((len(pixels), *list(first.get_output_tensor(place).shape)[1:]), np.float32)
-            for place in range(len(ready.names))
-        ]
+        shapes = [list(first.get_output_tensor(place).shape) for place in range(len(ready.names))]
+        if any(shape[:1] != [batch] for shape in shapes):
+            raise ValueError("an output does not have one row a patch")
+        results = [np.empty((len(pixels), *shape[1:]), np.float32) for shape in shapes]
         busy: list[tuple[openvino.InferRequest, slice]] = []
 
         def collect() -> None:

@@ -81,8 +81,8 @@ def predict_files(
 
     The channels of up to 256 of the images are compared with the training patches'. With `harmonise`
     ``"on"``, or ``"auto"`` where they lie outside, all images get one and the same correction (see
-    :mod:`swath.imagery.harmonise`), and ``<name>.harmonise.json`` beside `out` says which. It is ``"off"`` by
-    default: an image's answer then does not depend on the images beside it.
+    :mod:`swath.imagery.harmonise`). What was done, or why nothing, is in ``p.csv.harmonise.json`` beside the table
+    ``p.csv``. It is ``"off"`` by default: an image's answer then does not depend on the images beside it.
 
     Raises
     ------
@@ -100,18 +100,17 @@ def predict_files(
     if top_k is not None and not 1 <= top_k <= len(classes):
         raise SettingError(f"--top-k {top_k}", fix=f"give a number between 1 and {len(classes)}")
     check_mode(harmonise)
-    told = out.with_name(f"{out.stem}.harmonise.json")
-    for path in (out, told) if harmonise != "off" else (out,):
+    for path in (out, _note_beside(out)) if harmonise != "off" else (out,):
         check_output(path, overwrite=overwrite)
     skipped: list[str] = []
     sizes: dict[bool, int] = {True: 0, False: 0}
 
     def unreadable(name: str, error: DataError) -> None:
         if not skip_unreadable:
-            either = "remove it, or pass --skip-unreadable"
-            raise DataError(
-                error.problem, fix=f"{error.fix}; or {either}" if error.fix else either
-            ) from error
+            fix = f"{error.fix or 'remove it'}, or pass --skip-unreadable"
+            if name.endswith(".parquet"):
+                fix = "for an index use: swath evaluate"
+            raise DataError(error.problem, fix=fix) from error
         skipped.append(name)
 
     images = walk_images(inputs, on_unreadable=unreadable)
@@ -131,7 +130,7 @@ def predict_files(
     done = 0
     unlike: int | None = None
     held: list[Row] = []
-    with atomic_file(out, overwrite=overwrite) as temporary, _writer(temporary) as write:
+    with _outputs(out, harmony, overwrite=overwrite) as write:
         for names, judged in classifier.stream(pictures(), total=len(images), progress=progress):
             several = classifier.record.task == "multi-label"
             rows = _rows_of_sets(names, judged, top_k or 0) if several else _rows(names, judged, top_k or 1)
@@ -151,7 +150,6 @@ def predict_files(
             raise DataError(f"none of the {len(skipped)} images could be read", fix="check the files")
         if held:
             write(held)
-    _tell(told, harmony, overwrite=overwrite)
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     return PredictSummary(done, ordered, tuple(skipped), sizes[False], harmony, unlike)
 
@@ -165,13 +163,23 @@ def _harmony(classifier: Classifier, images: Images, *, mode: str) -> Harmony:
     return compare_scene(np.concatenate([empty, *parts], axis=1), spec, mode=mode, what="the images")
 
 
-def _tell(path: Path, harmony: Harmony, *, overwrite: bool) -> None:
-    """Write down what was done to the pixels, if anything was."""
-    if harmony.correction is not None:
-        with atomic_file(path, overwrite=overwrite) as temporary:
-            temporary.write_text(json.dumps(harmony.record(), indent=2) + "\n", encoding="utf-8")
-    elif overwrite:
-        path.unlink(missing_ok=True)  # of an earlier table of this name
+def _note_beside(out: Path) -> Path:
+    """Where it is said what was done to the pixels; tables of one name and two kinds have one each."""
+    return out.with_name(f"{out.name}.harmonise.json")
+
+
+@contextlib.contextmanager
+def _outputs(out: Path, harmony: Harmony, *, overwrite: bool) -> Iterator[Callable[[list[Row]], None]]:
+    """Yield what adds rows to the table; when it is whole its note takes its name, and then the table does."""
+    note = _note_beside(out)
+    with contextlib.ExitStack() as stack:
+        temporary = stack.enter_context(atomic_file(out, overwrite=overwrite))
+        if harmony.asked != "off":
+            said = stack.enter_context(atomic_file(note, overwrite=overwrite))
+            said.write_text(json.dumps(harmony.record(), indent=2) + "\n", encoding="utf-8")
+        yield stack.enter_context(_writer(temporary))
+    if harmony.asked == "off" and overwrite:
+        note.unlink(missing_ok=True)  # of an earlier table of this name
 
 
 def _rows(names: Sequence[str], judged: Predictions, top_k: int) -> list[Row]:

@@ -52,6 +52,21 @@ class Gaussians:
     classes: Floats
     whitening: Floats
 
+    def check_widths(self, features: npt.NDArray[Any], seen: Floats, *, name: str) -> None:
+        """Refuse statistics made for other features than model `name` gives, or for other :func:`pixel_features`.
+
+        Raises
+        ------
+        ModelFileError
+            If their widths differ.
+        """
+        whole = len(self.projection) + 2 + seen.shape[1]  # with what components leave over, and the energy
+        if features.shape[1:] != self.centre.shape or self.mean.shape != (whole,):
+            raise ModelFileError(
+                f"the statistics by which model '{name}' tells strange patches are not for its features and bands",
+                fix="fit them anew: swath model trust MODEL INDEX --out NEW.onnx",
+            )
+
     def described(self, features: npt.NDArray[Any], energy: Floats, seen: Floats) -> Floats:
         """Describe patches ``[N, F]`` from features ``[N, D]``, energies ``[N]`` and :func:`pixel_features`."""
         return np.concatenate(
@@ -82,7 +97,7 @@ class Strangeness:
     Raises
     ------
     ModelFileError
-        If the statistics are damaged.
+        If the statistics are damaged, or by :meth:`of` if they are not of this model.
     """
 
     def __init__(self, record: Record, kept: OutOfDistribution) -> None:
@@ -109,10 +124,11 @@ class Strangeness:
         features, logits : numpy.ndarray
             ``[N, D]`` and ``[N, L]``, what the model gave for them.
         """
-        record, kept = self._record, self._kept
+        record, kept, gaussians = self._record, self._kept, self._gaussians
         energy = energies(logits, task=record.task, temperature=record.temperature)
         seen = pixel_features(pixels, size=record.input.size)
-        distance = self._gaussians.distance(self._gaussians.described(features, energy, seen))
+        gaussians.check_widths(features, seen, name=record.name)
+        distance = gaussians.distance(gaussians.described(features, energy, seen))
         return np.asarray(together(kept, energy, distance), np.float32)
 
 

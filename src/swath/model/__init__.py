@@ -6,7 +6,15 @@ Everything left of it may train with whatever it likes; everything right of it r
 from __future__ import annotations
 
 from swath.model.card import card, model_card
-from swath.model.file import ModelFile, read_model, record_schema, resolve_model, shipped_models, write_model
+from swath.model.file import (
+    ModelFile,
+    check_not_model,
+    read_model,
+    record_schema,
+    resolve_model,
+    shipped_models,
+    write_model,
+)
 from swath.model.record import Record
 from swath.model.stac import stac_item
 
@@ -14,6 +22,7 @@ __all__ = [
     "ModelFile",
     "Record",
     "card",
+    "check_not_model",
     "model_card",
     "read_model",
     "record_schema",

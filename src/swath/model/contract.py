@@ -47,7 +47,7 @@ def check_contract(graph: onnx.ModelProto, record: Record, *, where: str) -> Non
     _check_ends(graph, record, where)
     try:
         _check_weights(graph, record, where)
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise ModelFileError(f"{where} holds damaged weights ({error})") from error
 
 

@@ -12,7 +12,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
 from pydantic import ValidationError
 
-from swath.errors import ModelFileError
+from swath.errors import ModelFileError, SettingError
 from swath.files import atomic_file
 from swath.model.contract import check_contract
 from swath.model.record import RECORD_KEY, SCHEMA_VERSION, Record
@@ -42,7 +42,7 @@ class ModelFile:
 def shipped_models() -> list[str]:
     """Names of the models inside the package."""
     folder = _shipped()
-    return sorted(p.stem for p in folder.glob("*.onnx")) if folder.is_dir() else []
+    return sorted(p.stem for p in folder.glob("[!.]*.onnx")) if folder.is_dir() else []
 
 
 def resolve_model(model: str | Path) -> Path:
@@ -60,6 +60,21 @@ def resolve_model(model: str | Path) -> Path:
         return path
     known = ", ".join(shipped_models()) or "none"
     raise ModelFileError(f"there is no model '{model}'", fix=f"give a .onnx file or a shipped name ({known})")
+
+
+def check_not_model(out: Path, model: str | Path) -> None:
+    """Refuse an output that is the very model it is made from, under whatever name.
+
+    Raises
+    ------
+    SettingError
+        If it is.
+    ModelFileError
+        As :func:`resolve_model`.
+    """
+    path = resolve_model(model)
+    if out.exists() and out.samefile(path):
+        raise SettingError(f"{out} is the model itself", fix="choose another name with --out")
 
 
 def read_model(model: str | Path) -> ModelFile:
@@ -111,7 +126,11 @@ def _parse_record(text: str, path: Path) -> Record:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise ModelFileError(f"the record of {path} is damaged ({reason})") from error
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if not isinstance(version, int):
+        raise ModelFileError(
+            f"the record of {path} is damaged (its schema_version is not a whole number: {version!r:.40})"
+        )
+    if version > SCHEMA_VERSION:
         raise ModelFileError(
             f"{path} was written by a newer swath (record schema {version}, this one knows {SCHEMA_VERSION})",
             fix="upgrade swath to read it",

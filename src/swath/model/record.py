@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import zlib
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -29,6 +30,16 @@ def _hex_colour(value: str) -> str:
     if len(value) != 6 or any(c not in "0123456789abcdefABCDEF" for c in value):
         raise ValueError("a colour is six hexadecimal digits, such as 228B22")
     return value.upper()
+
+
+def _starts_with_a_date(value: str) -> str:
+    try:
+        found = date.fromisoformat(value[:10]).isoformat()
+    except ValueError:
+        found = ""
+    if found != value[:10]:  # a date can be written in other ways than the one that catalogues take
+        raise ValueError("a date begins with its day, such as 2026-11-21")
+    return value
 
 
 Colour = Annotated[str, AfterValidator(_hex_colour)]
@@ -193,7 +204,9 @@ class Record(Settings):
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
     name: str = Field(min_length=1)
-    created: str = Field(description="ISO 8601 date of the training")
+    created: Annotated[str, AfterValidator(_starts_with_a_date)] = Field(
+        description="ISO 8601 date of the training"
+    )
     task: Task
     architecture: str
     total_parameters: int = Field(ge=0)
