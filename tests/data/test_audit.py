@@ -12,6 +12,7 @@ from swath.errors import OutputError
 
 from .makers import encoded, write
 from .test_likeness import scene
+from .test_spatial import with_columns
 
 
 def patch(seed):
@@ -127,3 +128,32 @@ def test_an_existing_file_is_kept_unless_asked(found, tmp_path):
     assert path.read_bytes() == b"precious"
     write_audit(found, path, overwrite=True)
     assert json.loads(path.read_text())["name"] == "mine"
+
+
+def test_of_a_leak_two_patches_from_different_splits_are_named(tmp_path):
+    for label in "AB":
+        for k in range(3):
+            write(tmp_path / label / f"{k}.png", encoded(patch(1)))
+    index = with_columns(build_index(tmp_path), split=[None, "train", "train", "train", "test", "train"])
+    found = audit(index)
+    assert found.leaks == (("A/1.png", "B/1.png", "A/0.png", "A/2.png", "B/0.png", "B/2.png"),)
+    assert found.contradictions == (("A/0.png", "B/0.png", "A/1.png", "A/2.png", "B/1.png", "B/2.png"),)
+    assert "the first is A/1.png = B/1.png." in found.warnings[0]
+
+
+def test_a_random_split_of_neighbours_is_called_optimistic_but_nothing_crosses_it(tmp_path):
+    for label in "AB":
+        for k in range(3):
+            write(tmp_path / label / f"{k}.png", encoded(patch(ord(label) * 10 + k)))
+    index = with_columns(
+        build_index(tmp_path),
+        lon=[5 + 0.001 * k for k in range(6)],
+        lat=[50.0] * 6,
+        split=["train", "val", "test"] * 2,
+    )
+    found = audit(index)
+    assert found.warnings[0] == (
+        "The splits are optimistic: 100 % of held-out patches lie within 10 km of a training patch. "
+        "A test on new land will go worse."
+    )
+    assert found.crossing == 0

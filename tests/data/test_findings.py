@@ -15,6 +15,7 @@ SOUND = {
     "leaks": [],
     "torn": [],
     "contradictions": [],
+    "optimistic": "",
     "labels": ["A"] * 500 + ["B"] * 500,
     "forms": ["64 RGB"] * 1000,
 }
@@ -56,6 +57,7 @@ def of(a, b=None):
     [
         ({"leaks": [("a", "b")]}, "1 duplicate lies in more than one split, so a test would flatter: the first is a"),
         ({"contradictions": [("a", "b")] * 2}, "2 duplicates carry different labels: the first is a = b."),
+        ({"optimistic": "optimistic: all near"}, "The splits are optimistic: all near. A test on new land"),
         ({"unreadable": 1}, "1 image was left out because of damage."),
         ({"ignored": 2}, "2 files of other kinds passed over."),
         ({"copies": 1200}, "1,200 files repeat another one byte for byte."),

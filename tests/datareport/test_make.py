@@ -211,3 +211,33 @@ def test_pictures_are_real_pictures(reported):
     for data in re.findall(r"base64,([\w+/=]+)", reported[1]):
         with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
             assert min(picture.size) > 50
+
+
+def test_what_the_audit_doubts_is_in_the_verdict(tmp_path):
+    for label, side in (("A", 64), ("B", 96)):
+        for k in range(3):
+            write(tmp_path / "p" / label / f"{k}.png", encoded(land(ord(label) * 10 + k, side)))
+    index = build_index(tmp_path / "p")
+    index = replace(index, table=index.table.take([0, 1, 3, 4]))
+    index = with_columns(index, split=["train", "train", "train", "test"])
+    facts = data_report(index, tmp_path / "out")
+    said = verdict(facts)
+    for part in (
+        "The size and mode of the files alone tell the class of 100 %",
+        "There is no val split",
+        "Split 'test' has no patch of 'A'.",
+        "The test split has 1 patch: intervals will be wide.",
+    ):
+        assert said.count(part) == 1, part
+    # Four patches are too few to hold one back, which is the reason that is given.
+    assert facts.shortcuts.all == ()
+    assert "with fewer than five patches" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_headers_that_give_classes_away_are_said_once(reported):
+    assert "giveaway" in {finding.kind for finding in reported[0].audit.findings}
+    assert "The size and mode of the files alone" not in verdict(reported[0])
+
+
+def test_pairs_that_are_all_shown_are_not_called_the_first(reported):
+    assert "Files that are the same byte for byte." in reported[1]

@@ -6,7 +6,7 @@ from sklearn import metrics as reference
 
 from swath.errors import DataError
 from swath.evaluation import measure_binary
-from swath.evaluation.binary import paired_f1
+from swath.evaluation.binary import paired_average_precision
 from swath.evaluation.intervals import wilson
 
 NAMES = ("not Dump", "Dump")
@@ -71,13 +71,28 @@ def test_scores_that_do_not_fit_are_refused(scores):
         measure_binary(np.array([True, False]), scores, threshold=0.5, names=NAMES)
 
 
-def test_the_lead_in_f1_is_the_difference_and_near_zero_for_equals():
+def test_the_lead_is_the_difference_in_average_precision_and_near_zero_for_equals():
     truth, scores = answers(800)
-    called, other = scores >= 0.5, scores >= 0.05
-    lead = paired_f1(truth, called, other)
-    expected = reference.f1_score(truth, called) - reference.f1_score(truth, other)
+    other = scores + np.random.default_rng(1).normal(size=800)
+    lead = paired_average_precision(truth, scores, other)
+    expected = reference.average_precision_score(truth, scores) - reference.average_precision_score(
+        truth, other
+    )
     assert lead.value == pytest.approx(expected, abs=1e-9)
-    assert lead.low < lead.value < lead.high
-    same = paired_f1(truth, called, called)
+    assert 0 < lead.low < lead.value < lead.high
+    assert lead.n == truth.sum()
+    same = paired_average_precision(truth, scores, scores)
     assert same.value == 0
-    assert -0.01 < same.low < 0 < same.high < 0.01  # nothing differed, which proves no equality
+    assert -0.1 < same.low < 0 < same.high < 0.1  # nothing differed, which proves no equality
+
+
+def test_a_rule_that_names_one_class_ranks_by_chance():
+    truth, scores = answers(800)
+    lead = paired_average_precision(truth, scores, np.zeros(800))
+    expected = reference.average_precision_score(truth, scores) - truth.mean()
+    assert lead.value == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_lead_without_positives_is_unknown():
+    lead = paired_average_precision(np.zeros(5, bool), np.linspace(0, 1, 5), np.ones(5))
+    assert lead.model_dump() == {"value": 0.0, "low": -1.0, "high": 1.0, "n": 0}

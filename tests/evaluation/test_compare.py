@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 
+from swath.data import read_index
 from swath.errors import DataError, SettingError
 from swath.evaluation.compare import compare
 from swath.evaluation.evaluate import OPENINGS
@@ -65,3 +68,27 @@ def test_models_of_other_classes(good, tiny_index, tmp_path):
     )
     with pytest.raises(DataError, match=r"classes differ.*Snow"):
         compare(good, other, tiny_index)
+
+
+def test_the_result_does_not_replace_what_is_compared(tiny_model, tiny_index_file, tmp_path):
+    model, data = tmp_path / "model.onnx", tmp_path / "index.parquet"
+    shutil.copy(tiny_model, model)
+    shutil.copy(tiny_index_file, data)
+    classifier = load(model, engine="onnxruntime", threads=1)
+    index = read_index(tiny_index_file)
+    index = replace(index, file=data)
+    held = model.read_bytes(), data.read_bytes()
+    for out in (model, data):
+        with pytest.raises(SettingError, match="is one of the inputs"):
+            compare(classifier, classifier, index, out=out, overwrite=True)
+    assert (model.read_bytes(), data.read_bytes()) == held
+
+
+def test_hostile_names_cannot_move_the_cursor(good, tiny_index, tmp_path):
+    path = write_tiny_model(tmp_path / "o.onnx", classes=("Forest", "a\x1b[2Jx"))
+    other = load(path, engine="onnxruntime", threads=1)
+    with pytest.raises(DataError, match="classes differ") as differing:
+        compare(good, other, tiny_index)
+    with pytest.raises(DataError, match="does not know") as unknown:
+        compare(other, other, tiny_index)
+    assert "\x1b" not in f"{differing.value} {unknown.value}"

@@ -43,3 +43,26 @@ def test_a_picture_is_kept_unless_asked(tmp_path):
     with pytest.raises(OutputError):
         curves_picture(tmp_path / "one.png", [ranked("Dump")])
     assert (tmp_path / "one.png").read_bytes() == b"mine"
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that were saved."""
+    figures = []
+    monkeypatch.setattr("swath.evaluation.curves.save", lambda figure, path, dpi: figures.append(figure))
+    return figures
+
+
+@pytest.mark.parametrize("labels", [1, 8])
+def test_a_class_that_begins_with_an_underscore_is_named(drawn, labels, tmp_path):
+    curves_picture(tmp_path / "c.png", [ranked(f"_{k}") for k in range(labels)])
+    legends = [axis.get_legend() for axis in drawn[0].axes] if labels == 1 else drawn[0].legends
+    for legend in legends:
+        assert [text.get_text()[:2] for text in legend.get_texts()] == [f"_{k}" for k in range(labels)]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_split_of_positives_alone_has_no_empty_legend(drawn, tmp_path):
+    always = Ranked("always", "00AA00", np.ones(9, bool), np.linspace(0, 1, 9), 0.5)
+    curves_picture(tmp_path / "c.png", [always])
+    assert [axis.get_legend() is None for axis in drawn[0].axes] == [False, True]

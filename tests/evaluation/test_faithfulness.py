@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swath.data import PatchIndex
-from swath.errors import OutputError, SettingError
+from swath.data import PatchIndex, build_index, split_index
+from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation.faithfulness import check_maps, chosen_patches
 from swath.evaluation.faithfulness_page import report_maps
 from swath.evaluation.faithfulness_result import MapCheck
@@ -16,6 +16,7 @@ from swath.explain.faithful import centre_heat
 from swath.explain.sanity import forgetful_explainer
 from swath.inference import Classifier, load
 from swath.model import read_model
+from tests.tiny import write_tiny_model
 
 from .cases import Page
 
@@ -95,7 +96,7 @@ def test_a_map_that_never_changes_fails_the_weights(classifier, tiny_index, chec
 
 def test_the_same_seed_gives_the_same_numbers(classifier, forgetful, tiny_index):
     one, same = (
-        check_maps(classifier, explainer(classifier), forgetful, tiny_index, split="val", limit=8, seed=3)
+        check_maps(classifier, explainer(classifier), forgetful, tiny_index, split="val", limit=10, seed=3)
         for _ in range(2)
     )
     assert one == same
@@ -111,8 +112,23 @@ def test_patches_are_alike_in_number_over_the_classes(classifier, tiny_index):
 def test_the_test_split_stays_closed(classifier, tiny_index):
     with pytest.raises(SettingError, match="the test split is for swath evaluate; give --split val or train"):
         chosen_patches(classifier, tiny_index, split="test", limit=5, seed=0)
-    with pytest.raises(SettingError, match="--limit 1 or more"):
-        chosen_patches(classifier, tiny_index, split="val", limit=0, seed=0)
+
+
+def test_a_handful_of_patches_is_no_ground_for_a_verdict(classifier, forgetful, tiny_index, tiny_patches):
+    few = partial(check_maps, classifier, explainer(classifier), forgetful, split="val")
+    for limit in (0, 1, 9):
+        with pytest.raises(SettingError, match=f"^{limit} patches are too few .*; give --limit 10 or more$"):
+            few(tiny_index, limit=limit)
+    small = split_index(build_index(tiny_patches), val=0.05)
+    with pytest.raises(DataError, match=r"split 'val' has \d patches, too few .*10 or more in that split$"):
+        few(small)
+
+
+def test_an_index_of_another_task_is_refused_for_several_labels_too(tiny_index, tmp_path):
+    thresholds = dict.fromkeys(("Forest", "Residential", "River", "SeaLake"), 0.5)
+    model = write_tiny_model(tmp_path / "m.onnx", task="multi-label", thresholds=thresholds)
+    with pytest.raises(DataError, match=r"the model is multi-label, and the patches .* have one label each"):
+        chosen_patches(load(model, threads=1), tiny_index, split="val", limit=10, seed=0)
 
 
 def test_the_page_says_what_fails_and_stands_alone(classifier, forgetful, tiny_index, tmp_path):

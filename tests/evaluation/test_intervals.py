@@ -11,6 +11,7 @@ from swath.evaluation.intervals import (
     mean_difference,
     mean_estimate,
     mean_interval,
+    mean_share,
     percentile_interval,
     proportion,
     proportion_difference,
@@ -126,3 +127,11 @@ def test_no_difference_seen_is_not_none():
     assert 0.005 < found.high < 0.01  # Newcombe's for 0 of 500 against 0 of 500
     one = mean_difference(np.eye(1, 500)[0])
     assert one.low < 0 < one.value < one.high
+
+
+def test_a_mean_of_shares_is_uncertain_even_where_all_are_right():
+    for n in (5, 1000):
+        found = mean_share(np.ones(n))
+        assert (found.low, found.high) == pytest.approx(wilson(n, n))
+    none = mean_share(np.zeros(5))
+    assert (none.low, none.high) == pytest.approx(wilson(0, 5))

@@ -67,7 +67,10 @@ POOR = Estimate(value=0.3, low=0.2, high=0.4, n=40)  # of 200: guessing has 0.2
         ({"absent": ("Desert",)}, "no patch of Desert: left out of means over classes"),
         ({"leads": {}}, "carries no baselines"),
         ({"leads": lead(-0.01)}, "not clearly better than the majority baseline (accuracy difference"),
-        ({"leads": lead(-0.01), "what": "F1"}, "majority baseline (F1 difference -0.010 to +0.190)"),
+        (
+            {"leads": lead(-0.01), "what": "average precision"},
+            "majority baseline (average precision difference -0.010 to +0.190)",
+        ),
         (
             {"leads": None, "guesses": {"Dump": (POOR, 40)}},
             "not clearly better than guessing at finding Dump",
@@ -84,6 +87,16 @@ def test_each_reason_for_doubt_is_said_once(change, said):
 def test_a_label_that_is_found_better_than_by_guessing_is_not_warned_of():
     good = {"Dump": (POOR.model_copy(update={"low": 0.21}), 40), "Absent": (POOR, 0)}
     assert warnings_for(n=FEW, split="test", same_index=True, absent=(), leads=None, guesses=good) == ()
+
+
+def test_hostile_names_cannot_move_the_cursor_from_a_warning():
+    name = "a\x1b[2Jx"
+    absent = warnings_for(n=FEW, split="test", same_index=True, absent=(name,), leads=CLEAR)
+    poor = warnings_for(
+        n=FEW, split="test", same_index=True, absent=(), leads=None, guesses={name: (POOR, 40)}
+    )
+    assert len(absent) == len(poor) == 1
+    assert "\x1b" not in absent[0] + poor[0]
 
 
 def test_another_index_says_nothing_of_training():

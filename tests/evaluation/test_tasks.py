@@ -108,12 +108,22 @@ def test_a_binary_model_is_measured_at_its_threshold(binary_model, binary_data, 
     assert simple.average_precision.value == pytest.approx(6 / 12)
     assert (simple.auroc.value, simple.f1.value) == (0.5, 0)
     assert found.baselines["colour"].auroc.value > 0.5
+    for rule in found.baselines.values():
+        ahead = found.average_precision.value - rule.average_precision.value
+        assert rule.difference.average_precision.value == pytest.approx(ahead)
     values = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert BinaryEvaluation.model_validate(values) == found
     assert values["task"] == "binary"
     assert len((tmp_path / OPENINGS).read_text().splitlines()) == 1
     text = " ".join(" ".join(found.lines()).split())
-    for said in ("average precision", "AUROC", "F1", "threshold 0.6000", "patches that are 6 (50.0 %)"):
+    for said in (
+        "average precision",
+        "AUROC",
+        "F1",
+        "threshold 0.6000",
+        "patches that are 6 (50.0 %)",
+        "the model's lead in average precision",
+    ):
         assert said in text
 
 
@@ -159,6 +169,26 @@ def test_the_report_shows_curves_and_numbers(task, request, tmp_path):
         )
         assert shown.replace("macro f1", "macro-F1").replace("micro f1", "micro-F1") in page.text
     assert ("River" if task == "binary" else "Residential") in page.text
+    assert ("model's lead in average precision" in page.text) == (task == "binary")
+
+
+def test_a_model_that_ranks_as_its_colour_rule_does_has_no_lead(
+    binary_model, binary_data, tmp_path, monkeypatch
+):
+    """Its threshold is chosen and the rule's is 0.5, which is no reason to call it better."""
+    classifier = load(binary_model, threads=1)
+
+    def rules(baselines, pixels, **_):
+        return {"colour": classifier.run(pixels)["probabilities"][:, 1].astype(np.float64) / 4}
+
+    monkeypatch.setattr("swath.evaluation.tasks.baseline_scores", rules)
+    found = evaluate(classifier, binary_data, split="train", out=tmp_path / "out")
+    assert found.f1.value > found.baselines["colour"].f1.value + 0.2
+    assert found.baselines["colour"].difference.average_precision.value == 0
+    assert any(
+        "not clearly better than the colour baseline (average precision difference" in warning
+        for warning in found.warnings
+    )
 
 
 def test_task_and_index_at_odds_are_refused(binary_model, several_model, several_data, tiny_index, tmp_path):

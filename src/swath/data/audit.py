@@ -14,6 +14,7 @@ from swath.data.duplicates import DuplicatePair, comparison_bands, near_duplicat
 from swath.data.findings import Finding, judge
 from swath.data.index import SPLITS, PatchIndex
 from swath.data.likeness import SIDE
+from swath.data.spatial import optimism
 from swath.files import atomic_file
 from swath.progress import Progress, silent
 
@@ -42,11 +43,11 @@ class Audit:
     near : tuple of DuplicatePair
         Pairs that show the same picture although their files differ.
     leaks : tuple of tuple of str
-        Sets and pairs of `exact` and `near` that lie in more than one split.
+        Sets and pairs of `exact` and `near` that lie in more than one split, the first two of each in different ones.
     torn : tuple of str
         Groups that lie in more than one split.
     contradictions : tuple of tuple of str
-        Sets and pairs of `exact` and `near` that carry different labels.
+        Sets and pairs of `exact` and `near` that carry different labels, the first two of each different ones.
     sizes, modes : mapping of str to int
         Patches of each width x height, and of each way of storing pixels.
     channels : Channels
@@ -154,9 +155,9 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
 
     # A pair of copies that each lie in one split leaks if these differ; so does a set.
     alike = [*exact, *pairs]
-    leaks = sorted({named(m) for m in alike if len({splits[row] for row in m} - {None}) > 1})
+    leaks = sorted({_apart(members, splits, index.paths) for members in alike} - {()})
     torn = _torn(index.table.column("group").to_pylist(), splits, contents)
-    contradictions = sorted({named(m) for m in alike if len({labels[row] for row in m}) > 1})
+    contradictions = sorted({_apart(members, labels, index.paths) for members in alike} - {()})
     sizes = [
         f"{w} x {h}"
         for w, h in zip(index.table["width"].to_pylist(), index.table["height"].to_pylist(), strict=True)
@@ -178,6 +179,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         leaks=leaks,
         torn=torn,
         contradictions=contradictions,
+        optimistic=optimism(index),
         labels=labels,
         forms=list(zip(sizes, modes, strict=True)),
     )
@@ -211,6 +213,14 @@ def write_audit(audit: Audit, path: Path, *, overwrite: bool = False) -> None:
     text = json.dumps(asdict(audit), indent=2, ensure_ascii=False)
     with atomic_file(path, overwrite=overwrite) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _apart(members: Sequence[int], sides: Sequence[str | None], paths: Sequence[str]) -> tuple[str, ...]:
+    """Paths of the members, first two that are on different sides; empty where all are on one."""
+    ordered = sorted(members, key=paths.__getitem__)
+    placed = [row for row in ordered if sides[row] is not None]
+    other = next((row for row in placed if sides[row] != sides[placed[0]]), None)
+    return () if other is None else tuple(paths[row] for row in dict.fromkeys([placed[0], other, *ordered]))
 
 
 def _torn(groups: Sequence[str | None], splits: Sequence[str | None], contents: Sequence[str]) -> list[str]:

@@ -40,6 +40,7 @@ def judge(
     leaks: Sequence[Sequence[str]],
     torn: Sequence[str],
     contradictions: Sequence[Sequence[str]],
+    optimistic: str,
     labels: Sequence[str],
     forms: Sequence[Hashable],
 ) -> tuple[Finding, ...]:
@@ -56,9 +57,11 @@ def judge(
     copies, near : int
         Files that repeat another byte for byte, and pairs of near duplicates.
     leaks, contradictions : sequence of sequence of str
-        Paths of duplicates that lie in several splits, and that carry several labels.
+        Paths of duplicates that lie in several splits, and that carry several labels; the first two of each differ so.
     torn : sequence of str
         Groups that lie in several splits.
+    optimistic : str
+        Why the split flatters; empty where it is not known to. See :func:`swath.data.spatial.optimism`.
     labels, forms : sequence
         Label of each patch, and how it is stored (size and mode).
     """
@@ -86,6 +89,8 @@ def judge(
             f"{_times(len(contradictions), 'duplicate carries', 'duplicates carry')} different labels: the first is "
             f"{' = '.join(contradictions[0][:2])}.",
         )
+    if optimistic:
+        warn("optimistic", f"The splits are {optimistic}. A test on new land will go worse.")
     warn("giveaway", _giveaway(labels, forms))
     if unreadable:
         warn("unreadable", f"{_times(unreadable, 'image was', 'images were')} left out because of damage.")
@@ -160,7 +165,10 @@ def _split_findings(
             found.append(Finding("class missing", f"Split '{split}' has no patch of {names}."))
     if 0 < total["test"] < FEW_IN_TEST:
         found.append(
-            Finding("small test", f"The test split has {total['test']} patches: intervals will be wide.")
+            Finding(
+                "small test",
+                f"The test split has {_times(total['test'], 'patch', 'patches')}: intervals will be wide.",
+            )
         )
     return found
 

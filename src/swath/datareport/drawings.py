@@ -44,12 +44,11 @@ def draw_histograms(
     figure = Figure(figsize=(2.1 * columns, 1.45 * rows + 0.4), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     middles = (np.arange(BINS) + 0.5) * top / BINS
+    colours = [_BANDS.get(band, _OTHER[place % len(_OTHER)]) for place, band in enumerate(bands)]
     for axis, (label, table) in zip(axes, counts.items(), strict=False):
-        for place, band in enumerate(bands):
+        for place, colour in enumerate(colours):
             share = table[place] / max(1, int(table[place].sum()))
-            axis.plot(
-                middles, share, color=_BANDS.get(band, _OTHER[place % len(_OTHER)]), linewidth=1.1, label=band
-            )
+            axis.plot(middles, share, color=colour, linewidth=1.1)
         axis.set_title(written(label, limit=24), fontsize=8, loc="left", parse_math=False)
         axis.set_yticks([])
         axis.set_xlim(0, top)
@@ -57,8 +56,9 @@ def draw_histograms(
         axis.spines[["top", "right", "left"]].set_visible(False)
     for axis in axes[len(counts) :]:
         axis.set_axis_off()
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower right", ncols=len(bands), fontsize=7, frameon=False)
+    figure.legend(
+        axes[0].lines, list(bands), loc="outside lower right", ncols=len(bands), fontsize=7, frameon=False
+    )
     save(figure, path, dpi=110)
 
 
@@ -69,26 +69,30 @@ def draw_embedding(path: Path, found: Embedding, labels: Sequence[str]) -> None:
     colours = {info.name: f"#{info.color_hint}" for info in class_infos(sorted(names))}
     figure = Figure(figsize=(5.6, 5.9), layout="constrained")
     axis = figure.subplots()
+    dots, said = [], []
     for name in sorted(names):
         chosen = found.places[[label == name for label in there]]
-        axis.scatter(
-            chosen[:, 0],
-            chosen[:, 1],
-            s=7,
-            color=colours[name],
-            linewidths=0,
-            alpha=0.75,
-            label=written(name, limit=24),
+        dots.append(
+            axis.scatter(chosen[:, 0], chosen[:, 1], s=7, color=colours[name], linewidths=0, alpha=0.75)
         )
+        said.append(written(name, limit=24))
     rest = found.places[[label not in colours for label in there]]
     if len(rest):
-        axis.scatter(
-            rest[:, 0], rest[:, 1], s=5, color="#b8c1c6", linewidths=0, label="other classes", zorder=0
-        )
+        dots.append(axis.scatter(rest[:, 0], rest[:, 1], s=5, color="#b8c1c6", linewidths=0, zorder=0))
+        said.append("other classes")
     axis.set_xlabel(f"component 1 ({100 * found.explained[0]:.0f} % of the variance)", fontsize=8)
     axis.set_ylabel(f"component 2 ({100 * found.explained[1]:.0f} %)", fontsize=8)
     _quiet(axis)
-    legend = figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False, markerscale=2.2)
+    # Named here one by one: left to itself matplotlib leaves out names that begin with "_".
+    legend = figure.legend(
+        dots,
+        said,
+        loc="outside lower center",
+        ncols=3,
+        fontsize=8,
+        frameon=False,
+        markerscale=2.2,
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)
     save(figure, path, dpi=120)

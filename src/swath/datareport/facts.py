@@ -167,9 +167,10 @@ def class_counts(index: PatchIndex) -> dict[str, dict[str, int]]:
 
 
 def pooled(labels: Sequence[str]) -> list[str]:
-    """Join names too rare to be learnt, and all but the 50 commonest, under one name."""
+    """Join names too rare to be learnt, unless all are, and all but the 50 commonest under one name."""
     counts = Counter(labels)
-    kept = {name for name, n in counts.most_common(_KINDS) if n >= _RARE}
+    common = counts.most_common(_KINDS)
+    kept = {name for name, n in common if n >= _RARE} or {name for name, _ in common}
     # One rare name has nothing to be joined with.
     return [name if name in kept or len(counts) - len(kept) < 2 else "(rare)" for name in labels]
 

@@ -19,6 +19,7 @@ from swath.progress import Progress, silent
 
 PAGE, FACTS = "index.html", "facts.json"
 _STAGE = "report"
+_LEFT = ("leak", "copies", "near", "ignored")  # findings it words itself, and those that spoil no score
 
 
 def data_report(
@@ -83,11 +84,10 @@ def verdict(facts: DataFacts) -> str:
         + " in more than one split, so a test would flatter."
         if facts.audit.leaks
         else "",
-        f"The splits are {facts.optimistic}." if facts.optimistic else "",
         *(
             f.text
             for f in facts.audit.findings
-            if f.kind in ("contradiction", "torn", "uneven", "unreadable")
+            if f.kind not in _LEFT and not (f.kind == "giveaway" and headers_warning(facts))
         ),
     ]
     said = [sentence for sentence in against if sentence]

@@ -60,7 +60,10 @@ def _shortcuts(facts: DataFacts) -> Section:
     if not found.all:
         return Section(
             "Shortcuts",
-            text=["With fewer than two classes, or five patches, there is no class to be given away."],
+            text=[
+                "With fewer than two classes there is no class to be given away; with fewer than five patches, copies "
+                "and patches of one group counted as one, none can be held back to measure it."
+            ],
         )
 
     def row(one: Shortcut) -> tuple[Cell, ...]:
@@ -138,7 +141,11 @@ def _counts(what: str, counts: Mapping[str, int]) -> Table:
 def _duplicates(facts: DataFacts, pictures: Pictures) -> Section:
     found = facts.audit
     images = [
-        Image(picture, f"Pairs of {what}", f"{text} (the first {PAIRS} of {count:,}).")
+        Image(
+            picture,
+            f"Pairs of {what}",
+            f"{text} (the first {PAIRS} of {count:,})." if count > PAIRS else f"{text}.",
+        )
         for picture, what, text, count in (
             (pictures.leaks, "copies across splits", "Copies on both sides of a split", len(found.leaks)),
             (pictures.exact, "identical files", "Files that are the same byte for byte", len(found.exact)),
@@ -182,11 +189,7 @@ def _splits(index: PatchIndex, facts: DataFacts) -> Section:
             f"Of {near.measured:,} held-out patches {near.near:,} lie within {near.km:g} km of a training patch; "
             f"the median distance to the nearest is {near.median_km:,.1f} km."
         )
-    warnings = (
-        [f"These splits are {facts.optimistic}. A test on new land will go worse."]
-        if facts.optimistic
-        else []
-    )
+    warnings = [finding.text for finding in facts.audit.findings if finding.kind == "optimistic"]
     if facts.audit.leaks:
         warnings.append(
             counted(len(facts.audit.leaks), "set of duplicates lies", "sets of duplicates lie")

@@ -10,13 +10,7 @@ import numpy.typing as npt
 
 from swath.config import Settings
 from swath.errors import DataError
-from swath.evaluation.intervals import (
-    f1_estimate,
-    paired_interval,
-    proportion,
-    resample,
-    resample_patches,
-)
+from swath.evaluation.intervals import f1_estimate, paired_interval, proportion, resample_patches
 from swath.evaluation.ranking import Ranking, Truth, auroc_estimate, average_precision_estimate
 from swath.model.record import Estimate
 
@@ -103,33 +97,37 @@ def measure_binary(
     )
 
 
-def paired_f1(truth: Truth, first: Truth, second: Truth, *, seed: int = 0) -> Estimate:
-    """F1 of the positives of one set of answers minus that of another, on the same resampled patches.
+def paired_average_precision(
+    truth: Truth, first: npt.NDArray[Any], second: npt.NDArray[Any], *, seed: int = 0
+) -> Estimate:
+    """Average precision of one set of scores minus that of another, on the same resampled patches.
+
+    No threshold takes part, so that scores whose threshold was chosen and scores whose threshold was not are held
+    against each other fairly.
 
     Parameters
     ----------
-    truth, first, second : numpy.ndarray
-        ``[N]`` bool.
+    truth : numpy.ndarray
+        ``[N]`` bool, at least one patch.
+    first, second : numpy.ndarray
+        ``[N]``, larger for more probable positives; finite.
     seed : int
         Seed of the bootstrap.
 
     Returns
     -------
     Estimate
-        Difference, -1 to 1, with a bootstrap percentile interval that has a width even where no answer differs.
+        Difference, -1 to 1, with a bootstrap percentile interval that has a width even where both rank alike; its
+        ``n`` is the positives, of which there may be few. Without any it is 0 between -1 and 1.
     """
-    cells, counts = np.unique(np.stack([truth, first, second]), axis=1, return_counts=True)
-
-    def f1(called: Truth, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        hits = weights @ (cells[0] & called)
-        return np.asarray(2 * hits / np.maximum(weights @ cells[0] + weights @ called, 1))
-
-    def lead(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.asarray(f1(cells[1], weights) - f1(cells[2], weights))
-
-    value = float(lead(counts[None].astype(np.float64))[0])
-    low, high = paired_interval(lead(resample(counts.astype(np.int64), seed=seed)), value, len(truth))
-    return Estimate(value=value, low=low, high=high, n=len(truth))
+    one, two = Ranking(truth, first), Ranking(truth, second)
+    if not one.positives:
+        return Estimate(value=0.0, low=-1.0, high=1.0, n=0)
+    value = float(one.average_precision()[0] - two.average_precision()[0])
+    draws = resample_patches(len(truth), classes=2, seed=seed)
+    leads = np.concatenate([one.average_precision(w) - two.average_precision(w) for w in draws])
+    low, high = paired_interval(leads[np.isfinite(leads)], value, one.positives)
+    return Estimate(value=value, low=low, high=high, n=one.positives)
 
 
 def checked(truth: Truth, scores: npt.NDArray[Any]) -> tuple[Truth, npt.NDArray[np.float64]]:

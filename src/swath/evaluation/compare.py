@@ -169,7 +169,7 @@ def compare(
     DataError
         If the models' tasks or classes differ, they give several labels, or the split cannot be evaluated.
     SettingError
-        If `split` is test and there is no `out` to note it beside.
+        If `split` is test and there is no `out` to note it beside, or `out` is one of the models or the index.
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
@@ -182,13 +182,17 @@ def compare(
     differing = sorted(set(one.class_names) ^ set(two.class_names))
     if differing:
         raise DataError(
-            f"the models' classes differ: {', '.join(differing)}", fix="compare models of the same classes"
+            f"the models' classes differ: {', '.join(map(written, differing))}",
+            fix="compare models of the same classes",
         )
     if split == "test" and out is None:
         raise SettingError(
             "opening the test split leaves a note beside the result",
             fix="say where with --out comparison.json",
         )
+    inputs = {path.resolve() for path in (first.path, second.path, *index.inputs)}
+    if out is not None and out.resolve() in inputs:
+        raise SettingError(f"{out} is one of the inputs", fix="choose another name with --out")
     part = checked_split(index, split=split, classes=one.class_names, task=one.task)
     if out is None:
         return _compared(first, second, index, split=split, progress=progress)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from swath.evaluation.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
 from swath.explain.figures import save, written
@@ -56,40 +57,55 @@ def curves_picture(path: Path, classes: Sequence[Ranked], *, overwrite: bool = F
     figure = Figure(figsize=(13.4 if aside else 10.4, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     # Weakest first, so that the ones to look at are named before the legend is full.
+    curves: list[Line2D] = []
+    areas: list[Line2D] = []
     for one in sorted(classes, key=lambda c: average_precision(c.truth, c.scores)):
         name = written(one.name, limit=24)
         precision = f"AP {average_precision(one.truth, one.scores):.3f}"
         area = f"AUROC {auroc(one.truth, one.scores):.3f}" if 0 < one.truth.sum() < len(one.truth) else ""
         label = f"{name}: {precision}" + (f", {area}" if aside and area else "")
         # Average precision is the area under these steps: a precision holds back to the recall before it.
-        _draw(left, precision_recall_curve(one.truth, one.scores), one, label=label, style="steps-pre")
+        curves.append(
+            _draw(left, precision_recall_curve(one.truth, one.scores), one, label=label, style="steps-pre")
+        )
         if area:
-            _draw(right, roc_curve(one.truth, one.scores), one, label=f"{name}: {area}", style="default")
+            areas.append(
+                _draw(right, roc_curve(one.truth, one.scores), one, label=f"{name}: {area}", style="default")
+            )
     if len(classes) == 1:
         left.axhline(float(classes[0].truth.mean()), color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
     right.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
     _finish(left, "recall", "precision")
     _finish(right, "false positive rate", "true positive rate (recall)")
-    handles, labels = left.get_legend_handles_labels()
-    legends = []
+    # Left to itself matplotlib names no curve whose class begins with "_".
     if aside:
-        legends.append(
-            figure.legend(handles[:_NAMED], labels[:_NAMED], loc="outside right center", fontsize=7.5)
-        )
-    elif handles:
-        legends += [left.legend(loc="lower left", fontsize=8), right.legend(loc="lower right", fontsize=8)]
+        shown = curves[:_NAMED]
+        legends = [figure.legend(shown, _labels(shown), loc="outside right center", fontsize=7.5)]
+    else:
+        legends = [
+            axis.legend(shown, _labels(shown), loc=corner, fontsize=8)
+            for axis, shown, corner in ((left, curves, "lower left"), (right, areas, "lower right"))
+            if shown
+        ]
     for text in (text for legend in legends for text in legend.get_texts()):
         text.set_parse_math(False)
     with atomic_file(path, overwrite=overwrite) as temporary:
         save(figure, temporary, dpi=130)
 
 
-def _draw(axis: Axes, curve: Curve, one: Ranked, *, label: str, style: Style) -> None:
+def _labels(lines: Sequence[Line2D]) -> list[str]:
+    return [str(line.get_label()) for line in lines]
+
+
+def _draw(axis: Axes, curve: Curve, one: Ranked, *, label: str, style: Style) -> Line2D:
     thin = np.unique(np.linspace(0, len(curve.x) - 1, min(len(curve.x), _POINTS)).round().astype(int))
     colour = f"#{one.colour}"
-    axis.plot(curve.x[thin], curve.y[thin], color=colour, linewidth=1.6, label=label, drawstyle=style)
+    (line,) = axis.plot(
+        curve.x[thin], curve.y[thin], color=colour, linewidth=1.6, label=label, drawstyle=style
+    )
     place = int(np.searchsorted(-curve.thresholds, -one.threshold, side="right")) - 1
     axis.plot(curve.x[place], curve.y[place], "o", color=colour, markersize=6, markeredgecolor=_INK)
+    return line
 
 
 def _finish(axis: Axes, across: str, up: str) -> None:

@@ -16,6 +16,7 @@ from swath.evaluation.intervals import proportion
 from swath.evaluation.outputs import model_pixels
 from swath.evaluation.results import Evaluation
 from swath.evaluation.tasks import Answered, measured
+from swath.explain.figures import written
 from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.inference.predictions import Predictions, joined
@@ -139,10 +140,10 @@ def checked_split(index: PatchIndex, *, split: str, classes: tuple[str, ...], ta
     unknown = sorted(set(found) - set(classes))
     if unknown:
         raise DataError(
-            f"split '{split}' has classes the model does not know: {', '.join(unknown)}",
-            fix=f"make a binary index with: swath data binary INDEX --positive '{classes[1]}'"
+            f"split '{split}' has classes the model does not know: {', '.join(map(written, unknown))}",
+            fix=f"make a binary index with: swath data binary INDEX --positive '{written(classes[1], limit=200)}'"
             if task == "binary" and classes[1] in index.classes
-            else f"rename or drop them; the model's classes: {', '.join(classes)}",
+            else f"rename or drop them; the model's classes: {', '.join(map(written, classes))}",
         )
     return part
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data import PatchIndex, cached_pixels
-from swath.errors import SettingError
+from swath.errors import DataError, SettingError
 from swath.evaluation.evaluate import checked_split
 from swath.evaluation.faithfulness_result import Forgotten, MapCheck, Removal
 from swath.evaluation.intervals import mean_estimate
@@ -28,6 +28,7 @@ from swath.model.record import Estimate
 from swath.progress import Progress, silent
 
 PATCHES = 300
+FEWEST = 10  # below them an interval over patches says nothing: of one patch it has no width
 RANDOM_DRAWS = 3  # random maps a patch; their areas are averaged, so that luck with one does not count
 SANITY_PATCHES = 16
 SANITY_DRAWS = 10
@@ -72,9 +73,9 @@ def check_maps(
     Raises
     ------
     DataError
-        If the split is empty, or a class is not one of the model's.
+        If the split has fewer than 10 patches, a class is not one of the model's, or the index is of another task.
     SettingError
-        If `split` is the test split, or `limit` is not positive.
+        If `split` is the test split, or `limit` is less than 10.
     """
     pixels, labels = chosen_patches(classifier, index, split=split, limit=limit, seed=seed, progress=progress)
     progress("check", 0, 4, note="curves")
@@ -144,18 +145,20 @@ def chosen_patches(
             f"maps are not checked on '{split}': the test split is for swath evaluate",
             fix=f"give --split {' or '.join(SPLITS)}",
         )
-    if limit < 1:
-        raise SettingError(f"{limit} patches", fix="give --limit 1 or more")
+    if limit < FEWEST:
+        raise SettingError(
+            f"{limit} patches are too few to check maps on", fix=f"give --limit {FEWEST} or more"
+        )
     record = classifier.record
-    single = record.task != "multi-label"
-    part = (
-        checked_split(index, split=split, classes=record.class_names, task=record.task)
-        if single
-        else index.where(split)
-    )
+    part = checked_split(index, split=split, classes=record.class_names, task=record.task)
+    if len(part) < FEWEST:
+        raise DataError(
+            f"split '{split}' has {len(part)} patches, too few to check maps on",
+            fix=f"give an index with {FEWEST} or more in that split",
+        )
     pixels = cached_pixels(part, bands=record.input.bands, size=classifier.size, progress=progress)
     order = np.random.default_rng(seed).permutation(len(part))
-    if not single:
+    if record.task == "multi-label":
         return np.ascontiguousarray(pixels[order[:limit]]), None
     labels = np.array([record.class_names.index(label) for label in part.labels], np.int64)
     turn = np.empty(len(order), np.int64)  # of each patch within its class

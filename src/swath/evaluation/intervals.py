@@ -169,6 +169,12 @@ def mean_estimate(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate
     return Estimate(value=float(values.mean()), low=low, high=high, n=len(values))
 
 
+def mean_share(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
+    """Mean of ``[N]`` shares of right answers, 0-1; its interval has a width even where all are right."""
+    found = mean_difference(values, seed=seed)
+    return found.model_copy(update={"low": max(0.0, found.low)})
+
+
 def mean_difference(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
     """Mean of ``[N]`` differences of shares of right answers, with the width of :func:`paired_interval`."""
     value = float(values.mean())

@@ -22,8 +22,8 @@ INTERVALS = (
 )
 BINARY_INTERVALS = (
     "95 %; accuracy, precision, recall: Wilson; F1: indirect Wilson; AUROC: Newcombe; average precision: the wider "
-    "of bootstrap and binomial; differences: paired bootstrap; ECE: basic bootstrap; NLL, Brier, AURC, size of sets: "
-    "bootstrap; coverage of sets: Wilson; patches taken as independent"
+    "of bootstrap and binomial; differences: paired bootstrap, with a width where few patches differ; ECE: basic "
+    "bootstrap; NLL, Brier, AURC, size of sets: bootstrap; coverage of sets: Wilson; patches taken as independent"
 )
 MULTI_LABEL_INTERVALS = (
     "95 %; subset accuracy, precision, recall: Wilson; F1 of a label: indirect Wilson; average precision: the wider "
@@ -49,10 +49,10 @@ class Difference(Settings):
 
 
 class BinaryDifference(Settings):
-    """Model minus baseline on the same patches: accuracy, and F1 of the positives."""
+    """Model minus baseline on the same patches: accuracy at their thresholds, and average precision without any."""
 
     accuracy: Estimate
-    f1: Estimate
+    average_precision: Estimate
 
 
 class BinaryBaseline(BinaryMetrics):
@@ -176,9 +176,11 @@ class BinaryEvaluation(BinaryMetrics, Evaluation):
             ("patches that are", f"{self.positives:,} ({100 * self.positives / self.n:.1f} %)"),
             ("threshold", f"{self.threshold:.4f}, from the model file"),
         ]
-        rows: Rows = [("baseline", "average precision", "", "F1", "", "the model's lead in F1")]
+        rows: Rows = [
+            ("baseline", "average precision", "", "F1 at 0.5", "", "the model's lead in average precision")
+        ]
         rows.extend(
-            (name, *percent(b.average_precision), *percent(b.f1), points(b.difference.f1))
+            (name, *percent(b.average_precision), *percent(b.f1), points(b.difference.average_precision))
             for name, b in self.baselines.items()
         )
         return [about, *([rows] if self.baselines else []), *([self.trust.rows()] if self.trust else [])]
@@ -254,7 +256,7 @@ def warnings_for(
         found.append("the model was chosen by these patches: the numbers flatter it a little")
     if absent:
         found.append(
-            f"no patch of {', '.join(absent)}: left out of means over classes, nothing is known about it"
+            f"no patch of {', '.join(map(written, absent))}: left out of means over classes, nothing is known about it"
         )
     if leads is not None and not leads:
         found.append("the model file carries no baselines: nothing says how easy these patches are")
@@ -263,7 +265,11 @@ def warnings_for(
         for name, lead in (leads or {}).items()
         if lead.low <= 0
     )
-    poor = [name for name, (precision, held) in (guesses or {}).items() if held and precision.low <= held / n]
+    poor = [
+        written(name)
+        for name, (precision, held) in (guesses or {}).items()
+        if held and precision.low <= held / n
+    ]
     if poor:
         found.append(f"not clearly better than guessing at finding {', '.join(poor)} (average precision)")
     return tuple(found)

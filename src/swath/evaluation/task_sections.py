@@ -77,13 +77,20 @@ def _binary(evaluation: BinaryEvaluation, folder: Path) -> Pieces:
         ("This model", evaluation.average_precision, evaluation.f1, evaluation.accuracy, "")
     ]
     rows.extend(
-        (_BASELINE_NAMES.get(name, name), b.average_precision, b.f1, b.accuracy, points(b.difference.f1))
+        (
+            _BASELINE_NAMES.get(name, name),
+            b.average_precision,
+            b.f1,
+            b.accuracy,
+            points(b.difference.average_precision),
+        )
         for name, b in evaluation.baselines.items()
     )
-    columns = ("rule", "average precision", "F1", "accuracy", "model's lead in F1")
+    columns = ("rule", "average precision", "F1", "accuracy", "model's lead in average precision")
+    caption = f"{_BESIDE}; F1 and accuracy of the rules are those at 0.5"
     return (
         numbers,
-        (Table(columns, rows, _BESIDE), *(evaluation.trust.tables() if evaluation.trust else ())),
+        (Table(columns, rows, caption), *(evaluation.trust.tables() if evaluation.trust else ())),
         (_curves(folder), _confusion(folder), *(trust_images(folder) if evaluation.trust else ())),
         ("confusion.csv",),
     )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from swath.data import PatchIndex
 from swath.evaluation.baselines import baseline_predictions, baseline_scores
-from swath.evaluation.binary import BinaryMetrics, measure_binary, paired_f1
+from swath.evaluation.binary import BinaryMetrics, measure_binary, paired_average_precision
 from swath.evaluation.curves import Ranked, curves_picture
 from swath.evaluation.metrics import confusion_matrix, measure, paired_differences
 from swath.evaluation.multilabel import marked, measure_multilabel
@@ -114,21 +114,24 @@ def _binary(answered: Answered, folder: Path) -> BinaryEvaluation:
     baselines: dict[str, BinaryBaseline] = {}
     if record.baselines is not None:
         simple = baseline_scores(record.baselines, answered.pixels, bands=record.input.bands, classes=names)
-        baselines = {name: _beside_binary(truth, called, s, names) for name, s in simple.items()}
+        baselines = {name: _beside_binary(truth, called, scores, s, names) for name, s in simple.items()}
     absent = tuple(name for name, held in zip(names, (~truth, truth), strict=True) if not held.any())
     confusion = confusion_matrix(truth.astype(np.int64), called.astype(np.int64), classes=2)
     _write_confusion(folder, confusion, names)
     ranked = Ranked(names[1], record.classes[1].color_hint, truth, scores, record.cuts[0])
     curves_picture(folder / "curves.png", [ranked])
     _write_answers(folder, answered, answers)
-    leads = {name: b.difference.f1 for name, b in baselines.items()}
-    guesses = {names[1]: (metrics.average_precision, metrics.positives)}
+    leads = {name: b.difference.average_precision for name, b in baselines.items()}
+    # The majority rule ranks by chance: a lead over it says all that a comparison with guessing would.
+    guesses = {} if leads else {names[1]: (metrics.average_precision, metrics.positives)}
     return BinaryEvaluation(
         **dict(metrics) | answered.facts,
         trust=_trust(answered, truth.astype(np.int64), answers, folder),
         absent_classes=absent,
         baselines=baselines,
-        warnings=warnings_for(**answered.doubts, absent=absent, leads=leads, what="F1", guesses=guesses),
+        warnings=warnings_for(
+            **answered.doubts, absent=absent, leads=leads, what="average precision", guesses=guesses
+        ),
     )
 
 
@@ -184,16 +187,17 @@ def _beside(
 
 def _beside_binary(
     truth: npt.NDArray[np.bool_],
-    model: npt.NDArray[np.bool_],
-    scores: npt.NDArray[np.float64],
+    called: npt.NDArray[np.bool_],
+    scores: npt.NDArray[np.float32],
+    baseline: npt.NDArray[np.float64],
     names: tuple[str, ...],
 ) -> BinaryBaseline:
-    metrics: BinaryMetrics = measure_binary(truth, scores, threshold=0.5, names=names)
-    called = scores >= 0.5
-    accuracy, _ = paired_differences(
-        *(answers.astype(np.int64) for answers in (truth, model, called)), classes=2
+    metrics: BinaryMetrics = measure_binary(truth, baseline, threshold=0.5, names=names)
+    answers = (truth, called, baseline >= 0.5)
+    accuracy, _ = paired_differences(*(a.astype(np.int64) for a in answers), classes=2)
+    difference = BinaryDifference(
+        accuracy=accuracy, average_precision=paired_average_precision(truth, scores, baseline)
     )
-    difference = BinaryDifference(accuracy=accuracy, f1=paired_f1(truth, model, called))
     return BinaryBaseline(**dict(metrics), difference=difference)
 
 

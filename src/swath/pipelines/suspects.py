@@ -17,7 +17,7 @@ from swath.data.folds import fold_index
 from swath.errors import DataError, OutputError
 from swath.evaluation.errors import SuspectList, feature_probabilities, write_suspects
 from swath.evaluation.errors.crossfit import held_out_rows, label_numbers
-from swath.evaluation.errors.review import TABLE
+from swath.evaluation.errors.review import PAGE, TABLE
 from swath.evaluation.evaluate import OPENINGS, note_opening
 from swath.evaluation.outputs import model_outputs, model_pixels
 from swath.files import atomic_file, check_output
@@ -104,7 +104,8 @@ def find_suspects(
     label_numbers(part)
     recipe = recipe or ("flash" if len(part) >= MANY else "quickstart")
     held_out_rows(part, folds=folds, fold=0, seed=seed)
-    check_output(out / TABLE, overwrite=overwrite)
+    for name in (TABLE, PAGE):
+        check_output(out / name, overwrite=overwrite)
     if with_test and "test" in index.split_counts:
         by = classifier.record.name if classifier else f"{folds} folds of recipe {recipe}"
         tested = index.split_counts["test"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from PIL import Image
 from swath.data import PatchIndex, build_index, split_index
 from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation.errors import ErrorAnalysis, find_errors
+from swath.evaluation.errors.analyse import _warnings
+from swath.evaluation.errors.answers import Answers
 from swath.evaluation.evaluate import OPENINGS
 from swath.inference import Classifier, load
 from tests.evaluation.cases import Page
@@ -199,3 +202,17 @@ def test_a_binary_model_is_judged_by_its_threshold(tmp_path):
         ).text or not (found[threshold].errors)
     assert found[0.5].errors < found[0.99].errors == 6
     assert [(p.truth, p.called) for p in found[0.99].pairs] == [("River", "Forest")]
+
+
+def test_looking_for_equal_pictures_takes_no_memory_of_the_size_of_the_split(tiny_index):
+    n = 2000
+    pixels = np.zeros((n, 3, 64, 64), np.uint8)
+    pixels[1:] += 1
+    truth = np.arange(n) % 2
+    answers = Answers(tiny_index, pixels, ("A", "B"), np.full((n, 2), 0.5, np.float32), truth, truth)
+    tracemalloc.start()
+    try:
+        assert not _warnings(answers, split="val", same_index=False)
+        assert tracemalloc.get_traced_memory()[1] < pixels.nbytes / 10
+    finally:
+        tracemalloc.stop()

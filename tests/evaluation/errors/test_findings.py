@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from swath.evaluation.errors.findings import confused_pairs, most, p_text, slices_sentence, weakest_classes
-from swath.evaluation.intervals import wilson
+from swath.evaluation.errors.slices import Slice
+from swath.evaluation.intervals import proportion, proportion_difference, wilson
 from swath.evaluation.metrics import measure
 
 NAMES = ("Forest", "River", "SeaLake", "Town", "Empty")
@@ -45,3 +46,10 @@ def test_words():
     assert p_text(0.0004) == "< 0.001"
     assert p_text(0.0321) == "0.032"
     assert slices_sentence([]) == "No slice is large enough to compare with the rest."
+    level = proportion_difference(50, 100, 250, 500)
+    same = Slice(
+        by="mode", name="RGB", accuracy=proportion(50, 100), difference=level, expected=0.5, p=1, corrected=1
+    )
+    assert slices_sentence([same] * 12) == (
+        "None of 12 slices differs from the rest by more than chance would explain among so many."
+    )

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from swath.errors import OutputError
+from swath.errors import DataError, OutputError
 from swath.evaluation.errors import write_suspects
 from swath.evaluation.errors.crossfit import label_numbers
 from swath.evaluation.errors.review import COLUMNS
@@ -59,3 +60,17 @@ def test_without_suspects_the_page_says_so(tiny_index, tmp_path):
     page = Page(made.page.read_text(encoding="utf-8"))
     assert "No suspect" in page.text
     assert not page.all("img", "src")
+
+
+def test_a_page_that_cannot_be_made_leaves_no_list(tiny_index, tmp_path):
+    gone = replace(tiny_index, root=tmp_path / "moved")
+    with pytest.raises(DataError):
+        write_suspects(gone, sure(tiny_index, doubts={5: 2}), out=tmp_path / "out", how="")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_page_without_its_list_is_not_overwritten_unasked(tiny_index, tmp_path):
+    (tmp_path / "suspects.html").write_text("mine")
+    with pytest.raises(OutputError, match=r"suspects\.html exists already"):
+        write_suspects(tiny_index, sure(tiny_index, doubts={}), out=tmp_path, how="")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("suspects.html", "mine")]

@@ -8,14 +8,17 @@ import re
 import pytest
 from PIL import Image
 
-from swath.data import binary_index, build_index, split_index
+from swath.data import audit, binary_index, build_index, split_index
+from swath.data.spatial import optimism
 from swath.errors import DataError, OutputError
 from swath.evaluation.evaluate import OPENINGS
+from swath.evaluation.run_report import Findings, report
 from swath.evaluation.run_report import gather as parts
-from swath.evaluation.run_report import report
+from swath.evaluation.run_report.page import _data
 from swath.evaluation.run_report.run_folder import open_run
 from swath.model import Record, read_model, write_model
-from tests.evaluation.cases import Page
+from tests.data.test_spatial import with_columns
+from tests.evaluation.cases import Page, evaluation
 from tests.tiny import write_patches, write_tiny_model
 
 TITLES = [
@@ -120,6 +123,16 @@ def test_a_damaged_run_is_one_message(run_folder, tmp_path):
 def test_mistakes_are_looked_at_on_patches_that_are_no_test(tiny_index):
     assert parts.acted_on(tiny_index, "test") == "val"
     assert parts.acted_on(tiny_index.where("test"), "test") == "test"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_that_a_split_is_optimistic_is_said_once_and_of_the_models_own_data(own, tiny_index, tiny_model):
+    n = len(tiny_index)
+    index = with_columns(tiny_index, lon=[5 + 0.001 * k for k in range(n)], lat=[50.0] * n)
+    findings = Findings(evaluation(), optimistic=optimism(index) if own else "")
+    section = _data(parts.Gathered(findings, [], audit(index), {}), read_model(tiny_model).record)
+    assert not any("optimistic" in text for text in section.text)
+    assert ["The splits are optimistic" in warning for warning in section.warnings] == [True] * own
 
 
 @pytest.mark.slow

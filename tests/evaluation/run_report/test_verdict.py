@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swath.evaluation import BinaryEvaluation, measure_binary
+from swath.evaluation.binary import paired_average_precision
 from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs, weakest_classes
 from swath.evaluation.errors.slices import Slice
 from swath.evaluation.intervals import proportion, proportion_difference
 from swath.evaluation.metrics import measure
+from swath.evaluation.results import BinaryBaseline, BinaryDifference
 from swath.evaluation.run_report import Findings, Harmonised, Verdict, verdict
 from swath.evaluation.run_report.attempts import labels
 from swath.evaluation.run_report.findings import Confused
@@ -196,6 +199,42 @@ def test_a_lead_that_is_not_clear_is_a_failure_however_high_the_score():
     said = verdict(Findings(found.model_copy(update={"baselines": {"majority": tied}})))
     assert not said.good
     assert "not clearly better than always naming the commonest class" in said.fails[0]
+
+
+def found_rarely(*, clear: bool) -> BinaryEvaluation:
+    """Dumps, 5 % of the patches, well ranked; or no better than a rule ranks them."""
+    random = np.random.default_rng(0)
+    truth = random.random(2000) < 0.05
+    scores = 1 / (1 + np.exp(3 - 4 * truth - random.normal(size=2000)))
+    rule = np.zeros(2000) if clear else scores / 4
+    names = ("other", "dump")
+    difference = BinaryDifference(
+        accuracy=Estimate(value=0.1, low=0.05, high=0.15, n=2000),
+        average_precision=paired_average_precision(truth, scores, rule),
+    )
+    baseline = BinaryBaseline(
+        **dict(measure_binary(truth, rule, threshold=0.5, names=names)), difference=difference
+    )
+    facts = evaluation().model_dump(
+        include={"model", "split", "fingerprint", "trained_on", "protocol", "engine"}
+    )
+    return BinaryEvaluation(
+        **dict(measure_binary(truth, scores, threshold=0.4, names=names)) | facts,
+        baselines={"majority" if clear else "colour": baseline},
+        absent_classes=(),
+        warnings=(),
+    )
+
+
+def test_a_binary_model_leads_in_average_precision():
+    (told,) = verdict(Findings(found_rarely(clear=True))).good
+    assert "in average precision than always naming the commonest class" in told
+    poor = verdict(Findings(found_rarely(clear=False)))
+    assert not poor.good
+    assert (
+        "not clearly better than a rule that sees colours alone (lead in average precision +0.0"
+        in poor.fails[0]
+    )
 
 
 @pytest.mark.parametrize(("n", "named"), [(40, True), (400, False)])

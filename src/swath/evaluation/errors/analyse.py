@@ -18,6 +18,7 @@ from swath.evaluation.evaluate import OPENINGS, answered_split, checked_split, n
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import confusion_matrix, measure
 from swath.evaluation.results import FEW
+from swath.explain.figures import written
 from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.progress import Progress, silent
@@ -144,8 +145,11 @@ def _warnings(answers: Answers, *, split: str, same_index: bool) -> tuple[str, .
         found.append("this looked at single test patches: do not choose anything by them")
     there = set(answers.truth.tolist())
     if len(there) == 1:
-        found.append(f"all patches are {answers.classes[there.pop()]}: nothing is known of other classes")
-    if (answers.pixels == answers.pixels[:1]).all():
+        found.append(
+            f"all patches are {written(answers.classes[there.pop()])}: nothing is known of other classes"
+        )
+    # Patch by patch, as the first that differs ends it: a comparison of all at once is as large as the split.
+    if all(np.array_equal(patch, answers.pixels[0]) for patch in answers.pixels):
         found.append("all patches are the same picture: no answer can be right for two labels")
     return tuple(found)
 

@@ -168,9 +168,7 @@ def slices_sentence(slices: Sequence[Slice]) -> str:
     clear = [s for s in slices if s.clear]
     worse = [s for s in clear if s.difference.value < 0]
     if not clear:
-        return (
-            f"None of {len(slices)} slices differs from the rest by more than chance among so many explains."
-        )
+        return f"None of {len(slices)} slices differs from the rest by more than chance would explain among so many."
     return (
         f"{len(clear)} of {len(slices)} slices differ from the rest by more than chance explains; in "
         f"{len(worse)} of them the model is worse."

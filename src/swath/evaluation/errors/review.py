@@ -74,7 +74,7 @@ def write_suspects(
     how : str
         Where the probabilities come from, in words, for the page.
     overwrite : bool
-        Replace an existing list.
+        Replace an existing list and page.
     progress : Progress
         Told when the page is made.
 
@@ -83,7 +83,7 @@ def write_suspects(
     DataError
         If probabilities and index do not fit, or there is one class only.
     OutputError
-        If a list exists without `overwrite` or cannot be written.
+        If a list or a page exists without `overwrite` or cannot be written.
     """
     found = suspects(probabilities, label_numbers(index))
     made = SuspectList(
@@ -93,11 +93,15 @@ def write_suspects(
         candidates=int(found.candidate.sum()),
         estimated=found.estimated,
     )
-    with atomic_file(made.table, overwrite=overwrite) as temporary:
-        _write_table(temporary, index, np.asarray(probabilities), found)
-    progress("page", 0, 1)
-    _write_page(made, index, np.asarray(probabilities), found, how=how)
-    progress("page", 1, 1)
+    # Both or neither: a list without its page would have to be thrown away to get one.
+    with (
+        atomic_file(made.table, overwrite=overwrite) as table,
+        atomic_file(made.page, overwrite=overwrite) as page,
+    ):
+        _write_table(table, index, np.asarray(probabilities), found)
+        progress("page", 0, 1)
+        _write_page(page, made, index, np.asarray(probabilities), found, how=how)
+        progress("page", 1, 1)
     return made
 
 
@@ -117,7 +121,13 @@ def _write_table(path: Path, index: PatchIndex, probabilities: npt.NDArray[Any],
 
 
 def _write_page(
-    made: SuspectList, index: PatchIndex, probabilities: npt.NDArray[Any], found: Suspects, *, how: str
+    path: Path,
+    made: SuspectList,
+    index: PatchIndex,
+    probabilities: npt.NDArray[Any],
+    found: Suspects,
+    *,
+    how: str,
 ) -> None:
     # Suspects come first; where there are none the page says so rather than show patches in good order.
     rows = [row for row in found.order[:SHOWN].tolist() if found.candidate[row]]
@@ -137,7 +147,7 @@ def _write_page(
         _pictures(index, rows, probabilities, found),
     ]
     write_report(
-        made.page,
+        path,
         sections,
         title=f"Suspected labels of {index.name or 'the index'}",
         summary=f"{made.candidates:,} of {made.patches:,} patches speak for another class than their label; about "
@@ -148,7 +158,7 @@ def _write_page(
             Number("wrong labels, estimated", f"{made.estimated:,.0f}"),
         ],
         links=[Link("The list (CSV)", made.table)],
-        overwrite=True,  # the table, written just before, is what an existing list is told by
+        overwrite=True,  # of the temporary file
     )
 
 

@@ -45,10 +45,11 @@ def score(score: Evaluation, *, good: bool) -> str:
     name, value = next(iter(score.headline().items()))
     told = f"{spoken(name)} {with_interval(value)} on {score.n:,} patches of the split '{score.split}'"
     leads, what = _leads(score), _what(score)
+    kind = "average precision" if isinstance(score, BinaryEvaluation) else "accuracy"
     behind = [rule for rule, lead in leads.items() if lead.low <= 0]
     if behind:
         rule = behind[-1]
-        lead = f"not clearly better than {_RULES.get(rule, rule)} (lead {points(leads[rule])})"
+        lead = f"not clearly better than {_RULES.get(rule, rule)} (lead in {kind} {points(leads[rule])})"
         return "" if good else f"{what}, {lead}: {told}"
     word, limit = score_word(value)
     if good != (limit > 0):
@@ -59,7 +60,6 @@ def score(score: Evaluation, *, good: bool) -> str:
     beside = ""
     if leads:
         rule = min(leads, key=lambda name: leads[name].value)
-        kind = "F1" if isinstance(score, BinaryEvaluation) else "accuracy"
         beside = f"; {gained(leads[rule])} in {kind} than {_RULES.get(rule, rule)}"
     return f"{what}: {word}, as {earned}: {told}{beside}"
 
@@ -73,7 +73,7 @@ def _what(score: Evaluation) -> str:
 
 def _leads(score: Evaluation) -> dict[str, Estimate]:
     if isinstance(score, BinaryEvaluation):
-        return {name: rule.difference.f1 for name, rule in score.baselines.items()}
+        return {name: rule.difference.average_precision for name, rule in score.baselines.items()}
     if isinstance(score, SingleLabelEvaluation):
         return {name: rule.difference.accuracy for name, rule in score.baselines.items()}
     return {}

@@ -172,10 +172,9 @@ def _trust(trust: Trust | None, score: Evaluation, folder: Path) -> Section:
 
 
 def _data(found: Gathered, record: Record) -> Section:
-    optimistic = found.findings.optimistic
+    optimistic = [f.text for f in found.audit.findings if f.kind == "optimistic"]
     protocol = f"The model's own data was split: {record.data.split_protocol}."
-    warning = [f"The split is {optimistic}. A test on new land will go worse."] if optimistic else []
-    section = data_section(
-        found.audit.classes, patches=found.audit.patches, sentences=(*found.audit.sentences(), protocol)
-    )
-    return replace(section, title="The data and how it was split", warnings=warning)
+    said = [sentence for sentence in found.audit.sentences() if sentence not in optimistic]
+    section = data_section(found.audit.classes, patches=found.audit.patches, sentences=(*said, protocol))
+    warnings = optimistic if found.findings.optimistic else []
+    return replace(section, title="The data and how it was split", warnings=warnings)

@@ -9,7 +9,7 @@ from swath.evaluation.stress.results import ShiftResult, StressResult, shown
 from swath.evaluation.wording import percent, points
 from swath.model.record import Estimate
 
-_HARMLESS = 0.01  # a drop below which a shift costs nothing to speak of
+_HARMLESS = 0.01  # a drop that is nothing to speak of, where its whole interval is smaller
 
 
 def stress_section(result: StressResult, folder: Path) -> Section:
@@ -79,7 +79,7 @@ def sentences(result: StressResult) -> list[str]:
         f"{percent(result.score)[0]} on average, by {abs(100 * result.drop.value):.1f} points."
     ]
     hard = [(n, r) for n, r in result.ordered if r.drop.low > _HARMLESS]
-    mild = [shown(n) for n, r in result.ordered if abs(r.drop.value) < _HARMLESS]
+    mild = [shown(n) for n, r in result.ordered if max(-r.drop.low, r.drop.high) < _HARMLESS]
     if hard:
         costly = ", ".join(f"{shown(n)} ({100 * r.drop.value:.1f} points)" for n, r in hard[:3])
         told.append(f"Most costly: {costly}.")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from swath.data import PatchIndex
 from swath.errors import SettingError
 from swath.evaluation.evaluate import OPENINGS, checked_split, note_opening
-from swath.evaluation.intervals import mean_difference, mean_estimate
+from swath.evaluation.intervals import mean_difference, mean_share
 from swath.evaluation.outputs import model_outputs, model_pixels
 from swath.evaluation.results import FEW
 from swath.evaluation.stress.page import write_stress_page
@@ -110,7 +110,7 @@ def stress(
             seed=seed,
             clean=clean,
             shifts=_results(chosen, conditions, right),
-            score=mean_estimate(right[1:].mean(axis=0)),
+            score=mean_share(right[1:].mean(axis=0)),
             drop=mean_difference(right[0] - right[1:].mean(axis=0)),
             skipped=skipped,
             warnings=_warnings(
