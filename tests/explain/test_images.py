@@ -12,7 +12,7 @@ from swath.errors import DataError, OutputError, SettingError, SwathError
 from swath.explain import explain_images
 from swath.explain.images import picture_name
 from swath.inference import Classifier, load
-from tests.tiny import patch
+from tests.tiny import patch, write_tiny_model
 
 from .models import tiny_classifier
 
@@ -78,6 +78,13 @@ def test_an_existing_folder_is_kept_unless_told(classifier, tmp_path, pictures):
     assert (out / "explain.csv").exists()
 
 
+def test_a_folder_that_holds_the_model_is_never_replaced(tmp_path, pictures):
+    model = write_tiny_model(tmp_path / "run" / "model.onnx")
+    with pytest.raises(OutputError, match=r"not replaced, because it holds .*model\.onnx"):
+        explain_images(load(model, threads=1), [pictures], tmp_path / "run", overwrite=True)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["model.onnx"]
+
+
 @pytest.mark.parametrize("lacks", ["head", "activations"])
 def test_a_model_without_maps_leaves_nothing_behind(tmp_path, pictures, lacks):
     with pytest.raises(SwathError, match="'tiny' has no class activation maps"):
@@ -123,6 +130,14 @@ def test_picture_names_are_safe_and_never_meet():
     ]
     assert len({n.lower() for n in names}) == len(names)
     assert len(picture_name("q" * 500 + ".png", taken)) < 130
+
+
+def test_a_long_name_in_another_script_is_cut_where_the_file_system_counts(classifier, tmp_path):
+    image = tmp_path / f"{'永' * 80}.png"
+    Image.fromarray(patch("Forest", seed=0)).save(image)
+    (row,) = explain_images(classifier, [image], tmp_path / "out")
+    assert row.picture == f"{'永' * 33}.cam.png"
+    assert (tmp_path / "out" / row.picture).exists()
 
 
 def test_a_flat_answer_is_still_drawn(classifier, tmp_path):

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from swath.errors import OutputError
-from swath.explain import Evidence, contact_sheet, overlay_picture
+from swath.explain import Evidence, contact_sheet, overlay, overlay_picture
 from swath.explain.overlay import overlay_colours, scale_limit
 
 RGB = ("red", "green", "blue")
@@ -95,6 +97,27 @@ def test_contact_sheet_holds_every_patch_and_grows_by_rows(tmp_path):
         sizes[n] = size_of(tmp_path / f"{n}.png")
     assert sizes[6][1] == pytest.approx(2 * sizes[2][1], abs=3)
     assert sizes[6][0] > sizes[2][0]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")  # boxes are measured as well
+@pytest.mark.parametrize("name", ["HerbaceousVegetation", "W" * 40, "永久作物" * 9])
+@pytest.mark.parametrize("columns", [2, 5])
+def test_neighbouring_titles_never_touch(tmp_path, monkeypatch, name, columns):
+    drawn = []
+    save = overlay.save
+    monkeypatch.setattr(overlay, "save", lambda figure, path: (drawn.append(figure), save(figure, path)))
+    maps = 9 * np.random.default_rng(0).normal(size=(columns, 4, 4))
+    grey = np.full((columns, 3, 16, 16), 128, np.uint8)
+    truth = [f"{name} of another kind"] * columns
+    contact_sheet(tmp_path / "a.png", grey, evidence(maps, name=name), bands=RGB, truth=truth)
+    renderer = FigureCanvasAgg(drawn[0]).get_renderer()
+    for axes in (drawn[0].axes[:columns], drawn[0].axes[columns : 2 * columns]):
+        boxes = [axis.title.get_window_extent(renderer) for axis in axes]
+        space = 0.1 * drawn[0].dpi
+        assert all(b.x0 - a.x1 > space for a, b in pairwise(boxes))
+    said = drawn[0].axes[0].get_title().splitlines()
+    assert said[1] == "0.900"
+    assert said[2].startswith("truth ")
 
 
 def test_a_faint_map_on_a_sheet_is_as_readable_as_a_strong_one(tmp_path):

@@ -83,6 +83,12 @@ def test_a_near_miss_is_suggested():
         make_backbone("resnet-18", bands=3, size=64)
 
 
+def test_a_padding_a_backbone_does_not_have_is_not_taken_for_a_matter_of_size():
+    with pytest.raises(SettingError, match=r"resnet18 has no padding 'same'; leave network.padding at even"):
+        make_backbone("resnet18", bands=3, size=64, same_padding=True)
+    assert make_backbone("efficientnet_lite0", bands=3, size=64, same_padding=True)
+
+
 def test_vgg_comes_without_its_two_wide_layers():
     with torch.device("meta"):
         backbone = make_backbone("vgg16", bands=3, size=64)

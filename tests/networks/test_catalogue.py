@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from swath.errors import SettingError
@@ -154,6 +155,28 @@ def test_dropout_is_a_setting_and_acts_in_training_only(name):
 def test_an_unknown_network_is_one_clear_message(name, said):
     with pytest.raises(SettingError, match=said):
         net(name)
+
+
+# Attention over blocks of 8 cells, alone and under a pyramid; a table of positions for one size.
+@pytest.mark.parametrize("name", ["timm:halonet26t", "timm:halonet26t_fpn", "timm:efficientformer_l1"])
+def test_a_backbone_that_builds_but_does_not_run_is_one_clear_message(name):
+    plain = name.removeprefix("timm:").removesuffix("_fpn")
+    with pytest.raises(SettingError, match=f"^{plain} does not take patches of 64 px .*; set another size"):
+        net(name)
+
+
+def test_trying_a_backbone_leaves_it_as_new():
+    network = net("timm:resnet10t_fpn", channels=16)
+    assert all(module.training for module in network.modules())
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms
+    assert all(norm.num_batches_tracked == 0 for norm in norms)
+
+
+@pytest.mark.parametrize("widths", [(0, 32), (-4, 32), (16, 100_000)])
+def test_widths_have_bounds(widths):
+    with pytest.raises(ValidationError, match="widths"):
+        Network(widths=widths)
 
 
 @pytest.mark.parametrize("name", ["timm:resnet10t", "timm:vit_tiny_patch16_224", "timm:lcnet_050"])

@@ -69,6 +69,14 @@ def test_maps_and_needs(name, maps, needs):
     assert (found.maps, found.needs) == (maps, needs)
 
 
+@pytest.mark.slow
+def test_a_network_without_maps_is_one_clear_message():
+    with pytest.raises(
+        SettingError, match="no layer of this network gives maps, so Grad-CAM cannot explain it"
+    ):
+        facts("timm:cait_xxs24_224", size=32)
+
+
 def test_a_pyramid_costs_what_its_settings_say():
     narrow = facts("resnet50_fpn", channels=64)
     assert narrow.features == 256

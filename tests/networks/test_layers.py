@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
+from swath.errors import SettingError
 from swath.networks import Network, build_network, cam_layer, layer_maps
+from swath.networks.pooled import Pooled
 from tests.networks.stirring import stir
 
 
@@ -57,6 +60,49 @@ def test_the_logits_have_a_gradient_at_every_cell(name):
     maps = layer_maps(network, held[0].grad)
     assert maps.shape[2:] == (chosen.side, chosen.side)
     assert (maps.abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("name", ["swin_tiny_fpn", "resnet18_fpn", "swin_tiny"])
+def test_maps_have_their_channels_in_front_however_the_backbone_lays_them_out(name):
+    network = meta(name)
+    held = []
+    with torch.device("meta"):
+        chosen = cam_layer(network, bands=3, size=64)
+        chosen.layer.register_forward_hook(lambda _layer, _inputs, output: held.append(output))
+        network(torch.zeros(2, 3, 64, 64))
+    channels = 384 if name == "swin_tiny" else 256
+    assert layer_maps(network, held[0]).shape == (2, channels, 4, 4)
+
+
+class Odd(nn.Module):
+    """A backbone whose first level gives a list, and whose list of levels names a place that is not there."""
+
+    num_features = 3
+
+    def __init__(self, *levels):
+        super().__init__()
+        self.feature_info = [{"module": level} for level in levels]
+        self.several = Several()
+        self.maps = nn.Conv2d(3, 3, 1)
+
+    def forward_features(self, x):
+        return self.maps(self.several(x)[0])
+
+
+class Several(nn.Module):
+    def forward(self, x):
+        return [x, x]
+
+
+def test_levels_that_give_no_single_map_are_passed_over():
+    network = Pooled(Odd("several", "nowhere.else", "maps", "nowhere"), 2, mean=True)
+    assert cam_layer(network, bands=3, size=8).layer is network.backbone.maps
+
+
+def test_a_network_without_any_map_says_so():
+    network = Pooled(Odd("several", "nowhere"), 2, mean=True)
+    with pytest.raises(SettingError, match=r"no layer of this network gives maps.*use another network"):
+        cam_layer(network, bands=3, size=8)
 
 
 def test_only_networks_of_the_catalogue():

@@ -80,7 +80,7 @@ def class_evidence(
         raise SwathError(
             f"model '{classifier.record.name}' has no class activation maps: its network does not end in "
             "global average pooling and one linear layer",
-            fix="use a model trained with one of swath's own networks",
+            fix="use --method occlusion, or --method grad-cam with the folder of its training run",
         )
     wanted = class_numbers(names, classes, images=len(pixels))
     weight = classifier.head[0]

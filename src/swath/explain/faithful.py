@@ -13,6 +13,7 @@ photographers point.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,8 +90,11 @@ class Faithfulness:
     @property
     def sentence(self) -> str:
         """The verdict in plain words."""
-        beats = f"hiding what it marks costs more than {self.beaten} of {self.of} random maps"
-        return f"map holds: {beats}" if self.holds else f"MAP FAILS, do not read it: {beats}"
+        beats = f"{self.beaten} of {self.of} random maps"
+        if self.holds:
+            return f"map holds: hiding what it marks costs more than {beats}"
+        least = math.ceil(BEATEN / RANDOM_MAPS * self.of)
+        return f"MAP FAILS, do not read it: hiding what it marks costs more than only {beats}; {least} are needed"
 
 
 def curves(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from swath.imagery.picture import RGB
@@ -63,9 +66,28 @@ def written(name: str, *, limit: int = 28) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def fitted(name: str, *, inches: float, points: float, after: str = "") -> str:
+    """Shorten a name until it and what stands `after` it are at most so wide, in letters of so many points."""
+    font = FontProperties(size=points)
+    line = shown = written(name, limit=60)
+    with _boxes_for_unknown_letters():
+        while (
+            line and text_to_path.get_text_width_height_descent(shown + after, font, False)[0] > 72 * inches
+        ):
+            line = line[:-1]
+            shown = line + "…"
+    return shown + after
+
+
 def save(figure: Figure, path: Path, *, dpi: int = 110) -> None:
     """Write a figure as PNG on white; the same figure gives the same bytes."""
-    with warnings.catch_warnings():
-        # Names in scripts that the bundled font lacks are drawn as boxes; the CSV beside holds them in full.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
+    with _boxes_for_unknown_letters():
         figure.savefig(path, dpi=dpi, format="png", facecolor="white", metadata={"Software": None})
+
+
+@contextmanager
+def _boxes_for_unknown_letters() -> Iterator[None]:
+    """Names in scripts that the bundled font lacks are drawn as boxes; the CSV beside holds them in full."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield

@@ -107,7 +107,7 @@ def explain_images(
     bands = classifier.record.input.bands
     rows: list[ExplainedImage] = []
     taken: set[str] = set()
-    with atomic_folder(out, overwrite=overwrite, keep=inputs) as folder:
+    with atomic_folder(out, overwrite=overwrite, keep=(*inputs, classifier.path)) as folder:
         for name, data in images:
             pixels = classifier.pixels_of(data, name=name)
             evidence = explain(pixels[None], classes=class_name and [class_name])
@@ -145,7 +145,7 @@ def picture_name(name: str, taken: set[str], *, method: str = "cam") -> str:
     Names that differ only in case count as the same: some file systems cannot hold both.
     """
     stem = re.sub(r"[^\w.-]+", "_", PurePosixPath(name.replace("\\", "/")).stem).strip("._") or "image"
-    stem, number = stem[:100], 1
+    stem, number = stem.encode()[:100].decode(errors="ignore"), 1  # file systems count bytes
     candidate = f"{stem}.{method}.png"
     while candidate.lower() in taken:
         number += 1

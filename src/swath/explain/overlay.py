@@ -21,12 +21,13 @@ from matplotlib.figure import Figure
 
 from swath.explain.cam import Evidence, upsample
 from swath.explain.faithful import Faithfulness
-from swath.explain.figures import displayed, save, written
+from swath.explain.figures import displayed, fitted, save, written
 from swath.files import atomic_file
 
 _STRONGEST = 0.65  # opacity at the limits of the scale; the land stays visible underneath
 _FOR, _AGAINST = (0.93, 0.07, 0.09), (0.11, 0.27, 0.95)  # one hue a side: only opacity says how much
 _CLEAR = 1e-6  # limit used for a map of zeros, so that the scale is not empty
+_COLUMN, _TITLE = 1.85, 1.6  # inches of a contact sheet: a column, and the widest title above one
 _HOLDS, _FAILS = "black", "#a1260d"
 # What the numbers of a map are, by the method that made it.
 _UNITS = {
@@ -139,8 +140,8 @@ def contact_sheet(
     """
     columns = min(columns, len(pixels))
     rows = -(-len(pixels) // columns)
-    tall = 3.75 if checks is None else 4.0
-    figure = Figure(figsize=(1.75 * columns + 0.9, tall * rows), layout="constrained")
+    tall = 4.1 if checks is None else 4.3
+    figure = Figure(figsize=(_COLUMN * columns + 0.9, tall * rows), layout="constrained")
     grid = figure.subplots(2 * rows, columns, squeeze=False)
     for axis in grid.flat:
         axis.set_axis_off()
@@ -152,11 +153,11 @@ def contact_sheet(
         limit = scale_limit(evidence.maps[i])
         _draw(bottom, shown, evidence.maps[i], limit)
         wrong = truth is not None and truth[i] != evidence.labels[i]
-        title = written(evidence.labels[i], limit=22) + f"\n{evidence.confidence[i]:.3f}"
+        lines = [fitted(evidence.labels[i], inches=_TITLE, points=8), f"{evidence.confidence[i]:.3f}"]
         if truth is not None and wrong:
-            title += f", truth {written(truth[i], limit=14)}"
-        top.set_title(title, fontsize=8, color=_FAILS if wrong else _HOLDS, parse_math=False)
-        scale = f"{written(evidence.explained[i], limit=20)}, ±{limit:.3g}"
+            lines.append(fitted(f"truth {truth[i]}", inches=_TITLE, points=8))
+        top.set_title("\n".join(lines), fontsize=8, color=_FAILS if wrong else _HOLDS, parse_math=False)
+        scale = fitted(evidence.explained[i], inches=_TITLE, points=7, after=f", ±{limit:.3g}")
         bottom.set_title(scale, fontsize=7, parse_math=False)
         if checks is not None:
             _verdict(bottom, checks[i])

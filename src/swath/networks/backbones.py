@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +14,17 @@ import torch
 from torch import nn
 
 from swath.errors import SettingError
+
+# What timm's backbones raise where a patch does not suit them: there are over a thousand, each with its own way.
+_MISFITS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def make_backbone(name: str, *, bands: int, size: int, same_padding: bool = False) -> nn.Module:
@@ -29,7 +42,7 @@ def make_backbone(name: str, *, bands: int, size: int, same_padding: bool = Fals
     Raises
     ------
     SettingError
-        If timm has no such backbone, or it cannot be built for such patches.
+        If timm has no such backbone, or it cannot be built for such patches or with such padding.
     """
     _check_name(name)
     options: dict[str, Any] = {"pad_type": "same"} if same_padding else {}
@@ -41,10 +54,15 @@ def make_backbone(name: str, *, bands: int, size: int, same_padding: bool = Fals
     if name.startswith("vgg"):
         # Its two wide layers are dropped below; a single channel keeps them from being drawn at random first.
         options["mlp_ratio"] = 1 / 4096
-    try:
-        backbone = _create(name, in_chans=bands, **options)
-    except (AssertionError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise _unfit(name, size, error) from error
+    with misfits(name, size):
+        try:
+            backbone = _create(name, in_chans=bands, **options)
+        except TypeError as error:
+            if "pad_type" not in str(error):
+                raise
+            raise SettingError(
+                f"{name} has no padding 'same'", fix="leave network.padding at even"
+            ) from error
     if name.startswith("vgg"):
         backbone.register_module("pre_logits", nn.Identity())
     step = patch_step(backbone)
@@ -109,7 +127,7 @@ def pools_by_mean(name: str, *, bands: int, size: int) -> bool:
 
     Norms and biases are drawn at random first, for a fresh norm can pass for no norm at all.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
+    with misfits(name, size), torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
         torch.manual_seed(0)
         backbone: Any = make_backbone(name, bands=bands, size=size).eval()
         for values in (*backbone.parameters(), *backbone.buffers()):
@@ -156,6 +174,14 @@ def one_size(name: str) -> bool:
     return known is not None and bool(known.fixed_input_size)
 
 
-def _unfit(name: str, size: int, error: Exception) -> SettingError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-    return SettingError(f"{name} cannot be built for patches of {size} px ({reason})", fix="set another size")
+@contextmanager
+def misfits(name: str, size: int) -> Iterator[None]:
+    """Say in one sentence that a backbone does not take patches of a size, whatever it raises."""
+    try:
+        yield
+    except _MISFITS as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise SettingError(
+            f"{name} does not take patches of {size} px ({reason})",
+            fix="set another size, or choose another backbone",
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+import torch
 from torch import nn
 
 from swath.errors import SettingError
@@ -57,12 +58,13 @@ def build_network(settings: Network, *, bands: int, outputs: int, size: int) -> 
     backbone = backbones.make_backbone(
         entry.backbone, bands=bands, size=size, same_padding=settings.padding == "same"
     )
-    if entry.pyramid:
-        return PyramidNet(backbone, outputs, channels=settings.channels, dropout=settings.dropout)
-    mean = entry.mean
-    if mean is None:
-        mean = backbones.pools_by_mean(entry.backbone, bands=bands, size=size)
-    return Pooled(backbone, outputs, mean=mean, dropout=settings.dropout)
+    if entry.mean is not None:
+        return _headed(backbone, settings, entry, mean=entry.mean, outputs=outputs)
+    mean = not entry.pyramid and backbones.pools_by_mean(entry.backbone, bands=bands, size=size)
+    with backbones.misfits(entry.backbone, size), torch.no_grad():
+        network = _headed(backbone, settings, entry, mean=mean, outputs=outputs)
+        network.eval()(torch.zeros(1, bands, size, size))
+    return network.train()
 
 
 def smallest_patch(settings: Network) -> int:
@@ -84,6 +86,12 @@ def smallest_patch(settings: Network) -> int:
 def takes_one_size(settings: Network) -> bool:
     """Whether such a network, once built, takes patches of one size only, and so no crops."""
     return settings.name not in _OWN and backbones.one_size(_entry(settings.name).backbone)
+
+
+def _headed(backbone: nn.Module, settings: Network, entry: Entry, *, mean: bool, outputs: int) -> nn.Module:
+    if entry.pyramid:
+        return PyramidNet(backbone, outputs, channels=settings.channels, dropout=settings.dropout)
+    return Pooled(backbone, outputs, mean=mean, dropout=settings.dropout)
 
 
 def _entry(name: str) -> Entry:

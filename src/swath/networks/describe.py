@@ -76,6 +76,7 @@ def describe_network(settings: Network, *, bands: int, outputs: int, size: int) 
     """
     with torch.device("meta"):  # shapes without numbers: nothing is drawn, nothing computed
         network = build_network(settings, bands=bands, outputs=outputs, size=size)
+        network.requires_grad_(False)  # the counter trips over parameters that layers hand to layers
         with FlopCounterMode(display=False) as counter:
             made, best = look(network, bands=bands, size=size)
     activations = made.activations

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from swath.errors import SettingError
 from swath.networks.backbones import as_maps
 from swath.networks.fpn import PyramidNet
 from swath.networks.pooled import Pooled
@@ -49,6 +50,11 @@ def cam_layer(network: nn.Module, *, bands: int, size: int) -> CamLayer:
         From :func:`swath.networks.build_network`.
     bands, size : int
         Input channels, and side of the patches in pixels.
+
+    Raises
+    ------
+    SettingError
+        If none of its layers gives maps.
     """
     return look(network, bands=bands, size=size)[1]
 
@@ -57,8 +63,8 @@ def look(network: nn.Module, *, bands: int, size: int) -> tuple[Outputs, CamLaye
     """Send one empty patch through a network: what comes out, and its :func:`cam_layer`."""
     seen: dict[nn.Module, int] = {}
 
-    def note(layer: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-        maps = layer_maps(network, output)
+    def note(layer: nn.Module, _inputs: object, output: object) -> None:
+        maps = layer_maps(network, output) if isinstance(output, torch.Tensor) else None
         if maps is not None:
             seen[layer] = min(maps.shape[2:])
 
@@ -76,7 +82,9 @@ def look(network: nn.Module, *, bands: int, size: int) -> tuple[Outputs, CamLaye
             hook.remove()
     deep_first = [stage for stage in reversed(stages) if stage in seen]
     if not deep_first:
-        raise TypeError(f"no layer of {type(network).__name__} gives maps")
+        raise SettingError(
+            "no layer of this network gives maps, so Grad-CAM cannot explain it", fix="use another network"
+        )
     enough = [stage for stage in deep_first if seen[stage] >= CELLS]
     chosen = enough[0] if enough else max(deep_first, key=seen.__getitem__)
     return outputs, CamLayer(chosen, seen[chosen])
@@ -84,7 +92,8 @@ def look(network: nn.Module, *, bands: int, size: int) -> tuple[Outputs, CamLaye
 
 def layer_maps(network: nn.Module, values: torch.Tensor) -> torch.Tensor | None:
     """Maps ``[N, C, h, w]`` of a layer's output (or of the gradient there), or None if it is none."""
-    return as_maps(getattr(network, "backbone", network), values)
+    # A pyramid's own layers give [N, C, h, w], however its backbone lays maps out.
+    return as_maps(network.backbone if isinstance(network, Pooled) else network, values)
 
 
 def _stages(network: nn.Module) -> list[nn.Module]:
@@ -99,7 +108,10 @@ def _stages(network: nn.Module) -> list[nn.Module]:
         raise TypeError(f"{type(network).__name__} is none of the networks in the catalogue")
     stages = []
     for level in network.backbone.feature_info:
-        stage = network.backbone.get_submodule(level["module"])
+        try:
+            stage = network.backbone.get_submodule(level["module"])
+        except AttributeError:  # some of timm's backbones name places that are no modules
+            continue
         # The class token reads the other tokens inside attention: behind a transformer's last block their
         # gradient is nil. The norm in front of that attention still has one.
         stages.append(getattr(stage, "norm1", stage) if _has_tokens(network) else stage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,7 @@ class Network(Settings):
 
     name: str = Field(default="patchnet", min_length=1)
     stem: int = Field(default=16, ge=4, le=512, description="channels after the stem; own networks only")
-    widths: tuple[int, ...] = Field(
+    widths: tuple[Annotated[int, Field(ge=4, le=2048)], ...] = Field(
         default=(32, 64, 128), min_length=1, max_length=6, description="channels a stage; own networks only"
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="share of features dropped before the head")
