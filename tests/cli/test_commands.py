@@ -13,6 +13,7 @@ import pytest
 
 import swath as package
 from tests.cli.conftest import Swath
+from tests.tiny import write_tiny_model
 
 
 def test_the_main_path(swath: Swath, tiny_model: Path, tiny_patches: Path, tmp_path: Path) -> None:
@@ -74,6 +75,28 @@ def test_model_commands(swath: Swath, tiny_model: Path) -> None:
     named = swath("model", "check", tiny_model, "--engine", "onnxruntime").out
     assert "sound: 4 golden patches on onnxruntime fp32, " in named
     assert "schema_version" in json.loads(swath("model", "schema").out)["properties"]
+
+
+def test_no_command_writes_over_the_model_it_reads(
+    swath: Swath, tiny_index_file: Path, tmp_path: Path
+) -> None:
+    model = write_tiny_model(tmp_path / "m.onnx")
+    before = model.read_bytes()
+    for command in (["card"], ["stac"], ["threshold", tiny_index_file], ["trust", tiny_index_file]):
+        ran = swath("model", command[0], model, *command[1:], "--out", model, "--overwrite")
+        assert ran.code == 2
+        assert f"{model} is the model itself" in ran.err
+        assert model.read_bytes() == before
+
+
+def test_predict_says_what_harmonising_did(
+    swath: Swath, tiny_model: Path, tiny_patches: Path, tmp_path: Path
+) -> None:
+    one = tiny_patches / "River" / "River_1.png"
+    said = swath("predict", tiny_model, one, "--out", tmp_path / "p.csv", "--harmonise", "auto")
+    assert "harmonise auto: not compared: the model file holds no quantiles" in said.err
+    said = swath("predict", tiny_model, one, "--out", tmp_path / "q.csv")
+    assert "harmonise" not in said.err
 
 
 def test_recipes_are_listed(swath: Swath) -> None:
@@ -169,7 +192,8 @@ def test_trust_compare_and_predict_what_is_unlike(
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     said = swath("predict", made, tmp_path / "noise.png", "--out", tmp_path / "p.csv")
-    assert "1 images (100.0 %) are not like the training data" in said.err
+    assert "1 image (100.0 %) not like the training data" in said.err
+    assert said.out.splitlines()[-1].startswith(f"1 row in {tmp_path / 'p.csv'}")
     with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as file:
         assert [row["unlike_training"] for row in csv.DictReader(file)] == ["True"]
     said = swath("evaluate", made, tiny_index_file, "--split", "val", "--out", tmp_path / "val")

@@ -41,10 +41,10 @@ def test_unchecked_pictures_claim_nothing(swath: Swath, tiny_model: Path, tiny_p
 
 def test_an_index_is_checked(swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_path: Path):
     out = tmp_path / "maps"
-    ran = swath("explain", tiny_model, tiny_index_file, "--check", "--out", out, "--limit", "8", *FAST)
+    ran = swath("explain", tiny_model, tiny_index_file, "--check", "--out", out, "--limit", "10", *FAST)
     assert ran.code == 0, ran.err
     found = json.loads((out / "explain.json").read_text())
-    assert (found["n"], found["split"], found["method"]) == (8, "val", "cam")
+    assert (found["n"], found["split"], found["method"]) == (10, "val", "cam")
     assert "mean probability while pixels" in ran.out
     assert (out / "index.html").stat().st_size > 10_000
 
@@ -55,6 +55,7 @@ def test_an_index_is_checked(swath: Swath, tiny_model: Path, tiny_index_file: Pa
         ((), "give it alone, with --check and without --class"),
         (("--check", "--class", "River"), "give it alone, with --check and without --class"),
         (("--check", "--split", "test"), "the test split is for swath evaluate"),
+        (("--check", "--limit", "9"), "9 patches are too few to check maps on; give --limit 10 or more"),
         (("--check", "--method", "lime"), "use one of cam, occlusion or grad-cam"),
     ],
 )

@@ -18,6 +18,7 @@ def report(
     """Write one HTML page about a data set: what is in it, and whether a score on it can be believed.
 
     Duplicates, leaks, files of EuroSAT, what headers alone tell of the class, colours, outliers, maps.
+
     Example: swath data report eurosat.parquet --out look/
     """
     from swath.data import read_index
@@ -41,6 +42,7 @@ def fix(
     """Write a cleaned copy: no file twice, all of one size, mode and format, near duplicates grouped.
 
     The source stays as it is; fix.json says everything that changed.
+
     Example: swath data fix scenes.parquet --out scenes-clean
     """
     from swath.data import fix_index, read_index

@@ -10,7 +10,9 @@ import typer
 from swath.cli.options import Index, Overwrite
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Labelled patches: fetch, index, audit, split, degrade."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Labelled patches: get, index, audit, split, report on, mend.",
 )
 
 IndexOut = Annotated[Path, typer.Option(help="Index to write, ending in .parquet.")]
@@ -27,7 +29,9 @@ def get(
 ) -> None:
     """Download a published archive; it goes on where it broke off, and its checksum is verified.
 
-    Proxies are taken from the environment. Example: swath data get eurosat-rgb --out data/
+    Proxies are taken from the environment.
+
+    Example: swath data get eurosat-rgb --out data/
     """
     from swath.data import get as run
     from swath.progress import Bars
@@ -138,10 +142,13 @@ def split(
     """Cut an index into train, val and test: by class and in whole groups, or from lists.
 
     Near duplicates that an audit finds are grouped first, so that they stay on one side.
+
     Example: swath data split eurosat.parquet --out eurosat.parquet --overwrite
+
     By place: swath data split scenes.parquet --by block --block-km 10 --fresh --out blocks.parquet
-    Published lists, and val from the first: swath data split eurosat.parquet --train-list train.csv
-    --test-list test.csv --val 0.1 --out eurosat.parquet --overwrite
+
+    Published lists, and val from the first:
+    swath data split eurosat.parquet --train-list train.csv --test-list test.csv --val 0.1 --out lists.parquet
     """
     from swath.data import (
         cut_index,
@@ -248,6 +255,7 @@ def degrade(
     """Write a copy of the patches as a coarser sensor would have recorded them, to pre-train on.
 
     Labels, groups and splits stay.
+
     Example: swath data degrade ucmerced.parquet --gsd 2.4 --from-gsd 0.3 --out ucmerced-2.4m
     """
     from swath.data import degrade_index, read_index
@@ -282,6 +290,7 @@ def relabel(
     """Write an index with the labels a person changed and without the patches dropped; says what changed.
 
     Verdicts: ok, relabel (to the class suggested), drop, or a class. Splits and groups stay.
+
     Example: swath data relabel eurosat.parquet look/suspects.csv --out mended.parquet
     """
     from swath.data import read_index, write_index

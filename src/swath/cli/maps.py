@@ -41,6 +41,7 @@ def map_scene(
 
     A smaller stride lets windows overlap and draws finer borders. It takes longer by its square, except with a
     network that does not pad, such as eurosat-dense, which classifies all windows of a strip at once.
+
     Example: swath map eurosat-dense scene.tif --out map.tif --stride 8
     """
     from swath.inference import load

@@ -9,7 +9,9 @@ import typer
 
 from swath.cli.options import Engine, Index, Model, Overwrite, Threads
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at a model file and check it.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="A model file: show, check, card, thresholds, trust."
+)
 
 
 @app.command()
@@ -68,8 +70,10 @@ def threshold(
     from swath.data import read_index
     from swath.evaluation import rethreshold
     from swath.inference import load
+    from swath.model import check_not_model
     from swath.progress import Bars
 
+    check_not_model(out, model)
     classifier = load(model, engine=engine, threads=threads)
     with Bars() as progress:
         made = rethreshold(
@@ -99,13 +103,16 @@ def trust(
     """Fit anew what a model doubts answers by: conformal quantiles, and what is not like its training data.
 
     Training does it too; this is for models that were trained without, or for patches of another place.
+
     Example: swath model trust old.onnx index.parquet --out new.onnx
     """
     from swath.data import read_index
     from swath.evaluation.doubts import write_doubts
     from swath.inference import load
+    from swath.model import check_not_model
     from swath.progress import Bars
 
+    check_not_model(out, model)
     classifier = load(model, engine=engine, threads=threads)
     with Bars() as progress:
         record = write_doubts(
@@ -137,8 +144,9 @@ def model_card(
     Example: swath model card runs/mine/model.onnx --out README.md
     """
     from swath.files import atomic_file
-    from swath.model import model_card, read_model
+    from swath.model import check_not_model, model_card, read_model
 
+    check_not_model(out, model)
     text = model_card(read_model(model))
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -158,8 +166,9 @@ def stac(
     import json as json_module
 
     from swath.files import atomic_file
-    from swath.model import read_model, stac_item
+    from swath.model import check_not_model, read_model, stac_item
 
+    check_not_model(out, model)
     item = stac_item(read_model(model), beside=out)
     with atomic_file(out, overwrite=overwrite) as temporary:
         text = json_module.dumps(item, indent=2, ensure_ascii=False)

@@ -43,7 +43,7 @@ def train(
 
     swath train index.parquet --recipe fast --out runs/mine --set epochs=20
 
-    swath train index.parquet --recipe mobilenetv2-finetune --weights mobilenetv2.safetensors --out runs/tuned
+    swath train index.parquet --recipe mobilenetv2-finetune --weights imagenet --out runs/tuned
     """
     require_training()
     from swath.data import read_index
