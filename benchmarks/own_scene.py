@@ -10,12 +10,14 @@ Leafless scrub and dry forest, of which EuroSAT has none, may be called Herbaceo
 a dry river bed is River, any road
 Highway. Every scene is mapped with --harmonise off and auto; the class under a place is held against the
 classes that would be right. Intervals are Wilson's at 95 %; places that lie side by side resemble each other,
-so the true ones are wider.
+so the true ones are wider. Two kinds of places are *told apart* in a scene where their answers, right or not, differ
+beyond chance: chi-squared of the table of kinds and answers, by 9,999 permutations.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -33,6 +35,8 @@ from swath.mapping import map_scene
 
 PLACES = Path(__file__).parent / "places" / "places.csv"
 MODES = ("off", "auto")
+APART = ("town", "river", "field")
+FEW = 5  # places of a kind in a scene below which nothing is said of it
 
 
 def main() -> None:
@@ -90,7 +94,13 @@ def look_up(path: Path, places: list[dict[str, str]], classifier: Classifier) ->
             row, column = dataset.index(float(place["x"]), float(place["y"]))
             called = names[values[row, column]]
             right = called in place["accept"].split(";")
-            found.append({"scene": place["scene"], "kind": place["kind"], "called": called, "right": right})
+            found.append({**{k: place[k] for k in ("scene", "kind")}, "called": called, "right": right})
+    marks = path.with_name(f"{path.stem}.unlike{path.suffix}")
+    if marks.exists():
+        with rasterio.open(marks) as dataset:
+            values = dataset.read(1)
+            for place, answer in zip(places, found, strict=True):
+                answer["unlike"] = bool(values[dataset.index(float(place["x"]), float(place["y"]))] == 1)
     return found
 
 
@@ -108,8 +118,34 @@ def agreement(answers: list[dict[str, Any]]) -> dict[str, Any]:
             groups.setdefault(", ".join(answer[key] for key in keys), []).append(answer)
         return {name: share(part) for name, part in groups.items()}
 
-    whole = share(answers)
-    return {"all": whole, "kinds": by("kind"), "scene": by("scene"), "scene_and_kind": by("scene", "kind")}
+    found = {"all": share(answers), "kinds": by("kind"), "scene": by("scene")}
+    known = [answer for answer in answers if not answer.get("unlike", True)]
+    if known:
+        found["not_marked_unlike"] = share(known)
+    return {**found, "scene_and_kind": by("scene", "kind"), "told_apart": told_apart(answers)}
+
+
+def told_apart(answers: list[dict[str, Any]]) -> dict[str, float]:
+    """For each scene and pair of kinds, how often chance alone would make their answers differ as much."""
+    found = {}
+    for scene in sorted({a["scene"] for a in answers}):
+        called = {
+            kind: [str(a["called"]) for a in answers if (a["scene"], a["kind"]) == (scene, kind)]
+            for kind in APART
+        }
+        for one, other in itertools.combinations([k for k in APART if len(called[k]) >= FEW], 2):
+            names, codes = np.unique(called[one] + called[other], return_inverse=True)
+            first = np.arange(len(codes)) < len(called[one])
+
+            def statistic(codes: Any, first: Any = first, n: int = len(names)) -> float:
+                table = np.stack([np.bincount(codes[part], minlength=n) for part in (first, ~first)])
+                expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
+                return float(((table - expected) ** 2 / expected).sum())
+
+            rng, seen = np.random.default_rng(0), statistic(codes)
+            chance = sum(statistic(rng.permutation(codes)) >= seen - 1e-9 for _ in range(9999))
+            found[f"{scene}, {one} from {other}"] = (1 + chance) / 10_000
+    return found
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:
@@ -128,6 +164,8 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         ]
         for name in names
     ]
+    for pair in results[0]["told_apart"]:
+        body.append([f"p: {pair}", "", *(f"{r['told_apart'][pair]:.4f}" for r in results)])
     return rows(header, body)
 
 

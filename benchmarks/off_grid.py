@@ -1,0 +1,130 @@
+"""What a map is worth where windows do not coincide with patches: on mosaics of val patches cut at any pixel.
+
+    python benchmarks/off_grid.py INDEX [--model eurosat] [--split val] [--strides 64,16] [--table]
+
+A scene of one's own does not know where the windows will lie, and most windows hold more than one kind of land. So
+patches of a split are sewn into mosaics of 16 x 16, in fields of 1, 2 or 4 patches a side that have one class, and
+a piece of 960 x 960 pixels is cut out of each at a random offset. It is mapped as any scene is. Told are the share of
+patch centres, and of all pixels, that got the right class.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from common import finish, machine, parser, rows
+from rasterio.transform import from_origin
+
+from swath.data import cached_pixels, read_index
+from swath.inference import load
+from swath.mapping import map_scene
+
+SIDE, CUT = 16, 15  # patches a side: sewn, and left after the cut
+FIELDS, MOSAICS, SEED = (1, 2, 4), 6, 3
+
+
+def main() -> None:
+    """Sew, cut, map and compare."""
+    options = parser(__doc__)
+    options.add_argument("index", type=Path, help="EuroSAT's index")
+    options.add_argument("--split", default="val", help="the patches to sew")
+    options.add_argument("--model", action="append", help="a model file or a shipped name; may be repeated")
+    options.add_argument("--strides", default="64,16", help="pixels from window to window; 64 is the default")
+    args = options.parse_args()
+    part = read_index(args.index).where(args.split)
+    patches, models = cached_pixels(part), args.model or ["eurosat"]
+    strides = [int(stride) for stride in args.strides.split(",")]
+    found = {
+        model: measure(load(model, threads=args.threads), patches, part.labels, strides, args)
+        for model in models
+    }
+    result = {
+        "benchmark": "off_grid",
+        "machine": machine(args.threads),
+        "split": args.split,
+        "mosaics": MOSAICS,
+        "models": found,
+    }
+    args.index = args.index.name
+    finish(result, args, table=table(found, strides))
+
+
+def measure(classifier: Any, patches: Any, labels: Any, strides: list[int], args: Any) -> dict[str, Any]:
+    """Shares of centres and of pixels, by size of the fields and stride."""
+    names = classifier.record.class_names
+    truth = np.array([names.index(label) for label in labels])
+    rng, found = np.random.default_rng(SEED), {}
+    for field in FIELDS:
+        hits: dict[int, list[tuple[float, float]]] = {stride: [] for stride in strides}
+        for _ in range(args.repeats or (2 if args.short else MOSAICS)):
+            scene, land, centres = mosaic(patches, truth, field, rng)
+            for stride in strides:
+                called = mapped(classifier, scene, stride)
+                at = tuple(centres.T)
+                hits[stride].append((float((called == land)[at].mean()), float((called == land).mean())))
+        found[str(field)] = {
+            str(stride): dict(
+                zip(("centres", "pixels"), np.mean(values, axis=0).round(4).tolist(), strict=True)
+            )
+            for stride, values in hits.items()
+        }
+    return found
+
+
+def mosaic(patches: Any, truth: Any, field: int, rng: np.random.Generator) -> tuple[Any, Any, Any]:
+    """Pixels ``[3, H, W]``, classes ``[H, W]`` and the centres of whole patches ``[n, 2]``."""
+    patch = patches.shape[-1]
+    drawn = rng.integers(0, truth.max() + 1, (SIDE // field, SIDE // field))
+    classes = np.kron(drawn, np.ones((field, field), int))
+    pixels = np.concatenate(
+        [
+            np.concatenate([patches[rng.choice(np.flatnonzero(truth == k))] for k in row], axis=2)
+            for row in classes
+        ],
+        axis=1,
+    )
+    land = np.kron(classes, np.ones((patch, patch), int))
+    top, left = rng.integers(0, patch, 2)
+    size = CUT * patch
+    places = [patch * i + patch // 2 for i in range(SIDE)]
+    centres = np.array([(y - top, x - left) for y in places for x in places])
+    inside = ((centres >= patch // 2) & (centres < size - patch // 2)).all(axis=1)
+    cut = np.s_[top : top + size, left : left + size]
+    return pixels[:, cut[0], cut[1]], land[cut], centres[inside]
+
+
+def mapped(classifier: Any, pixels: Any, stride: int) -> Any:
+    """Class numbers ``[H, W]`` of the map of a scene."""
+    with tempfile.TemporaryDirectory() as folder:
+        scene, out = Path(folder) / "scene.tif", Path(folder) / "map.tif"
+        bands, height, width = pixels.shape
+        profile = {"driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": pixels.dtype}
+        place = {"crs": "EPSG:32633", "transform": from_origin(5e5, 5e6, 10, 10)}
+        with rasterio.open(scene, "w", **profile, **place) as dataset:
+            dataset.write(pixels)
+        map_scene(classifier, scene, out, stride=stride, harmonise="off")
+        with rasterio.open(out) as dataset:
+            return dataset.read(1).astype(int) - 1
+
+
+def table(found: dict[str, Any], strides: list[int]) -> list[str]:
+    """Right centres and pixels."""
+    header = [
+        "model",
+        "fields",
+        *(f"stride {stride}: {what}" for stride in strides for what in ("centres", "pixels")),
+    ]
+    body = [
+        [model, f"{field} x {field}", *(f"{100 * v:.1f} %" for s in strides for v in by[str(s)].values())]
+        for model, fields in found.items()
+        for field, by in fields.items()
+    ]
+    return rows(header, body)
+
+
+if __name__ == "__main__":
+    main()
