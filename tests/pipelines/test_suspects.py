@@ -43,6 +43,9 @@ def test_networks_find_flips_and_a_finished_fold_is_kept(tiny_index, tmp_path):
     assert len(before) == 2
 
     made.table.unlink()
+    with pytest.raises(OutputError, match=r"suspects\.html exists already"):
+        trained(index, tmp_path / "s")
+    made.page.unlink()
     gone = tmp_path / "s" / "folds" / "fold-2" / "model.onnx"
     gone.unlink()
     trained(index, tmp_path / "s")
@@ -53,6 +56,7 @@ def test_networks_find_flips_and_a_finished_fold_is_kept(tiny_index, tmp_path):
         assert list(csv.DictReader(file)) == rows
 
     made.table.unlink()
+    made.page.unlink()
     with pytest.raises(OutputError, match="other data, recipe or folds"):
         trained(index, tmp_path / "s", "epochs=2")
     with pytest.raises(OutputError, match="other data, recipe or folds"):
