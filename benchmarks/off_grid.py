@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import rasterio
 from common import finish, machine, parser, rows
-from rasterio.transform import from_origin
+from rasterio.windows import Window
 
 from swath.data import cached_pixels, read_index
 from swath.inference import load
-from swath.mapping import map_scene
+from swath.mapping import map_scene, sew
 
 SIDE, CUT = 16, 15  # patches a side: sewn, and left after the cut
 FIELDS, MOSAICS, SEED = (1, 2, 4), 6, 3
@@ -61,11 +61,14 @@ def measure(classifier: Any, patches: Any, labels: Any, strides: list[int], args
     for field in FIELDS:
         hits: dict[int, list[tuple[float, float]]] = {stride: [] for stride in strides}
         for _ in range(args.repeats or (2 if args.short else MOSAICS)):
-            scene, land, centres = mosaic(patches, truth, field, rng)
-            for stride in strides:
-                called = mapped(classifier, scene, stride)
-                at = tuple(centres.T)
-                hits[stride].append((float((called == land)[at].mean()), float((called == land).mean())))
+            with tempfile.TemporaryDirectory() as folder:
+                scene, land, centres = mosaic(patches, truth, names, field, rng, Path(folder))
+                for stride in strides:
+                    out = Path(folder) / f"{stride}.tif"
+                    map_scene(classifier, scene, out, stride=stride, harmonise="off")
+                    with rasterio.open(out) as dataset:
+                        right = dataset.read(1).astype(int) - 1 == land
+                    hits[stride].append((float(right[tuple(centres.T)].mean()), float(right.mean())))
         found[str(field)] = {
             str(stride): dict(
                 zip(("centres", "pixels"), np.mean(values, axis=0).round(4).tolist(), strict=True)
@@ -75,40 +78,28 @@ def measure(classifier: Any, patches: Any, labels: Any, strides: list[int], args
     return found
 
 
-def mosaic(patches: Any, truth: Any, field: int, rng: np.random.Generator) -> tuple[Any, Any, Any]:
-    """Pixels ``[3, H, W]``, classes ``[H, W]`` and the centres of whole patches ``[n, 2]``."""
+def mosaic(
+    patches: Any, truth: Any, names: Any, field: int, rng: np.random.Generator, folder: Path
+) -> tuple[Path, Any, Any]:
+    """Write a scene; its classes ``[H, W]`` and the centres of its whole patches ``[n, 2]``."""
     patch = patches.shape[-1]
     drawn = rng.integers(0, truth.max() + 1, (SIDE // field, SIDE // field))
-    classes = np.kron(drawn, np.ones((field, field), int))
-    pixels = np.concatenate(
-        [
-            np.concatenate([patches[rng.choice(np.flatnonzero(truth == k))] for k in row], axis=2)
-            for row in classes
-        ],
-        axis=1,
-    )
-    land = np.kron(classes, np.ones((patch, patch), int))
-    top, left = rng.integers(0, patch, 2)
+    classes = np.kron(drawn, np.ones((field, field), int)).ravel()
+    chosen = [rng.choice(np.flatnonzero(truth == k)) for k in classes]
+    whole, scene = folder / "whole.tif", folder / "scene.tif"
+    sewn = sew(patches[chosen], [names[k] for k in classes], names, columns=SIDE, out=whole)
+    top, left = rng.integers(0, patch, 2).tolist()
     size = CUT * patch
+    with rasterio.open(whole) as dataset:
+        cut = Window(left, top, size, size)
+        place = {"width": size, "height": size, "transform": dataset.window_transform(cut)}
+        with rasterio.open(scene, "w", **{**dataset.profile, **place}) as to:
+            to.write(dataset.read(window=cut))
+    land = np.kron(sewn, np.ones((patch, patch), int))[top : top + size, left : left + size]
     places = [patch * i + patch // 2 for i in range(SIDE)]
     centres = np.array([(y - top, x - left) for y in places for x in places])
     inside = ((centres >= patch // 2) & (centres < size - patch // 2)).all(axis=1)
-    cut = np.s_[top : top + size, left : left + size]
-    return pixels[:, cut[0], cut[1]], land[cut], centres[inside]
-
-
-def mapped(classifier: Any, pixels: Any, stride: int) -> Any:
-    """Class numbers ``[H, W]`` of the map of a scene."""
-    with tempfile.TemporaryDirectory() as folder:
-        scene, out = Path(folder) / "scene.tif", Path(folder) / "map.tif"
-        bands, height, width = pixels.shape
-        profile = {"driver": "GTiff", "count": bands, "height": height, "width": width, "dtype": pixels.dtype}
-        place = {"crs": "EPSG:32633", "transform": from_origin(5e5, 5e6, 10, 10)}
-        with rasterio.open(scene, "w", **profile, **place) as dataset:
-            dataset.write(pixels)
-        map_scene(classifier, scene, out, stride=stride, harmonise="off")
-        with rasterio.open(out) as dataset:
-            return dataset.read(1).astype(int) - 1
+    return scene, land, centres[inside]
 
 
 def table(found: dict[str, Any], strides: list[int]) -> list[str]:

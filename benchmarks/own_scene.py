@@ -28,6 +28,7 @@ import rasterio
 from common import finish, machine, parser, rows
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from scipy.stats import PermutationMethod, chi2_contingency
 
 from swath.evaluation.intervals import proportion
 from swath.inference import Classifier, load
@@ -94,7 +95,8 @@ def look_up(path: Path, places: list[dict[str, str]], classifier: Classifier) ->
             row, column = dataset.index(float(place["x"]), float(place["y"]))
             called = names[values[row, column]]
             right = called in place["accept"].split(";")
-            found.append({**{k: place[k] for k in ("scene", "kind")}, "called": called, "right": right})
+            answer = {"scene": place["scene"], "kind": place["kind"], "called": called, "right": right}
+            found.append(answer)
     marks = path.with_name(f"{path.stem}.unlike{path.suffix}")
     if marks.exists():
         with rasterio.open(marks) as dataset:
@@ -134,17 +136,11 @@ def told_apart(answers: list[dict[str, Any]]) -> dict[str, float]:
             for kind in APART
         }
         for one, other in itertools.combinations([k for k in APART if len(called[k]) >= FEW], 2):
-            names, codes = np.unique(called[one] + called[other], return_inverse=True)
-            first = np.arange(len(codes)) < len(called[one])
-
-            def statistic(codes: Any, first: Any = first, n: int = len(names)) -> float:
-                table = np.stack([np.bincount(codes[part], minlength=n) for part in (first, ~first)])
-                expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
-                return float(((table - expected) ** 2 / expected).sum())
-
-            rng, seen = np.random.default_rng(0), statistic(codes)
-            chance = sum(statistic(rng.permutation(codes)) >= seen - 1e-9 for _ in range(9999))
-            found[f"{scene}, {one} from {other}"] = (1 + chance) / 10_000
+            names = sorted({*called[one], *called[other]})
+            counts = [[called[kind].count(name) for name in names] for kind in (one, other)]
+            draws = PermutationMethod(n_resamples=9999, rng=np.random.default_rng(0))
+            alike = len(names) < 2 or chi2_contingency(counts, correction=False, method=draws).pvalue
+            found[f"{scene}, {one} from {other}"] = float(alike)
     return found
 
 
@@ -165,7 +161,7 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         for name in names
     ]
     for pair in results[0]["told_apart"]:
-        body.append([f"p: {pair}", "", *(f"{r['told_apart'][pair]:.4f}" for r in results)])
+        body.append([f"by chance: {pair}", "", *(f"{r['told_apart'][pair]:.4f}" for r in results)])
     return rows(header, body)
 
 

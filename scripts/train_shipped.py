@@ -12,8 +12,7 @@ test list takes part in nothing. Then copy the last stage's ``model.onnx`` to
 
 With ``--measure`` the same stages learn from the published train list alone, 2,000 of which choose the epoch and
 fit what is fitted; the result is tested on the whole val list, 5,400 patches: what the recipe is worth on patches
-that no weight, epoch or threshold has seen. (2,000 of them had a part in
-choosing the recipe.)
+that no weight, epoch or threshold has seen. (They had a part in choosing the recipe: docs/training.md.)
 """
 
 from __future__ import annotations

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import numpy as np
 import pytest
 
 from swath.data import NAMED, get
 from swath.data.named import NamedSet
 from swath.errors import DataError, OutputError, SettingError
 from swath.fetch import parts as download
+from tests.fetch.pairs import two_at_once
 
+from .archiveserver import DATA, Server, breaks_after, proper, says
 from .makers import write
 
-DATA = np.random.default_rng(0).bytes(300_000)
 PROXIES = (
     "http_proxy",
     "https_proxy",
@@ -28,74 +26,6 @@ PROXIES = (
     "no_proxy",
     "NO_PROXY",
 )
-
-
-class Server(ThreadingHTTPServer):
-    """Answers each request by the next behaviour in `script`, and properly once that is used up."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script: list[Callable[[Handler], None]] = []
-        self.requests: list[tuple[str, str | None]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, request, client_address):
-        """Keep quiet about connections that were broken on purpose."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.server.requests.append((self.path, self.headers["Range"]))
-        (self.server.script.pop(0) if self.server.script else proper)(self)
-
-    def send(self, status, body=b"", *, length=None, **headers):
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        """Keep quiet."""
-
-
-def proper(handler):
-    """Honour Range."""
-    wanted = handler.headers["Range"]
-    if wanted is None:
-        handler.send(200, DATA)
-        return
-    start = int(wanted.removeprefix("bytes=").rstrip("-"))
-    body = DATA[start:]
-    handler.send(206, body, Content_Range=f"bytes {start}-{len(DATA) - 1}/{len(DATA)}")
-
-
-def breaks_after(n):
-    """Promise all that is asked for, send `n` bytes of it, and hang up."""
-
-    def behave(handler):
-        start = int((handler.headers["Range"] or "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        status, where = (
-            (206, {"Content_Range": f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"}) if start else (200, {})
-        )
-        handler.send(status, DATA[start : start + n], length=len(DATA) - start, **where)
-        handler.wfile.flush()
-        handler.close_connection = True
-        handler.connection.shutdown(2)
-
-    return behave
-
-
-def says(status, body=b"", **headers):
-    return lambda handler: handler.send(status, body, **headers)
 
 
 @pytest.fixture
@@ -240,24 +170,9 @@ def test_the_same_bytes_again_are_no_progress(server, known, tmp_path, monkeypat
 
 
 def test_two_at_once_fetch_it_once(server, known, tmp_path):
-    waiting, found = threading.Event(), []
-
-    def late(handler):
-        waiting.wait(10)
-        proper(handler)
-
-    def go(progress):
-        found.append(fetch(tmp_path / "Tiny.zip", progress=progress))
-
-    server.script = [late]
-    threads = [
-        threading.Thread(target=go, args=(lambda *_, note="": waiting.set() if "waiting" in note else None,))
-        for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    found = two_at_once(
+        lambda progress: fetch(tmp_path / "Tiny.zip", progress=progress), proper, server.script
+    )
     assert found == [tmp_path / "Tiny.zip"] * 2
     assert found[0].read_bytes() == DATA
     assert len(server.requests) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from swath.weights import Expectation, add_weights, locate
 from swath.weights import known as tables
 from swath.weights.known import Known
 from swath.weights.sources import store_name
+from tests.fetch.pairs import two_at_once
 
 from .hubserver import COMMIT, breaks_after, says
 
@@ -130,25 +130,11 @@ def test_a_page_in_place_of_a_file_is_not_kept(filled, store):
 
 
 def test_two_at_once_fetch_it_once(filled, store):
-    waiting, found = threading.Event(), []
-
-    def late(handler):
-        waiting.wait(10)
-        type(handler).proper(handler)
-
-    def go(progress):
-        found.append(find(store, progress=progress))
-
-    filled.cdn.script = [late]
-    threads = [
-        threading.Thread(target=go, args=(lambda *_, note="": waiting.set() if "waiting" in note else None,))
-        for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert len(found) == 2
+    found = two_at_once(
+        lambda progress: find(store, progress=progress),
+        lambda handler: type(handler).proper(handler),
+        filled.cdn.script,
+    )
     assert found[0] == found[1]
     assert len(filled.cdn.requests) == 1
     assert list((store.folder / "partial").iterdir()) == []
@@ -337,69 +323,6 @@ class TestFile:
         add_weights(found.path, licence="mit", expects=["scale=1"], store=store)
         found = find(store)
         assert (found.licence, found.expects.scale) == ("mit", 1)
-
-
-class TestAdd:
-    def test_a_file_stands_in_for_imagenet(self, store, tmp_path):
-        path = tmp_path / "w.safetensors"
-        path.write_bytes(save({"a": torch.ones(2)}, {"license": "mit", "normalisation": "mean 0.5 std 0.5"}))
-        made = add_weights(path, name="imagenet:mobilenet_v2", store=store)
-        assert (made.name, made.licence) == ("imagenet:mobilenetv2_100", "mit")
-        found = find(store, "imagenet", network="mobilenet_v2", offline=True)
-        assert found.expects.mean == (0.5, 0.5, 0.5)  # the file's own word goes before the table's
-
-    def test_what_is_stated_goes_before_what_the_file_says(self, store, tmp_path, some_weights):
-        path = tmp_path / "w.safetensors"
-        path.write_bytes(some_weights)
-        made = add_weights(
-            path, name="imagenet:resnet18", licence="cc-by-nc-4.0", expects=["scale=1"], store=store
-        )
-        assert (made.licence, made.expects.scale, made.expects.mean) == (
-            "cc-by-nc-4.0",
-            1,
-            Expectation().mean,
-        )
-
-    def test_a_table_fills_in_the_rest_of_the_published_file(self, store, tmp_path, monkeypatch):
-        path = tmp_path / "w.safetensors"
-        save_file({"a": torch.ones(2)}, path)
-        for module in ("adding", "store"):
-            monkeypatch.setattr(f"swath.weights.{module}.sha256_of", lambda _: "e3a335e3" + 56 * "0")
-        made = add_weights(path, name="torchgeo:ResNet18_Weights.SENTINEL2_RGB_MOCO", store=store)
-        assert (made.licence, made.expects.scale) == ("cc-by-4.0", 10_000)
-
-    def test_another_file_gets_neither_the_name_nor_its_licence(self, store, tmp_path):
-        path = tmp_path / "w.safetensors"
-        save_file({"a": torch.ones(2)}, path)
-        with pytest.raises(DataError, match=r"is not the published file of torchgeo:.*not e3a335e3"):
-            add_weights(path, name="torchgeo:ResNet18_Weights.SENTINEL2_RGB_MOCO", store=store)
-        # No digest is known of this one, so that nobody can tell whose licence it has.
-        assert add_weights(path, name="imagenet:resnet50", store=store).licence is None
-
-    @pytest.mark.parametrize(
-        "name", ["mine", "imagenet", "imagenet:", "none", "imagenet:patchnet", "torchgeo:x"]
-    )
-    def test_other_names(self, store, tmp_path, some_weights, name):
-        path = tmp_path / "w.safetensors"
-        path.write_bytes(some_weights)
-        with pytest.raises(SettingError):
-            add_weights(path, name=name, store=store)
-        assert store.entries() == []
-
-    def test_a_file_that_is_no_weights(self, store, tmp_path):
-        path = tmp_path / "w.safetensors"
-        path.write_bytes(b"<html>")
-        with pytest.raises(DataError, match="holds no weights that can be read"):
-            add_weights(path, store=store)
-        with pytest.raises(DataError, match="cannot read the weights"):
-            add_weights(tmp_path / "gone.safetensors", store=store)
-
-    @pytest.mark.parametrize("wrong", ["mean=[0.5]", "scale=-1", "colour=red", "mean"])
-    def test_an_expectation_that_makes_no_sense(self, store, tmp_path, some_weights, wrong):
-        path = tmp_path / "w.safetensors"
-        path.write_bytes(some_weights)
-        with pytest.raises(SettingError):
-            add_weights(path, expects=[wrong], store=store)
 
 
 def test_proxies_are_taken_from_the_environment(filled, store, monkeypatch, some_weights):

@@ -70,10 +70,8 @@ def threshold(
     from swath.data import read_index
     from swath.evaluation import rethreshold
     from swath.inference import load
-    from swath.model import check_not_model
     from swath.progress import Bars
 
-    check_not_model(out, model)
     classifier = load(model, engine=engine, threads=threads)
     with Bars() as progress:
         made = rethreshold(
@@ -109,10 +107,8 @@ def trust(
     from swath.data import read_index
     from swath.evaluation.doubts import write_doubts
     from swath.inference import load
-    from swath.model import check_not_model
     from swath.progress import Bars
 
-    check_not_model(out, model)
     classifier = load(model, engine=engine, threads=threads)
     with Bars() as progress:
         record = write_doubts(

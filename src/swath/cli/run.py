@@ -32,6 +32,7 @@ def predict(
     """
     from swath.inference import load, predict_files
     from swath.progress import Bars
+    from swath.words import counted
 
     classifier = load(model, engine=engine, threads=threads, views=views)
     with Bars() as progress:
@@ -49,18 +50,18 @@ def predict(
         typer.echo(f"{count:>8,}  {label}")
     if summary.skipped:
         typer.echo(
-            f"{_counted(len(summary.skipped), 'image', 'images')} could not be read, the first is {summary.skipped[0]}",
+            f"{counted(len(summary.skipped), 'image', 'images')} could not be read, the first is {summary.skipped[0]}",
             err=True,
         )
     if summary.other_sizes:
         typer.echo(
-            f"{_counted(summary.other_sizes, 'image is', 'images are')} not {classifier.size} x {classifier.size} px, "
+            f"{counted(summary.other_sizes, 'image is', 'images are')} not {classifier.size} x {classifier.size} px, "
             "the size the model was trained at: resized, so check that the ground resolution fits",
             err=True,
         )
     if summary.unlike:
         typer.echo(
-            f"warning: {_counted(summary.unlike, 'image', 'images')} ({100 * summary.unlike / summary.rows:.1f} %) not "
+            f"warning: {counted(summary.unlike, 'image', 'images')} ({100 * summary.unlike / summary.rows:.1f} %) not "
             "like the training data: the answer means little there (column unlike_training)",
             err=True,
         )
@@ -68,11 +69,7 @@ def predict(
         typer.echo(f"warning: {summary.harmony.warning}", err=True)
     elif harmonise != "off":
         typer.echo(f"harmonise {harmonise}: {summary.harmony.sentence}", err=True)
-    typer.echo(f"{_counted(summary.rows, 'row', 'rows')} in {out} (engine: {classifier.engine})")
-
-
-def _counted(n: int, one: str, many: str) -> str:
-    return f"{n:,} {one if n == 1 else many}"
+    typer.echo(f"{counted(summary.rows, 'row', 'rows')} in {out} (engine: {classifier.engine})")
 
 
 def evaluate(

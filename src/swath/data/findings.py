@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from swath.data.index import SPLITS
+from swath.words import counted
 
 UNEVEN = 5.0  # times more patches in the largest class than in the smallest
 FEW_IN_TEST = 200  # below, a 95 % interval of an accuracy is wider than about 5 points
@@ -74,32 +75,32 @@ def judge(
     if leaks:
         warn(
             "leak",
-            f"{_times(len(leaks), 'duplicate lies', 'duplicates lie')} in more than one split, so a test would "
+            f"{counted(len(leaks), 'duplicate lies', 'duplicates lie')} in more than one split, so a test would "
             f"flatter: the first is {' = '.join(leaks[0][:2])}. Cut the splits anew with: swath data split --fresh.",
         )
     if torn:
         warn(
             "torn",
-            f"{_times(len(torn), 'group lies', 'groups lie')} in more than one split: the first is '{torn[0]}'. "
+            f"{counted(len(torn), 'group lies', 'groups lie')} in more than one split: the first is '{torn[0]}'. "
             "Cut the splits anew with: swath data split --fresh.",
         )
     if contradictions:
         warn(
             "contradiction",
-            f"{_times(len(contradictions), 'duplicate carries', 'duplicates carry')} different labels: the first is "
+            f"{counted(len(contradictions), 'duplicate carries', 'duplicates carry')} different labels: the first is "
             f"{' = '.join(contradictions[0][:2])}.",
         )
     if optimistic:
         warn("optimistic", f"The splits are {optimistic}. A test on new land will go worse.")
     warn("giveaway", _giveaway(labels, forms))
     if unreadable:
-        warn("unreadable", f"{_times(unreadable, 'image was', 'images were')} left out because of damage.")
+        warn("unreadable", f"{counted(unreadable, 'image was', 'images were')} left out because of damage.")
     if ignored:
-        warn("ignored", f"{_times(ignored, 'file', 'files')} of other kinds passed over.")
+        warn("ignored", f"{counted(ignored, 'file', 'files')} of other kinds passed over.")
     if copies:
-        warn("copies", f"{_times(copies, 'file repeats', 'files repeat')} another one byte for byte.")
+        warn("copies", f"{counted(copies, 'file repeats', 'files repeat')} another one byte for byte.")
     if near:
-        warn("near", f"{_times(near, 'pair of patches is', 'pairs of patches are')} near duplicates.")
+        warn("near", f"{counted(near, 'pair of patches is', 'pairs of patches are')} near duplicates.")
     warn("uneven", _uneven(classes))
     found.extend(_split_findings(classes, sizes))
     return tuple(found)
@@ -157,7 +158,9 @@ def _split_findings(
             )
         )
     if total["none"]:
-        found.append(Finding("no splits", f"{_times(total['none'], 'patch is', 'patches are')} in no split."))
+        found.append(
+            Finding("no splits", f"{counted(total['none'], 'patch is', 'patches are')} in no split.")
+        )
     for split in (split for split in SPLITS if total[split]):
         lacking = [label for label, counts in classes.items() if not counts.get(split)]
         if lacking:
@@ -167,11 +170,7 @@ def _split_findings(
         found.append(
             Finding(
                 "small test",
-                f"The test split has {_times(total['test'], 'patch', 'patches')}: intervals will be wide.",
+                f"The test split has {counted(total['test'], 'patch', 'patches')}: intervals will be wide.",
             )
         )
     return found
-
-
-def _times(n: int, one: str, many: str) -> str:
-    return f"{n:,} {one if n == 1 else many}"

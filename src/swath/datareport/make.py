@@ -12,10 +12,11 @@ from swath.data import PatchIndex
 from swath.datareport.embedding import embed
 from swath.datareport.facts import DataFacts, gather
 from swath.datareport.pictures import draw_all
-from swath.datareport.sections import counted, headers_warning, modes_warning, page_sections
+from swath.datareport.sections import headers_warning, modes_warning, page_sections
 from swath.evaluation import Number, write_report
 from swath.files import atomic_folder
 from swath.progress import Progress, silent
+from swath.words import counted
 
 PAGE, FACTS = "index.html", "facts.json"
 _STAGE = "report"

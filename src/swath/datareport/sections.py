@@ -12,6 +12,7 @@ from swath.datareport.shortcuts import Shortcut
 from swath.evaluation import Image, Number, Section, Table, data_section
 from swath.evaluation.report import Cell
 from swath.imagery import RGB
+from swath.words import counted
 
 _MODES = 3
 _ROWS = 30  # of a table of values; more are counted
@@ -35,11 +36,6 @@ def page_sections(
         _places(facts, pictures),
         _origin(index),
     ]
-
-
-def counted(n: int, one: str, many: str) -> str:
-    """Write a number with what it counts."""
-    return f"{n:,} {one if n == 1 else many}"
 
 
 def _classes(facts: DataFacts, pictures: Pictures) -> Section:
