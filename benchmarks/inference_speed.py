@@ -29,7 +29,8 @@ from common import alternate, finish, machine, parser, rows, spread
 import swath
 from swath.data import build_index, cached_pixels
 from swath.explain import activation_maps
-from swath.inference.engines import describe, free_cores, make_engine
+from swath.inference.choice import make_engine
+from swath.inference.engines import describe, free_cores
 from swath.inference.openvino import has_bf16
 from swath.model import read_model
 from swath.model.graph import assemble, prune

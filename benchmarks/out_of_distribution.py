@@ -29,7 +29,7 @@ from sklearn.datasets import load_sample_images
 
 from swath.data import PatchIndex, cached_pixels, read_index
 from swath.evaluation import auroc
-from swath.evaluation.doubts import write_doubts
+from swath.evaluation.thresholds import write_doubts
 from swath.imagery import RGB, decode, resize, select_bands
 from swath.inference import Classifier, load
 

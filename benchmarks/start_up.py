@@ -31,7 +31,7 @@ ENGINES = ("onnxruntime", "openvino", *(["openvino-bf16"] if has_bf16() else [])
 ENGINE = """
 import sys, time
 import numpy as np
-from swath.inference.engines import make_engine
+from swath.inference.choice import make_engine
 from swath.model import read_model
 graph = read_model("eurosat").graph
 start = time.perf_counter()

@@ -27,7 +27,7 @@ from common import finish, machine, parser, rows, spread
 
 import swath
 from swath.data import PatchIndex, build_index, read_index
-from swath.data.folds import fold_index
+from swath.data.splits import fold_index
 from swath.evaluation.errors import crossfit, feature_probabilities, plant_flips, suspects
 from swath.evaluation.errors.crossfit import label_numbers
 from swath.evaluation.intervals import proportion

@@ -18,10 +18,8 @@ from swath.mapping.strips import Strips
 from swath.mapping.windows import make_windows, with_data
 from swath.progress import silent
 from swath.training import load_recipe
-from swath.training.inputs import decoded, training_parts
 from swath.training.loop import fit
-from swath.training.start import make_start
-from swath.training.targets import choose_targets
+from swath.training.targets import choose_targets, decoded, make_start, training_parts
 from tests.mapping.scenes import write_scene
 
 pytestmark = pytest.mark.slow

@@ -14,11 +14,19 @@ from PIL import Image
 
 from swath.data import colour_feature_names
 from swath.imagery import RGB
-from swath.inference.engines import make_engine
+from swath.inference.choice import make_engine
 from swath.model import Record, write_model
 from swath.model.graph import assemble
-from swath.model.palette import class_infos
-from swath.model.record import Baselines, ColourBaseline, DataInfo, Estimate, Golden, InputSpec, Task
+from swath.model.record import (
+    Baselines,
+    ColourBaseline,
+    DataInfo,
+    Estimate,
+    Golden,
+    InputSpec,
+    Task,
+    class_infos,
+)
 
 # Mean red, green and blue of each class, 0-255, near those of EuroSAT.
 COLOURS = {

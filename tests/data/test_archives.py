@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from swath.data import open_patches, walk_images
-from swath.data.readers import FolderReader
-from swath.data.zips import ZipReader
+from swath.data.archives import FolderReader, ZipReader
 from swath.errors import DataError
 
 from .makers import encoded, packed, picture, tree, write

@@ -11,7 +11,7 @@ from swath.data import SCHEMA, audit, build_index, write_audit
 from swath.errors import OutputError
 
 from .makers import encoded, write
-from .test_likeness import scene
+from .test_matching_likeness import scene
 from .test_spatial import with_columns
 
 

@@ -20,7 +20,7 @@ from swath.data import (
 )
 
 from .makers import encoded, write
-from .test_likeness import scene
+from .test_matching_likeness import scene
 
 CLASSES = ("AnnualCrop", "Forest", "Highway", "Industrial", "Residential", "SeaLake")
 

@@ -13,7 +13,7 @@ from swath.data import SCHEMA, audit, build_index, cached_pixels, fix_index, rea
 from swath.errors import DataError, OutputError, SettingError
 
 from .makers import encoded, write
-from .test_likeness import scene
+from .test_matching_likeness import scene
 
 
 def land(seed, size=64):

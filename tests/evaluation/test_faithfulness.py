@@ -8,9 +8,8 @@ import pytest
 
 from swath.data import PatchIndex, build_index, split_index
 from swath.errors import DataError, OutputError, SettingError
-from swath.evaluation.faithfulness import check_maps, chosen_patches
+from swath.evaluation.faithfulness import MapCheck, check_maps, chosen_patches
 from swath.evaluation.faithfulness_page import report_maps
-from swath.evaluation.faithfulness_result import MapCheck
 from swath.explain import Evidence, class_evidence, explainer
 from swath.explain.faithful import centre_heat
 from swath.explain.sanity import forgetful_explainer

@@ -15,10 +15,10 @@ from swath.evaluation import (
     write_report,
 )
 from swath.model import read_model
-from swath.model.palette import class_infos
+from swath.model.record import class_infos
+from tests.pages.test_html import picture_bytes
 
 from .cases import HOSTILE, Page, evaluation
-from .test_report import picture_bytes
 
 
 def test_data_counts_each_class_and_split():

@@ -26,7 +26,7 @@ from swath.evaluation import (
     write_report,
 )
 from swath.evaluation.evaluate import OPENINGS
-from swath.evaluation.multilabel import marked
+from swath.evaluation.metrics import marked
 from swath.inference import load
 from swath.model import read_model
 from tests.tiny import CLASSES, patch, write_patches, write_tiny_model

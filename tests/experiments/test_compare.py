@@ -12,8 +12,7 @@ from swath.errors import DataError
 from swath.evaluation.metrics import paired_differences
 from swath.experiments.arms import Arm, ArmResult
 from swath.experiments.catalogue import Experiment
-from swath.experiments.compare import make_rows, paired_difference
-from swath.experiments.write import draw, paragraph, write_table
+from swath.experiments.compare import draw, make_rows, paired_difference, paragraph, write_table
 
 TRUTH = np.arange(400) % 4
 

@@ -13,10 +13,9 @@ from swath.data import build_index, cached_pixels, split_index
 from swath.errors import DataError, SettingError
 from swath.experiments import Choices, arms, run_experiment
 from swath.experiments.enlarged import enlarged_indexes
-from swath.training.inputs import training_parts
 from swath.training.recipe import dump_recipe
 from swath.training.superres import upscale_bicubic
-from swath.training.targets import choose_targets
+from swath.training.targets import choose_targets, training_parts
 from tests.tiny import write_patches, write_tiny_model
 from tests.training.runs import SMALL
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.inference import Classifier
-from swath.inference.engines import make_engine
+from swath.inference.choice import make_engine
 from swath.model import ModelFile
 from swath.model.graph import assemble
 from tests.tiny import input_spec, tiny_body, tiny_record

@@ -8,8 +8,7 @@ from scipy.special import log_softmax, logsumexp
 
 from swath.errors import SettingError
 from swath.explain.faithful import faithfulness
-from swath.explain.fills import canvas
-from swath.explain.occlusion import _covers, log_odds, occlusion_evidence
+from swath.explain.occlusion import _covers, canvas, log_odds, occlusion_evidence
 from swath.inference import load
 from tests.tiny import CLASSES, MEAN, input_spec, patches, write_tiny_model
 

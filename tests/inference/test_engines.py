@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from swath.errors import ModelFileError, SettingError
-from swath.inference.engines import (
-    ENGINES,
-    choose_engine,
-    describe,
-    engine_for,
-    free_cores,
-    key_of,
-    make_engine,
-)
+from swath.inference.choice import choose_engine, engine_for, key_of, make_engine
+from swath.inference.engines import ENGINES, describe, free_cores
 from swath.inference.openvino import has_bf16
 from swath.model import read_model
 from swath.model.record import EngineParity
@@ -164,7 +157,7 @@ def test_an_engine_that_is_not_installed_is_never_replaced(name):
 
 
 def test_the_note_goes_with_what_ran(tiny_model, monkeypatch):
-    monkeypatch.setattr("swath.inference.engines.find_spec", {"onnxruntime": "found"}.get)
+    monkeypatch.setattr("swath.inference.choice.find_spec", {"onnxruntime": "found"}.get)
     _, ran = engine_for(read_model(tiny_model), "auto", threads=1)
     assert ran == "onnxruntime fp32, 1 thread, batch 64 (openvino is not installed)"
 

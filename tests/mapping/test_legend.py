@@ -7,9 +7,8 @@ from PIL import Image
 from rasterio.crs import CRS
 
 from swath.mapping.area import pixel_area
-from swath.mapping.legend import draw_legend, draw_map, round_length
-from swath.mapping.totals import ClassTotal
-from swath.model.palette import class_infos
+from swath.mapping.legend import ClassTotal, draw_legend, draw_map, round_length
+from swath.model.record import class_infos
 from tests.mapping.scenes import write_scene
 
 CLASSES = class_infos(("Forest", "River", "a very long name of a class $with$ dollars in it"))

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from swath.mapping import make_grid
-from swath.mapping.checks import Watch
-from swath.mapping.legend import NONE_OF_THESE, painted_classes
+from swath.mapping.legend import NONE_OF_THESE, Totals, painted_classes
 from swath.mapping.paint import Painter
 from swath.mapping.strips import Strip
-from swath.mapping.totals import Totals
+from swath.mapping.summary import Watch
 from swath.model import Record
-from swath.model.palette import class_infos
+from swath.model.record import class_infos
 from tests.tiny import input_spec
 
 

@@ -9,7 +9,7 @@ import rasterio
 
 import swath
 from swath.errors import DataError, OutputError, SettingError
-from swath.evaluation.doubts import write_doubts
+from swath.evaluation.thresholds import write_doubts
 from swath.imagery import render_reflectance
 from swath.inference import load
 from swath.mapping import agreement, map_scene, sew

@@ -9,9 +9,16 @@ import rasterio
 import rasterio.shutil
 
 from swath.errors import OutputError
-from swath.mapping.overviews import mean, most_frequent
-from swath.mapping.writer import category_names, check_whole, finish_bytes, finish_classes, row_writer
-from swath.model.palette import class_infos
+from swath.mapping.writer import (
+    category_names,
+    check_whole,
+    finish_bytes,
+    finish_classes,
+    mean,
+    most_frequent,
+    row_writer,
+)
+from swath.model.record import class_infos
 from tests.mapping.scenes import UTM
 
 CLASSES = class_infos(("Forest", "River & bank <1 km", "SeaLake"))

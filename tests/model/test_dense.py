@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from swath.errors import ModelFileError, SettingError
-from swath.inference.engines import make_engine
+from swath.inference.choice import make_engine
 from swath.model.dense import dense_graph, dense_stride
 from tests.model.unpadded import CLASSES, Body
 from tests.tiny import input_spec, patches, tiny_graph

@@ -6,7 +6,7 @@ import pytest
 
 from swath.errors import ModelFileError
 from swath.imagery import resize
-from swath.inference.engines import make_engine
+from swath.inference.choice import make_engine
 from swath.model import read_model
 from swath.model.graph import OUTPUTS, assemble, head_of, patch_size, prune
 from tests.tiny import CLASSES, MEAN, SD, input_spec, patches, tiny_body, tiny_graph

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from swath.errors import SettingError
 from swath.networks.backbones import as_maps, make_backbone, pools_by_mean, stride, window_side
-from swath.networks.entries import ENTRIES
+from swath.networks.catalog import ENTRIES
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from torch import nn
 
 from swath.errors import SettingError
 from swath.networks import Network, build_network, cam_layer, layer_maps
-from swath.networks.pooled import Pooled
+from swath.networks.backbones import Pooled
 from tests.networks.stirring import stir
 
 

@@ -7,7 +7,7 @@ import torch
 from onnx import numpy_helper
 
 from swath.errors import ModelFileError
-from swath.inference.engines import make_engine
+from swath.inference.choice import make_engine
 from swath.model.graph import assemble, head_of
 from swath.networks import PatchNet
 from swath.training.export import BATCHES, bf16_parity, export_body, gate

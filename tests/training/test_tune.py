@@ -10,8 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from swath.errors import DataError, SettingError
 from swath.training import load_recipe
 from swath.training import tune as tuning
-from swath.training.trials import place_of
-from swath.training.tune import tune
+from swath.training.tune import place_of, tune
 
 from .runs import small_fit, small_recipe
 

@@ -8,7 +8,7 @@ import pytest
 import timm
 
 from swath.errors import SettingError
-from swath.networks.entries import ENTRIES
+from swath.networks.catalog import ENTRIES
 from swath.weights.known import SENTINEL2, TORCHGEO, imagenet_weights, named_backbones, torchgeo_weights
 from swath.weights.licences import licence_allows_shipping
 

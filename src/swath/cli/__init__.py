@@ -7,23 +7,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli import (
-    clean,
-    compare,
-    data,
-    errors,
-    experiment,
-    explain,
-    look,
-    maps,
-    model,
-    networks,
-    report,
-    run,
-    stress,
-    train,
-    weights,
-)
+from swath.cli import data, demo, evaluate, map, model, predict, train, weights
 from swath.errors import SwathError
 
 app = typer.Typer(
@@ -36,26 +20,24 @@ app = typer.Typer(
     "Start with: swath demo",
 )
 app.add_typer(data.app, name="data")
-data.app.command("report")(clean.report)
-data.app.command("fix")(clean.fix)
 app.add_typer(model.app, name="model")
 app.command("train")(train.train)
 app.command("recipes")(train.recipes)
-app.command("tune")(experiment.tune)
-app.command("experiment")(experiment.experiment)
+app.command("tune")(train.tune)
+app.command("experiment")(train.experiment)
 app.add_typer(weights.app, name="weights")
-app.command("networks")(networks.networks)
-app.command("predict")(run.predict)
-app.command("evaluate")(run.evaluate)
-app.command("compare")(compare.compare)
-app.command("explain")(explain.explain)
-app.command("errors")(errors.errors)
-app.command("suspects")(errors.suspects)
-app.command("stress")(stress.stress)
-app.command("report")(report.report)
-app.command("map")(maps.map_scene)
-app.command("demo")(look.demo)
-app.command("quickstart")(look.quickstart)
+app.command("networks")(train.networks)
+app.command("predict")(predict.predict)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(evaluate.compare)
+app.command("explain")(predict.explain)
+app.command("errors")(evaluate.errors)
+app.command("suspects")(evaluate.suspects)
+app.command("stress")(evaluate.stress)
+app.command("report")(evaluate.report)
+app.command("map")(map.map_scene)
+app.command("demo")(demo.demo)
+app.command("quickstart")(demo.quickstart)
 
 
 def _version(show: bool) -> None:

@@ -14,7 +14,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Labelled patches: get, index, audit, split, report on, mend.",
 )
-
 IndexOut = Annotated[Path, typer.Option(help="Index to write, ending in .parquet.")]
 
 
@@ -159,8 +158,7 @@ def split(
         split_index,
         write_index,
     )
-    from swath.data.cutting import BLOCK_KM
-    from swath.data.spatial import OPTIMISTIC
+    from swath.data.spatial import BLOCK_KM, OPTIMISTIC
     from swath.errors import SettingError
     from swath.files import check_output
     from swath.progress import Bars
@@ -303,3 +301,50 @@ def relabel(
     for line in made.lines():
         typer.echo(line)
     typer.echo(f"{len(made.index):,} patches: {out}")
+
+
+@app.command()
+def report(
+    index: Index,
+    out: Annotated[Path, typer.Option(help="Folder to write: index.html and facts.json.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write one HTML page about a data set: what is in it, and whether a score on it can be believed.
+
+    Duplicates, leaks, files of EuroSAT, what headers alone tell of the class, colours, outliers, maps.
+
+    Example: swath data report eurosat.parquet --out look/
+    """
+    from swath.data import read_index
+    from swath.datareport import data_report, verdict
+    from swath.progress import Bars
+
+    with Bars() as progress:
+        facts = data_report(read_index(index), out, overwrite=overwrite, progress=progress)
+    typer.echo(verdict(facts))
+    typer.echo(f"written: {out / 'index.html'}")
+
+
+@app.command()
+def fix(
+    index: Index,
+    out: Annotated[Path, typer.Option(help="Folder to write: index.parquet, patches/ and fix.json.")],
+    size: Annotated[
+        int | None, typer.Option(help="Side of all patches, pixels; the commonest if left out.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a cleaned copy: no file twice, all of one size, mode and format, near duplicates grouped.
+
+    The source stays as it is; fix.json says everything that changed.
+
+    Example: swath data fix scenes.parquet --out scenes-clean
+    """
+    from swath.data import fix_index, read_index
+    from swath.progress import Bars
+
+    with Bars() as progress:
+        fixed = fix_index(read_index(index), out, size=size, overwrite=overwrite, progress=progress)
+    for line in fixed.lines():
+        typer.echo(line)
+    typer.echo(f"written: {out / 'index.parquet'}")

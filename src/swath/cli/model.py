@@ -105,7 +105,7 @@ def trust(
     Example: swath model trust old.onnx index.parquet --out new.onnx
     """
     from swath.data import read_index
-    from swath.evaluation.doubts import write_doubts
+    from swath.evaluation.thresholds import write_doubts
     from swath.inference import load
     from swath.progress import Bars
 

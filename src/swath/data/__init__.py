@@ -5,24 +5,20 @@ a patch) and never looks at folders again. The order of making is: check and dec
 group, split. Sources are folders, CSVs, zip archives, and data sets known by name.
 """
 
-from swath.data.archives import Images, open_patches, walk_images
+from swath.data.archives import Images, PatchReader, open_patches, walk_images
 from swath.data.audit import Audit, audit, write_audit
-from swath.data.binary import binary_index
 from swath.data.cache import cached_pixels, default_cache
-from swath.data.cutting import cut_index, cut_val, labelled
 from swath.data.degrade import degrade_index
 from swath.data.download import get
 from swath.data.duplicates import DuplicatePair, group_duplicates, near_duplicates
 from swath.data.fix import Fixed, fix_index
-from swath.data.folds import fold_index
-from swath.data.index import SCHEMA, SPLITS, PatchIndex
+from swath.data.index import SCHEMA, SPLITS, PatchIndex, read_index, write_index
 from swath.data.named import NAMED, NamedSet, find_named, shipped_path
-from swath.data.readers import PatchReader
-from swath.data.relabel import Relabelling, relabel
+from swath.data.relabel import Relabelling, binary_index, relabel
 from swath.data.sources import build_index
-from swath.data.splits import split_index
+from swath.data.spatial import cut_index, cut_val, labelled
+from swath.data.splits import fold_index, split_index
 from swath.data.statistics import colour_feature_names, colour_features
-from swath.data.stored import read_index, write_index
 
 __all__ = [
     "NAMED",

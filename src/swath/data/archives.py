@@ -2,16 +2,297 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
+import struct
+import threading
 import zipfile
+import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from swath.data.readers import FolderReader, PatchReader, is_folder, is_image_name, read_file
-from swath.data.zips import ZipReader
 from swath.errors import DataError
 from swath.imagery import SUFFIXES
+
+MAX_MEMBERS = 5_000_000
+# Deflate reaches 1032:1 on zeros; images never come near it, and small files can do no harm.
+MAX_RATIO = 200
+RATIO_FREE_BYTES = 16 * 2**20
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of name, length of extra field
+_ENCRYPTED = 0x1
+MAX_FILE_BYTES = 2**30  # of one image, unpacked
+_DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)")
+
+
+class PatchReader(ABC):
+    """Read access to the files beneath one root; a context manager, usable from several threads."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Names of all files but hidden ones, relative to the root with forward slashes, sorted."""
+
+    @abstractmethod
+    def read(self, path: str) -> bytes:
+        """Bytes of one file.
+
+        Raises
+        ------
+        MissingPatchError
+            If there is no such file.
+        DataError
+            If the name leads outside the root, or the file is too large or damaged.
+        """
+
+    def close(self) -> None:  # noqa: B027  (a folder has nothing to close)
+        """Let go of open files."""
+
+    def __enter__(self) -> PatchReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ZipReader(PatchReader):
+    """A zip archive: its directory is read and checked once, members are then read by position.
+
+    One handle behind a lock serves all threads: a read takes microseconds, and unpacking and
+    decoding, which take longer, happen outside the lock.
+
+    Raises
+    ------
+    DataError
+        If the archive is damaged, or unsafe as :func:`swath.data.open_patches` lists.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._members = _checked_members(root)
+        self._lock = threading.Lock()
+        self._file = root.open("rb")
+
+    def names(self) -> list[str]:
+        """Names of all members; see :class:`PatchReader`."""
+        return sorted(
+            name for name in self._members if not any(is_hidden(part) for part in PurePosixPath(name).parts)
+        )
+
+    def read(self, path: str) -> bytes:
+        """Bytes of one member, its checksum verified; see :class:`PatchReader`."""
+        member = self._members.get(path)
+        if member is None:
+            raise MissingPatchError(f"{self.root} has no member {path}")
+        data = self._packed(member)
+        if data is not None and member.compress_type == zipfile.ZIP_DEFLATED:
+            data = _inflated(data, member.file_size)
+        if data is None or len(data) != member.file_size or zlib.crc32(data) != member.CRC:
+            raise DataError(f"{self.root} is damaged at {path}", fix="copy or download it again")
+        return data
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._file.close()
+
+    def _packed(self, member: zipfile.ZipInfo) -> bytes | None:
+        """Packed bytes of a member; ``None`` if they are not where the directory says."""
+        fixed = _LOCAL_HEADER.size
+        # The extra field here may be longer than in the directory: read a little more than expected.
+        guess = fixed + 4 * len(member.orig_filename) + len(member.extra) + 64 + member.compress_size
+        with self._lock:
+            self._file.seek(member.header_offset)
+            block = self._file.read(guess)
+            if len(block) < fixed:
+                return None
+            signature, name_length, extra_length = _LOCAL_HEADER.unpack_from(block)
+            start = fixed + name_length + extra_length
+            end = start + member.compress_size
+            if end > len(block):
+                block += self._file.read(end - len(block))
+        return block[start:end] if signature == b"PK\x03\x04" and len(block) >= end else None
+
+
+def _inflated(packed: bytes, size: int) -> bytes | None:
+    """Unpack at most one byte more than `size`."""
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size + 1)
+    except zlib.error:
+        return None
+
+
+def _checked_members(root: Path) -> dict[str, zipfile.ZipInfo]:
+    """Members of an archive by plain name, refusing whatever :func:`swath.data.open_patches` lists."""
+    try:
+        with zipfile.ZipFile(root) as archive:
+            infos = archive.infolist()
+    except OSError as error:
+        raise DataError(f"cannot read {root} ({error.strerror})") from error
+    except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError) as error:
+        raise DataError(f"{root} is not a zip archive, or is damaged ({error})") from error
+    if len(infos) > MAX_MEMBERS:
+        raise DataError(f"{root} has {len(infos)} members; at most {MAX_MEMBERS} are read")
+    # Members that share bytes unpack to more than an archive of its size could hold.
+    if sum(info.compress_size for info in infos) > root.stat().st_size:
+        raise DataError(f"{root} is unsafe: its members overlap", fix="pack it anew")
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        told = _name(info)
+        if info.is_dir() and not told.strip("./"):  # the folder itself, as some packers list it
+            continue
+        name = safe_name(told)
+        if name is None:
+            raise DataError(
+                f"{root} is unsafe: member {info.orig_filename!r} leads outside the archive",
+                fix="pack it anew",
+            )
+        fault = _fault(info)
+        if fault is not None:
+            raise DataError(f"{root} is unsafe: member {name} {fault}", fix="pack it anew without that")
+        if name in members:
+            raise DataError(f"{root} is unsafe: it has two members named {name}", fix="pack it anew")
+        if not info.is_dir():
+            members[name] = info
+    return members
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Its name: many packers write UTF-8 without the flag that says so, which is read as the old PC's letters."""
+    if info.flag_bits & 0x800:
+        return info.orig_filename
+    try:
+        return info.orig_filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.orig_filename
+
+
+def _fault(info: zipfile.ZipInfo) -> str | None:
+    """Say what is wrong with one member, if anything."""
+    too_dense = info.file_size > RATIO_FREE_BYTES and info.file_size > MAX_RATIO * info.compress_size
+    faults = {
+        "is a link": stat.S_ISLNK(info.external_attr >> 16),
+        "is encrypted": bool(info.flag_bits & _ENCRYPTED),
+        "is packed by a method other than store and deflate": info.compress_type
+        not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
+        f"unpacks to more than {MAX_FILE_BYTES // 2**20} MiB": info.file_size > MAX_FILE_BYTES,
+        f"unpacks to more than {MAX_RATIO} times its packed size": too_dense,
+    }
+    return next((fault for fault, present in faults.items() if present), None)
+
+
+class MissingPatchError(DataError):
+    """A file that was named is not there."""
+
+
+class FolderReader(PatchReader):
+    """A folder; links in it are followed, since whoever made the folder put them there."""
+
+    def names(self) -> list[str]:
+        """Names of all files; see :class:`PatchReader`."""
+        found: list[str] = []
+        _walk(self.root, "", (), found.append)
+        return sorted(found)
+
+    def read(self, path: str) -> bytes:
+        """Bytes of one file; see :class:`PatchReader`."""
+        if safe_name(path) != path:
+            raise DataError(f"{path!r} is not a plain path within {self.root}")
+        return read_file(self.root / path)
+
+
+def safe_name(name: str) -> str | None:
+    """Plain form of a relative path (``a/b.jpg``), or ``None`` if it could lead outside its root."""
+    plain = PurePosixPath(name.replace("\\", "/"))
+    if not plain.parts or plain.is_absolute() or ".." in plain.parts or "\0" in name:
+        return None
+    # "./C:" is plain only once its dot is gone: the drive is looked for in what will be used.
+    return None if _DRIVE.match(plain.as_posix()) else plain.as_posix()
+
+
+def is_image_name(name: str) -> bool:
+    """Whether the suffix of `name` is one of an image."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def is_hidden(part: str) -> bool:
+    """Whether a file or folder of that name is housekeeping of an operating system."""
+    return part.startswith(".") or part == "__MACOSX"
+
+
+def is_folder(path: Path) -> bool:
+    """Tell a folder from a file that can be read.
+
+    Raises
+    ------
+    MissingPatchError
+        If there is nothing at `path`.
+    DataError
+        If it is neither, or cannot be read.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            with path.open("rb"):
+                return False
+    except FileNotFoundError:
+        raise MissingPatchError(f"there is no file or folder {path}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror})") from error
+    if not stat.S_ISDIR(mode):
+        raise DataError(f"{path} is neither a file nor a folder")
+    return True
+
+
+def read_file(path: Path) -> bytes:
+    """Bytes of a regular file of at most :data:`MAX_FILE_BYTES`.
+
+    Raises
+    ------
+    MissingPatchError
+        If there is no such file.
+    DataError
+        If it is no regular file, too large, or cannot be read.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"{path} is not a file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise DataError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB", fix="cut it into patches")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MissingPatchError(f"there is no file {path}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror})") from error
+
+
+def _walk(
+    folder: Path, prefix: str, above: tuple[tuple[int, int], ...], found: Callable[[str], None]
+) -> None:
+    """Report files beneath `folder`; links are followed, but never back into a folder above."""
+    try:
+        status = folder.stat()
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            return
+        with os.scandir(folder) as entries:
+            listed = [(entry.name, entry.is_dir(), entry.is_file()) for entry in entries]
+    except OSError as error:
+        raise DataError(f"cannot list {folder} ({error.strerror})") from error
+    for name, has_files, is_file in listed:
+        if is_hidden(name):
+            continue
+        if "\\" in name or not name.isprintable():  # undecodable bytes are not printable either
+            raise DataError(f"a name in {folder} has unusual characters: {name!r}", fix="rename it")
+        if has_files:
+            _walk(folder / name, f"{prefix}{name}/", (*above, here), found)
+        elif is_file:
+            found(prefix + name)
 
 
 def open_patches(root: Path) -> PatchReader:

@@ -3,23 +3,264 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from swath.data.cache import cached_pixels
-from swath.data.channels import Channels, measure_channels
 from swath.data.duplicates import DuplicatePair, comparison_bands, near_duplicates
-from swath.data.findings import Finding, judge
 from swath.data.index import SPLITS, PatchIndex
-from swath.data.likeness import SIDE
+from swath.data.matching import SIDE
 from swath.data.spatial import optimism
 from swath.files import atomic_file
 from swath.progress import Progress, silent
+from swath.words import counted
 
+LIMIT = 20_000  # patches measured at most: a mean over these is known to a hundredth of a level
+SEED = 0
+_BLOCK = 512
+UNEVEN = 5.0  # times more patches in the largest class than in the smallest
+FEW_IN_TEST = 200  # below, a 95 % interval of an accuracy is wider than about 5 points
+GIVEAWAY = 0.05  # share of patches that size and mode may tell the class of, beyond the largest class
 _SHOWN = 5
 _NO_SPLIT = "none"
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Statistics of bands, in units of the pixels.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        Names of the bands.
+    mean, sd : tuple of float
+        Over all pixels of all patches measured, one value a band.
+    by_class : mapping of str to tuple of float
+        Mean of each band, of each class measured.
+    patches : int
+        How many patches were measured: all, or 20,000 drawn at random with seed 0.
+    side : int
+        Side in pixels they had been brought to.
+    """
+
+    bands: tuple[str, ...]
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+    by_class: Mapping[str, tuple[float, ...]]
+    patches: int
+    side: int
+
+
+def measure_channels(
+    pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Sequence[str], limit: int = LIMIT
+) -> Channels:
+    """Measure the bands of patches.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``[N, bands, S, S]``, N at least 1; may be mapped from disk.
+    labels : sequence of str
+        Label of each patch.
+    bands : sequence of str
+        Names of the bands.
+    limit : int
+        Patches measured at most.
+    """
+    n = len(pixels)
+    rows = np.arange(n)
+    if n > limit:
+        rows = np.sort(np.random.default_rng(SEED).choice(n, limit, replace=False))
+    means = np.empty((len(rows), len(bands)))
+    squares = np.empty((len(rows), len(bands)))
+    for start in range(0, len(rows), _BLOCK):
+        block = pixels[rows[start : start + _BLOCK]].reshape(-1, len(bands), pixels[0, 0].size)
+        means[start : start + _BLOCK] = block.mean(axis=2, dtype=np.float64)
+        variance = block.var(axis=2, dtype=np.float64)
+        squares[start : start + _BLOCK] = variance + means[start : start + _BLOCK] ** 2
+    overall = means.mean(axis=0)
+    variance = squares.mean(axis=0) - overall**2
+    classes = np.array([labels[int(row)] for row in rows])
+    return Channels(
+        bands=tuple(bands),
+        mean=tuple(round(float(value), 3) for value in overall),
+        sd=tuple(round(math.sqrt(max(0.0, value)), 3) for value in variance),
+        by_class={
+            str(label): tuple(round(float(v), 3) for v in means[classes == label].mean(axis=0))
+            for label in np.unique(classes)
+        },
+        patches=len(rows),
+        side=pixels.shape[-1],
+    )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know before training.
+
+    Attributes
+    ----------
+    kind : str
+        A short word for programs: ``leak``, ``giveaway``, ``contradiction``...
+    text : str
+        A plain sentence for people.
+    """
+
+    kind: str
+    text: str
+
+
+def judge(
+    *,
+    classes: Mapping[str, Mapping[str, int]],
+    sizes: Mapping[str | None, int],
+    unreadable: int,
+    ignored: int,
+    copies: int,
+    near: int,
+    leaks: Sequence[Sequence[str]],
+    torn: Sequence[str],
+    contradictions: Sequence[Sequence[str]],
+    optimistic: str,
+    labels: Sequence[str],
+    forms: Sequence[Hashable],
+) -> tuple[Finding, ...]:
+    """Decide what to warn of, the gravest first.
+
+    Parameters
+    ----------
+    classes : mapping
+        Patches of each class in each split; split ``"none"`` is no split.
+    sizes : mapping
+        Patches of each split, of ``None`` too; fewer than the classes' sum where patches have several labels.
+    unreadable, ignored : int
+        Images left out, and files of other kinds passed over.
+    copies, near : int
+        Files that repeat another byte for byte, and pairs of near duplicates.
+    leaks, contradictions : sequence of sequence of str
+        Paths of duplicates that lie in several splits, and that carry several labels; the first two of each differ so.
+    torn : sequence of str
+        Groups that lie in several splits.
+    optimistic : str
+        Why the split flatters; empty where it is not known to. See :func:`swath.data.spatial.optimism`.
+    labels, forms : sequence
+        Label of each patch, and how it is stored (size and mode).
+    """
+    found: list[Finding] = []
+
+    def warn(kind: str, text: str | None) -> None:
+        if text is not None:
+            found.append(Finding(kind, text))
+
+    if leaks:
+        warn(
+            "leak",
+            f"{counted(len(leaks), 'duplicate lies', 'duplicates lie')} in more than one split, so a test would "
+            f"flatter: the first is {' = '.join(leaks[0][:2])}. Cut the splits anew with: swath data split --fresh.",
+        )
+    if torn:
+        warn(
+            "torn",
+            f"{counted(len(torn), 'group lies', 'groups lie')} in more than one split: the first is '{torn[0]}'. "
+            "Cut the splits anew with: swath data split --fresh.",
+        )
+    if contradictions:
+        warn(
+            "contradiction",
+            f"{counted(len(contradictions), 'duplicate carries', 'duplicates carry')} different labels: the first is "
+            f"{' = '.join(contradictions[0][:2])}.",
+        )
+    if optimistic:
+        warn("optimistic", f"The splits are {optimistic}. A test on new land will go worse.")
+    warn("giveaway", _giveaway(labels, forms))
+    if unreadable:
+        warn("unreadable", f"{counted(unreadable, 'image was', 'images were')} left out because of damage.")
+    if ignored:
+        warn("ignored", f"{counted(ignored, 'file', 'files')} of other kinds passed over.")
+    if copies:
+        warn("copies", f"{counted(copies, 'file repeats', 'files repeat')} another one byte for byte.")
+    if near:
+        warn("near", f"{counted(near, 'pair of patches is', 'pairs of patches are')} near duplicates.")
+    warn("uneven", _uneven(classes))
+    found.extend(_split_findings(classes, sizes))
+    return tuple(found)
+
+
+def _giveaway(labels: Sequence[str], forms: Sequence[Hashable]) -> str | None:
+    """Warn if size and mode tell the class: a network would learn these, not the land."""
+    together: dict[Hashable, Counter[str]] = defaultdict(Counter)
+    for label, form in zip(labels, forms, strict=True):
+        together[form][label] += 1
+    if len(together) < 2:
+        return None
+    commonest, most = Counter(labels).most_common(1)[0]
+    told = sum(_told(counts, commonest) for counts in together.values()) / len(labels)
+    largest = most / len(labels)
+    if told < largest + GIVEAWAY:
+        return None
+    return (
+        f"The size and mode of the files alone tell the class of {100 * told:.0f} % of the patches (the largest class "
+        f"has {100 * largest:.0f} %): what a network scores here may say little about the land."
+    )
+
+
+def _told(counts: Counter[str], commonest: str) -> int:
+    """Patches of one form whose class the *other* patches of that form tell; a lone one is called the commonest."""
+    if counts.total() == 1:
+        return counts[commonest]
+    most, *others = (n for _, n in counts.most_common(2))
+    return most if not others or most - 1 > others[0] else 0
+
+
+def _uneven(classes: Mapping[str, Mapping[str, int]]) -> str | None:
+    sizes = {label: sum(counts.values()) for label, counts in classes.items()}
+    most, fewest = max(sizes, key=sizes.__getitem__), min(sizes, key=sizes.__getitem__)
+    if sizes[most] < UNEVEN * sizes[fewest]:
+        return None
+    return (
+        f"Classes are uneven: '{most}' has {sizes[most]:,} patches, '{fewest}' {sizes[fewest]:,}; look at "
+        f"macro-F1 rather than accuracy."
+    )
+
+
+def _split_findings(
+    classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str | None, int]
+) -> list[Finding]:
+    total = Counter({split or "none": n for split, n in sizes.items()})
+    missing = [split for split in SPLITS if not total[split]]
+    if len(missing) == len(SPLITS):
+        return [Finding("no splits", "There are no splits yet: make them with swath data split.")]
+    found = []
+    if missing:
+        found.append(
+            Finding(
+                "no splits", f"There is no {' and no '.join(missing)} split: make it with swath data split."
+            )
+        )
+    if total["none"]:
+        found.append(
+            Finding("no splits", f"{counted(total['none'], 'patch is', 'patches are')} in no split.")
+        )
+    for split in (split for split in SPLITS if total[split]):
+        lacking = [label for label, counts in classes.items() if not counts.get(split)]
+        if lacking:
+            names = ", ".join(f"'{label}'" for label in lacking)
+            found.append(Finding("class missing", f"Split '{split}' has no patch of {names}."))
+    if 0 < total["test"] < FEW_IN_TEST:
+        found.append(
+            Finding(
+                "small test",
+                f"The test split has {counted(total['test'], 'patch', 'patches')}: intervals will be wide.",
+            )
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from swath.data.archives import open_patches
-from swath.data.index import PatchIndex
-from swath.data.lossless import encode_lossless
-from swath.data.readers import PatchReader
-from swath.data.stored import read_index, write_index
+from swath.data.archives import PatchReader, open_patches
+from swath.data.fix import encode_lossless
+from swath.data.index import PatchIndex, read_index, write_index
 from swath.data.threads import in_order
 from swath.errors import DataError, SettingError
 from swath.files import atomic_folder

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import replace as with_fields
+from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+from PIL import Image
+from rasterio.io import MemoryFile
 
 from swath.data.archives import open_patches
 from swath.data.cache import MAX_SIZE
-from swath.data.cleaning import Dropped, Moved, gathered, resolve
 from swath.data.duplicates import group_duplicates
-from swath.data.index import SCHEMA, PatchIndex
+from swath.data.index import SCHEMA, SPLITS, PatchIndex, write_index
 from swath.data.known import published_facts
-from swath.data.lossless import encode_lossless
-from swath.data.stored import write_index
 from swath.data.threads import in_order
 from swath.errors import DataError, SettingError
 from swath.files import atomic_folder
@@ -27,7 +30,125 @@ from swath.imagery import RGB, decode, resize, select_bands
 from swath.imagery.header import mode_name
 from swath.progress import Progress, silent
 
+_PNG_MODES = {"L", "LA", "RGB", "RGBA", "I;16"}
+# A copy that is held out stays held out: dropping it from train leaves old test results comparable.
+_KEEP_FIRST = ("test", "val", "train", None)
 _SHOWN = 5
+
+
+def encode_lossless(pixels: npt.NDArray[Any], bands: Sequence[str]) -> tuple[bytes, str]:
+    """Encode one picture; the same pixels give the same bytes.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``[bands, H, W]`` uint8 or uint16.
+    bands : sequence of str
+        One name a band; a GeoTIFF keeps them as band descriptions.
+
+    Returns
+    -------
+    tuple of bytes and str
+        The file and its suffix, ``.png`` or ``.tif``.
+    """
+    if mode_name(str(pixels.dtype), tuple(bands)) in _PNG_MODES:
+        stream = BytesIO()
+        planes = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
+        Image.fromarray(planes).save(stream, "PNG")
+        return stream.getvalue(), ".png"
+    count, height, width = pixels.shape
+    profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": pixels.dtype}
+    with MemoryFile() as memory:
+        with memory.open(**profile, compress="deflate", photometric="MINISBLACK") as dataset:
+            dataset.write(pixels)
+            dataset.descriptions = tuple(bands)
+        return bytes(memory.read()), ".tif"
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A patch left out, and why: ``copy`` of the path `of`, or ``contradiction`` with it."""
+
+    path: str
+    why: str
+    of: str
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A patch that went to the split most of its group is in."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+
+def resolve(
+    index: PatchIndex, rows: Sequence[int], contents: Sequence[str]
+) -> tuple[list[int], list[Dropped]]:
+    """Decide which of `rows` stay, given what each contains.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        Its labels, splits and paths are looked at.
+    rows : sequence of int
+        Rows to choose from.
+    contents : sequence of str
+        Identity of the content of each of `rows`, such as its SHA-256.
+
+    Returns
+    -------
+    tuple of list of int and list of Dropped
+        Of each content the one row that stays, none where its copies carry different labels; and the rest
+        with the reason.
+    """
+    labels = list(
+        zip(index.table["label"].to_pylist(), map(str, index.table["labels"].to_pylist()), strict=True)
+    )
+    splits = index.table["split"].to_pylist()
+    alike: dict[str, list[int]] = defaultdict(list)
+    for row, content in zip(rows, contents, strict=True):
+        alike[content].append(row)
+    stay: list[int] = []
+    dropped: list[Dropped] = []
+    for members in alike.values():
+        first, *others = sorted(members, key=lambda r: (_KEEP_FIRST.index(splits[r]), index.paths[r]))
+        contradicted = len({labels[row] for row in members}) > 1
+        if contradicted:
+            dropped.append(Dropped(index.paths[first], "contradiction", index.paths[others[0]]))
+        else:
+            stay.append(first)
+        why = "contradiction" if contradicted else "copy"
+        dropped += [Dropped(index.paths[row], why, index.paths[first]) for row in others]
+    return sorted(stay), dropped
+
+
+def gathered(index: PatchIndex) -> tuple[PatchIndex, tuple[Moved, ...]]:
+    """Bring each group that lies in several splits to the one most of its patches are in."""
+    splits: list[str | None] = index.table["split"].to_pylist()
+    members: dict[str, list[int]] = defaultdict(list)
+    for row, group in enumerate(index.table["group"].to_pylist()):
+        if group is not None:
+            members[group].append(row)
+    moved: list[Moved] = []
+    for rows in members.values():
+        counts = Counter(splits[row] for row in rows if splits[row] is not None)
+        if len(counts) < 2:
+            continue
+        home = max((split for split in SPLITS if counts[split]), key=counts.__getitem__)
+        for row in rows:
+            if splits[row] not in (home, None):
+                moved.append(Moved(index.paths[row], splits[row], home))
+                splits[row] = home
+    if not moved:
+        return index, ()
+    field = SCHEMA.field("split")
+    table = index.table.set_column(SCHEMA.get_field_index("split"), field, pa.array(splits, field.type))
+    protocol = (
+        f"{index.split_protocol or 'as given'}; {len(moved):,} patches moved to the split of their group"
+    )
+    return with_fields(index, table=table, split_protocol=protocol), tuple(moved)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,11 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from swath.data.archives import open_patches
-from swath.data.coco import entries_from_coco
-from swath.data.entries import Entries, Entry, entries_from_csv, entries_from_tree
-from swath.data.groups import joined_groups
+from swath.data.archives import MissingPatchError, PatchReader, open_patches
+from swath.data.duplicates import joined_groups
+from swath.data.entries import Entries, Entry, entries_from_coco, entries_from_csv, entries_from_tree
 from swath.data.index import SCHEMA, PatchIndex
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
-from swath.data.readers import MissingPatchError, PatchReader
 from swath.data.threads import in_order
 from swath.errors import DataError
 from swath.imagery import decode

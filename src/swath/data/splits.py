@@ -2,22 +2,97 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
+from swath.data.archives import is_image_name
 from swath.data.index import SCHEMA, SPLITS, PatchIndex
-from swath.data.lists import splits_from_lists
 from swath.errors import DataError, SettingError
 
 GROUPS_WHOLE = "groups kept whole"  # what the protocol of every split says that looked at no places
-
 NO_LABEL = ""  # no class has this name
+MOST_FOLDS = 100
+
+
+def splits_from_lists(index: PatchIndex, lists: Mapping[str, Path]) -> list[str | None]:
+    """Split of each row of `index`, ``None`` for rows on no list; see :func:`swath.data.split_index`."""
+    unknown = sorted(set(lists) - set(SPLITS))
+    if unknown or not lists:
+        raise SettingError(
+            f"no split is named '{unknown[0]}'" if unknown else "no lists given",
+            fix=f"splits: {', '.join(SPLITS)}",
+        )
+    names = _Names(index.paths)
+    splits: list[str | None] = [None] * len(index)
+    for split in (split for split in SPLITS if split in lists):
+        for row in names.rows_of(lists[split]):
+            if splits[row] is not None:
+                twice = f"'{splits[row]}' and '{split}'" if splits[row] != split else f"'{split}' twice"
+                raise DataError(f"{index.paths[row]} is listed for {twice}", fix="list each patch once")
+            splits[row] = split
+    groups: dict[str, int] = {}
+    for row, group in enumerate(index.table.column("group").to_pylist()):
+        if group is None or splits[row] is None:
+            continue
+        other = groups.setdefault(group, row)
+        if splits[other] != splits[row]:
+            raise DataError(
+                f"{index.paths[other]} ({splits[other]}) and {index.paths[row]} ({splits[row]}) are in one group "
+                f"(duplicates, or grouped by the source) but on different lists",
+                fix="list them for the same split",
+            )
+    return splits
+
+
+class _Names:
+    """Finds rows by path or by the end of a path."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._rows: dict[str, list[int]] = defaultdict(list)
+        for row, path in enumerate(paths):
+            parts = PurePosixPath(path).parts
+            for start in range(len(parts)):
+                self._rows["/".join(parts[start:])].append(row)
+
+    def rows_of(self, file: Path) -> list[int]:
+        """Rows that a list names; its first line may be a header."""
+        try:
+            with file.open(encoding="utf-8-sig", newline="") as stream:
+                names = [
+                    line[0].strip() for line in csv.reader(stream, strict=True) if line and line[0].strip()
+                ]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"cannot read the list {file} ({error})") from error
+        found = [self._find(name, file) for name in names]
+        if found and found[0] is None and not is_image_name(names[0]):
+            found, names = found[1:], names[1:]
+        missing = [name for name, row in zip(names, found, strict=True) if row is None]
+        if missing:
+            raise DataError(
+                f"{file} lists {len(missing)} patch(es) the index does not have, first {missing[0]}",
+                fix="give the lists made for this data set",
+            )
+        if not found:
+            raise DataError(f"{file} lists no patches")
+        return [row for row in found if row is not None]
+
+    def _find(self, name: str, file: Path) -> int | None:
+        """Row with the longest common end of its path; folder and file at least, unless only a file is given."""
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        for length in range(len(parts), min(2, len(parts)) - 1, -1):
+            rows = self._rows.get("/".join(parts[len(parts) - length :]), [])
+            if len(rows) > 1:
+                raise DataError(f"{file}: {name} fits {len(rows)} patches", fix="list it by its full path")
+            if rows:
+                return rows[0]
+        return None
 
 
 @dataclass(frozen=True)
@@ -232,3 +307,100 @@ def _check_sides(index: PatchIndex, splits: Sequence[str | None], sides: Sequenc
                     f"class '{label}' has too few groups of patches to have any in '{side}'",
                     fix="give it more groups, or ask for fewer splits with a share of 0",
                 )
+
+
+def fold_index(
+    index: PatchIndex, *, folds: int = 5, fold: int = 0, val: float = 0.2, seed: int = 0
+) -> PatchIndex:
+    """Make one fold the test split, and cut val from the rest.
+
+    The folds depend on paths, groups and the seed only; so the same call with another `fold` gives the
+    other parts of the same division.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        Splits it has are forgotten; groups stay whole.
+    folds : int
+        How many parts, at least 2.
+    fold : int
+        Which of them is tested, from 0.
+    val : float
+        Share of the rest of each class for validation, 0 for none.
+    seed : int
+        Another seed gives another division.
+
+    Raises
+    ------
+    SettingError
+        If there is no such fold, or the shares leave nothing to train on.
+    DataError
+        If a class has fewer groups than folds.
+    """
+    if not 2 <= folds <= MOST_FOLDS:
+        raise SettingError(f"{folds} folds", fix=f"choose --folds from 2 to {MOST_FOLDS}")
+    if not 0 <= fold < folds:
+        raise SettingError(
+            f"there is no fold {fold} of {folds}", fix=f"folds are numbered from 0 to {folds - 1}"
+        )
+    numbers = fold_numbers(units_of(index, seed), len(index), folds=folds)
+    _check(index, numbers, folds)
+    splits = pa.array(["test" if n == fold else None for n in numbers], SCHEMA.field("split").type)
+    place = SCHEMA.get_field_index("split")
+    table = index.table.set_column(place, SCHEMA.field("split"), splits)
+    how = f"is fold {fold} of {folds} (numbered from 0, {GROUPS_WHOLE}, seed {seed})"
+    tested = with_fields(index, table=table, split_protocol=how)
+    return split_index(tested, val=val, test=0.0, seed=seed)
+
+
+def fold_numbers(units: Sequence[Unit], rows: int, *, folds: int) -> list[int]:
+    """Share units out to folds so that each class is spread as evenly as its groups allow.
+
+    Units go in order of size, the largest first, to the fold that lacks most of their classes, and of those to the
+    one that has fewest patches of them.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+        In an order that settles ties.
+    rows : int
+        Rows of the index; each is in one unit.
+    folds : int
+        Number of folds.
+
+    Returns
+    -------
+    list of int
+        Fold of each row, from 0.
+    """
+    numbers = [0] * rows
+    have: list[Counter[str]] = [Counter() for _ in range(folds)]
+    sizes = [0] * folds
+    for unit in sorted(units, key=lambda unit: -len(unit.rows)):  # stable, so the given order settles ties
+        best = min(
+            range(folds),
+            key=lambda fold: (
+                -sum(not have[fold][label] for label in unit.counts),
+                sum(n * have[fold][label] for label, n in unit.counts.items()),
+                sizes[fold],
+                fold,
+            ),
+        )
+        have[best].update(unit.counts)
+        sizes[best] += len(unit.rows)
+        for row in unit.rows:
+            numbers[row] = best
+    return numbers
+
+
+def _check(index: PatchIndex, numbers: Sequence[int], folds: int) -> None:
+    found: dict[str, set[int]] = {}
+    for labels, number in zip(index.label_sets, numbers, strict=True):
+        for label in labels:
+            found.setdefault(label, set()).add(number)
+    for label, there in sorted(found.items()):
+        if len(there) < folds:
+            raise DataError(
+                f"class '{label}' has too few groups of patches for {folds} folds (it fills {len(there)})",
+                fix=f"choose --folds {max(2, len(there))} or fewer, try another --seed, or give it more groups",
+            )

@@ -6,7 +6,7 @@ uses what other rooms measure; its own are the shortcut score and the map of lik
 
 from __future__ import annotations
 
-from swath.datareport.make import data_report, verdict
+from swath.datareport.page import data_report, verdict
 from swath.datareport.shortcuts import Shortcut, Shortcuts
 
 __all__ = ["Shortcut", "Shortcuts", "data_report", "verdict"]

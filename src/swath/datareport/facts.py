@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,16 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data import PatchIndex, colour_features
+from swath.data.archives import PatchReader, open_patches
 from swath.data.audit import Audit, audit, one_name_each
 from swath.data.cache import Pixels, cached_pixels
 from swath.data.duplicates import comparison_bands, groups_with, level_scale
-from swath.data.headers import read_headers
 from swath.data.known import Overlap, known_overlaps
-from swath.data.likeness import SIDE
+from swath.data.matching import SIDE
 from swath.data.spatial import Closeness, closeness, optimism
+from swath.data.threads import in_order
 from swath.datareport.shortcuts import Shortcuts, drawn, measure_shortcuts
 from swath.errors import DataError
-from swath.imagery import Storage
+from swath.imagery import Storage, storage
 from swath.progress import Progress, silent
 
 OUTLYING = 5.0  # robust standard deviations from the median of the class
@@ -29,6 +31,41 @@ _LEAST_SD = 2.0  # 8-bit levels: a class of nearly equal patches has no outliers
 _KINDS = 50  # names that a score tells apart
 _RARE = 5
 _BLOCK = 512
+
+
+def read_headers(index: PatchIndex, *, progress: Progress = silent) -> list[Storage]:
+    """Read the headers of every patch, in index order.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        Its files are read once each.
+    progress : Progress
+        Called with stage ``"headers"``.
+
+    Raises
+    ------
+    DataError
+        If a patch is gone or has changed.
+    """
+    paths, contents = index.paths, index.table["sha256"].to_pylist()
+
+    def read(reader: PatchReader, row: int) -> Storage:
+        data = reader.read(paths[row])
+        if hashlib.sha256(data).hexdigest() != contents[row]:
+            raise DataError(
+                f"{paths[row]} has changed since it was indexed", fix="run swath data index again"
+            )
+        return storage(data, name=paths[row])
+
+    with open_patches(index.root) as reader:
+
+        def part(rows: range) -> list[Storage]:
+            return [read(reader, row) for row in rows]
+
+        return [
+            one for some in in_order(part, len(index), stage="headers", progress=progress) for one in some
+        ]
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,18 @@ pictures and links in one HTML page that opens anywhere.
 
 from __future__ import annotations
 
-from swath.evaluation.binary import BinaryMetrics, measure_binary
 from swath.evaluation.evaluate import evaluate
-from swath.evaluation.metrics import ClassMetrics, Metrics, confusion_matrix, measure
-from swath.evaluation.multilabel import LabelMetrics, MultiLabelMetrics, measure_multilabel
+from swath.evaluation.metrics import (
+    BinaryMetrics,
+    ClassMetrics,
+    LabelMetrics,
+    Metrics,
+    MultiLabelMetrics,
+    confusion_matrix,
+    measure,
+    measure_binary,
+    measure_multilabel,
+)
 from swath.evaluation.ranking import (
     Curve,
     auroc,
@@ -20,7 +28,6 @@ from swath.evaluation.ranking import (
     precision_recall_curve,
     roc_curve,
 )
-from swath.evaluation.report import Image, Link, Number, Section, Swatch, Table, write_report
 from swath.evaluation.results import (
     BaselineResult,
     BinaryEvaluation,
@@ -38,6 +45,7 @@ from swath.evaluation.sections import (
     training_section,
 )
 from swath.evaluation.thresholds import Rethresholded, choose_thresholds, rethreshold, with_thresholds
+from swath.pages.html import Image, Link, Number, Section, Swatch, Table, write_report
 
 __all__ = [
     "BaselineResult",

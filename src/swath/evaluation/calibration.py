@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,13 +12,17 @@ import numpy.typing as npt
 
 from swath.config import Settings
 from swath.errors import DataError
-from swath.evaluation.intervals import percentile_interval, proportion, resample_patches
-from swath.model.record import Estimate
+from swath.evaluation.intervals import percentile_interval, proportion, resample, resample_patches
+from swath.model import Record
+from swath.model.record import Estimate, leading
+from swath.pages.html import Cell, Image, Table, percent
 
 BINS = 15
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make an endless loss
-
 Floats = npt.NDArray[np.float64]
+KEPT = (0.80, 0.90, 0.95, 0.99)
+LEVELS = (0.90, 0.95)
+_SLACK = 1e-9  # (n + 1) * 0.9 may come out a hair above a whole number
 
 
 class Bin(Settings):
@@ -142,3 +149,298 @@ def _bin(number: int, stated: Floats, true: Floats) -> Bin:
         stated=float(stated.mean()) if len(stated) else middle,
         observed=proportion(int(true.sum()), len(true)),
     )
+
+
+class Selective(Settings):
+    """Accuracy among the surest answers.
+
+    Attributes
+    ----------
+    aurc : Estimate
+        Area under the risk-coverage curve: the mean share of wrong answers over all coverages. Small is good;
+        an order by chance gives the error rate.
+    accuracy : dict of str to Estimate
+        By the share of answers kept, surest first, such as ``0.90``.
+    """
+
+    aurc: Estimate
+    accuracy: dict[str, Estimate]
+
+
+def risk_coverage(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) -> tuple[Floats, Floats]:
+    """Share of wrong answers among the k surest, for every k (Geifman and El-Yaniv 2017, NeurIPS).
+
+    Answers that are equally sure are taken in the mean of all their orders.
+
+    Parameters
+    ----------
+    right : numpy.ndarray
+        ``[N]`` bool.
+    confidence : numpy.ndarray
+        ``[N]``.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Coverage k / N and risk, both ``[N]`` float64.
+    """
+    order, wrong = _sorted(right, confidence)
+    kept = np.arange(1, len(order) + 1)
+    return kept / len(order), np.cumsum(wrong) / kept
+
+
+def measure_selective(
+    right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any], *, seed: int = 0
+) -> Selective:
+    """Measure how well confidence sorts right answers from wrong ones.
+
+    AURC has a bootstrap interval; where all answers are right, it ends at Wilson's limit of the error rate. The
+    accuracies have Wilson intervals, as if the number of answers kept had been fixed and not the least confidence.
+
+    Parameters
+    ----------
+    right : numpy.ndarray
+        ``[N]`` bool, N at least 1.
+    confidence : numpy.ndarray
+        ``[N]``.
+    seed : int
+        Seed of the bootstrap.
+    """
+    order, wrong = _sorted(right, confidence)
+    n = len(order)
+    _, risk = risk_coverage(right, confidence)
+    drawn = []
+    for weights in resample_patches(n, seed=seed):
+        ranked = weights[:, order]
+        kept = np.maximum(np.cumsum(ranked, axis=1), 1.0)
+        drawn.append((ranked * np.cumsum(ranked * wrong, axis=1) / kept).sum(axis=1) / n)
+    low, high = percentile_interval(np.concatenate(drawn))
+    value = float(risk.mean())
+    if not wrong.any():  # every draw is right as well, which more patches need not be
+        high = 1 - proportion(n, n).low
+    accuracy = {}
+    for share in KEPT:
+        k = max(1, round(share * n))
+        accuracy[f"{share:.2f}"] = proportion(round(k - float(wrong[:k].sum())), k)
+    return Selective(aurc=Estimate(value=value, low=low, high=high, n=n), accuracy=accuracy)
+
+
+def _sorted(
+    right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Places from the surest answer on, and how wrong each is: in a run of equal ones, their mean."""
+    order = np.argsort(-np.asarray(confidence, np.float64), kind="stable")
+    ranked = np.asarray(confidence, np.float64)[order]
+    wrong = 1.0 - np.asarray(right, np.float64)[order]
+    run = np.concatenate([[0], np.cumsum(np.diff(ranked) != 0)])
+    means = np.bincount(run, weights=wrong) / np.bincount(run)
+    return order, means[run]
+
+
+class Conformal(Settings):
+    """Prediction sets of one coverage level, checked on labelled patches.
+
+    Attributes
+    ----------
+    quantile : float
+        A class is in the set where 1 minus its probability is at most this.
+    coverage : Estimate
+        Share of the sets that hold the truth.
+    size : Estimate
+        Mean number of classes in a set.
+    empty, single : float
+        Share of the sets without a class, and with exactly one.
+    """
+
+    quantile: float
+    coverage: Estimate
+    size: Estimate
+    empty: float
+    single: float
+
+
+def conformal_quantile(scores: npt.NDArray[Any], *, coverage: float) -> float:
+    """The ``ceil((n + 1) coverage)``-th smallest of n scores; 1, so that sets hold everything, where n is too small.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray
+        ``[N]``, 0-1.
+    coverage : float
+        Wanted, between 0 and 1.
+    """
+    rank = math.ceil((len(scores) + 1) * coverage - _SLACK)
+    return 1.0 if rank > len(scores) else float(np.sort(scores)[rank - 1])
+
+
+def conformal_quantiles(
+    probabilities: npt.NDArray[Any], truth: npt.NDArray[np.int64], *, levels: Sequence[float] = LEVELS
+) -> dict[str, float]:
+    """What a model file keeps: a quantile for each level of coverage, named ``0.90`` and so on.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray
+        ``[N, K]`` of patches that took no part in training.
+    truth : numpy.ndarray
+        ``[N]`` int64.
+    levels : sequence of float
+        Wanted coverages.
+    """
+    scores = 1 - np.asarray(probabilities, np.float64)[np.arange(len(truth)), truth]
+    return {f"{level:.2f}": conformal_quantile(scores, coverage=level) for level in levels}
+
+
+def prediction_sets(probabilities: npt.NDArray[Any], quantile: float) -> npt.NDArray[np.bool_]:
+    """Which classes ``[N, K]`` bool are in the set of each patch."""
+    return np.asarray(1 - np.asarray(probabilities, np.float64) <= quantile)
+
+
+def check_sets(
+    probabilities: npt.NDArray[Any],
+    truth: npt.NDArray[np.int64],
+    quantiles: Mapping[str, float],
+    *,
+    seed: int = 0,
+) -> dict[str, Conformal]:
+    """How often the sets of a model file hold the truth, and how large they are.
+
+    Coverage has a Wilson interval, the size a bootstrap interval.
+
+    Parameters
+    ----------
+    probabilities : numpy.ndarray
+        ``[N, K]``.
+    truth : numpy.ndarray
+        ``[N]`` int64; N at least 1.
+    quantiles : mapping of str to float
+        By level, as :func:`conformal_quantiles` gives them.
+    seed : int
+        Seed of the bootstrap.
+    """
+    found = {}
+    for level, quantile in quantiles.items():
+        sets = prediction_sets(probabilities, quantile)
+        sizes = sets.sum(axis=1)
+        counts = np.bincount(sizes, minlength=sets.shape[1] + 1)
+        n, values = len(sizes), np.arange(len(counts))
+        low, high = percentile_interval(resample(counts, seed=seed) @ values / n)
+        found[level] = Conformal(
+            quantile=quantile,
+            coverage=proportion(int(sets[np.arange(n), truth].sum()), n),
+            size=Estimate(value=float(counts @ values / n), low=low, high=high, n=n),
+            empty=float(counts[0] / n),
+            single=float(counts[1] / n),
+        )
+    return found
+
+
+class Trust(Settings):
+    """What a single answer is worth, measured on labelled patches.
+
+    Attributes
+    ----------
+    calibration : Calibration
+        Whether probabilities mean what they say.
+    conformal : dict of str to Conformal
+        By wanted coverage, the sets that the model file's quantiles give; empty where it has none.
+    selective : Selective
+        What leaving out unsure answers gains.
+    """
+
+    calibration: Calibration
+    conformal: dict[str, Conformal]
+    selective: Selective
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Rows of text for a terminal."""
+        rows: list[tuple[str, ...]] = [("trust in a single answer", "", "")]
+        rows += [(name, *_number(value)) for name, value in self._errors()]
+        for level, found in self.conformal.items():
+            size = f"{found.size.value:.3f} classes a set, {100 * found.empty:.1f} % empty"
+            rows.append((f"{_percent(level)} sets hold the truth", *percent(found.coverage)))
+            rows.append(("  their size", size, f"{found.size.low:.3f}\u2013{found.size.high:.3f}"))
+        rows += [
+            (f"accuracy of the surest {_percent(share)}", *percent(value))
+            for share, value in self.selective.accuracy.items()
+        ]
+        return rows
+
+    def tables(self) -> tuple[Table, ...]:
+        """Tables for a report."""
+        errors: list[tuple[Cell, ...]] = [(name, *_number(value)) for name, value in self._errors()]
+        kept: list[tuple[Cell, ...]] = [
+            (_percent(share), value) for share, value in self.selective.accuracy.items()
+        ]
+        sets: list[tuple[Cell, ...]] = [
+            (
+                _percent(level),
+                found.coverage,
+                f"{found.size.value:.3f} ({found.size.low:.3f} to {found.size.high:.3f})",
+                f"{100 * found.single:.1f} %",
+                f"{100 * found.empty:.1f} %",
+            )
+            for level, found in self.conformal.items()
+        ]
+        columns = ("wanted", "sets that hold the truth", "classes a set", "one class", "empty")
+        return (
+            Table(
+                ("what", "value", "95 % interval"), errors, "Probabilities against outcomes; small is good"
+            ),
+            *(
+                [Table(columns, sets, "Prediction sets, their quantiles from validation patches")]
+                if sets
+                else []
+            ),
+            Table(("surest answers kept", "accuracy"), kept, "Accuracy when the unsure answers are left out"),
+        )
+
+    def _errors(self) -> list[tuple[str, Estimate]]:
+        found = self.calibration
+        return [
+            ("calibration error (ECE)", found.ece),
+            ("negative log-likelihood", found.nll),
+            ("Brier score", found.brier),
+            ("risk-coverage area (AURC)", self.selective.aurc),
+        ]
+
+
+def measure_trust(record: Record, truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]) -> Trust:
+    """Measure a model that gives one label an image.
+
+    Parameters
+    ----------
+    record : Record
+        Task, thresholds and conformal quantiles.
+    truth : numpy.ndarray
+        ``[N]`` int64 class numbers.
+    probabilities : numpy.ndarray
+        ``[N, K]``.
+    """
+    said = leading(record, probabilities)
+    confidence = probabilities[np.arange(len(said)), said]
+    return Trust(
+        calibration=measure_calibration(truth, probabilities, binary=record.task == "binary"),
+        conformal=check_sets(probabilities, truth, record.conformal),
+        selective=measure_selective(said == truth, confidence),
+    )
+
+
+def trust_images(folder: Path) -> tuple[Image, ...]:
+    """Pictures for a report, from a folder of :func:`evaluate`."""
+    return (
+        Image(
+            folder / "reliability.png",
+            "Reliability diagram and risk-coverage curve",
+            "Left: how often answers came true against the probability they were given, with 95 % intervals; on the "
+            "dashed line probabilities mean what they say. Right: share of wrong answers among the surest ones.",
+        ),
+    )
+
+
+def _number(value: Estimate) -> tuple[str, str]:
+    return f"{value.value:.4f}", f"{value.low:.4f}\u2013{value.high:.4f}"
+
+
+def _percent(share: str) -> str:
+    return f"{100 * float(share):g} %"

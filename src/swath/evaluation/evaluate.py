@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from swath.data import PatchIndex
+from swath.data import PatchIndex, cached_pixels
 from swath.errors import DataError
 from swath.evaluation.intervals import proportion
-from swath.evaluation.outputs import model_pixels
 from swath.evaluation.results import Evaluation
 from swath.evaluation.tasks import Answered, measured
-from swath.explain.figures import written
 from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.inference.predictions import Predictions, joined
+from swath.pages.figures import written
 from swath.progress import Progress, silent
 
 OPENINGS = "test_openings.jsonl"
 _BATCH = 256
+
+
+def model_pixels(
+    classifier: Classifier, part: PatchIndex, *, progress: Progress = silent
+) -> npt.NDArray[Any]:
+    """Pixels of all patches as the model takes them; of the model's size if they are not squares of one."""
+    width, height = (part.table.column(name).unique().to_pylist() for name in ("width", "height"))
+    size = None if len(width) == 1 and width == height else classifier.size
+    return cached_pixels(part, bands=classifier.record.input.bands, size=size, progress=progress)
+
+
+def model_outputs(
+    classifier: Classifier,
+    pixels: npt.NDArray[Any],
+    *,
+    wanted: Sequence[str] = ("probabilities",),
+    stage: str = "classify",
+    progress: Progress = silent,
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Outputs of the graph for all patches, by name, a batch at a time."""
+    parts: list[dict[str, npt.NDArray[np.float32]]] = []
+    for start in range(0, len(pixels), _BATCH):
+        parts.append(dict(classifier.run(pixels[start : start + _BATCH], wanted=wanted)))
+        progress(stage, min(start + _BATCH, len(pixels)), len(pixels))
+    return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
 
 
 def evaluate(

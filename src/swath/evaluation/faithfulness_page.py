@@ -9,24 +9,26 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from swath.data import PatchIndex
-from swath.evaluation.faithfulness import PATCHES, SANITY_DRAWS, check_maps, chosen_patches
-from swath.evaluation.faithfulness_result import (
+from swath.evaluation.faithfulness import (
     BASELINES,
+    PATCHES,
+    SANITY_DRAWS,
     MapCheck,
     Removal,
+    check_maps,
+    chosen_patches,
     composite_name,
     forgotten_name,
 )
-from swath.evaluation.report import Cell, Image, Link, Number, Section, Table, write_report
-from swath.evaluation.wording import points
 from swath.explain.faithful import faithfulness
-from swath.explain.figures import save
 from swath.explain.methods import Explainer
 from swath.explain.overlay import contact_sheet
 from swath.explain.sanity import Part
 from swath.files import atomic_file, atomic_folder
 from swath.inference import Classifier
 from swath.model.record import Estimate
+from swath.pages.figures import save
+from swath.pages.html import Cell, Image, Link, Number, Section, Table, points, write_report
 from swath.progress import Progress, silent
 
 SHOWN = 20  # maps on the page

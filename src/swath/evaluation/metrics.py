@@ -10,11 +10,13 @@ its name still costs the classes they belong to.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from swath.config import Settings
+from swath.errors import DataError
 from swath.evaluation.intervals import (
     f1_estimate,
     mean_interval,
@@ -23,8 +25,10 @@ from swath.evaluation.intervals import (
     proportion,
     proportion_difference,
     resample,
+    resample_patches,
     wider,
 )
+from swath.evaluation.ranking import Floats, Ranking, Truth, auroc_estimate, average_precision_estimate
 from swath.model.record import Estimate
 
 Labels = npt.NDArray[np.int64]
@@ -184,3 +188,293 @@ def macro_f1_samples(
     present = support > 0
     f1 = np.where(present, 2 * hits / np.maximum(support + called, 1), 0.0)
     return np.asarray(f1.sum(axis=1) / present.sum(axis=1))
+
+
+class BinaryMetrics(Settings):
+    """How well scores find the positives, with and without a threshold.
+
+    Attributes
+    ----------
+    positive : str
+        The class looked for.
+    threshold : float
+        A patch is called positive where its probability is at least this.
+    positives, n : int
+        Patches that are positive, and all.
+    average_precision, auroc : Estimate
+        Of the ranking, whatever the threshold. Guessing gives the share of positives, and 0.5.
+    precision, recall, f1 : Estimate
+        Of the positives at the threshold.
+    accuracy : Estimate
+        At the threshold; with few positives it is high for who finds none.
+    """
+
+    positive: str
+    threshold: float
+    positives: int
+    n: int
+    average_precision: Estimate
+    auroc: Estimate
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    accuracy: Estimate
+
+    def headline(self) -> dict[str, Estimate]:
+        """The numbers to show first, by name."""
+        names = ("average_precision", "auroc", "f1", "precision", "recall", "accuracy")
+        return {name: getattr(self, name) for name in names}
+
+
+def measure_binary(
+    truth: Truth, scores: npt.NDArray[Any], *, threshold: float, names: Sequence[str], seed: int = 0
+) -> BinaryMetrics:
+    """All numbers of a binary model.
+
+    Accuracy, precision and recall have Wilson intervals, F1 the indirect Wilson interval, AUROC
+    Newcombe's, average precision the wider of bootstrap and binomial; see
+    :mod:`swath.evaluation.ranking`.
+
+    Parameters
+    ----------
+    truth : numpy.ndarray
+        ``[N]`` bool, whether each patch is positive; at least one patch.
+    scores : numpy.ndarray
+        ``[N]`` probabilities of the positive class.
+    threshold : float
+        Decides: positive where ``score >= threshold``.
+    names : sequence of str
+        Negative and positive class.
+    seed : int
+        Seed of the bootstrap.
+
+    Raises
+    ------
+    DataError
+        If there is no patch, or not one finite score a patch.
+    """
+    truth, scores = checked(truth, scores)
+    called = scores >= threshold
+    hits, support = int((truth & called).sum()), int(truth.sum())
+    ranking = Ranking(truth, scores)
+    samples = np.concatenate([ranking.average_precision(w) for w in resample_patches(len(truth), seed=seed)])
+    return BinaryMetrics(
+        positive=names[1],
+        threshold=threshold,
+        positives=support,
+        n=len(truth),
+        average_precision=average_precision_estimate(ranking, samples),
+        auroc=auroc_estimate(truth, scores),
+        precision=proportion(hits, int(called.sum())),
+        recall=proportion(hits, support),
+        f1=f1_estimate(hits, int((truth | called).sum())),
+        accuracy=proportion(int((truth == called).sum()), len(truth)),
+    )
+
+
+def paired_average_precision(
+    truth: Truth, first: npt.NDArray[Any], second: npt.NDArray[Any], *, seed: int = 0
+) -> Estimate:
+    """Average precision of one set of scores minus that of another, on the same resampled patches.
+
+    No threshold takes part, so that scores whose threshold was chosen and scores whose threshold was not are held
+    against each other fairly.
+
+    Parameters
+    ----------
+    truth : numpy.ndarray
+        ``[N]`` bool, at least one patch.
+    first, second : numpy.ndarray
+        ``[N]``, larger for more probable positives; finite.
+    seed : int
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    Estimate
+        Difference, -1 to 1, with a bootstrap percentile interval that has a width even where both rank alike; its
+        ``n`` is the positives, of which there may be few. Without any it is 0 between -1 and 1.
+    """
+    one, two = Ranking(truth, first), Ranking(truth, second)
+    if not one.positives:
+        return Estimate(value=0.0, low=-1.0, high=1.0, n=0)
+    value = float(one.average_precision()[0] - two.average_precision()[0])
+    draws = resample_patches(len(truth), classes=2, seed=seed)
+    leads = np.concatenate([one.average_precision(w) - two.average_precision(w) for w in draws])
+    low, high = paired_interval(leads[np.isfinite(leads)], value, one.positives)
+    return Estimate(value=value, low=low, high=high, n=one.positives)
+
+
+def checked(truth: Truth, scores: npt.NDArray[Any]) -> tuple[Truth, npt.NDArray[np.float64]]:
+    """Give truth as bool and scores as float64, or say what is wrong with them.
+
+    Decisions are made in float64: a threshold half-way between two float32 scores would otherwise be
+    rounded onto one of them.
+
+    Raises
+    ------
+    DataError
+        If there is no patch, the shapes differ, or a score is not a finite number.
+    """
+    truth, scores = np.asarray(truth, bool), np.asarray(scores, np.float64)
+    if truth.shape != scores.shape or not len(truth):
+        raise DataError(
+            f"truth has shape {truth.shape}, scores {scores.shape}", fix="give one score a true value"
+        )
+    if not np.isfinite(scores).all():
+        raise DataError("a score is not a finite number", fix="measure a model that gives probabilities")
+    return truth, scores
+
+
+class LabelMetrics(Settings):
+    """One label: precision (n: patches called so), recall (n: that are so), F1 (n: either), AP (n: that are).
+
+    ``threshold`` decides who is called so. Guessing gives an average precision of the label's share.
+    """
+
+    threshold: float
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+    average_precision: Estimate
+
+
+class MultiLabelMetrics(Settings):
+    """How well sets of labels fit the truth.
+
+    Attributes
+    ----------
+    n : int
+        Patches.
+    macro_f1, mean_average_precision : Estimate
+        Plain means over the classes that have a patch.
+    micro_f1 : Estimate
+        F1 of all answers on all labels taken together: common labels count more.
+    subset_accuracy : Estimate
+        Share of patches all of whose labels are right.
+    per_class : dict of str to LabelMetrics
+        Of each label.
+    """
+
+    n: int
+    macro_f1: Estimate
+    micro_f1: Estimate
+    mean_average_precision: Estimate
+    subset_accuracy: Estimate
+    per_class: dict[str, LabelMetrics]
+
+    def headline(self) -> dict[str, Estimate]:
+        """The numbers to show first, by name."""
+        names = ("macro_f1", "micro_f1", "mean_average_precision", "subset_accuracy")
+        return {name: getattr(self, name) for name in names}
+
+
+def measure_multilabel(
+    truth: Truth,
+    scores: npt.NDArray[Any],
+    *,
+    thresholds: Sequence[float],
+    names: Sequence[str],
+    seed: int = 0,
+) -> MultiLabelMetrics:
+    """All numbers of a multi-label model.
+
+    Precision, recall and subset accuracy have Wilson intervals, F1 of a class the indirect Wilson
+    interval. The means over classes, and micro-F1, have the wider on each side of the bootstrap over
+    patches (labels of one patch come together) and of their parts' own intervals (a class without an
+    error is not a class without doubt).
+
+    Parameters
+    ----------
+    truth : numpy.ndarray
+        ``[N, K]`` bool; at least one patch and one label on one of them.
+    scores : numpy.ndarray
+        ``[N, K]`` probabilities.
+    thresholds : sequence of float
+        One a class; a patch has a label where ``score >= threshold``.
+    names : sequence of str
+        The K labels.
+    seed : int
+        Seed of the bootstrap.
+
+    Raises
+    ------
+    DataError
+        If there is no patch or no label at all, or not one finite score for each.
+    """
+    truth, scores = checked(truth, scores)
+    n, k = truth.shape
+    if len(thresholds) != k or len(names) != k:
+        raise DataError(f"{k} labels, {len(names)} names and {len(thresholds)} thresholds do not fit")
+    if not truth.any():
+        raise DataError("no patch has any label", fix="measure on patches that have some")
+    called = scores >= np.asarray(thresholds, np.float64)
+    hits, support, calls = (m.sum(axis=0) for m in (truth & called, truth, called))
+    rankings = [Ranking(truth[:, j], scores[:, j]) for j in range(k)]
+    present: list[int] = np.flatnonzero(support).tolist()
+    samples = _resampled(truth, called, rankings, present, seed=seed)
+    per_class = {
+        name: LabelMetrics(
+            threshold=float(thresholds[j]),
+            precision=proportion(int(hits[j]), int(calls[j])),
+            recall=proportion(int(hits[j]), int(support[j])),
+            f1=f1_estimate(int(hits[j]), int(support[j] + calls[j] - hits[j])),
+            average_precision=average_precision_estimate(rankings[j], samples["precision"][:, j]),
+        )
+        for j, name in enumerate(names)
+    }
+    shown = [per_class[names[j]] for j in present]
+    pooled = f1_estimate(int(hits.sum()), int((support + calls - hits).sum()))
+    return MultiLabelMetrics(
+        n=n,
+        macro_f1=_mean([c.f1 for c in shown], samples["macro"], n=n),
+        micro_f1=_between(pooled.value, wider((pooled.low, pooled.high), _limits(samples["micro"])), n=n),
+        mean_average_precision=_mean([c.average_precision for c in shown], samples["map"], n=n),
+        subset_accuracy=proportion(int((truth == called).all(axis=1).sum()), n),
+        per_class=per_class,
+    )
+
+
+def marked(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> Truth:
+    """Sets of labels as bool ``[N, K]``."""
+    return np.array([[name in labels for name in names] for labels in sets], bool)
+
+
+def _resampled(
+    truth: Truth, called: Truth, rankings: Sequence[Ranking], present: Sequence[int], *, seed: int
+) -> dict[str, Floats]:
+    """Macro-F1, micro-F1 and mAP ``[B]``, and average precisions ``[B, K]``, of resampled patches."""
+    is_so, said_so, right = (m.astype(np.float64) for m in (truth, called, truth & called))
+    found: dict[str, list[Floats]] = {"macro": [], "micro": [], "map": [], "precision": []}
+    for weights in resample_patches(len(truth), classes=len(rankings), seed=seed):
+        support, calls, hits = weights @ is_so, weights @ said_so, weights @ right
+        f1 = 2 * hits / np.maximum(support + calls, 1)
+        held = support > 0
+        precision = np.full((len(weights), len(rankings)), np.nan)
+        for j in present:
+            precision[:, j] = rankings[j].average_precision(weights)
+        # A draw holds a label at least somewhere, or says nothing.
+        there = np.maximum(held.sum(axis=1), 1)
+        nothing = ~held.any(axis=1)
+        macro = np.where(held, f1, 0.0).sum(axis=1) / there
+        mean = np.where(held, np.nan_to_num(precision), 0.0).sum(axis=1) / there
+        micro = 2 * hits.sum(axis=1) / np.maximum((support + calls).sum(axis=1), 1)
+        for name, values in (("macro", macro), ("map", mean), ("micro", micro)):
+            found[name].append(np.where(nothing, np.nan, values))
+        found["precision"].append(precision)
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _mean(parts: list[Estimate], samples: Floats, *, n: int) -> Estimate:
+    value = sum(e.value for e in parts) / len(parts)
+    return _between(value, wider(mean_interval(parts), _limits(samples)), n=n)
+
+
+def _limits(samples: Floats) -> tuple[float, float]:
+    finite = samples[np.isfinite(samples)]
+    return percentile_interval(finite) if len(finite) else (0.0, 1.0)
+
+
+def _between(value: float, limits: tuple[float, float], *, n: int) -> Estimate:
+    low, high = wider(limits, (value, value))
+    return Estimate(value=value, low=low, high=high, n=n)

@@ -6,13 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from swath.config import Settings
-from swath.evaluation.binary import BinaryMetrics
-from swath.evaluation.metrics import Metrics
-from swath.evaluation.multilabel import MultiLabelMetrics
-from swath.evaluation.trust import Trust
-from swath.evaluation.wording import columns, percent, points
-from swath.explain.figures import written
+from swath.evaluation.calibration import Trust
+from swath.evaluation.metrics import BinaryMetrics, Metrics, MultiLabelMetrics
 from swath.model.record import Estimate, Task
+from swath.pages.figures import written
+from swath.pages.html import columns, percent, points
 
 INTERVALS = (
     "95 %; accuracy, precision, recall: Wilson; F1: indirect Wilson; macro-F1: the wider of bootstrap and "

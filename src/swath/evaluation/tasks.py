@@ -13,11 +13,18 @@ import numpy.typing as npt
 
 from swath.data import PatchIndex
 from swath.evaluation.baselines import baseline_predictions, baseline_scores
-from swath.evaluation.binary import BinaryMetrics, measure_binary, paired_average_precision
-from swath.evaluation.curves import Ranked, curves_picture
-from swath.evaluation.metrics import confusion_matrix, measure, paired_differences
-from swath.evaluation.multilabel import marked, measure_multilabel
-from swath.evaluation.plots import class_picture, confusion_picture
+from swath.evaluation.calibration import Trust, measure_trust
+from swath.evaluation.metrics import (
+    BinaryMetrics,
+    confusion_matrix,
+    marked,
+    measure,
+    measure_binary,
+    measure_multilabel,
+    paired_average_precision,
+    paired_differences,
+)
+from swath.evaluation.plots import Ranked, class_picture, confusion_picture, curves_picture, trust_picture
 from swath.evaluation.results import (
     BaselineResult,
     BinaryBaseline,
@@ -29,8 +36,6 @@ from swath.evaluation.results import (
     SingleLabelEvaluation,
     warnings_for,
 )
-from swath.evaluation.trust import Trust, measure_trust
-from swath.evaluation.trust_plots import trust_picture
 from swath.inference.predictions import JOINED, Predictions, judged
 from swath.model import Record
 

@@ -15,10 +15,9 @@ from swath.errors import DataError, SettingError
 from swath.evaluation.evaluate import note_opening
 from swath.experiments.arms import ArmResult, run_arm
 from swath.experiments.catalogue import Choices, Experiment, make_experiment
-from swath.experiments.compare import Row, make_rows
+from swath.experiments.compare import Row, draw, make_rows, paragraph, write_table
 from swath.experiments.enlarged import WAYS, enlarged_indexes
 from swath.experiments.views import can_show
-from swath.experiments.write import draw, paragraph, write_table
 from swath.files import atomic_file
 from swath.progress import Progress, silent
 from swath.training import load_recipe

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.errors import SettingError
-from swath.evaluation.stress.suite import find_shift, usable
+from swath.evaluation.stress.shifts import find_shift, usable
 
 Pixels = npt.NDArray[Any]
 View = Callable[[Pixels], Pixels]

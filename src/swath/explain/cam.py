@@ -20,7 +20,7 @@ import numpy.typing as npt
 from swath.errors import SettingError, SwathError
 from swath.inference import Classifier
 from swath.model import Record
-from swath.model.decisions import NONE, leading
+from swath.model.record import NONE, leading
 
 # Activations are by far the largest output of a network; this many images at a time keeps them small.
 BATCH = 128

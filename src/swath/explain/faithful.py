@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from swath.errors import SettingError
 from swath.explain.cam import Evidence, upsample
-from swath.explain.fills import Fill, canvas
+from swath.explain.occlusion import Fill, canvas
 from swath.imagery import resize
 from swath.inference import Classifier
 
@@ -122,7 +122,7 @@ def curves(
     steps : int
         Into how many equal parts the pixels are divided.
     deleted, inserted : str
-        What stands where pixels are gone, and where they have not come yet; see :mod:`swath.explain.fills`.
+        What stands where pixels are gone, and where they have not come yet; see :mod:`swath.explain.occlusion`.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def explain_images(
     class_name : str, optional
         The class to explain in every image; by default each image's predicted one.
     explain : callable, optional
-        Makes the maps; by default class activation maps. See :mod:`swath.explain.methods`.
+        Makes the maps; by default class activation maps. See :mod:`swath.explain.cam`.
     check : bool
         Hold every map against random ones and write the verdict beside it.
     overwrite : bool

@@ -7,19 +7,57 @@ nothing of a network but its answers, so it works for every model file; it costs
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from swath.errors import SettingError
 from swath.explain.cam import Evidence, class_numbers, explained_classes
-from swath.explain.fills import Fill, canvas
 from swath.inference import Classifier
+from swath.model.record import InputSpec
 
+Fill = Literal["training", "blur", "patch"]
+BLUR = 10  # the blur's standard deviation is a tenth of the side: 6 pixels of 64
 CELLS = 8  # places a side: 8 pixels each on a patch of 64
 COVER = 2  # cells a side that are covered at a time, so that covers overlap by half
 BATCH = 128
+
+
+def canvas(pixels: npt.NDArray[Any], fill: Fill, spec: InputSpec) -> npt.NDArray[Any]:
+    """What is seen where `pixels` are hidden.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``[N, bands, H, W]`` uint8 or uint16.
+    fill : str
+        ``training``, ``blur`` or ``patch``; see this module.
+    spec : InputSpec
+        Of the model: it holds the mean colour of the training patches.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the shape and type of `pixels`, in whole numbers as pixels are.
+    """
+    if fill == "blur":
+        rows, columns = (_gaussian(side) for side in pixels.shape[2:])
+        values = rows @ pixels.astype(np.float32) @ columns.T
+    elif fill == "patch":
+        values = pixels.mean(axis=(2, 3), keepdims=True, dtype=np.float32)
+    else:
+        values = np.array(spec.channel_mean, np.float32)[None, :, None, None]
+    whole = np.rint(values).clip(0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+    return np.broadcast_to(whole, pixels.shape)
+
+
+def _gaussian(side: int) -> npt.NDArray[np.float32]:
+    """Blur matrix ``[side, side]``; its rows sum to 1, at the edges too."""
+    place = np.arange(side)
+    distance = (place[:, None] - place[None, :]) / max(side / BLUR, 1e-6)
+    weight = np.exp(-0.5 * distance**2)
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float32)
 
 
 def occlusion_evidence(
@@ -52,7 +90,7 @@ def occlusion_evidence(
     cover : int
         Cells a side of the cover.
     fill : str
-        What covers; see :mod:`swath.explain.fills`.
+        What covers; see :mod:`swath.explain.occlusion`.
 
     Returns
     -------

@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 
 from swath.explain.cam import Evidence, upsample
 from swath.explain.faithful import Faithfulness
-from swath.explain.figures import displayed, fitted, save, written
 from swath.files import atomic_file
+from swath.pages.figures import displayed, fitted, save, written
 
 _STRONGEST = 0.65  # opacity at the limits of the scale; the land stays visible underneath
 _FOR, _AGAINST = (0.93, 0.07, 0.09), (0.11, 0.27, 0.95)  # one hue a side: only opacity says how much
@@ -54,7 +54,7 @@ def overlay_picture(
     path : Path
         The PNG to write.
     pixels : numpy.ndarray
-        ``[bands, H, W]``; shown as :func:`swath.explain.figures.displayed` does.
+        ``[bands, H, W]``; shown as :func:`swath.pages.figures.displayed` does.
     evidence : Evidence
         Of this one image.
     bands : sequence of str

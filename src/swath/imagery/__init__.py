@@ -8,11 +8,9 @@ reflectance to 8 bits, resizing, and showing them as a coarser sensor would.
 
 from swath.imagery.decode import SUFFIXES, decode, probe
 from swath.imagery.degrade import degrade
-from swath.imagery.header import Header
-from swath.imagery.picture import RGB, Picture
-from swath.imagery.render import render_reflectance
+from swath.imagery.header import RGB, Header, Picture
 from swath.imagery.resize import resize
-from swath.imagery.rgb import as_rgb, select_bands
+from swath.imagery.rgb import as_rgb, render_reflectance, select_bands
 from swath.imagery.storage import Storage, storage
 
 __all__ = [

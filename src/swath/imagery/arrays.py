@@ -9,8 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from swath.errors import DataError
-from swath.imagery.header import Header, check_size, mode_name, numbered_bands, units_of
-from swath.imagery.picture import Picture
+from swath.imagery.header import Header, Picture, check_size, mode_name, numbered_bands, units_of
 
 _DTYPES = frozenset(
     (

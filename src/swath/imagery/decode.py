@@ -11,10 +11,8 @@ from typing import BinaryIO
 
 from swath.errors import DataError, SwathError
 from swath.imagery.arrays import ArrayReader
-from swath.imagery.header import Header, Reader
-from swath.imagery.orientation import orientation_tag
+from swath.imagery.header import Header, Picture, Reader, orientation_tag
 from swath.imagery.photos import PhotoReader
-from swath.imagery.picture import Picture
 from swath.imagery.rasters import open_raster
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".jp2", ".npy"))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from swath.errors import DataError
-from swath.imagery.picture import RGB, Picture
 
+RGB = ("red", "green", "blue")
 MAX_BYTES_A_PIXEL = 32
-"""Room for 16 bands of 16 bits; the memory limit is this many bytes times the pixel limit."""
-
 MAX_BANDS = 1024
-"""More than any sensor has; readers take time that grows with the square of the bands."""
-
 _MODES = {
     ("uint8", ("grey",)): "L",
     ("uint8", ("grey", "alpha")): "LA",
@@ -23,6 +21,55 @@ _MODES = {
     ("uint8", (*RGB, "alpha")): "RGBA",
     ("uint16", ("grey",)): "I;16",
 }
+_TAG = 274
+_SHORT = 3
+_MOST_ENTRIES = 4096  # a first directory has tens of entries; more is a damaged or hostile file
+# What to do to the stored pixels, in this order (EXIF 2.32, tag Orientation).
+_TRANSPOSED = frozenset((5, 6, 7, 8))
+_ROWS_REVERSED = frozenset((3, 4, 7, 8))
+_COLUMNS_REVERSED = frozenset((2, 3, 6, 7))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Decoded pixels, exactly as stored, in the order ``[bands, height, width]``.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray
+        ``[bands, H, W]``; uint8 or uint16 for pictures, any real dtype for ``.npy`` and GeoTIFF.
+    bands : tuple of str
+        One name a band: ``red``, ``green``, ``blue``, ``grey``, ``alpha``, ``nir``, or ``band_1``...
+    units : str
+        ``"display"`` for 8-bit pictures made to be looked at, ``"digital number"`` otherwise.
+    mode : str
+        How the file stored it, for audits: ``RGB``, ``CMYK``, ``P``, ``I;16``, ``uint16 x 4``...
+    """
+
+    pixels: npt.NDArray[Any]
+    bands: tuple[str, ...]
+    units: str
+    mode: str
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or len(self.bands) != self.pixels.shape[0]:
+            raise ValueError(f"pixels {self.pixels.shape} do not fit {len(self.bands)} bands")
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels."""
+        return int(self.pixels.shape[2])
+
+
+"""Room for 16 bands of 16 bits; the memory limit is this many bytes times the pixel limit."""
+
+
+"""More than any sensor has; readers take time that grows with the square of the bands."""
 
 
 @dataclass(frozen=True)
@@ -99,3 +146,50 @@ def mode_name(dtype: str, bands: tuple[str, ...]) -> str:
 def units_of(dtype: str) -> str:
     """``"display"`` for 8-bit pictures made to be looked at, ``"digital number"`` otherwise."""
     return "display" if dtype == "uint8" else "digital number"
+
+
+def orientation_tag(stream: BinaryIO) -> int:
+    """Orientation (1 to 8) stated by the first directory of a TIFF structure at the start of `stream`.
+
+    Both a TIFF file and the body of an EXIF block are such a structure (TIFF 6.0 section 2, BigTIFF,
+    EXIF 2.32 section 4.6.4). No tag, a value outside 1 to 8 or a damaged directory all mean 1: pixels
+    are shown as they are stored, which is what viewers do.
+    """
+    head = stream.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None:
+        return 1
+    try:
+        big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
+        start = struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)[0]
+        stream.seek(start)
+        count = struct.unpack(f"{order}{'Q' if big else 'H'}", stream.read(8 if big else 2))[0]
+        size, value_at = (20, 12) if big else (12, 8)
+        for _ in range(min(count, _MOST_ENTRIES)):
+            entry = stream.read(size)
+            tag, kind = struct.unpack_from(f"{order}HH", entry)
+            if tag == _TAG and kind == _SHORT:
+                value = struct.unpack_from(f"{order}H", entry, value_at)[0]
+                return int(value) if 1 <= value <= 8 else 1
+    except (struct.error, OverflowError, ValueError, OSError):
+        return 1
+    return 1
+
+
+def upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Turn ``[..., H, W]`` pixels the way `orientation` says; rows and columns swap for 5 to 8.
+
+    Returns a view; `orientation` 1 returns `pixels` itself.
+    """
+    if orientation in _TRANSPOSED:
+        pixels = np.swapaxes(pixels, -2, -1)
+    if orientation in _ROWS_REVERSED:
+        pixels = pixels[..., ::-1, :]
+    if orientation in _COLUMNS_REVERSED:
+        pixels = pixels[..., ::-1]
+    return pixels
+
+
+def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
+    """``(width, height)`` after :func:`upright`."""
+    return (height, width) if orientation in _TRANSPOSED else (width, height)

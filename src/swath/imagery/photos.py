@@ -19,9 +19,16 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from swath.errors import DataError
-from swath.imagery.header import Header, check_size, units_of
-from swath.imagery.orientation import orientation_tag, upright, upright_size
-from swath.imagery.picture import RGB, Picture
+from swath.imagery.header import (
+    RGB,
+    Header,
+    Picture,
+    check_size,
+    orientation_tag,
+    units_of,
+    upright,
+    upright_size,
+)
 
 _CLASSES: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WebP": WebPImageFile}
 

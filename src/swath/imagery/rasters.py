@@ -21,9 +21,17 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.session import DummySession
 
 from swath.errors import DataError
-from swath.imagery.header import Header, check_size, mode_name, numbered_bands, units_of
-from swath.imagery.orientation import upright, upright_size
-from swath.imagery.picture import RGB, Picture
+from swath.imagery.header import (
+    RGB,
+    Header,
+    Picture,
+    check_size,
+    mode_name,
+    numbered_bands,
+    units_of,
+    upright,
+    upright_size,
+)
 
 # Patches seldom have a place; the map commands say so in their own words where it matters. A filter
 # set once is safe with threads, warnings.catch_warnings around each file is not.

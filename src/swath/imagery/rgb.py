@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from swath.errors import DataError
-from swath.imagery.header import numbered_bands
-from swath.imagery.names import find_band
-from swath.imagery.picture import RGB, Picture
+from swath.errors import DataError, SettingError
+from swath.imagery.header import RGB, Picture, numbered_bands
+
+# Names under which data providers publish a band, beside the band's own name. "B" numbers are those of
+# Sentinel-2, which for blue, green and red are Landsat 8's too.
+_ALIASES = {
+    "blue": ("b", "visblue", "b2"),
+    "green": ("g", "visgreen", "b3"),
+    "red": ("r", "visred", "b4"),
+    "nir": ("nearinfrared", "b8"),
+}
+_BARE = re.compile("b[1-9]", re.IGNORECASE)
+_MEANING = {alias: band for band, aliases in _ALIASES.items() for alias in (band, *aliases)}
+
+
+def plain_name(name: str) -> str:
+    """A band's name without case, marks and leading zeros: ``B04`` is ``b4``."""
+    letters = "".join(c for c in name.lower() if c.isalnum())
+    return re.sub(r"^b0+(?=[1-9])", "b", letters)
+
+
+def is_known(name: str) -> bool:
+    """Whether a name says which band it is."""
+    return plain_name(name) in _MEANING
+
+
+def find_band(names: Sequence[str | None], band: str, *, bare: bool = False) -> int | None:
+    """Place of the one band that goes by a name or its aliases; None if there is none, or more than one.
+
+    ``B04`` is red, as Sentinel-2 names it. ``B4`` may as well be any sensor's fourth band, so such bare numbers count
+    with `bare` alone, for callers that tell the user how they were read.
+    """
+    plain, key = [plain_name(name or "") for name in names], plain_name(band)
+    hits = [i for i, name in enumerate(plain) if name == key]
+    if not hits:
+        known = [bare or not _BARE.fullmatch(name or "") for name in names]
+        hits = [i for i, name in enumerate(plain) if known[i] and name in _ALIASES.get(key, ())]
+    return hits[0] if len(hits) == 1 else None
 
 
 def as_rgb(picture: Picture) -> Picture:
@@ -90,3 +126,60 @@ def select_bands(picture: Picture, bands: Sequence[str]) -> npt.NDArray[Any]:
             fix="name the file's bands (a GeoTIFF's band descriptions) or use a model for the bands it has",
         )
     return picture.pixels[[place for place in places if place is not None]]
+
+
+def render_reflectance(
+    pixels: npt.NDArray[Any], *, low: float = 0, high: float = 2750, nodata: float | None = 0
+) -> npt.NDArray[np.uint8]:
+    """Clip values to `low`..`high` and stretch them linearly to 1..255; 0 is no data.
+
+    The defaults are EuroSAT's own rendering of Sentinel-2 L1C reflectance x 10 000 (Helber et al.
+    2019). A value ``v`` becomes ``1 + 254 (v - low) / (high - low)``, computed in float64 and rounded
+    to the nearest integer, halves upwards as GDAL does (with the defaults no integer meets a half).
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        Any shape, any real type.
+    low, high : float
+        Values that become 1 and 255, in the units of `pixels`.
+    nodata : float or None
+        Value that becomes 0, band by band; None if every value is data. NaN always becomes 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, the shape of `pixels`.
+
+    Raises
+    ------
+    SettingError
+        If `high` is not above `low`.
+    """
+    if not high > low:
+        raise SettingError(f"cannot render values from {low} to {high}", fix="give a high above the low")
+    if pixels.dtype in (np.uint8, np.uint16):
+        rendered: npt.NDArray[np.uint8] = _table(pixels.dtype.name, low, high, nodata)[pixels]
+        return rendered
+    return _stretch(pixels, low, high, nodata)
+
+
+@functools.lru_cache(maxsize=8)
+def _table(dtype: str, low: float, high: float, nodata: float | None) -> npt.NDArray[np.uint8]:
+    """Every value the type can hold, rendered: a scene is then one look-up a pixel."""
+    values = np.arange(np.iinfo(dtype).max + 1)
+    return _stretch(values, low, high, nodata)
+
+
+def _stretch(
+    values: npt.NDArray[Any], low: float, high: float, nodata: float | None
+) -> npt.NDArray[np.uint8]:
+    exact = values.astype(np.float64)
+    empty = np.isnan(exact)
+    if nodata is not None:
+        empty |= exact == nodata
+    exact[empty] = low
+    stretched = 1 + (np.clip(exact, low, high) - low) * (254 / (high - low))
+    rendered = np.floor(stretched + 0.5).astype(np.uint8)
+    rendered[empty] = 0
+    return rendered

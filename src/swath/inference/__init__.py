@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from swath.inference.check import CheckResult, check_model
 from swath.inference.classifier import Classifier, load
+from swath.inference.engines import hush
 from swath.inference.predictions import Predictions
-from swath.inference.quiet import hush
 from swath.inference.tables import PredictSummary, predict_files
 
 __all__ = [

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.errors import ModelFileError
+from swath.inference.choice import AUTO, engine_for
 from swath.inference.classifier import Classifier
-from swath.inference.engines import AUTO, engine_for
 from swath.model import read_model
-from swath.model.decisions import called, margins
-from swath.model.record import Record
+from swath.model.record import Record, called, margins
 
 # Products in bf16 move probabilities: twice as far as the gate saw on many more patches is still the same
 # model. Models that record no such figure get what the shipped ones stay well within.

@@ -13,19 +13,42 @@ import onnx
 
 from swath.errors import DataError, SettingError
 from swath.imagery import Picture, decode, select_bands
-from swath.inference.engines import AUTO, Engine, Outputs, describe, engine_for, key_of, make_engine
+from swath.inference.choice import AUTO, engine_for, key_of, make_engine
+from swath.inference.engines import Engine, Outputs, describe
+from swath.inference.ood import NEEDED, Strangeness
 from swath.inference.predictions import Predictions, joined, judged
-from swath.inference.unlike import NEEDED, Strangeness
-from swath.inference.views import check_views, other_views
 from swath.model import ModelFile, Record, read_model
 from swath.model.graph import OUTPUTS, head_of
 from swath.progress import Progress, silent
 
+VIEWS = (1, 4, 8)
 # Images of one size held before they are handed to the engine, fewer if they are much larger than a patch.
 HELD = 256
 HELD_BYTES = 32 * 2**20
-
 Image = str | Path | bytes | Picture | npt.NDArray[Any]
+
+
+def check_views(views: int) -> int:
+    """`views`, if patches can be shown in so many ways.
+
+    Raises
+    ------
+    SettingError
+        If not.
+    """
+    if views not in VIEWS:
+        raise SettingError(
+            f"{views} views of a patch",
+            fix="give 1 (as it is), 4 (turned by quarters) or 8 (and mirrored too)",
+        )
+    return views
+
+
+def other_views(pixels: npt.NDArray[Any], views: int) -> Iterator[npt.NDArray[Any]]:
+    """The other ``views - 1`` ways to look at patches ``[N, bands, H, W]``; H and W change places in half of them."""
+    for view in range(1, views):
+        mirrored = pixels[..., ::-1] if view >= 4 else pixels
+        yield np.ascontiguousarray(np.rot90(mirrored, view % 4, axes=(2, 3)))
 
 
 class Classifier:
@@ -256,7 +279,7 @@ def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None, v
         A ``.onnx`` file written by swath, or a name such as ``"eurosat"``.
     engine : str
         What runs it: ``onnxruntime``, ``openvino`` (both fp32), ``openvino-bf16``, or ``auto``, which
-        :func:`swath.inference.engines.choose_engine` settles. :attr:`Classifier.engine` says what it was.
+        :func:`swath.inference.choice.choose_engine` settles. :attr:`Classifier.engine` says what it was.
     threads : int, optional
         By default, as many as the cores this process may use.
     views : int

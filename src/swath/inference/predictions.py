@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.model import Record
-from swath.model.decisions import called, leading
+from swath.model.record import called, leading
 
 JOINED = ";"  # between the labels of one image
 NO_LABEL = "(no label)"
@@ -35,7 +35,7 @@ class Predictions:
         The labels of each image, one by one in the model's order: always one, but any number for
         multi-label models.
     strangeness : numpy.ndarray or None
-        float32 ``[N]``, how strange each image is to the model (see :mod:`swath.inference.unlike`); None where the
+        float32 ``[N]``, how strange each image is to the model (see :mod:`swath.inference.ood`); None where the
         model file cannot tell.
     unlike : numpy.ndarray or None
         bool ``[N]``, whether that reaches the model file's threshold: not like the training data, and no answer

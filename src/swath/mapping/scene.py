@@ -22,19 +22,14 @@ from swath.inference import Classifier
 from swath.inference.harmonise import check_mode, compare_scene
 from swath.mapping import writer
 from swath.mapping.area import PixelArea, pixel_area
-from swath.mapping.bands import choose_bands
-from swath.mapping.checks import Watch, size_warning, unlike_warning
-from swath.mapping.flow import ahead, behind
 from swath.mapping.grid import Grid, make_grid
-from swath.mapping.legend import draw_legend, draw_map, painted_classes
-from swath.mapping.overviews import mean, most_frequent
+from swath.mapping.legend import Totals, draw_legend, draw_map, painted_classes
 from swath.mapping.paint import Painter
-from swath.mapping.reader import Scene, check_name, check_values, open_scene
-from swath.mapping.staging import staged
-from swath.mapping.strips import Strips
-from swath.mapping.summary import MapFiles, MapSummary, map_record
-from swath.mapping.totals import Totals
+from swath.mapping.reader import Scene, check_name, check_values, choose_bands, open_scene
+from swath.mapping.strips import Strips, ahead, behind
+from swath.mapping.summary import MapFiles, MapSummary, Watch, map_record, size_warning, unlike_warning
 from swath.mapping.windows import Windows, make_windows, with_data
+from swath.mapping.writer import mean, most_frequent, staged
 from swath.progress import Progress, silent
 
 _MAX_CLASSES = 254

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +26,8 @@ _PIECE = 24 * 2**20  # bytes read at a time, where the scene's blocks allow it
 _TALLEST = 96 * 2**20  # blocks of more than this are taken in parts, from GDAL's cache
 # A sample is 8 x 8 squares of 128 pixels: all of a small scene, and few of the blocks of a large one.
 _SQUARES, _SQUARE = 8, 128
+T = TypeVar("T")
+_END = object()
 
 
 @dataclass(frozen=True)
@@ -249,3 +254,61 @@ def _has_data(values: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[np.
         there = np.ones(band.shape, bool) if nodata is None or math.isnan(nodata) else band != nodata
         present |= there & ~np.isnan(band) if floating else there
     return present
+
+
+@contextlib.contextmanager
+def ahead(items: Iterator[T], *, depth: int) -> Iterator[Iterator[T]]:
+    """Make the next `depth` items on a thread while the current one is used.
+
+    Parameters
+    ----------
+    items : iterator
+        Runs on the thread; an error it raises is raised where its item is asked for.
+    depth : int
+        Items that may wait, 1 or more.
+
+    Yields
+    ------
+    iterator
+        The same items.
+    """
+    with _one_thread("swath reader") as submit:
+        waiting: deque[Future[object]] = deque()
+
+        def taken() -> Iterator[T]:
+            for _ in range(depth):
+                waiting.append(submit(lambda: next(items, _END)))
+            while (item := waiting.popleft().result()) is not _END:
+                waiting.append(submit(lambda: next(items, _END)))
+                yield item  # type: ignore[misc]  # all that is not the end is an item
+
+        yield taken()
+
+
+@contextlib.contextmanager
+def behind(*, depth: int) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Yield a function that runs jobs on a thread, one after the other, in order.
+
+    It waits while `depth` jobs are waiting. When the block ends well all jobs are done; if it raises, those
+    that have not begun are dropped. An error of a job is raised at a later call, or at the end.
+    """
+    with _one_thread("swath writer") as submit:
+        waiting: deque[Future[object]] = deque()
+
+        def later(job: Callable[[], None]) -> None:
+            while waiting and (len(waiting) >= depth or waiting[0].done()):
+                waiting.popleft().result()
+            waiting.append(submit(job))
+
+        yield later
+        while waiting:
+            waiting.popleft().result()
+
+
+@contextlib.contextmanager
+def _one_thread(name: str) -> Iterator[Callable[[Callable[[], object]], Future[object]]]:
+    pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        yield pool.submit
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

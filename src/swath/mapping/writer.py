@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import html
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,8 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
-from swath.errors import OutputError
+from swath.errors import OutputError, SettingError
+from swath.files import check_output
 from swath.model.record import ClassInfo
 
 NODATA = 0
@@ -38,6 +40,7 @@ NO_CONFIDENCE = 255
 _TILE = 512
 _MAX_BUFFER = 48 * 2**20
 Halve = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
+Pixels = npt.NDArray[np.uint8]
 
 
 class RowWriter:
@@ -260,3 +263,117 @@ def _writing(path: Path | str) -> Iterator[None]:
         raise OutputError(
             f"cannot write {Path(path).name} ({error.__cause__ or error})", fix="check the space on the disk"
         ) from error
+
+
+@contextlib.contextmanager
+def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
+    """Yield a path to write for each target; move them all, the first one last, if the block ends well.
+
+    The paths lie in hidden folders beside their targets, ``.<first target there>.partial``, under the targets'
+    own names. It is removed if the block raises. A killed process leaves it; the next run for the same
+    target removes it and starts over, so only one run at a time may write to a target.
+
+    Parameters
+    ----------
+    targets : sequence of Path
+        The final files. The presence of the first one means that all are whole.
+    overwrite : bool
+        Replace files that exist.
+
+    Raises
+    ------
+    OutputError
+        If a target exists without `overwrite`, or cannot be written.
+    SettingError
+        If two targets are the same file.
+    """
+    if len({target.resolve() for target in targets}) < len(targets):
+        raise SettingError("two outputs would go to the same file", fix="give them different names")
+    for target in targets:
+        check_output(target, overwrite=overwrite)
+    # Named after a target of their own: runs whose other targets differ may share a parent.
+    folders: dict[Path, Path] = {}
+    for target in targets:
+        folders.setdefault(target.parent, target.parent / f".{target.name}.partial")
+    paths = tuple(folders[target.parent] / target.name for target in targets)
+    try:
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+            _make(folder)
+        yield paths
+        for path, target in reversed(list(zip(paths, targets, strict=True))):
+            path.replace(target)
+    finally:
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise OutputError(
+            f"cannot make the folder {folder} ({error.strerror})",
+            fix="remove it, or wait for the run that is using it",
+        ) from error
+
+
+def most_frequent(values: Pixels, *, nodata: int = 0) -> Pixels:
+    """The most frequent value of each 2 x 2 pixels.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        uint8 ``[rows, width]``; a last odd row or column counts twice.
+    nodata : int
+        Value that is taken only where all four hold it.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 ``[ceil(rows / 2), ceil(width / 2)]``. Of values as frequent as each other the first one in
+        reading order is taken.
+    """
+    a, b, c, d = (np.ascontiguousarray(part) for part in _quarters(values))
+    found = a.copy()
+    gaps = not (values != nodata).all()
+    if gaps:
+        for other in (b, c, d):
+            np.copyto(found, other, where=found == nodata)
+    for value, rest in ((c, (d,)), (b, (c, d)), (a, (b, c, d))):
+        twice = value == rest[0]
+        for other in rest[1:]:
+            twice |= value == other
+        if gaps:
+            twice &= value != nodata
+        np.copyto(found, value, where=twice)
+    return found
+
+
+def mean(values: Pixels, *, nodata: int = 255) -> Pixels:
+    """The rounded mean of each 2 x 2 pixels, of those that are not nodata; halves upwards.
+
+    Shapes are those of :func:`most_frequent`.
+    """
+    parts = _quarters(values)
+    if (values != nodata).all():
+        total = np.full(parts[0].shape, 2, np.uint16)
+        for part in parts:
+            total += part
+        total >>= 2
+        return total.astype(np.uint8)
+    count = np.zeros(parts[0].shape, np.uint16)
+    total = np.zeros(parts[0].shape, np.uint16)
+    for part in parts:
+        there = part != nodata
+        count += there
+        total += np.where(there, part, np.uint8(0))
+    rounded = (2 * total + count) // np.maximum(2 * count, 1)
+    return np.where(count > 0, rounded, nodata).astype(np.uint8)
+
+
+def _quarters(values: Pixels) -> tuple[Pixels, Pixels, Pixels, Pixels]:
+    """The upper left, upper right, lower left and lower right of each 2 x 2 pixels."""
+    odd = tuple((0, side % 2) for side in values.shape)
+    whole = np.pad(values, odd, mode="edge") if any(after for _, after in odd) else values
+    return whole[::2, ::2], whole[::2, 1::2], whole[1::2, ::2], whole[1::2, 1::2]

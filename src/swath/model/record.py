@@ -7,8 +7,10 @@ JSON in the file's metadata under :data:`RECORD_KEY`; ``model/record.schema.json
 from __future__ import annotations
 
 import base64
+import colorsys
 import math
 import zlib
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -17,13 +19,30 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from swath.config import Settings
-from swath.model.unlike import OutOfDistribution
+from swath.model.ood import OutOfDistribution
 
 SCHEMA_VERSION = 1
 RECORD_KEY = "swath.record"
 MAX_GOLDEN_BYTES = 64 * 2**20
-
 Task = Literal["single-label", "binary", "multi-label"]
+Threshold = Annotated[float, Field(gt=0, lt=1)]
+_ROUNDING = 1e-4  # of probabilities in float32
+UNDECIDED = 0.5  # the threshold where a record gives none
+# Land-cover names people already read by colour: water blue, forest green, built red.
+_KNOWN = {
+    "AnnualCrop": "E8C547",
+    "Forest": "1B6B3A",
+    "HerbaceousVegetation": "9CB84B",
+    "Highway": "5B5B66",
+    "Industrial": "A23E8C",
+    "Pasture": "C7E59B",
+    "PermanentCrop": "D98032",
+    "Residential": "D7392E",
+    "River": "4FB3E0",
+    "SeaLake": "14539A",
+}
+_GOLDEN_ANGLE = 0.61803398875
+NONE = -1  # the place of an image's class where it has none
 
 
 def _hex_colour(value: str) -> str:
@@ -43,10 +62,6 @@ def _starts_with_a_date(value: str) -> str:
 
 
 Colour = Annotated[str, AfterValidator(_hex_colour)]
-Threshold = Annotated[float, Field(gt=0, lt=1)]
-
-_ROUNDING = 1e-4  # of probabilities in float32
-UNDECIDED = 0.5  # the threshold where a record gives none
 
 
 class ClassInfo(Settings):
@@ -285,3 +300,75 @@ class Record(Settings):
     def outputs(self) -> int:
         """Logits an image: one a class, but a single one for binary models."""
         return 1 if self.task == "binary" else len(self.classes)
+
+
+def class_infos(names: Sequence[str]) -> tuple[ClassInfo, ...]:
+    """Number and colour classes; names without a known colour get well-spread hues."""
+    return tuple(
+        ClassInfo(value=i, name=name, color_hint=_KNOWN.get(name, _spread(i))) for i, name in enumerate(names)
+    )
+
+
+def _spread(place: int) -> str:
+    red, green, blue = colorsys.hsv_to_rgb(place * _GOLDEN_ANGLE % 1, 0.65, (0.9, 0.6)[place % 2])
+    return f"{round(red * 255):02X}{round(green * 255):02X}{round(blue * 255):02X}"
+
+
+def called(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which labels images have.
+
+    Parameters
+    ----------
+    record : Record
+        Task and thresholds.
+    probabilities : numpy.ndarray
+        ``[..., K]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[..., K]`` bool; exactly one true an image, but any number for a multi-label model.
+    """
+    if record.task == "single-label":
+        best = probabilities.argmax(axis=-1)
+        return np.asarray(best[..., None] == np.arange(probabilities.shape[-1]))
+    above = _above(record, probabilities)
+    return above if record.task == "multi-label" else np.concatenate([~above, above], axis=-1)
+
+
+def leading(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The one class to name or paint.
+
+    Parameters
+    ----------
+    record, probabilities
+        As for :func:`called`.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[...]`` int64, place of the class: the one decided for, or of several labels the most probable
+        one; :data:`NONE` where a multi-label model gives no label.
+    """
+    if record.task == "single-label":
+        return np.asarray(probabilities.argmax(axis=-1), np.int64)
+    above = _above(record, probabilities)
+    if record.task == "binary":
+        return above[..., 0].astype(np.int64)
+    best = np.where(above, probabilities, -1.0).argmax(axis=-1)
+    return np.where(above.any(axis=-1), best, NONE)
+
+
+def margins(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """How far probabilities ``[..., K]`` are from their thresholds: ``[..., 1]`` (binary) or ``[..., K]``."""
+    return np.asarray(np.abs(_compared(record, probabilities) - np.array(record.cuts)))
+
+
+def _above(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    return np.asarray(_compared(record, probabilities) >= np.array(record.cuts))
+
+
+def _compared(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """What thresholds are held against, in float64: in float32 one between two neighbours would move."""
+    from_here = 1 if record.task == "binary" else 0
+    return np.asarray(probabilities[..., from_here:], np.float64)

@@ -7,13 +7,10 @@ and the exporter treat all of them alike. What is never pre-trained lies in modu
 
 from __future__ import annotations
 
-from swath.networks.bands import adapt_first_layer
-from swath.networks.catalogue import build_network, network_names, smallest_patch, takes_one_size
-from swath.networks.describe import NetworkFacts, describe_network
-from swath.networks.layers import CamLayer, cam_layer, layer_maps
-from swath.networks.scratch import Outputs, PatchNet
-from swath.networks.settings import Network
-from swath.networks.strip import StripNet
+from swath.networks.backbones import adapt_first_layer
+from swath.networks.catalog import Network, build_network, network_names, smallest_patch, takes_one_size
+from swath.networks.layers import CamLayer, NetworkFacts, cam_layer, describe_network, layer_maps
+from swath.networks.scratch import Outputs, PatchNet, StripNet
 
 __all__ = [
     "CamLayer",

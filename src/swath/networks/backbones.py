@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import math
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from swath.errors import SettingError
+from swath.networks.scratch import Outputs
 
 # What timm's backbones raise where a patch does not suit them: there are over a thousand, each with its own way.
 _MISFITS = (
@@ -25,6 +27,7 @@ _MISFITS = (
     TypeError,
     ValueError,
 )
+_log = logging.getLogger("swath")
 
 
 def make_backbone(name: str, *, bands: int, size: int, same_padding: bool = False) -> nn.Module:
@@ -185,3 +188,81 @@ def misfits(name: str, size: int) -> Iterator[None]:
             f"{name} does not take patches of {size} px ({reason})",
             fix="set another size, or choose another backbone",
         ) from error
+
+
+def adapt_first_layer(weight: torch.Tensor, bands: int) -> torch.Tensor:
+    """Repeat the channels of a first layer cyclically over `bands` and rescale them.
+
+    With more bands than channels, band b takes channel b mod C, divided by the number of bands that take that
+    channel (C / bands wherever C divides bands). With fewer, channel c is added to band c mod bands. Either
+    way an image whose bands are all equal gives what it gave before, and so does the sum of each filter.
+
+    Parameters
+    ----------
+    weight : torch.Tensor
+        ``[O, C, kh, kw]``, as trained.
+    bands : int
+        Channels the layer shall take.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[O, bands, kh, kw]``; `weight` itself if it has that many channels.
+    """
+    channels = weight.shape[1]
+    if bands == channels:
+        return weight
+    if bands > channels:
+        channel = torch.arange(bands) % channels
+        shares = torch.bincount(channel, minlength=channels)[channel]
+        adapted = weight[:, channel] / shares.view(1, -1, 1, 1).to(weight)
+        how = "repeated and rescaled"
+    else:
+        adapted = torch.stack([weight[:, band::bands].sum(1) for band in range(bands)], dim=1)
+        how = "added up"
+    _log.warning(
+        "first layer: weights of %d channels %s for %d bands; what they had learned of each band is lost",
+        channels,
+        how,
+        bands,
+    )
+    return adapted
+
+
+class Pooled(nn.Module):
+    """A backbone, its features, dropout and one linear layer.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        One of timm's, without classifier: :func:`swath.networks.backbones.make_backbone`.
+    outputs : int
+        Logits.
+    mean : bool
+        Whether the features are the plain mean of the last map; then that map is given out as
+        ``activations``, and class activation maps are exact. Otherwise features are taken as the
+        network's authors do (from a class token, say, or by a layer after pooling), and there is none.
+    dropout : float
+        Share of features dropped while training.
+    """
+
+    fresh = ("dropout", "head")
+    backbone: Any
+
+    def __init__(self, backbone: nn.Module, outputs: int, *, mean: bool, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.mean = mean
+        self.dropout = nn.Dropout(dropout)
+        width = self.backbone.num_features if mean else self.backbone.head_hidden_size
+        self.head = nn.Linear(width, outputs)
+
+    def forward(self, x: torch.Tensor) -> Outputs:
+        """Map normalised patches ``[N, bands, P, P]`` to :class:`Outputs`."""
+        last = self.backbone.forward_features(x)
+        activations = as_maps(self.backbone, last) if self.mean else None
+        if activations is None:
+            features = self.backbone.forward_head(last, pre_logits=True)
+        else:
+            features = activations.mean(dim=(2, 3))
+        return Outputs(self.head(self.dropout(features)), features, activations)

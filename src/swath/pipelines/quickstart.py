@@ -7,7 +7,7 @@ from pathlib import Path
 
 from swath.data import audit, build_index, cut_index, group_duplicates, write_audit, write_index
 from swath.evaluation import Link, training_section
-from swath.evaluation.run_report.run_folder import open_run
+from swath.evaluation.run_report.gather import open_run
 from swath.files import atomic_folder
 from swath.inference import load
 from swath.pipelines.show import Shown, show

@@ -33,11 +33,11 @@ from swath.evaluation.plots import sample_grid
 from swath.evaluation.results import spoken
 from swath.explain import Faithfulness, contact_sheet, explain_images, faithfulness
 from swath.explain.cam import class_evidence
-from swath.explain.figures import displayed
 from swath.imagery import decode
 from swath.inference import Classifier, predict_files
 from swath.inference.predictions import JOINED, NO_LABEL
 from swath.mapping import Agreement, MapSummary, agreement, map_scene, sew
+from swath.pages.figures import displayed
 from swath.progress import Progress
 
 MOST_PATCHES = 625  # of the sewn scene: 16 square kilometres a hundred patches, at EuroSAT's 10 m

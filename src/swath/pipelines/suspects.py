@@ -13,13 +13,12 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from swath.data import PatchIndex, group_duplicates
-from swath.data.folds import fold_index
+from swath.data.splits import fold_index
 from swath.errors import DataError, OutputError
 from swath.evaluation.errors import SuspectList, feature_probabilities, write_suspects
 from swath.evaluation.errors.crossfit import held_out_rows, label_numbers
 from swath.evaluation.errors.review import PAGE, TABLE
-from swath.evaluation.evaluate import OPENINGS, note_opening
-from swath.evaluation.outputs import model_outputs, model_pixels
+from swath.evaluation.evaluate import OPENINGS, model_outputs, model_pixels, note_opening
 from swath.files import atomic_file, check_output
 from swath.inference import load
 from swath.progress import Progress, silent

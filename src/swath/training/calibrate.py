@@ -7,16 +7,25 @@ without an error on a small validation split would be declared certain of everyt
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+
+from swath.data import colour_feature_names, colour_features
+from swath.evaluation import best_threshold, confusion_matrix, measure, measure_binary, measure_multilabel
+from swath.model.record import Baselines, ColourBaseline, Estimate, Task
+from swath.training.targets import Targets, one_hot
 
 _LOW, _HIGH = 0.05, 20.0
 _TURNS = 6  # of offset and temperature
 _GOLDEN = (5**0.5 - 1) / 2
-
 Logits = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.float32]
 
 
 def mean_nll(
@@ -135,3 +144,102 @@ def _least(loss: Callable[[float], float]) -> float:
         else:
             low = left
     return math.exp((low + high) / 2)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the validation patches decided, and how well the network does on them.
+
+    Attributes
+    ----------
+    temperature : float
+        Divides the logits.
+    thresholds : dict of str to float
+        Probability from which a class is called: the binary task's positive one, or each of multi-label.
+    metrics : dict of str to Estimate
+        On the validation split.
+    """
+
+    temperature: float
+    metrics: dict[str, Estimate]
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+
+def judge(logits: Floats, labels: npt.NDArray[Any], targets: Targets) -> Judged:
+    """Fit what is fitted on validation patches, and measure.
+
+    Thresholds are those with the best F1 on these same patches, so precision, recall and F1 here flatter a little.
+
+    Parameters
+    ----------
+    logits : numpy.ndarray
+        ``[N, L]``.
+    labels : numpy.ndarray
+        As :meth:`Targets.of` gives them.
+    targets : Targets
+        Task and classes.
+    """
+    if targets.task == "single-label":
+        confusion = confusion_matrix(labels, logits.argmax(1), classes=len(targets.classes))
+        measured = measure(confusion, targets.classes)
+        metrics = {"accuracy": measured.accuracy, "macro_f1": measured.macro_f1}
+        return Judged(fit_temperature(logits, labels), metrics)
+    shares = one_hot(labels, targets.task, len(targets.classes))
+    temperature = fit_binary_temperature(logits, shares)
+    probabilities = to_probabilities(logits, targets.task, temperature)
+    if targets.task == "binary":
+        truth, scores = shares[:, 0] > 0.5, probabilities[:, 1]
+        threshold = best_threshold(truth, scores)
+        binary = measure_binary(truth, scores, threshold=threshold, names=targets.classes)
+        return Judged(temperature, binary.headline(), {targets.classes[1]: threshold})
+    thresholds = _thresholds(shares > 0.5, probabilities)
+    several = measure_multilabel(shares > 0.5, probabilities, thresholds=thresholds, names=targets.classes)
+    return Judged(temperature, several.headline(), dict(zip(targets.classes, thresholds, strict=True)))
+
+
+def to_probabilities(logits: Floats, task: Task, temperature: float) -> Floats:
+    """What the model file's graph makes of logits ``[N, L]``: ``[N, K]``."""
+    scaled = logits / temperature
+    if task == "single-label":
+        raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
+    positive = np.exp(-np.logaddexp(0, -scaled))
+    if task == "binary":
+        positive = np.concatenate([1 - positive, positive], axis=1)
+    return np.asarray(positive, np.float32)
+
+
+def _thresholds(truth: npt.NDArray[np.bool_], probabilities: Floats) -> Sequence[float]:
+    return [best_threshold(t, p) for t, p in zip(truth.T, probabilities.T, strict=True)]
+
+
+def fit_baselines(
+    pixels: npt.NDArray[Any], labels: npt.NDArray[np.int64], *, bands: Sequence[str], classes: Sequence[str]
+) -> Baselines:
+    """Majority class, and multinomial logistic regression on colour statistics.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``[N, bands, P, P]`` of the training split.
+    labels : numpy.ndarray
+        ``[N]``.
+    """
+    features = colour_features(pixels)
+    centre, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale > 1e-12, scale, 1.0)
+    model = LogisticRegression(C=1.0, solver="newton-cholesky").fit((features - centre) / scale, labels)
+    weights, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
+    if len(classes) == 2:  # scikit-learn keeps one row for two classes
+        weights, bias = np.vstack([-weights[0], weights[0]]) / 2, np.array([-bias[0], bias[0]]) / 2
+    majority = Counter(labels.tolist()).most_common(1)[0][0]
+    return Baselines(
+        majority=classes[majority],
+        colour=ColourBaseline(
+            features=tuple(colour_feature_names(bands)),
+            centre=tuple(centre.tolist()),
+            scale=tuple(scale.tolist()),
+            weights=tuple(tuple(row) for row in weights.tolist()),
+            bias=tuple(bias.tolist()),
+        ),
+    )

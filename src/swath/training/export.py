@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from swath.errors import ModelFileError
-from swath.inference.engines import make_engine
+from swath.inference.choice import make_engine
 from swath.model.graph import BODY_OUTPUTS
 from swath.model.record import EngineParity
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import platform
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,16 +16,18 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
+from matplotlib.figure import Figure
 
 import swath
 from swath.data import PatchIndex
-from swath.evaluation.out_of_distribution import Seen
+from swath.evaluation.calibration import conformal_quantiles
 from swath.files import atomic_file
 from swath.imagery.harmonise import patch_quantiles
-from swath.inference.engines import make_engine
+from swath.inference.choice import make_engine
+from swath.inference.ood import TRAIN_PATCHES, Seen, fit_out_of_distribution
 from swath.model import Record, write_model
 from swath.model.graph import assemble
-from swath.model.palette import class_infos
+from swath.model.ood import OutOfDistribution
 from swath.model.record import (
     Baselines,
     ChannelQuantiles,
@@ -32,22 +36,20 @@ from swath.model.record import (
     Estimate,
     Golden,
     InputSpec,
+    class_infos,
 )
-from swath.networks.settings import OWN, Network
+from swath.networks.catalog import OWN, Network
 from swath.progress import Progress
-from swath.training.baseline import fit_baselines
 from swath.training.batches import Normalisation, Patches
-from swath.training.calibrate import fit_offsets
-from swath.training.curves import draw_curves, write_history
-from swath.training.doubt import conformal_of, out_of_distribution_of
+from swath.training.calibrate import Judged, fit_baselines, fit_offsets, judge, to_probabilities
 from swath.training.export import bf16_parity, export_body, gate
-from swath.training.judge import Judged, judge, to_probabilities
 from swath.training.loop import Fitted
 from swath.training.recipe import Recipe
 from swath.training.targets import Targets, one_hot
 from swath.weights import OWN as OWN_LICENCE
 from swath.weights import run_expectation, weights_metadata, write_weights
 
+History = list[dict[str, float]]
 GOLDEN_PATCHES = 10
 GOLDEN_TOLERANCE = 1e-3
 PARITY_PATCHES = 512
@@ -55,6 +57,89 @@ _MEANING = {
     "uint8": "8-bit picture as decoded; for EuroSAT, top-of-atmosphere reflectance x 10^4, 0-2750 drawn as 1-255",
     "uint16": "16-bit numbers as stored",
 }
+
+
+def write_history(path: Path, history: History, *, kept: int) -> None:
+    """One row an epoch: seconds, losses, validation score, and 1 for the one whose weights were kept."""
+    rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
+    with atomic_file(path, overwrite=True) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def draw_curves(path: Path, history: History, *, kept: int) -> None:
+    """Loss on the left, the validation score on the right, with a dot at the epoch that was kept."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [h["epoch"] for h in history]
+    marker = "o" if len(history) == 1 else None  # a line of one point cannot be seen
+    left.plot(
+        epochs,
+        [h["train_loss"] for h in history],
+        label="training (as minimised)",
+        color="#14539A",
+        marker=marker,
+    )
+    left.plot(epochs, [h["val_loss"] for h in history], label="validation", color="#D98032", marker=marker)
+    left.set(xlabel="epoch", ylabel="loss", title="Loss")
+    left.legend(frameon=False)
+    column = next(name for name in ("val_accuracy", "val_average_precision") if name in history[0])
+    name = column.removeprefix("val_").replace("_", " ")
+    scores = [100 * h[column] for h in history]
+    right.plot(epochs, scores, color="#1B6B3A")
+    right.plot(epochs[kept], scores[kept], "o", color="#1B6B3A")
+    right.set(xlabel="epoch", ylabel=f"{name}, %", title=f"Validation {name}, kept {scores[kept]:.1f} %")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    with atomic_file(path, overwrite=True) as temporary:
+        figure.savefig(temporary, dpi=110, metadata={"Software": None})
+
+
+def conformal_of(val: Seen, patches: Patches, targets: Targets, *, temperature: float) -> dict[str, float]:
+    """Quantiles for prediction sets, from validation patches; none for several labels a patch.
+
+    The temperature was fitted on the same patches: one number on thousands of them, which moves coverage by less
+    than its interval.
+    """
+    if targets.task == "multi-label":
+        return {}
+    return conformal_quantiles(to_probabilities(val.logits, targets.task, temperature), patches.labels)
+
+
+def out_of_distribution_of(
+    look: Callable[[Patches], Seen],
+    train: Patches,
+    val: Seen,
+    targets: Targets,
+    *,
+    temperature: float,
+    size: int,
+) -> OutOfDistribution | None:
+    """Fit on evenly spread training patches, not augmented; None where validation patches are too few.
+
+    Parameters
+    ----------
+    look : callable
+        Runs the network over patches.
+    train : Patches
+        All of them.
+    val : Seen
+        Validation patches.
+    targets : Targets
+        Task and classes.
+    temperature : float
+        Divides the logits.
+    size : int
+        Side of the patches the network sees.
+    """
+    few = np.unique(np.linspace(0, len(train) - 1, min(len(train), TRAIN_PATCHES)).round().astype(np.int64))
+    sample = Patches(np.ascontiguousarray(train.pixels[few]), train.labels[few])
+    groups = sample.labels if sample.labels.ndim == 1 else np.zeros(len(few), np.int64)
+    return fit_out_of_distribution(
+        look(sample), groups, val, task=targets.task, temperature=temperature, size=size
+    )
 
 
 def finish(

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from swath.errors import SettingError
+from swath.evaluation import average_precision
+from swath.model.record import Task
 from swath.progress import Progress, silent
-from swath.training.average import Average
-from swath.training.batches import Normalisation, Patches, white_of
+from swath.training.batches import Normalisation, Patches, epoch_order, prepare, white_of
 from swath.training.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -26,15 +31,251 @@ from swath.training.checkpoint import (
     restore_optimiser,
     write_checkpoint,
 )
-from swath.training.keep import kept_epoch, least_to_keep, score_weight
-from swath.training.loss import make_loss
-from swath.training.optim import build_optimisers
+from swath.training.loss import LossFunction, make_loss
+from swath.training.optim import build_optimisers, rate
 from swath.training.probe import Probe, can_probe, features_of
 from swath.training.recipe import Freezing, Recipe
-from swath.training.run import Run, Score
-from swath.training.start import Start, make_start
-from swath.training.targets import Targets, one_hot
+from swath.training.targets import Start, Targets, make_start, one_hot
 from swath.weights import WeightFacts
+
+VALIDATION_BATCH = 512
+Floats = npt.NDArray[np.float32]
+State = dict[str, torch.Tensor]
+# Some parameters get no gradient while the backbone rests, and plain DDP waits for all of them.
+_DDP_AT_REST = "ddp_find_unused_parameters_true"
+
+
+@dataclass(frozen=True)
+class Score:
+    """What chooses the epoch: accuracy for one label a patch, else average precision, which needs no threshold.
+
+    Attributes
+    ----------
+    column : str
+        Its name in the history.
+    short : str
+        Its name in the progress bar.
+    """
+
+    column: str
+    short: str
+
+    @classmethod
+    def of(cls, task: Task) -> Score:
+        """The score of a task."""
+        if task == "single-label":
+            return cls("val_accuracy", "val")
+        return cls("val_average_precision", "val AP")
+
+    def measure(self, logits: Floats, shares: Floats) -> float:
+        """Score of logits ``[N, L]`` against targets ``[N, L]``, 0 to 1; the mean over the labels that occur."""
+        if self.column == "val_accuracy":
+            return float((logits.argmax(1) == shares.argmax(1)).mean())
+        each = [
+            average_precision(truth, values)
+            for truth, values in zip(shares.T > 0.5, logits.T, strict=True)
+            if truth.any()
+        ]
+        return float(np.mean(each)) if each else 0.0
+
+
+@dataclass
+class Run:
+    """What one epoch needs.
+
+    Attributes
+    ----------
+    network, plain : torch.nn.Module
+        As Fabric wraps it, and bare.
+    steps : int
+        Steps an epoch.
+    white : float
+        The stored number that augmentation takes for white.
+    average : Average or None
+        Running average of the weights, if the recipe wants one.
+    """
+
+    network: nn.Module
+    plain: nn.Module
+    optimisers: Sequence[torch.optim.Optimizer]
+    recipe: Recipe
+    normalisation: Normalisation
+    loss: LossFunction
+    score: Score
+    fabric: Fabric
+    progress: Progress
+    steps: int
+    white: float = 255.0
+    average: Average | None = None
+    note: str = ""
+
+    def epoch(self, train: Patches, shares: Floats, epoch: int) -> float:
+        """One pass over the training patches; returns the mean loss."""
+        recipe, fabric = self.recipe, self.fabric
+        torch.manual_seed(recipe.seed * 100_003 + epoch)  # dropout
+        generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
+        order = epoch_order(shares, recipe, generator=generator)
+        batch, steps = min(recipe.batch, len(train)), self.steps
+        enter_phase(self.plain, recipe.freeze, epoch=epoch)
+        total = 0.0
+        for step in range(steps):
+            chosen = order[step * batch : (step + 1) * batch]
+            # Each process takes its own share of the same seeded batch.
+            chosen = np.sort(chosen)[fabric.global_rank :: fabric.world_size]
+            values, wanted = prepare(
+                torch.from_numpy(train.pixels[chosen]),
+                torch.from_numpy(shares[chosen]),
+                recipe,
+                self.normalisation,
+                done=(epoch * steps + step) / (recipe.epochs * steps),
+                top=self.white,
+                generator=generator,
+            )
+            self._set_rates(epoch * steps + step, recipe.epochs * steps)
+            logits = self.network(values.to(fabric.device)).logits
+            loss = self.loss(logits.float(), wanted.to(fabric.device))
+            fabric.backward(loss)
+            for optimiser in self.optimisers:
+                optimiser.step()
+            if self.average is not None:
+                self.average.update(self.plain, epoch * steps + step)
+            total += float(loss.detach())
+            if not math.isfinite(total):
+                raise SettingError(
+                    f"the training loss is no longer a number in epoch {epoch + 1}",
+                    fix="lower the rates, for example --set optimiser.lr=0.02 --set optimiser.other_lr=0.001"
+                    if recipe.optimiser.name == "muon"
+                    else f"lower the rate, for example --set optimiser.lr={recipe.optimiser.lr / 10:g}",
+                )
+            self.report(epoch, step + 1)
+        return total / steps
+
+    def report(self, epoch: int, step: int) -> None:
+        """Tell how far the whole run is, and the latest validation score."""
+        done, total = epoch * self.steps + step, self.recipe.epochs * self.steps
+        self.progress("training", done, total, note=f"epoch {epoch + 1}{self.note}")
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the running average in the weights' place for a while."""
+        if self.average is None:
+            yield
+            return
+        held = {name: value.detach().clone() for name, value in self.plain.state_dict().items()}
+        self.plain.load_state_dict(self.average.state)
+        try:
+            yield
+        finally:
+            self.plain.load_state_dict(held)
+
+    @torch.no_grad()
+    def validate(self, val: Patches, shares: Floats) -> tuple[float, float]:
+        """Score and mean loss on the validation patches."""
+        self.network.eval()
+        rows = []
+        for start in range(0, len(val), VALIDATION_BATCH):
+            part: Any = np.array(val.pixels[start : start + VALIDATION_BATCH])
+            values = self.normalisation.apply(torch.from_numpy(part))
+            rows.append(self.network(values.to(self.fabric.device)).logits.float().cpu())
+        logits = torch.cat(rows)
+        loss = _plain_loss(logits, torch.from_numpy(shares), single=self.score.column == "val_accuracy")
+        reached = self.score.measure(logits.numpy(), shares)
+        self.note = f" · {self.score.short} {100 * reached:.1f} %"
+        return reached, loss
+
+    def _set_rates(self, step: int, total: int) -> None:
+        settings = self.recipe.optimiser
+        factor = rate(step, total, warmup=settings.warmup, schedule=settings.schedule)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * factor
+
+
+def _plain_loss(logits: torch.Tensor, shares: torch.Tensor, *, single: bool) -> float:
+    """Cross-entropy, or BCE, without weights or smoothing: comparable between recipes."""
+    if single:
+        return float(nn.functional.cross_entropy(logits, shares))
+    return float(nn.functional.binary_cross_entropy_with_logits(logits, shares))
+
+
+class Average:
+    """``shadow = decay * shadow + (1 - decay) * weights`` after every step.
+
+    The decay rises with the steps, ``min(decay, (1 + step) / (10 + step))``, so that the start is soon forgotten.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        What is averaged; its norms' statistics too.
+    decay : float
+        0 to below 1.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state: State = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on from an earlier average."""
+        self.state = {name: value.clone() for name, value in state.items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Take the weights after optimisation step `step` (from 0) in."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in network.state_dict().items():
+            held = self.state[name]
+            if held.is_floating_point():
+                held.lerp_(value.to(held), 1 - decay)
+            else:
+                held.copy_(value)
+
+
+def least_to_keep(earlier: Sequence[float], *, patches: int) -> float:
+    """The score from which an epoch's weights replace those kept before: one standard error below the best so far.
+
+    The error is that of a share, and never less than one patch: all of a few patches right is luck as well.
+    Rates fall to the end, so a later epoch is expected to be better; an earlier one that scored higher by less than
+    chance does on so many patches was lucky (the rule of Breiman et al. 1984, CART, turned in time).
+    """
+    best = max(earlier, default=0.0)
+    return best - max(math.sqrt(best * (1 - best) / patches), 1 / patches)
+
+
+def score_weight(shares: npt.NDArray[Any], task: Task) -> int:
+    """How many patches a validation score rests on: the ``patches`` of the other functions.
+
+    An accuracy rests on all of them. An average precision rests on the positives: the rarer they are, the more of it
+    is luck; a mean of several on as many as give such a mean the same variance.
+
+    Parameters
+    ----------
+    shares : numpy.ndarray
+        ``[N, L]`` targets.
+    task : str
+        Of the run.
+    """
+    if task == "single-label":
+        return len(shares)
+    positives = np.asarray(shares).sum(axis=0)
+    positives = positives[positives > 0]
+    return (
+        max(1, round(len(positives) ** 2 / float((1 / positives).sum()))) if len(positives) else len(shares)
+    )
+
+
+def kept_epoch(scores: Sequence[float], *, patches: int) -> int:
+    """Place of the epoch that is kept: the last that reached :func:`least_to_keep`.
+
+    Parameters
+    ----------
+    scores : sequence of float
+        Validation score of each epoch, 0 to 1, at least one.
+    patches : int
+        Validation patches that the score rests on; see :func:`score_weight`.
+    """
+    return max(n for n, s in enumerate(scores) if s >= least_to_keep(scores[:n], patches=patches))
 
 
 @dataclass(frozen=True)
@@ -75,10 +316,6 @@ def resolved(recipe: Recipe, *, accelerator: str = "auto") -> Recipe:
     if recipe.precision != "auto":
         return recipe
     return recipe.model_copy(update={"precision": "bf16" if has_bf16(accelerator) else "fp32"})
-
-
-# Some parameters get no gradient while the backbone rests, and plain DDP waits for all of them.
-_DDP_AT_REST = "ddp_find_unused_parameters_true"
 
 
 def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int | str = 1) -> Fabric:
@@ -229,3 +466,39 @@ def _gave_up(history: list[dict[str, float]], score: str, patience: int | None) 
         return False
     values = [row[score] for row in history]
     return len(values) - 1 - max(range(len(values)), key=values.__getitem__) >= patience
+
+
+def is_frozen(settings: Freezing, epoch: int) -> bool:
+    """Whether the backbone rests in this epoch (counted from 0)."""
+    return settings.epochs == "all" or epoch < settings.epochs
+
+
+def enter_phase(network: nn.Module, settings: Freezing, *, epoch: int) -> None:
+    """Set what trains in `epoch`: a resting backbone keeps every weight and every statistic bit for bit.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        With ``fresh``, the names of the modules that are not the backbone.
+    settings : Freezing
+        Of the recipe.
+    epoch : int
+        Counted from 0.
+    """
+    network.train()
+    frozen = is_frozen(settings, epoch)
+    for part in backbone_modules(network):
+        part.requires_grad_(not frozen)
+        if frozen:
+            part.eval()  # norms keep their statistics, dropout is off
+        elif settings.batch_norm == "frozen":
+            for module in part.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+                    module.requires_grad_(False)
+
+
+def backbone_modules(network: nn.Module) -> Iterator[nn.Module]:
+    """The direct children of `network` that are pre-trained where anything is."""
+    fresh = cast("tuple[str, ...]", network.fresh)
+    return (module for name, module in network.named_children() if name not in fresh)

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from swath.config import Settings, changed, override, read_yaml, validate
 from swath.errors import SettingError
 from swath.imagery import RGB
-from swath.networks.settings import OWN, Network
+from swath.networks.catalog import OWN, Network
 
 Positive = Annotated[float, Field(gt=0)]
 

@@ -22,10 +22,9 @@ from swath.networks import smallest_patch
 from swath.progress import Progress, silent
 from swath.training.checkpoint import CHECKPOINT, check_identity
 from swath.training.finish import finish
-from swath.training.inputs import decoded, training_parts
 from swath.training.loop import fit, make_fabric, resolved
 from swath.training.recipe import Recipe, dump_recipe
-from swath.training.targets import Targets, choose_targets
+from swath.training.targets import Targets, choose_targets, decoded, training_parts
 from swath.weights.spec import parse_spec, weights_print
 
 MODEL = "model.onnx"

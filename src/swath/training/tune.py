@@ -3,34 +3,204 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from swath.config import validate
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
 from swath.files import atomic_file, check_output
 from swath.inference.engines import free_cores
+from swath.networks.catalog import OWN
 from swath.progress import Progress, silent
 from swath.training.batches import Patches
-from swath.training.inputs import decoded, training_parts
-from swath.training.loop import fit, make_fabric, resolved
+from swath.training.loop import Score, fit, make_fabric, resolved
 from swath.training.recipe import Recipe, dump_recipe
-from swath.training.run import Score
-from swath.training.space import search_space, start_values, with_values
-from swath.training.targets import Targets, choose_targets
+from swath.training.targets import Targets, choose_targets, decoded, training_parts
 from swath.training.train import torch_settings
-from swath.training.trials import draw_trials, write_trials
 from swath.weights.spec import weights_print
 
+Value = float | int | bool
+CROP = "augmentation.crop"  # on or off; its side stays the recipe's
+_RATE = 5.0  # how far rates may go either way, as a factor
+_ENDED = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "cut short", TrialState.FAIL: "failed"}
+_CUT, _START = "#BBBBBB", "#000000"
 STUDY, BEST, TABLE, PICTURE, WORK = "study.db", "best.yaml", "trials.csv", "parallel.png", "running"
 PRUNERS = ("asha", "median", "none")
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def search_space(recipe: Recipe) -> dict[str, BaseDistribution]:
+    """The fields worth searching around a recipe, few enough for some dozens of trials.
+
+    Every range holds the recipe's own value. What decides how long an epoch takes or what the result is for (the
+    network, its size, batch, epochs, bands, loss) stays as it is.
+    """
+    optimiser, augmentation = recipe.optimiser, recipe.augmentation
+    at_rest = recipe.freeze.epochs == "all"
+    space: dict[str, BaseDistribution] = {"optimiser.lr": _around(optimiser.lr)}
+    if optimiser.name == "muon":
+        space["optimiser.other_lr"] = _around(optimiser.other_lr)
+    else:
+        usual = 0.1 if optimiser.name == "adamw" else 1e-3
+        space["optimiser.weight_decay"] = FloatDistribution(0.0, max(usual, 2 * optimiser.weight_decay))
+    if optimiser.name in ("muon", "sgd"):
+        momentum = optimiser.momentum
+        space["optimiser.momentum"] = FloatDistribution(min(0.4, momentum), max(0.95, momentum))
+    if recipe.loss.name != "focal":
+        smoothing = recipe.loss.label_smoothing
+        space["loss.label_smoothing"] = FloatDistribution(0.0, max(0.2, smoothing))
+    if recipe.network.name not in OWN or recipe.network.dropout:
+        space["network.dropout"] = FloatDistribution(0.0, max(0.5, recipe.network.dropout))
+    if recipe.weights != "none" and not at_rest:
+        space["freeze.backbone_rate"] = FloatDistribution(min(0.05, recipe.freeze.backbone_rate), 1, log=True)
+    if not at_rest:  # features of a backbone at rest are computed once, of patches as they are
+        space["augmentation.shift"] = IntDistribution(0, min(64, max(8, 2 * augmentation.shift)))
+        if augmentation.crop is not None:
+            space[CROP] = CategoricalDistribution([True, False])
+        if augmentation.sensor:
+            space["augmentation.sensor"] = FloatDistribution(0.0, 1.0)
+    return space
+
+
+def start_values(recipe: Recipe, space: Mapping[str, BaseDistribution]) -> dict[str, Value]:
+    """The recipe's own values of the fields of a space."""
+    values: dict[str, Value] = {}
+    for field in space:
+        group, _, name = field.partition(".")
+        value = getattr(getattr(recipe, group), name)
+        values[field] = value is not None if field == CROP else value
+    return values
+
+
+def with_values(recipe: Recipe, values: Mapping[str, Value]) -> Recipe:
+    """The recipe with other values in these fields; numbers to four digits, so that they can be read."""
+    plain: dict[str, Any] = recipe.model_dump(mode="json")
+    own = start_values(recipe, dict.fromkeys(values, FloatDistribution(0, 1)))
+    for field, value in values.items():
+        group, _, name = field.partition(".")
+        if value == own[field]:
+            continue
+        if field == CROP:
+            plain[group][name] = None
+        else:
+            plain[group][name] = float(f"{value:.4g}") if isinstance(value, float) else value
+    return validate(Recipe, plain, where=f"recipe {recipe.name}")
+
+
+def _around(rate: float) -> FloatDistribution:
+    return FloatDistribution(rate / _RATE, rate * _RATE, log=True)
+
+
+def write_trials(path: Path, trials: Sequence[FrozenTrial], *, score: str) -> None:
+    """One line a trial: how it ended, its best score, epochs, seconds and values."""
+    fields = list(trials[0].params)
+    with atomic_file(path, overwrite=True) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["trial", "ended", score, "epochs", "seconds", *fields, "problem"])
+        for number, trial in enumerate(trials):
+            reached = score_of(trial)
+            seconds = trial.duration.total_seconds() if trial.duration else 0.0
+            writer.writerow(
+                [
+                    number,
+                    _ENDED[trial.state],
+                    "" if reached is None else f"{reached:.5f}",
+                    len(trial.intermediate_values),
+                    f"{seconds:.1f}",
+                    *(f"{v:.4g}" if isinstance(v, float) else v for v in map(trial.params.get, fields)),
+                    trial.user_attrs.get("problem", ""),
+                ]
+            )
+
+
+def score_of(trial: FrozenTrial) -> float | None:
+    """The best score a trial reached, whole or cut short."""
+    if trial.state == TrialState.COMPLETE:
+        return float(trial.values[0])
+    return max(trial.intermediate_values.values(), default=None)
+
+
+def draw_trials(
+    path: Path, trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution], *, score: str
+) -> None:
+    """Parallel coordinates: a line a trial through one axis a field, the score on the last one.
+
+    Whole trials are coloured by their score, those cut short are grey, the recipe the search started from is
+    dashed.
+    """
+    whole = [t for t in trials if t.state == TrialState.COMPLETE]
+    values = [t.values[0] for t in whole]
+    low, high = min(values), max(values)
+    figure = Figure(figsize=(max(7.0, 1.55 * (len(space) + 1)), 4.6), layout="constrained")
+    axes = figure.subplots()
+    for trial in (t for t in trials if t.state == TrialState.PRUNED):
+        axes.plot(_places(trial, space), color=_CUT, linewidth=0.8, zorder=1)
+    colours = colormaps["viridis"]
+    for trial in sorted(whole, key=lambda t: t.values[0]):
+        share = (trial.values[0] - low) / (high - low) if high > low else 1.0
+        places = [*_places(trial, space), share]
+        best = trial.values[0] == high
+        axes.plot(
+            places, color=colours(0.9 * (1 - share)), linewidth=2.6 if best else 1.2, zorder=3 if best else 2
+        )
+        if trial is trials[0]:
+            axes.plot(places, color=_START, linewidth=1.2, linestyle="--", label="started from", zorder=4)
+    names = [*space, score.removeprefix("val_")]
+    ends = [*map(_ends, space.values()), (f"{100 * low:.2f} %", f"{100 * high:.2f} %")]
+    _frame(axes, names, ends)
+    axes.plot([], color=_CUT, label="cut short")
+    axes.plot([], color=colours(0.0), linewidth=2.6, label="best")
+    axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    with atomic_file(path, overwrite=True) as temporary:
+        figure.savefig(temporary, dpi=110, metadata={"Software": None})
+
+
+def _frame(axes: Axes, names: Sequence[str], ends: Sequence[tuple[str, str]]) -> None:
+    """Upright lines with the values at their ends."""
+    for place, (bottom, top) in enumerate(ends):
+        axes.axvline(place, color="#888888", linewidth=0.8, zorder=0)
+        axes.text(place, -0.03, bottom, ha="center", va="top", fontsize=8)
+        axes.text(place, 1.03, top, ha="center", va="bottom", fontsize=8)
+    axes.set_xticks(range(len(names)), [n.replace(".", "\n").replace("_", " ") for n in names], fontsize=9)
+    axes.tick_params(axis="x", length=0, pad=14)
+    axes.set(ylim=(-0.04, 1.08), yticks=[], title="Each line is a recipe tried")
+    axes.spines[:].set_visible(False)
+
+
+def _places(trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> list[float]:
+    """Where a trial crosses each axis, 0 to 1."""
+    return [place_of(kind, trial.params[name]) for name, kind in space.items()]
+
+
+def place_of(kind: BaseDistribution, value: float) -> float:
+    """Where a value lies in its range, 0 to 1; evenly on the scale it was drawn from."""
+    if isinstance(kind, CategoricalDistribution):
+        return kind.to_internal_repr(value) / max(1, len(kind.choices) - 1)
+    low, high = float(kind.low), float(kind.high)  # type: ignore[attr-defined]
+    if isinstance(kind, FloatDistribution) and kind.log:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    return (value - low) / (high - low)
+
+
+def _ends(kind: BaseDistribution) -> tuple[str, str]:
+    if isinstance(kind, CategoricalDistribution):
+        first, *_, last = ("on" if choice else "off" for choice in kind.choices)
+        return first, last
+    return f"{kind.low:.3g}", f"{kind.high:.3g}"  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -95,7 +265,7 @@ def tune(
     index : PatchIndex
         With ``train`` and ``val`` splits.
     recipe : Recipe
-        Where the search starts; see :func:`swath.training.space.search_space` for what it may change.
+        Where the search starts; see :func:`swath.training.tune.search_space` for what it may change.
     out : pathlib.Path
         Folder for ``study.db``, ``best.yaml``, ``trials.csv`` and ``parallel.png``.
     trials : int

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from swath.config import Settings, validate
 from swath.errors import SettingError
-from swath.networks.settings import Network
+from swath.networks.catalog import Network
 from swath.weights.expects import Expectation
 from swath.weights.licences import LicenceKind, licence_allows_shipping, licence_kind, licence_warning
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from swath.errors import DataError
-from swath.networks.bands import adapt_first_layer
-from swath.networks.settings import OWN
+from swath.networks.backbones import adapt_first_layer
+from swath.networks.catalog import OWN
 from swath.weights.expects import Expectation
 from swath.weights.facts import NETWORK_KEY, Style, read_network
 from swath.weights.keys import DROPPED, torchvision_names

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from swath.networks.entries import find
+from swath.networks.catalog import find
 from swath.progress import Progress, silent
 from swath.weights.expects import Expectation
 from swath.weights.facts import WeightFacts

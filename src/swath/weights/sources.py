@@ -10,7 +10,7 @@ import timm
 
 from swath.errors import DataError, SettingError
 from swath.fetch import Wanted, alone, fetch_any
-from swath.networks.entries import find
+from swath.networks.catalog import find
 from swath.progress import Progress, silent
 from swath.weights import hub
 from swath.weights.expects import Expectation

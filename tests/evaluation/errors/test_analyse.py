@@ -14,7 +14,7 @@ from swath.data import PatchIndex, build_index, split_index
 from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation.errors import ErrorAnalysis, find_errors
 from swath.evaluation.errors.analyse import _warnings
-from swath.evaluation.errors.answers import Answers
+from swath.evaluation.errors.findings import Answers
 from swath.evaluation.evaluate import OPENINGS
 from swath.inference import Classifier, load
 from tests.evaluation.cases import Page

@@ -12,19 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.evaluation import BinaryEvaluation, measure_binary
-from swath.evaluation.binary import paired_average_precision
+from swath.evaluation.calibration import measure_trust
 from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs, weakest_classes
 from swath.evaluation.errors.slices import Slice
 from swath.evaluation.intervals import proportion, proportion_difference
-from swath.evaluation.metrics import measure
+from swath.evaluation.metrics import measure, paired_average_precision
 from swath.evaluation.results import BinaryBaseline, BinaryDifference
 from swath.evaluation.run_report import Findings, Harmonised, Verdict, verdict
-from swath.evaluation.run_report.attempts import labels
-from swath.evaluation.run_report.findings import Confused
-from swath.evaluation.run_report.judgements import worst_slice
-from swath.evaluation.run_report.words import SCORES, calibration_word, gained, score_word
+from swath.evaluation.run_report.verdict import (
+    SCORES,
+    Confused,
+    calibration_word,
+    gained,
+    labels,
+    score_word,
+    worst_slice,
+)
 from swath.evaluation.stress.results import Condition, ShiftResult, StressResult
-from swath.evaluation.trust import measure_trust
 from swath.model.record import Estimate
 from tests.evaluation.cases import answers, evaluation
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from swath.errors import OutputError, SettingError
-from swath.evaluation.report import write_report
 from swath.evaluation.stress import SUITE, StressResult, stress, stress_section
 from swath.evaluation.stress.run import drawn
 from swath.inference import load
+from swath.pages.html import write_report
 from tests.evaluation.cases import Page
 from tests.tiny import input_spec, write_tiny_model
 

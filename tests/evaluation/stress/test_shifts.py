@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from swath.evaluation.stress import LEVELS, SUITE, find_shift, shifts
-from swath.evaluation.stress.suite import usable
+from swath.evaluation.stress.shifts import usable
 from tests.tiny import CLASSES, patches
 
 DRAWN = np.concatenate([patches(c, 3) for c in CLASSES])

@@ -11,10 +11,9 @@ how many it finds.
 from __future__ import annotations
 
 from swath.evaluation.errors.analyse import find_errors
-from swath.evaluation.errors.confident import Suspects, estimated_joint, suspects
+from swath.evaluation.errors.confident import Suspects, estimated_joint, plant_flips, suspects
 from swath.evaluation.errors.crossfit import feature_probabilities
 from swath.evaluation.errors.findings import ErrorAnalysis, Pair, WeakClass
-from swath.evaluation.errors.planted import plant_flips
 from swath.evaluation.errors.review import SuspectList, write_suspects
 from swath.evaluation.errors.slices import Slice
 

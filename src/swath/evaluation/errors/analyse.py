@@ -10,17 +10,16 @@ import numpy as np
 
 from swath.data import PatchIndex
 from swath.errors import SettingError
-from swath.evaluation.errors.answers import Answers
-from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs, weakest_classes
+from swath.evaluation.errors.findings import Answers, ErrorAnalysis, confused_pairs, weakest_classes
 from swath.evaluation.errors.page import write_errors_page
 from swath.evaluation.errors.slices import Slicing, measure_slices, slicings
 from swath.evaluation.evaluate import OPENINGS, answered_split, checked_split, note_opening
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import confusion_matrix, measure
 from swath.evaluation.results import FEW
-from swath.explain.figures import written
 from swath.files import atomic_folder
 from swath.inference import Classifier
+from swath.pages.figures import written
 from swath.progress import Progress, silent
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data import PatchIndex
-from swath.data.folds import fold_index
+from swath.data.splits import fold_index
 from swath.errors import DataError
-from swath.evaluation.outputs import model_outputs, model_pixels
+from swath.evaluation.evaluate import model_outputs, model_pixels
 from swath.evaluation.softmax import fit_softmax
 from swath.inference import Classifier
 from swath.progress import Progress, silent
@@ -90,6 +90,6 @@ def label_numbers(index: PatchIndex) -> npt.NDArray[np.int64]:
 
 
 def held_out_rows(index: PatchIndex, *, folds: int, fold: int, seed: int) -> npt.NDArray[np.int64]:
-    """Rows of one fold, ascending; see :func:`swath.data.folds.fold_index`."""
+    """Rows of one fold, ascending; see :func:`swath.data.splits.fold_index`."""
     splits = fold_index(index, folds=folds, fold=fold, val=0.0, seed=seed).table.column("split")
     return np.flatnonzero(np.array(splits.to_pylist()) == "test")

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from swath.config import Settings
+from swath.data import PatchIndex
 from swath.evaluation.errors.slices import Slice
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import ClassMetrics, Metrics
-from swath.evaluation.wording import columns, percent, points
-from swath.explain.figures import written
 from swath.model.record import Estimate
+from swath.pages.figures import written
+from swath.pages.html import columns, percent, points
 
 WEAKEST = 3
 MOST_PAIRS = 10
-
 Counts = npt.NDArray[np.int64]
+_SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make an endless loss
 
 
 class Pair(Settings):
@@ -173,3 +176,47 @@ def slices_sentence(slices: Sequence[Slice]) -> str:
         f"{len(clear)} of {len(slices)} slices differ from the rest by more than chance explains; in "
         f"{len(worse)} of them the model is worse."
     )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model said of N patches.
+
+    Attributes
+    ----------
+    part : PatchIndex
+        The patches.
+    pixels : numpy.ndarray
+        ``[N, bands, H, W]``.
+    classes : tuple of str
+        The K class names.
+    probabilities : numpy.ndarray
+        ``[N, K]`` float32.
+    truth, predicted : numpy.ndarray
+        ``[N]`` int64 class numbers.
+    """
+
+    part: PatchIndex
+    pixels: npt.NDArray[Any]
+    classes: tuple[str, ...]
+    probabilities: npt.NDArray[np.float32]
+    truth: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """``[N]``, whether the answer is the label."""
+        return np.asarray(self.truth == self.predicted)
+
+    @property
+    def confidence(self) -> npt.NDArray[np.float64]:
+        """``[N]``, the probability of the answer."""
+        return self._of(self.predicted)
+
+    @property
+    def loss(self) -> npt.NDArray[np.float64]:
+        """``[N]``, the negative logarithm of the probability of the label."""
+        return np.asarray(-np.log(np.maximum(self._of(self.truth), _SMALLEST)) + 0.0)
+
+    def _of(self, classes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        return self.probabilities[np.arange(len(classes)), classes].astype(np.float64)

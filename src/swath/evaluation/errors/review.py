@@ -14,10 +14,10 @@ import numpy.typing as npt
 from swath.data import PatchIndex, open_patches
 from swath.evaluation.errors.confident import Suspects, suspects
 from swath.evaluation.errors.crossfit import label_numbers
-from swath.evaluation.errors.tiles import tile
-from swath.evaluation.report import Image, Link, Number, Section, Table, write_report
+from swath.evaluation.errors.page import tile
 from swath.files import atomic_file
 from swath.imagery import decode
+from swath.pages.html import Image, Link, Number, Section, Table, write_report
 from swath.progress import Progress, silent
 
 TABLE, PAGE = "suspects.csv", "suspects.html"

@@ -7,9 +7,8 @@ and what to try next.
 
 from __future__ import annotations
 
-from swath.evaluation.run_report.findings import Findings
 from swath.evaluation.run_report.harmonised import Harmonised, measure_harmonising
-from swath.evaluation.run_report.make import Report, report
-from swath.evaluation.run_report.verdict import Verdict, verdict
+from swath.evaluation.run_report.page import Report, report
+from swath.evaluation.run_report.verdict import Findings, Verdict, verdict
 
 __all__ = ["Findings", "Harmonised", "Report", "Verdict", "measure_harmonising", "report", "verdict"]

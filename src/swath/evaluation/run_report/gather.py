@@ -7,30 +7,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from swath.data import Audit, PatchIndex, audit
 from swath.data.spatial import optimism
-from swath.errors import SwathError
+from swath.errors import DataError, SwathError
 from swath.evaluation.errors.analyse import look_at_errors
 from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs
 from swath.evaluation.errors.page import error_sections
 from swath.evaluation.evaluate import OPENINGS, evaluate
 from swath.evaluation.faithfulness import SANITY_DRAWS
 from swath.evaluation.faithfulness_page import report_maps
-from swath.evaluation.report import Section
 from swath.evaluation.results import Evaluation
-from swath.evaluation.run_report.findings import Confused, Findings
 from swath.evaluation.run_report.harmonised import measure_harmonising
+from swath.evaluation.run_report.verdict import Confused, Findings
 from swath.evaluation.stress import stress
 from swath.explain import explainer
 from swath.explain.sanity import forgetful_explainer
 from swath.inference import Classifier
 from swath.model import read_model
+from swath.pages.html import Section
 from swath.progress import Progress
 
 SCORE, STRESS, MAPS, ERRORS = "score", "stress", "maps", "errors.json"
 CONFUSION = "confusion.csv"
 _METHOD = "cam"
+FEW_MISTAKES = 10  # below which another split tells more of which classes are confused
+MODEL = "model.onnx"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,6 @@ class Effort:
 
 
 WHOLE, QUICK = Effort(shifted=500, mapped=150, draws=SANITY_DRAWS), Effort(shifted=100, mapped=30, draws=4)
-FEW_MISTAKES = 10  # below which another split tells more of which classes are confused
 
 
 @dataclass(frozen=True)
@@ -154,3 +156,63 @@ def _confused(
     with path.open(newline="", encoding="utf-8") as file:
         counts = np.array([[int(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]], np.int64)
     return Confused(score.split, confused_pairs(counts, names))
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run.
+
+    Attributes
+    ----------
+    model : pathlib.Path
+        Its model file.
+    curves : pathlib.Path or None
+        The picture of its loss and accuracy, where there is one.
+    facts : dict of str to str
+        Recipe, epochs, time, and the epoch that was kept with its score.
+    """
+
+    model: Path
+    curves: Path | None
+    facts: dict[str, str]
+
+
+def open_run(folder: Path) -> RunFolder:
+    """Read what a run left behind.
+
+    Raises
+    ------
+    DataError
+        If there is no model file in the folder, or its history or recipe cannot be read.
+    """
+    if not (folder / MODEL).is_file():
+        raise DataError(
+            f"{folder} holds no {MODEL}", fix="give the folder that swath train wrote, or a model file"
+        )
+    curves = folder / "curves.png"
+    return RunFolder(folder / MODEL, curves if curves.is_file() else None, _facts(folder))
+
+
+def _facts(folder: Path) -> dict[str, str]:
+    facts = {}
+    try:
+        if (folder / "recipe.yaml").is_file():
+            recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+            facts["recipe"] = str(recipe["name"])
+        if (folder / "history.csv").is_file():
+            with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            facts["epochs"] = str(len(rows))
+            facts["training time"] = f"{sum(float(row['seconds']) for row in rows):.0f} s"
+            score = next(name for name in ("val_accuracy", "val_average_precision") if name in rows[0])
+            kept = next(row for row in rows if row["kept"] == "1")
+            facts["epoch kept"] = kept["epoch"]
+            facts[score.replace("val_", "validation ").replace("_", " ")] = (
+                f"{100 * float(kept[score]):.2f} %"
+            )
+    except (ValueError, KeyError, TypeError, IndexError, StopIteration, yaml.YAMLError) as error:
+        raise DataError(
+            f"{folder} is not as swath train left it: its recipe or history cannot be read",
+            fix="give the model file in it instead",
+        ) from error
+    return facts

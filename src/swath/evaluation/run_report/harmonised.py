@@ -9,13 +9,12 @@ import numpy.typing as npt
 
 from swath.config import Settings
 from swath.data import PatchIndex
-from swath.evaluation.evaluate import checked_split
+from swath.evaluation.evaluate import checked_split, model_outputs, model_pixels
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import paired_differences
-from swath.evaluation.outputs import model_outputs, model_pixels
 from swath.evaluation.stress import LEVELS, find_shift
 from swath.evaluation.stress.run import drawn
-from swath.evaluation.stress.suite import usable
+from swath.evaluation.stress.shifts import usable
 from swath.imagery.harmonise import ENOUGH, Correction
 from swath.inference import Classifier
 from swath.inference.harmonise import IMAGES, compare_scene

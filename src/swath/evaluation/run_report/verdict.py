@@ -15,12 +15,318 @@ Pure rules. A sentence is written only where there is a number for it, and carri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from swath.config import Settings
-from swath.evaluation.results import FEW, BinaryEvaluation, Evaluation, SingleLabelEvaluation, spoken
-from swath.evaluation.run_report import attempts, judgements
-from swath.evaluation.run_report.findings import Findings
-from swath.evaluation.run_report.words import STRANGE, sentence, with_interval
-from swath.evaluation.trust import Trust
+from swath.evaluation.calibration import Trust
+from swath.evaluation.errors import ErrorAnalysis, Pair
+from swath.evaluation.errors.slices import LEVEL, fisher_exact
+from swath.evaluation.faithfulness import MapCheck
+from swath.evaluation.intervals import proportion
+from swath.evaluation.results import (
+    FEW,
+    BinaryEvaluation,
+    Evaluation,
+    MultiLabelEvaluation,
+    SingleLabelEvaluation,
+    spoken,
+)
+from swath.evaluation.run_report.harmonised import SHIFT, Harmonised
+from swath.evaluation.stress import StressResult
+from swath.evaluation.stress.results import shown
+from swath.model.record import Estimate
+from swath.pages.figures import written
+from swath.pages.html import percent, points
+
+KEPT = "0.90"  # share of answers kept when the unsure ones are left out
+SHIFTS, PAIRS, CLASSES = 3, 2, 3  # named at most
+_RULES = {"majority": "always naming the commonest class", "colour": "a rule that sees colours alone"}
+# A word is earned by the lower end of an interval: few patches never flatter.
+SCORES = ((0.95, "very good"), (0.85, "good"), (0.70, "fair"), (0.0, "poor"))
+LOWEST = "70 %"  # of the last word above poor
+WEAK = 0.85  # F1 of a class that is not clearly reached: the class is named
+HONEST, DISHONEST = 0.02, 0.05  # calibration error clearly at most, or clearly above
+STRANGE = 0.05  # share of patches unlike the training data, clearly above
+BLIND = 0.20  # confidence above accuracy
+
+
+def abstain(score: Evaluation, trust: Trust | None) -> str:
+    """Whether to leave unsure answers to a person."""
+    if trust is None or not isinstance(score, SingleLabelEvaluation | BinaryEvaluation):
+        return ""
+    every, kept = score.accuracy, trust.selective.accuracy.get(KEPT)
+    if kept is None or every.value == 1:
+        return ""
+    change = f"accuracy from {with_interval(every)} to {with_interval(kept)}"
+    if kept.low > every.value:
+        return f"give the least sure 10 % of the answers to a person: that raises {change}"
+    return f"leaving out the least sure 10 % of the answers is no clear gain: {change}"
+
+
+def harmonise(found: Harmonised | None) -> str:
+    """Whether to match scenes to the training data."""
+    if found is None:
+        return ""
+    effect = (
+        f"under the atmosphere shift (all the way) {with_interval(found.before)} of {found.n:,} patches are right as "
+        f"they are and {with_interval(found.after)} harmonised, {gained(found.gain)}"
+    )
+    if found.gain.low > 0:
+        harm = (
+            f"; without a shift {gained(found.clean_gain)}"
+            if found.clean_changed
+            else "; without a shift it left them alone"
+        )
+        return f"for scenes in another rendering, --harmonise auto: {effect}{harm}"
+    return f"--harmonise auto is no clear gain: {effect}"
+
+
+def labels(errors: ErrorAnalysis | None, *, classes: int) -> str:
+    """Whose labels to collect and check first: of classes that are clearly worse than the rest, all classes tried."""
+    if errors is None or not errors.errors:
+        return ""
+    n, wrong = errors.n, errors.errors
+    chosen = []
+    for weak in errors.weakest:
+        own, missed = weak.scores.recall.n, sum(weak.called.values())
+        # One of many classes is worst by chance: each is held against the level over their number.
+        p = fisher_exact(missed, own, wrong - missed, n - own)
+        if missed * n > wrong * own and p * classes < LEVEL:
+            chosen.append((weak.name, own, missed))
+    if not chosen:
+        return ""
+    missed, held = sum(c[2] for c in chosen), sum(c[1] for c in chosen)
+    part = f"{100 * held / n:.0f} % of the patches of the split '{errors.split}'"
+    now, best = proportion(n - wrong, n), proportion(n - wrong + missed, n)
+    they = "they hold" if len(chosen) > 1 else "it holds"
+    return (
+        f"collect and check labels of {listed([written(name) for name, _, _ in chosen])} first: {they} "
+        f"{with_interval(proportion(missed, wrong))} of {wrong} mistakes but {part}; "
+        f"with all of theirs right, accuracy would go from {with_interval(now)} to {with_interval(best)} at most"
+    )
+
+
+def score(score: Evaluation, *, good: bool) -> str:
+    """How well it does its task, if that is good news, or if it is not."""
+    name, value = next(iter(score.headline().items()))
+    told = f"{spoken(name)} {with_interval(value)} on {score.n:,} patches of the split '{score.split}'"
+    leads, what = _leads(score), _what(score)
+    kind = "average precision" if isinstance(score, BinaryEvaluation) else "accuracy"
+    behind = [rule for rule, lead in leads.items() if lead.low <= 0]
+    if behind:
+        rule = behind[-1]
+        lead = f"not clearly better than {_RULES.get(rule, rule)} (lead in {kind} {points(leads[rule])})"
+        return "" if good else f"{what}, {lead}: {told}"
+    word, limit = score_word(value)
+    if good != (limit > 0):
+        return ""
+    earned = (
+        f"its interval begins at {whole(limit)} or above" if limit else f"its interval begins below {LOWEST}"
+    )
+    beside = ""
+    if leads:
+        rule = min(leads, key=lambda name: leads[name].value)
+        beside = f"; {gained(leads[rule])} in {kind} than {_RULES.get(rule, rule)}"
+    return f"{what}: {word}, as {earned}: {told}{beside}"
+
+
+def _what(score: Evaluation) -> str:
+    if isinstance(score, BinaryEvaluation):
+        return f"finding {written(score.positive)}"
+    count = len(score.per_class) if isinstance(score, SingleLabelEvaluation | MultiLabelEvaluation) else 0
+    return f"finding {count} labels" if score.task == "multi-label" else f"telling {count} classes apart"
+
+
+def _leads(score: Evaluation) -> dict[str, Estimate]:
+    if isinstance(score, BinaryEvaluation):
+        return {name: rule.difference.average_precision for name, rule in score.baselines.items()}
+    if isinstance(score, SingleLabelEvaluation):
+        return {name: rule.difference.accuracy for name, rule in score.baselines.items()}
+    return {}
+
+
+def maps_hold(maps: MapCheck | None) -> str:
+    """That its maps of where it looked can be believed."""
+    if maps is None or maps.failures:
+        return ""
+    return (
+        f"its maps of where it looked hold on {maps.n:,} patches: hiding what they mark first costs "
+        f"{points(maps.deletion.lead_on_random)} of probability beyond hiding at random"
+    )
+
+
+def maps_fail(maps: MapCheck | None) -> str:
+    """That they cannot."""
+    if maps is None or not maps.failures:
+        return ""
+    return (
+        f"its maps of where it looked are not to be believed ({maps.n:,} patches; hiding what they mark first "
+        f"costs {points(maps.deletion.lead_on_random)} beyond hiding at random): {'; '.join(maps.failures)}"
+    )
+
+
+def calibrated(trust: Trust | None, *, good: bool) -> str:
+    """How close its probabilities come to what happens."""
+    if trust is None:
+        return ""
+    error = trust.calibration.ece
+    word = calibration_word(error)
+    if word == "rough" or (word == "close") != good:
+        return ""
+    limit = f"clearly at most {whole(HONEST)}" if good else f"clearly more than {whole(DISHONEST)}"
+    near = "close to" if good else "far off from"
+    return f"its probabilities come {near} what happens: calibration error {with_interval(error)}, {limit}"
+
+
+def pairs(confused: Confused | None) -> str:
+    """Which classes it takes for which."""
+    often = [p for p in confused.pairs if p.n > 1][:PAIRS] if confused else []
+    if confused is None or not often:
+        return ""
+    told = [
+        f"{written(p.truth)} for {written(p.called)} ({p.n} of {p.share.n} patches, {with_interval(p.share)})"
+        for p in often
+    ]
+    return f"it takes {listed(told)} on the split '{confused.split}'"
+
+
+def weak_classes(score: Evaluation) -> str:
+    """Classes that it does not find well."""
+    if not isinstance(score, SingleLabelEvaluation | MultiLabelEvaluation):
+        return ""
+    weak = [(name, c.f1) for name, c in score.per_class.items() if c.recall.n and c.f1.low < WEAK]
+    if not weak:
+        return ""
+    weak.sort(key=lambda item: item[1].value)
+    told = listed([f"{written(name)} {with_interval(f1)}" for name, f1 in weak[:CLASSES]])
+    more = f", the weakest of {len(weak)}" if len(weak) > CLASSES else ""
+    return f"an F1 of {whole(WEAK)} is not clearly reached for {told}{more}"
+
+
+def shifts(stress: StressResult | None) -> list[str]:
+    """What other sensors and weather cost, and whether it notices; one sentence for each."""
+    if stress is None:
+        return []
+    clean = stress.clean.accuracy
+    costly = [(name, s.levels[-1]) for name, s in stress.ordered if s.levels[-1].accuracy.high < clean.low]
+    if not costly:
+        return []
+    # Another rendering is what users meet first, so that it is named before worse ones.
+    costly.sort(key=lambda item: (item[0] != SHIFT, item[1].accuracy.value))
+    told = listed(
+        [
+            f"{shown(name)} ({last.strength}) to {with_interval(last.accuracy)}"
+            for name, last in costly[:SHIFTS]
+        ]
+    )
+    found = [
+        f"on {stress.n:,} patches of the split '{stress.split}' accuracy falls from {with_interval(clean)} under {told}"
+    ]
+    blind = [
+        f"{shown(name)} (confidence {100 * last.confidence:.1f} %, accuracy {with_interval(last.accuracy)})"
+        for name, last in costly
+        if last.confidence - last.accuracy.value > BLIND
+    ]
+    if blind:
+        found.append(f"it stays more than 20 points too sure under {listed(blind[:SHIFTS])}")
+    return found
+
+
+def worst_slice(errors: ErrorAnalysis | None) -> str:
+    """Where it is worse than elsewhere, by more than chance."""
+    if errors is None:
+        return ""
+    # Where its classes are as hard everywhere, it is not the light, or whatever parts the patches, that is to blame.
+    worse = [s for s in errors.slices if s.clear and s.difference.value < 0 and s.accuracy.high < s.expected]
+    if not worse:
+        return ""
+    worst = min(worse, key=lambda s: s.difference.value)
+    return (
+        f"it is worse where {worst.by} is {written(worst.name)}: accuracy {with_interval(worst.accuracy)} of "
+        f"{worst.accuracy.n:,} patches of the split '{errors.split}', {gained(worst.difference)} than elsewhere; its "
+        f"classes alone would give {100 * worst.expected:.1f} %"
+    )
+
+
+@dataclass(frozen=True)
+class Confused:
+    """Which classes are taken for which on a split."""
+
+    split: str
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was measured; None where it was not.
+
+    Attributes
+    ----------
+    score : Evaluation
+        On the split that the report is about.
+    confused : Confused or None
+        Classes taken for each other.
+    errors : ErrorAnalysis or None
+        Of a split that may be acted on.
+    stress : StressResult or None
+        The suite of shifts.
+    maps : MapCheck or None
+        Of the maps of evidence.
+    harmonised : Harmonised or None
+        What harmonising did to shifted patches.
+    optimistic : str
+        Why the split flatters; empty where it is not known to.
+    """
+
+    score: Evaluation
+    confused: Confused | None = None
+    errors: ErrorAnalysis | None = None
+    stress: StressResult | None = None
+    maps: MapCheck | None = None
+    harmonised: Harmonised | None = None
+    optimistic: str = ""
+
+
+def score_word(score: Estimate) -> tuple[str, float]:
+    """The word for a score, and the limit that the lower end of its interval reaches."""
+    limit, word = next((limit, word) for limit, word in SCORES if score.low >= limit or limit == 0)
+    return word, limit
+
+
+def calibration_word(error: Estimate) -> str:
+    """``close``, ``rough`` or ``far off``: how near stated probabilities come to what happens."""
+    if error.low > DISHONEST:
+        return "far off"
+    # A few sure and right answers show little error and prove little.
+    return "close" if error.high <= HONEST and error.n >= FEW else "rough"
+
+
+def with_interval(estimate: Estimate) -> str:
+    """Write ``98.2 % (96.7-99.0 %)``, with a dash for a range."""
+    value, interval = percent(estimate)
+    return f"{value} ({interval})"
+
+
+def gained(difference: Estimate) -> str:
+    """Write ``12.3 points more (10.1 to 14.0)``, or fewer."""
+    value, interval = points(difference).split(" points ")
+    return f"{value.lstrip('+-')} points {'fewer' if difference.value < 0 else 'more'} {interval}"
+
+
+def whole(share: float) -> str:
+    """Write a limit: ``95 %``."""
+    return f"{100 * share:g} %"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join ``a, b and c``."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def sentence(text: str) -> str:
+    """Begin with a capital and end with one full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 class Verdict(Settings):
@@ -49,24 +355,24 @@ def verdict(found: Findings) -> Verdict:
     trust = _trust(found.score)
     return Verdict(
         good=_all(
-            judgements.score(found.score, good=True),
-            judgements.maps_hold(found.maps),
-            judgements.calibrated(trust, good=True),
+            score(found.score, good=True),
+            maps_hold(found.maps),
+            calibrated(trust, good=True),
         ),
         fails=_all(
-            judgements.score(found.score, good=False),
-            judgements.pairs(found.confused),
-            judgements.weak_classes(found.score),
-            *judgements.shifts(found.stress),
-            judgements.worst_slice(found.errors),
-            judgements.maps_fail(found.maps),
-            judgements.calibrated(trust, good=False),
+            score(found.score, good=False),
+            pairs(found.confused),
+            weak_classes(found.score),
+            *shifts(found.stress),
+            worst_slice(found.errors),
+            maps_fail(found.maps),
+            calibrated(trust, good=False),
         ),
         beware=_all(*_doubts(found)),
         attempts=_all(
-            attempts.abstain(found.score, trust),
-            attempts.harmonise(found.harmonised),
-            attempts.labels(found.errors, classes=_classes(found.score)),
+            abstain(found.score, trust),
+            harmonise(found.harmonised),
+            labels(found.errors, classes=_classes(found.score)),
         ),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from swath.evaluation.stress.page import stress_section
 from swath.evaluation.stress.results import Condition, ShiftResult, StressResult
 from swath.evaluation.stress.run import stress
-from swath.evaluation.stress.suite import LEVELS, SUITE, Shift, find_shift
+from swath.evaluation.stress.shifts import LEVELS, SUITE, Shift, find_shift
 
 __all__ = [
     "LEVELS",

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from swath.config import Settings
 from swath.evaluation.calibration import calibration_error
 from swath.evaluation.intervals import proportion
-from swath.evaluation.wording import columns, percent, points
 from swath.model.record import Estimate
+from swath.pages.html import columns, percent, points
 
 UNSURE = 0.5  # confidence below which an answer is taken for a guess
 

@@ -11,14 +11,12 @@ import numpy.typing as npt
 
 from swath.data import PatchIndex
 from swath.errors import SettingError
-from swath.evaluation.evaluate import OPENINGS, checked_split, note_opening
+from swath.evaluation.evaluate import OPENINGS, checked_split, model_outputs, model_pixels, note_opening
 from swath.evaluation.intervals import mean_difference, mean_share
-from swath.evaluation.outputs import model_outputs, model_pixels
 from swath.evaluation.results import FEW
-from swath.evaluation.stress.page import write_stress_page
-from swath.evaluation.stress.pictures import levels_picture, shifts_picture
+from swath.evaluation.stress.page import levels_picture, shifts_picture, write_stress_page
 from swath.evaluation.stress.results import Condition, ShiftResult, StressResult, condition
-from swath.evaluation.stress.suite import LEVELS, Shift, usable
+from swath.evaluation.stress.shifts import LEVELS, Shift, usable
 from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.progress import Progress, silent

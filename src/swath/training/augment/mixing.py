@@ -89,3 +89,14 @@ def _beta(alpha: float, n: int, generator: torch.Generator) -> torch.Tensor:
     """`n` draws from Beta(alpha, alpha); torch's own sampler takes no generator, numpy's is seeded from it."""
     seed = int(torch.randint(2**62, (), generator=generator))
     return torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, n)).float()
+
+
+def share_of(n: int, share: float, generator: torch.Generator) -> torch.Tensor:
+    """Places of a random subset of `n` patches, each in it with chance `share`; int64, sorted."""
+    return (torch.rand(n, generator=generator) < share).nonzero().squeeze(1)
+
+
+def as_stored(values: torch.Tensor, dtype: torch.dtype, *, top: float) -> torch.Tensor:
+    """Bring floats back to the type and range of stored values; `values` are overwritten."""
+    values = values.clamp_(0, top)
+    return values.to(dtype) if dtype.is_floating_point else values.round_().to(dtype)

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from swath.imagery import RGB
-from swath.training.augment.storing import as_stored
+from swath.training.augment.mixing import as_stored
 
 GEOMETRIC = ("rotate", "zoom", "shear_x", "shear_y")
 COLOUR = ("brightness", "contrast", "saturation")

@@ -10,15 +10,172 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 
+import numpy as np
 import torch
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
-from swath.training.augment.optics import optics
-from swath.training.augment.packing import jpeg
-from swath.training.augment.storing import as_stored, share_of
-from swath.training.augment.tones import Tones, haze, relative_scattering
+from swath.training.augment.mixing import as_stored, share_of
 
+REFERENCE = 490.0  # nanometres, the blue band of Sentinel-2, whose scattering counts as one
+# Centres in nanometres, by the names pictures use and by Sentinel-2's own.
+WAVELENGTHS = {
+    "coastal": 443.0,
+    "blue": 490.0,
+    "green": 560.0,
+    "red": 665.0,
+    "rededge": 705.0,
+    "nir": 842.0,
+    "b01": 443.0,
+    "b02": 490.0,
+    "b03": 560.0,
+    "b04": 665.0,
+    "b05": 705.0,
+    "b06": 740.0,
+    "b07": 783.0,
+    "b08": 842.0,
+    "b8a": 865.0,
+    "b09": 945.0,
+    "b10": 1375.0,
+    "b11": 1610.0,
+    "b12": 2190.0,
+}
 KEPT = 0.3  # share of patches that stay as they are
+
+
+@dataclass(frozen=True)
+class Tones:
+    """``(value * slope + shift) ** gamma``, held between 0 and 1, for each band of each patch.
+
+    Attributes
+    ----------
+    slope, shift, gamma : torch.Tensor
+        Float ``[n, bands]``.
+    """
+
+    slope: torch.Tensor
+    shift: torch.Tensor
+    gamma: torch.Tensor
+
+    def apply(self, shares: torch.Tensor) -> torch.Tensor:
+        """Change values ``[n, bands, M]``, given as shares of the top value."""
+        moved = shares * self.slope[..., None] + self.shift[..., None]
+        return moved.clamp_(0, 1).pow_(self.gamma[..., None])
+
+
+def haze(depth: torch.Tensor, veil: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Slope and shift of haze with optical depth `depth`, or of its removal where that is below 0.
+
+    Haze dims what is seen and adds a veil, ``value * t + A * (1 - t)`` with ``t = exp(-depth)``
+    (Koschmieder's law as in He, Sun and Tang 2011, "Single image haze removal using dark channel prior",
+    eq. 1); removal solves that for the value.
+
+    Parameters
+    ----------
+    depth : torch.Tensor
+        ``[n, bands]``.
+    veil : torch.Tensor
+        A, brightness of the veil as a share of the top value, ``[n, 1]`` or ``[n, bands]``.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        ``slope, shift``, each ``[n, bands]``: what is seen is ``value * slope + shift``.
+    """
+    kept = torch.exp(-depth.abs())
+    added = veil * (1 - kept)
+    put_on = depth >= 0
+    return torch.where(put_on, kept, 1 / kept), torch.where(put_on, added, -added / kept)
+
+
+def relative_scattering(bands: Sequence[str], exponent: torch.Tensor) -> torch.Tensor:
+    """How strongly each band scatters beside blue: ``(490 nm / wavelength) ** exponent``.
+
+    The exponent is 4 in very clear air and 0.5 in thick haze (Chavez 1988, "An improved dark-object
+    subtraction technique", table 2).
+
+    Parameters
+    ----------
+    bands : sequence of str
+        Names such as ``red`` or ``B04``, any case; an unknown one counts as green does.
+    exponent : torch.Tensor
+        ``[n, 1]``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[n, bands]``.
+    """
+    ratios = torch.tensor([REFERENCE / WAVELENGTHS.get(band.lower(), WAVELENGTHS["green"]) for band in bands])
+    return ratios**exponent
+
+
+def optics(size: int, spread: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Matrices ``M`` such that ``M @ patch @ M.T`` is blurred, sampled coarser, and brought back to size.
+
+    Gaussian blur, then reduction with a triangle filter as wide as the reduction, then linear interpolation:
+    all linear and separable, so their product does all three at once. Weights at the edges are made to sum to
+    one, as :func:`swath.imagery.resize` does.
+
+    Parameters
+    ----------
+    size : int
+        Side of the patches, pixels.
+    spread : torch.Tensor
+        Standard deviations of the Gaussian, pixels, ``[n]``; 0 does not blur.
+    factor : torch.Tensor
+        How many times larger the coarse pixels are, ``[n]``, at least 1; 1 does not resample.
+
+    Returns
+    -------
+    torch.Tensor
+        Float ``[n, size, size]``; every row sums to one.
+    """
+    place = torch.arange(size, dtype=torch.float32)
+    distance = place[:, None] - place
+    blur = _normalised(torch.exp(-0.5 * (distance / spread.clamp(min=1e-3)[:, None, None]) ** 2))
+    count = (size / factor).round().clamp(min=1)[:, None, None]
+    step = size / count
+    row = place[:, None]
+    centre = (row + 0.5) * step - 0.5  # of coarse pixels; those beyond the last one get no weight below
+    down = _normalised((1 - (place - centre).abs() / step).clamp(min=0))
+    seen = ((row + 0.5) / step - 0.5).clamp(min=0).minimum(count - 1)
+    up = (1 - (seen - place).abs()).clamp(min=0) * (place < count)
+    return up @ down @ blur
+
+
+def _normalised(weights: torch.Tensor) -> torch.Tensor:
+    # Rows of coarse pixels that do not exist are all zero and stay so.
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
+
+
+def jpeg(pixels: torch.Tensor, qualities: Sequence[int]) -> torch.Tensor:
+    """Pack patches as JPEG with chroma at half the resolution, and unpack them again.
+
+    Parameters
+    ----------
+    pixels : torch.Tensor
+        uint8 ``[n, 1 or 3, P, P]``: grey, or red, green and blue.
+    qualities : sequence of int
+        Of each patch, 1 to 95, on the scale of the Independent JPEG Group.
+
+    Returns
+    -------
+    torch.Tensor
+        Same shape and type.
+    """
+    packed = torch.empty_like(pixels)
+    for patch, target, quality in zip(pixels, packed, qualities, strict=True):
+        planes = patch[0] if len(patch) == 1 else patch.permute(1, 2, 0)
+        stream = BytesIO()
+        image = Image.fromarray(np.ascontiguousarray(planes.numpy()))
+        image.save(stream, "JPEG", quality=quality, subsampling="4:2:0" if len(patch) == 3 else -1)
+        stream.seek(0)
+        seen = torch.from_numpy(np.array(JpegImageFile(stream)))
+        target.copy_(seen[None] if seen.ndim == 2 else seen.permute(2, 0, 1))
+    return packed
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,195 @@
+"""``swath predict`` and ``explain``: what a model says of images, and why."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from swath.cli.options import Engine, Harmonise, Model, Overwrite, Threads, Views
+from swath.errors import MissingExtraError, SettingError
+
+if TYPE_CHECKING:
+    from swath.explain import Explainer
+    from swath.explain.sanity import Part
+    from swath.inference import Classifier
+
+Inputs = Annotated[list[Path], typer.Argument(help="Images, folders or zip archives.")]
+_TORCH = "grad-cam"
+
+
+def predict(
+    model: Model,
+    inputs: Inputs,
+    out: Annotated[Path, typer.Option(help="Table to write: .csv, .json or .parquet.")],
+    top_k: Annotated[int | None, typer.Option(help="Also list the K most probable classes.")] = None,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Pass over images that cannot be read, and count them.")
+    ] = False,
+    harmonise: Harmonise = "off",
+    engine: Engine = "auto",
+    threads: Threads = None,
+    views: Views = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Classify images: path, label (or labels), confidence and the probability of every class.
+
+    Example: swath predict eurosat patches/ --out preds.csv --top-k 3
+    """
+    from swath.inference import load, predict_files
+    from swath.progress import Bars
+    from swath.words import counted
+
+    classifier = load(model, engine=engine, threads=threads, views=views)
+    with Bars() as progress:
+        summary = predict_files(
+            classifier,
+            inputs,
+            out,
+            top_k=top_k,
+            skip_unreadable=skip_unreadable,
+            harmonise=harmonise,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    for label, count in summary.counts.items():
+        typer.echo(f"{count:>8,}  {label}")
+    if summary.skipped:
+        typer.echo(
+            f"{counted(len(summary.skipped), 'image', 'images')} could not be read, the first is {summary.skipped[0]}",
+            err=True,
+        )
+    if summary.other_sizes:
+        typer.echo(
+            f"{counted(summary.other_sizes, 'image is', 'images are')} not {classifier.size} x {classifier.size} px, "
+            "the size the model was trained at: resized, so check that the ground resolution fits",
+            err=True,
+        )
+    if summary.unlike:
+        typer.echo(
+            f"warning: {counted(summary.unlike, 'image', 'images')} ({100 * summary.unlike / summary.rows:.1f} %) not "
+            "like the training data: the answer means little there (column unlike_training)",
+            err=True,
+        )
+    if summary.harmony.warning:
+        typer.echo(f"warning: {summary.harmony.warning}", err=True)
+    elif harmonise != "off":
+        typer.echo(f"harmonise {harmonise}: {summary.harmony.sentence}", err=True)
+    typer.echo(f"{counted(summary.rows, 'row', 'rows')} in {out} (engine: {classifier.engine})")
+
+
+def explain(
+    model: Model,
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(help="Images, folders or zip archives; or, with --check, one patch index (.parquet)."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write: a PNG an image and explain.csv, or the page.")],
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Explain this class instead of the predicted one.")
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="cam (exact, from the model file), occlusion (any model file), or grad-cam (MODEL is the "
+            "folder of a training run; needs the train extra)."
+        ),
+    ] = "cam",
+    check: Annotated[
+        bool, typer.Option("--check", help="Hold the maps against random ones and say which fail.")
+    ] = False,
+    split: Annotated[str | None, typer.Option(help="Of an index: val or train.", show_default="val")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Patches of an index to check.", show_default="300")
+    ] = None,
+    engine: Engine = "auto",
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw where the network saw evidence for a class; with --check, measure whether the maps are true.
+
+    Example: swath explain eurosat field.jpg --out why/ --class AnnualCrop --check
+
+    Example: swath explain eurosat index.parquet --check --out maps/
+    """
+    from swath.explain import explain_images
+    from swath.inference import load
+    from swath.progress import Bars
+
+    indexes = [path for path in inputs if path.suffix == ".parquet"]
+    if indexes and (len(inputs) > 1 or not check or class_name is not None):
+        raise SettingError(
+            f"{indexes[0]} is an index, whose patches are there to check the maps of their predicted classes on",
+            fix="give it alone, with --check and without --class; or give images",
+        )
+    if not indexes and (split is not None or limit is not None):
+        raise SettingError(
+            "--split and --limit choose patches of an index, and these are images",
+            fix="leave them out, or give an index (.parquet) with --check",
+        )
+    run = Path(model)
+    file = run / "model.onnx" if method == _TORCH and run.is_dir() else model
+    classifier = load(file, engine=engine, threads=threads)
+    maps, forgetful = _maps(classifier, method)
+    with Bars() as progress:
+        if indexes:
+            from swath.data import read_index
+            from swath.evaluation.faithfulness_page import report_maps
+
+            found = report_maps(
+                classifier,
+                maps,
+                forgetful,
+                read_index(indexes[0]),
+                out,
+                split=split or "val",
+                limit=300 if limit is None else limit,
+                overwrite=overwrite,
+                progress=progress,
+            )
+        else:
+            rows = explain_images(
+                classifier,
+                inputs,
+                out,
+                class_name=class_name,
+                explain=maps,
+                check=check,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    if indexes:
+        for line in found.lines():
+            typer.echo(line)
+        typer.echo(f"written to {out}")
+        return
+    for row in rows[:20]:
+        verdict = f", {row.verdict} (beats {row.beaten} of 19 random maps)" if row.verdict else ""
+        typer.echo(
+            f"{row.picture}: {row.label} ({100 * row.confidence:.1f} %), map of {row.explained}{verdict}"
+        )
+    typer.echo(f"{len(rows)} pictures in {out}")
+    if check:
+        failed = sum(row.verdict == "fails" for row in rows)
+        typer.echo(f"{failed} of {len(rows)} maps fail: do not read those")
+
+
+def _maps(classifier: Classifier, method: str) -> tuple[Explainer, Callable[[Part, int], Explainer]]:
+    """What makes the maps, and what makes those of the same network when it forgot."""
+    if method == _TORCH:
+        for module in ("torch", "safetensors"):
+            if importlib.util.find_spec(module) is None:
+                raise MissingExtraError("Grad-CAM", extra="train")
+        from swath.training.gradcam import grad_cam_of
+
+        grad_cam = grad_cam_of(classifier, classifier.path.parent)
+        return grad_cam, grad_cam.forgetful
+    from swath.explain import explainer
+    from swath.explain.sanity import forgetful_explainer
+    from swath.model import read_model
+
+    maps = explainer(classifier, method)
+    return maps, forgetful_explainer(classifier, read_model(classifier.path), method)

@@ -1,0 +1,299 @@
+"""How strange a patch is to a model: energy, and distance from the classes of its training data.
+
+Energy is ``-logsumexp(logits / T)`` (Liu et al. 2020, NeurIPS), for several labels the sum over them (Wang et al.
+2021, NeurIPS). It sees classes the network never learned. The distance is that of a Gaussian discriminant
+analysis, as Lee et al. 2018 (NeurIPS) take it on features, here with a covariance for each class and with texture and
+colours beside the features: a network trained not to mind other sensors does not notice a swapped band, pixels do.
+Weights and parts were chosen by measurement on training and validation patches: docs/trust.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.data.statistics import SMALLEST, colour_features, texture_features
+from swath.errors import ModelFileError
+from swath.imagery import resize
+from swath.model.ood import OutOfDistribution, Packed, Standard
+from swath.model.record import Record, Task
+
+NEEDED = ("features", "logits")
+Floats = npt.NDArray[np.float64]
+FALSE_ALARMS = 0.02
+TRAIN_PATCHES = 4000  # more of them change nothing that can be measured
+COMPONENTS = 32
+_OWN = 50  # classes up to which each has a covariance of its own
+_SHARED = 0.5  # of a class's covariance that is that of all classes
+_RIDGE = 1e-3
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """The statistics of a model file, unpacked and ready.
+
+    Attributes
+    ----------
+    projection : numpy.ndarray
+        ``[r, D]``.
+    centre : numpy.ndarray
+        ``[D]``.
+    mean, scale : numpy.ndarray
+        ``[F]``.
+    classes : numpy.ndarray
+        ``[C, F]``.
+    whitening : numpy.ndarray
+        ``[C or 1, F, F]``.
+    """
+
+    projection: Floats
+    centre: Floats
+    mean: Floats
+    scale: Floats
+    classes: Floats
+    whitening: Floats
+
+    def check_widths(self, features: npt.NDArray[Any], seen: Floats, *, name: str) -> None:
+        """Refuse statistics made for other features than model `name` gives, or for other :func:`pixel_features`.
+
+        Raises
+        ------
+        ModelFileError
+            If their widths differ.
+        """
+        whole = len(self.projection) + 2 + seen.shape[1]  # with what components leave over, and the energy
+        if features.shape[1:] != self.centre.shape or self.mean.shape != (whole,):
+            raise ModelFileError(
+                f"the statistics by which model '{name}' tells strange patches are not for its features and bands",
+                fix="fit them anew: swath model trust MODEL INDEX --out NEW.onnx",
+            )
+
+    def described(self, features: npt.NDArray[Any], energy: Floats, seen: Floats) -> Floats:
+        """Describe patches ``[N, F]`` from features ``[N, D]``, energies ``[N]`` and :func:`pixel_features`."""
+        return np.concatenate(
+            [reduced(features, self.projection, self.centre), energy[:, None], seen], axis=1
+        )
+
+    def distance(self, described: Floats) -> Floats:
+        """Twice the negative log-density ``[N]``, but for a constant, under the nearest class."""
+        values = (described - self.mean) / self.scale
+        nearest = np.full(len(values), np.inf)
+        for number, centre in enumerate(self.classes):
+            triangle = self.whitening[number % len(self.whitening)]
+            size = 2 * np.log(np.maximum(np.abs(np.diag(triangle)), 1e-30)).sum()
+            np.minimum(nearest, (((values - centre) @ triangle) ** 2).sum(axis=1) - size, out=nearest)
+        return nearest
+
+
+class Strangeness:
+    """Scores patches by the statistics of a model file.
+
+    Parameters
+    ----------
+    record : Record
+        Of a model.
+    kept : OutOfDistribution
+        Its statistics.
+
+    Raises
+    ------
+    ModelFileError
+        If the statistics are damaged, or by :meth:`of` if they are not of this model.
+    """
+
+    def __init__(self, record: Record, kept: OutOfDistribution) -> None:
+        self._record, self._kept = record, kept
+        try:
+            self._gaussians = unpacked(kept)
+        except ValueError as error:
+            raise ModelFileError(f"the record of model '{record.name}' is damaged: {error}") from error
+
+    @property
+    def threshold(self) -> float:
+        """Least score that is called unlike the training data."""
+        return self._kept.threshold
+
+    def of(
+        self, pixels: npt.NDArray[Any], features: npt.NDArray[Any], logits: npt.NDArray[Any]
+    ) -> npt.NDArray[np.float32]:
+        """How strange ``[N]`` patches are: 0 for the usual one, large for strange ones.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            ``[N, bands, H, W]`` as handed to the model.
+        features, logits : numpy.ndarray
+            ``[N, D]`` and ``[N, L]``, what the model gave for them.
+        """
+        record, kept, gaussians = self._record, self._kept, self._gaussians
+        energy = energies(logits, task=record.task, temperature=record.temperature)
+        seen = pixel_features(pixels, size=record.input.size)
+        gaussians.check_widths(features, seen, name=record.name)
+        distance = gaussians.distance(gaussians.described(features, energy, seen))
+        return np.asarray(together(kept, energy, distance), np.float32)
+
+
+def unpacked(kept: OutOfDistribution) -> Gaussians:
+    """Unpack the statistics.
+
+    Raises
+    ------
+    ValueError
+        If they are damaged.
+    """
+    return Gaussians(
+        kept.projection.unpack(),
+        np.array(kept.centre),
+        np.array(kept.mean),
+        np.array(kept.scale),
+        kept.classes.unpack(),
+        kept.whitening.unpack(),
+    )
+
+
+def together(kept: OutOfDistribution, energy: Floats, distance: Floats) -> Floats:
+    """Add the two scores ``[N]``, each on its own scale."""
+    parts = ((energy, kept.energy), (distance, kept.distance))
+    return np.asarray(sum((values - on.median) / on.spread for values, on in parts))
+
+
+def energies(logits: npt.NDArray[Any], *, task: Task, temperature: float) -> Floats:
+    """Energy ``[N]`` of logits ``[N, L]``: low where a class is sure."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    if task == "multi-label":
+        return np.asarray(-np.logaddexp(0, scaled).sum(axis=1))
+    if task == "binary":  # one logit l is the pair (-l / 2, l / 2)
+        return np.asarray(-np.logaddexp(scaled[:, 0] / 2, -scaled[:, 0] / 2))
+    top = scaled.max(axis=1)
+    return np.asarray(-(top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))))
+
+
+def reduced(features: npt.NDArray[Any], projection: Floats, centre: Floats) -> Floats:
+    """Leading components of features, and the logarithm of what they leave over: ``[N, r + 1]``."""
+    values = np.asarray(features, np.float64) - centre
+    leading = values @ projection.T
+    left = np.maximum((values**2).sum(axis=1) - (leading**2).sum(axis=1), 0.0)
+    return np.concatenate([leading, np.log(left + 1e-6)[:, None]], axis=1)
+
+
+def pixel_features(pixels: npt.NDArray[Any], *, size: int) -> Floats:
+    """Texture and colours of patches, at the side in pixels that the network sees them in, 16 at least."""
+    side = max(size, SMALLEST)
+    if pixels.shape[2:] != (side, side):
+        pixels = resize(np.ascontiguousarray(pixels), side)
+    # Colours of every fourth pixel: a map describes tens of thousands of patches.
+    return np.concatenate([texture_features(pixels), colour_features(pixels[:, :, ::2, ::2])], axis=1)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Patches and what the network made of them.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray
+        ``[N, bands, P, P]`` as stored.
+    features : numpy.ndarray
+        ``[N, D]``.
+    logits : numpy.ndarray
+        ``[N, L]``, not yet divided by the temperature.
+    """
+
+    pixels: npt.NDArray[Any]
+    features: npt.NDArray[Any]
+    logits: npt.NDArray[Any]
+
+
+def fit_out_of_distribution(
+    train: Seen,
+    classes: npt.NDArray[np.int64],
+    val: Seen,
+    *,
+    task: Task,
+    temperature: float,
+    size: int,
+    false_alarms: float = FALSE_ALARMS,
+) -> OutOfDistribution | None:
+    """Fit the statistics on training patches, and choose the threshold on validation patches.
+
+    The threshold is the conformal quantile: of patches drawn as the validation patches were, at most the share
+    `false_alarms` reaches it. The statistics are rounded as the file keeps them before it is chosen.
+
+    Parameters
+    ----------
+    train : Seen
+        Up to some thousands of training patches, not augmented.
+    classes : numpy.ndarray
+        ``[N]`` int64, their groups: the labels; for a multi-label model zeros.
+    val : Seen
+        Validation patches.
+    task, temperature
+        Of the model.
+    size : int
+        Side of the patches the network sees.
+    false_alarms : float
+        Share of patches like the training data that may be called unlike.
+
+    Returns
+    -------
+    OutOfDistribution or None
+        None where there are too few validation patches to choose a threshold (with 2 %, fewer than 49).
+    """
+    n = len(val.logits)
+    rank = math.ceil((n + 1) * (1 - false_alarms) - 1e-9)
+    if rank > n or len(train.logits) < 2:
+        return None
+    features = np.asarray(train.features, np.float64)
+    centre = features.mean(axis=0)
+    _, axes = np.linalg.eigh(np.cov(features, rowvar=False).reshape(len(centre), len(centre)))
+    projection = Packed.pack(axes[:, ::-1][:, :COMPONENTS].T)
+    seen = pixel_features(train.pixels, size=size)
+    energy = energies(train.logits, task=task, temperature=temperature)
+    described = np.concatenate(
+        [reduced(features, projection.unpack(), centre), energy[:, None], seen], axis=1
+    )
+    mean, spread = described.mean(axis=0), described.std(axis=0)
+    scale = np.where(spread > 1e-9 * (1 + np.abs(mean)), spread, 1.0)
+    means, triangles = _class_gaussians((described - mean) / scale, classes)
+    unscaled = OutOfDistribution(
+        projection=projection,
+        centre=tuple(centre.tolist()),
+        mean=tuple(mean.tolist()),
+        scale=tuple(scale.tolist()),
+        classes=Packed.pack(means),
+        whitening=Packed.pack(triangles),
+        energy=Standard(median=0.0, spread=1.0),
+        distance=Standard(median=0.0, spread=1.0),
+        threshold=0.0,
+        false_alarms=false_alarms,
+        patches=n,
+    )
+    gaussians: Gaussians = unpacked(unscaled)
+    calm = energies(val.logits, task=task, temperature=temperature)
+    far = gaussians.distance(gaussians.described(val.features, calm, pixel_features(val.pixels, size=size)))
+    scaled = unscaled.model_copy(update={"energy": _standard(calm), "distance": _standard(far)})
+    scores = np.sort(together(scaled, calm, far).astype(np.float32))
+    # Above the rank-th score: a patch as strange as that is not called unlike yet.
+    return scaled.model_copy(update={"threshold": float(np.nextafter(scores[rank - 1], np.float32(np.inf)))})
+
+
+def _class_gaussians(values: Floats, classes: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Means ``[C, F]`` and lower triangles ``[C or 1, F, F]`` of the inverse covariances."""
+    numbers = np.unique(classes)
+    means = np.stack([values[classes == k].mean(axis=0) for k in numbers])
+    rests = [values[classes == k] - mean for k, mean in zip(numbers, means, strict=True)]
+    shared = sum(rest.T @ rest for rest in rests) / len(values)
+    shared += _RIDGE * max(float(np.trace(shared)) / len(shared), 1e-9) * np.eye(len(shared))
+    if len(numbers) > _OWN:
+        return means, np.linalg.cholesky(np.linalg.inv(shared))[None]
+    each = [(1 - _SHARED) * rest.T @ rest / len(rest) + _SHARED * shared for rest in rests]
+    return means, np.stack([np.linalg.cholesky(np.linalg.inv(covariance)) for covariance in each])
+
+
+def _standard(scores: Floats) -> Standard:
+    median, high = np.quantile(scores, [0.5, 0.95])
+    return Standard(median=float(median), spread=max(float(high - median), 1e-6))

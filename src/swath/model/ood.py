@@ -1,0 +1,127 @@
+"""What a model file keeps to tell patches that are not like its training data."""
+
+from __future__ import annotations
+
+import base64
+import math
+import zlib
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, PositiveInt, model_validator
+
+from swath.config import Settings
+
+MAX_BYTES = 64 * 2**20
+
+Floats = npt.NDArray[np.float64]
+
+
+class Packed(Settings):
+    """An array, each of its last rows rounded to 255 steps between the largest value and its negative."""
+
+    shape: tuple[PositiveInt, ...] = Field(min_length=1, max_length=3)
+    values: str = Field(description="zlib-compressed int8 in C order, base64")
+    scale: str = Field(description="zlib-compressed little-endian float32, one a row, base64")
+
+    @classmethod
+    def pack(cls, array: Floats) -> Packed:
+        """Store a finite `array` of one to three dimensions."""
+        scale = np.maximum(np.abs(array).max(axis=-1, keepdims=True), 1e-30).astype("<f4") / 127
+        values = np.rint(array / scale).astype(np.int8)
+        return cls(shape=array.shape, values=_packed(values), scale=_packed(scale))
+
+    def unpack(self) -> Floats:
+        """Give the array back, float64.
+
+        Raises
+        ------
+        ValueError
+            If the stored bytes are damaged or larger than they say.
+        """
+        values = _unpacked(self.values, self.shape, np.dtype(np.int8))
+        scale = _unpacked(self.scale, (*self.shape[:-1], 1), np.dtype("<f4"))
+        if not np.isfinite(scale).all():
+            raise ValueError("statistics hold a number that is not finite")
+        return np.asarray(values * scale.astype(np.float64))
+
+
+class Standard(Settings):
+    """A score's median and its distance to the 95 % quantile, on validation patches."""
+
+    median: float
+    spread: float = Field(gt=0)
+
+
+class OutOfDistribution(Settings):
+    """How strange a patch is, and from where on it is called unlike the training data.
+
+    A patch is described by its energy, the leading principal components of the network's features with the
+    logarithm of what they leave over, and its texture and colours, which come from the pixels alone. Each class
+    is a normal distribution of these; see :mod:`swath.inference.ood`.
+
+    Attributes
+    ----------
+    projection : Packed
+        ``[r, D]`` principal components of the features.
+    centre : tuple of float
+        ``[D]`` mean of the features.
+    mean, scale : tuple of float
+        ``[F]``, standardise the description.
+    classes : Packed
+        ``[C, F]`` means of the classes, standardised.
+    whitening : Packed
+        ``[C or 1, F, F]`` lower triangles L with ``L L^T`` the inverse covariance of a class.
+    energy, distance : Standard
+        Scales on which the two scores are added.
+    threshold : float
+        Least strangeness that is called unlike.
+    false_alarms : float
+        Share of patches like the training data that are called unlike, at most, by the choice of threshold.
+    patches : int
+        Validation patches it was chosen on.
+    """
+
+    method: Literal["energy + class Gaussians of features, texture and colour"] = (
+        "energy + class Gaussians of features, texture and colour"
+    )
+    projection: Packed
+    centre: tuple[float, ...]
+    mean: tuple[float, ...]
+    scale: tuple[Annotated[float, Field(gt=0)], ...]
+    classes: Packed
+    whitening: Packed
+    energy: Standard
+    distance: Standard
+    threshold: float
+    false_alarms: float = Field(gt=0, lt=1)
+    patches: int = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> OutOfDistribution:
+        f, shape = len(self.mean), self.whitening.shape
+        if len(self.scale) != f or self.classes.shape[1:] != (f,) or shape[1:] != (f, f):
+            raise ValueError("the statistics differ in length")
+        if shape[0] not in (1, self.classes.shape[0]):
+            raise ValueError("whitening needs one matrix, or one a class")
+        if self.projection.shape[1:] != (len(self.centre),):
+            raise ValueError("projection and centre differ in length")
+        return self
+
+
+def _packed(array: npt.NDArray[Any]) -> str:
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(array).tobytes(), 9)).decode("ascii")
+
+
+def _unpacked(text: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    wanted = math.prod(shape) * dtype.itemsize
+    if wanted > MAX_BYTES:
+        raise ValueError(f"statistics of {wanted} bytes")
+    try:
+        raw = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), wanted + 1)
+    except (zlib.error, ValueError) as error:
+        raise ValueError(f"statistics are damaged ({error})") from error
+    if len(raw) != wanted:
+        raise ValueError("statistics do not have the size they state")
+    return np.frombuffer(raw, dtype).reshape(shape)

@@ -1,0 +1,170 @@
+"""The whole report of a tiny model: what is on the page, in which order, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from PIL import Image
+
+from swath.data import audit, binary_index, build_index, split_index
+from swath.data.spatial import optimism
+from swath.errors import DataError, OutputError
+from swath.evaluation.evaluate import OPENINGS
+from swath.evaluation.run_report import Findings, report
+from swath.evaluation.run_report import gather as parts
+from swath.evaluation.run_report.gather import open_run
+from swath.evaluation.run_report.page import _data
+from swath.model import Record, read_model, write_model
+from tests.data.test_spatial import with_columns
+from tests.evaluation.cases import Page, evaluation
+from tests.tiny import write_patches, write_tiny_model
+
+TITLES = [
+    "The verdict in full",
+    "Score on 'test'",
+    "Where it errs",
+    "Whether its maps can be believed",
+    "Under other conditions",
+    "Whether a single answer can be believed",
+    "The data and how it was split",
+    "Training",
+    "Provenance",
+]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tiny_model, tmp_path_factory):
+    """A run as training leaves it."""
+    run = tmp_path_factory.mktemp("runs") / "mine"
+    run.mkdir()
+    (run / "model.onnx").write_bytes(tiny_model.read_bytes())
+    (run / "recipe.yaml").write_text("name: by hand\nepochs: 2\n")
+    (run / "history.csv").write_text("epoch,seconds,val_accuracy,kept\n1,2.5,0.95,0\n2,3.5,0.925,1\n")
+    Image.new("RGB", (20, 10)).save(run / "curves.png")
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(run_folder, tiny_index):
+    return report(
+        run_folder, tiny_index, out=run_folder / "report", quick=True, engine="onnxruntime", threads=1
+    )
+
+
+def test_the_page_needs_nothing_else_and_goes_from_verdict_to_record(made):
+    html = made.page.read_text(encoding="utf-8")
+    page = Page(html)
+    sources = page.all("img", "src")
+    assert len(sources) > 6
+    assert all(source.startswith("data:image/") for source in sources)
+    assert not re.search(r"<script|https?://", html)
+    places = [page.texts.index(title, page.texts.index(TITLES[0])) for title in TITLES]
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", html) == [t.replace("'", "&#39;") for t in TITLES]
+    assert places == sorted(places)
+    assert page.texts.index(made.verdict.paragraph) < places[0]
+
+
+def test_links_lead_to_files_of_the_report(made):
+    page = Page(made.page.read_text(encoding="utf-8"))
+    links = [href for href in page.all("a", "href") if href and not href.startswith("#")]
+    assert links
+    assert all((made.page.parent / href).is_file() for href in links)
+
+
+def test_only_the_score_opens_the_test_and_that_once(made, run_folder):
+    (line,) = (run_folder / OPENINGS).read_text().splitlines()
+    assert json.loads(line)["n"] == 24
+    assert not (run_folder / "report" / OPENINGS).exists()
+    found = made.found.findings
+    assert (found.score.split, found.errors.split, found.stress.split, found.maps.split) == (
+        "test",
+        *["val"] * 3,
+    )
+
+
+def test_the_run_tells_of_its_training(run_folder):
+    facts = open_run(run_folder).facts
+    assert facts == {
+        "recipe": "by hand",
+        "epochs": "2",
+        "training time": "6 s",
+        "epoch kept": "2",
+        "validation accuracy": "92.50 %",
+    }
+
+
+def test_few_patches_are_named_and_the_json_says_the_same(made):
+    assert any("Only 24 patches" in text for text in made.verdict.beware)
+    facts = json.loads((made.page.parent / "report.json").read_text(encoding="utf-8"))
+    assert facts["verdict"]["good"] == list(made.verdict.good)
+
+
+def test_a_report_is_not_overwritten_unasked(made, run_folder, tiny_index):
+    with pytest.raises(OutputError):
+        report(run_folder, tiny_index, out=run_folder / "report", quick=True, engine="onnxruntime")
+    # Refused before anything was opened.
+    assert len((run_folder / OPENINGS).read_text().splitlines()) == 1
+
+
+def test_a_folder_without_a_model_is_one_message(tmp_path, tiny_index):
+    with pytest.raises(DataError, match=r"holds no model\.onnx"):
+        report(tmp_path, tiny_index, out=tmp_path / "r")
+
+
+def test_a_damaged_run_is_one_message(run_folder, tmp_path):
+    (tmp_path / "model.onnx").write_bytes((run_folder / "model.onnx").read_bytes())
+    (tmp_path / "history.csv").write_text("epoch\n1\n")
+    with pytest.raises(DataError, match="history"):
+        open_run(tmp_path)
+
+
+def test_mistakes_are_looked_at_on_patches_that_are_no_test(tiny_index):
+    assert parts.acted_on(tiny_index, "test") == "val"
+    assert parts.acted_on(tiny_index.where("test"), "test") == "test"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_that_a_split_is_optimistic_is_said_once_and_of_the_models_own_data(own, tiny_index, tiny_model):
+    n = len(tiny_index)
+    index = with_columns(tiny_index, lon=[5 + 0.001 * k for k in range(n)], lat=[50.0] * n)
+    findings = Findings(evaluation(), optimistic=optimism(index) if own else "")
+    section = _data(parts.Gathered(findings, [], audit(index), {}), read_model(tiny_model).record)
+    assert not any("optimistic" in text for text in section.text)
+    assert ["The splits are optimistic" in warning for warning in section.warnings] == [True] * own
+
+
+@pytest.mark.slow
+def test_several_labels_are_reported_without_what_needs_one(tmp_path):
+    write_patches(tmp_path, ("Forest", "River"), n=12)
+    rows = ["path,labels,split"]
+    for name in ("Forest", "River"):
+        for i in range(1, 13):
+            labels = "Forest;River" if i % 2 else name
+            rows.append(f"{name}/{name}_{i}.png,{labels},{('train', 'val', 'test')[i % 3]}")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(rows) + "\n")
+    index = build_index(table)
+    model = write_tiny_model(tmp_path / "several.onnx", ("Forest", "River"), task="multi-label")
+    made = report(model, index, out=tmp_path / "r", quick=True, engine="onnxruntime", threads=1)
+    text = Page(made.page.read_text(encoding="utf-8")).text
+    assert "the model is multi-label, and error analysis goes through one class a patch" in text
+    assert set(made.found.left_out) >= {"mistakes", "shifts"}
+
+
+@pytest.mark.slow
+def test_two_classes_are_reported(tmp_path, tiny_patches):
+    index = binary_index(split_index(build_index(tiny_patches)), "River")
+    negative = next(name for name in index.classes if name != "River")
+    made_at = write_tiny_model(tmp_path / "two.onnx", ("Forest", "River"), task="binary")
+    raw = read_model(made_at)
+    record = raw.record.model_dump() | {"baselines": None}
+    record["classes"][0]["name"] = negative
+    write_model(tmp_path / "river.onnx", raw.graph, Record.model_validate(record))
+    made = report(
+        tmp_path / "river.onnx", index, out=tmp_path / "r", quick=True, engine="onnxruntime", threads=1
+    )
+    text = made.verdict.paragraph
+    assert "inding River" in text
+    assert "average precision" in text

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from swath.errors import DataError, ModelFileError
+from swath.evaluation import auroc
+from swath.evaluation.thresholds import with_doubts, write_doubts
+from swath.inference import load
+from swath.inference.ood import NEEDED, Seen, Strangeness, energies, fit_out_of_distribution
+from swath.model import Record
+from swath.model.ood import OutOfDistribution
+from tests.tiny import CLASSES, patches
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_model):
+    return load(tiny_model, engine="onnxruntime", threads=1)
+
+
+def seen(classifier, n: int, seed: int) -> tuple[Seen, np.ndarray]:
+    pixels = np.concatenate([patches(name, n, seed=seed) for name in CLASSES])
+    found = classifier.run(pixels, wanted=NEEDED)
+    return Seen(pixels, found["features"], found["logits"]), np.repeat(np.arange(len(CLASSES)), n)
+
+
+@pytest.fixture(scope="module")
+def kept(classifier) -> OutOfDistribution:
+    train, classes = seen(classifier, 60, 1)
+    val, _ = seen(classifier, 50, 2)
+    found = fit_out_of_distribution(train, classes, val, task="single-label", temperature=1.0, size=64)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def strange(classifier, kept) -> Strangeness:
+    return Strangeness(classifier.record, kept)
+
+
+def score(classifier, strange: Strangeness, pixels: np.ndarray) -> np.ndarray:
+    found = classifier.run(pixels, wanted=NEEDED)
+    return strange.of(pixels, found["features"], found["logits"])
+
+
+def test_few_usual_patches_are_called_unlike(classifier, kept, strange):
+    val, _ = seen(classifier, 50, 2)
+    flagged = strange.of(val.pixels, val.features, val.logits) >= kept.threshold
+    assert flagged.mean() <= 0.02  # chosen on these
+    fresh, _ = seen(classifier, 100, 3)
+    assert (strange.of(fresh.pixels, fresh.features, fresh.logits) >= kept.threshold).mean() < 0.08
+
+
+@pytest.mark.parametrize("what", ["noise", "swapped", "black", "stripes"])
+def test_strange_patches_are(classifier, kept, strange, what):
+    val, _ = seen(classifier, 50, 2)
+    rng = np.random.default_rng(0)
+    stripes = np.broadcast_to((np.arange(64) % 2 * 255).astype(np.uint8), (40, 3, 64, 64))
+    pixels = {
+        "noise": rng.integers(0, 256, (40, 3, 64, 64)).astype(np.uint8),
+        "swapped": np.ascontiguousarray(patches("SeaLake", 40, seed=5)[:, ::-1]),
+        "black": np.zeros((40, 3, 64, 64), np.uint8),
+        "stripes": np.ascontiguousarray(stripes),
+    }[what]
+    usual = strange.of(val.pixels, val.features, val.logits)
+    scores = score(classifier, strange, pixels)
+    assert auroc(np.repeat([False, True], [len(usual), 40]), np.concatenate([usual, scores])) > 0.95
+    assert (scores >= kept.threshold).mean() > 0.9
+
+
+def test_a_patch_scores_alone_as_among_others_and_at_another_size(classifier, strange):
+    pixels = patches("River", 6, seed=9)
+    whole = score(classifier, strange, pixels)
+    alone = np.concatenate([score(classifier, strange, pixels[i : i + 1]) for i in range(6)])
+    assert alone == pytest.approx(whole, rel=1e-4, abs=1e-4)
+    twice = np.repeat(np.repeat(pixels, 2, axis=2), 2, axis=3)
+    assert np.isfinite(score(classifier, strange, twice)).all()
+
+
+def test_too_few_validation_patches_give_no_threshold(classifier):
+    train, classes = seen(classifier, 20, 1)
+    val, _ = seen(classifier, 12, 2)  # 48; 2 % of false alarms need 49
+    assert fit_out_of_distribution(train, classes, val, task="single-label", temperature=1.0, size=64) is None
+
+
+def test_all_equal_patches_do_not_break_the_fit(classifier):
+    pixels = np.full((60, 3, 64, 64), 90, np.uint8)
+    found = classifier.run(pixels, wanted=NEEDED)
+    same = Seen(pixels, found["features"], found["logits"])
+    made = fit_out_of_distribution(
+        same, np.zeros(60, np.int64), same, task="single-label", temperature=1.0, size=64
+    )
+    assert made is not None
+    far = Strangeness(classifier.record, made)
+    assert score(classifier, far, patches("Forest", 3)).min() > made.threshold
+
+
+def test_energies_of_each_task():
+    logits = np.array([[2.0, -1.0]])
+    assert energies(logits, task="single-label", temperature=2.0) == pytest.approx(
+        [-np.log(np.exp(1) + np.exp(-0.5))]
+    )
+    assert energies(logits, task="multi-label", temperature=1.0) == pytest.approx(
+        [-np.log1p(np.exp(2)) - np.log1p(np.exp(-1))]
+    )
+    pair = energies(np.array([[1.5, -1.5]]) / 2, task="single-label", temperature=1.0)
+    assert energies(np.array([[1.5]]), task="binary", temperature=1.0) == pytest.approx(pair)
+
+
+def test_the_record_keeps_it_and_refuses_damage(classifier, kept):
+    record = classifier.record.model_copy(update={"out_of_distribution": kept})
+    assert Record.model_validate_json(record.model_dump_json()).out_of_distribution == kept
+    with pytest.raises(ValidationError, match="differ in length"):
+        OutOfDistribution.model_validate(kept.model_dump() | {"mean": kept.mean[:-1]})
+    hurt = kept.model_copy(update={"classes": kept.classes.model_copy(update={"values": "AAAA"})})
+    with pytest.raises(ModelFileError, match="damaged"):
+        Strangeness(classifier.record, hurt)
+    old = classifier.record.model_dump() | {"out_of_distribution": {}}
+    assert Record.model_validate(old).out_of_distribution is None
+
+
+def test_a_finished_file_learns_it(classifier, tiny_index, tmp_path):
+    few = len(tiny_index.where("val"))
+    share = 1 / (few + 1) + 1e-6
+    with pytest.raises(DataError, match="too few"):
+        with_doubts(classifier, tiny_index, false_alarms=share / 2)
+    out = tmp_path / "new.onnx"
+    record = write_doubts(classifier, tiny_index, out, false_alarms=share)
+    assert set(record.conformal) == {"0.90", "0.95"}
+    model = load(out, engine="onnxruntime", threads=1)
+    assert model.tells_unlike
+    answers = model.predict(patches("Forest", 2))
+    assert answers.unlike is not None
+    assert answers.strangeness is not None
+    assert answers.labels == classifier.predict(patches("Forest", 2)).labels
+    assert model.predict(
+        np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64)).astype(np.uint8)
+    ).unlike.all()

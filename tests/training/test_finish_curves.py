@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from swath.training.finish import draw_curves, write_history
+
+
+def history(n):
+    return [
+        {
+            "epoch": i + 1,
+            "seconds": 1.5,
+            "train_loss": 2 / (i + 1),
+            "val_loss": 1 / (i + 1),
+            "val_accuracy": i / n,
+        }
+        for i in range(n)
+    ]
+
+
+def test_the_table_holds_every_number(tmp_path):
+    write_history(tmp_path / "h.csv", history(3), kept=1)
+    with (tmp_path / "h.csv").open(newline="") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    assert [row.pop("kept") for row in rows] == [0, 1, 0]
+    assert rows == history(3)
+
+
+@pytest.mark.parametrize("epochs", [1, 12])
+def test_the_picture_shows_something_even_for_one_epoch(tmp_path, epochs):
+    draw_curves(tmp_path / "c.png", history(epochs), kept=epochs - 1)
+    picture = np.asarray(Image.open(tmp_path / "c.png").convert("RGB"))
+    assert picture.shape[1] > 600
+    for colour in ((0x14, 0x53, 0x9A), (0xD9, 0x80, 0x32), (0x1B, 0x6B, 0x3A)):
+        assert (picture == colour).all(axis=2).sum() > 20
+
+
+def test_the_same_history_gives_the_same_bytes(tmp_path):
+    for name in "ab":
+        draw_curves(tmp_path / f"{name}.png", history(4), kept=3)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

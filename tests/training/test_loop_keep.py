@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from swath.training.loop import kept_epoch, least_to_keep, score_weight
+
+
+@pytest.mark.parametrize(
+    ("scores", "patches", "kept"),
+    [
+        ([0.5], 10, 0),
+        ([0.9, 0.985, 0.98, 0.984], 810, 3),  # the second was lucky, by less than half a point
+        ([0.9, 0.985, 0.97, 0.96], 810, 1),  # later ones are worse by more than chance
+        ([0.9, 0.985, 0.97, 0.95], 40, 2),  # on few patches one of them need not be
+        ([1.0, 0.95], 20, 1),  # all of twenty right is luck as well
+        ([1.0, 0.95], 2000, 0),
+        ([0.0, 0.0], 10, 1),
+    ],
+)
+def test_the_latest_that_chance_cannot_tell_from_the_best_is_kept(scores, patches, kept):
+    assert kept_epoch(scores, patches=patches) == kept
+
+
+def test_the_margin_is_one_standard_error():
+    assert least_to_keep([0.9, 0.98, 0.97], patches=810) == pytest.approx(0.98 - 0.00492, abs=1e-5)
+    assert least_to_keep([1.0], patches=10) == pytest.approx(0.9)
+    assert least_to_keep([], patches=100) <= 0  # the first is kept whatever it scored
+
+
+def test_a_score_rests_on_what_it_is_a_share_of():
+    assert score_weight(np.zeros((2000, 4)), "single-label") == 2000
+    binary = np.zeros((2000, 1))
+    binary[:20] = 1
+    assert score_weight(binary, "binary") == 20
+    several = np.zeros((2000, 3))
+    several[:20, 0], several[:500, 1] = 1, 1
+    assert score_weight(several, "multi-label") == 77  # 4 / (1 / 20 + 1 / 500); the third never occurs
+    assert score_weight(np.zeros((9, 2)), "multi-label") == 9
