@@ -34,6 +34,7 @@ lint: $(READY)  ## Check style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/check_words.py
 
 bench: $(READY)  ## Measure speed in short, under ten minutes; JSON on stdout, tables on stderr
 	$(BIN)/python benchmarks/start_up.py --short --table
