@@ -1,7 +1,7 @@
 """What the benchmarks share: alternating timings, facts of the machine, and printing.
 
 Every benchmark runs the peer and us in the same process, a repeat of each in turn, so that a noisy
-neighbour touches them alike; ratios between steps of one run mean more than any rate by itself.
+neighbor touches them alike; ratios between steps of one run mean more than any rate by itself.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from common import finish, machine, parser, rows
 from PIL import Image
 
 from swath.data import cached_pixels, read_index
-from swath.data.matching import alike_rows
+from swath.data.matching import similar_rows
 
 EACH = 1500
 SEED = 20261121
@@ -82,7 +82,7 @@ def main() -> None:
         copies = np.stack([change(pixels[row].transpose(1, 2, 0)).transpose(2, 0, 1) for row in chosen])
         whole = np.concatenate([pixels, copies])
         start = time.perf_counter()
-        pairs = {(min(a, b), max(a, b)) for a, b, _, _ in alike_rows(whole, range(len(whole)))}
+        pairs = {(min(a, b), max(a, b)) for a, b, _, _ in similar_rows(whole, range(len(whole)))}
         seconds = time.perf_counter() - start
         n = len(pixels)
         own = {(int(row), n + k) for k, row in enumerate(chosen)}
@@ -103,7 +103,7 @@ def main() -> None:
     sea = np.flatnonzero(labels == "SeaLake")
     squeezed = np.stack([jpeg(75)(pixels[row].transpose(1, 2, 0)).transpose(2, 0, 1) for row in sea])
     squeezed = np.ascontiguousarray(squeezed)
-    plain = [pair for pair in alike_rows(squeezed, range(len(squeezed))) if pair[3] > 0]
+    plain = [pair for pair in similar_rows(squeezed, range(len(squeezed))) if pair[3] > 0]
     result = {
         "benchmark": "duplicates",
         "machine": machine(args.threads),

@@ -91,7 +91,7 @@ def main() -> None:
         "rates": {name: rate for name, rate in rates.items() if name != product},
         "gigaflops": {name: round(value, 1) for name, value in speed.items()},
         "share of the bf16 product's rate": {name: round(v / speed[product], 2) for name, v in speed.items()},
-        "agreement with onnxruntime": agreement(file.graph, pixels, threads),
+        "agreement with onnxruntime": map_accuracy(file.graph, pixels, threads),
     }
     finish(result, args, table=table(rates, speed, product))
 
@@ -131,7 +131,7 @@ def eager(settings: dict[str, Any], spec: InputSpec, pixels: Pixels, *, bf16: bo
 
 
 def resnet50(pixels: Pixels) -> Callable[[], object]:
-    """ResNet-50 as notebooks run it: patches enlarged to 224 px, normalised, one batch."""
+    """ResNet-50 as notebooks run it: patches enlarged to 224 px, normalized, one batch."""
     made = torchvision.models.resnet50(weights=None, num_classes=10).eval()
     mean, sd = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
@@ -162,7 +162,7 @@ def multiplications(graph: onnx.ModelProto, size: int) -> int:
     return total
 
 
-def agreement(graph: onnx.ModelProto, pixels: Pixels, threads: int) -> dict[str, dict[str, float]]:
+def map_accuracy(graph: onnx.ModelProto, pixels: Pixels, threads: int) -> dict[str, dict[str, float]]:
     """Same labels, and the largest difference of a probability, of the other engines."""
     keys = ("onnxruntime", "openvino", *(["openvino-bf16"] if has_bf16() else []))
     found = {

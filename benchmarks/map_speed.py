@@ -2,7 +2,7 @@
 
     python benchmarks/map_speed.py [--short] [--model eurosat] [--patches eurosat-mini] [--repeats N] [--table]
 
-Labelled patches (the test split, where there is one) are sewn into a scene of 10,944 x 10,944 pixels,
+Labeled patches (the test split, where there is one) are sewn into a scene of 10,944 x 10,944 pixels,
 nearly a Sentinel-2 tile, or 2,560 x 2,560 with --short. Every step runs in a process of its own, whose peak
 memory is its own, one after the other in every round; seconds are from the opened scene to the whole map
 and leave out the start of Python. Peers: rasterio reading the scene in strips and doing nothing with it, and
@@ -51,8 +51,8 @@ def main() -> None:
     repeats = args.repeats or (1 if args.short else 3)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        count = sew_scene(args.patches, args.model, folder / "scene.tif", across=across)[1]
-        truth = sew_scene(args.patches, args.model, folder / "small.tif", across=small)[0]
+        count = mosaic_scene(args.patches, args.model, folder / "scene.tif", across=across)[1]
+        truth = mosaic_scene(args.patches, args.model, folder / "small.tif", across=small)[0]
         ours = {"model": args.model, "engine": args.engine, "threads": args.threads}
         speed = measure_speed(folder, ours, repeats)
         same = measure_sameness(folder, ours, truth)
@@ -94,10 +94,10 @@ def tables(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def sew_scene(source: str, model: str, out: Path, *, across: int) -> tuple[np.ndarray, int]:
+def mosaic_scene(source: str, model: str, out: Path, *, across: int) -> tuple[np.ndarray, int]:
     """Sew a square scene of patches drawn at random; returns its truth and how many patches there are."""
     from swath.data import build_index, cached_pixels
-    from swath.mapping import sew
+    from swath.mapping import write_mosaic
     from swath.model import read_model
 
     index = build_index(source)
@@ -106,7 +106,7 @@ def sew_scene(source: str, model: str, out: Path, *, across: int) -> tuple[np.nd
     pixels = cached_pixels(index, cache=out.parent / "cache")
     drawn = np.random.default_rng(0).integers(0, len(index), across**2)
     labels = [index.labels[i] for i in drawn]
-    truth = sew(
+    truth = write_mosaic(
         pixels[drawn], labels, read_model(model).record.class_names, columns=across, out=out, overwrite=True
     )
     return truth, len(index)
@@ -146,7 +146,7 @@ def measure_speed(folder: Path, ours: dict[str, Any], repeats: int) -> dict[str,
 
 def measure_sameness(folder: Path, ours: dict[str, Any], truth: np.ndarray) -> list[dict[str, Any]]:
     """Both ways on the small scene at every stride: time, labels that agree, and accuracy."""
-    from swath.mapping import agreement
+    from swath.mapping import map_accuracy
 
     found = []
     possible = pays(ours["model"], 8)
@@ -164,7 +164,7 @@ def measure_sameness(folder: Path, ours: dict[str, Any], truth: np.ndarray) -> l
             labels = band(out)
             sure = band(out.with_name(f"{out.stem}.confidence.tif")).astype(int)
             reference = reference or (labels, sure)
-            right = agreement(out, truth, PATCH)
+            right = map_accuracy(out, truth, PATCH)
             found.append(
                 {
                     "stride": stride,
@@ -189,12 +189,12 @@ def band(path: Path) -> np.ndarray:
 def pays(model: str, stride: int) -> bool:
     """Whether swath runs the model densely at this stride."""
     from swath.mapping import make_grid
-    from swath.mapping.windows import dense_pays
+    from swath.mapping.windows import dense_is_faster
     from swath.model import read_model
     from swath.model.dense import dense_stride
 
     step = dense_stride(read_model(model).graph, size=PATCH)
-    return step is not None and dense_pays(make_grid(PATCH, PATCH, patch=PATCH, stride=stride), step)
+    return step is not None and dense_is_faster(make_grid(PATCH, PATCH, patch=PATCH, stride=stride), step)
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -256,8 +256,10 @@ def sample_windows(scene: Path) -> dict[str, Any]:
     data = Scene(scene.parent)
     sampler = GridGeoSampler(data, size=PATCH, stride=PATCH, units=Units.PIXELS)
     windows = 0
-    for batch in DataLoader(data, sampler=sampler, batch_size=64, num_workers=2, collate_fn=stack_samples):
-        windows += len(batch["image"])
+    for batch_size in DataLoader(
+        data, sampler=sampler, batch_size=64, num_workers=2, collate_fn=stack_samples
+    ):
+        windows += len(batch_size["image"])
     return {"seconds": time.perf_counter() - start, "windows": windows}
 
 

@@ -5,7 +5,7 @@
 A scene of one's own does not know where the windows will lie, and most windows hold more than one kind of land. So
 patches of a split are sewn into mosaics of 16 x 16, in fields of 1, 2 or 4 patches a side that have one class, and
 a piece of 960 x 960 pixels is cut out of each at a random offset. It is mapped as any scene is. Told are the share of
-patch centres, and of all pixels, that got the right class.
+patch centers, and of all pixels, that got the right class.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from swath.data import cached_pixels, read_index
 from swath.inference import load
-from swath.mapping import map_scene, sew
+from swath.mapping import map_scene, write_mosaic
 
 SIDE, CUT = 16, 15  # patches a side: sewn, and left after the cut
 FIELDS, MOSAICS, SEED = (1, 2, 4), 6, 3
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def measure(classifier: Any, patches: Any, labels: Any, strides: list[int], args: Any) -> dict[str, Any]:
-    """Shares of centres and of pixels, by size of the fields and stride."""
+    """Shares of centers and of pixels, by size of the fields and stride."""
     names = classifier.record.class_names
     truth = np.array([names.index(label) for label in labels])
     rng, found = np.random.default_rng(SEED), {}
@@ -62,16 +62,16 @@ def measure(classifier: Any, patches: Any, labels: Any, strides: list[int], args
         hits: dict[int, list[tuple[float, float]]] = {stride: [] for stride in strides}
         for _ in range(args.repeats or (2 if args.short else MOSAICS)):
             with tempfile.TemporaryDirectory() as folder:
-                scene, land, centres = mosaic(patches, truth, names, field, rng, Path(folder))
+                scene, land, centers = mosaic(patches, truth, names, field, rng, Path(folder))
                 for stride in strides:
                     out = Path(folder) / f"{stride}.tif"
-                    map_scene(classifier, scene, out, stride=stride, harmonise="off")
+                    map_scene(classifier, scene, out, stride=stride, match_colors="off")
                     with rasterio.open(out) as dataset:
                         right = dataset.read(1).astype(int) - 1 == land
-                    hits[stride].append((float(right[tuple(centres.T)].mean()), float(right.mean())))
+                    hits[stride].append((float(right[tuple(centers.T)].mean()), float(right.mean())))
         found[str(field)] = {
             str(stride): dict(
-                zip(("centres", "pixels"), np.mean(values, axis=0).round(4).tolist(), strict=True)
+                zip(("centers", "pixels"), np.mean(values, axis=0).round(4).tolist(), strict=True)
             )
             for stride, values in hits.items()
         }
@@ -81,13 +81,13 @@ def measure(classifier: Any, patches: Any, labels: Any, strides: list[int], args
 def mosaic(
     patches: Any, truth: Any, names: Any, field: int, rng: np.random.Generator, folder: Path
 ) -> tuple[Path, Any, Any]:
-    """Write a scene; its classes ``[H, W]`` and the centres of its whole patches ``[n, 2]``."""
+    """Write a scene; its classes ``[H, W]`` and the centers of its whole patches ``[n, 2]``."""
     patch = patches.shape[-1]
     drawn = rng.integers(0, truth.max() + 1, (SIDE // field, SIDE // field))
     classes = np.kron(drawn, np.ones((field, field), int)).ravel()
     chosen = [rng.choice(np.flatnonzero(truth == k)) for k in classes]
     whole, scene = folder / "whole.tif", folder / "scene.tif"
-    sewn = sew(patches[chosen], [names[k] for k in classes], names, columns=SIDE, out=whole)
+    sewn = write_mosaic(patches[chosen], [names[k] for k in classes], names, columns=SIDE, out=whole)
     top, left = rng.integers(0, patch, 2).tolist()
     size = CUT * patch
     with rasterio.open(whole) as dataset:
@@ -97,17 +97,17 @@ def mosaic(
             to.write(dataset.read(window=cut))
     land = np.kron(sewn, np.ones((patch, patch), int))[top : top + size, left : left + size]
     places = [patch * i + patch // 2 for i in range(SIDE)]
-    centres = np.array([(y - top, x - left) for y in places for x in places])
-    inside = ((centres >= patch // 2) & (centres < size - patch // 2)).all(axis=1)
-    return scene, land, centres[inside]
+    centers = np.array([(y - top, x - left) for y in places for x in places])
+    inside = ((centers >= patch // 2) & (centers < size - patch // 2)).all(axis=1)
+    return scene, land, centers[inside]
 
 
 def table(found: dict[str, Any], strides: list[int]) -> list[str]:
-    """Right centres and pixels."""
+    """Right centers and pixels."""
     header = [
         "model",
         "fields",
-        *(f"stride {stride}: {what}" for stride in strides for what in ("centres", "pixels")),
+        *(f"stride {stride}: {what}" for stride in strides for what in ("centers", "pixels")),
     ]
     body = [
         [model, f"{field} x {field}", *(f"{100 * v:.1f} %" for s in strides for v in by[str(s)].values())]

@@ -29,7 +29,7 @@ from sklearn.datasets import load_sample_images
 
 from swath.data import PatchIndex, cached_pixels, read_index
 from swath.evaluation import auroc
-from swath.evaluation.thresholds import write_doubts
+from swath.evaluation.thresholds import write_calibration
 from swath.imagery import RGB, decode, resize, select_bands
 from swath.inference import Classifier, load
 
@@ -51,10 +51,12 @@ def main() -> None:
         classifier = fitted(load(args.model, engine="onnxruntime", threads=args.threads), index, Path(folder))
         size = classifier.record.input.size
         val = drawn(cached_pixels(index.where("val"), bands=RGB, size=size))
-        usual = classifier.answer(val, batch=128)
+        usual = classifier.answer(val, batch_size=128)
         for name, pixels in strange_sets(val, args.data).items():
-            results.append({"against": name, **held_against(usual, classifier.answer(pixels, batch=128))})
-        false_alarms = float(usual.unlike.mean())
+            results.append(
+                {"against": name, **held_against(usual, classifier.answer(pixels, batch_size=128))}
+            )
+        false_alarms = float(usual.is_ood.mean())
         left_out = left_out_classes(index, args, Path(folder)) if args.leave_out else []
     mean = float(np.mean([row["auroc"] for row in left_out])) if left_out else None
     result = {
@@ -82,21 +84,21 @@ def main() -> None:
 
 def fitted(classifier: Classifier, index: PatchIndex, folder: Path) -> Classifier:
     """The model itself, or where its file cannot tell, one with statistics fitted on `index`."""
-    if classifier.tells_unlike:
+    if classifier.detects_ood:
         return classifier
     out = folder / "fitted.onnx"
-    write_doubts(classifier, index, out, overwrite=True)
+    write_calibration(classifier, index, out, overwrite=True)
     return load(out, engine="onnxruntime")
 
 
 def held_against(usual: Any, strange: Any) -> dict[str, Any]:
     """AUROC and the share flagged."""
-    truth = np.repeat([False, True], [len(usual.strangeness), len(strange.strangeness)])
-    scores = np.concatenate([usual.strangeness, strange.strangeness])
+    truth = np.repeat([False, True], [len(usual.ood_score), len(strange.ood_score)])
+    scores = np.concatenate([usual.ood_score, strange.ood_score])
     return {
-        "n": len(strange.strangeness),
+        "n": len(strange.ood_score),
         "auroc": auroc(truth, scores),
-        "flagged": float(strange.unlike.mean()),
+        "flagged": float(strange.is_ood.mean()),
     }
 
 
@@ -173,7 +175,7 @@ def left_out_classes(index: PatchIndex, args: Any, folder: Path) -> list[dict[st
         model = fitted(load(run / "model.onnx", engine="onnxruntime", threads=args.threads), rest, folder)
         size = model.record.input.size
         usual, strange = (
-            model.answer(drawn(cached_pixels(part.where("val"), bands=RGB, size=size)), batch=128)
+            model.answer(drawn(cached_pixels(part.where("val"), bands=RGB, size=size)), batch_size=128)
             for part in (rest, alone)
         )
         found.append({"against": f"{name}, left out", **held_against(usual, strange)})

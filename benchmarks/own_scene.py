@@ -1,14 +1,14 @@
-"""Does a map of one's own scene show the towns, rivers and fields that are there? Before and after harmonising.
+"""Does a map of one's own scene show the towns, rivers and fields that are there? Before and after matching colors.
 
     python benchmarks/own_scene.py RASTERS [--model eurosat] [--strides 64,16] [--picture docs/scene_before_after.jpg]
 
-RASTERS is a folder with the three true-colour scenes that benchmarks/places/places.csv names: Sentinel-2, surface
-reflectance, 927 x 927 pixels of 10 m, in Mexico. They are not part of the project (their licence is not
-established), so only coordinates are: 176 clear places, labelled once on the enlarged pictures before any
+RASTERS is a folder with the three true-color scenes that benchmarks/places/places.csv names: Sentinel-2, surface
+reflectance, 927 x 927 pixels of 10 m, in Mexico. They are not part of the project (their license is not
+established), so only coordinates are: 176 clear places, labeled once on the enlarged pictures before any
 map was made and not checked on the ground, each with the EuroSAT classes that would be right.
 Leafless scrub and dry forest, of which EuroSAT has none, may be called HerbaceousVegetation or Forest;
 a dry river bed is River, any road
-Highway. Every scene is mapped with --harmonise off and auto; the class under a place is held against the
+Highway. Every scene is mapped with --match-colors off and auto; the class under a place is held against the
 classes that would be right. Intervals are Wilson's at 95 %; places that lie side by side resemble each other,
 so the true ones are wider. Two kinds of places are *told apart* in a scene where their answers, right or not, differ
 beyond chance: chi-squared of the table of kinds and answers, by 9,999 permutations.
@@ -61,16 +61,20 @@ def main() -> None:
                 answers, told = [], {}
                 for scene in sorted({place["scene"] for place in places}):
                     out = Path(folder) / f"{mode}-{stride}-{scene}"
-                    summary = map_scene(classifier, args.rasters / scene, out, stride=stride, harmonise=mode)
+                    summary = map_scene(
+                        classifier, args.rasters / scene, out, stride=stride, match_colors=mode
+                    )
                     told[scene] = {
-                        "harmonise": summary.harmony.record(),
+                        "match_colors": summary.color_match.record(),
                         "share": {c.name: round(c.share, 4) for c in summary.classes if c.pixels},
                     }
                     own = [place for place in places if place["scene"] == scene]
                     answers += look_up(out, own, classifier)
                     with rasterio.open(out) as dataset:
                         maps[scene, mode, stride] = dataset.read(1), dataset.colormap(1)
-                results.append({"stride": stride, "harmonise": mode, **agreement(answers), "scenes": told})
+                results.append(
+                    {"stride": stride, "match_colors": mode, **map_accuracy(answers), "scenes": told}
+                )
     if args.picture is not None:
         draw(args.picture, maps, strides[-1], classifier)
     result = {
@@ -102,11 +106,11 @@ def look_up(path: Path, places: list[dict[str, str]], classifier: Classifier) ->
         with rasterio.open(marks) as dataset:
             values = dataset.read(1)
             for place, answer in zip(places, found, strict=True):
-                answer["unlike"] = bool(values[dataset.index(float(place["x"]), float(place["y"]))] == 1)
+                answer["ood"] = bool(values[dataset.index(float(place["x"]), float(place["y"]))] == 1)
     return found
 
 
-def agreement(answers: list[dict[str, Any]]) -> dict[str, Any]:
+def map_accuracy(answers: list[dict[str, Any]]) -> dict[str, Any]:
     """Share of places that are right: all, by kind, by scene, and by scene and kind with what they were called."""
 
     def share(part: list[dict[str, Any]]) -> dict[str, Any]:
@@ -121,7 +125,7 @@ def agreement(answers: list[dict[str, Any]]) -> dict[str, Any]:
         return {name: share(part) for name, part in groups.items()}
 
     found = {"all": share(answers), "kinds": by("kind"), "scene": by("scene")}
-    known = [answer for answer in answers if not answer.get("unlike", True)]
+    known = [answer for answer in answers if not answer.get("ood", True)]
     if known:
         found["not_marked_unlike"] = share(known)
     return {**found, "scene_and_kind": by("scene", "kind"), "told_apart": told_apart(answers)}
@@ -146,7 +150,7 @@ def told_apart(answers: list[dict[str, Any]]) -> dict[str, float]:
 
 def table(results: list[dict[str, Any]]) -> list[str]:
     """Agreement by kind, before and after."""
-    header = ["places", "n", *(f"stride {r['stride']}, {r['harmonise']}" for r in results)]
+    header = ["places", "n", *(f"stride {r['stride']}, {r['match_colors']}" for r in results)]
     names = ["all", *results[0]["scene"], *results[0]["kinds"]]
 
     def cells(name: str) -> list[dict[str, Any]]:
@@ -172,8 +176,8 @@ def draw(path: Path, maps: dict[Any, Any], stride: int, classifier: Classifier) 
     axes = figure.subplots(len(MODES), len(scenes))
     for line, mode in zip(axes, MODES, strict=True):
         for axis, scene in zip(line, scenes, strict=True):
-            values, colours = maps[scene, mode, stride]
-            palette = np.array([colours[i][:3] for i in range(256)], np.uint8)
+            values, colors = maps[scene, mode, stride]
+            palette = np.array([colors[i][:3] for i in range(256)], np.uint8)
             axis.imshow(palette[values], interpolation="nearest")
             axis.set_title(f"{scene.removesuffix('.tif')}, {mode}", fontsize=8)
             axis.set_axis_off()

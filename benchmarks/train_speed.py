@@ -38,7 +38,7 @@ import swath
 from swath.data import build_index, cached_pixels, split_index
 from swath.training import load_recipe, train
 
-VIEWS = 8
+TTA_VIEWS = 8
 PEER_EPOCHS, PEER_PATCHES = 5, 21_600
 
 
@@ -120,14 +120,14 @@ def _ours(options: argparse.Namespace, recipe: str, seed: int) -> dict[str, Any]
         test = index.where("test")
         pixels, truth = np.ascontiguousarray(cached_pixels(test)), np.array(test.labels)
         right, of_views = (
-            float(np.mean(np.array(swath.load(result.model, views=views).predict(pixels).labels) == truth))
-            for views in (1, VIEWS)
+            float(np.mean(np.array(swath.load(result.model, tta=tta).predict(pixels).labels) == truth))
+            for tta in (1, TTA_VIEWS)
         )
     seconds = sum(row["seconds"] for row in result.history)
     return {
         "seed": seed,
         "accuracy": right,
-        f"accuracy, {VIEWS} views": of_views,
+        f"accuracy, {TTA_VIEWS} views": of_views,
         "unseen": len(test),
         "seconds from zip to model file": round(ended - started, 1),
         "seconds indexing": round(indexed - started, 1),
@@ -167,7 +167,7 @@ def _table(result: dict[str, Any]) -> list[str]:
                 ours["n"],
                 f"{100 * ours['accuracy mean']:.2f}"
                 + (f" ± {100 * ours['accuracy sd']:.2f} %" if several else " %"),
-                f"{100 * ours[f'accuracy mean, {VIEWS} views']:.2f} %",
+                f"{100 * ours[f'accuracy mean, {TTA_VIEWS} tta']:.2f} %",
                 f"{seconds['mean']:.0f}" + (f" ± {seconds['sd']:.0f} s" if several else " s"),
                 f"{ours['patches a second']['median']:,.0f}",
             )
@@ -182,7 +182,7 @@ def _table(result: dict[str, Any]) -> list[str]:
             "recipe",
             "n",
             "accuracy, fresh test",
-            f"with {VIEWS} views",
+            f"with {TTA_VIEWS} views",
             "zip to model file",
             "patches/s in training",
         ),
@@ -196,13 +196,13 @@ def _resnet50(steps: int) -> float:
 
     torch.manual_seed(0)
     network = resnet50(num_classes=10).train()
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)
     pixels, labels = torch.randn(32, 3, 224, 224), torch.randint(0, 10, (32,))
 
     def step() -> None:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         torch.nn.functional.cross_entropy(network(pixels), labels).backward()
-        optimiser.step()
+        optimizer.step()
 
     step()  # the first one allocates
     started = time.perf_counter()
@@ -229,7 +229,7 @@ def _classification_task(steps: int) -> float | None:
         def on_train_batch_end(self, *_: Any) -> None:
             self.seconds.append(time.perf_counter() - self.started)
 
-    batch = {"image": torch.randn(32, 3, 224, 224), "label": torch.randint(0, 10, (32,))}
+    batch_size = {"image": torch.randn(32, 3, 224, 224), "label": torch.randint(0, 10, (32,))}
     task = ClassificationTask(model="resnet50", weights=None, in_channels=3, num_classes=10)
     clock = Clock()
     trainer = Trainer(
@@ -242,7 +242,7 @@ def _classification_task(steps: int) -> float | None:
         num_sanity_val_steps=0,
         callbacks=[clock],
     )
-    batches, one = (DataLoader([batch] * n, batch_size=None) for n in (steps + 1, 1))
+    batches, one = (DataLoader([batch_size] * n, batch_size=None) for n in (steps + 1, 1))
     trainer.fit(task, batches, one)  # its schedule wants a validation loss
     return 32 * steps / sum(clock.seconds[1:])  # the first one allocates
 
@@ -253,8 +253,8 @@ def _summary(done: list[dict[str, Any]]) -> dict[str, Any]:
         "n": len(done),
         "accuracy mean": round(float(np.mean(accuracy)), 5),
         "accuracy sd": round(float(np.std(accuracy, ddof=1)), 5) if len(done) > 1 else None,
-        f"accuracy mean, {VIEWS} views": round(
-            float(np.mean([run[f"accuracy, {VIEWS} views"] for run in done])), 5
+        f"accuracy mean, {TTA_VIEWS} views": round(
+            float(np.mean([run[f"accuracy, {TTA_VIEWS} views"] for run in done])), 5
         ),
         "seconds from zip to model file": spread([run["seconds from zip to model file"] for run in done]),
         "patches a second": spread([run["patches a second"] for run in done]),

@@ -1,4 +1,4 @@
-"""Make the package's list of EuroSAT's file hashes, by which its patches are recognised in other sets.
+"""Make the package's list of EuroSAT's file hashes, by which its patches are recognized in other sets.
 
     python scripts/make_known_hashes.py EUROSAT.zip --out src/swath/data/shipped/eurosat-rgb.hashes
 

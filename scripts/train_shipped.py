@@ -65,7 +65,7 @@ def main() -> None:
                 threads=options.threads,
                 resume=options.resume,
                 overwrite=not options.resume,
-                ship=True,
+                require_redistributable=True,
                 progress=progress,
             )
         weights = str(out / "weights.safetensors")

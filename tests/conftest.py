@@ -26,7 +26,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real model file, made without torch: 64 px, uint8 RGB, four classes told by their colour."""
+    """A real model file, made without torch: 64 px, uint8 RGB, four classes told by their color."""
     return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 

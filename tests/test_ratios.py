@@ -19,7 +19,7 @@ from swath.mapping.windows import make_windows, with_data
 from swath.progress import silent
 from swath.training import load_recipe
 from swath.training.loop import fit
-from swath.training.targets import choose_targets, decoded, make_start, training_parts
+from swath.training.targets import choose_targets, decoded, initialize_network, training_parts
 from tests.mapping.scenes import write_scene
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,7 @@ def test_a_dense_map_shares_its_work(tmp_path):
     grid = make_grid(256, 512, patch=64, stride=8)
 
     def classify(*, dense: bool) -> None:
-        windows = make_windows(classifier, grid, batch=256, dense=dense)
+        windows = make_windows(classifier, grid, batch_size=256, dense=dense)
         with open_scene(path) as opened:
             strips = Strips(opened, grid, bands=(1, 2, 3))
             for strip in strips.cut(strips.pieces(), windows=windows.rows):
@@ -72,9 +72,12 @@ def test_training_costs_little_beyond_the_network(tmp_path):
     targets = choose_targets(index, recipe)
     patches = decoded(training_parts(index), recipe, targets, cache=tmp_path, progress=silent)
     fabric = Fabric(accelerator="cpu", devices=1)
-    network = make_start(patches["train"].pixels, recipe, logits=len(targets.classes)).network
-    steps = len(patches["train"]) // recipe.batch
-    values, truth = torch.randn(recipe.batch, 3, 64, 64), torch.arange(recipe.batch) % len(targets.classes)
+    network = initialize_network(patches["train"].pixels, recipe, logits=len(targets.classes)).network
+    steps = len(patches["train"]) // recipe.batch_size
+    values, truth = (
+        torch.randn(recipe.batch_size, 3, 64, 64),
+        torch.arange(recipe.batch_size) % len(targets.classes),
+    )
     values = values.to(memory_format=torch.channels_last)
 
     def bare() -> None:
@@ -97,7 +100,7 @@ def test_training_costs_little_beyond_the_network(tmp_path):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        assert ratio(whole, bare, rounds=2) < 1.5  # augmentation, optimiser, validation, checkpoint
+        assert ratio(whole, bare, rounds=2) < 1.5  # augmentation, optimizer, validation, checkpoint
     finally:
         torch.set_num_threads(before)
 
@@ -105,8 +108,8 @@ def test_training_costs_little_beyond_the_network(tmp_path):
 def test_decoded_patches_are_not_decoded_again(tmp_path):
     index = build_index("eurosat-mini").where("test")
 
-    def fresh() -> object:
+    def new_modules() -> object:
         return cached_pixels(index, cache=tmp_path / str(time.monotonic_ns())).sum()
 
     cached_pixels(index, cache=tmp_path)
-    assert ratio(fresh, lambda: cached_pixels(index, cache=tmp_path).sum()) > 4
+    assert ratio(new_modules, lambda: cached_pixels(index, cache=tmp_path).sum()) > 4

@@ -12,24 +12,24 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from swath.data import colour_feature_names
+from swath.data import color_feature_names
 from swath.imagery import RGB
 from swath.inference.choice import make_engine
 from swath.model import Record, write_model
 from swath.model.graph import assemble
 from swath.model.record import (
     Baselines,
-    ColourBaseline,
+    ColorBaseline,
     DataInfo,
     Estimate,
-    Golden,
     InputSpec,
+    ReferencePatches,
     Task,
     class_infos,
 )
 
 # Mean red, green and blue of each class, 0-255, near those of EuroSAT.
-COLOURS = {
+COLORS = {
     "AnnualCrop": (130, 115, 105),
     "Forest": (42, 78, 66),
     "Residential": (125, 110, 140),
@@ -42,11 +42,11 @@ MEAN, SD = (85.0, 95.0, 100.0), (40.0, 30.0, 25.0)
 
 
 def patch(label: str, *, seed: int, size: int = SIZE, spread: float = 12.0) -> npt.NDArray[np.uint8]:
-    """A patch uint8 ``[size, size, 3]``: the class's colour, moved by `spread`, with coarse and fine texture."""
+    """A patch uint8 ``[size, size, 3]``: the class's color, moved by `spread`, with coarse and fine texture."""
     rng = np.random.default_rng([seed, *label.encode()])
-    colour = np.array(COLOURS[label]) + rng.normal(0, spread, 3)
+    color = np.array(COLORS[label]) + rng.normal(0, spread, 3)
     coarse = np.kron(rng.normal(0, 8, (size // 8 + 1, size // 8 + 1, 1)), np.ones((8, 8, 1)))[:size, :size]
-    pixels = colour + coarse + rng.normal(0, 4, (size, size, 3))
+    pixels = color + coarse + rng.normal(0, 4, (size, size, 3))
     return np.clip(np.rint(pixels), 1, 255).astype(np.uint8)
 
 
@@ -105,10 +105,10 @@ def tiny_body(
     sharpness: float = 4.0,
     task: Task = "single-label",
 ) -> onnx.ModelProto:
-    """A body that answers with the class of the nearest mean colour.
+    """A body that answers with the class of the nearest mean color.
 
     The binary task has one logit, of the second class against the first; the logits of several labels are
-    held against their mean, so that the colours a patch has most of speak for their labels.
+    held against their mean, so that the colors a patch has most of speak for their labels.
 
     8 x 8 means, a 1 x 1 convolution that parts each band into what lies above and below its mean, ReLU,
     global average pooling, a linear head: activations ``[N, 2 * bands, P / 8, P / 8]``.
@@ -116,12 +116,12 @@ def tiny_body(
     spec = spec or input_spec()
     bands = len(spec.bands)
     parted = np.concatenate([np.eye(bands), -np.eye(bands)]).astype(np.float32)
-    centres = np.array(
-        [[COLOURS.get(c, (100,) * 3)[b % 3] for b in range(bands)] for c in classes], np.float64
+    centers = np.array(
+        [[COLORS.get(c, (100,) * 3)[b % 3] for b in range(bands)] for c in classes], np.float64
     )
-    centres = (centres - np.array(spec.mean)) / np.array(spec.sd)
-    weight = np.concatenate([2 * centres, -2 * centres], axis=1) * sharpness
-    bias = -(centres**2).sum(1) * sharpness
+    centers = (centers - np.array(spec.mean)) / np.array(spec.sd)
+    weight = np.concatenate([2 * centers, -2 * centers], axis=1) * sharpness
+    bias = -(centers**2).sum(1) * sharpness
     if task == "binary":
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
     elif task == "multi-label":
@@ -170,12 +170,12 @@ def tiny_graph(
 def tiny_record(
     graph: onnx.ModelProto, classes: Sequence[str] = CLASSES, *, spec: InputSpec | None = None, **fields: Any
 ) -> Record:
-    """A whole record for `graph`, with golden patches and both baselines; `fields` replace its own."""
+    """A whole record for `graph`, with reference patches and both baselines; `fields` replace its own."""
     spec = spec or input_spec()
     rng = np.random.default_rng(0)
     if len(spec.bands) == 3 and spec.data_type == "uint8":
         pixels: npt.NDArray[Any] = np.concatenate(
-            [patches(c, 1, seed=9, size=spec.size) for c in classes if c in COLOURS]
+            [patches(c, 1, seed=9, size=spec.size) for c in classes if c in COLORS]
         )
     else:
         pixels = rng.integers(1, 256, (4, len(spec.bands), spec.size, spec.size)).astype(spec.data_type)
@@ -185,7 +185,7 @@ def tiny_record(
         "name": "tiny",
         "created": "2025-01-01",
         "task": "single-label",
-        "architecture": "nearest colour",
+        "architecture": "nearest color",
         "total_parameters": 42,
         "input": spec,
         "classes": class_infos(classes),
@@ -195,30 +195,30 @@ def tiny_record(
             fingerprint="0" * 64,
             counts={"train": 72, "val": 24, "test": 24},
             split_protocol="stratified by class",
-            licence="CC0-1.0",
+            license="CC0-1.0",
         ),
         "metrics": {"accuracy": Estimate(value=0.95, low=0.9, high=0.98, n=24)},
-        "baselines": colour_baseline(classes),
-        "golden": Golden.pack(pixels, probabilities, tolerance=1e-3),
+        "baselines": color_baseline(classes),
+        "reference": ReferencePatches.pack(pixels, probabilities, tolerance=1e-3),
     }
     return Record(**values | fields)
 
 
-def colour_baseline(classes: Sequence[str] = CLASSES, *, sharpness: float = 0.002) -> Baselines:
-    """Both simple rules; the colour one takes the nearest mean colour, in the form a regression has."""
-    names = colour_feature_names(RGB)
-    centres = np.array([COLOURS.get(c, (100, 100, 100)) for c in classes], np.float64)
+def color_baseline(classes: Sequence[str] = CLASSES, *, sharpness: float = 0.002) -> Baselines:
+    """Both simple rules; the color one takes the nearest mean color, in the form a regression has."""
+    names = color_feature_names(RGB)
+    centers = np.array([COLORS.get(c, (100, 100, 100)) for c in classes], np.float64)
     weights = np.zeros((len(classes), len(names)))
     for band, name in enumerate(RGB):
-        weights[:, names.index(f"mean_{name}")] = 2 * sharpness * centres[:, band]
+        weights[:, names.index(f"mean_{name}")] = 2 * sharpness * centers[:, band]
     return Baselines(
         majority=classes[0],
-        colour=ColourBaseline(
+        color=ColorBaseline(
             features=names,
-            centre=(0.0,) * len(names),
+            center=(0.0,) * len(names),
             scale=(1.0,) * len(names),
             weights=tuple(tuple(row) for row in weights.tolist()),
-            bias=tuple((-sharpness * (centres**2).sum(1)).tolist()),
+            bias=tuple((-sharpness * (centers**2).sum(1)).tolist()),
         ),
     )
 

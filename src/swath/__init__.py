@@ -1,4 +1,4 @@
-"""swath: labelled satellite patches to a classifier you can trust, and on to a georeferenced land map.
+"""swath: labeled satellite patches to a classifier you can trust, and on to a georeferenced land map.
 
 >>> import swath
 >>> classifier = swath.load("eurosat")  # doctest: +SKIP

@@ -119,7 +119,7 @@ def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
         name, separator, text = assignment.partition("=")
         if not separator or not name.strip():
             raise SettingError(
-                f"'{assignment}' is not of the form name=value", fix="for example --set optimiser.lr=0.1"
+                f"'{assignment}' is not of the form name=value", fix="for example --set optimizer.lr=0.1"
             )
         try:
             value = _load(text)

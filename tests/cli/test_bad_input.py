@@ -119,8 +119,8 @@ def test_non_image_files(swath: Swath, tiny_model: Path, out: Path, tmp_path: Pa
 def test_unknown_recipe_field(swath: Swath, tiny_index_file: Path, out: Path) -> None:
     run = out.parent / "run"
     refused(
-        swath, out, "train", tiny_index_file, "--out", run, "--set", "optimiser.momentun=1",
-        says=("unknown field 'optimiser.momentun'", "did you mean 'momentum'"),
+        swath, out, "train", tiny_index_file, "--out", run, "--set", "optimizer.momentun=1",
+        says=("unknown field 'optimizer.momentun'", "did you mean 'momentum'"),
     )  # fmt: skip
     refused(
         swath, out, "train", tiny_index_file, "--out", run, "--recipe", "quick", says=("no recipe 'quick'",)
@@ -154,9 +154,9 @@ def test_scene_with_fewer_bands(swath: Swath, tiny_model: Path, out: Path, tmp_p
 def test_16_bit_scene_for_an_8_bit_model(swath: Swath, tiny_model: Path, out: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "deep.tif", dtype="uint16")
     refused(
-        swath, out, "map", tiny_model, scene, "--out", out.with_name("m.tif"), says=("uint16", "--render")
+        swath, out, "map", tiny_model, scene, "--out", out.with_name("m.tif"), says=("uint16", "--rescale")
     )
-    ran = swath("map", tiny_model, scene, "--out", out.with_name("m.tif"), "--render", "0:2750")
+    ran = swath("map", tiny_model, scene, "--out", out.with_name("m.tif"), "--rescale", "0:2750")
     assert ran.code == 0, ran.err
 
 
@@ -224,5 +224,5 @@ def test_unknown_engine_and_threads(swath: Swath, tiny_model: Path, tiny_patches
     predict = ("predict", tiny_model, tiny_patches, "--out", table)
     refused(swath, out, *predict, "--engine", "abacus", says=("no engine 'abacus'", "onnxruntime"))
     refused(swath, out, *predict, "--threads", "0", says=("--threads 1 or more",))
-    refused(swath, out, *predict, "--views", "3", says=("3 views", "give 1", "8 (and mirrored"))
+    refused(swath, out, *predict, "--tta", "3", says=("3 views", "give 1", "8 (and mirrored"))
     refused(swath, out, *predict[:-1], out.with_name("preds.xlsx"), says=("preds.xlsx", ".csv"))

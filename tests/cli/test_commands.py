@@ -71,9 +71,9 @@ def test_model_commands(swath: Swath, tiny_model: Path) -> None:
     assert ran.code == 0
     assert "Forest, Residential, River, SeaLake" in ran.out
     assert json.loads(swath("model", "show", tiny_model, "--json").out)["name"] == "tiny"
-    assert "sound: 4 golden patches on openvino fp32, " in swath("model", "check", tiny_model).out
+    assert "sound: 4 reference patches on openvino fp32, " in swath("model", "check", tiny_model).out
     named = swath("model", "check", tiny_model, "--engine", "onnxruntime").out
-    assert "sound: 4 golden patches on onnxruntime fp32, " in named
+    assert "sound: 4 reference patches on onnxruntime fp32, " in named
     assert "schema_version" in json.loads(swath("model", "schema").out)["properties"]
 
 
@@ -82,21 +82,21 @@ def test_no_command_writes_over_the_model_it_reads(
 ) -> None:
     model = write_tiny_model(tmp_path / "m.onnx")
     before = model.read_bytes()
-    for command in (["card"], ["stac"], ["threshold", tiny_index_file], ["trust", tiny_index_file]):
+    for command in (["card"], ["stac"], ["threshold", tiny_index_file], ["reliability", tiny_index_file]):
         ran = swath("model", command[0], model, *command[1:], "--out", model, "--overwrite")
         assert ran.code == 2
         assert f"{model} is the model itself" in ran.err
         assert model.read_bytes() == before
 
 
-def test_predict_says_what_harmonising_did(
+def test_predict_says_what_harmonizing_did(
     swath: Swath, tiny_model: Path, tiny_patches: Path, tmp_path: Path
 ) -> None:
     one = tiny_patches / "River" / "River_1.png"
-    said = swath("predict", tiny_model, one, "--out", tmp_path / "p.csv", "--harmonise", "auto")
-    assert "harmonise auto: not compared: the model file holds no quantiles" in said.err
+    said = swath("predict", tiny_model, one, "--out", tmp_path / "p.csv", "--match-colors", "auto")
+    assert "harmonize auto: not compared: the model file holds no quantiles" in said.err
     said = swath("predict", tiny_model, one, "--out", tmp_path / "q.csv")
-    assert "harmonise" not in said.err
+    assert "match_colors" not in said.err
 
 
 def test_recipes_are_listed(swath: Swath) -> None:
@@ -175,7 +175,7 @@ def test_help_is_quick() -> None:
     assert min(times) < 0.5
 
 
-def test_trust_compare_and_predict_what_is_unlike(
+def test_calibrate_compare_and_predict_what_is_ood(
     swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_path: Path
 ) -> None:
     import csv
@@ -184,7 +184,7 @@ def test_trust_compare_and_predict_what_is_unlike(
     from PIL import Image
 
     made = tmp_path / "new.onnx"
-    said = swath("model", "trust", tiny_model, tiny_index_file, "--out", made, "--false-alarms", "0.05")
+    said = swath("model", "calibrate", tiny_model, tiny_index_file, "--out", made, "--false-alarms", "0.05")
     assert "unlike the training data from" in said.out
     said = swath("compare", made, tiny_model, tiny_index_file)
     assert "McNemar, exact: p = 1.0000" in said.out
@@ -195,10 +195,10 @@ def test_trust_compare_and_predict_what_is_unlike(
     assert "1 image (100.0 %) not like the training data" in said.err
     assert said.out.splitlines()[-1].startswith(f"1 row in {tmp_path / 'p.csv'}")
     with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as file:
-        assert [row["unlike_training"] for row in csv.DictReader(file)] == ["True"]
+        assert [row["is_ood"] for row in csv.DictReader(file)] == ["True"]
     said = swath("evaluate", made, tiny_index_file, "--split", "val", "--out", tmp_path / "val")
     assert "not like the training data:" in said.out
-    assert "90 % sets hold the truth" in said.out
+    assert "90 % prediction sets contain the true class" in said.out
 
 
 def test_ctrl_c_says_so(tiny_model: Path, tiny_patches: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_split_by_blocks_scenes_and_folds(swath: Swath, tmp_path: Path) -> None:
         assert said in ran.err
     ran = swath("data", "split", out, "--out", out, "--val", "0.4", "--overwrite")
     assert ran.code == 2
-    assert "the index has all its splits, so nothing was cut; pass --fresh" in ran.err
+    assert "the index has all its splits, so nothing was cut; pass --resplit" in ran.err
     ran = swath("data", "split", index, "--out", out, "--by", "scene", "--overwrite")
     assert ran.code == 2
     assert "choose --by from random, block, group" in ran.err

@@ -6,7 +6,7 @@ from pathlib import Path
 from swath.data import read_index, write_index
 from tests.cli.conftest import Swath
 from tests.cli.test_bad_input import refused
-from tests.evaluation.errors.cases import mislabelled
+from tests.evaluation.errors.cases import mislabeled
 from tests.tiny import write_tiny_model
 
 
@@ -17,7 +17,7 @@ def test_errors(swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_path:
     assert (tmp_path / "e" / "index.html").as_uri() in ran.out
 
 
-def test_suspects_of_a_model_are_reviewed_and_fed_back(
+def test_label_issues_of_a_model_are_reviewed_and_fed_back(
     swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_path: Path
 ) -> None:
     given = read_index(tiny_index_file)
@@ -25,12 +25,12 @@ def test_suspects_of_a_model_are_reviewed_and_fed_back(
     row = next(i for i, split in enumerate(splits) if split == "train")
     right, wrong = given.labels[row], next(c for c in given.classes if c != given.labels[row])
     index = tmp_path / "flawed.parquet"
-    write_index(mislabelled(given, {row: wrong}), index)
-    ran = swath("suspects", index, "--model", tiny_model, "--out", tmp_path / "s")
+    write_index(mislabeled(given, {row: wrong}), index)
+    ran = swath("label-issues", index, "--model", tiny_model, "--out", tmp_path / "s")
     assert ran.code == 0, ran.err
-    assert "of 96 patches are suspects" in ran.out  # the 24 of the test split are not opened
-    assert not (tmp_path / "s" / "test_openings.jsonl").exists()
-    with (tmp_path / "s" / "suspects.csv").open(newline="", encoding="utf-8") as file:
+    assert "of 96 patches are label issues" in ran.out  # the 24 of the test split are not opened
+    assert not (tmp_path / "s" / "test_accesses.jsonl").exists()
+    with (tmp_path / "s" / "label_issues.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     found = next(r for r in rows if r["path"] == given.paths[row])
     assert int(found["rank"]) <= 5
@@ -49,19 +49,21 @@ def test_suspects_of_a_model_are_reviewed_and_fed_back(
 def test_test_patches_are_judged_only_when_asked(
     swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_path: Path
 ) -> None:
-    ran = swath("suspects", tiny_index_file, "--model", tiny_model, "--out", tmp_path / "s", "--with-test")
+    ran = swath(
+        "label-issues", tiny_index_file, "--model", tiny_model, "--out", tmp_path / "s", "--with-test"
+    )
     assert ran.code == 0, ran.err
     assert "of 120 patches" in ran.out
-    assert '"n": 24' in (tmp_path / "s" / "test_openings.jsonl").read_text()
+    assert '"n": 24' in (tmp_path / "s" / "test_accesses.jsonl").read_text()
 
 
 def test_mistakes(swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "results" / "s"
     out.parent.mkdir()
-    suspects = ("suspects", tiny_index_file, "--out", out)
-    refused(swath, out, *suspects, "--model", tiny_model, "--recipe", "fast", says=("trains nothing",))
-    refused(swath, out, *suspects, "--model", tiny_model, "--folds", 1, says=("1 folds",))
-    refused(swath, out, *suspects, "--model", "gone", says=("there is no model 'gone'",))
+    label_issues = ("label_issues", tiny_index_file, "--out", out)
+    refused(swath, out, *label_issues, "--model", tiny_model, "--recipe", "fast", says=("trains nothing",))
+    refused(swath, out, *label_issues, "--model", tiny_model, "--folds", 1, says=("1 folds",))
+    refused(swath, out, *label_issues, "--model", "gone", says=("there is no model 'gone'",))
     other = write_tiny_model(tmp_path / "m.onnx", ("Forest", "River", "SeaLake"))
     refused(swath, out, "errors", other, tiny_index_file, "--out", out, says=("does not know: Residential",))
     refused(

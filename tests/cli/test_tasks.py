@@ -1,4 +1,4 @@
-"""Binary models from the command line: an index of two classes, a measurement, thresholds chosen anew."""
+"""Binary models from the command line: an index of two classes, a measurement, thresholds chosen again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.tiny import write_tiny_model
 
 @pytest.fixture
 def river(tmp_path: Path) -> Path:
-    """River against the rest, by colour."""
+    """River against the rest, by color."""
     made = read_model(write_tiny_model(tmp_path / "raw.onnx", ("Residential", "River"), task="binary"))
     record = made.record.model_dump() | {"baselines": None}
     record["classes"][0]["name"] = "not River"

@@ -38,16 +38,16 @@ def test_list_shows_what_is_known_and_what_is_there(file):
     assert "is empty" in empty
     assert "imagenet, for mobilenetv2_100" in empty
     assert "torchgeo:ResNet18_Weights.SENTINEL2_RGB_MOCO" in empty
-    run("add", file, "--as", "imagenet:mobilenet_v2", "--licence", "apache-2.0")
+    run("add", file, "--as", "imagenet:mobilenet_v2", "--license", "apache-2.0")
     assert "imagenet:mobilenetv2_100 " in run("list").stdout.split("known by name")[0]
 
 
 def test_add_says_what_is_not_known(file):
     result = run("add", file)
-    assert "licence unknown" in result.stdout
+    assert "license unknown" in result.stdout
     assert "the input it expects is not known" in result.stderr
     assert "cannot be shipped" in result.stderr
-    stated = run("add", file, "--licence", "mit", "--set", "mean=[0.5,0.5,0.5]", "--set", "sd=[0.5,0.5,0.5]")
+    stated = run("add", file, "--license", "mit", "--set", "mean=[0.5,0.5,0.5]", "--set", "sd=[0.5,0.5,0.5]")
     assert stated.stderr == ""
 
 

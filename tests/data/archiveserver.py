@@ -11,7 +11,7 @@ DATA = np.random.default_rng(0).bytes(300_000)
 
 
 class Server(ThreadingHTTPServer):
-    """Answers each request by the next behaviour in `script`, and properly once that is used up."""
+    """Answers each request by the next behavior in `script`, and properly once that is used up."""
 
     daemon_threads = True
 
@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def proper(handler):
-    """Honour Range."""
+    """Honor Range."""
     wanted = handler.headers["Range"]
     if wanted is None:
         handler.send(200, DATA)

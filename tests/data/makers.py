@@ -15,7 +15,7 @@ CLASSES = ("Field", "Town", "Water")
 
 
 def picture(seed: int, *, size: int = 16, mode: str = "RGB") -> Image.Image:
-    """A picture of random colours and detail."""
+    """A picture of random colors and detail."""
     rng = np.random.default_rng(seed)
     noise = rng.integers(0, 255, (size // 4, size // 4, 3), np.uint8)
     image = Image.fromarray(noise).resize((size, size), Image.Resampling.BICUBIC)
@@ -64,7 +64,7 @@ def table_index(
         "width": [64] * n,
         "height": [64] * n,
         "mode": ["RGB"] * n,
-        **{name: [None] * n for name in ("lon", "lat", "gsd", "source", "licence")},
+        **{name: [None] * n for name in ("lon", "lat", "gsd", "source", "license")},
     }
     import pyarrow as pa
 

@@ -141,7 +141,7 @@ def test_of_a_leak_two_patches_from_different_splits_are_named(tmp_path):
     assert "the first is A/1.png = B/1.png." in found.warnings[0]
 
 
-def test_a_random_split_of_neighbours_is_called_optimistic_but_nothing_crosses_it(tmp_path):
+def test_a_random_split_of_neighbors_is_called_optimistic_but_nothing_crosses_it(tmp_path):
     for label in "AB":
         for k in range(3):
             write(tmp_path / label / f"{k}.png", encoded(patch(ord(label) * 10 + k)))

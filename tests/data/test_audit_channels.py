@@ -19,8 +19,8 @@ def test_mean_and_spread_are_those_of_all_pixels():
 def test_a_large_set_is_sampled_the_same_way_each_time():
     pixels = np.arange(200, dtype=np.uint8)[:, None, None, None].repeat(4, 2).repeat(4, 3)
     labels = ["A"] * 200
-    one = measure_channels(pixels, labels, bands=("grey",), limit=50)
-    assert one == measure_channels(pixels, labels, bands=("grey",), limit=50)
+    one = measure_channels(pixels, labels, bands=("gray",), limit=50)
+    assert one == measure_channels(pixels, labels, bands=("gray",), limit=50)
     assert one.patches == 50
     assert one.mean[0] == pytest.approx(99.5, abs=20)
-    assert one.mean[0] != measure_channels(pixels, labels, bands=("grey",)).mean[0]
+    assert one.mean[0] != measure_channels(pixels, labels, bands=("gray",)).mean[0]

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from swath.data.audit import judge
+from swath.data.audit import find_problems
 
 SOUND = {
     "classes": {c: {"train": 300, "val": 100, "test": 100} for c in "AB"},
@@ -26,7 +26,7 @@ def judged(**changes):
     sizes = Counter()
     for counts in given["classes"].values():
         sizes.update({None if split == "none" else split: n for split, n in counts.items()})
-    return judge(**{"sizes": sizes, **given})
+    return find_problems(**{"sizes": sizes, **given})
 
 
 def kinds(**changes):
@@ -74,7 +74,7 @@ def test_each_fault_is_one_plain_sentence(changes, sentence):
     assert sentence in text(**changes)
 
 
-def test_files_whose_form_tells_the_class_are_a_giveaway():
+def test_files_whose_form_tells_the_class_are_a_shortcut():
     forms = ["64 RGB"] * 500 + ["256 CMYK"] * 500
     said = text(forms=forms)
     assert "tell the class of 100 % of the patches (the largest class has 50 %)" in said

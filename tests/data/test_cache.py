@@ -41,12 +41,12 @@ def test_decodes_once(index, tmp_path, monkeypatch):
 
 def test_bands_size_and_content_each_have_their_own_file(index, tmp_path):
     where = tmp_path / "c"
-    grey = build_index(tree(tmp_path / "other", each=4))
+    gray = build_index(tree(tmp_path / "other", each=4))
     shapes = [
         cached_pixels(index, cache=where).shape,
         cached_pixels(index, bands=("green",), cache=where).shape,
         cached_pixels(index, size=8, cache=where).shape,
-        cached_pixels(grey, cache=where).shape,
+        cached_pixels(gray, cache=where).shape,
     ]
     assert shapes == [(9, 3, 16, 16), (9, 1, 16, 16), (9, 3, 8, 8), (12, 3, 16, 16)]
     assert len(list((where / "pixels").glob("*.npy"))) == 4
@@ -58,7 +58,7 @@ def test_bands_size_and_content_each_have_their_own_file(index, tmp_path):
 @pytest.mark.parametrize(
     "damage", [lambda d: d[: len(d) // 2], lambda d: b"", lambda d: b"junk" + d, lambda d: d[:-1]]
 )
-def test_a_damaged_cache_is_made_anew(index, tmp_path, damage):
+def test_a_damaged_cache_is_made_again(index, tmp_path, damage):
     whole = np.array(cached_pixels(index, cache=tmp_path / "c"))
     (file,) = (tmp_path / "c" / "pixels").glob("*.npy")
     file.write_bytes(damage(file.read_bytes()))

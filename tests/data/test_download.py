@@ -49,7 +49,7 @@ def known(server, monkeypatch):
         sha256=hashlib.sha256(DATA).hexdigest(),
         size=len(DATA),
         source="test",
-        licence="CC0-1.0",
+        license="CC0-1.0",
         attribution="us",
     )
     monkeypatch.setitem(NAMED, "tiny", made)

@@ -106,10 +106,10 @@ def test_patches_of_the_same_pixels_are_paired_with_the_first(tmp_path):
     pairs = near_duplicates(index)
     assert {(p.first, p.second) for p in pairs} <= {("A/0.png", "A/1.png"), ("A/0.png", "A/2.png")}
     assert ("A/0.png", "A/2.png") in {(p.first, p.second) for p in pairs}
-    assert all((p.likeness, p.difference) == (1, 0) for p in pairs)
+    assert all((p.similarity, p.difference) == (1, 0) for p in pairs)
 
 
-def test_brighter_copies_are_found_but_not_those_of_other_colours(land, tmp_path):
+def test_brighter_copies_are_found_but_not_those_of_other_colors(land, tmp_path):
     lands = tuple(label for label in CLASSES if label != "SeaLake")
     found, meant = copy_all(
         land, tmp_path / "bright", lambda i: i.point(lambda v: min(v + 30, 255)), labels=lands, suffix=".png"
@@ -124,12 +124,12 @@ def test_brighter_copies_are_found_but_not_those_of_other_colours(land, tmp_path
     assert found == set()
 
 
-def test_grey_and_16_bit_patches_can_be_compared(tmp_path):
+def test_gray_and_16_bit_patches_can_be_compared(tmp_path):
     for label in "AB":
         for k in range(3):
-            grey = scene(ord(label) * 10 + k)[0, 0].astype(np.uint16) * 16
+            gray = scene(ord(label) * 10 + k)[0, 0].astype(np.uint16) * 16
             (tmp_path / label).mkdir(exist_ok=True)
-            np.save(tmp_path / label / f"{k}.npy", np.stack([grey] * 4))
+            np.save(tmp_path / label / f"{k}.npy", np.stack([gray] * 4))
     np.save(
         tmp_path / "A" / "copy.npy", np.stack([scene(ord("A") * 10)[0, 0].astype(np.uint16) * 16 + 40] * 4)
     )

@@ -72,7 +72,7 @@ def test_columns_may_come_in_any_order_with_spaces_and_quotes():
     [
         ("", "no column 'path'"),
         ("path,label\n", "lists no images"),
-        ("path,label,colour\na,b,c\n", "unknown column 'colour'"),
+        ("path,label,color\na,b,c\n", "unknown column 'color'"),
         ("label\nx\n", "no column 'path'"),
         ("path,label,label\na,b,c\n", "names a column twice"),
         ("path,label\na.jpg\n", "line 2 has 1 values for 2 columns"),

@@ -167,7 +167,7 @@ def test_a_folder_that_holds_the_index_is_never_replaced(messy, tmp_path):
     assert (tmp_path / "work" / "mine.parquet").exists()
 
 
-def test_metres_a_pixel_follow_the_size(tmp_path):
+def test_meters_a_pixel_follow_the_size(tmp_path):
     for label in "AB":
         for k in range(3):
             write(tmp_path / label / f"{k}.png", encoded(land(ord(label) * 10 + k, 128)))

@@ -6,7 +6,7 @@ import pytest
 from swath.data.fix import encode_lossless
 from swath.imagery import RGB, decode
 
-BANDS = {1: ("grey",), 2: ("grey", "alpha"), 3: RGB, 4: (*RGB, "alpha"), 5: ("b2", "b3", "b4", "b8", "b8a")}
+BANDS = {1: ("gray",), 2: ("gray", "alpha"), 3: RGB, 4: (*RGB, "alpha"), 5: ("b2", "b3", "b4", "b8", "b8a")}
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -166,7 +166,7 @@ def test_rows_of_one_split():
 
 def test_facts_hold_only_where_all_patches_share_them():
     index = table_index(["A", "B"])
-    assert (index.gsd, index.licence) == (None, None)
+    assert (index.gsd, index.license) == (None, None)
     one = replace(index, table=column("gsd", [10.0, 10.0])(index.table))
     two = replace(index, table=column("gsd", [10.0, 20.0])(index.table))
     assert (one.gsd, two.gsd) == (10.0, None)

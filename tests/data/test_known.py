@@ -20,14 +20,14 @@ def test_the_shipped_list_is_that_of_eurosat():
     assert len(np.unique(known.hashes)) == 21_601  # all different, and 0 for those it lacks
 
 
-def test_all_patches_of_the_shipped_set_are_recognised_with_their_class():
+def test_all_patches_of_the_shipped_set_are_recognized_with_their_class():
     index = build_index("eurosat-mini")
     (overlap,) = known_overlaps(index, index.labels)
     assert overlap.identical == tuple(index.paths)
     assert overlap.named == ()
     assert overlap.classes == {label: {label: 220} for label in index.classes}
     assert overlap.sentence() == (
-        "2,200 files are byte for byte those of EuroSAT RGB, doi:10.5281/zenodo.7711810 (licence MIT)."
+        "2,200 files are byte for byte those of EuroSAT RGB, doi:10.5281/zenodo.7711810 (license MIT)."
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from swath.data import build_index, cached_pixels
-from swath.data.matching import alike_rows, colour_apart
+from swath.data.matching import color_difference, similar_rows
 
 
 def jpeg(patch, quality):
@@ -37,7 +37,7 @@ def planted(pixels, rows, change):
     """Shares of planted copies found, and of wrong pairs among all that touch a copy."""
     n = len(pixels)
     whole = np.concatenate([pixels, np.stack([change(pixels[row]) for row in rows])])
-    pairs = {(min(a, b), max(a, b)) for a, b, _, _ in alike_rows(whole, range(len(whole)))}
+    pairs = {(min(a, b), max(a, b)) for a, b, _, _ in similar_rows(whole, range(len(whole)))}
     own = {(int(row), n + k) for k, row in enumerate(rows)}
     return len(own & pairs) / len(own), len(pairs - own) / max(1, len(pairs))
 
@@ -62,9 +62,9 @@ def test_planted_copies_among_a_few(name):
     assert (found, wrong) == (1.0, 0.0)
 
 
-def test_colours_may_differ_by_one_brightness_or_one_gain_alone():
+def test_colors_may_differ_by_one_brightness_or_one_gain_alone():
     a = np.array([[60.0, 80.0, 120.0]])
-    assert colour_apart(a, a + 20)[0] == pytest.approx(0)
-    assert colour_apart(a, a * 1.2)[0] == pytest.approx(0)
-    assert colour_apart(a, a[:, ::-1])[0] > 20
-    assert colour_apart(a, a + np.array([[0.0, 0.0, 3.0]]))[0] == pytest.approx(1.23, abs=0.01)
+    assert color_difference(a, a + 20)[0] == pytest.approx(0)
+    assert color_difference(a, a * 1.2)[0] == pytest.approx(0)
+    assert color_difference(a, a[:, ::-1])[0] > 20
+    assert color_difference(a, a + np.array([[0.0, 0.0, 3.0]]))[0] == pytest.approx(1.23, abs=0.01)

@@ -43,7 +43,7 @@ def test_different_scenes_are_not_alike():
     assert (found[:, 2] <= found[:, 0] + 1e-6).all()
 
 
-def test_one_colour_is_like_nothing():
+def test_one_color_is_like_nothing():
     flat = np.full((1, 3, 64, 64), 40, np.uint8)
     assert alike(flat, flat).max() == 0
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from swath.data.matching import SIDE, describe, difference, likeness
+from swath.data.matching import SIDE, describe, difference, similarity
 
 TURNS = {
     "as it is": lambda p: p,
@@ -33,7 +33,7 @@ def scene(seed, *, n=1):
 
 
 def alike(a, b):
-    return float(likeness(describe(a), describe(b))[0, 0])
+    return float(similarity(describe(a), describe(b))[0, 0])
 
 
 @pytest.mark.parametrize("turn", TURNS.values(), ids=TURNS)
@@ -45,7 +45,7 @@ def test_all_eight_positions_are_the_same_picture(turn):
 
 
 def test_different_scenes_are_not_alike():
-    both = likeness(describe(scene(2, n=20)), describe(scene(3, n=30)))
+    both = similarity(describe(scene(2, n=20)), describe(scene(3, n=30)))
     assert both.shape == (20, 30)
     assert both.max() < 0.6
     assert np.median(both) < 0.3
@@ -75,9 +75,9 @@ def test_a_shared_bright_dot_does_not_make_two_patches_alike():
     assert alike(a, b) < 0.3
 
 
-def test_one_colour_is_like_nothing_and_has_no_detail():
+def test_one_color_is_like_nothing_and_has_no_detail():
     flat = describe(np.full((1, 3, SIDE, SIDE), 40, np.uint8))
-    assert likeness(flat, flat)[0, 0] == 0
+    assert similarity(flat, flat)[0, 0] == 0
     assert flat.detail[0] == 0
     assert flat.spread[0] == 0
     assert describe(scene(1)).detail[0] > 0.5
@@ -99,4 +99,4 @@ def test_rows_and_parts_are_those_asked_for():
     part = whole.part(510, 514)
     assert len(part) == 4
     assert np.array_equal(part.means, whole.means[510:514])
-    assert np.diag(likeness(part, part)) == pytest.approx(1, abs=1e-4)
+    assert np.diag(similarity(part, part)) == pytest.approx(1, abs=1e-4)

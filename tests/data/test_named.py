@@ -15,7 +15,7 @@ def test_what_is_known_of_each_set_is_whole(known):
     assert known.size > 0
     assert known.urls
     assert all(url.startswith("https://") for url in known.urls)
-    assert known.licence
+    assert known.license
     assert known.attribution
 
 

@@ -44,7 +44,7 @@ def test_each_row_says_what_was_found(tmp_path):
         "width": 24,
         "height": 24,
         "mode": "L",
-        **dict.fromkeys(("labels", "split", "group", "lon", "lat", "gsd", "source", "licence")),
+        **dict.fromkeys(("labels", "split", "group", "lon", "lat", "gsd", "source", "license")),
     }
 
 
@@ -74,25 +74,25 @@ def test_shipped_data_are_known_by_name():
     index = build_index("eurosat-mini")
     assert len(index) == 2200
     assert len(index.classes) == 10
-    assert (index.name, index.licence, index.gsd) == ("eurosat-mini", "MIT", 10.0)
+    assert (index.name, index.license, index.gsd) == ("eurosat-mini", "MIT", 10.0)
     assert "Copernicus" in index.attribution
     assert index.split_counts == {"train": 1400, "val": 200, "test": 600}
 
 
-def test_a_part_of_a_published_set_takes_its_licence(tmp_path):
+def test_a_part_of_a_published_set_takes_its_license(tmp_path):
     root = tree(tmp_path / "mine")
     index = build_index(root, part_of="eurosat-rgb")
     known = NAMED["eurosat-rgb"]
-    assert (index.licence, index.gsd, index.attribution) == (known.licence, known.gsd, known.attribution)
+    assert (index.license, index.gsd, index.attribution) == (known.license, known.gsd, known.attribution)
     assert set(index.table["source"].to_pylist()) == {known.source}
     assert index.name == "mine"
     plain = build_index(root)
-    assert (plain.licence, plain.gsd, plain.attribution) == (None, None, "")
+    assert (plain.license, plain.gsd, plain.attribution) == (None, None, "")
     with pytest.raises(SettingError, match=r"no data set is named 'eurosat'.*known names: eurosat-rgb"):
         build_index(root, part_of="eurosat")
 
 
-def test_a_published_archive_is_recognised_by_its_content(tmp_path, monkeypatch):
+def test_a_published_archive_is_recognized_by_its_content(tmp_path, monkeypatch):
     root = tree(tmp_path / "in")
     archive = packed(
         tmp_path / "any name.zip",
@@ -101,11 +101,11 @@ def test_a_published_archive_is_recognised_by_its_content(tmp_path, monkeypatch)
     data = archive.read_bytes()
     known = NamedSet(
         name="tiny", filename="t.zip", urls=(), sha256=hashlib.sha256(data).hexdigest(), size=len(data),
-        source="here", licence="CC0-1.0", attribution="us", gsd=5.0,
+        source="here", license="CC0-1.0", attribution="us", gsd=5.0,
     )  # fmt: skip
     monkeypatch.setitem(NAMED, "tiny", known)
     index = build_index(archive)
-    assert (index.name, index.licence, index.gsd, index.attribution) == ("tiny", "CC0-1.0", 5.0, "us")
+    assert (index.name, index.license, index.gsd, index.attribution) == ("tiny", "CC0-1.0", 5.0, "us")
 
 
 def test_progress_is_reported_to_the_end(tmp_path):

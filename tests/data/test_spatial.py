@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from swath.data.index import SCHEMA
 from swath.data.named import NAMED
-from swath.data.spatial import EARTH, block_names, check_groups, closeness, group_blocks, optimism
+from swath.data.spatial import (
+    EARTH,
+    block_names,
+    check_groups,
+    group_blocks,
+    optimistic_bias,
+    spatial_autocorrelation,
+)
 from swath.errors import DataError, SettingError
 
 from .makers import table_index
@@ -28,7 +35,7 @@ def with_columns(index, **columns):
     return replace(index, table=table)
 
 
-def kilometres(lon1, lat1, lon2, lat2):
+def kilometers(lon1, lat1, lon2, lat2):
     """The haversine formula, as every textbook has it."""
     a, b = math.radians(lat1), math.radians(lat2)
     turn = math.sin((b - a) / 2) ** 2
@@ -43,7 +50,7 @@ def test_places_of_one_block_lie_no_further_apart_than_its_corners(lon1, lat1, l
     if first == second and abs(lat1) < 80:
         # Rows and columns are whole parts of the globe, so a block is a little larger than asked for.
         row, column = math.pi * EARTH / math.floor(math.pi * EARTH / km), 3 * km
-        assert kilometres(lon1, lat1, lon2, lat2) <= row + column
+        assert kilometers(lon1, lat1, lon2, lat2) <= row + column
 
 
 @given(lons, lats, st.sampled_from([1.0, 10.0, 250.0]))
@@ -55,7 +62,7 @@ def test_the_date_line_is_no_border_of_names(lon, lat, km):
 def test_blocks_are_about_as_large_as_asked_away_from_the_equator():
     lon = np.linspace(10, 11, 2001)
     names = block_names(lon.tolist(), [60.0] * len(lon), km=5)
-    width = kilometres(10, 60, 11, 60) / len(set(names))
+    width = kilometers(10, 60, 11, 60) / len(set(names))
     assert 4 < width < 6
 
 
@@ -95,30 +102,32 @@ def test_distances_are_those_of_the_haversine_formula(places, km):
         lon=[p[0] for p in places],
         lat=[p[1] for p in places],
     )
-    found = closeness(index, km=km)
-    apart = [kilometres(*places[0], *place) for place in places[1:]]
+    found = spatial_autocorrelation(index, km=km)
+    apart = [kilometers(*places[0], *place) for place in places[1:]]
     assert found.measured == len(apart)
     assert found.median_km == pytest.approx(float(np.median(apart)), abs=0.35, rel=1e-4)
 
 
-def test_closeness_is_not_known_without_places_or_splits():
-    assert closeness(table_index(["A", "B"], splits=["train", "test"])) is None
-    assert closeness(with_columns(table_index(["A"]), lon=[1.0], lat=[1.0])) is None
+def test_neighbor_share_is_not_known_without_places_or_splits():
+    assert spatial_autocorrelation(table_index(["A", "B"], splits=["train", "test"])) is None
+    assert spatial_autocorrelation(with_columns(table_index(["A"]), lon=[1.0], lat=[1.0])) is None
 
 
-def test_neighbours_across_a_split_are_called_optimistic_and_distant_ones_are_not():
+def test_neighbors_across_a_split_are_called_optimistic_and_distant_ones_are_not():
     index = table_index(["A"] * 40, splits=["train", "test"] * 20)
     near = with_columns(index, lon=[k * 0.001 for k in range(40)], lat=[45.0] * 40)
-    assert optimism(near) == "optimistic: 100 % of held-out patches lie within 10 km of a training patch"
+    assert (
+        optimistic_bias(near) == "optimistic: 100 % of held-out patches lie within 10 km of a training patch"
+    )
     far = with_columns(index, lon=[k * 2.0 for k in range(40)], lat=[45.0] * 40)
-    assert optimism(far) == ""
+    assert optimistic_bias(far) == ""
     blocks = replace(near, split_protocol="test cut (blocks of 10 km kept whole)")
-    assert optimism(blocks) == ""
+    assert optimistic_bias(blocks) == ""
 
 
 def test_a_set_cut_side_by_side_is_called_optimistic_without_places():
     index = table_index(["A"] * 4, splits=["train", "test"] * 2)
     source = NAMED["eurosat-rgb"].source
-    assert optimism(with_columns(index, source=[source] * 4)).startswith("optimistic")
-    assert optimism(with_columns(index, source=["mine"] * 4)) == ""
-    assert optimism(with_columns(table_index(["A"] * 4), source=[source] * 4)) == ""
+    assert optimistic_bias(with_columns(index, source=[source] * 4)).startswith("optimistic")
+    assert optimistic_bias(with_columns(index, source=["mine"] * 4)) == ""
+    assert optimistic_bias(with_columns(table_index(["A"] * 4), source=[source] * 4)) == ""

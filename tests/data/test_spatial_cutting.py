@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.data import build_index, cut_index, cut_val, labelled, split_index
+from swath.data import build_index, make_splits, make_val_split, split_index, with_bias_note
 from swath.data.spatial import block_names
 from swath.errors import DataError, SettingError
 
@@ -32,7 +32,7 @@ def placed(n, seed, *, spread=1.0, groups=None):
 def test_no_block_crosses_a_split_and_copies_stay_together(seed, km, folds):
     groups = ["copy", "copy", *[None] * 298]
     index = placed(150, seed, groups=groups)
-    made = cut_index(index, by="block", block_km=km, folds=folds, seed=seed)
+    made = make_splits(index, by="block", block_km=km, folds=folds, seed=seed)
     sides = defaultdict(set)
     blocks = block_names(index.table["lon"].to_pylist(), index.table["lat"].to_pylist(), km=km)
     for block, side in zip(blocks, splits_of(made), strict=True):
@@ -45,50 +45,50 @@ def test_no_block_crosses_a_split_and_copies_stay_together(seed, km, folds):
 
 def test_the_protocol_tells_blocks_from_chance():
     index = placed(150, 1)
-    blocks = cut_index(index, by="block", block_km=10)
+    blocks = make_splits(index, by="block", block_km=10)
     assert blocks.split_protocol == (
         "val and test cut (20 % and 20 % of each class, blocks of 10 km kept whole, seed 0)"
     )
-    chance = cut_index(index)
+    chance = make_splits(index)
     assert (
         "optimistic: 100 % of held-out patches lie within 10 km of a training patch" in chance.split_protocol
     )
-    folded = cut_index(index, folds=5, fold=1)
+    folded = make_splits(index, folds=5, fold=1)
     assert folded.split_protocol.startswith("test is fold 1 of 5")
     assert "optimistic" in folded.split_protocol
 
 
 def test_blocks_for_the_test_and_chance_for_val_is_still_optimistic():
     index = placed(150, 1)
-    blocks = cut_index(index, by="block", block_km=10, val=0)
+    blocks = make_splits(index, by="block", block_km=10, val=0)
     assert "optimistic" not in blocks.split_protocol
-    both = cut_index(blocks, val=0.2)
+    both = make_splits(blocks, val=0.2)
     assert "km kept whole" in both.split_protocol
     assert "optimistic" in both.split_protocol
 
 
 def test_a_fold_of_no_folds_is_refused():
     with pytest.raises(SettingError, match="--folds 5"):
-        cut_index(table_index(["A", "B"] * 30), fold=2)
+        make_splits(table_index(["A", "B"] * 30), fold=2)
 
 
 def test_a_random_split_of_far_places_is_not_called_optimistic():
     index = table_index(["A", "B"] * 30)
     far = with_columns(index, lon=[3.0 * k - 90 for k in range(60)], lat=[0.0] * 60)
-    assert "optimistic" not in cut_index(far).split_protocol
+    assert "optimistic" not in make_splits(far).split_protocol
 
 
 def test_kept_splits_that_cut_a_block_are_refused_with_a_way_out():
     index = placed(20, 0, spread=0.001)
-    given_splits = replace(cut_index(index), split_protocol="mine")
+    given_splits = replace(make_splits(index), split_protocol="mine")
     with pytest.raises(DataError, match="several splits already") as caught:
-        cut_index(given_splits, by="block")
-    assert "--fresh" in caught.value.fix
+        make_splits(given_splits, by="block")
+    assert "--resplit" in caught.value.fix
 
 
 def test_scenes_stay_whole():
     index = table_index(["A", "B"] * 50, groups=[f"scene{k // 4}" for k in range(100)])
-    made = cut_index(index, by="group")
+    made = make_splits(index, by="group")
     sides = defaultdict(set)
     for group, side in zip(index.table["group"].to_pylist(), splits_of(made), strict=True):
         sides[group].add(side)
@@ -98,16 +98,16 @@ def test_scenes_stay_whole():
 def test_an_unknown_way_and_missing_scenes_or_places():
     index = table_index(["A"] * 9 + ["B"] * 9)
     with pytest.raises(SettingError, match="--by from random, block, group"):
-        cut_index(index, by="scene")
+        make_splits(index, by="scene")
     with pytest.raises(DataError, match="in no group"):
-        cut_index(index, by="group")
+        make_splits(index, by="group")
     with pytest.raises(DataError, match="no coordinates"):
-        cut_index(index, by="block")
+        make_splits(index, by="block")
 
 
 def test_a_label_is_added_once():
-    once = cut_index(placed(30, 2))
-    assert labelled(once) == once
+    once = make_splits(placed(30, 2))
+    assert with_bias_note(once) == once
 
 
 def test_val_is_cut_from_a_published_train_list_alone(tmp_path):
@@ -123,7 +123,7 @@ def test_val_is_cut_from_a_published_train_list_alone(tmp_path):
         lists[side].append(f"A/again{n}.png")
     named = {side: write(tmp_path / f"{side}.csv", "\n".join(rows).encode()) for side, rows in lists.items()}
     listed = split_index(build_index(tmp_path), lists=named)
-    made = cut_val(listed, val=0.3, seed=2)
+    made = make_val_split(listed, val=0.3, seed=2)
     after = dict(zip(made.paths, splits_of(made), strict=True))
     assert all(after[path] == "test" for path in lists["test"])
     assert {after[path] for path in lists["train"]} == {"train", "val"}
@@ -133,6 +133,6 @@ def test_val_is_cut_from_a_published_train_list_alone(tmp_path):
         "; val cut from train (30 % of each class, groups kept whole, seed 2)"
     )
     with pytest.raises(SettingError, match="there is a val split already"):
-        cut_val(made, val=0.3)
+        make_val_split(made, val=0.3)
     with pytest.raises(SettingError, match="is no share to cut; give --val"):
-        cut_val(listed, val=0)
+        make_val_split(listed, val=0)

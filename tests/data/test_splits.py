@@ -128,8 +128,8 @@ def test_complete_splits_are_left_alone_and_their_protocol_too():
     )
     same = split_index(index, val=0.4, test=0.4, seed=9)
     assert same == index
-    fresh = split_index(index, keep=False)
-    assert fresh.split_protocol.startswith("val and test cut")
+    new_modules = split_index(index, keep=False)
+    assert new_modules.split_protocol.startswith("val and test cut")
 
 
 def test_rows_without_a_split_join_train_where_val_and_test_are_given():
@@ -151,7 +151,7 @@ def test_a_group_in_two_given_splits_is_refused_with_a_way_out():
     index = table_index(["A"] * 5 + ["B"] * 5, groups=["g", "g", *[None] * 8], splits=["train", "test"] * 5)
     with pytest.raises(DataError, match="one group lie in several splits") as caught:
         split_index(index)
-    assert "--fresh" in caught.value.fix
+    assert "--resplit" in caught.value.fix
     assert len(set(splits_of(split_index(index, keep=False))[:2])) == 1
 
 

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.data import colour_feature_names, colour_features, statistics
+from swath.data import color_feature_names, color_features, statistics
 from swath.errors import DataError
 
-NAMES = colour_feature_names(("red", "green", "blue"))
+NAMES = color_feature_names(("red", "green", "blue"))
 
 
 def features(pixels):
-    return dict(zip(NAMES, colour_features(pixels[None])[0], strict=True))
+    return dict(zip(NAMES, color_features(pixels[None])[0], strict=True))
 
 
 def test_values_of_a_patch_worked_out_by_hand():
@@ -43,27 +43,27 @@ def test_where_pixels_are_in_the_patch_does_not_matter(seed, dtype):
     shuffled = rng.permuted(pixels.reshape(1, 3, 36)[:, 0], axis=1)
     turned = pixels.copy().reshape(1, 3, 36)
     turned[:, 0] = shuffled
-    assert np.allclose(colour_features(pixels), colour_features(turned.reshape(pixels.shape)))
+    assert np.allclose(color_features(pixels), color_features(turned.reshape(pixels.shape)))
 
 
 @given(seed=st.integers(0, 2**32 - 1), top=st.integers(1, 256), side=st.integers(1, 9))
 @settings(max_examples=50, deadline=None)
 def test_counted_quantiles_are_those_of_sorted_pixels(seed, top, side):
     pixels = np.random.default_rng(seed).integers(0, top, (3, 2, side, side)).astype(np.uint8)
-    np.testing.assert_array_equal(colour_features(pixels), colour_features(pixels.astype(np.uint16)))
+    np.testing.assert_array_equal(color_features(pixels), color_features(pixels.astype(np.uint16)))
 
 
 def test_blocks_make_no_difference(monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 255, (7, 3, 8, 8), np.uint8)
-    whole = colour_features(pixels)
+    whole = color_features(pixels)
     monkeypatch.setattr(statistics, "_BLOCK_VALUES", 2 * 3 * 64)
-    assert np.array_equal(colour_features(pixels), whole)
-    assert colour_features(pixels[:0]).shape == (0, len(NAMES))
+    assert np.array_equal(color_features(pixels), whole)
+    assert color_features(pixels[:0]).shape == (0, len(NAMES))
 
 
 @pytest.mark.parametrize(
     "pixels", [np.zeros((3, 8, 8), np.uint8), np.zeros((1, 3, 8, 8)), np.zeros((1, 3, 0, 8), np.uint8)]
 )
 def test_other_arrays_are_refused(pixels):
-    with pytest.raises(DataError, match="colour statistics need"):
-        colour_features(pixels)
+    with pytest.raises(DataError, match="color statistics need"):
+        color_features(pixels)

@@ -27,7 +27,7 @@ def test_values_without_spread_lie_on_one_point():
     assert principal(np.arange(4.0)[:, None])[0].shape == (4, 2)
 
 
-def test_8_bit_colour_patches_are_described_by_the_network_and_others_by_colours():
+def test_8_bit_color_patches_are_described_by_the_network_and_others_by_colors():
     index = build_index("eurosat-mini")
     pixels = np.asarray(cached_pixels(index)[:60])
     seen = []
@@ -36,7 +36,7 @@ def test_8_bit_colour_patches_are_described_by_the_network_and_others_by_colours
     assert found.places.shape == (40, 2)
     assert seen[-1] == ("features", 40, 40)
     deep = embed(pixels.astype(np.uint16) * 16, RGB)
-    assert "colour statistics" in deep.by
+    assert "color statistics" in deep.by
     assert len(deep.rows) == 60
 
 

@@ -47,8 +47,8 @@ def reported(given_away, tmp_path_factory):
 
 def test_the_page_finds_what_is_wrong_unaided(reported):
     facts, page, _, _ = reported
-    assert facts.shortcuts.headers.told.accuracy.value == pytest.approx(0.75, abs=0.02)
-    assert facts.shortcuts.headers.told.chance == pytest.approx(26 / 101)
+    assert facts.shortcuts.headers.score.accuracy.value == pytest.approx(0.75, abs=0.02)
+    assert facts.shortcuts.headers.score.chance == pytest.approx(26 / 101)
     assert len(facts.overlaps[0].identical) == 50
     assert (facts.copies, len(facts.audit.exact)) == (1, 1)
     said = verdict(facts)
@@ -66,8 +66,8 @@ def test_the_page_has_every_part_and_needs_no_other_file(reported):
     _, page, out, _ = reported
     titles = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
     assert titles == [
-        "Classes", "Shortcuts", "Files", "Duplicates", "Splits", "Published sets", "Colours", "Histograms",
-        "Outliers", "Map of likeness", "Places", "Origin",
+        "Classes", "Shortcuts", "Files", "Duplicates", "Splits", "Published sets", "Colors", "Histograms",
+        "Outliers", "Map of similarity", "Places", "Origin",
     ]  # fmt: skip
     assert page.count("data:image/png;base64,") >= 6
     assert not re.search(r"https?://|<script|<link", re.sub(r"base64,[\w+/=]+", "", page))
@@ -79,22 +79,22 @@ def test_programs_get_the_same_facts(reported):
     told = json.loads((out / "facts.json").read_text())
     assert (
         told["shortcuts"]["headers"]["told"]["accuracy"]["value"]
-        == facts.shortcuts.headers.told.accuracy.value
+        == facts.shortcuts.headers.score.accuracy.value
     )
     assert told["audit"]["modes"] == {"RGB": 76, "CMYK": 25}
     assert told["forms"]["JPEG, quality 75, 4:2:0"] == 26
 
 
 def test_near_copies_with_the_same_label_give_nothing_away(tmp_path):
-    """Random land with random labels, each saved four times: what is learnt of one copy must not tell another."""
+    """Random land with random labels, each saved four times: what is learned of one copy must not tell another."""
     labels = np.random.default_rng(3).permutation(["A", "B"] * 20)
     for k, label in enumerate(labels):
         for quality in (95, 90, 85, 80):
             write(tmp_path / "in" / label / f"{k}_{quality}.jpg", encoded(land(k), "JPEG", quality=quality))
     facts = data_report(build_index(tmp_path / "in"), tmp_path / "look")
     assert len(facts.audit.near) > 100
-    colours = next(one for one in facts.shortcuts.all if "colour" in one.name)
-    assert colours.told.accuracy.value < 0.7
+    colors = next(one for one in facts.shortcuts.all if "color" in one.name)
+    assert colors.score.accuracy.value < 0.7
 
 
 def test_all_stages_reach_their_end(reported):
@@ -110,14 +110,14 @@ def test_the_fixed_set_gives_nothing_away(given_away, tmp_path):
     clean = read_index(tmp_path / "clean" / "index.parquet")
     facts = data_report(clean, tmp_path / "look")
     headers = facts.shortcuts.headers
-    assert not headers.gives_away
-    assert headers.told.accuracy.value == pytest.approx(headers.told.chance, abs=0.02)
+    assert not headers.is_shortcut
+    assert headers.score.accuracy.value == pytest.approx(headers.score.chance, abs=0.02)
     assert "File headers" not in verdict(facts)
     # New files have new hashes, but where they come from is not forgotten.
     assert "50 patches come from EuroSAT RGB" in verdict(facts)
 
 
-def test_places_are_drawn_and_a_random_split_of_neighbours_is_called_optimistic(tmp_path):
+def test_places_are_drawn_and_a_random_split_of_neighbors_is_called_optimistic(tmp_path):
     for label in "AB":
         for k in range(8):
             write(tmp_path / "p" / label / f"{k}.png", encoded(land(ord(label) * 10 + k)))
@@ -130,14 +130,14 @@ def test_places_are_drawn_and_a_random_split_of_neighbours_is_called_optimistic(
     assert "Longitude and latitude of patches" in page
 
 
-def test_patches_of_one_colour_and_of_one_class(tmp_path):
+def test_patches_of_one_color_and_of_one_class(tmp_path):
     for k in range(4):
         write(tmp_path / "p" / "A" / f"{k}.png", encoded(Image.new("RGB", (16, 16), (k, 9, 9))))
         write(tmp_path / "p" / "B" / f"{k}.png", encoded(Image.new("RGB", (16, 16), (9, 9, k))))
     index = build_index(tmp_path / "p")
     data_report(index, tmp_path / "out")
     assert (
-        "8 patches are of one single colour; the first is A/0.png."
+        "8 patches are of one single color; the first is A/0.png."
         in (tmp_path / "out" / "index.html").read_text()
     )
     one = replace(index, table=index.table.slice(0, 4))
@@ -190,7 +190,7 @@ def test_16_bit_patches(tmp_path):
             np.save(tmp_path / "p" / label / f"{k}.npy", np.concatenate([pixels, pixels[:1]]))
     data_report(build_index(tmp_path / "p"), tmp_path / "out")
     assert (
-        "colour statistics, since the shipped model takes 8-bit RGB alone"
+        "color statistics, since the shipped model takes 8-bit RGB alone"
         in (tmp_path / "out" / "index.html").read_text()
     )
 
@@ -235,7 +235,7 @@ def test_what_the_audit_doubts_is_in_the_verdict(tmp_path):
 
 
 def test_headers_that_give_classes_away_are_said_once(reported):
-    assert "giveaway" in {finding.kind for finding in reported[0].audit.findings}
+    assert "shortcut" in {finding.kind for finding in reported[0].audit.findings}
     assert "The size and mode of the files alone" not in verdict(reported[0])
 
 

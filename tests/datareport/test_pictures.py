@@ -20,7 +20,7 @@ def named(figure):
 
 
 def test_classes_and_bands_that_begin_with_an_underscore_are_named(drawn, tmp_path):
-    found = Embedding(np.arange(4), np.eye(4)[:, :2], (0.6, 0.4), "colour statistics")
+    found = Embedding(np.arange(4), np.eye(4)[:, :2], (0.6, 0.4), "color statistics")
     draw_embedding(tmp_path / "dots.png", found, ["_old", "new", "_old", "new"])
     draw_histograms(tmp_path / "h.png", {"_old": np.ones((2, BINS), np.int64)}, ["_a", "b"], top=256)
     assert [named(figure) for figure in drawn] == [["_old", "new"], ["_a", "b"]]

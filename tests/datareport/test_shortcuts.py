@@ -13,12 +13,12 @@ def header(*, side=64, mode="RGB", tables="aaaaaaaa", length=3000):
     return Storage("JPEG", side, side, mode, "quality 75", tables, "", bytes=length)
 
 
-def measured(headers, labels, *, suffixes=None, colours=None):
+def measured(headers, labels, *, suffixes=None, colors=None):
     n = len(labels)
     return measure_shortcuts(
         headers,
         suffixes or [".jpg"] * n,
-        colours if colours is not None else RNG.normal(size=(n, 6)),
+        colors if colors is not None else RNG.normal(size=(n, 6)),
         labels,
         [None] * n,
     )
@@ -29,9 +29,9 @@ def test_the_well_known_set_of_four_classes_is_given_away():
     labels = ["cloudy", "desert", "green", "water"] * 100
     forms = {"cloudy": {"side": 256, "mode": "CMYK"}, "desert": {"side": 256}, "green": {}, "water": {}}
     found = measured([header(**forms[label]) for label in labels], labels)
-    assert found.headers.told.accuracy.value == pytest.approx(0.75, abs=0.01)
-    assert found.headers.told.chance == 0.25
-    assert found.headers.gives_away
+    assert found.headers.score.accuracy.value == pytest.approx(0.75, abs=0.01)
+    assert found.headers.score.chance == 0.25
+    assert found.headers.is_shortcut
     assert {one.name: one.values for one in found.fields} == {"size": 2, "mode": 2}
     assert found.fields[0].told.accuracy.value == pytest.approx(0.5, abs=0.01)
 
@@ -39,8 +39,8 @@ def test_the_well_known_set_of_four_classes_is_given_away():
 def test_files_of_one_form_tell_nothing():
     labels = ["A"] * 60 + ["B"] * 40
     found = measured([header()] * 100, labels)
-    assert found.headers.told.accuracy.value == found.headers.told.chance == 0.6
-    assert not found.headers.gives_away
+    assert found.headers.score.accuracy.value == found.headers.score.chance == 0.6
+    assert not found.headers.is_shortcut
     assert found.fields == ()
 
 
@@ -51,29 +51,29 @@ def test_two_fields_can_tell_together_what_neither_tells_alone():
         labels.append("A" if (k + k // 2) % 2 else "B")
         headers.append(header(side=side, mode=mode))
     found = measured(headers, labels)
-    assert found.headers.told.accuracy.value == 1.0
-    assert all(one.told.accuracy.value < 0.6 for one in found.fields)
+    assert found.headers.score.accuracy.value == 1.0
+    assert all(one.score.accuracy.value < 0.6 for one in found.fields)
 
 
 def test_sizes_that_are_all_different_can_still_tell():
     sides = [int(s) for s in RNG.permutation(np.r_[40:140, 300:400])]
     found = measured([header(side=s) for s in sides], ["A" if s < 200 else "B" for s in sides])
-    assert found.headers.told.accuracy.value > 0.95
+    assert found.headers.score.accuracy.value > 0.95
 
 
-def test_suffix_length_and_colours_are_scored_apart():
+def test_suffix_length_and_colors_are_scored_apart():
     labels = ["A", "B"] * 100
     found = measured(
         [header(length=1000 + 4000 * (label == "A")) for label in labels],
         labels,
         suffixes=[".jpg" if label == "A" else ".jpeg" for label in labels],
-        colours=np.array([[float(label == "A")] for label in labels]),
+        colors=np.array([[float(label == "A")] for label in labels]),
     )
     assert [one.name for one in found.fields] == ["suffix"]
-    assert {one.name for one in found.all if one.gives_away} == {
-        "all headers", "suffix", "length in bytes", "colour statistics",
+    assert {one.name for one in found.all if one.is_shortcut} == {
+        "all headers", "suffix", "length in bytes", "color statistics",
     }  # fmt: skip
-    assert [one.name for one in found.all if one.seen] == ["colour statistics"]
+    assert [one.name for one in found.all if one.seen] == ["color statistics"]
 
 
 def test_one_class_has_nothing_to_give_away():

@@ -24,7 +24,7 @@ def test_a_column_a_patch_learns_nothing_about_others():
     assert told.accuracy.value <= 0.6
 
 
-def test_copies_are_never_learnt_from():
+def test_copies_are_never_learned_from():
     rng = np.random.default_rng(1)
     labels = [rng.choice(["A", "B"]) for _ in range(50)] * 4
     features = np.tile(rng.normal(size=(50, 80)), (4, 1))

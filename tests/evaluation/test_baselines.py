@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swath.data import colour_features
+from swath.data import color_features
 from swath.errors import ModelFileError
-from swath.evaluation.baselines import baseline_predictions, colour_predictions
+from swath.evaluation.baselines import baseline_predictions, color_predictions
 from swath.imagery import RGB
-from swath.model.record import Baselines, ColourBaseline
-from tests.tiny import CLASSES, colour_baseline, patches
+from swath.model.record import Baselines, ColorBaseline
+from tests.tiny import CLASSES, color_baseline, patches
 
 
 def ask(baselines: Baselines, pixels: np.ndarray) -> dict[str, np.ndarray]:
@@ -21,31 +21,31 @@ def test_majority_always_gives_the_one_class():
     assert found["majority"].tolist() == [CLASSES.index("River")] * 4
 
 
-def test_colour_takes_the_nearest_colour():
+def test_color_takes_the_nearest_color():
     pixels = np.concatenate([patches(name, 20) for name in CLASSES])
     truth = np.repeat(np.arange(len(CLASSES)), 20)
-    found = ask(colour_baseline(CLASSES), pixels)["colour"]
+    found = ask(color_baseline(CLASSES), pixels)["color"]
     assert found.dtype == np.int64
     assert (found == truth).mean() > 0.7
 
 
-def test_colour_is_the_logistic_regression_it_was_fitted_as():
+def test_color_is_the_logistic_regression_it_was_fitted_as():
     linear_model = pytest.importorskip("sklearn.linear_model")
     preprocessing = pytest.importorskip("sklearn.preprocessing")
     pixels = np.concatenate([patches(name, 15) for name in CLASSES])
     truth = np.repeat(np.arange(len(CLASSES)), 15)
-    features = colour_features(pixels)
+    features = color_features(pixels)
     scaler = preprocessing.StandardScaler().fit(features)
     fitted = linear_model.LogisticRegression(max_iter=500).fit(scaler.transform(features), truth)
-    stored = ColourBaseline(
-        features=colour_baseline().colour.features,
-        centre=tuple(scaler.mean_.tolist()),
+    stored = ColorBaseline(
+        features=color_baseline().color.features,
+        center=tuple(scaler.mean_.tolist()),
         scale=tuple(scaler.scale_.tolist()),
         weights=tuple(tuple(row) for row in fitted.coef_.tolist()),
         bias=tuple(fitted.intercept_.tolist()),
     )
-    new = colour_features(np.concatenate([patches(name, 15, seed=5) for name in CLASSES]))
-    np.testing.assert_array_equal(colour_predictions(stored, new), fitted.predict(scaler.transform(new)))
+    new = color_features(np.concatenate([patches(name, 15, seed=5) for name in CLASSES]))
+    np.testing.assert_array_equal(color_predictions(stored, new), fitted.predict(scaler.transform(new)))
 
 
 def test_a_majority_that_is_no_class_is_refused():
@@ -54,8 +54,8 @@ def test_a_majority_that_is_no_class_is_refused():
 
 
 def changed(**fields) -> Baselines:
-    colour = colour_baseline(CLASSES).colour
-    return Baselines(majority="Forest", colour=colour.model_copy(update=fields))
+    color = color_baseline(CLASSES).color
+    return Baselines(majority="Forest", color=color.model_copy(update=fields))
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def changed(**fields) -> Baselines:
     [
         {"weights": ((0.0, 1.0),) * len(CLASSES)},
         {"bias": (0.0,)},
-        {"centre": (0.0,)},
-        {"scale": (0.0,) * len(colour_baseline().colour.scale)},
+        {"center": (0.0,)},
+        {"scale": (0.0,) * len(color_baseline().color.scale)},
     ],
-    ids=["weights", "bias", "centre", "scale"],
+    ids=["weights", "bias", "center", "scale"],
 )
 def test_a_damaged_baseline_is_refused(fields):
-    with pytest.raises(ModelFileError, match="colour baseline is damaged"):
+    with pytest.raises(ModelFileError, match="color baseline is damaged"):
         ask(changed(**fields), patches("Forest", 1))
 
 

@@ -9,7 +9,7 @@ import pytest
 from swath.data import read_index
 from swath.errors import DataError, SettingError
 from swath.evaluation.compare import compare
-from swath.evaluation.evaluate import OPENINGS
+from swath.evaluation.evaluate import TEST_ACCESSES
 from swath.inference import load
 from tests.tiny import CLASSES, write_tiny_model
 
@@ -52,13 +52,13 @@ def test_a_model_is_not_better_than_itself(good, tiny_index):
     assert found.conclusion.startswith("Neither is shown to be better")
 
 
-def test_opening_the_test_split_leaves_a_note(good, bad, tiny_index, tmp_path):
+def test_access_to_the_test_split_leaves_a_note(good, bad, tiny_index, tmp_path):
     with pytest.raises(SettingError, match="--out"):
         compare(good, bad, tiny_index, split="test")
     out = tmp_path / "ab.json"
     found = compare(good, bad, tiny_index, split="test", out=out)
     assert json.loads(out.read_text())["test"]["p_value"] == found.test.p_value
-    lines = (tmp_path / OPENINGS).read_text().splitlines()
+    lines = (tmp_path / TEST_ACCESSES).read_text().splitlines()
     assert [json.loads(line)["model"] for line in lines] == [good.record.name, "bad"]
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from swath.data import PatchIndex, build_index, split_index
 from swath.errors import DataError, OutputError
 from swath.evaluation import SingleLabelEvaluation, evaluate
-from swath.evaluation.evaluate import OPENINGS, checked_split
+from swath.evaluation.evaluate import TEST_ACCESSES, checked_split
 from swath.inference import Classifier, load
 from tests.tiny import CLASSES, patch, write_patches, write_tiny_model
 
@@ -54,7 +54,7 @@ def test_every_metric_has_value_low_high_and_n(done):
     assert list(values["per_class"]) == list(CLASSES)
     for scores in values["per_class"].values():
         each += [scores["precision"], scores["recall"], scores["f1"]]
-    assert set(values["baselines"]) == {"majority", "colour"}
+    assert set(values["baselines"]) == {"majority", "color"}
     for baseline in values["baselines"].values():
         each += [baseline["accuracy"], baseline["macro_f1"], *baseline["difference"].values()]
     for estimate in each:
@@ -95,7 +95,7 @@ def test_the_majority_baseline_is_the_share_of_its_class(done):
     _, found = done
     assert found.baselines["majority"].accuracy.value == pytest.approx(6 / 24)
     assert found.baselines["majority"].difference.accuracy.value == pytest.approx(found.accuracy.value - 0.25)
-    assert found.baselines["colour"].accuracy.value > 0.5
+    assert found.baselines["color"].accuracy.value > 0.5
 
 
 def test_few_patches_are_warned_of(done):
@@ -110,10 +110,10 @@ def test_200_patches_are_not(classifier, tmp_path):
     assert not any("patches (fewer" in warning for warning in found.warnings)
 
 
-def test_each_opening_of_the_test_split_is_noted(classifier, tiny_index, tmp_path):
+def test_each_access_to_of_the_test_split_is_noted(classifier, tiny_index, tmp_path):
     for name in ("one", "two"):
         evaluate(classifier, tiny_index, out=tmp_path / name)
-    lines = [json.loads(line) for line in (tmp_path / OPENINGS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / TEST_ACCESSES).read_text().splitlines()]
     assert len(lines) == 2
     assert lines[0]["model"] == "tiny"
     assert lines[0]["fingerprint"] == tiny_index.fingerprint
@@ -134,7 +134,7 @@ def test_an_existing_folder_is_kept_unless_told(classifier, tiny_index, tmp_path
     with pytest.raises(OutputError, match="exists already"):
         evaluate(classifier, tiny_index, out=out)
     assert [p.name for p in out.iterdir()] == ["mine.txt"]
-    assert not (tmp_path / OPENINGS).exists()
+    assert not (tmp_path / TEST_ACCESSES).exists()
     evaluate(classifier, tiny_index, out=out, overwrite=True)
     assert (out / "metrics.json").exists()
     assert not (out / "mine.txt").exists()
@@ -192,7 +192,7 @@ def test_a_patch_that_is_gone_leaves_nothing_behind(classifier, tmp_path):
     (index.root / gone).unlink()
     with pytest.raises(DataError, match=Path(gone).name):
         evaluate(classifier, index, out=tmp_path / "runs" / "out")
-    assert [p.name for p in (tmp_path / "runs").iterdir()] == [OPENINGS]
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == [TEST_ACCESSES]
 
 
 def with_column(index: PatchIndex, name: str, values: list[str | None]) -> PatchIndex:

@@ -9,10 +9,10 @@ import pytest
 from swath.data import PatchIndex, build_index, split_index
 from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation.faithfulness import MapCheck, check_maps, chosen_patches
-from swath.evaluation.faithfulness_page import report_maps
+from swath.evaluation.faithfulness_page import write_maps_report
 from swath.explain import Evidence, class_evidence, explainer
-from swath.explain.faithful import centre_heat
-from swath.explain.sanity import forgetful_explainer
+from swath.explain.faithful import center_heat
+from swath.explain.sanity import randomized_explainer_factory
 from swath.inference import Classifier, load
 from swath.model import read_model
 from tests.tiny import write_tiny_model
@@ -26,13 +26,15 @@ def classifier(tiny_model: Path) -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def forgetful(classifier: Classifier, tiny_model: Path):
-    return forgetful_explainer(classifier, read_model(tiny_model), "cam")
+def randomized_explainer(classifier: Classifier, tiny_model: Path):
+    return randomized_explainer_factory(classifier, read_model(tiny_model), "cam")
 
 
 @pytest.fixture(scope="module")
-def checked(classifier: Classifier, forgetful, tiny_index: PatchIndex) -> MapCheck:
-    return check_maps(classifier, explainer(classifier), forgetful, tiny_index, split="train", limit=40)
+def checked(classifier: Classifier, randomized_explainer, tiny_index: PatchIndex) -> MapCheck:
+    return check_maps(
+        classifier, explainer(classifier), randomized_explainer, tiny_index, split="train", limit=40
+    )
 
 
 def upside_down(classifier: Classifier, pixels, *, classes=None) -> Evidence:
@@ -41,24 +43,29 @@ def upside_down(classifier: Classifier, pixels, *, classes=None) -> Evidence:
     return Evidence(-true.maps, true.explained, true.labels, true.confidence)
 
 
-def test_true_maps_lead_and_liars_trail(classifier, forgetful, tiny_index, checked):
+def test_true_maps_lead_and_liars_trail(classifier, randomized_explainer, tiny_index, checked):
     assert checked.n == 40
     assert checked.grid == (8, 8)
     assert checked.deletion.map.value < checked.deletion.random.value
     assert checked.deletion.holds
     lie = check_maps(
-        classifier, partial(upside_down, classifier), forgetful, tiny_index, split="train", limit=40
+        classifier,
+        partial(upside_down, classifier),
+        randomized_explainer,
+        tiny_index,
+        split="train",
+        limit=40,
     )
     assert lie.deletion.lead_on_random.high < 0
     assert not lie.deletion.holds
     assert "hiding the marked pixels first does not clearly cost more" in " ".join(lie.failures)
     assert " FAIL " in lie.verdict
-    assert lie.localisation["crops"].value < checked.localisation["crops"].value
+    assert lie.localization["crops"].value < checked.localization["crops"].value
 
 
 def test_leads_are_the_paired_differences(checked):
     for removal, sign in ((checked.deletion, -1), (checked.insertion, 1)):
-        for name in ("random", "centre", "other"):
+        for name in ("random", "center", "other"):
             lead = sign * (removal.map.value - getattr(removal, name).value)
             assert getattr(removal, f"lead_on_{name}").value == pytest.approx(lead)
         curve = removal.curves["map"]
@@ -66,16 +73,16 @@ def test_leads_are_the_paired_differences(checked):
 
 
 def test_what_a_map_does_not_beat_is_said(classifier, tiny_index):
-    """The centre itself, as a map, cannot lead on the centre."""
+    """The center itself, as a map, cannot lead on the center."""
 
-    def centre(pixels, *, classes=None):
+    def center(pixels, *, classes=None):
         true = class_evidence(classifier, pixels, classes=classes)
-        maps = np.array(centre_heat(len(pixels), (64, 64)))
+        maps = np.array(center_heat(len(pixels), (64, 64)))
         return Evidence(maps, true.explained, true.labels, true.confidence)
 
-    found = check_maps(classifier, centre, lambda part, seed: centre, tiny_index, split="train", limit=20)
-    assert found.deletion.lead_on_centre.value == found.deletion.lead_on_other.value == 0
-    assert "hiding pixels from the centre outwards does as well" in found.verdict
+    found = check_maps(classifier, center, lambda part, seed: center, tiny_index, split="train", limit=20)
+    assert found.deletion.lead_on_center.value == found.deletion.lead_on_other.value == 0
+    assert "hiding pixels from the center outwards does as well" in found.verdict
     assert "showing what the map of another patch marks does as well" in found.verdict
 
 
@@ -88,14 +95,16 @@ def test_a_map_that_never_changes_fails_the_weights(classifier, tiny_index, chec
     found = check_maps(
         classifier, brightness, lambda part, seed: brightness, tiny_index, split="train", limit=12
     )
-    assert all(f.correlation.value == pytest.approx(1) for f in found.forgotten)
+    assert all(f.correlation.value == pytest.approx(1) for f in found.randomization)
     assert "stay alike when the network forgets its head" in found.verdict
-    assert all(f.holds for f in checked.forgotten)
+    assert all(f.holds for f in checked.randomization)
 
 
-def test_the_same_seed_gives_the_same_numbers(classifier, forgetful, tiny_index):
+def test_the_same_seed_gives_the_same_numbers(classifier, randomized_explainer, tiny_index):
     one, same = (
-        check_maps(classifier, explainer(classifier), forgetful, tiny_index, split="val", limit=10, seed=3)
+        check_maps(
+            classifier, explainer(classifier), randomized_explainer, tiny_index, split="val", limit=10, seed=3
+        )
         for _ in range(2)
     )
     assert one == same
@@ -113,8 +122,10 @@ def test_the_test_split_stays_closed(classifier, tiny_index):
         chosen_patches(classifier, tiny_index, split="test", limit=5, seed=0)
 
 
-def test_a_handful_of_patches_is_no_ground_for_a_verdict(classifier, forgetful, tiny_index, tiny_patches):
-    few = partial(check_maps, classifier, explainer(classifier), forgetful, split="val")
+def test_a_handful_of_patches_is_no_ground_for_a_verdict(
+    classifier, randomized_explainer, tiny_index, tiny_patches
+):
+    few = partial(check_maps, classifier, explainer(classifier), randomized_explainer, split="val")
     for limit in (0, 1, 9):
         with pytest.raises(SettingError, match=f"^{limit} patches are too few .*; give --limit 10 or more$"):
             few(tiny_index, limit=limit)
@@ -130,10 +141,12 @@ def test_an_index_of_another_task_is_refused_for_several_labels_too(tiny_index, 
         chosen_patches(load(model, threads=1), tiny_index, split="val", limit=10, seed=0)
 
 
-def test_the_page_says_what_fails_and_stands_alone(classifier, forgetful, tiny_index, tmp_path):
+def test_the_page_says_what_fails_and_stands_alone(classifier, randomized_explainer, tiny_index, tmp_path):
     out = tmp_path / "maps"
     liar = partial(upside_down, classifier)
-    found = report_maps(classifier, liar, forgetful, tiny_index, out, split="train", limit=12)
+    found = write_maps_report(
+        classifier, liar, randomized_explainer, tiny_index, out, split="train", limit=12
+    )
     assert {p.name for p in out.iterdir()} == {"explain.json", "index.html", "maps.png", "curves.png"}
     assert MapCheck.model_validate_json((out / "explain.json").read_text()) == found
     page = Page((out / "index.html").read_text(encoding="utf-8"))
@@ -145,4 +158,4 @@ def test_the_page_says_what_fails_and_stands_alone(classifier, forgetful, tiny_i
     assert "FAIL" in text
     assert "chance 25 %" in text
     with pytest.raises(OutputError):
-        report_maps(classifier, liar, forgetful, tiny_index, out, split="train", limit=12)
+        write_maps_report(classifier, liar, randomized_explainer, tiny_index, out, split="train", limit=12)

@@ -45,13 +45,13 @@ def test_very_many_classes_make_a_picture_of_bounded_size(tmp_path):
     assert max(opened(tmp_path / "a.png").shape) < 6000
 
 
-def test_colours_follow_the_share_of_the_true_class(tmp_path):
+def test_colors_follow_the_share_of_the_true_class(tmp_path):
     # 5 of 5 is as dark as 500 of 500, and 250 of 500 is lighter.
     confusion = np.array([[500, 0, 0], [0, 5, 0], [250, 0, 250]])
     confusion_picture(tmp_path / "a.png", confusion, ["a", "b", "c"])
     picture = opened(tmp_path / "a.png").reshape(-1, 3)
-    colours, counts = np.unique(picture, axis=0, return_counts=True)
-    large = {tuple(c.tolist()): n for c, n in zip(colours, counts, strict=True) if n > 2000}
+    colors, counts = np.unique(picture, axis=0, return_counts=True)
+    large = {tuple(c.tolist()): n for c, n in zip(colors, counts, strict=True) if n > 2000}
     dark = [n for (red, _, blue), n in large.items() if red < 30 and blue > 80]
     middle = [n for (red, _, blue), n in large.items() if 80 < red < 130 and blue > 150]
     assert len(dark) == len(middle) == 1
@@ -87,9 +87,9 @@ def test_the_sample_grid_shows_each_class_in_its_row(tmp_path):
     rows = np.array_split(picture, len(CLASSES))
     for name, row in zip(CLASSES, rows, strict=True):
         land = row[row.min(axis=2) < 160]
-        colours = np.median(land[np.ptp(land, axis=1) > 5], axis=0)
+        colors = np.median(land[np.ptp(land, axis=1) > 5], axis=0)
         wanted = np.median(patches(name, 3), axis=(0, 2, 3))
-        assert np.abs(colours - wanted).max() < 25
+        assert np.abs(colors - wanted).max() < 25
 
 
 @pytest.mark.parametrize("draw", ["confusion", "classes", "samples"])

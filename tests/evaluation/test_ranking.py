@@ -104,7 +104,7 @@ def test_a_threshold_is_never_out_of_range_or_made_of_nothing():
     assert 0 < best_threshold(np.array([False, True]), np.array([1.0, 0.0])) < 1
 
 
-def test_neighbours_in_float32_stay_on_their_sides():
+def test_neighbors_in_float32_stay_on_their_sides():
     low = np.float32(0.3)
     high = np.nextafter(low, np.float32(1))
     scores = np.array([low, high])

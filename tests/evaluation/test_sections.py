@@ -76,7 +76,7 @@ def test_a_map_lists_classes_by_area(tmp_path):
         picture_bytes(),
         classes=class_infos(("Forest", "River", "SeaLake")),
         hectares={"River": 75.0, "SeaLake": 25.0},
-        numbers=(Number("agreement", "98 %"),),
+        numbers=(Number("map_accuracy", "98 %"),),
         scene=picture_bytes("JPEG"),
     )
     rows = list(section.tables[0].rows)
@@ -87,8 +87,8 @@ def test_a_map_lists_classes_by_area(tmp_path):
     ]
     assert rows[0][0] == Swatch("4FB3E0", "River")
     assert [image.alt for image in section.images] == [
-        "The scene in true colour",
-        "Land map, one colour a class",
+        "The scene in true color",
+        "Land map, one color a class",
     ]
 
 
@@ -103,7 +103,7 @@ def test_provenance_states_where_all_came_from(tiny_model):
     facts = dict(section.tables[0].rows)
     assert facts["model"] == "tiny"
     assert facts["data fingerprint"] == "0" * 64
-    assert facts["data licence"] == "CC0-1.0"
+    assert facts["data license"] == "CC0-1.0"
     assert facts["attribution"] == "not stated"
     assert facts["command"] == "swath demo"
 

@@ -10,9 +10,9 @@ from swath.evaluation.softmax import fit_softmax
 def blobs(seed, *, classes=3, n=300, width=5, apart=1.5):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, n)
-    centres = rng.normal(0, apart, (classes, width))
+    centers = rng.normal(0, apart, (classes, width))
     scale = 10.0 ** rng.uniform(-2, 2, width)
-    return (centres[labels] + rng.normal(size=(n, width))) * scale + 7, labels.astype(np.int64)
+    return (centers[labels] + rng.normal(size=(n, width))) * scale + 7, labels.astype(np.int64)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
@@ -20,7 +20,7 @@ def blobs(seed, *, classes=3, n=300, width=5, apart=1.5):
 def test_it_is_scikit_learns_regression(classes, strength):
     features, labels = blobs(classes, classes=classes)
     ours = fit_softmax(features, labels, outputs=classes, ridge=1 / (strength * len(labels)), steps=3000)
-    standard = (features - ours.centre) / ours.scale
+    standard = (features - ours.center) / ours.scale
     if classes == 2:  # scikit-learn keeps one row of weights then, the difference of both of ours
         strength *= 2
     theirs = LogisticRegression(C=strength, tol=1e-9, max_iter=5000).fit(standard, labels)
@@ -31,7 +31,7 @@ def test_the_slope_vanishes_at_the_solution():
     features, labels = blobs(5, apart=0.7)
     ridge = 0.01
     fitted = fit_softmax(features, labels, outputs=3, ridge=ridge, steps=3000)
-    standard = (features - fitted.centre) / fitted.scale
+    standard = (features - fitted.center) / fitted.scale
     error = fitted.probabilities(features) - np.eye(3)[labels]
     assert np.abs(standard.T @ error / len(labels) + ridge * fitted.weights).max() < 1e-4
     assert np.abs(error.mean(axis=0)).max() < 1e-4

@@ -25,8 +25,8 @@ from swath.evaluation import (
     with_thresholds,
     write_report,
 )
-from swath.evaluation.evaluate import OPENINGS
-from swath.evaluation.metrics import marked
+from swath.evaluation.evaluate import TEST_ACCESSES
+from swath.evaluation.metrics import label_matrix
 from swath.inference import load
 from swath.model import read_model
 from tests.tiny import CLASSES, patch, write_patches, write_tiny_model
@@ -107,14 +107,14 @@ def test_a_binary_model_is_measured_at_its_threshold(binary_model, binary_data, 
     simple = found.baselines["majority"]
     assert simple.average_precision.value == pytest.approx(6 / 12)
     assert (simple.auroc.value, simple.f1.value) == (0.5, 0)
-    assert found.baselines["colour"].auroc.value > 0.5
+    assert found.baselines["color"].auroc.value > 0.5
     for rule in found.baselines.values():
         ahead = found.average_precision.value - rule.average_precision.value
         assert rule.difference.average_precision.value == pytest.approx(ahead)
     values = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert BinaryEvaluation.model_validate(values) == found
     assert values["task"] == "binary"
-    assert len((tmp_path / OPENINGS).read_text().splitlines()) == 1
+    assert len((tmp_path / TEST_ACCESSES).read_text().splitlines()) == 1
     text = " ".join(" ".join(found.lines()).split())
     for said in (
         "average precision",
@@ -134,7 +134,9 @@ def test_a_multi_label_model_is_measured_label_by_label(several_model, several_d
     assert written >= {"curves.png", "labels.csv", "metrics.json", "per_class.png", "predictions.csv"}
     assert "confusion.png" not in written
     rows = rows_of(tmp_path / "out" / "predictions.csv")
-    truth, called = (marked([row[c].split(";") for row in rows], CLASSES) for c in ("label", "predicted"))
+    truth, called = (
+        label_matrix([row[c].split(";") for row in rows], CLASSES) for c in ("label", "predicted")
+    )
     macro = reference.f1_score(truth, called, average="macro", zero_division=0)
     assert found.macro_f1.value == pytest.approx(macro, abs=1e-9)
     assert found.macro_f1.value > 0.5
@@ -172,21 +174,21 @@ def test_the_report_shows_curves_and_numbers(task, request, tmp_path):
     assert ("model's lead in average precision" in page.text) == (task == "binary")
 
 
-def test_a_model_that_ranks_as_its_colour_rule_does_has_no_lead(
+def test_a_model_that_ranks_as_its_color_rule_does_has_no_lead(
     binary_model, binary_data, tmp_path, monkeypatch
 ):
     """Its threshold is chosen and the rule's is 0.5, which is no reason to call it better."""
     classifier = load(binary_model, threads=1)
 
     def rules(baselines, pixels, **_):
-        return {"colour": classifier.run(pixels)["probabilities"][:, 1].astype(np.float64) / 4}
+        return {"color": classifier.run(pixels)["probabilities"][:, 1].astype(np.float64) / 4}
 
     monkeypatch.setattr("swath.evaluation.tasks.baseline_scores", rules)
     found = evaluate(classifier, binary_data, split="train", out=tmp_path / "out")
-    assert found.f1.value > found.baselines["colour"].f1.value + 0.2
-    assert found.baselines["colour"].difference.average_precision.value == 0
+    assert found.f1.value > found.baselines["color"].f1.value + 0.2
+    assert found.baselines["color"].difference.average_precision.value == 0
     assert any(
-        "not clearly better than the colour baseline (average precision difference" in warning
+        "not clearly better than the color baseline (average precision difference" in warning
         for warning in found.warnings
     )
 
@@ -215,7 +217,7 @@ def test_thresholds_are_chosen_on_validation_patches_and_written(binary_model, b
     assert made.after["River"] == pytest.approx(best_threshold(truth, scores), abs=1e-4)
     again = load(tmp_path / "new.onnx", threads=1)
     assert again.record.thresholds == made.after
-    assert again.record.golden == classifier.record.golden
+    assert again.record.reference == classifier.record.reference
     assert "accuracy" not in again.record.metrics  # it was measured at the old threshold
     assert classifier.record == read_model(binary_model).record
     before, after = (

@@ -10,9 +10,9 @@ from scipy.stats import binomtest
 
 from swath.errors import DataError
 from swath.evaluation.metrics import paired_differences
-from swath.experiments.arms import Arm, ArmResult
-from swath.experiments.catalogue import Experiment
+from swath.experiments.catalog import Experiment
 from swath.experiments.compare import draw, make_rows, paired_difference, paragraph, write_table
+from swath.experiments.variants import Variant, VariantResult
 
 TRUTH = np.arange(400) % 4
 
@@ -27,8 +27,8 @@ def answers(wrong, *, seed=0):
 
 
 def result(name, wrong, *, against=None, seed=0, fraction=1.0, labels=100, draw_seed=0):
-    arm = Arm(name, against=against, fraction=fraction)
-    return ArmResult(arm, seed, TRUTH, answers(wrong, seed=draw_seed), 12.0, labels, 3)
+    variant = Variant(name, against=against, fraction=fraction)
+    return VariantResult(variant, seed, TRUTH, answers(wrong, seed=draw_seed), 12.0, labels, 3)
 
 
 QUESTION = Experiment("two", "Is one better?", ())
@@ -64,7 +64,7 @@ def test_several_seeds_are_averaged_and_told_by_their_interval():
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_a_difference_lies_in_its_interval_and_turns_with_the_arms(pairs):
+def test_a_difference_lies_in_its_interval_and_turns_with_the_variants(pairs):
     first, second = np.array(pairs).T
     one, other = paired_difference([first], [second]), paired_difference([second], [first])
     assert one.low - 1e-12 <= one.value <= one.high + 1e-12 or len(pairs) < 8
@@ -85,7 +85,7 @@ def test_what_is_compared_stands_after_what_it_is_compared_with():
 
 def test_answers_for_different_patches_are_never_paired():
     one, two = result("one", 0.2), result("two", 0.1, against="one")
-    other = ArmResult(two.arm, 0, TRUTH[:200], two.predicted[:200], 1, 1, 1)
+    other = VariantResult(two.variant, 0, TRUTH[:200], two.predicted[:200], 1, 1, 1)
     with pytest.raises(DataError, match="'two' and 'one' answered for different patches"):
         make_rows([one, other])
 
@@ -104,7 +104,7 @@ def test_the_paragraph_says_what_the_numbers_hold(wrong, said):
     assert said in text
     assert "one reaches 80.0 % (75.8 to 83.6) after 12 s of training" in text
     assert "400 patches" in text
-    assert "One seed an arm" in text
+    assert "One seed a variant" in text
     if wrong == 0.02:
         assert "p < 0.001" in text
 
@@ -140,7 +140,7 @@ def test_the_table_holds_every_number(tmp_path):
     assert float(two["mcnemar_p"]) == pytest.approx(rows[1].p, rel=0.01)
 
 
-@pytest.mark.parametrize("across", ["fraction", "arm"])
+@pytest.mark.parametrize("across", ["fraction", "variant"])
 def test_both_pictures_are_drawn(tmp_path, across):
     results = [result(f"one, {f}", 0.3 - f / 10, fraction=f, labels=round(100 * f)) for f in (0.5, 1.0)]
     results += [

@@ -11,7 +11,7 @@ import pytest
 import swath
 from swath.data import build_index, cached_pixels, split_index
 from swath.errors import DataError, SettingError
-from swath.experiments import Choices, arms, run_experiment
+from swath.experiments import ExperimentSettings, run_experiment, variants
 from swath.experiments.enlarged import enlarged_indexes
 from swath.training.recipe import dump_recipe
 from swath.training.superres import upscale_bicubic
@@ -20,7 +20,7 @@ from tests.tiny import write_patches, write_tiny_model
 from tests.training.runs import SMALL
 
 CHANGES = (*SMALL, "epochs=1", "size=32", "augmentation.shift=2", "augmentation.crop=null")
-CHOICES = Choices(
+CHOICES = ExperimentSettings(
     scratch="fast", transfer="fast", fractions=(0.3, 1), sizes=(32, 48), changes=CHANGES, weights="none"
 )
 
@@ -31,7 +31,7 @@ class Stop(Exception):
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """Names of the arms that were trained, each by a stand-in that leaves a real model file in no time."""
+    """Names of the variants that were trained, each by a stand-in that leaves a real model file in no time."""
     names = []
 
     def stand_in(index, recipe, *, out, name, **options):
@@ -49,21 +49,21 @@ def trainings(monkeypatch):
         write_tiny_model(out / "model.onnx", targets.classes, task=targets.task)
         assert parts
 
-    monkeypatch.setattr(arms, "train", stand_in)
+    monkeypatch.setattr(variants, "train", stand_in)
     return names
 
 
 @pytest.fixture
 def real_trainings(monkeypatch):
-    """Names of the arms that were trained, as they are."""
+    """Names of the variants that were trained, as they are."""
     names = []
-    whole = arms.train
+    whole = variants.train
 
     def counted(*args, **options):
         names.append(options["name"])
         return whole(*args, **options)
 
-    monkeypatch.setattr(arms, "train", counted)
+    monkeypatch.setattr(variants, "train", counted)
     return names
 
 
@@ -81,7 +81,7 @@ def files(out):
 
 
 @pytest.mark.slow
-def test_interrupted_arms_go_on_and_finished_ones_are_never_rerun(tiny_index, tmp_path, real_trainings):
+def test_interrupted_variants_go_on_and_finished_ones_are_never_rerun(tiny_index, tmp_path, real_trainings):
     choices = dataclasses.replace(CHOICES, changes=(*CHANGES, "epochs=2"))
     steps = []
 
@@ -95,7 +95,7 @@ def test_interrupted_arms_go_on_and_finished_ones_are_never_rerun(tiny_index, tm
         run("learning-curve", tiny_index, tmp_path / "a", choices=choices, progress=stop)
     assert real_trainings == ["30 %", "100 %"]
     assert not (tmp_path / "a" / "table.csv").exists()
-    assert not (tmp_path / "a" / "arms" / "100pct-seed0" / "model.onnx").exists()
+    assert not (tmp_path / "a" / "variants" / "100pct-seed0" / "model.onnx").exists()
     result = run("learning-curve", tiny_index, tmp_path / "a", choices=choices)
     assert real_trainings == ["30 %", "100 %", "100 %"]
     again = run("learning-curve", tiny_index, tmp_path / "a", choices=choices)
@@ -104,7 +104,7 @@ def test_interrupted_arms_go_on_and_finished_ones_are_never_rerun(tiny_index, tm
     assert [row.labels for row in result.rows] == [4 * 5, 4 * 18]
     assert [row["compared_with"] for row in table(tmp_path / "a")] == ["", "30 %"]
     assert not list((tmp_path / "a").rglob("checkpoint.safetensors"))
-    # The arm that was interrupted is the one that a run in one go gives.
+    # The variant that was interrupted is the one that a run in one go gives.
     whole = run("learning-curve", tiny_index, tmp_path / "b", choices=choices)
     for one, other in zip(result.rows, whole.rows, strict=True):
         assert (one.accuracy, one.difference, one.p) == (other.accuracy, other.difference, other.p)
@@ -126,8 +126,8 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tiny_index, tmp
     )
     with pytest.raises(DataError, match="with another set of patches"):
         run("learning-curve", other, tmp_path)
-    changed = dataclasses.replace(one, changes=(*CHANGES, "optimiser.lr=0.05"))
-    with pytest.raises(DataError, match="100pct-seed0 holds an arm of other settings"):
+    changed = dataclasses.replace(one, changes=(*CHANGES, "optimizer.lr=0.05"))
+    with pytest.raises(DataError, match="100pct-seed0 holds a variant of other settings"):
         run("learning-curve", tiny_index, tmp_path, choices=changed)
     assert files(tmp_path) == before
     assert len(trainings) == 1
@@ -143,10 +143,10 @@ def test_scratch_and_transfer_answer_for_the_same_patches_in_equal_time(tiny_ind
     names = [row.name for row in result.rows]
     assert names == ["scratch, 100 %", "transfer, 100 %", "scratch as long as transfer, 100 %"]
     assert trainings == names
-    facts = [json.loads(p.read_text()) for p in sorted((tmp_path / "arms").glob("*/arm.json"))]
+    facts = [json.loads(p.read_text()) for p in sorted((tmp_path / "variants").glob("*/variant.json"))]
     long, scratch, transfer = facts
     assert long["epochs"] == max(1, round(transfer["seconds"] / scratch["seconds"] * scratch["epochs"]))
-    truths = [np.load(p)["truth"] for p in (tmp_path / "arms").glob("*/answers.npz")]
+    truths = [np.load(p)["truth"] for p in (tmp_path / "variants").glob("*/answers.npz")]
     val = [tiny_index.classes.index(label) for label in tiny_index.where("val").labels]
     assert all(truth.tolist() == val for truth in truths)
     for name in ("picture.png", "summary.md", "table.csv"):
@@ -172,9 +172,9 @@ def test_a_first_stage_on_another_set_is_started_from_and_answers_nothing(tiny_i
         run("high-resolution-first", tiny_index, out, choices=choices)
     result = run("high-resolution-first", tiny_index, out, choices=choices, first=first)
     assert [row.name for row in result.rows] == ["scratch, 100 %", "high resolution first, 100 %"]
-    recipe = (out / "arms" / "high-resolution-first-100pct-seed0" / "recipe.yaml").read_text()
+    recipe = (out / "variants" / "high-resolution-first-100pct-seed0" / "recipe.yaml").read_text()
     assert "high-resolution-stage-seed0/weights.safetensors" in recipe
-    # Moved elsewhere, finished arms are still finished.
+    # Moved elsewhere, finished variants are still finished.
     out.rename(tmp_path / "moved")
     again = run("high-resolution-first", tiny_index, tmp_path / "moved", choices=choices, first=first)
     assert again.text == result.text
@@ -188,17 +188,17 @@ def test_the_weights_of_a_first_stage_are_really_loaded(tiny_index, tmp_path):
     )
     choices = dataclasses.replace(CHOICES, fractions=(1,))
     run("high-resolution-first", tiny_index, tmp_path / "out", choices=choices, first=first)
-    folder = tmp_path / "out" / "arms" / "high-resolution-first-100pct-seed0"
+    folder = tmp_path / "out" / "variants" / "high-resolution-first-100pct-seed0"
     assert swath.load(folder / "model.onnx", threads=1).record.pretrained
 
 
-def test_an_arm_is_trained_and_answers_as_its_model_file_does(tiny_index, tmp_path, real_trainings):
+def test_a_variant_is_trained_and_answers_as_its_model_file_does(tiny_index, tmp_path, real_trainings):
     choices = dataclasses.replace(CHOICES, fractions=(0.5,))
     result = run("learning-curve", tiny_index, tmp_path, choices=choices)
     again = run("learning-curve", tiny_index, tmp_path, choices=choices)
     assert real_trainings == ["50 %"]
     assert again.text == result.text
-    model = swath.load(tmp_path / "arms" / "50pct-seed0" / "model.onnx", threads=1)
+    model = swath.load(tmp_path / "variants" / "50pct-seed0" / "model.onnx", threads=1)
     val = tiny_index.where("val")
     said = model.predict([tiny_index.root / path for path in val.paths]).labels
     right = np.mean([a == b for a, b in zip(said, val.labels, strict=True)])
@@ -211,7 +211,7 @@ def test_two_classes_are_decided_by_the_threshold(tmp_path, trainings):
     result = run(
         "learning-curve", index, tmp_path / "out", choices=dataclasses.replace(CHOICES, fractions=(1,))
     )
-    with np.load(tmp_path / "out" / "arms" / "100pct-seed0" / "answers.npz") as held:
+    with np.load(tmp_path / "out" / "variants" / "100pct-seed0" / "answers.npz") as held:
         assert set(held["truth"].tolist()) == {0, 1}
         assert result.rows[0].accuracy.value == (held["truth"] == held["predicted"]).mean()
 
@@ -219,9 +219,9 @@ def test_two_classes_are_decided_by_the_threshold(tmp_path, trainings):
 def test_the_test_split_is_opened_only_when_asked_and_that_is_written_down(tiny_index, tmp_path, trainings):
     choices = dataclasses.replace(CHOICES, fractions=(1,))
     run("learning-curve", tiny_index, tmp_path / "val", choices=choices)
-    assert not (tmp_path / "val" / "test_openings.jsonl").exists()
+    assert not (tmp_path / "val" / "test_accesses.jsonl").exists()
     run("learning-curve", tiny_index, tmp_path / "test", choices=choices, split="test")
-    (line,) = (tmp_path / "test" / "test_openings.jsonl").read_text().splitlines()
+    (line,) = (tmp_path / "test" / "test_accesses.jsonl").read_text().splitlines()
     assert json.loads(line)["n"] == 24
     assert json.loads(line)["model"] == "experiment learning-curve"
 

@@ -16,10 +16,10 @@ def test_views_by_hand():
     assert (view_named("bands reversed")(pixels)[0, 2] == pixels[0, 0]).all()
     assert view_named("stretched to the brightest pixel")(pixels)[0, 0].tolist() == [[51, 102], [153, 204]]
     assert view_named("divided by two")(pixels)[0, 1].tolist() == [[0, 1], [1, 2]]
-    assert (view_named("resized by nearest neighbour")(pixels)[0, 0] == 10).all()
-    # Mean 25 and sd sqrt(125): (10 - 25) / 11.18 x 255 / 6 + 127.5 = 70.5; a flat band is mid-grey.
-    assert view_named("each patch standardised")(pixels)[0, 0, 0, 0] in (70, 71)
-    assert (view_named("each patch standardised")(pixels)[0, 2] == 128).all()
+    assert (view_named("resized by nearest neighbor")(pixels)[0, 0] == 10).all()
+    # Mean 25 and sd sqrt(125): (10 - 25) / 11.18 x 255 / 6 + 127.5 = 70.5; a flat band is mid-gray.
+    assert view_named("each patch standardized")(pixels)[0, 0, 0, 0] in (70, 71)
+    assert (view_named("each patch standardized")(pixels)[0, 2] == 128).all()
 
 
 @pytest.mark.parametrize("name", [*view_names(), *SENSORS])

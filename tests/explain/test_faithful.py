@@ -11,7 +11,7 @@ from swath.explain import Evidence, class_evidence, upsample
 from swath.explain.faithful import (
     Curves,
     Faithfulness,
-    centre_heat,
+    center_heat,
     curves,
     deletion,
     faithfulness,
@@ -93,8 +93,8 @@ def test_random_maps_are_as_coarse_as_the_grid_and_repeat():
     assert abs(np.corrcoef(small[0].ravel(), small[1].ravel())[0, 1]) < 0.9
 
 
-def test_the_centre_is_hottest_in_the_middle():
-    heat = centre_heat(2, (32, 64))
+def test_the_center_is_hottest_in_the_middle():
+    heat = center_heat(2, (32, 64))
     row, column = np.unravel_index(heat[0].argmax(), (32, 64))
     assert (row in (15, 16), column in (31, 32)) == (True, True)
     np.testing.assert_allclose(heat[0], heat[0, ::-1, ::-1], atol=1e-6)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from swath.errors import OutputError
 from swath.explain import Evidence, contact_sheet, overlay, overlay_picture
-from swath.explain.overlay import overlay_colours, scale_limit
+from swath.explain.overlay import overlay_colors, scale_limit
 
 RGB = ("red", "green", "blue")
 
@@ -31,12 +31,12 @@ def pixels_of(path: Path) -> np.ndarray:
 
 
 def test_red_is_for_blue_is_against_and_zero_is_clear():
-    colours = overlay_colours()
-    against, nothing, favour = colours(0.0), colours(0.5), colours(1.0)
-    assert favour[0] > favour[2]
+    colors = overlay_colors()
+    against, nothing, favor = colors(0.0), colors(0.5), colors(1.0)
+    assert favor[0] > favor[2]
     assert against[2] > against[0]
     assert nothing[3] < 0.02
-    assert favour[3] == against[3] > 0.6
+    assert favor[3] == against[3] > 0.6
 
 
 def test_scale_is_symmetric_and_survives_a_map_of_zeros():
@@ -47,10 +47,10 @@ def test_scale_is_symmetric_and_survives_a_map_of_zeros():
 def test_high_places_of_the_picture_turn_red(tmp_path):
     maps = np.zeros((1, 2, 2))
     maps[0, 0, 1] = 5
-    grey = np.full((3, 64, 64), 128, np.uint8)
-    overlay_picture(tmp_path / "a.png", grey, evidence(maps), bands=RGB, name="a.jpg")
+    gray = np.full((3, 64, 64), 128, np.uint8)
+    overlay_picture(tmp_path / "a.png", gray, evidence(maps), bands=RGB, name="a.jpg")
     picture = pixels_of(tmp_path / "a.png")
-    # Leave out the colour bar on the right: what is red beside it is the map, in its upper right part.
+    # Leave out the color bar on the right: what is red beside it is the map, in its upper right part.
     body = picture[:, : int(picture.shape[1] * 0.85)]
     rows, columns = np.nonzero((body[..., 0] - body[..., 2] > 60) & (body[..., 0] - body[..., 1] > 60))
     assert len(rows) > 500
@@ -102,14 +102,14 @@ def test_contact_sheet_holds_every_patch_and_grows_by_rows(tmp_path):
 @pytest.mark.filterwarnings("ignore:Glyph")  # boxes are measured as well
 @pytest.mark.parametrize("name", ["HerbaceousVegetation", "W" * 40, "永久作物" * 9])
 @pytest.mark.parametrize("columns", [2, 5])
-def test_neighbouring_titles_never_touch(tmp_path, monkeypatch, name, columns):
+def test_neighboring_titles_never_touch(tmp_path, monkeypatch, name, columns):
     drawn = []
     save = overlay.save
     monkeypatch.setattr(overlay, "save", lambda figure, path: (drawn.append(figure), save(figure, path)))
     maps = 9 * np.random.default_rng(0).normal(size=(columns, 4, 4))
-    grey = np.full((columns, 3, 16, 16), 128, np.uint8)
+    gray = np.full((columns, 3, 16, 16), 128, np.uint8)
     truth = [f"{name} of another kind"] * columns
-    contact_sheet(tmp_path / "a.png", grey, evidence(maps, name=name), bands=RGB, truth=truth)
+    contact_sheet(tmp_path / "a.png", gray, evidence(maps, name=name), bands=RGB, truth=truth)
     renderer = FigureCanvasAgg(drawn[0]).get_renderer()
     for axes in (drawn[0].axes[:columns], drawn[0].axes[columns : 2 * columns]):
         boxes = [axis.title.get_window_extent(renderer) for axis in axes]
@@ -123,11 +123,11 @@ def test_neighbouring_titles_never_touch(tmp_path, monkeypatch, name, columns):
 def test_a_faint_map_on_a_sheet_is_as_readable_as_a_strong_one(tmp_path):
     maps = np.zeros((2, 2, 2))
     maps[0], maps[1] = 100, 0.1
-    grey = np.full((2, 3, 32, 32), 128, np.uint8)
-    contact_sheet(tmp_path / "a.png", grey, evidence(maps), bands=RGB, columns=2)
+    gray = np.full((2, 3, 32, 32), 128, np.uint8)
+    contact_sheet(tmp_path / "a.png", gray, evidence(maps), bands=RGB, columns=2)
     picture = pixels_of(tmp_path / "a.png")
     red = (picture[..., 0] - picture[..., 1] > 90) & (picture[..., 0] - picture[..., 2] > 90)
-    per_column = red.sum(axis=0)[: int(picture.shape[1] * 0.78)]  # without the colour bar
+    per_column = red.sum(axis=0)[: int(picture.shape[1] * 0.78)]  # without the color bar
     left, right = np.array_split(per_column, 2)
     assert right.sum() == pytest.approx(left.sum(), rel=0.1)
     assert left.sum() > 5000

@@ -11,8 +11,8 @@ from onnx import numpy_helper
 from scipy.stats import spearmanr
 
 from swath.errors import ModelFileError
-from swath.explain import Evidence, explainer, weight_randomisation
-from swath.explain.sanity import PARTS, forgetful_explainer, layers_of, randomised, rank_correlation
+from swath.explain import Evidence, explainer, weight_randomization
+from swath.explain.sanity import PARTS, layers_of, randomized, randomized_explainer_factory, rank_correlation
 from swath.inference import load
 from swath.model import read_model
 from tests.tiny import CLASSES, patches, tiny_graph
@@ -35,20 +35,20 @@ def test_rank_correlation_equals_scipys(height, width, seed, values):
             assert found[i] == 0
 
 
-def test_only_the_uppermost_layers_are_drawn_anew():
+def test_only_the_uppermost_layers_are_drawn_again():
     graph = tiny_graph()
     before = weights(graph)
-    head = weights(randomised(graph, "head", seed=1))
+    head = weights(randomized(graph, "head", seed=1))
     changed = {name for name, value in before.items() if not np.array_equal(value, head[name])}
     assert changed == {"head.weight"}
-    whole = weights(randomised(graph, "all", seed=1))
+    whole = weights(randomized(graph, "all", seed=1))
     changed = {name for name, value in before.items() if not np.array_equal(value, whole[name])}
     assert changed == {"head.weight", "part.weight"}
     assert head["head.weight"].std() == pytest.approx(before["head.weight"].std(), rel=0.5)
     assert head["head.weight"].dtype == np.float32
-    again = weights(randomised(graph, "head", seed=1))
+    again = weights(randomized(graph, "head", seed=1))
     np.testing.assert_array_equal(again["head.weight"], head["head.weight"])
-    other = weights(randomised(graph, "head", seed=2))
+    other = weights(randomized(graph, "head", seed=2))
     assert not np.array_equal(other["head.weight"], head["head.weight"])
     assert all(np.array_equal(value, weights(graph)[name]) for name, value in before.items())
 
@@ -62,16 +62,16 @@ def test_a_graph_without_layers_says_so():
     graph = tiny_graph()
     del graph.graph.initializer[:]
     with pytest.raises(ModelFileError, match="stores no weights"):
-        randomised(graph, "head", seed=0)
+        randomized(graph, "head", seed=0)
 
 
 @pytest.mark.parametrize("method", ["cam", "occlusion"])
 def test_true_maps_change_when_the_network_forgets(tiny_model: Path, method):
     classifier = load(tiny_model, threads=1)
     pixels = np.concatenate([patches(c, 2, seed=4) for c in CLASSES])
-    found = weight_randomisation(
+    found = weight_randomization(
         explainer(classifier, method),
-        forgetful_explainer(classifier, read_model(tiny_model), method),
+        randomized_explainer_factory(classifier, read_model(tiny_model), method),
         pixels,
         draws=6,
     )
@@ -90,6 +90,6 @@ def test_a_map_of_edges_stays_alike_whatever_the_network_forgets(tiny_model: Pat
         maps = pixels.mean(axis=1, dtype=np.float32)
         return Evidence(maps, ("River",) * n, ("River",) * n, np.ones(n, np.float32))
 
-    found = weight_randomisation(brightness, lambda part, seed: brightness, patches("River", 3), draws=2)
+    found = weight_randomization(brightness, lambda part, seed: brightness, patches("River", 3), draws=2)
     assert all(np.allclose(f.correlations, 1) for f in found)
     assert classifier.record.name == "tiny"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swath.errors import DataError
-from swath.fetch import AnswerError, ask, check_address
+from swath.fetch import ResponseError, check_address, request
 from tests.weights.hubserver import says, serving
 
 
@@ -19,7 +19,7 @@ def server(monkeypatch):
 
 
 def asked(url, **options):
-    return ask(url, copy="do it by hand", pause=0, **options)
+    return request(url, copy="do it by hand", pause=0, **options)
 
 
 def test_an_answer_is_read(server):
@@ -41,7 +41,7 @@ def test_a_secret_follows_to_the_same_host_alone(server, where):
     target = "/y" if where == "same" else f"{server.cdn.url}/y"
     server.script = [says(302, Location=target), says(200)]
     server.cdn.script = [says(200)]
-    asked(f"{server.url}/x", authorisation="Bearer s")
+    asked(f"{server.url}/x", authorization="Bearer s")
     seen = [request[3] for request in server.requests + server.cdn.requests]
     assert seen == ["Bearer s", "Bearer s" if where == "same" else None]
 
@@ -49,13 +49,13 @@ def test_a_secret_follows_to_the_same_host_alone(server, where):
 def test_a_secret_does_not_come_back_by_a_detour(server):
     server.script = [says(302, Location=f"{server.cdn.url}/y"), says(200)]
     server.cdn.script = [says(302, Location=f"{server.url}/z")]
-    asked(f"{server.url}/x", authorisation="Bearer s")
+    asked(f"{server.url}/x", authorization="Bearer s")
     assert [request[3] for request in server.requests] == ["Bearer s", None]
 
 
 def test_a_final_answer_carries_its_headers(server):
     server.script = [says(404, X_Error_Code="EntryNotFound")]
-    with pytest.raises(AnswerError, match="answers 404") as caught:
+    with pytest.raises(ResponseError, match="answers 404") as caught:
         asked(f"{server.url}/x")
     assert (caught.value.status, caught.value.headers["X-Error-Code"]) == (404, "EntryNotFound")
     assert caught.value.fix == "do it by hand"
@@ -74,7 +74,7 @@ def test_waits_as_long_as_the_server_asks(server, monkeypatch):
     waits = []
     monkeypatch.setattr("swath.fetch.small.time.sleep", waits.append)
     server.script = [says(503, Retry_After="7"), says(429), says(503, Retry_After="99999"), says(200)]
-    ask(f"{server.url}/x", copy="", pause=1.0)
+    request(f"{server.url}/x", copy="", pause=1.0)
     assert waits == [7, 2, 60]
 
 

@@ -7,17 +7,17 @@ import threading
 import pytest
 
 from swath.errors import OutputError
-from swath.fetch import alone
+from swath.fetch import exclusive
 
 
 def test_the_second_waits_for_the_first_and_nothing_is_left(tmp_path):
     part, order, waiting = tmp_path / "x.part", [], threading.Event()
 
     def second():
-        with alone(part, size=7, progress=lambda *a, note="": (order.append((*a, note)), waiting.set())):
+        with exclusive(part, size=7, progress=lambda *a, note="": (order.append((*a, note)), waiting.set())):
             order.append("second")
 
-    with alone(part, size=7):
+    with exclusive(part, size=7):
         thread = threading.Thread(target=second)
         thread.start()
         assert waiting.wait(10)
@@ -34,7 +34,7 @@ def test_many_take_turns(tmp_path):
 
     def one():
         for _ in range(20):
-            with alone(tmp_path / "x.part", size=1):
+            with exclusive(tmp_path / "x.part", size=1):
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()
@@ -48,13 +48,13 @@ def test_many_take_turns(tmp_path):
 
 
 def test_an_error_inside_lets_go(tmp_path):
-    with pytest.raises(KeyError), alone(tmp_path / "x.part", size=1):
+    with pytest.raises(KeyError), exclusive(tmp_path / "x.part", size=1):
         raise KeyError
-    with alone(tmp_path / "x.part", size=1):
+    with exclusive(tmp_path / "x.part", size=1):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(OutputError, match="cannot write"), alone(tmp_path / "gone" / "x.part", size=1):
+    with pytest.raises(OutputError, match="cannot write"), exclusive(tmp_path / "gone" / "x.part", size=1):
         pass

@@ -50,7 +50,7 @@ def raster(
     driver: str = "GTiff",
     *,
     descriptions: tuple[str, ...] = (),
-    colours: tuple[ColorInterp, ...] = (),
+    colors: tuple[ColorInterp, ...] = (),
     palette: dict[int, tuple[int, ...]] | None = None,
     **options: Any,
 ) -> bytes:
@@ -59,8 +59,8 @@ def raster(
     profile = {"count": count, "height": height, "width": width, "dtype": pixels.dtype.name, **options}
     with MemoryFile() as memory:
         with memory.open(driver=driver, **profile) as dataset:
-            if colours:  # before the pixels: afterwards it is too late for some formats
-                dataset.colorinterp = colours
+            if colors:  # before the pixels: afterwards it is too late for some formats
+                dataset.colorinterp = colors
             dataset.write(pixels)
             if descriptions:
                 dataset.descriptions = descriptions
@@ -70,10 +70,10 @@ def raster(
 
 
 def jpeg_2000(pixels: np.ndarray) -> bytes:
-    """A lossless JPEG 2000, grey or in colour."""
+    """A lossless JPEG 2000, gray or in color."""
     options = {"QUALITY": "100", "REVERSIBLE": "YES", "YCBCR420": "NO"}
     source = raster(pixels, **({"photometric": "RGB"} if len(pixels) == 3 else {}))
-    # Copied, as the program gdal_translate does: only so are the colours written too.
+    # Copied, as the program gdal_translate does: only so are the colors written too.
     with MemoryFile(source) as tiff, tiff.open() as dataset, MemoryFile(ext=".jp2") as target:
         rasterio.shutil.copy(dataset, target.name, driver="JP2OpenJPEG", **options)
         return target.read()
@@ -87,14 +87,14 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def png(
-    width: int, height: int, rows: bytes, *, depth: int = 8, colour: int = 2, interlaced: bool = False
+    width: int, height: int, rows: bytes, *, depth: int = 8, color: int = 2, interlaced: bool = False
 ) -> bytes:
     """A PNG put together by hand; `rows` are its pixels with a filter byte before each row."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlaced)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 

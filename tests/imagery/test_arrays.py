@@ -12,10 +12,10 @@ from .samples import npy, sharp
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int64", "float16", "float32", "float64"])
-def test_two_axes_are_one_grey_band(dtype):
+def test_two_axes_are_one_gray_band(dtype):
     array = sharp(1)[0].astype(dtype)
     picture = decode(npy(array))
-    assert picture.bands == ("grey",)
+    assert picture.bands == ("gray",)
     assert picture.mode == {"uint8": "L", "uint16": "I;16"}.get(dtype, f"{dtype} x 1")
     assert picture.units == ("display" if dtype == "uint8" else "digital number")
     assert picture.pixels.dtype == dtype
@@ -40,8 +40,8 @@ def test_either_byte_order_is_read():
     np.testing.assert_array_equal(picture.pixels[0], array)
 
 
-def test_one_band_with_an_axis_of_its_own_is_grey():
-    assert decode(npy(sharp(1))).bands == ("grey",)
+def test_one_band_with_an_axis_of_its_own_is_gray():
+    assert decode(npy(sharp(1))).bands == ("gray",)
 
 
 @pytest.mark.parametrize(

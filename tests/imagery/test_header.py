@@ -24,8 +24,8 @@ def test_the_memory_limit_counts_bands_and_bytes():
     ("dtype", "bands", "mode"),
     [
         ("uint8", RGB, "RGB"),
-        ("uint8", ("grey",), "L"),
-        ("uint16", ("grey",), "I;16"),
+        ("uint8", ("gray",), "L"),
+        ("uint16", ("gray",), "I;16"),
         ("uint8", ("b2", "b3", "b4"), "uint8 x 3"),
         ("uint16", RGB, "uint16 x 3"),
     ],

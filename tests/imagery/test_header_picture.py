@@ -11,7 +11,7 @@ def test_size():
     assert (picture.height, picture.width) == (4, 5)
 
 
-@pytest.mark.parametrize(("shape", "bands"), [((3, 4, 5), ("grey",)), ((4, 5), ("grey",)), ((1, 4, 5), RGB)])
+@pytest.mark.parametrize(("shape", "bands"), [((3, 4, 5), ("gray",)), ((4, 5), ("gray",)), ((1, 4, 5), RGB)])
 def test_bands_must_fit_the_pixels(shape, bands):
     with pytest.raises(ValueError, match="do not fit"):
         Picture(np.zeros(shape), bands, "display", "L")

@@ -19,9 +19,9 @@ def test_jpeg_rgb():
     np.testing.assert_allclose(picture.pixels.astype(int), smooth(3), atol=5)
 
 
-def test_jpeg_grey():
+def test_jpeg_gray():
     picture = decode(saved(image(smooth(1)), "JPEG", quality=95))
-    assert (picture.bands, picture.mode, picture.units) == (("grey",), "L", "display")
+    assert (picture.bands, picture.mode, picture.units) == (("gray",), "L", "display")
     np.testing.assert_allclose(picture.pixels.astype(int), smooth(1), atol=4)
 
 
@@ -64,7 +64,7 @@ def test_exif_orientation_is_applied(kind, orientation):
 
 @pytest.mark.parametrize(
     ("bands", "names", "mode"),
-    [(1, ("grey",), "L"), (2, ("grey", "alpha"), "LA"), (3, RGB, "RGB"), (4, RGBA, "RGBA")],
+    [(1, ("gray",), "L"), (2, ("gray", "alpha"), "LA"), (3, RGB, "RGB"), (4, RGBA, "RGBA")],
 )
 def test_png_8_bit_is_exact(bands, names, mode):
     picture = decode(saved(image(sharp(bands)), "PNG"))
@@ -72,9 +72,9 @@ def test_png_8_bit_is_exact(bands, names, mode):
     np.testing.assert_array_equal(picture.pixels, sharp(bands))
 
 
-def test_png_16_bit_grey_keeps_every_bit():
+def test_png_16_bit_gray_keeps_every_bit():
     picture = decode(saved(image(sharp(1, "uint16")), "PNG"))
-    assert (picture.bands, picture.mode, picture.units) == (("grey",), "I;16", "digital number")
+    assert (picture.bands, picture.mode, picture.units) == (("gray",), "I;16", "digital number")
     assert picture.pixels.dtype == np.uint16
     np.testing.assert_array_equal(picture.pixels, sharp(1, "uint16"))
 
@@ -82,14 +82,14 @@ def test_png_16_bit_grey_keeps_every_bit():
 def test_png_one_bit_becomes_black_and_white():
     bits = sharp(1)[0] % 3 == 0
     picture = decode(saved(Image.fromarray(bits), "PNG"))
-    assert (picture.bands, picture.mode) == (("grey",), "1")
+    assert (picture.bands, picture.mode) == (("gray",), "1")
     np.testing.assert_array_equal(picture.pixels[0], np.where(bits, 255, 0))
 
 
 @pytest.mark.parametrize(("depth", "step"), [(2, 85), (4, 17)])
 def test_png_of_few_bits_reaches_from_black_to_white(depth, step):
     values = np.arange(16) % 2**depth
-    picture = decode(png(16, 1, b"\0" + packed(values, depth), depth=depth, colour=0))
+    picture = decode(png(16, 1, b"\0" + packed(values, depth), depth=depth, color=0))
     np.testing.assert_array_equal(picture.pixels[0, 0], values * step)
 
 
@@ -133,26 +133,26 @@ def test_a_black_png_is_whole(mode):
 
 def palette_image() -> tuple[Image.Image, np.ndarray, np.ndarray]:
     numbers = sharp(1)[0] % 5
-    colours = np.array([[255, 0, 0], [0, 200, 0], [0, 0, 150], [10, 20, 30], [255, 255, 255]], np.uint8)
+    colors = np.array([[255, 0, 0], [0, 200, 0], [0, 0, 150], [10, 20, 30], [255, 255, 255]], np.uint8)
     picture = Image.fromarray(numbers).convert("P")
     picture.putdata(numbers.ravel().tolist())
-    picture.putpalette(colours.ravel().tolist())
-    return picture, numbers, colours
+    picture.putpalette(colors.ravel().tolist())
+    return picture, numbers, colors
 
 
 def test_png_palette_becomes_rgb():
-    stored, numbers, colours = palette_image()
+    stored, numbers, colors = palette_image()
     picture = decode(saved(stored, "PNG"))
     assert (picture.bands, picture.mode, picture.units) == (RGB, "P", "display")
-    np.testing.assert_array_equal(picture.pixels, colours[numbers].transpose(2, 0, 1))
+    np.testing.assert_array_equal(picture.pixels, colors[numbers].transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize("transparency", [2, bytes([255, 255, 0, 128, 255])])
 def test_png_palette_with_transparent_entries_becomes_rgba(transparency):
-    stored, numbers, colours = palette_image()
+    stored, numbers, colors = palette_image()
     picture = decode(saved(stored, "PNG", transparency=transparency))
     assert (picture.bands, picture.mode) == (RGBA, "P")
-    np.testing.assert_array_equal(picture.pixels[:3], colours[numbers].transpose(2, 0, 1))
+    np.testing.assert_array_equal(picture.pixels[:3], colors[numbers].transpose(2, 0, 1))
     alpha = np.array([255, 255, 0, 128 if isinstance(transparency, bytes) else 255, 255])
     np.testing.assert_array_equal(picture.pixels[3], alpha[numbers])
 

@@ -19,7 +19,7 @@ def test_tiff_of_every_type_is_exact(dtype, bands):
         pixels = pixels / np.float32(7) - 5
     options = {"photometric": "RGB"} if bands == 3 else {}
     picture = decode(raster(pixels, **options))
-    assert picture.bands == (("grey",) if bands == 1 else RGB)
+    assert picture.bands == (("gray",) if bands == 1 else RGB)
     assert picture.units == ("display" if dtype == "uint8" else "digital number")
     names = {("uint8", 1): "L", ("uint8", 3): "RGB", ("uint16", 1): "I;16"}
     assert picture.mode == names.get((dtype, bands), f"{dtype} x {bands}")
@@ -58,25 +58,25 @@ def test_doubtful_names_become_numbers():
     assert decode(data).bands == ("band_1", "band_2")
 
 
-def test_grey_and_alpha():
-    data = raster(sharp(2), colours=(ColorInterp.gray, ColorInterp.alpha))
+def test_gray_and_alpha():
+    data = raster(sharp(2), colors=(ColorInterp.gray, ColorInterp.alpha))
     picture = decode(data)
-    assert (picture.bands, picture.mode) == (("grey", "alpha"), "LA")
+    assert (picture.bands, picture.mode) == (("gray", "alpha"), "LA")
 
 
 def test_tiff_palette_becomes_rgb():
     numbers = sharp(1) % 4
-    colours = {0: (255, 0, 0, 255), 1: (0, 200, 0, 255), 2: (0, 0, 150, 255), 3: (9, 8, 7, 255)}
-    picture = decode(raster(numbers, photometric="palette", palette=colours))
+    colors = {0: (255, 0, 0, 255), 1: (0, 200, 0, 255), 2: (0, 0, 150, 255), 3: (9, 8, 7, 255)}
+    picture = decode(raster(numbers, photometric="palette", palette=colors))
     assert (picture.bands, picture.mode, picture.units) == (RGB, "P", "display")
-    table = np.array([colours[i][:3] for i in range(4)], np.uint8)
+    table = np.array([colors[i][:3] for i in range(4)], np.uint8)
     np.testing.assert_array_equal(picture.pixels, table[numbers[0]].transpose(2, 0, 1))
 
 
 def test_tiff_one_bit_becomes_black_and_white():
     bits = sharp(1)[0] % 3 == 0
     picture = decode(saved(Image.fromarray(bits), "TIFF"))
-    assert (picture.bands, picture.mode) == (("grey",), "1")
+    assert (picture.bands, picture.mode) == (("gray",), "1")
     np.testing.assert_array_equal(picture.pixels[0], np.where(bits, 255, 0))
 
 
@@ -141,15 +141,15 @@ def test_files_beside_a_picture_are_not_looked_at(tmp_path):
     (tmp_path / "a.tif.aux.xml").write_text(
         "<PAMDataset><PAMRasterBand band='1'><Description>evil</Description></PAMRasterBand></PAMDataset>"
     )
-    assert decode(path).bands == ("grey",)
+    assert decode(path).bands == ("gray",)
 
 
 @pytest.mark.parametrize(
     ("dtype", "bands", "names", "mode"),
     [
-        ("uint8", 1, ("grey",), "L"),
+        ("uint8", 1, ("gray",), "L"),
         ("uint8", 3, RGB, "RGB"),
-        ("uint16", 1, ("grey",), "I;16"),
+        ("uint16", 1, ("gray",), "I;16"),
         ("uint16", 3, RGB, "uint16 x 3"),
     ],
 )
@@ -167,7 +167,7 @@ def test_jpeg_2000_without_its_box_is_read_too():
 
 
 @pytest.mark.parametrize(("bands", "names"), [(3, RGB), (4, (*RGB, "alpha"))])
-def test_png_16_bit_colour_keeps_every_bit(bands, names):
+def test_png_16_bit_color_keeps_every_bit(bands, names):
     picture = decode(raster(sharp(bands, "uint16"), "PNG"))
     assert (picture.bands, picture.mode) == (names, f"uint16 x {bands}")
     np.testing.assert_array_equal(picture.pixels, sharp(bands, "uint16"))

@@ -21,14 +21,14 @@ def test_rgb_is_found_by_name_wherever_it_lies():
     assert as_rgb(rgb) is rgb
 
 
-@pytest.mark.parametrize("bands", [("grey",), ("grey", "alpha")])
-def test_grey_becomes_three_equal_bands(bands):
+@pytest.mark.parametrize("bands", [("gray",), ("gray", "alpha")])
+def test_gray_becomes_three_equal_bands(bands):
     stored = picture(*bands)
     np.testing.assert_array_equal(as_rgb(stored).pixels, np.repeat(stored.pixels[:1], 3, axis=0))
 
 
-def test_what_has_no_colours_is_refused():
-    with pytest.raises(DataError, match="bands nir, swir hold neither grey nor red"):
+def test_what_has_no_colors_is_refused():
+    with pytest.raises(DataError, match="bands nir, swir hold neither gray nor red"):
         as_rgb(picture("nir", "swir"))
     with pytest.raises(DataError, match="float32 values cannot serve"):
         as_rgb(picture(*RGB, dtype="float32"))
@@ -44,7 +44,7 @@ def test_bands_go_by_the_names_they_are_published_under():
     np.testing.assert_array_equal(select_bands(stored, RGB), stored.pixels[[1, 2, 3]])
     np.testing.assert_array_equal(select_bands(stored, (*RGB, "nir")), stored.pixels[[1, 2, 3, 0]])
     for bands in (("b04", "b03", "r"), ("b1", "b2", "b3", "b4")):  # red twice; anybody's first four bands
-        with pytest.raises(DataError, match="hold neither grey nor red"):
+        with pytest.raises(DataError, match="hold neither gray nor red"):
             as_rgb(picture(*bands))
     stored = picture("b1", "b5")
     np.testing.assert_array_equal(select_bands(stored, ("b5",)), stored.pixels[[1]])
@@ -58,8 +58,8 @@ def test_unnamed_bands_go_by_position_if_they_are_as_many():
         select_bands(stored, ("nir", "swir"))
 
 
-def test_red_green_blue_take_grey_too_and_drop_alpha():
-    assert select_bands(picture("grey"), ("Red", "Green", "Blue")).shape == (3, 12, 20)
+def test_red_green_blue_take_gray_too_and_drop_alpha():
+    assert select_bands(picture("gray"), ("Red", "Green", "Blue")).shape == (3, 12, 20)
     stored = picture(*RGB, "alpha")
     np.testing.assert_array_equal(select_bands(stored, RGB), stored.pixels[:3])
 

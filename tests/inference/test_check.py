@@ -11,7 +11,7 @@ from swath.inference import check_model
 from swath.inference.check import _moved, bf16_tolerance
 from swath.inference.openvino import has_bf16
 from swath.model import read_model
-from swath.model.record import EngineParity, Golden
+from swath.model.record import EngineParity, ReferencePatches
 from tests.tiny import patches, write_tiny_model
 
 BF16 = "openvino-bf16"
@@ -52,8 +52,8 @@ def test_bf16_may_move_twice_as_far_as_the_gate_saw(tiny_model, difference, tole
 
 @pytest.mark.skipif(not has_bf16(), reason="this processor does not multiply bf16")
 def test_in_bf16_a_label_may_move_only_between_classes_that_are_close(tiny_model, tmp_path):
-    golden = read_model(tiny_model).record.golden
-    pixels = golden.unpack()
+    reference = read_model(tiny_model).record.reference
+    pixels = reference.unpack()
     loaded = swath.load(tiny_model, engine=BF16, threads=1)
     stored = loaded.run(pixels)["probabilities"]
     best, second = np.argsort(-stored[0])[:2]
@@ -62,13 +62,13 @@ def test_in_bf16_a_label_may_move_only_between_classes_that_are_close(tiny_model
     for slack, passes in ((gap * 1.01, True), (gap * 0.5, False)):
         path = write_tiny_model(
             tmp_path / f"{passes}.onnx",
-            golden=Golden.pack(pixels, stored, tolerance=1e-6),
+            reference=ReferencePatches.pack(pixels, stored, tolerance=1e-6),
             parity=(bf16(slack / 2),),
         )
         if passes:
             assert check_model(path, engine=BF16, threads=1).tolerance == pytest.approx(slack)
         else:
-            with pytest.raises(ModelFileError, match="golden probabilities on openvino bf16"):
+            with pytest.raises(ModelFileError, match="reference probabilities on openvino bf16"):
                 check_model(path, engine=BF16, threads=1)
 
 
@@ -80,7 +80,7 @@ def test_a_tampered_weight_is_found(tiny_model, tmp_path, name):
     value = value * 1.2 + 0.5
     tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float32), name))
     onnx.save_model(model, tmp_path / "m.onnx")
-    with pytest.raises(ModelFileError, match="does not give its golden probabilities on openvino fp32"):
+    with pytest.raises(ModelFileError, match="does not give its reference probabilities on openvino fp32"):
         check_model(tmp_path / "m.onnx", threads=1)
 
 
@@ -94,18 +94,18 @@ def test_a_weight_that_is_not_a_number_is_found(tiny_model, tmp_path):
 
 
 def test_a_label_that_moves_is_found_even_within_the_tolerance(tiny_model, tmp_path):
-    golden = read_model(tiny_model).record.golden
-    swapped = tuple(tuple(reversed(row)) for row in golden.probabilities)
-    loose = golden.model_copy(update={"probabilities": swapped, "tolerance": 2.0})
-    with pytest.raises(ModelFileError, match="golden"):
-        check_model(write_tiny_model(tmp_path / "m.onnx", golden=loose), threads=1)
+    reference = read_model(tiny_model).record.reference
+    swapped = tuple(tuple(reversed(row)) for row in reference.probabilities)
+    loose = reference.model_copy(update={"probabilities": swapped, "tolerance": 2.0})
+    with pytest.raises(ModelFileError, match="reference"):
+        check_model(write_tiny_model(tmp_path / "m.onnx", reference=loose), threads=1)
 
 
-def test_damaged_golden_patches(tmp_path):
-    golden = Golden.pack(patches("River", 2), np.full((2, 4), 0.25), tolerance=1)
-    golden = golden.model_copy(update={"pixels": golden.pixels[:100]})
-    with pytest.raises(ModelFileError, match=r"m\.onnx: golden patches"):
-        check_model(write_tiny_model(tmp_path / "m.onnx", golden=golden), threads=1)
+def test_damaged_reference_patches(tmp_path):
+    reference = ReferencePatches.pack(patches("River", 2), np.full((2, 4), 0.25), tolerance=1)
+    reference = reference.model_copy(update={"pixels": reference.pixels[:100]})
+    with pytest.raises(ModelFileError, match=r"m\.onnx: reference patches"):
+        check_model(write_tiny_model(tmp_path / "m.onnx", reference=reference), threads=1)
 
 
 def test_an_unknown_engine(tiny_model):

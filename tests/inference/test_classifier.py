@@ -61,15 +61,15 @@ def test_one_image_alone_is_a_list_of_one(classifier, tmp_path):
 
 @given(st.integers(1, 40), st.sampled_from(["run", "stream"]))
 @settings(max_examples=20, deadline=None)
-def test_the_batch_does_not_change_the_answer(classifier, pixels, batch, how):
+def test_the_batch_does_not_change_the_answer(classifier, pixels, batch_size, how):
     whole = classifier.run(pixels)["probabilities"]
     if how == "run":
-        got = classifier.run(pixels, batch=batch)["probabilities"]
+        got = classifier.run(pixels, batch_size=batch_size)["probabilities"]
     else:
         named = [(str(i), p) for i, p in enumerate(pixels)]
-        parts = list(classifier.stream(named, batch=batch))
+        parts = list(classifier.stream(named, batch_size=batch_size))
         assert [n for names, _ in parts for n in names] == [n for n, _ in named]
-        assert max(len(names) for names, _ in parts) == min(batch, len(pixels))
+        assert max(len(names) for names, _ in parts) == min(batch_size, len(pixels))
         got = np.concatenate([answers.probabilities for _, answers in parts])
     np.testing.assert_allclose(got, whole, atol=1e-6)
 
@@ -98,7 +98,7 @@ def test_progress_counts_up_to_the_number_of_images(classifier, pixels):
     list(
         classifier.stream(
             [(str(i), p) for i, p in enumerate(pixels)],
-            batch=5,
+            batch_size=5,
             total=len(pixels),
             progress=lambda *a, **k: seen.append(a),
         )
@@ -107,7 +107,7 @@ def test_progress_counts_up_to_the_number_of_images(classifier, pixels):
 
 
 def test_other_outputs_can_be_had(classifier, pixels):
-    outputs = classifier.run(pixels, wanted=("features", "activations", "logits"), batch=5)
+    outputs = classifier.run(pixels, wanted=("features", "activations", "logits"), batch_size=5)
     assert {k: v.shape for k, v in outputs.items()} == {
         "features": (12, 6),
         "activations": (12, 6, 8, 8),
@@ -179,7 +179,7 @@ def test_no_image(classifier):
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_another_graph_can_run_on_the_same_engine(tiny_model, pixels, engine):
     loaded = swath.load(tiny_model, engine=engine, threads=1)
-    other = loaded.engine_like(tiny_graph(temperature=2.0))
+    other = loaded.same_engine(tiny_graph(temperature=2.0))
     assert describe(other) == loaded.engine
     got = other.run(pixels, ("logits",))["logits"]
     np.testing.assert_allclose(got, loaded.run(pixels, wanted=("logits",))["logits"], atol=1e-4)
@@ -187,7 +187,7 @@ def test_another_graph_can_run_on_the_same_engine(tiny_model, pixels, engine):
 
 def test_no_batch(classifier, pixels):
     with pytest.raises(SettingError, match="batch of 0"):
-        classifier.run(pixels, batch=0)
+        classifier.run(pixels, batch_size=0)
 
 
 def test_top_k_is_ordered_and_ties_keep_class_order():
@@ -219,7 +219,7 @@ def test_a_multi_label_model_gives_sets_of_labels(tmp_path):
         write_tiny_model(tmp_path / "m.onnx", task="multi-label", thresholds=thresholds), threads=1
     )
     probabilities = np.array([[0.5, 0.1, 0.9991, 0.2], [0.4, 0.99, 0.1, 0.1]], np.float32)
-    found = model.judge(probabilities)
+    found = model.decide(probabilities)
     assert found.label_sets == [("Forest", "River"), ()]
     assert found.labels == ["Forest;River", ""]
     assert found.named == ["Forest;River", "(no label)"]

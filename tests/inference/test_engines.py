@@ -23,7 +23,7 @@ EVERY = [
 ATOL = {"onnxruntime": 1e-6, "openvino": 1e-6, "openvino-bf16": 0.05}
 
 
-def bf16_parity(agreement: float) -> tuple[EngineParity, ...]:
+def bf16_parity(map_accuracy: float) -> tuple[EngineParity, ...]:
     return (
         EngineParity(
             engine="torch",
@@ -31,7 +31,7 @@ def bf16_parity(agreement: float) -> tuple[EngineParity, ...]:
             patches=512,
             batch_sizes=(),
             max_difference=0.01,
-            label_agreement=agreement,
+            label_agreement=map_accuracy,
         ),
     )
 
@@ -91,9 +91,9 @@ def test_any_number_of_patches_gives_each_what_it_gets_alone(engine, n):
 def test_pixels_need_not_lie_in_order_or_be_writeable(engine):
     pixels = patches("Forest", 4)
     pixels.flags.writeable = False
-    views = pixels[::-1, :, ::-1].swapaxes(2, 3)
+    tta = pixels[::-1, :, ::-1].swapaxes(2, 3)
     np.testing.assert_array_equal(
-        engine.run(views, ("logits",))["logits"], engine.run(views.copy(), ("logits",))["logits"]
+        engine.run(tta, ("logits",))["logits"], engine.run(tta.copy(), ("logits",))["logits"]
     )
 
 
@@ -113,7 +113,7 @@ def test_threads_do_not_change_the_answer(name):
 def test_an_engine_says_what_it_is(name):
     engine = make_engine(name, tiny_graph(), threads=1)
     assert describe(engine) == (
-        f"{name.removesuffix('-bf16')} {'bf16' if 'bf16' in name else 'fp32'}, 1 thread, batch {engine.batch}"
+        f"{name.removesuffix('-bf16')} {'bf16' if 'bf16' in name else 'fp32'}, 1 thread, batch {engine.batch_size}"
     )
     assert key_of(engine) == name
 
@@ -130,7 +130,7 @@ def test_an_unknown_engine_names_the_known():
 
 
 @pytest.mark.parametrize(
-    ("agreement", "installed", "hardware", "name", "note"),
+    ("map_accuracy", "installed", "hardware", "name", "note"),
     [
         (1.0, {"openvino", "onnxruntime"}, True, "openvino-bf16", ""),
         (1.0, {"openvino"}, True, "openvino-bf16", ""),
@@ -140,10 +140,10 @@ def test_an_unknown_engine_names_the_known():
         (1.0, {"onnxruntime"}, True, "onnxruntime", "openvino is not installed"),
     ],
 )
-def test_auto(agreement, installed, hardware, name, note):
+def test_auto(map_accuracy, installed, hardware, name, note):
     choice = choose_engine(
         "auto",
-        bf16_parity(agreement) if agreement is not None else (),
+        bf16_parity(map_accuracy) if map_accuracy is not None else (),
         installed=installed.__contains__,
         has_bf16=lambda: hardware,
     )

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from swath.inference.engines import hush
+from swath.inference.engines import silence_engine_logs
 
 ALONE = """
 import sys
@@ -47,6 +47,6 @@ def test_nothing_is_sent_or_left_behind_and_the_other_engine_is_not_loaded(name,
 def test_openvino_that_is_loaded_already_is_left_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", sys)
     monkeypatch.delitem(sys.modules, "openvino_telemetry", raising=False)
-    hush()
+    silence_engine_logs()
     assert "openvino_telemetry" not in sys.modules
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"

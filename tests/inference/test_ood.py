@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from swath.errors import DataError, ModelFileError
 from swath.evaluation import auroc
-from swath.evaluation.thresholds import with_doubts, write_doubts
+from swath.evaluation.thresholds import with_calibration, write_calibration
 from swath.inference import load
-from swath.inference.ood import NEEDED, Seen, Strangeness, energies, fit_out_of_distribution
+from swath.inference.ood import NEEDED, OodScorer, PatchOutputs, energies, fit_out_of_distribution
 from swath.model import Record
 from swath.model.ood import OutOfDistribution
 from tests.tiny import CLASSES, patches
@@ -19,10 +19,10 @@ def classifier(tiny_model):
     return load(tiny_model, engine="onnxruntime", threads=1)
 
 
-def seen(classifier, n: int, seed: int) -> tuple[Seen, np.ndarray]:
+def seen(classifier, n: int, seed: int) -> tuple[PatchOutputs, np.ndarray]:
     pixels = np.concatenate([patches(name, n, seed=seed) for name in CLASSES])
     found = classifier.run(pixels, wanted=NEEDED)
-    return Seen(pixels, found["features"], found["logits"]), np.repeat(np.arange(len(CLASSES)), n)
+    return PatchOutputs(pixels, found["features"], found["logits"]), np.repeat(np.arange(len(CLASSES)), n)
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +35,23 @@ def kept(classifier) -> OutOfDistribution:
 
 
 @pytest.fixture(scope="module")
-def strange(classifier, kept) -> Strangeness:
-    return Strangeness(classifier.record, kept)
+def strange(classifier, kept) -> OodScorer:
+    return OodScorer(classifier.record, kept)
 
 
-def score(classifier, strange: Strangeness, pixels: np.ndarray) -> np.ndarray:
+def score(classifier, strange: OodScorer, pixels: np.ndarray) -> np.ndarray:
     found = classifier.run(pixels, wanted=NEEDED)
     return strange.of(pixels, found["features"], found["logits"])
 
 
-def test_few_usual_patches_are_called_unlike(classifier, kept, strange):
+def test_few_usual_patches_are_called_ood(classifier, kept, strange):
     val, _ = seen(classifier, 50, 2)
     flagged = strange.of(val.pixels, val.features, val.logits) >= kept.threshold
     assert flagged.mean() <= 0.02  # chosen on these
-    fresh, _ = seen(classifier, 100, 3)
-    assert (strange.of(fresh.pixels, fresh.features, fresh.logits) >= kept.threshold).mean() < 0.08
+    new_modules, _ = seen(classifier, 100, 3)
+    assert (
+        strange.of(new_modules.pixels, new_modules.features, new_modules.logits) >= kept.threshold
+    ).mean() < 0.08
 
 
 @pytest.mark.parametrize("what", ["noise", "swapped", "black", "stripes"])
@@ -87,12 +89,12 @@ def test_too_few_validation_patches_give_no_threshold(classifier):
 def test_all_equal_patches_do_not_break_the_fit(classifier):
     pixels = np.full((60, 3, 64, 64), 90, np.uint8)
     found = classifier.run(pixels, wanted=NEEDED)
-    same = Seen(pixels, found["features"], found["logits"])
+    same = PatchOutputs(pixels, found["features"], found["logits"])
     made = fit_out_of_distribution(
         same, np.zeros(60, np.int64), same, task="single-label", temperature=1.0, size=64
     )
     assert made is not None
-    far = Strangeness(classifier.record, made)
+    far = OodScorer(classifier.record, made)
     assert score(classifier, far, patches("Forest", 3)).min() > made.threshold
 
 
@@ -115,7 +117,7 @@ def test_the_record_keeps_it_and_refuses_damage(classifier, kept):
         OutOfDistribution.model_validate(kept.model_dump() | {"mean": kept.mean[:-1]})
     hurt = kept.model_copy(update={"classes": kept.classes.model_copy(update={"values": "AAAA"})})
     with pytest.raises(ModelFileError, match="damaged"):
-        Strangeness(classifier.record, hurt)
+        OodScorer(classifier.record, hurt)
     old = classifier.record.model_dump() | {"out_of_distribution": {}}
     assert Record.model_validate(old).out_of_distribution is None
 
@@ -124,16 +126,16 @@ def test_a_finished_file_learns_it(classifier, tiny_index, tmp_path):
     few = len(tiny_index.where("val"))
     share = 1 / (few + 1) + 1e-6
     with pytest.raises(DataError, match="too few"):
-        with_doubts(classifier, tiny_index, false_alarms=share / 2)
+        with_calibration(classifier, tiny_index, false_alarms=share / 2)
     out = tmp_path / "new.onnx"
-    record = write_doubts(classifier, tiny_index, out, false_alarms=share)
+    record = write_calibration(classifier, tiny_index, out, false_alarms=share)
     assert set(record.conformal) == {"0.90", "0.95"}
     model = load(out, engine="onnxruntime", threads=1)
-    assert model.tells_unlike
+    assert model.detects_ood
     answers = model.predict(patches("Forest", 2))
-    assert answers.unlike is not None
-    assert answers.strangeness is not None
+    assert answers.is_ood is not None
+    assert answers.ood_score is not None
     assert answers.labels == classifier.predict(patches("Forest", 2)).labels
     assert model.predict(
         np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64)).astype(np.uint8)
-    ).unlike.all()
+    ).is_ood.all()

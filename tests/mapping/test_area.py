@@ -23,7 +23,7 @@ def test_rotated_pixels_keep_their_area():
     assert area.across == pytest.approx(10)
 
 
-def test_feet_become_metres():
+def test_feet_become_meters():
     area = pixel_area(CRS.from_epsg(2263), Affine(10, 0, 0, 0, -10, 0), 2)  # New York, US survey feet
     assert area.rows == pytest.approx((10 * 1200 / 3937) ** 2)
 
@@ -61,7 +61,7 @@ def test_north_may_be_down():
 def test_without_a_known_place_there_is_no_area():
     assert pixel_area(None, Affine.identity(), 5) is None
     assert pixel_area(WGS84, Affine.rotation(10), 5) is None
-    local = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    local = CRS.from_wkt('LOCAL_CS["site",UNIT["meter",1]]')
     assert pixel_area(local, Affine.identity(), 5) is None
 
 

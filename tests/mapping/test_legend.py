@@ -15,8 +15,8 @@ CLASSES = class_infos(("Forest", "River", "a very long name of a class $with$ do
 TOTALS = tuple(ClassTotal(c.name, 10, 1 / 3, 12.5) for c in CLASSES)
 
 
-def colours(path):
-    """Share of the picture's pixels that have each class's exact colour."""
+def colors(path):
+    """Share of the picture's pixels that have each class's exact color."""
     picture = np.asarray(Image.open(path).convert("RGB"))
     return picture.shape, [float((picture == np.array(c.rgb)).all(axis=2).mean()) for c in CLASSES]
 
@@ -24,21 +24,21 @@ def colours(path):
 def test_the_legend_shows_every_class_and_the_same_one_gives_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
         draw_legend(tmp_path / name, CLASSES, TOTALS, nodata=5)
-    assert min(colours(tmp_path / "a.png")[1]) > 0
+    assert min(colors(tmp_path / "a.png")[1]) > 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    (height, _, _), _ = colours(tmp_path / "a.png")
+    (height, _, _), _ = colors(tmp_path / "a.png")
     draw_legend(tmp_path / "c.png", CLASSES, TOTALS, nodata=0)
-    assert colours(tmp_path / "c.png")[0][0] < height, "no line for nodata where there is none"
+    assert colors(tmp_path / "c.png")[0][0] < height, "no line for nodata where there is none"
 
 
 @pytest.mark.parametrize("size", [(3000, 2000), (30, 20), (2, 900), (900, 2)])
-def test_the_quick_look_stays_small_and_has_the_maps_colours(tmp_path, size):
+def test_the_quick_look_stays_small_and_has_the_maps_colors(tmp_path, size):
     labels = np.ones((1, *size), np.uint8)
     labels[:, size[0] // 2 :] = 2
     raster = write_scene(tmp_path / "map.tif", labels, nodata=0)
     area = pixel_area(CRS.from_epsg(32632), Affine(10, 0, 0, 0, -10, 0), size[0])
     draw_map(tmp_path / "map.png", raster, CLASSES, TOTALS, title="t $x$", area=area, nodata=0)
-    (height, width, _), (forest, river, _) = colours(tmp_path / "map.png")
+    (height, width, _), (forest, river, _) = colors(tmp_path / "map.png")
     assert max(height, width) <= 1400
     assert forest > 0
     assert river > 0

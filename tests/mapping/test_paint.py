@@ -7,7 +7,7 @@ from swath.mapping import make_grid
 from swath.mapping.legend import NONE_OF_THESE, Totals, painted_classes
 from swath.mapping.paint import Painter
 from swath.mapping.strips import Strip
-from swath.mapping.summary import Watch
+from swath.mapping.summary import SceneStatistics
 from swath.model import Record
 from swath.model.record import class_infos
 from tests.tiny import input_spec
@@ -46,7 +46,7 @@ def paint(valid, probabilities, *, size, patch, stride, classified=None, record=
         confidences=kept[1],
         cells=kept[2],
         totals=totals,
-        watch=Watch(input_spec(), grid),
+        watch=SceneStatistics(input_spec(), grid),
     )
     rows, cols = grid.rows, grid.cols
     wide = np.zeros((rows.span(rows.windows), cols.span(cols.windows)), bool)

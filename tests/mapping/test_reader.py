@@ -15,13 +15,13 @@ def pixels(height=20, width=30, *, bands=3, dtype="uint8", high=255, seed=0):
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
 def test_other_values_are_refused_with_the_option_that_renders_them(dtype):
-    with pytest.raises(DataError, match=r"s\.tif holds .* values .*--render 0:2750"):
-        check_values(dtype, "uint8", render=None, scene="s.tif")
-    check_values(dtype, "uint8", render=(0, 2750), scene="s.tif")
+    with pytest.raises(DataError, match=r"s\.tif holds .* values .*--rescale 0:2750"):
+        check_values(dtype, "uint8", rescale=None, scene="s.tif")
+    check_values(dtype, "uint8", rescale=(0, 2750), scene="s.tif")
 
 
 @pytest.mark.parametrize(
-    ("dtype", "wanted", "render"),
+    ("dtype", "wanted", "rescale"),
     [
         ("uint16", "uint16", (0, 2750)),
         ("uint8", "uint8", (0, 2750)),
@@ -29,16 +29,16 @@ def test_other_values_are_refused_with_the_option_that_renders_them(dtype):
         ("uint16", "uint8", (0, float("nan"))),
     ],
 )
-def test_rendering_that_makes_no_sense_is_refused(dtype, wanted, render):
-    with pytest.raises(SettingError, match="--render"):
-        check_values(dtype, wanted, render=render, scene="s.tif")
+def test_rendering_that_makes_no_sense_is_refused(dtype, wanted, rescale):
+    with pytest.raises(SettingError, match="--rescale"):
+        check_values(dtype, wanted, rescale=rescale, scene="s.tif")
 
 
 def test_the_models_own_type_passes_and_a_narrower_one_does_not():
-    check_values("uint8", "uint8", render=None, scene="s.tif")
-    check_values("uint8", "uint8", render=(10, 200), scene="s.tif")
+    check_values("uint8", "uint8", rescale=None, scene="s.tif")
+    check_values("uint8", "uint8", rescale=(10, 200), scene="s.tif")
     with pytest.raises(DataError, match="model takes 16-bit"):
-        check_values("uint8", "uint16", render=None, scene="s.tif")
+        check_values("uint8", "uint16", rescale=None, scene="s.tif")
 
 
 def opened(path):

@@ -9,10 +9,10 @@ import rasterio
 
 import swath
 from swath.errors import DataError, OutputError, SettingError
-from swath.evaluation.thresholds import write_doubts
-from swath.imagery import render_reflectance
+from swath.evaluation.thresholds import write_calibration
+from swath.imagery import rescale_reflectance
 from swath.inference import load
-from swath.mapping import agreement, map_scene, sew
+from swath.mapping import map_accuracy, map_scene, write_mosaic
 from tests.mapping.scenes import UTM, write_scene
 from tests.tiny import CLASSES, patches, write_tiny_model
 
@@ -30,7 +30,7 @@ def sewn(tmp_path_factory):
     labels = [CLASSES[(3 * i) % 4] for i in range(12)]
     pixels = np.concatenate([patches(label, 1, seed=i) for i, label in enumerate(labels)])
     path = tmp_path_factory.mktemp("scene") / "scene.tif"
-    return path, pixels, sew(pixels, labels, CLASSES, columns=4, out=path)
+    return path, pixels, write_mosaic(pixels, labels, CLASSES, columns=4, out=path)
 
 
 def read(path, band=1):
@@ -53,7 +53,7 @@ def test_the_map_says_what_predict_says(tmp_path, classifier, sewn):
     np.testing.assert_array_equal(read(out), expected.repeat(64, axis=0).repeat(64, axis=1))
     sure = np.rint(100 * predicted.confidence).reshape(3, 4)
     np.testing.assert_array_equal(read(tmp_path / "map.confidence.tif")[::64, ::64], sure)
-    result = agreement(out, truth, 64)
+    result = map_accuracy(out, truth, 64)
     assert result.patches == 12
     assert result.patches_right == sum(predicted.labels[i] == CLASSES[t] for i, t in enumerate(truth.ravel()))
     assert (summary.windows, summary.classified, summary.nodata_pixels) == (12, 12, 0)
@@ -103,9 +103,9 @@ def test_overlapping_windows_average_their_probabilities(tmp_path, classifier, s
 
 def test_the_batch_size_changes_nothing(tmp_path, classifier, sewn):
     maps = []
-    for batch in (1, 5, 256):
-        map_scene(classifier, sewn[0], tmp_path / f"{batch}.tif", stride=24, batch=batch)
-        maps.append(read(tmp_path / f"{batch}.tif"))
+    for batch_size in (1, 5, 256):
+        map_scene(classifier, sewn[0], tmp_path / f"{batch_size}.tif", stride=24, batch_size=batch_size)
+        maps.append(read(tmp_path / f"{batch_size}.tif"))
     assert (maps[0] == maps[1]).all()
     assert (maps[0] == maps[2]).all()
 
@@ -159,12 +159,12 @@ def test_a_scene_without_a_place_is_mapped_with_a_warning(tmp_path, classifier):
 def test_reflectance_is_mapped_once_rendered(tmp_path, classifier):
     wanted = patches("River", 2)
     reflectance = np.rint((wanted.astype(float) - 1) * 2750 / 254).astype(np.uint16)
-    assert (render_reflectance(reflectance) == np.where(reflectance == 0, 0, wanted)).all()
+    assert (rescale_reflectance(reflectance) == np.where(reflectance == 0, 0, wanted)).all()
     scene = write_scene(tmp_path / "s.tif", np.concatenate(list(reflectance), axis=2))
-    with pytest.raises(DataError, match="--render 0:2750"):
+    with pytest.raises(DataError, match="--rescale 0:2750"):
         map_scene(classifier, scene, tmp_path / "map.tif")
     assert [p.name for p in tmp_path.iterdir()] == ["s.tif"]
-    map_scene(classifier, scene, tmp_path / "map.tif", render=(0, 2750), probabilities=tmp_path / "p.tif")
+    map_scene(classifier, scene, tmp_path / "map.tif", rescale=(0, 2750), probabilities=tmp_path / "p.tif")
     np.testing.assert_allclose(
         cells(tmp_path / "p.tif")[0], classifier.predict(wanted).probabilities, atol=1e-3
     )
@@ -174,7 +174,7 @@ def test_a_nodata_value_without_end_is_recorded(tmp_path, classifier):
     values = np.full((3, 64, 64), 0.1, np.float32)
     values[:, :, :8] = -np.inf
     scene = write_scene(tmp_path / "s.tif", values, nodata=float("-inf"))
-    map_scene(classifier, scene, tmp_path / "map.tif", render=(0, 0.275))
+    map_scene(classifier, scene, tmp_path / "map.tif", rescale=(0, 0.275))
     assert json.loads((tmp_path / "map.json").read_text())["nodata"] == "-inf"
 
 
@@ -204,7 +204,7 @@ def test_a_stopped_map_leaves_nothing_and_starts_over(tmp_path, tiny_model, sewn
     broken = load(tiny_model, threads=1)
     broken._engine = _Failing(broken._engine, 2)
     with pytest.raises(KeyboardInterrupt):
-        map_scene(broken, sewn[0], tmp_path / "map.tif", probabilities=tmp_path / "p.tif", batch=4)
+        map_scene(broken, sewn[0], tmp_path / "map.tif", probabilities=tmp_path / "p.tif", batch_size=4)
     assert list(tmp_path.iterdir()) == []
     map_scene(load(tiny_model, threads=1), sewn[0], tmp_path / "map.tif")
     assert sorted(p.name for p in tmp_path.iterdir()) == NAMES
@@ -349,7 +349,7 @@ def test_models_of_other_tasks_are_mapped(tmp_path, task):
 def doubting(classifier, tiny_index, tmp_path_factory):
     """The same model, which can tell what is not like its training data."""
     out = tmp_path_factory.mktemp("doubting") / "model.onnx"
-    write_doubts(classifier, tiny_index, out, false_alarms=0.05)
+    write_calibration(classifier, tiny_index, out, false_alarms=0.05)
     return load(out, threads=1)
 
 
@@ -358,39 +358,37 @@ def test_what_is_not_like_the_training_data_is_marked(tmp_path, doubting, classi
     changed = pixels.copy()
     changed[:4] = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64))
     scene, out = tmp_path / "scene.tif", tmp_path / "map.tif"
-    sew(changed, [CLASSES[0]] * 12, CLASSES, columns=4, out=scene)
+    write_mosaic(changed, [CLASSES[0]] * 12, CLASSES, columns=4, out=scene)
     summary = map_scene(doubting, scene, out)
-    marked = read(tmp_path / "map.unlike.tif")
-    expected = doubting.predict(changed).unlike.reshape(3, 4)
+    label_matrix = read(tmp_path / "map.ood.tif")
+    expected = doubting.predict(changed).is_ood.reshape(3, 4)
     assert expected[0].all()
-    np.testing.assert_array_equal(marked, expected.repeat(64, axis=0).repeat(64, axis=1))
-    assert summary.unlike == pytest.approx(expected.mean())
-    assert json.loads((tmp_path / "map.json").read_text())["unlike"] == pytest.approx(
-        summary.unlike, abs=1e-4
-    )
+    np.testing.assert_array_equal(label_matrix, expected.repeat(64, axis=0).repeat(64, axis=1))
+    assert summary.ood == pytest.approx(expected.mean())
+    assert json.loads((tmp_path / "map.json").read_text())["ood"] == pytest.approx(summary.ood, abs=1e-4)
     assert any("not like the training data" in warning for warning in summary.warnings)
     whole = read(out)
     finer = map_scene(doubting, scene, tmp_path / "fine.tif", stride=16, dense=False)
-    assert finer.unlike > summary.unlike  # windows across two of the patches are like none
-    assert map_scene(doubting, scene, tmp_path / "dense.tif", stride=16, dense=True).unlike is None
+    assert finer.ood > summary.ood  # windows across two of the patches are like none
+    assert map_scene(doubting, scene, tmp_path / "dense.tif", stride=16, dense=True).ood is None
     # A model that cannot tell leaves no raster, not even an old one.
     plain = map_scene(classifier, scene, out, overwrite=True)
-    assert plain.unlike is None
-    assert not (tmp_path / "map.unlike.tif").exists()
+    assert plain.ood is None
+    assert not (tmp_path / "map.ood.tif").exists()
     np.testing.assert_array_equal(read(out), whole)
 
 
-def test_overviews_of_what_is_unlike_keep_what_is_like(tmp_path, doubting):
+def test_overviews_of_what_is_ood_keep_what_is_like(tmp_path, doubting):
     """Scattered pixels without data, four of which never lie in one block: none is left at half the resolution."""
     tiles = patches("SeaLake", 144).reshape(12, 12, 3, 64, 64).transpose(2, 0, 3, 1, 4).reshape(3, 768, 768)
     pixels = np.maximum(tiles, 1)
     pixels[:, ::6, ::6] = 0
     scene = write_scene(tmp_path / "s.tif", pixels, nodata=0)
     map_scene(doubting, scene, tmp_path / "map.tif")
-    with rasterio.open(tmp_path / "map.unlike.tif") as file:
+    with rasterio.open(tmp_path / "map.ood.tif") as file:
         assert file.overviews(1)
         fine = file.read(1)
-    with rasterio.open(tmp_path / "map.unlike.tif", overview_level=0) as file:
+    with rasterio.open(tmp_path / "map.ood.tif", overview_level=0) as file:
         coarse = file.read(1)
     assert (fine == 255).mean() == pytest.approx(1 / 36, abs=1e-3)
     assert not (coarse == 255).any()

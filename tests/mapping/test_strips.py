@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from swath.errors import DataError
-from swath.imagery import render_reflectance
+from swath.imagery import rescale_reflectance
 from swath.mapping import make_grid
 from swath.mapping.reader import open_scene
 from swath.mapping.strips import Strips
@@ -69,7 +69,7 @@ def test_the_users_nodata_replaces_the_scenes(tmp_path):
     assert nodata == 255
 
 
-def test_masks_and_alpha_are_honoured(tmp_path):
+def test_masks_and_alpha_are_honored(tmp_path):
     mask = np.full((8, 8), 255, np.uint8)
     mask[2, 5] = 0
     masked = write_scene(tmp_path / "mask.tif", pixels(8, 8), mask=mask)
@@ -85,8 +85,8 @@ def test_masks_and_alpha_are_honoured(tmp_path):
 def test_reflectance_is_rendered_and_zero_is_nodata_there(tmp_path):
     values = pixels(8, 8, dtype="uint16", high=4000)
     values[:, 3, 3] = 0
-    found, nodata = strips(write_scene(tmp_path / "s.tif", values), render=(0, 2750))
-    np.testing.assert_array_equal(found[0].pixels, render_reflectance(values, low=0, high=2750))
+    found, nodata = strips(write_scene(tmp_path / "s.tif", values), rescale=(0, 2750))
+    np.testing.assert_array_equal(found[0].pixels, rescale_reflectance(values, low=0, high=2750))
     assert found[0].pixels.dtype == np.uint8
     assert np.argwhere(~found[0].valid).tolist() == [[3, 3]]
     assert nodata == 0
@@ -95,7 +95,7 @@ def test_reflectance_is_rendered_and_zero_is_nodata_there(tmp_path):
 def test_nan_is_no_data(tmp_path):
     values = pixels(8, 8, dtype="float32", high=1000) / 10_000
     values[:, 4, 4] = np.nan
-    found, _ = strips(write_scene(tmp_path / "s.tif", values.astype("float32")), render=(0, 0.1))
+    found, _ = strips(write_scene(tmp_path / "s.tif", values.astype("float32")), rescale=(0, 0.1))
     assert np.argwhere(~found[0].valid).tolist() == [[4, 4]]
     assert found[0].pixels[:, 4, 4].tolist() == [0, 0, 0]
 

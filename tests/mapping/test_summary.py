@@ -6,7 +6,7 @@ from swath.mapping import MapFiles
 
 
 def test_files_are_named_after_the_map():
-    files = MapFiles.beside(Path("out/land.cover.tif"), probabilities=Path("p.tif"))
+    files = MapFiles.next_to(Path("out/land.cover.tif"), probabilities=Path("p.tif"))
     assert [str(p) for p in files.all()] == [
         "out/land.cover.tif",
         "out/land.cover.tif.aux.xml",

@@ -8,7 +8,7 @@ from swath.inference import load
 from swath.mapping import make_grid
 from swath.mapping.reader import open_scene
 from swath.mapping.strips import Strips
-from swath.mapping.windows import Dense, PatchByPatch, dense_pays, make_windows, with_data
+from swath.mapping.windows import Dense, PatchByPatch, dense_is_faster, make_windows, with_data
 from swath.model import write_model
 from tests.mapping.scenes import write_scene
 from tests.model.unpadded import Body
@@ -45,12 +45,12 @@ def scene(tmp_path_factory):
     return write_scene(tmp_path_factory.mktemp("scene") / "s.tif", values, nodata=0)
 
 
-def classified(classifier, path, stride, *, dense, batch=64):
+def classified(classifier, path, stride, *, dense, batch_size=64):
     """Probabilities ``[rows, columns, K]`` of all windows, and which hold data."""
     with open_scene(path) as opened:
         grid = make_grid(opened.height, opened.width, patch=SIZE, stride=stride)
         strips = Strips(opened, grid, bands=(1, 2, 3))
-        windows = make_windows(classifier, grid, batch=batch, dense=dense)
+        windows = make_windows(classifier, grid, batch_size=batch_size, dense=dense)
         values, held = [], []
         for strip in strips.cut(strips.pieces(), windows=windows.rows):
             there = with_data(strip, grid)
@@ -90,10 +90,12 @@ def test_scenes_of_any_size_are_classified_densely(tmp_path, unpadded, size):
 
 def test_the_faster_way_is_chosen(unpadded):
     def chosen(stride):
-        return type(make_windows(unpadded, make_grid(90, 90, patch=SIZE, stride=stride), batch=8))
+        return type(make_windows(unpadded, make_grid(90, 90, patch=SIZE, stride=stride), batch_size=8))
 
     assert [chosen(stride) for stride in (20, 16, 12, 4)] == [PatchByPatch, PatchByPatch, Dense, Dense]
-    wide = {stride: dense_pays(make_grid(640, 640, patch=64, stride=stride), 8) for stride in range(1, 65)}
+    wide = {
+        stride: dense_is_faster(make_grid(640, 640, patch=64, stride=stride), 8) for stride in range(1, 65)
+    }
     assert [stride for stride, dense in wide.items() if dense] == [
         *(1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40),
     ]
@@ -102,17 +104,17 @@ def test_the_faster_way_is_chosen(unpadded):
 def test_a_network_that_pads_is_run_patch_by_patch(tmp_path):
     padded = write(tmp_path / "padded.onnx", pads=1)
     grid = make_grid(50, 50, patch=SIZE, stride=4)
-    assert isinstance(make_windows(padded, grid, batch=8), PatchByPatch)
+    assert isinstance(make_windows(padded, grid, batch_size=8), PatchByPatch)
     with pytest.raises(ModelFileError, match="cannot be run densely"):
-        make_windows(padded, grid, batch=8, dense=True)
+        make_windows(padded, grid, batch_size=8, dense=True)
 
 
 def test_several_views_are_taken_patch_by_patch(unpadded, scene):
-    several = load(unpadded.path, engine="onnxruntime", threads=1, views=8)
+    several = load(unpadded.path, engine="onnxruntime", threads=1, tta=8)
     grid = make_grid(90, 90, patch=SIZE, stride=4)
-    assert isinstance(make_windows(several, grid, batch=8), PatchByPatch)
+    assert isinstance(make_windows(several, grid, batch_size=8), PatchByPatch)
     with pytest.raises(SettingError, match="every window one way"):
-        make_windows(several, grid, batch=8, dense=True)
+        make_windows(several, grid, batch_size=8, dense=True)
     once, _ = classified(unpadded, scene, 16, dense=False)
     found, held = classified(several, scene, 16, dense=False)
     assert not np.allclose(found[held], once[held], atol=1e-3)
@@ -120,6 +122,6 @@ def test_several_views_are_taken_patch_by_patch(unpadded, scene):
 
 
 def test_rows_of_a_narrow_scene_are_classified_together(unpadded):
-    narrow = make_windows(unpadded, make_grid(4000, 60, patch=SIZE, stride=20), batch=64, dense=False)
-    wide = make_windows(unpadded, make_grid(4000, 4000, patch=SIZE, stride=20), batch=64, dense=False)
+    narrow = make_windows(unpadded, make_grid(4000, 60, patch=SIZE, stride=20), batch_size=64, dense=False)
+    wide = make_windows(unpadded, make_grid(4000, 4000, patch=SIZE, stride=20), batch_size=64, dense=False)
     assert (narrow.rows, wide.rows) == (21, 1)

@@ -16,7 +16,7 @@ def test_the_card_tells_what_a_user_must_know(tiny_model):
     assert rows["channel means"] == "85.0, 95.0, 100.0"
     assert rows["validation accuracy"] == "95.00 % (95 %: 90.00-98.00, n = 24)"
     assert rows["data"] == "drawn: 72 train, 24 val, 24 test"
-    assert rows["data licence"] == "CC0-1.0"
+    assert rows["data license"] == "CC0-1.0"
     assert "attribution" not in rows
 
 
@@ -36,7 +36,7 @@ def test_parity_and_attribution_are_shown_where_there_are_any(tmp_path):
     path = write_tiny_model(tmp_path / "m.onnx", spec=spec, data=data, parity=(parity,))
     rows = dict(card(read_model(path)))
     assert rows["attribution"] == "by someone"
-    assert rows["data licence"] == "not known"
+    assert rows["data license"] == "not known"
     assert rows["data"] == "x: 1,200 train"
     assert rows["input"].endswith("64 x 64 px")
     assert rows["parity onnxruntime fp32"] == "same labels 100.00 % of 9, largest difference 2.0e-06"
@@ -81,7 +81,7 @@ def test_the_page_says_what_is_not_known(tmp_path):
     text = model_card(read_model(write_tiny_model(tmp_path / "m.onnx", data=data, metrics={})))
     assert front_of(text)["datasets"] == ["x: y"]
     assert "model-index" not in front_of(text)
-    assert "licence not stated" in text
+    assert "license not stated" in text
     assert "not measured" in text
 
 
@@ -93,10 +93,10 @@ def test_the_page_tells_of_thresholds_sets_and_first_weights(tmp_path):
         thresholds={"River": 0.25},
         conformal={"0.90": 0.3},
         pretrained=True,
-        started_from={"source": "resnet18", "licence": None},
+        started_from={"source": "resnet18", "license": None},
     )
     text = model_card(read_model(path))
     assert "says whether an image shows River or Forest" in text
     assert "River 0.250" in text
     assert "sets of 90 % hold every class whose probability is at least 0.7000" in text
-    assert "from the weights resnet18 (licence: not stated)" in text
+    assert "from the weights resnet18 (license: not stated)" in text

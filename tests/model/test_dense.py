@@ -225,7 +225,7 @@ def test_other_heads_are_not_run_densely():
         assert changed(change) is None, change.__name__
 
 
-def test_models_with_global_average_pooling_nodes_are_recognised():
+def test_models_with_global_average_pooling_nodes_are_recognized():
     assert dense_stride(tiny_graph(), size=64) == 8
     check_tiny = dense_graph(tiny_graph(), size=64, stride=64)
     values = pixels(128, 64)

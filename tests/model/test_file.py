@@ -112,7 +112,7 @@ def test_a_newer_schema_says_to_upgrade(tiny_model, tmp_path):
     newer = rewrite(
         tiny_model, tmp_path / "m.onnx", record={"schema_version": SCHEMA_VERSION + 1, "novelty": 1}
     )
-    with pytest.raises(ModelFileError, match=r"newer swath .record schema 2.*upgrade swath"):
+    with pytest.raises(ModelFileError, match=r"newer swath .record schema 3.*upgrade swath"):
         read_model(newer)
 
 
@@ -160,8 +160,8 @@ def test_a_model_is_no_output_of_itself(tmp_path):
 
 def test_fewer_classes_than_the_graph_gives(tiny_model, tmp_path):
     record = json.loads(read_model(tiny_model).record.model_dump_json())
-    golden = record["golden"] | {"probabilities": [p[:3] for p in record["golden"]["probabilities"]]}
-    changed = {"classes": record["classes"][:3], "golden": golden}
+    reference = record["reference"] | {"probabilities": [p[:3] for p in record["reference"]["probabilities"]]}
+    changed = {"classes": record["classes"][:3], "reference": reference}
     with pytest.raises(ModelFileError, match="gives 4 probabilities, and the record names 3 classes"):
         read_model(rewrite(tiny_model, tmp_path / "m.onnx", record=changed))
     assert len(CLASSES) == 4

@@ -32,7 +32,7 @@ def by_hand(pixels):
     return features @ weight.T.astype(np.float64) + bias
 
 
-def test_normalisation_and_softmax_are_inside():
+def test_normalization_and_softmax_are_inside():
     pixels = np.concatenate([patches(c, 2) for c in CLASSES])
     probabilities, logits = run(tiny_graph(), pixels, "probabilities", "logits")
     np.testing.assert_allclose(logits, by_hand(pixels), atol=1e-3)

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as npst
 from pydantic import ValidationError
 
 from swath.model import read_model, record_schema
-from swath.model.record import ClassInfo, Golden, InputSpec, Record
+from swath.model.record import ClassInfo, InputSpec, Record, ReferencePatches
 from tests.tiny import input_spec
 
 
@@ -28,9 +28,9 @@ def values(tiny_model) -> dict:
     )
 )
 @settings(max_examples=40, deadline=None)
-def test_golden_patches_come_back_as_they_were(pixels):
-    golden = Golden.pack(pixels, np.full((len(pixels), 2), 0.5), tolerance=1e-3)
-    again = Golden.model_validate_json(golden.model_dump_json()).unpack()
+def test_reference_patches_come_back_as_they_were(pixels):
+    reference = ReferencePatches.pack(pixels, np.full((len(pixels), 2), 0.5), tolerance=1e-3)
+    again = ReferencePatches.model_validate_json(reference.model_dump_json()).unpack()
     assert again.dtype == pixels.dtype
     np.testing.assert_array_equal(again, pixels)
 
@@ -49,21 +49,21 @@ def packed(raw: bytes) -> str:
         ((1, 1, 2, 2), "not base64!", "damaged"),
         ((1, 1, 2, 2), base64.b64encode(b"1234").decode(), "damaged"),
         ((1, 1, 2, 2), "", "size they state"),
-        ((1, 1, 2**14, 2**14), packed(b"1234"), "golden patches of 268435456 bytes"),
-        ((2**70, 1, 1, 1), packed(b"1"), "golden patches of"),
-        ((2**32, 2**32, 1, 1), packed(b"1"), "golden patches of"),
+        ((1, 1, 2**14, 2**14), packed(b"1234"), "reference patches of 268435456 bytes"),
+        ((2**70, 1, 1, 1), packed(b"1"), "reference patches of"),
+        ((2**32, 2**32, 1, 1), packed(b"1"), "reference patches of"),
     ],
 )
-def test_hostile_golden_patches_are_refused(shape, pixels, message):
-    golden = Golden(shape=shape, data_type="uint8", pixels=pixels, probabilities=(), tolerance=1)
+def test_hostile_reference_patches_are_refused(shape, pixels, message):
+    reference = ReferencePatches(shape=shape, data_type="uint8", pixels=pixels, probabilities=(), tolerance=1)
     with pytest.raises(ValueError, match=message):
-        golden.unpack()
+        reference.unpack()
 
 
 @pytest.mark.parametrize("shape", [(0, 1, 2, 2), (-1, -1, 2, 2), (1, 2, 2)])
-def test_golden_shapes_are_positive(shape):
+def test_reference_shapes_are_positive(shape):
     with pytest.raises(ValidationError):
-        Golden(shape=shape, data_type="uint8", pixels="", probabilities=(), tolerance=1)
+        ReferencePatches(shape=shape, data_type="uint8", pixels="", probabilities=(), tolerance=1)
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_golden_shapes_are_positive(shape):
         (("classes", 1, "name"), "", "at least 1 character"),
         (("classes", 1, "color_hint"), "red", "six hexadecimal digits"),
         (("classes",), [], "at least 1 item"),
-        (("golden", "probabilities"), [[1.0]] * 4, "one number a class"),
-        (("golden", "probabilities"), [[0.25] * 4] * 3, "differ in number"),
-        (("golden", "data_type"), "uint16", "bands and type of the input"),
-        (("golden", "shape"), [4, 1, 64, 192], "bands and type of the input"),
+        (("reference", "probabilities"), [[1.0]] * 4, "one number a class"),
+        (("reference", "probabilities"), [[0.25] * 4] * 3, "differ in number"),
+        (("reference", "data_type"), "uint16", "bands and type of the input"),
+        (("reference", "shape"), [4, 1, 64, 192], "bands and type of the input"),
         (("input", "mean"), [1.0], "'mean' needs one number a band"),
         (("input", "sd"), [1.0, 0.0, 1.0], "greater than 0"),
         (("input", "bands"), [], "at least 1 item"),
@@ -103,7 +103,7 @@ def test_a_record_survives_json(values):
     assert record.class_names == ("Forest", "Residential", "River", "SeaLake")
 
 
-def test_colours_are_upper_case_and_read_as_numbers():
+def test_colors_are_upper_case_and_read_as_numbers():
     info = ClassInfo(value=0, name="a", color_hint="ff8000")
     assert (info.color_hint, info.rgb) == ("FF8000", (255, 128, 0))
 
@@ -124,9 +124,11 @@ def test_the_packaged_schema_is_the_one_of_this_code():
 
 def test_thresholds_belong_to_what_the_task_decides(values):
     two = {"classes": values["classes"][:2], "baselines": None}
-    golden = values["golden"] | {"probabilities": [[0.4, 0.6]] * len(values["golden"]["probabilities"])}
+    reference = values["reference"] | {
+        "probabilities": [[0.4, 0.6]] * len(values["reference"]["probabilities"])
+    }
     names = [c["name"] for c in values["classes"]]
-    binary = values | two | {"task": "binary", "golden": golden}
+    binary = values | two | {"task": "binary", "reference": reference}
     several = values | {"task": "multi-label"}
 
     record = Record.model_validate(binary | {"thresholds": {names[1]: 0.2}})
@@ -143,8 +145,11 @@ def test_thresholds_belong_to_what_the_task_decides(values):
         (several | {"thresholds": {names[0]: 1.0}}, "less than 1"),
         (several | {"thresholds": {names[0]: 0.0}}, "greater than 0"),
         (values | {"task": "binary"}, "a negative and a positive class, not 4 classes"),
-        (binary | {"golden": golden | {"probabilities": [[0.4, 0.7]] * 4}}, "do not add up to 1"),
-        (several | {"golden": golden | {"probabilities": [[0.4, 0.7, 1.2, 0]] * 4}}, "not between 0 and 1"),
+        (binary | {"reference": reference | {"probabilities": [[0.4, 0.7]] * 4}}, "do not add up to 1"),
+        (
+            several | {"reference": reference | {"probabilities": [[0.4, 0.7, 1.2, 0]] * 4}},
+            "not between 0 and 1",
+        ),
     ]:
         with pytest.raises(ValidationError, match=message):
             Record.model_validate(wrong)

@@ -52,7 +52,7 @@ def test_what_leads_is_always_a_label_that_counts(p, threshold):
             assert p[row, k] == p[row][has[row]].max()
 
 
-def test_thresholds_between_neighbouring_float32_numbers_hold():
+def test_thresholds_between_neighboring_float32_numbers_hold():
     low = np.float32(0.3)
     high = np.nextafter(low, np.float32(1))
     middle = (float(low) + float(high)) / 2

@@ -26,13 +26,13 @@ def test_the_models_are_small_sound_and_say_where_they_are_from(
     assert check_model(name, engine="onnxruntime").max_difference < 1e-3
     record = read_model(name).record
     assert len(record.classes) == 10
-    assert record.data.licence == "MIT"
+    assert record.data.license == "MIT"
     assert "Copernicus" in (record.data.attribution or "")
     assert record.data.counts["train"] == learned_from
-    gate = next(p for p in record.parity if p.precision == "fp32")
-    assert gate.batch_sizes == (1, 2, 7, 256)
-    assert gate.label_agreement == 1
-    assert gate.max_difference <= 1e-3
+    check_export = next(p for p in record.parity if p.precision == "fp32")
+    assert check_export.batch_sizes == (1, 2, 7, 256)
+    assert check_export.label_agreement == 1
+    assert check_export.max_difference <= 1e-3
     assert record.metrics["accuracy"].value > least
 
 

@@ -92,7 +92,7 @@ def test_the_shipped_model_is_one(tmp_path):
 
 
 def test_the_asset_is_the_file(tiny_model):
-    beside = tiny_model.parent / "catalogue" / "item.json"
+    beside = tiny_model.parent / "catalog" / "item.json"
     asset = stac_item(read_model(tiny_model), beside=beside)["assets"]["model"]
     assert asset["href"] == f"../{tiny_model.name}"
     data = tiny_model.read_bytes()
@@ -107,7 +107,7 @@ def test_any_name_becomes_one_that_is_allowed(tmp_path, name):
 
 
 def test_weights_it_began_with_are_named(tmp_path):
-    began = {"source": "resnet18.a1_in1k", "licence": "apache-2.0"}
+    began = {"source": "resnet18.a1_in1k", "license": "apache-2.0"}
     model = read_model(write_tiny_model(tmp_path / "m.onnx", pretrained=True, started_from=began))
     item = stac_item(model)
     check(item)

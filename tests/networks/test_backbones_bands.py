@@ -18,9 +18,9 @@ def test_an_image_of_equal_bands_gives_what_it_gave(channels, bands):
     weight = torch.randn(5, channels, 3, 3, dtype=torch.float64)
     adapted = adapt_first_layer(weight, bands)
     assert adapted.shape == (5, bands, 3, 3)
-    grey = torch.randn(2, 1, 6, 6, dtype=torch.float64)
-    before = conv2d(grey.expand(-1, channels, -1, -1), weight)
-    assert torch.allclose(conv2d(grey.expand(-1, bands, -1, -1), adapted), before)
+    gray = torch.randn(2, 1, 6, 6, dtype=torch.float64)
+    before = conv2d(gray.expand(-1, channels, -1, -1), weight)
+    assert torch.allclose(conv2d(gray.expand(-1, bands, -1, -1), adapted), before)
 
 
 @given(channels=st.integers(1, 4), times=st.integers(2, 4))

@@ -39,12 +39,12 @@ def test_the_names_the_field_uses_are_there():
 def test_one_step_of_training_moves_every_weight(name, bands):
     network = stir(net(name, bands=bands)).train()
     before = {key: value.detach().clone() for key, value in network.named_parameters()}
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     out = network(torch.randn(4, bands, 64, 64))
     loss = nn.functional.cross_entropy(out.logits, torch.tensor([0, 1, 2, 3]))
     loss.backward()
     assert all(p.grad is not None for p in network.parameters())
-    optimiser.step()
+    optimizer.step()
     assert torch.isfinite(loss)
     assert out.logits.shape == (4, 4)
     assert out.features.shape == (4, network.head.in_features)
@@ -61,9 +61,9 @@ def test_parameters_lie_in_the_backbone_or_are_fresh(name):
     assert isinstance(network.head, nn.Linear)
     tops = {key.split(".")[0] for key, _ in network.named_parameters()}
     if name not in {"patchnet", "stripnet"}:
-        assert tops == {"backbone", *network.fresh} - {"dropout"}  # which has none
-    assert "head" in network.fresh
-    assert all(hasattr(network, part) for part in network.fresh)
+        assert tops == {"backbone", *network.new_modules} - {"dropout"}  # which has none
+    assert "head" in network.new_modules
+    assert all(hasattr(network, part) for part in network.new_modules)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -114,10 +114,10 @@ def test_the_exported_graph_answers_as_torch_does(name, bands):
     assert ("activations" in given) == (out.activations is not None)
     for kind in ("onnxruntime", "openvino"):
         engine = make_engine(kind, graph, threads=1)
-        for batch in (1, 2, 7):
-            got = engine.run(pixels[:batch], tuple(given))
-            assert np.abs(got["probabilities"] - out.logits[:batch].softmax(1).numpy()).max() < 1e-3
-            features = out.features[:batch].numpy()
+        for batch_size in (1, 2, 7):
+            got = engine.run(pixels[:batch_size], tuple(given))
+            assert np.abs(got["probabilities"] - out.logits[:batch_size].softmax(1).numpy()).max() < 1e-3
+            features = out.features[:batch_size].numpy()
             assert np.abs(got["features"] - features).max() < 1e-3 * max(1, np.abs(features).max())
     assert {"head.weight", "head.bias"} <= {t.name for t in graph.graph.initializer}
 

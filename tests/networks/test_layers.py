@@ -105,6 +105,6 @@ def test_a_network_without_any_map_says_so():
         cam_layer(network, bands=3, size=8)
 
 
-def test_only_networks_of_the_catalogue():
+def test_only_networks_of_the_catalog():
     with pytest.raises(TypeError, match="none of the networks"):
         cam_layer(torch.nn.Conv2d(3, 4, 1), bands=3, size=64)

@@ -4,34 +4,34 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from swath.pages.figures import displayed, save, written
+from swath.pages.figures import save, to_display_rgb, written
 
 
-def test_true_colour_is_shown_as_it_is_whatever_the_band_order():
+def test_true_color_is_shown_as_it_is_whatever_the_band_order():
     pixels = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
-    shown = displayed(pixels, ("blue", "green", "red"))
+    shown = to_display_rgb(pixels, ("blue", "green", "red"))
     np.testing.assert_array_equal(shown[..., 0], pixels[2])
     np.testing.assert_array_equal(shown[..., 2], pixels[0])
 
 
-def test_bands_without_true_colour_are_shown_in_grey():
+def test_bands_without_true_color_are_shown_in_gray():
     pixels = np.stack([np.full((3, 3), 7, np.uint8), np.full((3, 3), 200, np.uint8)])
-    assert np.unique(displayed(pixels, ("nir", "swir"))).tolist() == [7]
+    assert np.unique(to_display_rgb(pixels, ("nir", "swir"))).tolist() == [7]
 
 
 def test_16_bit_is_stretched_and_flat_pictures_do_not_divide_by_zero():
     ramp = np.linspace(100, 3000, 64, dtype=np.uint16).reshape(1, 8, 8)
-    shown = displayed(ramp, ("nir",))
+    shown = to_display_rgb(ramp, ("nir",))
     assert (shown.min(), shown.max()) == (0, 255)
-    assert displayed(np.full((1, 4, 4), 900, np.uint16), ("nir",)).max() == 0
+    assert to_display_rgb(np.full((1, 4, 4), 900, np.uint16), ("nir",)).max() == 0
 
 
 def test_large_pictures_are_averaged_down_keeping_their_shape():
     pixels = np.random.default_rng(0).integers(0, 256, (3, 100, 300), dtype=np.uint8)
-    shown = displayed(pixels, ("red", "green", "blue"), limit=60)
+    shown = to_display_rgb(pixels, ("red", "green", "blue"), limit=60)
     assert shown.shape == (20, 60, 3)
     assert abs(float(shown.mean()) - float(pixels.mean())) < 1
-    assert displayed(pixels[:, :1], ("red", "green", "blue"), limit=60).shape == (1, 60, 3)
+    assert to_display_rgb(pixels[:, :1], ("red", "green", "blue"), limit=60).shape == (1, 60, 3)
 
 
 def test_names_are_one_short_line():

@@ -11,15 +11,15 @@ from urllib.parse import unquote
 import pytest
 
 from swath.errors import DataError, OutputError
-from swath.pipelines import Shown, demo
+from swath.pipelines import ShowcaseResult, demo
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def shown(tmp_path_factory: pytest.TempPathFactory) -> ShowcaseResult:
     return demo(tmp_path_factory.mktemp("demo") / "report")
 
 
-def test_the_page_links_everything_and_loads_nothing(shown: Shown) -> None:
+def test_the_page_links_everything_and_loads_nothing(shown: ShowcaseResult) -> None:
     page = shown.report.read_text(encoding="utf-8")
     links = re.findall(r'<a href="([^"#]+)"', page)
     assert len(links) > 8
@@ -29,7 +29,7 @@ def test_the_page_links_everything_and_loads_nothing(shown: Shown) -> None:
     assert not re.findall(r'(?:src|href)="https?:', page)
 
 
-def test_tables_name_files_as_seen_from_the_page(shown: Shown) -> None:
+def test_tables_name_files_as_seen_from_the_page(shown: ShowcaseResult) -> None:
     folder = shown.report.parent
     for table, column in (("predictions.csv", "path"), ("explanations/explain.csv", None)):
         with (folder / table).open(encoding="utf-8", newline="") as file:
@@ -44,22 +44,22 @@ def test_a_model_of_other_classes_is_refused_in_one_sentence(tiny_model: Path, t
         demo(tmp_path / "report", model=tiny_model)
 
 
-def test_the_shipped_model_is_right_on_patches_it_never_saw(shown: Shown) -> None:
+def test_the_shipped_model_is_right_on_patches_it_never_saw(shown: ShowcaseResult) -> None:
     assert shown.evaluation.n == 600
     assert shown.evaluation.accuracy.value >= 0.955
-    assert shown.evaluation.baselines["colour"].difference.accuracy.low > 0.05
+    assert shown.evaluation.baselines["color"].difference.accuracy.low > 0.05
 
 
-def test_the_map_of_the_known_scene_says_what_the_patches_say(shown: Shown) -> None:
+def test_the_map_of_the_known_scene_says_what_the_patches_say(shown: ShowcaseResult) -> None:
     folder = shown.report.parent
-    assert shown.agreement.patches == 600
-    assert shown.agreement.patches_right / 600 == pytest.approx(shown.evaluation.accuracy.value, abs=1e-9)
+    assert shown.map_accuracy.patches == 600
+    assert shown.map_accuracy.patches_right / 600 == pytest.approx(shown.evaluation.accuracy.value, abs=1e-9)
     facts = json.loads((folder / "map.json").read_text())
     assert "eurosat" in json.dumps(facts)
     assert str(folder.parent) not in json.dumps(facts)
 
 
-def test_an_existing_folder_is_kept(shown: Shown) -> None:
+def test_an_existing_folder_is_kept(shown: ShowcaseResult) -> None:
     before = shown.report.read_bytes()
     with pytest.raises(OutputError, match="--overwrite"):
         demo(shown.report.parent)

@@ -10,11 +10,11 @@ import numpy as np
 from swath.data import PatchIndex
 from swath.training import Recipe, TrainResult, load_recipe, train
 from swath.training.batches import Patches
-from swath.training.loop import Fitted, fit, make_fabric
+from swath.training.loop import TrainedNetwork, fit, make_fabric
 from swath.training.targets import Targets
 from tests.tiny import CLASSES, patches
 
-SMALL = ("network.stem=8", "network.widths=[16,16]", "epochs=3", "batch=16", "precision=fp32")
+SMALL = ("network.stem=8", "network.widths=[16,16]", "epochs=3", "batch_size=16", "precision=fp32")
 
 SINGLE = Targets("single-label", CLASSES)
 
@@ -29,7 +29,9 @@ def some(n: int = 12, *, seed: int = 0, size: int = 32, classes: tuple[str, ...]
     return Patches(pixels, np.repeat(np.arange(len(classes)), n))
 
 
-def small_fit(folder: Path, recipe: Recipe | None = None, *, identity: str = "a", **options: Any) -> Fitted:
+def small_fit(
+    folder: Path, recipe: Recipe | None = None, *, identity: str = "a", **options: Any
+) -> TrainedNetwork:
     """Fit the small network, without anything after it."""
     folder.mkdir(exist_ok=True)
     recipe = recipe or small_recipe()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from swath.training.batches import Normalisation, epoch_order, prepare
+from swath.training.batches import Normalization, epoch_order, prepare
 
 from .runs import small_recipe
 
@@ -37,7 +37,7 @@ def test_balanced_sampling_of_sigmoid_tasks_takes_patches_without_a_label_too():
 
 def test_features_pass_as_they_are():
     features, targets = torch.randn(4, 7), torch.eye(4)
-    none = Normalisation(np.zeros(3, np.float32), np.ones(3, np.float32))
+    none = Normalization(np.zeros(3, np.float32), np.ones(3, np.float32))
     values, shares = prepare(
         features, targets, small_recipe(), none, done=0.0, top=255.0, generator=generator()
     )
@@ -50,7 +50,7 @@ def test_features_pass_as_they_are():
     [
         "augmentation.mixup=0.4",
         "augmentation.cutmix=1",
-        "augmentation.sensor=1",
+        "augmentation.sensor_shift=1",
         "augmentation.randaugment=2",
         "augmentation.gain=0.1",
     ],
@@ -58,7 +58,7 @@ def test_features_pass_as_they_are():
 def test_every_augmentation_changes_a_batch_the_same_way_twice(change):
     pixels = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=generator())
     targets = torch.eye(8)
-    plain = Normalisation(np.zeros(3, np.float32), np.full(3, 255, np.float32))
+    plain = Normalization(np.zeros(3, np.float32), np.full(3, 255, np.float32))
 
     def run(*changes):
         recipe = small_recipe("augmentation={flips: false, transpose: false, shift: 0}", *changes)

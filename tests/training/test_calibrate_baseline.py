@@ -12,10 +12,10 @@ from .runs import some
 
 
 @pytest.mark.parametrize("classes", [CLASSES, CLASSES[:2]])
-def test_colours_tell_patches_apart_after_a_round_trip_through_the_record(classes):
+def test_colors_tell_patches_apart_after_a_round_trip_through_the_record(classes):
     train, new = some(20, classes=classes), some(10, seed=1, classes=classes)
     fitted = fit_baselines(train.pixels, train.labels, bands=RGB, classes=classes)
-    assert len(fitted.colour.weights) == len(fitted.colour.bias) == len(classes)
+    assert len(fitted.color.weights) == len(fitted.color.bias) == len(classes)
     again = type(fitted).model_validate_json(fitted.model_dump_json())
     answers = baseline_predictions(again, new.pixels, bands=RGB, classes=classes)
     accuracy = {name: float((np.asarray(a) == new.labels).mean()) for name, a in answers.items()}
@@ -34,5 +34,5 @@ def test_a_band_without_variation_does_no_harm():
     train = some(6)
     train.pixels[:, 1] = 50
     fitted = fit_baselines(train.pixels, train.labels, bands=RGB, classes=CLASSES)
-    assert np.isfinite(fitted.colour.weights).all()
-    assert min(fitted.colour.scale) > 0
+    assert np.isfinite(fitted.color.weights).all()
+    assert min(fitted.color.scale) > 0

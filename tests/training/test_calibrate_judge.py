@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from swath.training.calibrate import judge, to_probabilities
+from swath.training.calibrate import to_probabilities, validate_network
 from swath.training.targets import Targets
 
 
@@ -33,7 +33,7 @@ def noisy(seed, n=400, k=1):
 
 def test_a_binary_run_is_judged_at_a_threshold_chosen_on_validation():
     truth, logits = noisy(0)
-    judged = judge(logits, truth[:, 0].astype(np.int64), Targets("binary", ("rest", "dump")))
+    judged = validate_network(logits, truth[:, 0].astype(np.int64), Targets("binary", ("rest", "dump")))
     ((name, threshold),) = judged.thresholds.items()
     assert name == "dump"
     scores = to_probabilities(logits, "binary", judged.temperature)[:, 1]
@@ -48,7 +48,7 @@ def test_a_binary_run_is_judged_at_a_threshold_chosen_on_validation():
 
 def test_a_multi_label_run_has_a_threshold_a_class():
     truth, logits = noisy(1, k=3)
-    judged = judge(logits, truth.astype(np.float32), Targets("multi-label", ("a", "b", "c")))
+    judged = validate_network(logits, truth.astype(np.float32), Targets("multi-label", ("a", "b", "c")))
     assert list(judged.thresholds) == ["a", "b", "c"]
     scores = to_probabilities(logits, "multi-label", judged.temperature)
     called = scores >= np.array(list(judged.thresholds.values()))
@@ -59,6 +59,6 @@ def test_a_single_label_run_has_none():
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, 60)
     logits = (3 * np.eye(3)[labels] + random.normal(size=(60, 3))).astype(np.float32)
-    judged = judge(logits, labels, Targets("single-label", ("a", "b", "c")))
+    judged = validate_network(logits, labels, Targets("single-label", ("a", "b", "c")))
     assert judged.thresholds == {}
     assert judged.metrics["accuracy"].value == pytest.approx((logits.argmax(1) == labels).mean())

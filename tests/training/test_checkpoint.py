@@ -9,55 +9,55 @@ from swath.networks import PatchNet
 from swath.training.checkpoint import (
     Checkpoint,
     check_identity,
-    optimiser_tensors,
+    optimizer_tensors,
     read_checkpoint,
-    restore_optimiser,
+    restore_optimizer,
     write_checkpoint,
 )
-from swath.training.optim import build_optimisers
-from swath.training.recipe import Optimiser
+from swath.training.optim import build_optimizers
+from swath.training.recipe import Optimizer
 
 
 def stepped():
-    """A network after two steps, and its optimisers."""
+    """A network after two steps, and its optimizers."""
     torch.manual_seed(0)
     network = PatchNet(3, 2, stem=4, widths=(8,)).to(memory_format=torch.channels_last)
-    optimisers = build_optimisers(network, Optimiser())
+    optimizers = build_optimizers(network, Optimizer())
     for seed in range(2):
-        step(network, optimisers, seed)
-    return network, optimisers
+        step(network, optimizers, seed)
+    return network, optimizers
 
 
-def step(network, optimisers, seed):
+def step(network, optimizers, seed):
     values = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
     network.zero_grad()
     network(values).logits.square().sum().backward()
-    for optimiser in optimisers:
-        optimiser.step()
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 @pytest.fixture
 def written(tmp_path):
-    network, optimisers = stepped()
+    network, optimizers = stepped()
     state = network.state_dict()
     best = {name: value.clone() for name, value in state.items()}
-    states = [optimiser_tensors(o) for o in optimisers]
+    states = [optimizer_tensors(o) for o in optimizers]
     checkpoint = Checkpoint("me", [{"epoch": 1, "x": 0.1}], state, best, states)
     write_checkpoint(tmp_path / "c.safetensors", checkpoint)
-    return tmp_path / "c.safetensors", network, optimisers
+    return tmp_path / "c.safetensors", network, optimizers
 
 
 def test_a_run_goes_on_exactly_where_it_stopped(written):
-    path, network, optimisers = written
+    path, network, optimizers = written
     read = read_checkpoint(path, identity="me")
     assert read.history == [{"epoch": 1, "x": 0.1}]
     other = PatchNet(3, 2, stem=4, widths=(8,)).to(memory_format=torch.channels_last)
-    others = build_optimisers(other, Optimiser())
+    others = build_optimizers(other, Optimizer())
     other.load_state_dict(read.network)
-    for optimiser, tensors in zip(others, read.optimisers, strict=True):
-        restore_optimiser(optimiser, tensors)
+    for optimizer, tensors in zip(others, read.optimizers, strict=True):
+        restore_optimizer(optimizer, tensors)
     for seed in (5, 6):
-        step(network, optimisers, seed)
+        step(network, optimizers, seed)
         step(other, others, seed)
     for name, value in network.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name

@@ -10,7 +10,7 @@ from swath.errors import ModelFileError
 from swath.inference.choice import make_engine
 from swath.model.graph import assemble, head_of
 from swath.networks import PatchNet
-from swath.training.export import BATCHES, bf16_parity, export_body, gate
+from swath.training.export import BATCHES, bf16_parity, check_export, export_body
 from tests.tiny import MEAN, SD, input_spec
 
 from .runs import some
@@ -61,7 +61,7 @@ def test_the_gate_passes_a_true_export_at_every_batch_size(graph, forward):
         seen.append(len(pixels))
         return forward(pixels)
 
-    parity = gate(graph, counted, PIXELS, threads=1)
+    parity = check_export(graph, counted, PIXELS, threads=1)
     assert seen == [256]  # 20 patches, repeated to fill the largest batch
     assert parity.batch_sizes == BATCHES == (1, 2, 7, 256)
     assert parity.patches == len(PIXELS)
@@ -75,7 +75,7 @@ def test_the_gate_refuses_a_graph_that_disagrees(graph, forward, name):
     value = numpy_helper.to_array(tensor) * 1.3 + 0.3
     tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float32), name))
     with pytest.raises(ModelFileError, match=r"does not agree.*no model file was written"):
-        gate(graph, forward, PIXELS, threads=1)
+        check_export(graph, forward, PIXELS, threads=1)
 
 
 def test_the_gate_refuses_a_graph_that_is_wrong_at_one_batch_size_only(graph, forward):
@@ -92,14 +92,14 @@ def test_the_gate_refuses_a_graph_that_is_wrong_at_one_batch_size_only(graph, fo
     softmax = graph.graph.node.pop()
     softmax.input[0] = "swath.other"
     graph.graph.node.extend([*nodes, softmax])
-    gate(graph, forward, PIXELS, threads=1, batches=(1, 2, 256))
+    check_export(graph, forward, PIXELS, threads=1, batches=(1, 2, 256))
     with pytest.raises(ModelFileError, match="does not agree"):
-        gate(graph, forward, PIXELS, threads=1)
+        check_export(graph, forward, PIXELS, threads=1)
 
 
 def test_the_gate_refuses_what_is_not_a_number(graph, forward):
     with pytest.raises(ModelFileError, match="largest difference inf"):
-        gate(graph, lambda p: forward(p) * np.nan, PIXELS, threads=1)
+        check_export(graph, lambda p: forward(p) * np.nan, PIXELS, threads=1)
 
 
 def test_the_body_names_its_head_and_nothing_of_this_machine(body, network):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from swath.training.finish import draw_curves, write_history
+from swath.training.finalize import draw_curves, write_history
 
 
 def history(n):
@@ -35,8 +35,8 @@ def test_the_picture_shows_something_even_for_one_epoch(tmp_path, epochs):
     draw_curves(tmp_path / "c.png", history(epochs), kept=epochs - 1)
     picture = np.asarray(Image.open(tmp_path / "c.png").convert("RGB"))
     assert picture.shape[1] > 600
-    for colour in ((0x14, 0x53, 0x9A), (0xD9, 0x80, 0x32), (0x1B, 0x6B, 0x3A)):
-        assert (picture == colour).all(axis=2).sum() > 20
+    for color in ((0x14, 0x53, 0x9A), (0xD9, 0x80, 0x32), (0x1B, 0x6B, 0x3A)):
+        assert (picture == color).all(axis=2).sum() > 20
 
 
 def test_the_same_history_gives_the_same_bytes(tmp_path):

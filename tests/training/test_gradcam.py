@@ -13,7 +13,7 @@ from swath.inference import load
 from swath.networks import Network, build_network
 from swath.networks.layers import layer_maps
 from swath.training import TrainResult
-from swath.training.gradcam import WEIGHTS, GradCam, _normalised, grad_cam, grad_cam_of
+from swath.training.gradcam import WEIGHTS, GradCam, _normalized, grad_cam, grad_cam_of
 from tests.tiny import CLASSES, patches, write_tiny_model
 
 PIXELS = np.concatenate([patches(c, 2, seed=8) for c in CLASSES])
@@ -44,7 +44,7 @@ def test_it_equals_captums_but_for_the_number_of_places(made):
     found = other(PIXELS, classes=[CLASSES[k] for k in numbers])
     method = LayerGradCam(lambda x: made.network(x).logits, first)
     wanted = method.attribute(
-        _normalised(PIXELS, made.classifier.record), target=torch.from_numpy(numbers)
+        _normalized(PIXELS, made.classifier.record), target=torch.from_numpy(numbers)
     ).detach()[:, 0]
     np.testing.assert_allclose(found.maps / found.maps[0].size, wanted, rtol=1e-4, atol=1e-6)
     assert layer_maps(made.network, torch.zeros(1, 2, 3, 3)) is not None
@@ -64,14 +64,14 @@ def test_it_can_be_checked_like_any_map(made):
 
 def test_forgetting_changes_only_the_copy(made):
     before = {name: value.clone() for name, value in made.network.state_dict().items()}
-    other = made.forgetful("head", 1)
+    other = made.randomized_explainer("head", 1)
     assert all(torch.equal(value, before[name]) for name, value in made.network.state_dict().items())
     changed = {n for n, value in other.network.state_dict().items() if not torch.equal(value, before[n])}
     assert changed == {"head.weight"}
     assert not np.allclose(
         other(PIXELS, classes=["River"] * 8).maps, made(PIXELS, classes=["River"] * 8).maps
     )
-    again = made.forgetful("all", 1).network.state_dict()
+    again = made.randomized_explainer("all", 1).network.state_dict()
     assert {n for n in again if n.endswith("weight") and "norm" not in n} == {
         n for n, value in again.items() if not torch.equal(value, before[n])
     }

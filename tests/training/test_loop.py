@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from swath.errors import DataError, SettingError
-from swath.training.batches import Normalisation, Patches
+from swath.training.batches import Normalization, Patches
 from swath.training.loop import make_fabric, resolved
 
 from .runs import small_fit, small_recipe, some
@@ -71,8 +71,8 @@ def test_random_gain_and_dropout_resume_too(tmp_path):
     same(small_fit(tmp_path / "b", recipe), small_fit(tmp_path / "a", recipe))
 
 
-@pytest.mark.parametrize("rest", ["freeze.epochs=2", "optimiser={name: sgd, momentum: 0}"])
-def test_a_fit_resumes_while_an_optimiser_has_no_state(tmp_path, rest):
+@pytest.mark.parametrize("rest", ["freeze.epochs=2", "optimizer={name: sgd, momentum: 0}"])
+def test_a_fit_resumes_while_an_optimizer_has_no_state(tmp_path, rest):
     with pytest.raises(Stop):
         small_fit(tmp_path / "b", small_recipe(rest), progress=stop_at(5))
     same(small_fit(tmp_path / "a", small_recipe(rest)), small_fit(tmp_path / "b", small_recipe(rest)))
@@ -102,7 +102,7 @@ def test_the_weights_kept_are_the_latest_that_chance_cannot_tell_from_the_best(t
     fitted = small_fit(tmp_path, small_recipe("epochs=6"))
     val = some(4, seed=1)
     with torch.no_grad():
-        logits = fitted.network(fitted.normalisation.apply(torch.from_numpy(val.pixels))).logits
+        logits = fitted.network(fitted.normalization.apply(torch.from_numpy(val.pixels))).logits
     accuracy = float((logits.argmax(1).numpy() == val.labels).mean())
     assert accuracy == pytest.approx(fitted.history[fitted.kept]["val_accuracy"])
 
@@ -142,19 +142,19 @@ def test_sixteen_bit_patches_train(tmp_path):
 
 
 def test_fewer_patches_than_a_batch(tmp_path):
-    fitted = small_fit(tmp_path, small_recipe("batch=256", "epochs=1"))
+    fitted = small_fit(tmp_path, small_recipe("batch_size=256", "epochs=1"))
     assert np.isfinite(fitted.history[0]["val_loss"])
 
 
 def test_a_training_that_diverges_stops_and_says_what_to_lower(tmp_path):
-    with pytest.raises(SettingError, match=r"no longer a number in epoch .*optimiser.lr"):
-        small_fit(tmp_path, small_recipe("optimiser.other_lr=1e25", "optimiser.warmup=0", "epochs=20"))
+    with pytest.raises(SettingError, match=r"no longer a number in epoch .*optimizer.lr"):
+        small_fit(tmp_path, small_recipe("optimizer.adamw_lr=1e25", "optimizer.warmup=0", "epochs=20"))
 
 
-def test_normalisation_is_that_of_numpy_and_survives_a_constant_band():
+def test_normalization_is_that_of_numpy_and_survives_a_constant_band():
     pixels = some(3).pixels
     pixels[:, 2] = 7
-    measured = Normalisation.of(pixels)
+    measured = Normalization.of(pixels)
     np.testing.assert_allclose(measured.mean, pixels.mean((0, 2, 3)), rtol=1e-5)
     np.testing.assert_allclose(measured.sd[:2], pixels.std((0, 2, 3))[:2], rtol=1e-4)
     assert measured.sd[2] == 1

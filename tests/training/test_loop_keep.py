@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swath.training.loop import kept_epoch, least_to_keep, score_weight
+from swath.training.loop import best_epoch, earliest_best_epoch, score_weight
 
 
 @pytest.mark.parametrize(
@@ -19,13 +19,13 @@ from swath.training.loop import kept_epoch, least_to_keep, score_weight
     ],
 )
 def test_the_latest_that_chance_cannot_tell_from_the_best_is_kept(scores, patches, kept):
-    assert kept_epoch(scores, patches=patches) == kept
+    assert best_epoch(scores, patches=patches) == kept
 
 
 def test_the_margin_is_one_standard_error():
-    assert least_to_keep([0.9, 0.98, 0.97], patches=810) == pytest.approx(0.98 - 0.00492, abs=1e-5)
-    assert least_to_keep([1.0], patches=10) == pytest.approx(0.9)
-    assert least_to_keep([], patches=100) <= 0  # the first is kept whatever it scored
+    assert earliest_best_epoch([0.9, 0.98, 0.97], patches=810) == pytest.approx(0.98 - 0.00492, abs=1e-5)
+    assert earliest_best_epoch([1.0], patches=10) == pytest.approx(0.9)
+    assert earliest_best_epoch([], patches=100) <= 0  # the first is kept whatever it scored
 
 
 def test_a_score_rests_on_what_it_is_a_share_of():

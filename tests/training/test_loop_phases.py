@@ -28,34 +28,34 @@ def test_the_backbone_is_all_but_the_head():
 
 
 def test_frozen_parameters_and_statistics_are_bit_identical_after_the_frozen_stage(tmp_path):
-    recipe = small_recipe("freeze.epochs=2", "epochs=2", "optimiser.weight_decay=0.1")
+    recipe = small_recipe("freeze.epochs=2", "epochs=2", "optimizer.weight_decay=0.1")
     torch.manual_seed(recipe.seed)
-    fresh = PatchNet(3, 4, stem=8, widths=(16, 16))
+    new_modules = PatchNet(3, 4, stem=8, widths=(16, 16))
     fitted = small_fit(tmp_path, recipe)
     for name, value in fitted.network.state_dict().items():
         if name.startswith("head."):
-            assert not torch.equal(value, fresh.state_dict()[name]), name
+            assert not torch.equal(value, new_modules.state_dict()[name]), name
         else:
-            assert torch.equal(value, fresh.state_dict()[name]), name
+            assert torch.equal(value, new_modules.state_dict()[name]), name
 
 
 def test_after_the_frozen_stage_everything_learns(tmp_path):
     recipe = small_recipe("freeze.epochs=1", "epochs=3")
     torch.manual_seed(recipe.seed)
-    fresh = PatchNet(3, 4, stem=8, widths=(16, 16)).state_dict()
+    new_modules = PatchNet(3, 4, stem=8, widths=(16, 16)).state_dict()
     trained = small_fit(tmp_path, recipe).network.state_dict()
-    assert not torch.equal(trained["stem.weight"], fresh["stem.weight"])
-    assert not torch.equal(trained["stem_norm.running_mean"], fresh["stem_norm.running_mean"])
+    assert not torch.equal(trained["stem.weight"], new_modules["stem.weight"])
+    assert not torch.equal(trained["stem_norm.running_mean"], new_modules["stem_norm.running_mean"])
 
 
 def test_frozen_norms_keep_statistics_and_weights_while_filters_learn(tmp_path):
     recipe = small_recipe("freeze.batch_norm=frozen")
     torch.manual_seed(recipe.seed)
-    fresh = PatchNet(3, 4, stem=8, widths=(16, 16)).state_dict()
+    new_modules = PatchNet(3, 4, stem=8, widths=(16, 16)).state_dict()
     trained = small_fit(tmp_path, recipe).network.state_dict()
     for name in ("running_mean", "running_var", "weight", "bias"):
-        assert torch.equal(trained[f"stem_norm.{name}"], fresh[f"stem_norm.{name}"])
-    assert not torch.equal(trained["stem.weight"], fresh["stem.weight"])
+        assert torch.equal(trained[f"stem_norm.{name}"], new_modules[f"stem_norm.{name}"])
+    assert not torch.equal(trained["stem.weight"], new_modules["stem.weight"])
 
 
 def test_dropout_of_a_resting_backbone_is_off_and_the_heads_is_on():
@@ -69,11 +69,11 @@ def test_dropout_of_a_resting_backbone_is_off_and_the_heads_is_on():
 
 
 def test_a_resting_backbone_has_a_slower_rate_afterwards():
-    from swath.training.optim import build_optimisers
-    from swath.training.recipe import Optimiser
+    from swath.training.optim import build_optimizers
+    from swath.training.recipe import Optimizer
 
     network = PatchNet(3, 4, stem=8, widths=(8,))
-    (adam,) = build_optimisers(network, Optimiser(name="adamw", lr=0.01), backbone_rate=0.1)
+    (adam,) = build_optimizers(network, Optimizer(name="adamw", lr=0.01), backbone_lr_scale=0.1)
     peaks = {id(p): g["peak"] for g in adam.param_groups for p in g["params"]}
     assert peaks[id(network.head.weight)] == pytest.approx(0.01)
     assert peaks[id(network.stem.weight)] == pytest.approx(0.001)

@@ -6,18 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swath.networks import Network, PatchNet, build_network
-from swath.training.optim import Muon, build_optimisers, orthogonalise, rate
-from swath.training.recipe import Optimiser
+from swath.training.optim import Muon, build_optimizers, orthogonalize, rate
+from swath.training.recipe import Optimizer
 
 
 @given(rows=st.integers(1, 24), columns=st.integers(1, 24), seed=st.integers(0, 99))
 @settings(max_examples=50, deadline=None)
-def test_orthogonalise_keeps_directions_and_evens_out_lengths(rows, columns, seed):
+def test_orthogonalize_keeps_directions_and_evens_out_lengths(rows, columns, seed):
     torch.manual_seed(seed)
     # Three steps are few: only singular values that are not tiny at the start come close to one.
     u, _, vh = torch.linalg.svd(torch.randn(rows, columns), full_matrices=False)
     matrix = u * torch.linspace(1, 2, min(rows, columns)) @ vh
-    got = orthogonalise(matrix)
+    got = orthogonalize(matrix)
     values = torch.linalg.svdvals(got)
     assert got.shape == matrix.shape
     assert float(values.min()) > 0.5
@@ -48,7 +48,7 @@ def test_muon_keeps_filters_at_unit_scale_and_goes_downhill(bf16):
 def test_bf16_is_exact_enough():
     torch.manual_seed(0)
     matrix = torch.randn(48, 216)
-    exact, rounded = orthogonalise(matrix), orthogonalise(matrix.bfloat16()).float()
+    exact, rounded = orthogonalize(matrix), orthogonalize(matrix.bfloat16()).float()
     assert float((rounded - exact).norm() / exact.norm()) < 0.02
 
 
@@ -58,9 +58,9 @@ def test_muon_leaves_filters_without_gradient_alone():
     assert torch.equal(filters, torch.ones(2, 2, 3, 3))
 
 
-def test_every_parameter_has_exactly_one_optimiser():
+def test_every_parameter_has_exactly_one_optimizer():
     network = PatchNet(3, 5, stem=8, widths=(16, 24))
-    muon, adam = build_optimisers(network, Optimiser(weight_decay=0.1))
+    muon, adam = build_optimizers(network, Optimizer(weight_decay=0.1))
     groups = [{id(p) for p in g["params"]} for o in (muon, adam) for g in o.param_groups]
     assert sum(map(len, groups)) == len(list(network.parameters()))
     assert set().union(*groups) == {id(p) for p in network.parameters()}
@@ -74,12 +74,12 @@ def test_every_parameter_has_exactly_one_optimiser():
 
 @pytest.mark.parametrize("name", ["vit_small", "swin_tiny"])
 @pytest.mark.parametrize(
-    "optimiser", [Optimiser(weight_decay=0.1), Optimiser(name="adamw", weight_decay=0.1)]
+    "optimizer", [Optimizer(weight_decay=0.1), Optimizer(name="adamw", weight_decay=0.1)]
 )
-def test_what_says_where_a_patch_lies_is_not_decayed(name, optimiser):
+def test_what_says_where_a_patch_lies_is_not_decayed(name, optimizer):
     network = build_network(Network(name=name), bands=3, outputs=4, size=64)
     names = {id(p): n for n, p in network.named_parameters()}
-    groups = [g for o in build_optimisers(network, optimiser) for g in o.param_groups]
+    groups = [g for o in build_optimizers(network, optimizer) for g in o.param_groups]
     decayed = [names[id(p)] for g in groups if g.get("weight_decay", 0) > 0 for p in g["params"]]
     assert any("qkv.weight" in name for name in decayed)
     assert not [

@@ -22,33 +22,33 @@ def test_a_recipe_file_may_be_as_short_as_it_likes(tmp_path):
 
 
 def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
-    recipe = load_recipe("fast", changes=["optimiser.lr=0.07", "network.widths=[8, 16]", "size=32"])
+    recipe = load_recipe("fast", changes=["optimizer.lr=0.07", "network.widths=[8, 16]", "size=32"])
     (tmp_path / "r.yaml").write_text(dump_recipe(recipe))
     assert load_recipe(str(tmp_path / "r.yaml")) == recipe
     assert set(yaml.safe_load(dump_recipe(recipe))) == set(Recipe.model_fields)
-    assert (recipe.optimiser.lr, recipe.network.widths, recipe.size) == (0.07, (8, 16), 32)
+    assert (recipe.optimizer.lr, recipe.network.widths, recipe.size) == (0.07, (8, 16), 32)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("optimiser.learning_rate=1", "recipe fast: unknown field 'optimiser.learning_rate'"),
-        ("optimizer.lr=1", "unknown field 'optimizer'; did you mean 'optimiser'"),
-        ("optimiser.momentun=0", "unknown field 'optimiser.momentun'; did you mean 'momentum'"),
+        ("optimizer.learning_rate=1", "recipe fast: unknown field 'optimizer.learning_rate'"),
+        ("optimizer.lr=1", "unknown field 'optimizer'; did you mean 'optimizer'"),
+        ("optimizer.momentun=0", "unknown field 'optimizer.momentun'; did you mean 'momentum'"),
         ("epoch=1", "unknown field 'epoch'; did you mean 'epochs'"),
         ("epochs=0", "field 'epochs'.*greater than or equal to 1.*given: 0"),
         ("epochs=1.5", "field 'epochs'"),
-        ("batch=1", "field 'batch'"),
+        ("batch_size=1", "field 'batch'"),
         ("size=8", "field 'size'"),
-        ("optimiser.lr=0", "field 'optimiser.lr'"),
-        ("optimiser.lr=.inf", "field 'optimiser.lr'.*finite"),
-        ("optimiser.lr=.nan", "field 'optimiser.lr'"),
+        ("optimizer.lr=0", "field 'optimizer.lr'"),
+        ("optimizer.lr=.inf", "field 'optimizer.lr'.*finite"),
+        ("optimizer.lr=.nan", "field 'optimizer.lr'"),
         ("network.widths=[]", "field 'network.widths'"),
         ("network.name=resnet18", r"stem and widths belong to .*network=\{name: resnet18\}"),
         ("precision=int8", "field 'precision'"),
         ("positive=yes", "put the class's name in quotes"),
         ("loss.class_weights={no: 2}", "put the class's name in quotes"),
-        ("optimiser={name: adamw, momentum: 0.9}", "momentum belongs to muon and sgd"),
+        ("optimizer={name: adamw, momentum: 0.9}", "momentum belongs to muon and sgd"),
         ("augmentation.flips=perhaps", "field 'augmentation.flips'"),
         ("network=3", "field 'network'"),
     ],
@@ -72,8 +72,8 @@ def test_muon_is_refused_where_it_would_undo_pre_trained_weights():
     given = ["network={name: resnet18}", "weights=imagenet"]
     with pytest.raises(SettingError, match="muon would undo pre-trained weights"):
         load_recipe("fast", changes=given)
-    assert load_recipe("fast", changes=[*given, "optimiser={name: adamw, lr: 0.001}"]).weights == "imagenet"
-    assert load_recipe("fast", changes=["network={name: resnet18}"]).optimiser.name == "muon"
+    assert load_recipe("fast", changes=[*given, "optimizer={name: adamw, lr: 0.001}"]).weights == "imagenet"
+    assert load_recipe("fast", changes=["network={name: resnet18}"]).optimizer.name == "muon"
 
 
 def test_classes_may_have_numbers_for_names():

@@ -32,9 +32,9 @@ def test_it_learns_more_than_bicubic_on_patches_it_has_not_seen():
     module = train_superres(
         stripes(64), steps=200, threads=1, progress=lambda stage, done, total, **_: seen.append((done, total))
     )
-    likeness = measure_superres(module, stripes(16, seed=1))
-    assert likeness.patches == 16
-    assert likeness.network > likeness.bicubic + 0.5
+    similarity = measure_superres(module, stripes(16, seed=1))
+    assert similarity.patches == 16
+    assert similarity.network > similarity.bicubic + 0.5
     assert seen[-1] == (200, 200)
 
 

@@ -89,5 +89,5 @@ def test_task_and_index_at_odds(tmp_path, labels, change, message):
 def test_targets_as_shares():
     assert one_hot(np.array([0, 2]), "single-label", 3).tolist() == [[1, 0, 0], [0, 0, 1]]
     assert one_hot(np.array([0, 1]), "binary", 2).tolist() == [[0], [1]]
-    marked = np.array([[1, 0, 1]], np.float32)
-    assert one_hot(marked, "multi-label", 3) is marked
+    label_matrix = np.array([[1, 0, 1]], np.float32)
+    assert one_hot(label_matrix, "multi-label", 3) is label_matrix

@@ -20,7 +20,7 @@ from swath.training import train
 from .runs import small_recipe, small_train
 
 
-def relabelled(index, label_of):
+def relabeled(index, label_of):
     """The tiny index with other labels: text for one, a tuple for several."""
     table = index.table
     made = [label_of(label) for label in index.labels]
@@ -34,7 +34,7 @@ def relabelled(index, label_of):
 
 @pytest.fixture(scope="module")
 def binary(tiny_index, tmp_path_factory):
-    index = relabelled(tiny_index, lambda label: "River" if label == "River" else "rest")
+    index = relabeled(tiny_index, lambda label: "River" if label == "River" else "rest")
     return index, small_train(index, tmp_path_factory.mktemp("binary") / "run", small_recipe("epochs=6"))
 
 
@@ -46,7 +46,7 @@ def several(tiny_index, tmp_path_factory):
         "River": ("water", "green"),
         "SeaLake": ("water",),
     }
-    index = relabelled(tiny_index, sets.__getitem__)
+    index = relabeled(tiny_index, sets.__getitem__)
     return index, small_train(index, tmp_path_factory.mktemp("several") / "run", small_recipe("epochs=6"))
 
 
@@ -89,7 +89,7 @@ def test_a_multi_label_run_serves_a_threshold_a_class(several):
 
 def test_weights_of_a_run_start_another_one_with_other_classes(tiny_index, trained, run_folder, tmp_path):
     recipe = small_recipe(f"weights={run_folder / 'weights.safetensors'}", "epochs=1", "freeze.epochs=all")
-    index = relabelled(tiny_index, lambda label: "River" if label == "River" else "rest")
+    index = relabeled(tiny_index, lambda label: "River" if label == "River" else "rest")
     result = small_train(index, tmp_path / "second", recipe)
     record = swath.load(result.model, engine="onnxruntime").record
     assert record.pretrained
@@ -112,7 +112,7 @@ def test_a_probe_computes_features_once(tiny_index, trained, run_folder, tmp_pat
         f"weights={run_folder / 'weights.safetensors'}",
         "freeze.epochs=all",
         "augmentation={flips: false, transpose: false, shift: 0}",
-        "optimiser={name: adamw, lr: 0.01}",
+        "optimizer={name: adamw, lr: 0.01}",
         "epochs=20",
     )
     monkeypatch.setenv("SWATH_CACHE", str(tmp_path / "cache"))
@@ -130,15 +130,15 @@ def test_a_probe_computes_features_once(tiny_index, trained, run_folder, tmp_pat
     assert first.metrics["accuracy"].value > 0.5
 
 
-def test_weights_that_must_not_be_passed_on_are_refused_by_ship(tiny_index, run_folder, trained, tmp_path):
+def test_weights_that_must_not_be_passed_on_are_refused_by_license(tiny_index, run_folder, trained, tmp_path):
     found = tmp_path / "found.safetensors"
     with safe_open(run_folder / "weights.safetensors", framework="np") as held:
         facts = {name: value for name, value in held.metadata().items() if name != "license"}
         tensors = {name: held.get_tensor(name) for name in held.keys()}  # noqa: SIM118
     save_file(tensors, found, facts)
     recipe = small_recipe(f"weights={found}", "epochs=1")
-    with pytest.raises(SwathError, match="licence"):
-        small_train(tiny_index, tmp_path / "run", recipe, ship=True)
+    with pytest.raises(SwathError, match="license"):
+        small_train(tiny_index, tmp_path / "run", recipe, require_redistributable=True)
     assert not (tmp_path / "run" / "model.onnx").exists()
 
 
@@ -159,7 +159,9 @@ def test_mistakes_are_one_message(tiny_index, tmp_path, change, error, message):
 def test_early_stopping(tiny_index, tmp_path):
     result = train(
         tiny_index,
-        small_recipe("epochs=30", "patience=2", "optimiser.lr=1.0e-9", "optimiser.other_lr=1.0e-9"),
+        small_recipe(
+            "epochs=30", "early_stopping_patience=2", "optimizer.lr=1.0e-9", "optimizer.adamw_lr=1.0e-9"
+        ),
         out=tmp_path / "run",
         name="x",
         threads=1,

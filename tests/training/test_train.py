@@ -40,7 +40,7 @@ def names(folder):
     return sorted(p.name for p in folder.iterdir())
 
 
-def relabelled(index: PatchIndex, rows: dict[int, str], column: str = "split") -> PatchIndex:
+def relabeled(index: PatchIndex, rows: dict[int, str], column: str = "split") -> PatchIndex:
     values = index.table[column].to_pylist()
     for row, value in rows.items():
         values[row] = value
@@ -90,8 +90,8 @@ def test_an_interrupted_run_is_not_resumed_by_chance_nor_with_another_recipe(tin
     with pytest.raises(OutputError, match="holds a run already; pass --resume to go on, or --overwrite"):
         small_train(tiny_index, out)
     with pytest.raises(DataError, match="another recipe or other data"):
-        small_train(tiny_index, out, small_recipe("optimiser.lr=0.2"), resume=True)
-    moved = relabelled(tiny_index, {tiny_index.labels.index("River"): "test"})
+        small_train(tiny_index, out, small_recipe("optimizer.lr=0.2"), resume=True)
+    moved = relabeled(tiny_index, {tiny_index.labels.index("River"): "test"})
     with pytest.raises(DataError, match="another recipe or other data"):
         small_train(moved, out, resume=True)
     with pytest.raises(SettingError, match="pass one of them"):
@@ -121,7 +121,7 @@ def test_overwrite_starts_over_and_leaves_files_of_others_alone(tiny_index, tmp_
 def test_a_model_without_its_checkpoint_is_not_thrown_away_by_resume(tiny_index, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.onnx").write_text("dear")
-    with pytest.raises(OutputError, match="no checkpoint to go on from"):
+    with pytest.raises(OutputError, match="no checkpoint to resume from"):
         small_train(tiny_index, tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "model.onnx").read_text() == "dear"
 
@@ -148,7 +148,7 @@ def test_a_class_missing_in_validation_is_named(tiny_index, tmp_path):
         i: "train" for i, (c, s) in enumerate(labels_and_splits(tiny_index)) if (c, s) == ("River", "val")
     }
     with pytest.raises(DataError, match=r"the val split has no patch of River; .*swath data split"):
-        small_train(relabelled(tiny_index, rows), tmp_path / "run")
+        small_train(relabeled(tiny_index, rows), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -159,13 +159,13 @@ def labels_and_splits(index):
 def test_one_class_only(tiny_index, tmp_path):
     rows = dict.fromkeys(range(len(tiny_index)), "River")
     with pytest.raises(DataError, match="one class only"):
-        small_train(relabelled(tiny_index, rows, "label"), tmp_path / "run")
+        small_train(relabeled(tiny_index, rows, "label"), tmp_path / "run")
 
 
 def test_no_splits(tiny_index, tmp_path):
     rows = dict.fromkeys(range(len(tiny_index)), None)
     with pytest.raises(DataError, match=r"no patches in split 'train'; .*swath data split"):
-        small_train(relabelled(tiny_index, rows), tmp_path / "run")
+        small_train(relabeled(tiny_index, rows), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_killed_run_resumes_to_the_same_file(tiny_index_file, tmp_path):
 @pytest.mark.parametrize(
     ("more", "epochs", "least"),
     # A head alone learns little in an epoch: what matters is that the second one, in which all learn, is reached.
-    [((), 3, 0.4), (("epochs=2", "freeze={epochs: 1, backbone_rate: 0.1}"), 2, 0.0)],
+    [((), 3, 0.4), (("epochs=2", "freeze={epochs: 1, backbone_lr_scale: 0.1}"), 2, 0.0)],
 )
 def test_two_processes_share_the_work(tiny_index, tmp_path, more, epochs, least):
     write_index(tiny_index, tmp_path / "index.parquet")

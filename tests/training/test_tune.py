@@ -65,7 +65,7 @@ def test_an_interrupted_search_tries_what_it_would_have_tried(searched, tiny_ind
     assert len(left) == 1  # the trial in hand
     search(tiny_index, tmp_path / "whole")
     whole = table(tmp_path / "whole")
-    told = ("trial", "ended", "val_accuracy", "optimiser.lr", "loss.label_smoothing", "augmentation.crop")
+    told = ("trial", "ended", "val_accuracy", "optimizer.lr", "loss.label_smoothing", "augmentation.crop")
     first, whole = ([{name: row[name] for name in told} for row in rows] for rows in (first, whole))
     assert first == whole
 
@@ -75,9 +75,9 @@ def test_more_trials_are_added_to_those_there_are(searched):
     rows = table(out)
     assert (three.trials, five.trials, len(rows)) == (3, 5, 5)
     assert rows[:3] == first
-    rates = [row["optimiser.lr"] for row in rows]
+    rates = [row["optimizer.lr"] for row in rows]
     assert len(set(rates)) == 5
-    assert float(rates[0]) == small_recipe().optimiser.lr
+    assert float(rates[0]) == small_recipe().optimizer.lr
 
 
 def test_the_best_recipe_is_the_best_trial_and_can_be_loaded(searched):
@@ -88,7 +88,7 @@ def test_the_best_recipe_is_the_best_trial_and_can_be_loaded(searched):
     row = rows[scores.index(max(scores))]
     assert five.score == pytest.approx(max(scores), abs=1e-5)
     assert five.start == pytest.approx(scores[0], abs=1e-5)
-    assert best.optimiser.lr == pytest.approx(float(row["optimiser.lr"]), rel=1e-3)
+    assert best.optimizer.lr == pytest.approx(float(row["optimizer.lr"]), rel=1e-3)
     assert (best.augmentation.crop is not None) == (row["augmentation.crop"] == "True")
     assert best.epochs == 2
 
@@ -145,7 +145,7 @@ def test_a_poor_trial_is_cut_short_and_a_diverging_one_is_told(tiny_index, tmp_p
 
 def test_a_recipe_that_does_not_train_at_all_is_its_own_message(tiny_index, tmp_path):
     with pytest.raises(SettingError, match="no longer a number"):
-        search(tiny_index, tmp_path, small_recipe("optimiser.lr=1e30", "optimiser.other_lr=1e30"))
+        search(tiny_index, tmp_path, small_recipe("optimizer.lr=1e30", "optimizer.adamw_lr=1e30"))
 
 
 @pytest.mark.parametrize(

@@ -36,17 +36,17 @@ def test_every_corner_of_a_space_is_a_recipe(name, share):
             values[field] = round(value) if isinstance(kind.low, int) else value
     made = with_values(recipe, values)
     assert isinstance(made, Recipe)
-    assert made.optimiser.lr == pytest.approx(values["optimiser.lr"], rel=1e-3)
+    assert made.optimizer.lr == pytest.approx(values["optimizer.lr"], rel=1e-3)
     if "augmentation.crop" in values:
         assert made.augmentation.crop == (recipe.augmentation.crop if share < 0.5 else None)
 
 
 def test_what_is_searched_suits_the_recipe():
-    assert "optimiser.other_lr" in search_space(load_recipe("fast"))
+    assert "optimizer.adamw_lr" in search_space(load_recipe("fast"))
     tuned = search_space(load_recipe("mobilenetv2-finetune"))
-    assert {"network.dropout", "freeze.backbone_rate", "optimiser.weight_decay"} <= set(tuned)
-    assert "optimiser.momentum" not in tuned
-    assert "augmentation.sensor" in search_space(load_recipe("eurosat"))
-    assert "augmentation.sensor" not in search_space(load_recipe("fast"))
+    assert {"network.dropout", "freeze.backbone_lr_scale", "optimizer.weight_decay"} <= set(tuned)
+    assert "optimizer.momentum" not in tuned
+    assert "augmentation.sensor_shift" in search_space(load_recipe("eurosat"))
+    assert "augmentation.sensor_shift" not in search_space(load_recipe("fast"))
     probe = search_space(load_recipe("linear-probe"))
     assert not [field for field in probe if field.startswith(("augmentation", "freeze"))]

@@ -13,7 +13,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Server(ThreadingHTTPServer):
-    """One host: answers by the next behaviour in `script`, or else properly."""
+    """One host: answers by the next behavior in `script`, or else properly."""
 
     daemon_threads = True
 

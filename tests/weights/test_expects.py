@@ -24,8 +24,8 @@ def check(expects, *, bands=RGB, data_type="uint8", largest=255.0, channel_mean=
     )
 
 
-def test_normalisation_in_stored_units_is_that_of_divided_pixels():
-    mean, sd = PICTURES.normalisation()
+def test_normalization_in_stored_units_is_that_of_divided_pixels():
+    mean, sd = PICTURES.normalization()
     pixels = np.array([10.0, 120.0, 250.0])
     expected = (pixels / 255 - PICTURES.mean) / PICTURES.sd
     np.testing.assert_allclose((pixels - mean) / sd, expected, rtol=1e-12)
@@ -35,21 +35,21 @@ def test_normalisation_in_stored_units_is_that_of_divided_pixels():
 @given(
     scale=st.floats(0.5, 60_000), mean=st.floats(0, 1), sd=st.floats(0.01, 2), pixel=st.integers(0, 65_535)
 )
-def test_normalisation_holds_at_any_scale(scale, mean, sd, pixel):
+def test_normalization_holds_at_any_scale(scale, mean, sd, pixel):
     expects = Expectation(bands=("b",), scale=scale, mean=(mean,), sd=(sd,), data_type="uint16")
-    (centre,), (spread,) = expects.normalisation()
-    assert (pixel - centre) / spread == pytest.approx((pixel / scale - mean) / sd, rel=1e-6, abs=1e-6)
+    (center,), (spread,) = expects.normalization()
+    assert (pixel - center) / spread == pytest.approx((pixel / scale - mean) / sd, rel=1e-6, abs=1e-6)
 
 
 def test_bands_keep_their_own_numbers_and_new_ones_take_the_average():
-    mean, sd = PICTURES.normalisation(("blue", "nir", "red"))
+    mean, sd = PICTURES.normalization(("blue", "nir", "red"))
     assert mean == pytest.approx((255 * 0.406, 255 * (0.485 + 0.456 + 0.406) / 3, 255 * 0.485))
     assert sd == pytest.approx((255 * 0.225, 255 * (0.229 + 0.224 + 0.225) / 3, 255 * 0.229))
 
 
-def test_a_run_expects_what_it_normalised_with():
+def test_a_run_expects_what_it_normalized_with():
     expects = run_expectation(bands=RGB, data_type="uint8", mean=(88.0, 97.0, 104.0), sd=(50.0, 35.0, 30.0))
-    assert expects.normalisation() == ((88.0, 97.0, 104.0), (50.0, 35.0, 30.0))
+    assert expects.normalization() == ((88.0, 97.0, 104.0), (50.0, 35.0, 30.0))
     check(expects)
 
 
@@ -103,7 +103,7 @@ def test_a_mean_far_off_is_refused():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"mean": (0.5,)}, {"sd": (0.2, 0.2, 0.0)}, {"scale": 0}, {"bands": ()}, {"colour": "red"}]
+    "wrong", [{"mean": (0.5,)}, {"sd": (0.2, 0.2, 0.0)}, {"scale": 0}, {"bands": ()}, {"color": "red"}]
 )
 def test_an_expectation_must_make_sense(wrong):
     with pytest.raises(ValidationError):

@@ -11,56 +11,56 @@ from swath.errors import SettingError
 from swath.networks import Network
 from swath.weights import Expectation, WeightFacts, weights_metadata
 from swath.weights.facts import read_expects, read_network
-from swath.weights.metadata import licence_of
+from swath.weights.metadata import license_of
 
 
-def facts(licence, source="hf:a/b/c.safetensors"):
-    return WeightFacts(source=source, licence=licence, network="resnet18", style="timm", sha256="0" * 64)
+def facts(license, source="hf:a/b/c.safetensors"):
+    return WeightFacts(source=source, license=license, network="resnet18", style="timm", sha256="0" * 64)
 
 
 def test_random_weights_can_always_be_shipped():
     none = WeightFacts(source="none", network="patchnet")
-    none.check_shipping()
-    assert (none.pretrained, none.warning, none.licence_kind) == (False, None, "open")
+    none.check_redistributable()
+    assert (none.pretrained, none.warning, none.license_kind) == (False, None, "open")
 
 
-def test_an_open_licence_can_be_shipped():
-    facts("apache-2.0").check_shipping()
+def test_an_open_license_can_be_shipped():
+    facts("apache-2.0").check_redistributable()
     assert facts("apache-2.0").warning is None
 
 
 def test_a_closed_one_cannot_and_says_so():
     with pytest.raises(
-        SettingError, match=r"licence \(cc-by-nc-4.0\) of the weights hf:a/b/c.safetensors"
+        SettingError, match=r"license \(cc-by-nc-4.0\) of the weights hf:a/b/c.safetensors"
     ) as caught:
-        facts("cc-by-nc-4.0").check_shipping()
-    assert "leave out --ship" in caught.value.fix
+        facts("cc-by-nc-4.0").check_redistributable()
+    assert "leave out --require-redistributable" in caught.value.fix
 
 
 def test_an_unknown_one_cannot_and_says_how_to_state_it():
     with pytest.raises(SettingError, match="is not known") as caught:
-        facts(None).check_shipping()
-    assert "swath weights add FILE --licence" in caught.value.fix
+        facts(None).check_redistributable()
+    assert "swath weights add FILE --license" in caught.value.fix
     assert "swath weights get says where the file lies" in caught.value.fix
 
 
 def test_facts_survive_json():
     made = WeightFacts(
-        source="x", network="n", expects=Expectation(), licence="mit", sha256="1" * 64, changes=("a", "b")
+        source="x", network="n", expects=Expectation(), license="mit", sha256="1" * 64, changes=("a", "b")
     )
     assert WeightFacts.model_validate_json(made.model_dump_json()) == made
 
 
 def test_a_run_s_metadata_is_read_back_from_its_file(tmp_path):
     network, expects = Network(name="resnet18"), Expectation(mean=(0.1, 0.2, 0.3))
-    made = weights_metadata(expects, network, licence="cc-by-4.0")
+    made = weights_metadata(expects, network, license="cc-by-4.0")
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", made)
     with safe_open(tmp_path / "w.safetensors", "pt") as file:
         metadata = file.metadata()
     assert read_expects(metadata, where="w") == expects
     assert read_network(metadata, where="w") == network
-    assert licence_of(metadata) == "cc-by-4.0"
-    assert licence_of(weights_metadata(expects, network)) is None
+    assert license_of(metadata) == "cc-by-4.0"
+    assert license_of(weights_metadata(expects, network)) is None
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"scale": -1}', '{"nonsense": 1}', "[" * 5000])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swath.errors import DataError, SettingError
-from swath.weights.hub import address, authorisation, card_licence, look_up
+from swath.weights.hub import address, authorization, card_license, look_up
 
 from .hubserver import COMMIT, says
 
@@ -137,7 +137,7 @@ class TestToken:
     def test_it_is_not_sent_in_the_open(self, monkeypatch, hub_address, sent):
         monkeypatch.setenv("HF_TOKEN", "hf_secret")
         monkeypatch.setenv("HF_ENDPOINT", hub_address)
-        assert (authorisation() is not None) == sent
+        assert (authorization() is not None) == sent
 
     @pytest.mark.parametrize(
         "token", ["hf_secret\nhf_other", "hf_secret other", "hf_sécret", "hf_secret\x07"]
@@ -181,20 +181,20 @@ class TestCard:
             ),
         ],
     )
-    def test_the_licence_is_read(self, hub, card, expected):
+    def test_the_license_is_read(self, hub, card, expected):
         hub.cards["me/mine"] = card
-        assert card_licence("me/mine", "main", copy="", pause=0) == expected
+        assert card_license("me/mine", "main", copy="", pause=0) == expected
 
     @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b"[" * 100_000, b'{"cardData": 3}'])
     def test_nonsense_is_an_error(self, hub, body):
         hub.script = [says(200, body)]
         with pytest.raises(DataError, match="does not answer as the hub does"):
-            card_licence("me/mine", "main", copy="", pause=0)
+            card_license("me/mine", "main", copy="", pause=0)
 
     def test_a_page_without_an_end_is_cut_off(self, hub):
         hub.script = [says(200, bytes(5 * 2**20))]
         with pytest.raises(DataError, match="more than 4 MiB"):
-            card_licence("me/mine", "main", copy="", pause=0)
+            card_license("me/mine", "main", copy="", pause=0)
 
 
 def test_odd_names_are_quoted(monkeypatch):

@@ -10,29 +10,29 @@ import timm
 from swath.errors import SettingError
 from swath.networks.catalog import ENTRIES
 from swath.weights.known import SENTINEL2, TORCHGEO, imagenet_weights, named_backbones, torchgeo_weights
-from swath.weights.licences import licence_allows_shipping
+from swath.weights.licenses import license_allows_redistribution
 
 
 def test_every_named_network_has_imagenet_weights_that_can_be_shipped():
     for entry in ENTRIES.values():
         assert entry.backbone in named_backbones()
-        assert licence_allows_shipping(imagenet_weights(entry.backbone).licence)
+        assert license_allows_redistribution(imagenet_weights(entry.backbone).license)
 
 
 @pytest.mark.parametrize("backbone", named_backbones())
 def test_the_table_agrees_with_timm_s_own(backbone):
-    """Repository, licence, mean and standard deviation, as timm states them for that tag."""
+    """Repository, license, mean and standard deviation, as timm states them for that tag."""
     known = imagenet_weights(backbone)
     config = timm.get_pretrained_cfg(known.repository.removeprefix("timm/"))
     assert config.hf_hub_id == known.repository
-    assert config.license == known.licence
+    assert config.license == known.license
     assert (tuple(config.mean), tuple(config.std)) == (known.expects.mean, known.expects.sd)
 
 
 def test_other_backbones_are_looked_up_in_timm():
     other = imagenet_weights("convnextv2_tiny")
     assert other.repository.startswith("timm/convnextv2_tiny.")
-    assert other.licence == "cc-by-nc-4.0"
+    assert other.license == "cc-by-nc-4.0"
 
 
 @pytest.mark.parametrize("name", ["resnet51", "test_convnext_without_weights", "resnet50.nonsense"])
@@ -45,7 +45,7 @@ def test_torchgeo_s_names():
     known = torchgeo_weights("ResNet50_Weights.SENTINEL2_ALL_MOCO")
     assert known.expects.bands == SENTINEL2
     assert known.sha256_start == "df8b932e"
-    assert known.expects.normalisation()[1] == (10_000.0,) * 13
+    assert known.expects.normalization()[1] == (10_000.0,) * 13
     with pytest.raises(SettingError, match=r"did you mean ResNet18_Weights\.SENTINEL2_RGB_MOCO"):
         torchgeo_weights("ResNet18_Weights.SENTINEL2_RGB_MOC")
     with pytest.raises(SettingError, match="swath weights list"):

@@ -253,7 +253,7 @@ class TestRuns:
         expects = run_expectation(
             bands=RGB, data_type="uint8", mean=(90.0, 91.0, 92.0), sd=(20.0, 21.0, 22.0)
         )
-        metadata = weights_metadata(expects, Network(name=name, **more), licence="cc-by-4.0")
+        metadata = weights_metadata(expects, Network(name=name, **more), license="cc-by-4.0")
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path, metadata)
         return network
 
@@ -264,12 +264,12 @@ class TestRuns:
         head = second.head.weight.clone()
         facts = load(second, tmp_path / "weights.safetensors", name, store=store)
         assert facts.style == "swath"
-        assert "made anew, for its sizes differ: head" in facts.changes
+        assert "made again, for its sizes differ: head" in facts.changes
         assert torch.equal(second.head.weight, head)
         for key, value in second.state_dict().items():
             assert key.startswith("head.") or torch.equal(value, first.state_dict()[key])
-        assert facts.expects.normalisation() == ((90.0, 91.0, 92.0), (20.0, 21.0, 22.0))
-        assert facts.licence == "cc-by-4.0"
+        assert facts.expects.normalization() == ((90.0, 91.0, 92.0), (20.0, 21.0, 22.0))
+        assert facts.license == "cc-by-4.0"
 
     def test_a_network_that_pads_otherwise_is_another_one(self, store, tmp_path):
         self.run_of(tmp_path / "weights.safetensors", "mobilenet_v2", padding="same")
@@ -323,7 +323,7 @@ class TestRuns:
 def test_the_real_imagenet_weights(store):
     network = network_of("mobilenet_v2")
     facts = load(network, REAL, "mobilenet_v2", store=store)
-    facts.check_shipping()
+    facts.check_redistributable()
     assert facts.expects is not None
     assert facts.style == "timm"
     assert 0.05 < float(network.backbone.conv_stem.weight.detach().std()) < 1.0

@@ -11,7 +11,7 @@ from safetensors.torch import save, save_file
 from swath.errors import DataError, SettingError
 from swath.weights import Expectation, add_weights, locate
 from swath.weights import known as tables
-from swath.weights.known import Known
+from swath.weights.known import PublishedWeights
 from swath.weights.sources import store_name
 from tests.fetch.pairs import two_at_once
 
@@ -35,7 +35,7 @@ def test_fetched_once_and_verified(filled, store, some_weights):
     found = find(store)
     assert found.path.read_bytes() == some_weights
     assert found.sha256 == hashlib.sha256(some_weights).hexdigest()
-    assert (found.source, found.licence) == (SPEC, "cc-by-4.0")
+    assert (found.source, found.license) == (SPEC, "cc-by-4.0")
     assert store.find(SPEC).url == f"{filled.url}/me/mine/resolve/{COMMIT}/w.safetensors"
     filled.requests.clear()
     assert find(store) == found
@@ -101,7 +101,7 @@ def test_a_file_without_a_published_checksum_is_remembered_by_its_own(filled, st
     filled.script = [plain, card, plain]
     found = find(store)
     assert found.sha256 == hashlib.sha256(some_weights).hexdigest()
-    assert found.licence == "mit"  # the card has none, the file itself does
+    assert found.license == "mit"  # the card has none, the file itself does
     assert not found.published
     assert not find(store).published
 
@@ -145,7 +145,7 @@ def test_the_same_content_under_another_name_is_not_fetched_again(filled, store,
     filled.cards["me/copy"] = {"cardData": {"license": "mit"}}
     first, second = find(store), find(store, "hf:me/copy/x.safetensors")
     assert first.path == second.path
-    assert (first.licence, second.licence) == ("cc-by-4.0", "mit")
+    assert (first.license, second.license) == ("cc-by-4.0", "mit")
     assert len(filled.cdn.requests) == 1
 
 
@@ -162,7 +162,7 @@ class TestLost:
     def lost(self, filled, store, tmp_path, some_weights):
         """A name of which a user stated something, and whose file is gone."""
         (tmp_path / "w.safetensors").write_bytes(some_weights)
-        options = {"name": SPEC, "licence": "cc-by-nc-4.0", "expects": ["scale=1"]}
+        options = {"name": SPEC, "license": "cc-by-nc-4.0", "expects": ["scale=1"]}
         store.holds(add_weights(tmp_path / "w.safetensors", store=store, **options).sha256).unlink()
         return filled
 
@@ -170,7 +170,7 @@ class TestLost:
         for _ in range(2):
             found = find(store)
             assert found.path.read_bytes() == some_weights
-            assert (found.licence, found.expects.scale) == ("cc-by-nc-4.0", 1)
+            assert (found.license, found.expects.scale) == ("cc-by-nc-4.0", 1)
         assert len(lost.cdn.requests) == 1
 
     def test_another_file_is_refused(self, lost, store):
@@ -211,7 +211,7 @@ class TestOffline:
         add_weights(tmp_path / "got.safetensors", name=SPEC, store=store)
         found = find(store, offline=True)
         assert found.path.read_bytes() == some_weights
-        assert found.licence == "mit"
+        assert found.license == "mit"
         assert filled.requests == []
 
     def test_the_store_is_used(self, filled, store):
@@ -235,9 +235,9 @@ class TestNamed:
         hub.files["timm/mobilenetv2_100.ra_in1k/model.safetensors"] = some_weights
         found = find(store, "imagenet", network="mobilenet_v2")
         assert found.source == "imagenet:mobilenetv2_100"
-        assert found.licence == "apache-2.0"
+        assert found.license == "apache-2.0"
         assert found.expects == Expectation()
-        assert not any("/api/" in request[1] for request in hub.requests)  # the table knows the licence
+        assert not any("/api/" in request[1] for request in hub.requests)  # the table knows the license
 
     @pytest.mark.parametrize("network", ["resnet50", "resnet50_fpn", "timm:resnet50"])
     def test_networks_on_one_backbone_share_its_weights(self, network):
@@ -252,7 +252,7 @@ class TestNamed:
             find(store, "imagenet", network="mobilenet_v2", offline=True)
         (tmp_path / "w.safetensors").write_bytes(some_weights)
         add_weights(tmp_path / "w.safetensors", name=caught.value.fix.rpartition("--as ")[2], store=store)
-        assert find(store, "imagenet", network="mobilenet_v2", offline=True).licence == "mit"
+        assert find(store, "imagenet", network="mobilenet_v2", offline=True).license == "mit"
 
     @pytest.mark.parametrize("network", [None, "patchnet", "resnet5000"])
     def test_imagenet_needs_a_network_that_has_some(self, store, network):
@@ -265,7 +265,7 @@ class TestNamed:
         monkeypatch.setitem(tables.TORCHGEO, "Tiny.MOCO", entry)
         hub.files[f"torchgeo/tiny/tiny-{digits}.pth"] = body
         found = find(store, "torchgeo:Tiny.MOCO")
-        assert (found.source, found.licence) == ("torchgeo:Tiny.MOCO", "cc-by-4.0")
+        assert (found.source, found.license) == ("torchgeo:Tiny.MOCO", "cc-by-4.0")
         assert found.expects.scale == 10_000
         assert hub.requests[0][1] == f"/torchgeo/tiny/resolve/{'b' * 40}/tiny-{digits}.pth"
 
@@ -284,7 +284,9 @@ class TestNamed:
 
     def entry(self, digits):
         expects = tables.TORCHGEO["ResNet18_Weights.SENTINEL2_RGB_MOCO"].expects
-        return Known("torchgeo/tiny", f"tiny-{digits}.pth", "b" * 40, "cc-by-4.0", expects, "resnet18", "")
+        return PublishedWeights(
+            "torchgeo/tiny", f"tiny-{digits}.pth", "b" * 40, "cc-by-4.0", expects, "resnet18", ""
+        )
 
     def test_none_names_nothing(self, store):
         with pytest.raises(SettingError, match="names no weights"):
@@ -296,33 +298,33 @@ class TestFile:
         path = tmp_path / "mine.safetensors"
         path.write_bytes(some_weights)
         found = find(store, str(path))
-        assert (found.path, found.source, found.licence) == (path, "mine.safetensors", "mit")
+        assert (found.path, found.source, found.license) == (path, "mine.safetensors", "mit")
         assert store.entries() == []
 
     def test_what_was_once_stated_of_its_content_is_remembered(self, store, tmp_path):
         path = tmp_path / "mine.safetensors"
         save_file({"a": torch.ones(2)}, path)
-        assert find(store, str(path)).licence is None
-        add_weights(path, licence="cc-by-nc-4.0", expects=["mean=[0.5, 0.5, 0.5]"], store=store)
+        assert find(store, str(path)).license is None
+        add_weights(path, license="cc-by-nc-4.0", expects=["mean=[0.5, 0.5, 0.5]"], store=store)
         path.rename(tmp_path / "renamed.safetensors")
         found = find(store, str(tmp_path / "renamed.safetensors"))
-        assert found.licence == "cc-by-nc-4.0"
+        assert found.license == "cc-by-nc-4.0"
         assert found.expects.mean == (0.5, 0.5, 0.5)
 
     def test_what_was_stated_goes_before_what_another_name_says(self, filled, store):
         path = find(store).path  # its card says cc-by-4.0
-        add_weights(path, licence="cc-by-nc-4.0", expects=["scale=1"], store=store)
+        add_weights(path, license="cc-by-nc-4.0", expects=["scale=1"], store=store)
         found = find(store, str(path))
-        assert (found.licence, found.expects.scale) == ("cc-by-nc-4.0", 1)
+        assert (found.license, found.expects.scale) == ("cc-by-nc-4.0", 1)
 
     def test_what_was_stated_fills_in_what_a_name_leaves_open(self, hub, store):
         hub.files["me/mine/w.safetensors"] = save({"a": torch.ones(2)})
         hub.cards["me/mine"] = {}
         found = find(store)
-        assert found.licence is None
-        add_weights(found.path, licence="mit", expects=["scale=1"], store=store)
+        assert found.license is None
+        add_weights(found.path, license="mit", expects=["scale=1"], store=store)
         found = find(store)
-        assert (found.licence, found.expects.scale) == ("mit", 1)
+        assert (found.license, found.expects.scale) == ("mit", 1)
 
 
 def test_proxies_are_taken_from_the_environment(filled, store, monkeypatch, some_weights):

@@ -26,7 +26,7 @@ def file(tmp_path):
 
 
 def test_what_is_put_in_comes_out(store, file):
-    made = entry(licence="mit", expects=Expectation())
+    made = entry(license="mit", expects=Expectation())
     store.copy_in(file, made)
     assert store.find(made.name) == made
     assert store.path(made).read_bytes() == CONTENT
@@ -73,23 +73,23 @@ def test_a_missing_file_is_said_to_be_missing(store, file, name, mend):
 
 def test_two_names_share_one_file(store, file):
     store.copy_in(file, entry("a"))
-    store.copy_in(file, entry("b", licence="mit"))
+    store.copy_in(file, entry("b", license="mit"))
     assert len(list((store.folder / "objects").iterdir())) == 1
     assert [e.name for e in store.entries()] == ["a", "b"]
-    assert store.about(DIGEST).licence == "mit"  # the one that knows more
+    assert store.about(DIGEST).license == "mit"  # the one that knows more
 
 
 def test_what_is_stated_of_the_content_comes_first_and_the_rest_is_filled_in(store, file):
     halves = Expectation(mean=(0.5, 0.5, 0.5))
-    store.copy_in(file, entry(licence="mit", licence_url="https://x.example", expects=Expectation()))
+    store.copy_in(file, entry(license="mit", license_url="https://x.example", expects=Expectation()))
     store.copy_in(file, entry(f"sha256:{DIGEST}", expects=halves))
     found = store.about(DIGEST)
-    assert (found.licence, found.licence_url, found.expects) == ("mit", "https://x.example", halves)
-    store.note(entry(f"sha256:{DIGEST}", licence="cc-by-nc-4.0"))
+    assert (found.license, found.license_url, found.expects) == ("mit", "https://x.example", halves)
+    store.note(entry(f"sha256:{DIGEST}", license="cc-by-nc-4.0"))
     found = store.about(DIGEST)
-    assert (found.licence, found.licence_url) == ("cc-by-nc-4.0", None)  # an address goes with its licence
+    assert (found.license, found.license_url) == ("cc-by-nc-4.0", None)  # an address goes with its license
     assert found.expects == Expectation()
-    assert store.about(DIGEST, name="hf:a/b/c.safetensors").licence == "mit"
+    assert store.about(DIGEST, name="hf:a/b/c.safetensors").license == "mit"
 
 
 def test_a_note_that_was_not_finished_is_none(store, file):

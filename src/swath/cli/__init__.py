@@ -16,7 +16,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,  # plain help starts faster and reads the same in any terminal
     pretty_exceptions_enable=False,
-    help="Labelled satellite patches to a classifier you can trust, and on to a georeferenced land map.\n\n"
+    help="Labeled satellite patches to a classifier you can trust, and on to a georeferenced land map.\n\n"
     "Start with: swath demo",
 )
 app.add_typer(data.app, name="data")
@@ -32,8 +32,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(evaluate.compare)
 app.command("explain")(predict.explain)
 app.command("errors")(evaluate.errors)
-app.command("suspects")(evaluate.suspects)
-app.command("stress")(evaluate.stress)
+app.command("label-issues")(evaluate.label_issues)
+app.command("robustness")(evaluate.robustness)
 app.command("report")(evaluate.report)
 app.command("map")(map.map_scene)
 app.command("demo")(demo.demo)

@@ -1,4 +1,4 @@
-"""``swath data``: fetch, index, audit, split and degrade labelled patches."""
+"""``swath data``: fetch, index, audit, split and degrade labeled patches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from swath.cli.options import Index, Overwrite
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Labelled patches: get, index, audit, split, report on, mend.",
+    help="Labeled patches: get, index, audit, split, report on, mend.",
 )
 IndexOut = Annotated[Path, typer.Option(help="Index to write, ending in .parquet.")]
 
@@ -49,7 +49,7 @@ def index(
     out: IndexOut,
     part_of: Annotated[
         str | None,
-        typer.Option(help="Published set it is a part or copy of, for its licence and scale: eurosat-rgb."),
+        typer.Option(help="Published set it is a part or copy of, for its license and scale: eurosat-rgb."),
     ] = None,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read, and count them.")
@@ -127,7 +127,7 @@ def split(
     train_list: Annotated[Path | None, typer.Option(help="File naming the train patches.")] = None,
     val_list: Annotated[Path | None, typer.Option(help="File naming the val patches.")] = None,
     test_list: Annotated[Path | None, typer.Option(help="File naming the test patches.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the splits the index has.")] = False,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Forget the splits the index has.")] = False,
     by: Annotated[
         str, typer.Option(help="What stays together beside duplicates: random (nothing), block or group.")
     ] = "random",
@@ -144,21 +144,21 @@ def split(
 
     Example: swath data split eurosat.parquet --out eurosat.parquet --overwrite
 
-    By place: swath data split scenes.parquet --by block --block-km 10 --fresh --out blocks.parquet
+    By place: swath data split scenes.parquet --by block --block-km 10 --resplit --out blocks.parquet
 
     Published lists, and val from the first:
     swath data split eurosat.parquet --train-list train.csv --test-list test.csv --val 0.1 --out lists.parquet
     """
     from swath.data import (
-        cut_index,
-        cut_val,
         group_duplicates,
-        labelled,
+        make_splits,
+        make_val_split,
         read_index,
         split_index,
+        with_bias_note,
         write_index,
     )
-    from swath.data.spatial import BLOCK_KM, OPTIMISTIC
+    from swath.data.spatial import BLOCK_KM, OPTIMISTIC_BIAS
     from swath.errors import SettingError
     from swath.files import check_output
     from swath.progress import Bars
@@ -180,11 +180,11 @@ def split(
     with Bars() as progress:
         if lists:
             listed = split_index(given, lists=lists)
-            made = labelled(
-                listed if val is None else cut_val(listed, val=val, seed=seed or 0, progress=progress)
+            made = with_bias_note(
+                listed if val is None else make_val_split(listed, val=val, seed=seed or 0, progress=progress)
             )
         else:
-            made = cut_index(
+            made = make_splits(
                 group_duplicates(given, progress=progress),
                 by=by,
                 block_km=BLOCK_KM if block_km is None else block_km,
@@ -193,17 +193,17 @@ def split(
                 val=0.2 if val is None else val,
                 test=0.2 if test is None else test,
                 seed=seed or 0,
-                keep=not fresh,
+                keep=not resplit,
             )
             asked = val is not None or test is not None or seed is not None or by != "random"
             if asked and made.table["split"].equals(given.table["split"]):
                 raise SettingError(
-                    "the index has all its splits, so nothing was cut", fix="pass --fresh to cut anew"
+                    "the index has all its splits, so nothing was cut", fix="pass --resplit to cut again"
                 )
     write_index(made, out, overwrite=overwrite)
     counts = ", ".join(f"{n:,} {side or 'in no split'}" for side, n in made.split_counts.items())
     typer.echo(f"{counts}: {out}")
-    if OPTIMISTIC in made.split_protocol:
+    if OPTIMISTIC_BIAS in made.split_protocol:
         typer.echo(f"splits: {made.split_protocol}", err=True)
 
 
@@ -237,13 +237,13 @@ def binary(
 
 
 @app.command()
-def degrade(
+def resample(
     index: Index,
     out: Annotated[Path, typer.Option(help="Folder for the patches and their index.parquet.")],
-    gsd: Annotated[float | None, typer.Option(help="Metres a pixel wanted.")] = None,
+    gsd: Annotated[float | None, typer.Option(help="Meters a pixel wanted.")] = None,
     factor: Annotated[float | None, typer.Option(help="Or how many times coarser.")] = None,
     from_gsd: Annotated[
-        float | None, typer.Option(help="Metres a pixel now, where the index does not say.")
+        float | None, typer.Option(help="Meters a pixel now, where the index does not say.")
     ] = None,
     sensor_blur: Annotated[
         bool, typer.Option("--sensor-blur/--no-sensor-blur", help="Blur as by a sensor's point spread.")
@@ -254,13 +254,13 @@ def degrade(
 
     Labels, groups and splits stay.
 
-    Example: swath data degrade ucmerced.parquet --gsd 2.4 --from-gsd 0.3 --out ucmerced-2.4m
+    Example: swath data resample ucmerced.parquet --gsd 2.4 --from-gsd 0.3 --out ucmerced-2.4m
     """
-    from swath.data import degrade_index, read_index
+    from swath.data import read_index, resample_index
     from swath.progress import Bars
 
     with Bars() as progress:
-        made = degrade_index(
+        made = resample_index(
             read_index(index),
             out,
             gsd=gsd,
@@ -280,7 +280,7 @@ def degrade(
 def relabel(
     index: Index,
     review: Annotated[
-        Path, typer.Argument(help="The list of swath suspects, its column 'verdict' filled in.")
+        Path, typer.Argument(help="The list of swath label-issues, its column 'verdict' filled in.")
     ],
     out: IndexOut,
     overwrite: Overwrite = False,
@@ -289,7 +289,7 @@ def relabel(
 
     Verdicts: ok, relabel (to the class suggested), drop, or a class. Splits and groups stay.
 
-    Example: swath data relabel eurosat.parquet look/suspects.csv --out mended.parquet
+    Example: swath data relabel eurosat.parquet look/label_issues.csv --out mended.parquet
     """
     from swath.data import read_index, write_index
     from swath.data import relabel as run
@@ -311,7 +311,7 @@ def report(
 ) -> None:
     """Write one HTML page about a data set: what is in it, and whether a score on it can be believed.
 
-    Duplicates, leaks, files of EuroSAT, what headers alone tell of the class, colours, outliers, maps.
+    Duplicates, leaks, files of EuroSAT, what headers alone tell of the class, colors, outliers, maps.
 
     Example: swath data report eurosat.parquet --out look/
     """

@@ -12,7 +12,7 @@ import typer
 from swath.cli.options import Engine, Overwrite, Threads
 
 if TYPE_CHECKING:
-    from swath.pipelines import Shown
+    from swath.pipelines import ShowcaseResult
 
 Open = Annotated[
     bool | None,
@@ -37,7 +37,7 @@ def demo(
 
     with Bars() as progress:
         shown = run(out, model=model, engine=engine, threads=threads, overwrite=overwrite, progress=progress)
-    _tell(shown, open_)
+    _print_result(shown, open_)
 
 
 def quickstart(
@@ -53,7 +53,7 @@ def quickstart(
     open_: Open = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Index, audit, split, train, test, explain and map labelled patches: the whole path in minutes.
+    """Index, audit, split, train, test, explain and map labeled patches: the whole path in minutes.
 
     Example: swath quickstart eurosat-mini --out report/
     """
@@ -72,13 +72,13 @@ def quickstart(
             overwrite=overwrite,
             progress=progress,
         )
-    _tell(shown, open_)
+    _print_result(shown, open_)
 
 
-def _tell(shown: Shown, open_: bool | None) -> None:
+def _print_result(shown: ShowcaseResult, open_: bool | None) -> None:
     for line in shown.evaluation.lines():
         typer.echo(line)
-    agreed = shown.agreement
+    agreed = shown.map_accuracy
     if agreed is not None:
         typer.echo(
             f"map of the sewn test scene: {agreed.patches_right:,} of {agreed.patches:,} patches right "

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import Engine, Index, Model, Overwrite, Threads, Views
+from swath.cli.options import Engine, Index, Model, Overwrite, TestTimeAugmentation, Threads
 
 
 def evaluate(
@@ -18,7 +18,7 @@ def evaluate(
     threshold: Annotated[float | None, typer.Option(hidden=True)] = None,
     engine: Engine = "auto",
     threads: Threads = None,
-    views: Views = 1,
+    tta: TestTimeAugmentation = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a model on one split, beside two simple baselines; every number with its 95 % interval.
@@ -38,7 +38,7 @@ def evaluate(
             "a threshold is part of the model file and is not set where a model is measured",
             fix="choose it on validation patches: swath model threshold MODEL INDEX --split val --out NEW.onnx",
         )
-    classifier = load(model, engine=engine, threads=threads, views=views)
+    classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:
         result = run(
             classifier, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress
@@ -110,9 +110,9 @@ def errors(
     typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
 
 
-def suspects(
+def label_issues(
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder to write: suspects.csv, suspects.html, folds.")],
+    out: Annotated[Path, typer.Option(help="Folder to write: label_issues.csv, label_issues.html, folds.")],
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -136,12 +136,12 @@ def suspects(
 ) -> None:
     """List patches whose label is probably wrong, for a person to review; see also: swath data relabel.
 
-    A stopped run goes on when the command is given again. Example: swath suspects index.parquet --out look/
+    A stopped run goes on when the command is given again. Example: swath label-issues index.parquet --out look/
     """
     from swath.cli.train import require_training
     from swath.data import read_index
     from swath.errors import SettingError
-    from swath.pipelines.suspects import find_suspects
+    from swath.pipelines.label_issues import find_label_issues
     from swath.progress import Bars
 
     if model is not None and (recipe is not None or set_):
@@ -149,7 +149,7 @@ def suspects(
     if model is None:
         require_training()
     with Bars() as progress:
-        made = find_suspects(
+        made = find_label_issues(
             read_index(index),
             out=out,
             recipe=recipe,
@@ -164,7 +164,7 @@ def suspects(
             progress=progress,
         )
     typer.echo(
-        f"{made.candidates:,} of {made.patches:,} patches are suspects; about {made.estimated:,.0f} labels are "
+        f"{made.candidates:,} of {made.patches:,} patches are label issues; about {made.estimated:,.0f} labels are "
         "wrong, as estimated"
     )
     typer.echo(f"list: {made.table}; page: {made.page.resolve().as_uri()}")
@@ -175,7 +175,7 @@ def suspects(
     )
 
 
-def stress(
+def robustness(
     model: Model,
     index: Index,
     out: Annotated[Path, typer.Option(help="Folder to write: index.html, stress.json, stress.csv...")],
@@ -190,10 +190,10 @@ def stress(
 ) -> None:
     """Test a model under 13 shifts at five strengths: atmosphere, haze, blur, noise, clouds, JPEG and others.
 
-    Example: swath stress runs/mine/model.onnx index.parquet --out runs/mine/stress
+    Example: swath robustness runs/mine/model.onnx index.parquet --out runs/mine/stress
     """
     from swath.data import read_index
-    from swath.evaluation.stress import stress as run
+    from swath.evaluation.robustness import robustness as run
     from swath.inference import load
     from swath.progress import Bars
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import Engine, Harmonise, Model, Overwrite, Threads, Views
+from swath.cli.options import Engine, MatchColors, Model, Overwrite, TestTimeAugmentation, Threads
 
 
 def map_scene(
@@ -22,19 +22,19 @@ def map_scene(
     bands: Annotated[
         str | None, typer.Option(help="The scene's bands to use, in the model's order: 1,2,3")
     ] = None,
-    render: Annotated[
+    rescale: Annotated[
         str | None, typer.Option(help="Render reflectance to 8 bit, LOW:HIGH; as EuroSAT was: 0:2750")
     ] = None,
     nodata: Annotated[
         float | None, typer.Option(help="Value that means no data, in place of the scene's own.")
     ] = None,
-    harmonise: Harmonise = "auto",
+    match_colors: MatchColors = "auto",
     probabilities: Annotated[
         Path | None, typer.Option(help="Also write every class's probability to this .tif.")
     ] = None,
     engine: Engine = "auto",
     threads: Threads = None,
-    views: Views = 1,
+    tta: TestTimeAugmentation = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Classify a scene and write a map: classes and confidence as COGs, areas, legend and a picture.
@@ -49,8 +49,8 @@ def map_scene(
     from swath.progress import Bars
 
     chosen = _numbers(bands) if bands is not None else None
-    limits = _limits(render) if render is not None else None
-    classifier = load(model, engine=engine, threads=threads, views=views)
+    limits = _limits(rescale) if rescale is not None else None
+    classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:
         summary = run(
             classifier,
@@ -58,9 +58,9 @@ def map_scene(
             out,
             stride=stride,
             bands=chosen,
-            render=limits,
+            rescale=limits,
             nodata=nodata,
-            harmonise=harmonise,
+            match_colors=match_colors,
             probabilities=probabilities,
             overwrite=overwrite,
             progress=progress,
@@ -68,10 +68,8 @@ def map_scene(
     for total in sorted(summary.classes, key=lambda total: -total.pixels):
         hectares = "" if total.hectares is None else f"{total.hectares:>14,.1f} ha"
         typer.echo(f"{100 * total.share:>6.1f} %{hectares}  {total.name}")
-    if summary.unlike is not None:
-        typer.echo(
-            f"{100 * summary.unlike:>6.1f} %  of it not like the training data ({summary.files.unlike})"
-        )
+    if summary.ood is not None:
+        typer.echo(f"{100 * summary.ood:>6.1f} %  of it not like the training data ({summary.files.ood})")
     for warning in summary.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(
@@ -97,5 +95,7 @@ def _limits(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(":"))
     except ValueError:
-        raise SettingError(f"--render '{text}' is not LOW:HIGH", fix="for example --render 0:2750") from None
+        raise SettingError(
+            f"--rescale '{text}' is not LOW:HIGH", fix="for example --rescale 0:2750"
+        ) from None
     return low, high

@@ -40,7 +40,7 @@ def check(
     model: Model,
     engine: Engine = "auto",
 ) -> None:
-    """Validate a model file and run the golden patches it carries.
+    """Validate a model file and run the reference patches it carries.
 
     Example: swath model check runs/mine/model.onnx
     """
@@ -48,7 +48,7 @@ def check(
 
     result = check_model(model, engine=engine)
     typer.echo(
-        f"sound: {result.patches} golden patches on {result.engine}, largest difference "
+        f"sound: {result.patches} reference patches on {result.engine}, largest difference "
         f"{result.max_difference:.1e} (allowed {result.tolerance:.0e})"
     )
 
@@ -87,7 +87,7 @@ def threshold(
 
 
 @app.command()
-def trust(
+def calibrate(
     model: Model,
     index: Index,
     out: Annotated[Path, typer.Option(help="Model file to write, ending in .onnx.")],
@@ -98,20 +98,20 @@ def trust(
     threads: Threads = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit anew what a model doubts answers by: conformal quantiles, and what is not like its training data.
+    """Fit again what a model doubts answers by: conformal quantiles, and what is not like its training data.
 
     Training does it too; this is for models that were trained without, or for patches of another place.
 
-    Example: swath model trust old.onnx index.parquet --out new.onnx
+    Example: swath model calibrate old.onnx index.parquet --out new.onnx
     """
     from swath.data import read_index
-    from swath.evaluation.thresholds import write_doubts
+    from swath.evaluation.thresholds import write_calibration
     from swath.inference import load
     from swath.progress import Bars
 
     classifier = load(model, engine=engine, threads=threads)
     with Bars() as progress:
-        record = write_doubts(
+        record = write_calibration(
             classifier,
             read_index(index),
             out,
@@ -155,7 +155,7 @@ def stac(
     out: Annotated[Path, typer.Option(help="JSON file to write; the model is linked relative to it.")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a model as an item of a STAC catalogue, with the Machine Learning Model extension.
+    """Write a model as an item of a STAC catalog, with the Machine Learning Model extension.
 
     Example: swath model stac runs/mine/model.onnx --out runs/mine/item.json
     """

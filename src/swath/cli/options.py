@@ -18,14 +18,14 @@ Engine = Annotated[
     ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads to use; by default, the cores there are.")]
-Views = Annotated[
+TestTimeAugmentation = Annotated[
     int,
     typer.Option(
         help="Ways to look at each patch, whose mean answer counts: 1, 4 (turned) or 8 (and mirrored). A little "
         "better, as many times as slow."
     ),
 ]
-Harmonise = Annotated[
+MatchColors = Annotated[
     str,
     typer.Option(
         help="Match channels to the training patches', one gain and offset a band for the whole scene: "

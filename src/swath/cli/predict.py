@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swath.cli.options import Engine, Harmonise, Model, Overwrite, Threads, Views
+from swath.cli.options import Engine, MatchColors, Model, Overwrite, TestTimeAugmentation, Threads
 from swath.errors import MissingExtraError, SettingError
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ def predict(
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Pass over images that cannot be read, and count them.")
     ] = False,
-    harmonise: Harmonise = "off",
+    match_colors: MatchColors = "off",
     engine: Engine = "auto",
     threads: Threads = None,
-    views: Views = 1,
+    tta: TestTimeAugmentation = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Classify images: path, label (or labels), confidence and the probability of every class.
@@ -41,9 +41,9 @@ def predict(
     """
     from swath.inference import load, predict_files
     from swath.progress import Bars
-    from swath.words import counted
+    from swath.text import counted
 
-    classifier = load(model, engine=engine, threads=threads, views=views)
+    classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:
         summary = predict_files(
             classifier,
@@ -51,7 +51,7 @@ def predict(
             out,
             top_k=top_k,
             skip_unreadable=skip_unreadable,
-            harmonise=harmonise,
+            match_colors=match_colors,
             overwrite=overwrite,
             progress=progress,
         )
@@ -68,16 +68,16 @@ def predict(
             "the size the model was trained at: resized, so check that the ground resolution fits",
             err=True,
         )
-    if summary.unlike:
+    if summary.ood:
         typer.echo(
-            f"warning: {counted(summary.unlike, 'image', 'images')} ({100 * summary.unlike / summary.rows:.1f} %) not "
-            "like the training data: the answer means little there (column unlike_training)",
+            f"warning: {counted(summary.ood, 'image', 'images')} ({100 * summary.ood / summary.rows:.1f} %) not "
+            "like the training data: the answer means little there (column is_ood)",
             err=True,
         )
-    if summary.harmony.warning:
-        typer.echo(f"warning: {summary.harmony.warning}", err=True)
-    elif harmonise != "off":
-        typer.echo(f"harmonise {harmonise}: {summary.harmony.sentence}", err=True)
+    if summary.color_match.warning:
+        typer.echo(f"warning: {summary.color_match.warning}", err=True)
+    elif match_colors != "off":
+        typer.echo(f"harmonize {match_colors}: {summary.color_match.sentence}", err=True)
     typer.echo(f"{counted(summary.rows, 'row', 'rows')} in {out} (engine: {classifier.engine})")
 
 
@@ -133,16 +133,16 @@ def explain(
     run = Path(model)
     file = run / "model.onnx" if method == _TORCH and run.is_dir() else model
     classifier = load(file, engine=engine, threads=threads)
-    maps, forgetful = _maps(classifier, method)
+    maps, randomized_explainer = _maps(classifier, method)
     with Bars() as progress:
         if indexes:
             from swath.data import read_index
-            from swath.evaluation.faithfulness_page import report_maps
+            from swath.evaluation.faithfulness_page import write_maps_report
 
-            found = report_maps(
+            found = write_maps_report(
                 classifier,
                 maps,
-                forgetful,
+                randomized_explainer,
                 read_index(indexes[0]),
                 out,
                 split=split or "val",
@@ -186,10 +186,10 @@ def _maps(classifier: Classifier, method: str) -> tuple[Explainer, Callable[[Par
         from swath.training.gradcam import grad_cam_of
 
         grad_cam = grad_cam_of(classifier, classifier.path.parent)
-        return grad_cam, grad_cam.forgetful
+        return grad_cam, grad_cam.randomized_explainer
     from swath.explain import explainer
-    from swath.explain.sanity import forgetful_explainer
+    from swath.explain.sanity import randomized_explainer_factory
     from swath.model import read_model
 
     maps = explainer(classifier, method)
-    return maps, forgetful_explainer(classifier, read_model(classifier.path), method)
+    return maps, randomized_explainer_factory(classifier, read_model(classifier.path), method)

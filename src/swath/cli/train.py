@@ -23,7 +23,7 @@ def train(
         str, typer.Option(help="A shipped recipe (see: swath recipes) or a .yaml file.")
     ] = "fast",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a field of the recipe: optimiser.lr=0.1")
+        list[str] | None, typer.Option("--set", help="Change a field of the recipe: optimizer.lr=0.1")
     ] = None,
     weights: Annotated[
         str | None,
@@ -31,11 +31,14 @@ def train(
             help="Start from: imagenet, a file, hf:REPO/FILE, torchgeo:NAME or none; else the recipe's."
         ),
     ] = None,
-    ship: Annotated[
-        bool, typer.Option("--ship", help="Refuse weights whose licence forbids passing the model on.")
+    require_redistributable: Annotated[
+        bool,
+        typer.Option(
+            "--require-redistributable", help="Refuse weights whose license forbids passing the model on."
+        ),
     ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the model; the folder's by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last finished epoch.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the last finished epoch.")] = False,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(help="How many processes or GPUs.")] = 1,
     threads: Threads = None,
@@ -69,7 +72,7 @@ def train(
             threads=threads,
             accelerator=accelerator,
             devices=devices,
-            ship=ship,
+            require_redistributable=require_redistributable,
             progress=progress,
         )
     for key, value in result.metrics.items():
@@ -109,8 +112,8 @@ def experiment(
     ],
     index: Index,
     out: Annotated[Path, typer.Option(help="Folder; the same command goes on where it was interrupted.")],
-    seeds: Annotated[int, typer.Option(help="Repeats of every arm.")] = 1,
-    split: Annotated[str, typer.Option(help="Patches that all arms answer for: val or test.")] = "val",
+    seeds: Annotated[int, typer.Option(help="Repeats of every variant.")] = 1,
+    split: Annotated[str, typer.Option(help="Patches that all variants answer for: val or test.")] = "val",
     scratch: Annotated[str, typer.Option(help="Recipe that trains from scratch.")] = "fast",
     transfer: Annotated[
         str, typer.Option(help="Recipe that starts from other weights.")
@@ -133,7 +136,7 @@ def experiment(
     ] = None,
     threads: Threads = None,
 ) -> None:
-    """Compare ways of training, paired on the same patches; finished arms are never rerun.
+    """Compare ways of training, paired on the same patches; finished variants are never rerun.
 
     Example:
 
@@ -141,10 +144,10 @@ def experiment(
     """
     require_training()
     from swath.data import read_index
-    from swath.experiments import Choices, run_experiment
+    from swath.experiments import ExperimentSettings, run_experiment
     from swath.progress import Bars
 
-    choices = Choices(
+    choices = ExperimentSettings(
         scratch=scratch,
         transfer=transfer,
         fractions=None if fractions is None else _numbers(fractions, float, "--fractions"),

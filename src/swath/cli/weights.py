@@ -29,17 +29,17 @@ def list_() -> None:
     typer.echo(f"in the store {store.folder}:" if entries else f"the store {store.folder} is empty")
     for entry in entries:
         typer.echo(
-            f"  {entry.name:<48} {entry.size / 2**20:7.1f} MiB  {entry.licence or 'licence unknown':<16} "
+            f"  {entry.name:<48} {entry.size / 2**20:7.1f} MiB  {entry.license or 'license unknown':<16} "
             f"sha256 {entry.sha256[:12]}"
         )
     typer.echo("known by name, fetched when first used:")
     for backbone in named_backbones():
         known = imagenet_weights(backbone)
         typer.echo(
-            f"  imagenet, for {backbone:<34} {known.licence:<16} hf:{known.repository}/{known.filename}"
+            f"  imagenet, for {backbone:<34} {known.license:<16} hf:{known.repository}/{known.filename}"
         )
     for name, known in TORCHGEO.items():
-        typer.echo(f"  torchgeo:{name:<39} {known.licence or 'licence unknown':<16} {known.about}")
+        typer.echo(f"  torchgeo:{name:<39} {known.license or 'license unknown':<16} {known.about}")
 
 
 @app.command()
@@ -57,7 +57,7 @@ def get(
     require_training()
     from swath.errors import SettingError
     from swath.progress import Bars
-    from swath.weights import licence_warning, locate
+    from swath.weights import license_warning, locate
     from swath.weights.spec import parse_spec
 
     if parse_spec(spec).kind == "file":
@@ -67,8 +67,8 @@ def get(
     with Bars() as progress:
         found = locate(spec, network=network, progress=progress)
     checksum = "checksum verified" if found.published else "checksum not published"
-    typer.echo(f"{found.source}: {found.path}, {checksum}, {found.licence or 'licence unknown'}")
-    warning = licence_warning(found.licence, found.source)
+    typer.echo(f"{found.source}: {found.path}, {checksum}, {found.license or 'license unknown'}")
+    warning = license_warning(found.license, found.source)
     if warning is not None:
         typer.echo(f"note: {warning}", err=True)
 
@@ -80,10 +80,10 @@ def add(
         str | None,
         typer.Option("--as", help="What it stands in for: imagenet:NETWORK, hf:REPO/FILE or torchgeo:NAME."),
     ] = None,
-    licence: Annotated[
-        str | None, typer.Option(help="Its licence, such as apache-2.0 or cc-by-nc-4.0.")
+    license: Annotated[
+        str | None, typer.Option(help="Its license, such as apache-2.0 or cc-by-nc-4.0.")
     ] = None,
-    licence_url: Annotated[str | None, typer.Option(help="Where the text of the licence is.")] = None,
+    license_url: Annotated[str | None, typer.Option(help="Where the text of the license is.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -91,21 +91,21 @@ def add(
         ),
     ] = None,
 ) -> None:
-    """Put a file into the store, so that it is used in place of a download and its licence is known.
+    """Put a file into the store, so that it is used in place of a download and its license is known.
 
-    Example: swath weights add mobilenet.safetensors --as imagenet:mobilenet_v2 --licence apache-2.0
+    Example: swath weights add mobilenet.safetensors --as imagenet:mobilenet_v2 --license apache-2.0
     """
     require_training()
-    from swath.weights import add_weights, licence_warning
+    from swath.weights import add_weights, license_warning
 
-    entry = add_weights(file, name=as_, licence=licence, licence_url=licence_url, expects=set_ or ())
+    entry = add_weights(file, name=as_, license=license, license_url=license_url, expects=set_ or ())
     typer.echo(
-        f"{entry.name}: {entry.size:,} bytes, sha256 {entry.sha256}, {entry.licence or 'licence unknown'}"
+        f"{entry.name}: {entry.size:,} bytes, sha256 {entry.sha256}, {entry.license or 'license unknown'}"
     )
     if entry.expects is None:
         typer.echo(
             "note: the input it expects is not known; state it with --set mean=[...] --set sd=[...]", err=True
         )
-    warning = licence_warning(entry.licence, entry.name)
+    warning = license_warning(entry.license, entry.name)
     if warning is not None:
         typer.echo(f"note: {warning}", err=True)

@@ -139,7 +139,7 @@ def _checked_members(root: Path) -> dict[str, zipfile.ZipInfo]:
         raise DataError(f"{root} has {len(infos)} members; at most {MAX_MEMBERS} are read")
     # Members that share bytes unpack to more than an archive of its size could hold.
     if sum(info.compress_size for info in infos) > root.stat().st_size:
-        raise DataError(f"{root} is unsafe: its members overlap", fix="pack it anew")
+        raise DataError(f"{root} is unsafe: its members overlap", fix="pack it again")
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         told = _name(info)
@@ -149,13 +149,13 @@ def _checked_members(root: Path) -> dict[str, zipfile.ZipInfo]:
         if name is None:
             raise DataError(
                 f"{root} is unsafe: member {info.orig_filename!r} leads outside the archive",
-                fix="pack it anew",
+                fix="pack it again",
             )
-        fault = _fault(info)
-        if fault is not None:
-            raise DataError(f"{root} is unsafe: member {name} {fault}", fix="pack it anew without that")
+        mismatch = _mismatch(info)
+        if mismatch is not None:
+            raise DataError(f"{root} is unsafe: member {name} {mismatch}", fix="pack it again without that")
         if name in members:
-            raise DataError(f"{root} is unsafe: it has two members named {name}", fix="pack it anew")
+            raise DataError(f"{root} is unsafe: it has two members named {name}", fix="pack it again")
         if not info.is_dir():
             members[name] = info
     return members
@@ -171,7 +171,7 @@ def _name(info: zipfile.ZipInfo) -> str:
         return info.orig_filename
 
 
-def _fault(info: zipfile.ZipInfo) -> str | None:
+def _mismatch(info: zipfile.ZipInfo) -> str | None:
     """Say what is wrong with one member, if anything."""
     too_dense = info.file_size > RATIO_FREE_BYTES and info.file_size > MAX_RATIO * info.compress_size
     faults = {
@@ -182,7 +182,7 @@ def _fault(info: zipfile.ZipInfo) -> str | None:
         f"unpacks to more than {MAX_FILE_BYTES // 2**20} MiB": info.file_size > MAX_FILE_BYTES,
         f"unpacks to more than {MAX_RATIO} times its packed size": too_dense,
     }
-    return next((fault for fault, present in faults.items() if present), None)
+    return next((mismatch for mismatch, present in faults.items() if present), None)
 
 
 class MissingPatchError(DataError):

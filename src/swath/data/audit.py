@@ -17,17 +17,17 @@ from swath.data.cache import cached_pixels
 from swath.data.duplicates import DuplicatePair, comparison_bands, near_duplicates
 from swath.data.index import SPLITS, PatchIndex
 from swath.data.matching import SIDE
-from swath.data.spatial import optimism
+from swath.data.spatial import optimistic_bias
 from swath.files import atomic_file
 from swath.progress import Progress, silent
-from swath.words import counted
+from swath.text import counted
 
 LIMIT = 20_000  # patches measured at most: a mean over these is known to a hundredth of a level
 SEED = 0
 _BLOCK = 512
 UNEVEN = 5.0  # times more patches in the largest class than in the smallest
 FEW_IN_TEST = 200  # below, a 95 % interval of an accuracy is wider than about 5 points
-GIVEAWAY = 0.05  # share of patches that size and mode may tell the class of, beyond the largest class
+SHORTCUT_GAIN = 0.05  # share of patches that size and mode may tell the class of, beyond the largest class
 _SHOWN = 5
 _NO_SPLIT = "none"
 
@@ -108,7 +108,7 @@ class Finding:
     Attributes
     ----------
     kind : str
-        A short word for programs: ``leak``, ``giveaway``, ``contradiction``...
+        A short word for programs: ``leak``, ``shortcut``, ``contradiction``...
     text : str
         A plain sentence for people.
     """
@@ -117,7 +117,7 @@ class Finding:
     text: str
 
 
-def judge(
+def find_problems(
     *,
     classes: Mapping[str, Mapping[str, int]],
     sizes: Mapping[str | None, int],
@@ -149,7 +149,7 @@ def judge(
     torn : sequence of str
         Groups that lie in several splits.
     optimistic : str
-        Why the split flatters; empty where it is not known to. See :func:`swath.data.spatial.optimism`.
+        Why the split flatters; empty where it is not known to. See :func:`swath.data.spatial.optimistic_bias`.
     labels, forms : sequence
         Label of each patch, and how it is stored (size and mode).
     """
@@ -163,13 +163,13 @@ def judge(
         warn(
             "leak",
             f"{counted(len(leaks), 'duplicate lies', 'duplicates lie')} in more than one split, so a test would "
-            f"flatter: the first is {' = '.join(leaks[0][:2])}. Cut the splits anew with: swath data split --fresh.",
+            f"flatter: the first is {' = '.join(leaks[0][:2])}. Cut the splits anew with: swath data split --resplit.",
         )
     if torn:
         warn(
             "torn",
             f"{counted(len(torn), 'group lies', 'groups lie')} in more than one split: the first is '{torn[0]}'. "
-            "Cut the splits anew with: swath data split --fresh.",
+            "Cut the splits anew with: swath data split --resplit.",
         )
     if contradictions:
         warn(
@@ -179,7 +179,7 @@ def judge(
         )
     if optimistic:
         warn("optimistic", f"The splits are {optimistic}. A test on new land will go worse.")
-    warn("giveaway", _giveaway(labels, forms))
+    warn("shortcut", _shortcut(labels, forms))
     if unreadable:
         warn("unreadable", f"{counted(unreadable, 'image was', 'images were')} left out because of damage.")
     if ignored:
@@ -193,7 +193,7 @@ def judge(
     return tuple(found)
 
 
-def _giveaway(labels: Sequence[str], forms: Sequence[Hashable]) -> str | None:
+def _shortcut(labels: Sequence[str], forms: Sequence[Hashable]) -> str | None:
     """Warn if size and mode tell the class: a network would learn these, not the land."""
     together: dict[Hashable, Counter[str]] = defaultdict(Counter)
     for label, form in zip(labels, forms, strict=True):
@@ -203,7 +203,7 @@ def _giveaway(labels: Sequence[str], forms: Sequence[Hashable]) -> str | None:
     commonest, most = Counter(labels).most_common(1)[0]
     told = sum(_told(counts, commonest) for counts in together.values()) / len(labels)
     largest = most / len(labels)
-    if told < largest + GIVEAWAY:
+    if told < largest + SHORTCUT_GAIN:
         return None
     return (
         f"The size and mode of the files alone tell the class of {100 * told:.0f} % of the patches (the largest class "
@@ -381,7 +381,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     near = near_duplicates(index, progress=progress)
     bands = comparison_bands(index)
     pixels = cached_pixels(index, bands=bands, size=SIDE, progress=progress)
-    labels = one_name_each(index)
+    labels = one_path_per_content(index)
     splits: list[str | None] = index.table.column("split").to_pylist()
     contents: list[str] = index.table.column("sha256").to_pylist()
     rows: dict[str, list[int]] = defaultdict(list)  # of each content
@@ -410,7 +410,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         label: {s or _NO_SPLIT: counts[label, s] for s in (*SPLITS, None) if counts[label, s]}
         for label in index.classes
     }
-    found = judge(
+    found = find_problems(
         classes=classes,
         sizes=index.split_counts,
         unreadable=len(index.skipped),
@@ -420,7 +420,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         leaks=leaks,
         torn=torn,
         contradictions=contradictions,
-        optimistic=optimism(index),
+        optimistic=optimistic_bias(index),
         labels=labels,
         forms=list(zip(sizes, modes, strict=True)),
     )
@@ -475,7 +475,7 @@ def _torn(groups: Sequence[str | None], splits: Sequence[str | None], contents: 
     return sorted(group for group in sides if len(sides[group]) > 1 and len(parts[group]) > 1)
 
 
-def one_name_each(index: PatchIndex) -> list[str]:
+def one_path_per_content(index: PatchIndex) -> list[str]:
     """Name each patch: its label, or its several labels joined, or ``(no label)``."""
     one = index.table.column("label").to_pylist()
     several = index.table.column("labels").to_pylist()

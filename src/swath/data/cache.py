@@ -40,7 +40,7 @@ def cached_pixels(
     """Return the pixels of all patches, decoding them only if the cache does not hold them.
 
     The cached file is named by the SHA-256 of the patches' contents in order, bands, size and
-    decoder versions, so it can never be stale; a damaged one is made anew.
+    decoder versions, so it can never be stale; a damaged one is made again.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from swath.data.named import NamedSet, find_named
 from swath.errors import DataError
-from swath.fetch import Wanted, alone, fault, fetch_any, refuse
+from swath.fetch import ExpectedFile, exclusive, fetch_any, mismatch, refuse
 from swath.files import atomic_file, check_output
 from swath.progress import Progress, silent
 
@@ -23,7 +23,7 @@ def get(
 ) -> Path:
     """Fetch a named data set, or do nothing if it is there already.
 
-    What has arrived is kept as ``<out>.part``; a later call goes on from there. Proxies are taken
+    What has arrived is kept as ``<out>.part``; a later call resumes from there. Proxies are taken
     from the environment (``https_proxy``, ``no_proxy``).
 
     Parameters
@@ -66,28 +66,28 @@ def get(
         _copy(Path(mirror), target, wanted, overwrite=overwrite, progress=progress)
         return target
     part = target.with_name(f"{target.name}.part")
-    with alone(part, size=wanted.size, progress=progress):
+    with exclusive(part, size=wanted.size, progress=progress):
         if not _is_there(target, wanted):  # another program may have fetched it meanwhile
             fetch_any([str(mirror)] if mirror else known.urls, part, wanted, pause=pause, progress=progress)
             part.replace(target)
     return target
 
 
-def _is_there(target: Path, wanted: Wanted) -> bool:
-    return target.is_file() and fault(target, wanted) is None
+def _is_there(target: Path, wanted: ExpectedFile) -> bool:
+    return target.is_file() and mismatch(target, wanted) is None
 
 
-def _copy(source: Path, target: Path, wanted: Wanted, *, overwrite: bool, progress: Progress) -> None:
+def _copy(source: Path, target: Path, wanted: ExpectedFile, *, overwrite: bool, progress: Progress) -> None:
     if not source.is_file():
         raise DataError(f"there is no mirror file {source}", fix="give a file or an http(s) address")
-    refuse(fault(source, wanted), str(source), wanted)
+    refuse(mismatch(source, wanted), str(source), wanted)
     with atomic_file(target, overwrite=overwrite) as temporary:
         shutil.copyfile(source, temporary)
     progress("download", wanted.size, wanted.size)
 
 
-def _wanted(known: NamedSet) -> Wanted:
-    return Wanted(
+def _wanted(known: NamedSet) -> ExpectedFile:
+    return ExpectedFile(
         name=known.name,
         size=known.size,
         sha256=known.sha256,

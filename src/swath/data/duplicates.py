@@ -14,7 +14,7 @@ import pyarrow as pa
 from swath.data.archives import open_patches
 from swath.data.cache import Pixels, cached_pixels
 from swath.data.index import SCHEMA, PatchIndex
-from swath.data.matching import SIDE, alike_rows
+from swath.data.matching import SIDE, similar_rows
 from swath.imagery import RGB, decode
 from swath.progress import Progress, silent
 
@@ -102,7 +102,7 @@ class DuplicatePair:
     ----------
     first, second : str
         Paths, in alphabetical order.
-    likeness : float
+    similarity : float
         1 for the same content; see :func:`swath.data.matching.aligned`.
     difference : float
         Root mean square difference of their pixels, 8-bit levels, at 64 by 64 pixels, band means
@@ -111,7 +111,7 @@ class DuplicatePair:
 
     first: str
     second: str
-    likeness: float
+    similarity: float
     difference: float
 
 
@@ -142,7 +142,7 @@ def near_duplicates(index: PatchIndex, *, progress: Progress = silent) -> tuple[
         return ()
     pixels = cached_pixels(index, bands=comparison_bands(index), size=SIDE, progress=progress)
     scale = level_scale(pixels)
-    pairs = alike_rows(pixels, _first_of_each(index), scale=scale, progress=progress)
+    pairs = similar_rows(pixels, _first_of_each(index), scale=scale, progress=progress)
     paths = index.paths
     found = []
     for a, b, alike, apart in pairs:
@@ -177,7 +177,7 @@ def comparison_bands(index: PatchIndex) -> tuple[str, ...]:
     """Bands to compare patches by: red, green and blue, or else all of the first patch but alpha."""
     with open_patches(index.root) as reader:
         bands = decode(reader.read(index.paths[0]), name=index.paths[0]).bands
-    if "grey" in bands or set(RGB) <= set(bands):
+    if "gray" in bands or set(RGB) <= set(bands):
         return RGB
     return tuple(band for band in bands if band != "alpha")
 

@@ -66,7 +66,7 @@ def encode_lossless(pixels: npt.NDArray[Any], bands: Sequence[str]) -> tuple[byt
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DroppedPatch:
     """A patch left out, and why: ``copy`` of the path `of`, or ``contradiction`` with it."""
 
     path: str
@@ -75,7 +75,7 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedPatch:
     """A patch that went to the split most of its group is in."""
 
     path: str
@@ -85,7 +85,7 @@ class Moved:
 
 def resolve(
     index: PatchIndex, rows: Sequence[int], contents: Sequence[str]
-) -> tuple[list[int], list[Dropped]]:
+) -> tuple[list[int], list[DroppedPatch]]:
     """Decide which of `rows` stay, given what each contains.
 
     Parameters
@@ -111,27 +111,27 @@ def resolve(
     for row, content in zip(rows, contents, strict=True):
         alike[content].append(row)
     stay: list[int] = []
-    dropped: list[Dropped] = []
+    dropped: list[DroppedPatch] = []
     for members in alike.values():
         first, *others = sorted(members, key=lambda r: (_KEEP_FIRST.index(splits[r]), index.paths[r]))
         contradicted = len({labels[row] for row in members}) > 1
         if contradicted:
-            dropped.append(Dropped(index.paths[first], "contradiction", index.paths[others[0]]))
+            dropped.append(DroppedPatch(index.paths[first], "contradiction", index.paths[others[0]]))
         else:
             stay.append(first)
         why = "contradiction" if contradicted else "copy"
-        dropped += [Dropped(index.paths[row], why, index.paths[first]) for row in others]
+        dropped += [DroppedPatch(index.paths[row], why, index.paths[first]) for row in others]
     return sorted(stay), dropped
 
 
-def gathered(index: PatchIndex) -> tuple[PatchIndex, tuple[Moved, ...]]:
+def gathered(index: PatchIndex) -> tuple[PatchIndex, tuple[MovedPatch, ...]]:
     """Bring each group that lies in several splits to the one most of its patches are in."""
     splits: list[str | None] = index.table["split"].to_pylist()
     members: dict[str, list[int]] = defaultdict(list)
     for row, group in enumerate(index.table["group"].to_pylist()):
         if group is not None:
             members[group].append(row)
-    moved: list[Moved] = []
+    moved: list[MovedPatch] = []
     for rows in members.values():
         counts = Counter(splits[row] for row in rows if splits[row] is not None)
         if len(counts) < 2:
@@ -139,7 +139,7 @@ def gathered(index: PatchIndex) -> tuple[PatchIndex, tuple[Moved, ...]]:
         home = max((split for split in SPLITS if counts[split]), key=counts.__getitem__)
         for row in rows:
             if splits[row] not in (home, None):
-                moved.append(Moved(index.paths[row], splits[row], home))
+                moved.append(MovedPatch(index.paths[row], splits[row], home))
                 splits[row] = home
     if not moved:
         return index, ()
@@ -152,7 +152,7 @@ def gathered(index: PatchIndex) -> tuple[PatchIndex, tuple[Moved, ...]]:
 
 
 @dataclass(frozen=True)
-class Fixed:
+class CleaningReport:
     """What :func:`fix_index` changed.
 
     Attributes
@@ -183,9 +183,9 @@ class Fixed:
     form: str
     converted: dict[str, int]
     squeezed: int
-    dropped: tuple[Dropped, ...]
+    dropped: tuple[DroppedPatch, ...]
     groups: int
-    moved: tuple[Moved, ...]
+    moved: tuple[MovedPatch, ...]
 
     def lines(self) -> list[str]:
         """Return the changes as text for a terminal."""
@@ -212,7 +212,7 @@ def fix_index(
     size: int | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> Fixed:
+) -> CleaningReport:
     """Write ``out/index.parquet``, ``out/patches/`` and ``out/fix.json``; the source is left as it is.
 
     Of files that are the same byte for byte, or are so once converted, one stays: a test patch rather
@@ -269,7 +269,7 @@ def fix_index(
         clean, moved = gathered(group_duplicates(clean, progress=progress))
         sizes = Counter(clean.table["group"].drop_null().to_pylist())
         forms = list(zip(*(index.table[c].to_pylist() for c in ("mode", "width", "height")), strict=True))
-        fixed = Fixed(
+        fixed = CleaningReport(
             name=index.name,
             before=index.fingerprint,
             after=clean.fingerprint,
@@ -300,7 +300,7 @@ def _kept_bands(index: PatchIndex) -> tuple[str, ...]:
     with open_patches(index.root) as reader:
         bands = decode(reader.read(index.paths[0]), name=index.paths[0]).bands
     seen = tuple(band for band in bands if band != "alpha")
-    return RGB if set(seen) <= {*RGB, "grey"} else seen
+    return RGB if set(seen) <= {*RGB, "gray"} else seen
 
 
 def _convert(
@@ -358,11 +358,11 @@ def _rewritten(
     mode: str,
     side: int,
 ) -> PatchIndex:
-    """Take `rows` of an index with their new files; metres a pixel follow the size."""
+    """Take `rows` of an index with their new files; meters a pixel follow the size."""
     table = index.table.take(pa.array(rows, pa.int64()))
     gsd = [
-        None if metres is None else metres * min(width, height) / side
-        for metres, width, height in zip(
+        None if meters is None else meters * min(width, height) / side
+        for meters, width, height in zip(
             *(table[column].to_pylist() for column in ("gsd", "width", "height")), strict=True
         )
     ]

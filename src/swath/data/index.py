@@ -37,7 +37,7 @@ SCHEMA = pa.schema(
         pa.field("lat", pa.float64()),
         pa.field("gsd", pa.float64()),
         pa.field("source", pa.string()),
-        pa.field("licence", pa.string()),
+        pa.field("license", pa.string()),
     ]
 )
 VERSION = 1
@@ -48,7 +48,7 @@ _SHIPPED_PREFIX = "shipped:"
 
 @dataclass(frozen=True)
 class PatchIndex:
-    """Labelled patches: where they are and what is known of each.
+    """Labeled patches: where they are and what is known of each.
 
     Attributes
     ----------
@@ -152,15 +152,15 @@ class PatchIndex:
 
     @property
     def gsd(self) -> float | None:
-        """Ground sampling distance in metres a pixel, where all patches share one."""
+        """Ground sampling distance in meters a pixel, where all patches share one."""
         gsd: float | None = self._shared("gsd")
         return gsd
 
     @property
-    def licence(self) -> str | None:
-        """Licence of the patches, where all share one."""
-        licence: str | None = self._shared("licence")
-        return licence
+    def license(self) -> str | None:
+        """License of the patches, where all share one."""
+        license: str | None = self._shared("license")
+        return license
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,7 +1,7 @@
 """Patches of published sets inside an index, told by the hashes of their files.
 
 A list of hashes ships with the package: the first eight bytes of the SHA-256 of each patch of EuroSAT RGB
-(Helber et al. 2019, MIT licence), made by ``scripts/make_known_hashes.py``. Two different files share
+(Helber et al. 2019, MIT license), made by ``scripts/make_known_hashes.py``. Two different files share
 eight bytes by chance once in 10^19 pairs.
 """
 
@@ -78,7 +78,7 @@ class Overlap:
 
     Attributes
     ----------
-    name, source, licence : str
+    name, source, license : str
         Of the published set.
     size, listed : int
         Patches of the published set, and those whose hash is known here.
@@ -95,7 +95,7 @@ class Overlap:
 
     name: str
     source: str
-    licence: str
+    license: str
     size: int
     listed: int
     identical: tuple[str, ...]
@@ -105,7 +105,7 @@ class Overlap:
 
     def sentence(self) -> str:
         """Say it in words."""
-        whose = f"{self.source} (licence {self.licence})"
+        whose = f"{self.source} (license {self.license})"
         if not self.identical:
             return f"{self.recorded:,} patches come from {whose}, says the index."
         text = f"{len(self.identical):,} files are byte for byte those of {whose}"
@@ -133,16 +133,16 @@ def known_overlaps(index: PatchIndex, labels: list[str]) -> tuple[Overlap, ...]:
 
 
 def published_facts(index: PatchIndex, rows: Sequence[int]) -> dict[str, list[str | None]]:
-    """Source and licence of rows, filled in from the published set where a file is one of its own.
+    """Source and license of rows, filled in from the published set where a file is one of its own.
 
     Returns
     -------
     dict of str to list of str or None
-        ``"source"`` and ``"licence"``, one value a row.
+        ``"source"`` and ``"license"``, one value a row.
     """
     at = {int(value): NAMED[name] for name in known_names() for value in known_set(name).hashes if value}
     columns: dict[str, list[str | None]] = {}
-    for column in ("source", "licence"):
+    for column in ("source", "license"):
         given = index.table[column].to_pylist()
         contents = index.table["sha256"].to_pylist()
         found = [at.get(short_hash(contents[row])) for row in rows]
@@ -218,7 +218,7 @@ def _overlap(index: PatchIndex, labels: list[str], known: KnownSet) -> Overlap:
     return Overlap(
         name=known.name,
         source=facts.source,
-        licence=facts.licence,
+        license=facts.license,
         size=len(known.hashes),
         listed=known.listed,
         identical=tuple(identical),

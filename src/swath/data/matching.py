@@ -1,9 +1,9 @@
 """Which patches show the same picture: re-encoded, resized, shifted, brightened, turned or mirrored.
 
-All pairs are compared at a glance (:mod:`swath.data.matching`); those alike, of one colour and equally contrasted are
+All pairs are compared at a glance (:mod:`swath.data.matching`); those alike, of one color and equally contrasted are
 looked at closely, in the best of eight positions and 49 shifts (:mod:`swath.data.matching`). They are the same if
 they are finely alike; or if both are plain and compression has visibly taken the detail of one, and they are coarsely
-alike, unturned and of the same colour. Two plain patches that both have their detail, or both lack it, are never
+alike, unturned and of the same color. Two plain patches that both have their detail, or both lack it, are never
 joined by coarse waves alone: of flat water that would join hundreds of different ones.
 
 Thresholds were chosen on EuroSAT's 21,600 train and val patches (2026-11-21, ``benchmarks/duplicates.py``). Of 1,500
@@ -43,27 +43,27 @@ KEPT = 12  # coefficients kept along rows and columns: waves of 11 pixels and lo
 # A bright dot or a black corner would otherwise decide everything, and many patches have one.
 CLIP = 4.0  # median absolute deviations from the median
 LEVEL = 1.0  # least deviation left by the clip, 8-bit levels
-_STEP = 0.4  # 8-bit levels: neighbours further apart than this differ
+_STEP = 0.4  # 8-bit levels: neighbors further apart than this differ
 Array = npt.NDArray[np.float32]
 REACH = 3  # pixels, in each direction
 _BANDS = ((16, 0.3), (6, 0.5))  # highest wave number, power of the amplitudes: fine, then coarse
 _TAPER = 8  # pixels at each edge that fade out, since a shift moves others in
 Complex = npt.NDArray[np.complex64]
 Floats = npt.NDArray[np.float32]
-GLANCE = 0.45  # likeness of coarse coefficients that makes a pair worth a closer look
+GLANCE = 0.45  # similarity of coarse coefficients that makes a pair worth a closer look
 BRIGHTNESS = 45.0  # 8-bit levels, in any band
 CONTRAST = 2.0
-COLOUR = 3.0  # 8-bit levels, once one brightness or one gain is made equal
-# Brightening clips bright pixels, which changes colours; pairs this alike at a glance may differ more.
-SURE, CLIPPED_COLOUR = 0.65, 12.0
+COLOR = 3.0  # 8-bit levels, once one brightness or one gain is made equal
+# Brightening clips bright pixels, which changes colors; pairs this alike at a glance may differ more.
+SURE, CLIPPED_COLOR = 0.65, 12.0
 ALIKE = 0.58
-# Fine likeness that makes two patches the same: of plain ones, of others as they are, and of others turned. A
+# Fine similarity that makes two patches the same: of plain ones, of others as they are, and of others turned. A
 # single strong edge, such as that of a round field, is much like another once it may be turned.
 FINE_PLAIN, FINE, FINE_TURNED = 0.50, 0.60, 0.70
 # Where compression has taken the fine detail of one of two plain patches, only coarse waves can be compared.
 PLAIN = 8.0  # 8-bit levels: standard deviation of the plainer patch at most
 DETAILED, LOST = 0.35, 0.65  # detail of the one at least, and of the other at most as a share of it
-PLAINLY_ALIKE, PLAIN_COLOUR, PLAIN_BRIGHTNESS = 0.42, 1.5, 20.0  # without turning; 8-bit levels
+PLAINLY_ALIKE, PLAIN_COLOR, PLAIN_BRIGHTNESS = 0.42, 1.5, 20.0  # without turning; 8-bit levels
 DETAIL = 0.1  # of the more detailed of two patches at least, else nothing tells them apart
 _BLOCK = 512  # small enough for a processor's cache
 _PAIRS = 256
@@ -85,7 +85,7 @@ class Signatures:
     spread : numpy.ndarray
         ``[N]`` float32, standard deviation of the mean of the bands, 8-bit levels.
     detail : numpy.ndarray
-        ``[N]`` float32, share of neighbouring pixels that differ. Flat water that was strongly
+        ``[N]`` float32, share of neighboring pixels that differ. Flat water that was strongly
         compressed has nearly none, and then nothing is left to tell one patch from another.
     """
 
@@ -140,34 +140,34 @@ def describe(
 
 def _describe(pixels: npt.NDArray[Any], scale: float) -> Signatures:
     means = pixels.mean(axis=(2, 3), dtype=np.float32) * np.float32(scale)
-    grey = pixels.mean(axis=1, dtype=np.float32) * np.float32(scale)
+    gray = pixels.mean(axis=1, dtype=np.float32) * np.float32(scale)
     waves = _cosines()
-    found = waves @ clipped_grey(pixels, scale) @ waves.T
+    found = waves @ clipped_gray(pixels, scale) @ waves.T
     # Natural scenes have nearly all their energy in a few coarse coefficients; the root tempers that.
     rows, columns = np.indices((KEPT, KEPT))
     wanted = (np.hypot(rows, columns) > 0) & (np.hypot(rows, columns) <= KEPT)
     tempered = np.sign(found) * np.sqrt(np.abs(found)) * wanted
     length = np.sqrt(np.square(tempered).sum(axis=(1, 2), keepdims=True))
     unit = np.divide(tempered, length, out=np.zeros_like(tempered), where=length > 1e-6).astype(np.float32)
-    across = (np.abs(np.diff(grey, axis=2)) > _STEP).mean(axis=(1, 2))
-    down = (np.abs(np.diff(grey, axis=1)) > _STEP).mean(axis=(1, 2))
+    across = (np.abs(np.diff(gray, axis=2)) > _STEP).mean(axis=(1, 2))
+    down = (np.abs(np.diff(gray, axis=1)) > _STEP).mean(axis=(1, 2))
     return Signatures(
         coefficients=np.ascontiguousarray(
             unit.reshape(len(unit), KEPT // 2, 2, KEPT // 2, 2).transpose(2, 4, 0, 1, 3)
         ),
         means=means,
-        spread=grey.std(axis=(1, 2)),
+        spread=gray.std(axis=(1, 2)),
         detail=((across + down) / 2).astype(np.float32),
     )
 
 
-def clipped_grey(pixels: npt.NDArray[Any], scale: float) -> Array:
+def clipped_gray(pixels: npt.NDArray[Any], scale: float) -> Array:
     """Mean of the bands less its median, what lies far off brought nearer: ``[N, S, S]`` in 8-bit levels."""
-    grey = pixels.mean(axis=1, dtype=np.float32) * np.float32(scale)
-    flat = grey.reshape(len(grey), -1)
+    gray = pixels.mean(axis=1, dtype=np.float32) * np.float32(scale)
+    flat = gray.reshape(len(gray), -1)
     flat -= np.median(flat, axis=1, keepdims=True)
     limit = np.maximum(CLIP * np.median(np.abs(flat), axis=1, keepdims=True), LEVEL)
-    clipped: Array = np.clip(flat, -limit, limit).reshape(grey.shape)
+    clipped: Array = np.clip(flat, -limit, limit).reshape(gray.shape)
     return clipped
 
 
@@ -180,14 +180,14 @@ def _cosines() -> Array:
     return single
 
 
-def likeness(a: Signatures, b: Signatures) -> Array:
+def similarity(a: Signatures, b: Signatures) -> Array:
     """Compare all of one set with all of another, each pair in its best of eight positions.
 
     Returns
     -------
     numpy.ndarray
         ``[len(a), len(b)]`` float32: 1 for the same content, near 0 for unrelated content; 0 where
-        either is of one colour.
+        either is of one color.
     """
     both: list[Array] = []
     for transposed in (False, True):
@@ -227,16 +227,16 @@ def difference(a: npt.NDArray[Any], b: npt.NDArray[Any], *, scale: float = 1.0) 
     scale : float
         Factor that brings values to 8-bit levels, the unit of the result.
     """
-    first = _centred(a)
+    first = _centered(a)
     return float(
-        scale * min(np.sqrt(np.square(first - turned).mean()) for turned in _turned_patches(_centred(b)))
+        scale * min(np.sqrt(np.square(first - turned).mean()) for turned in _turned_patches(_centered(b)))
     )
 
 
-def _centred(patch: npt.NDArray[Any]) -> Array:
+def _centered(patch: npt.NDArray[Any]) -> Array:
     values = patch.astype(np.float32)
-    centred: Array = values - values.mean(axis=(1, 2), keepdims=True)
-    return centred
+    centered: Array = values - values.mean(axis=(1, 2), keepdims=True)
+    return centered
 
 
 def _turned_patches(patch: Array) -> Iterator[Array]:
@@ -276,21 +276,21 @@ def spectra(pixels: npt.NDArray[Any], rows: npt.NDArray[np.intp], *, scale: floa
     window = np.outer(_fading(), _fading())
     for start in range(0, len(rows), _BLOCK):
         part = slice(start, start + _BLOCK)
-        grey = clipped_grey(pixels[rows[part]], scale)
-        grey -= grey.mean(axis=(1, 2), keepdims=True)
-        waves = np.fft.rfft2(grey * window)
+        gray = clipped_gray(pixels[rows[part]], scale)
+        gray -= gray.mean(axis=(1, 2), keepdims=True)
+        waves = np.fft.rfft2(gray * window)
         for target, (highest, power) in zip(made, _BANDS, strict=True):
             target[part] = _tempered(waves, highest, power)
     return Spectra(*made)
 
 
 def aligned(a: Spectra, b: Spectra) -> Floats:
-    """Likeness of each patch of `a` with its partner in `b`, in the best position and shift.
+    """Similarity of each patch of `a` with its partner in `b`, in the best position and shift.
 
     Returns
     -------
     numpy.ndarray
-        ``[N, 3]`` float32: the mean likeness of both bands and that of the fine band in the position and shift
+        ``[N, 3]`` float32: the mean similarity of both bands and that of the fine band in the position and shift
         where the mean is largest, and the largest mean without turning. 1 for the same content, near 0 for
         unrelated content.
     """
@@ -347,7 +347,7 @@ def _at_shifts(a: Complex, b: Complex) -> Floats:
     return found.reshape(len(a), -1)
 
 
-def alike_rows(
+def similar_rows(
     pixels: Pixels, rows: Sequence[int], *, scale: float = 1.0, progress: Progress = silent
 ) -> list[tuple[int, int, float, float]]:
     """Find rows of pixels that show the same picture.
@@ -366,7 +366,7 @@ def alike_rows(
     Returns
     -------
     list of tuple
-        Two rows, their likeness and their root mean square difference in 8-bit levels. Rows of the same pixels
+        Two rows, their similarity and their root mean square difference in 8-bit levels. Rows of the same pixels
         are each paired with the first of them, which alone is compared with others.
     """
     different, pairs = _same_pixels(rows, pixels)
@@ -393,11 +393,11 @@ def _same_pixels(
 
 
 def _candidates(signed: Signatures, progress: Progress) -> Pairs:
-    """Pairs ``[M, 2]`` that are alike at a glance, of one colour and equally contrasted.
+    """Pairs ``[M, 2]`` that are alike at a glance, of one color and equally contrasted.
 
     Rows come sorted by brightness, so that blocks too far apart need not be compared.
     """
-    grey = signed.means.mean(axis=1)
+    gray = signed.means.mean(axis=1)
     contrast = np.log(np.maximum(signed.spread, 0.1))
     total = len(signed)
     found = [np.empty((0, 2), np.intp)]
@@ -405,24 +405,24 @@ def _candidates(signed: Signatures, progress: Progress) -> Pairs:
     for start in range(0, total, _BLOCK):
         stop = min(start + _BLOCK, total)
         here = signed.part(start, stop)
-        reach = int(np.searchsorted(grey, grey[stop - 1] + BRIGHTNESS, side="right"))
+        reach = int(np.searchsorted(gray, gray[stop - 1] + BRIGHTNESS, side="right"))
         for other in range(start, reach, _BLOCK):
-            alike = likeness(here, signed.part(other, min(other + _BLOCK, reach)))
+            alike = similarity(here, signed.part(other, min(other + _BLOCK, reach)))
             i, j = np.nonzero(alike >= GLANCE)
             a, b = start + i, other + j
-            colour = np.where(alike[i, j] >= SURE, CLIPPED_COLOUR, COLOUR)
+            color = np.where(alike[i, j] >= SURE, CLIPPED_COLOR, COLOR)
             fits = (a < b) & (np.abs(contrast[a] - contrast[b]) <= np.log(CONTRAST))
             fits &= np.abs(signed.means[a] - signed.means[b]).max(axis=1) <= BRIGHTNESS
-            fits &= colour_apart(signed.means[a], signed.means[b]) <= colour
+            fits &= color_difference(signed.means[a], signed.means[b]) <= color
             found.append(np.stack([a[fits], b[fits]], axis=1))
         progress(_STAGE, stop, total)
     return np.concatenate(found)
 
 
-def colour_apart(
+def color_difference(
     first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.floating]:
-    """How far colours differ that brightening should have changed alike, 8-bit levels ``[M]``.
+    """How far colors differ that brightening should have changed alike, 8-bit levels ``[M]``.
 
     Parameters
     ----------
@@ -446,7 +446,7 @@ def _verified(
     scale: float,
     progress: Progress,
 ) -> Iterable[tuple[tuple[int, int], float]]:
-    """Candidates that show the same picture, with their likeness."""
+    """Candidates that show the same picture, with their similarity."""
     total = len(candidates)
     progress(_CLOSER, 0, total)
     if not total:
@@ -479,6 +479,6 @@ def _plainly_same(
     less = np.minimum(signed.detail[first], signed.detail[second])
     more = np.maximum(signed.detail[first], signed.detail[second])
     same = (alike >= PLAINLY_ALIKE) & (spread <= PLAIN) & (more >= DETAILED) & (less <= LOST * more)
-    colour = colour_apart(signed.means[first], signed.means[second])
+    color = color_difference(signed.means[first], signed.means[second])
     brightness = np.abs(signed.means[first] - signed.means[second]).max(axis=1)
-    return np.asarray(same & (colour <= PLAIN_COLOUR) & (brightness <= PLAIN_BRIGHTNESS))
+    return np.asarray(same & (color <= PLAIN_COLOR) & (brightness <= PLAIN_BRIGHTNESS))

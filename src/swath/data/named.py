@@ -10,7 +10,7 @@ from swath.errors import SettingError
 
 @dataclass(frozen=True)
 class NamedSet:
-    """One published archive of labelled patches.
+    """One published archive of labeled patches.
 
     Attributes
     ----------
@@ -24,10 +24,10 @@ class NamedSet:
         Of the archive, lower-case hexadecimal.
     size : int
         Of the archive, bytes.
-    source, licence, attribution : str
+    source, license, attribution : str
         Where it comes from, under which terms, and the line that must accompany derived works.
     gsd : float or None
-        Ground sampling distance, metres a pixel.
+        Ground sampling distance, meters a pixel.
     side_by_side : bool
         Whether patches were cut next to one another from few scenes, so that a random split flatters.
     """
@@ -38,7 +38,7 @@ class NamedSet:
     sha256: str
     size: int
     source: str
-    licence: str
+    license: str
     attribution: str
     gsd: float | None = None
     side_by_side: bool = False
@@ -58,7 +58,7 @@ NAMED: dict[str, NamedSet] = {
         sha256="b4f5b234ecb7d7ff9c6cddb046543b4717c53fd6e9815be6c0e80cc614f51b90",
         size=94_658_721,
         source=EUROSAT_SOURCE,
-        licence="MIT",
+        license="MIT",
         attribution=EUROSAT_ATTRIBUTION,
         gsd=10.0,
         side_by_side=True,

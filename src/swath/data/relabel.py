@@ -26,7 +26,7 @@ NEGATIVE = "not {}"
 
 
 @dataclass(frozen=True)
-class Relabelling:
+class RelabelingReport:
     """A reviewed index, and what the review changed.
 
     Attributes
@@ -63,8 +63,8 @@ class Relabelling:
         return lines + [f"warning: {warning}" for warning in self.warnings]
 
 
-def relabel(index: PatchIndex, review: Path) -> Relabelling:
-    """Apply the verdicts of a reviewed list of suspects.
+def relabel(index: PatchIndex, review: Path) -> RelabelingReport:
+    """Apply the verdicts of a reviewed list of label issues.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def relabel(index: PatchIndex, review: Path) -> Relabelling:
 
 def _applied(
     index: PatchIndex, rows: dict[str, int], verdicts: dict[str, str | None], still_open: int
-) -> Relabelling:
+) -> RelabelingReport:
     labels: list[str | None] = list(index.labels)
     for path, after in verdicts.items():
         labels[rows[path]] = after
@@ -131,7 +131,7 @@ def _applied(
     touched = changed or dropped
     protocol = "; ".join(filter(None, [index.split_protocol, told])) if touched else index.split_protocol
     made = with_fields(index, table=table, split_protocol=protocol)
-    return Relabelling(
+    return RelabelingReport(
         index=made,
         changed=changed,
         dropped=dropped,
@@ -142,7 +142,7 @@ def _applied(
 
 
 def _warnings(before: PatchIndex, after: PatchIndex) -> tuple[str, ...]:
-    """Say which classes a split has lost, and which copies are labelled differently now."""
+    """Say which classes a split has lost, and which copies are labeled differently now."""
 
     def pairs(index: PatchIndex) -> set[tuple[str, str]]:
         splits = index.table.column("split").to_pylist()
@@ -210,7 +210,8 @@ def _read(review: Path) -> list[tuple[int, dict[str, str]]]:
     missing = [name for name in ("path", "verdict") if name not in header]
     if missing:
         raise DataError(
-            f"{review} has no column '{missing[0]}'", fix="give the list that swath suspects wrote, filled in"
+            f"{review} has no column '{missing[0]}'",
+            fix="give the list that swath label-issues wrote, filled in",
         )
     twice = sorted(name for name, n in Counter(header).items() if n > 1 and name)
     if twice:
@@ -234,7 +235,7 @@ def _read(review: Path) -> list[tuple[int, dict[str, str]]]:
             )
         )
     if not rows:
-        raise DataError(f"{review} has no rows", fix="give the list that swath suspects wrote, filled in")
+        raise DataError(f"{review} has no rows", fix="give the list that swath label-issues wrote, filled in")
     return rows
 
 
@@ -322,7 +323,7 @@ def _drawn(index: PatchIndex, holds: list[bool], *, per_positive: float, seed: i
         if split is not None and not positives:
             raise DataError(
                 f"split '{split}' has no positive patch, so nothing of it would be left",
-                fix="split anew after making the index binary, or leave --negatives-per-positive out",
+                fix="split again after making the index binary, or leave --negatives-per-positive out",
             )
         if positives and not most:
             raise DataError(

@@ -27,7 +27,7 @@ _LISTS = {".csv": entries_from_csv, ".json": entries_from_coco}
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedPatch:
     """One patch that was read and decoded."""
 
     entry: Entry
@@ -38,7 +38,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RejectedPatch:
     """One patch that could not be; `missing` if there is no such file."""
 
     path: str
@@ -53,7 +53,7 @@ def build_index(
     skip_unreadable: bool = False,
     progress: Progress = silent,
 ) -> PatchIndex:
-    """Index labelled patches, reading and decoding every one of them once.
+    """Index labeled patches, reading and decoding every one of them once.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ def build_index(
         ``|`` between them), a COCO-style ``.json``, a zip with one CSV, or the name of a shipped data set.
     part_of : str, optional
         Name of the published data set that the source is a part or a copy of, such as
-        ``eurosat-rgb``: its source, licence, attribution and ground sampling distance are recorded.
-        A published archive as downloaded, and shipped data, are recognised without.
+        ``eurosat-rgb``: its source, license, attribution and ground sampling distance are recorded.
+        A published archive as downloaded, and shipped data, are recognized without.
     skip_unreadable : bool
         Leave out images that cannot be decoded and list them in ``PatchIndex.skipped``, rather
         than stop.
@@ -150,33 +150,33 @@ def _list_table(reader: PatchReader, name: str) -> Entries:
 
 def _check_all(
     reader: PatchReader, entries: Sequence[Entry], progress: Progress
-) -> tuple[list[Checked], list[Refused]]:
+) -> tuple[list[CheckedPatch], list[RejectedPatch]]:
     """Read and decode all patches; both lists come back in order of path."""
     ordered = sorted(entries, key=lambda entry: entry.path)
 
-    def check(rows: range) -> list[Checked | Refused]:
+    def check(rows: range) -> list[CheckedPatch | RejectedPatch]:
         return [_check(reader, ordered[row]) for row in rows]
 
     results = [
         one for part in in_order(check, len(ordered), stage="check", progress=progress) for one in part
     ]
-    return [one for one in results if isinstance(one, Checked)], [
-        one for one in results if isinstance(one, Refused)
+    return [one for one in results if isinstance(one, CheckedPatch)], [
+        one for one in results if isinstance(one, RejectedPatch)
     ]
 
 
-def _check(reader: PatchReader, entry: Entry) -> Checked | Refused:
+def _check(reader: PatchReader, entry: Entry) -> CheckedPatch | RejectedPatch:
     try:
         data = reader.read(entry.path)
         picture = decode(data, name=entry.path)
     except DataError as error:
-        return Refused(entry.path, error.problem, missing=isinstance(error, MissingPatchError))
-    return Checked(entry, hashlib.sha256(data).hexdigest(), picture.width, picture.height, picture.mode)
+        return RejectedPatch(entry.path, error.problem, missing=isinstance(error, MissingPatchError))
+    return CheckedPatch(entry, hashlib.sha256(data).hexdigest(), picture.width, picture.height, picture.mode)
 
 
-def _judge(refused: Sequence[Refused], source: Path, *, skip_unreadable: bool) -> None:
+def _judge(refused: Sequence[RejectedPatch], source: Path, *, skip_unreadable: bool) -> None:
     """Stop at missing files, and at unreadable ones unless they are to be skipped."""
-    for missing, fault, fix in (
+    for missing, mismatch, fix in (
         (True, "are missing", "put them back, or remove them from the list"),
         (False, "cannot be read", "mend or remove them, or go on without them with --skip-unreadable"),
     ):
@@ -185,10 +185,10 @@ def _judge(refused: Sequence[Refused], source: Path, *, skip_unreadable: bool) -
             first = ", ".join(patch.path for patch in affected[:NAMED_IN_MESSAGES])
             more = " and more" if len(affected) > NAMED_IN_MESSAGES else ""
             why = "" if missing else f" ({affected[0].reason})"
-            raise DataError(f"{source}: {len(affected)} image(s) {fault}: {first}{more}{why}", fix=fix)
+            raise DataError(f"{source}: {len(affected)} image(s) {mismatch}: {first}{more}{why}", fix=fix)
 
 
-def _check_classes(checked: Sequence[Checked], source: Path) -> None:
+def _check_classes(checked: Sequence[CheckedPatch], source: Path) -> None:
     if not checked:
         raise DataError(f"{source} has no readable image left")
     counts: Counter[str] = Counter()
@@ -220,7 +220,7 @@ def _known_set(path: Path) -> NamedSet | None:
     return None
 
 
-def _table(checked: Sequence[Checked], facts: NamedSet | None) -> pa.Table:
+def _table(checked: Sequence[CheckedPatch], facts: NamedSet | None) -> pa.Table:
     entries = [patch.entry for patch in checked]
     n = len(checked)
     columns = {
@@ -237,6 +237,6 @@ def _table(checked: Sequence[Checked], facts: NamedSet | None) -> pa.Table:
         "lat": [entry.lat for entry in entries],
         "gsd": [facts.gsd if facts else None] * n,
         "source": [facts.source if facts else None] * n,
-        "licence": [facts.licence if facts else None] * n,
+        "license": [facts.license if facts else None] * n,
     }
     return pa.Table.from_pydict(columns, schema=SCHEMA)

@@ -1,8 +1,8 @@
 """Where patches lie: blocks on the globe that a split keeps whole, and whether a split flatters.
 
-Patches that lie side by side resemble each other. A random split puts neighbours on both sides, and a test
+Patches that lie side by side resemble each other. A random split puts neighbors on both sides, and a test
 then measures memory: on EuroSAT's own patches macro-F1 was 0.954 by a random split and 0.910 by a spatial
-one. Blocks keep neighbours together, but for those along the borders of blocks (Roberts et al. 2017,
+one. Blocks keep neighbors together, but for those along the borders of blocks (Roberts et al. 2017,
 Ecography 40, 913-929).
 """
 
@@ -28,16 +28,16 @@ from swath.progress import Progress, silent
 EARTH = 6371.0  # mean radius, km
 CLOSE = 10.0  # km: land this near resembles itself
 SHARE = 0.1  # of held-out patches, with a training patch closer than that, that make a split flatter
-OPTIMISTIC = "optimistic"
+OPTIMISTIC_BIAS = "optimistic"
 BLOCKS_WHOLE = "km kept whole"  # what the protocol of a split by blocks says
-MOST = 2_000  # held-out patches whose neighbours are looked for; drawn with seed 0
+MOST = 2_000  # held-out patches whose neighbors are looked for; drawn with seed 0
 _BLOCK = 256
 By = Literal["random", "block", "group"]
 BLOCK_KM = 10.0
 
 
 @dataclass(frozen=True)
-class Closeness:
+class SpatialAutocorrelation:
     """How near held-out patches lie to training patches.
 
     Attributes
@@ -45,9 +45,9 @@ class Closeness:
     near, measured : int
         Held-out patches with a training patch within `km`, of how many with coordinates.
     km : float
-        That distance, kilometres.
+        That distance, kilometers.
     median_km : float
-        Median distance of a held-out patch to the nearest training patch, kilometres.
+        Median distance of a held-out patch to the nearest training patch, kilometers.
     """
 
     near: int
@@ -67,7 +67,7 @@ def block_names(lon: Sequence[float | None], lat: Sequence[float | None], *, km:
     lon, lat : sequence of float or None
         Degrees; ``None`` where not known.
     km : float
-        Side of a block, kilometres.
+        Side of a block, kilometers.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def check_groups(index: PatchIndex) -> None:
         )
 
 
-def closeness(index: PatchIndex, *, km: float = CLOSE) -> Closeness | None:
+def spatial_autocorrelation(index: PatchIndex, *, km: float = CLOSE) -> SpatialAutocorrelation | None:
     """Measure how near held-out patches lie to training patches; ``None`` where that cannot be known.
 
     Parameters
@@ -145,7 +145,7 @@ def closeness(index: PatchIndex, *, km: float = CLOSE) -> Closeness | None:
     index : PatchIndex
         With splits and coordinates. Of more than 2,000 held-out patches that many are drawn.
     km : float
-        What counts as near, kilometres on the great circle.
+        What counts as near, kilometers on the great circle.
     """
     splits = np.array(index.table["split"].to_pylist(), dtype=object)
     lon = np.array(index.table["lon"].to_pylist(), dtype=np.float64)
@@ -163,10 +163,12 @@ def closeness(index: PatchIndex, *, km: float = CLOSE) -> Closeness | None:
         part = held[start : start + _BLOCK]
         cosine = (points[part] @ points[train].T).max(axis=1)
         nearest[start : start + _BLOCK] = EARTH * np.arccos(np.clip(cosine, -1, 1))
-    return Closeness(int((nearest <= km).sum()), len(held), km, round(float(np.median(nearest)), 3))
+    return SpatialAutocorrelation(
+        int((nearest <= km).sum()), len(held), km, round(float(np.median(nearest)), 3)
+    )
 
 
-def optimism(index: PatchIndex) -> str:
+def optimistic_bias(index: PatchIndex) -> str:
     """Say why a split that looked at no places or scenes flatters; empty where it does not, or is not known.
 
     It does where more than a tenth of the held-out patches have a training patch within 10 km, and where
@@ -175,18 +177,16 @@ def optimism(index: PatchIndex) -> str:
     """
     if BLOCKS_WHOLE in index.split_protocol and GROUPS_WHOLE not in index.split_protocol:
         return ""
-    near = closeness(index)
+    near = spatial_autocorrelation(index)
     if near is not None:
         if near.near <= SHARE * near.measured:
             return ""
         share = 100 * near.near / near.measured
-        return (
-            f"{OPTIMISTIC}: {share:.0f} % of held-out patches lie within {near.km:g} km of a training patch"
-        )
+        return f"{OPTIMISTIC_BIAS}: {share:.0f} % of held-out patches lie within {near.km:g} km of a training patch"
     sources = set(index.table["source"].unique().to_pylist())
     held = {"val", "test"} & set(index.split_counts)
     if held and sources & {known.source for known in NAMED.values() if known.side_by_side}:
-        return f"{OPTIMISTIC}: patches of one scene lie on both sides"
+        return f"{OPTIMISTIC_BIAS}: patches of one scene lie on both sides"
     return ""
 
 
@@ -196,7 +196,7 @@ def _on_sphere(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> np
     return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=1)
 
 
-def cut_index(
+def make_splits(
     index: PatchIndex,
     *,
     by: str = "random",
@@ -218,7 +218,7 @@ def cut_index(
         ``random``: groups and single patches are shared out. ``block``: patches of one block on the globe
         go together. ``group``: the same as random, but every patch must be in a group, such as its scene.
     block_km : float
-        Side of a block, kilometres; used by ``block`` alone.
+        Side of a block, kilometers; used by ``block`` alone.
     folds : int, optional
         Make this many folds and test one of them; `test` and `keep` are not used then.
     fold : int
@@ -230,7 +230,7 @@ def cut_index(
     -------
     PatchIndex
         Its ``split_protocol`` says all of this, and ``optimistic`` of a random cut whose held-out patches
-        lie among training patches; see :func:`swath.data.spatial.optimism`.
+        lie among training patches; see :func:`swath.data.spatial.optimistic_bias`.
 
     Raises
     ------
@@ -251,17 +251,21 @@ def cut_index(
     else:
         made = split_index(whole, val=val, test=test, seed=seed, keep=keep)
     if made.table["split"].equals(index.table["split"]):
-        return labelled(index) if by == "random" else index  # nothing was cut, so nothing is said of how
+        return (
+            with_bias_note(index) if by == "random" else index
+        )  # nothing was cut, so nothing is said of how
     place = SCHEMA.get_field_index("split")
     table = index.table.set_column(place, SCHEMA.field("split"), made.table["split"])
     protocol = made.split_protocol
     if by == "block":
         protocol = protocol.replace(GROUPS_WHOLE, f"blocks of {block_km:g} {BLOCKS_WHOLE}")
     cut = with_fields(index, table=table, split_protocol=protocol)
-    return labelled(cut) if by == "random" else cut
+    return with_bias_note(cut) if by == "random" else cut
 
 
-def cut_val(index: PatchIndex, *, val: float, seed: int = 0, progress: Progress = silent) -> PatchIndex:
+def make_val_split(
+    index: PatchIndex, *, val: float, seed: int = 0, progress: Progress = silent
+) -> PatchIndex:
     """Cut a val split from the train split alone, by class and with near duplicates kept together.
 
     For published train and test lists: copies that lie on both of them stay where they are.
@@ -297,9 +301,9 @@ def cut_val(index: PatchIndex, *, val: float, seed: int = 0, progress: Progress 
     return with_fields(index, table=table, split_protocol=f"{index.split_protocol or 'as given'}; {how}")
 
 
-def labelled(index: PatchIndex) -> PatchIndex:
+def with_bias_note(index: PatchIndex) -> PatchIndex:
     """Add to the protocol of a split that looked at no places why its tests will flatter, if they will."""
-    why = optimism(index)
+    why = optimistic_bias(index)
     if not why or why in index.split_protocol:
         return index
     return with_fields(index, split_protocol=f"{index.split_protocol}; {why}")

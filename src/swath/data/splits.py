@@ -241,8 +241,10 @@ def _by_rarest(units: Sequence[Unit]) -> list[Unit]:
     sizes: Counter[str] = Counter()
     for unit in units:
         sizes.update(unit.counts)
-    marked = [with_fields(u, rarest=min(u.counts, key=lambda label: (sizes[label], label))) for u in units]
-    return sorted(marked, key=lambda unit: (sizes[str(unit.rarest)], str(unit.rarest)))
+    label_matrix = [
+        with_fields(u, rarest=min(u.counts, key=lambda label: (sizes[label], label))) for u in units
+    ]
+    return sorted(label_matrix, key=lambda unit: (sizes[str(unit.rarest)], str(unit.rarest)))
 
 
 def _kept_side(
@@ -254,7 +256,7 @@ def _kept_side(
         first = ", ".join(index.paths[row] for row in unit.rows[:3])
         raise DataError(
             f"patches of one group lie in several splits already ({', '.join(sorted(map(str, sides)))}): {first}",
-            fix="split anew with --fresh, or mend the splits of the source (swath data audit shows them all)",
+            fix="split again with --resplit, or mend the splits of the source (swath data audit shows them all)",
         )
     side = next(iter(sides), None)
     # Val and test are cut from train where the index lacks them; with nothing to cut train stays.

@@ -1,4 +1,4 @@
-"""Colour statistics of patches: the features of the baseline every network has to beat."""
+"""Color statistics of patches: the features of the baseline every network has to beat."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _STEP = 0.25  # variance below which rounding hides everything
 Floats = npt.NDArray[Any]  # float32, which numpy does not keep track of
 
 
-def colour_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Describe each patch by its colours alone, without regard to where in the patch they are.
+def color_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Describe each patch by its colors alone, without regard to where in the patch they are.
 
     Parameters
     ----------
@@ -30,10 +30,10 @@ def colour_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     Returns
     -------
     numpy.ndarray
-        ``[N, F]`` float64, columns as :func:`colour_feature_names` says. For each band its mean,
+        ``[N, F]`` float64, columns as :func:`color_feature_names` says. For each band its mean,
         standard deviation and quantiles, in units of the pixels (a quantile is the value of the
         pixel at that rank), and its share in the sum of the band means; for each pair of bands the
-        normalised difference of their means. Shares of a black patch are equal, its differences 0.
+        normalized difference of their means. Shares of a black patch are equal, its differences 0.
 
     Raises
     ------
@@ -42,15 +42,15 @@ def colour_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """
     if pixels.ndim != 4 or pixels.dtype not in (np.uint8, np.uint16) or 0 in pixels.shape[1:]:
         raise DataError(
-            f"colour statistics need uint8 or uint16 pixels [N, bands, H, W], not {pixels.dtype} {list(pixels.shape)}"
+            f"color statistics need uint8 or uint16 pixels [N, bands, H, W], not {pixels.dtype} {list(pixels.shape)}"
         )
     block = max(1, _BLOCK_VALUES // int(np.prod(pixels.shape[1:])))
     parts = [_color_block(pixels[start : start + block]) for start in range(0, len(pixels), block)]
     return np.concatenate(parts) if parts else np.empty((0, _count(pixels.shape[1])))
 
 
-def colour_feature_names(bands: Sequence[str]) -> tuple[str, ...]:
-    """Names of the columns of :func:`colour_features` for patches of these bands."""
+def color_feature_names(bands: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns of :func:`color_features` for patches of these bands."""
     statistics = ("mean", "sd", *(f"q{round(100 * q):02d}" for q in QUANTILES))
     return (
         *(f"{statistic}_{band}" for statistic in statistics for band in bands),
@@ -60,7 +60,7 @@ def colour_feature_names(bands: Sequence[str]) -> tuple[str, ...]:
 
 
 def _count(bands: int) -> int:
-    return len(colour_feature_names([str(band) for band in range(bands)]))
+    return len(color_feature_names([str(band) for band in range(bands)]))
 
 
 def _color_block(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -95,7 +95,7 @@ def texture_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
     A Haar pyramid halves the patch four times. At each scale: the logarithm of the standard deviation of each
     band's horizontal and vertical details, that of the diagonal details of all bands, and the correlation of the
-    details of neighbouring bands; the same of what is left at the end, without diagonals. Bands of one sensor
+    details of neighboring bands; the same of what is left at the end, without diagonals. Bands of one sensor
     in one atmosphere vary together in a way that another order of bands, other optics or a photograph do not.
 
     Parameters
@@ -143,7 +143,7 @@ def _texture_block(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def _variation(details: Floats) -> list[Floats]:
-    """Log standard deviation ``[n, bands]`` and correlation of neighbouring bands ``[n, bands - 1]``."""
+    """Log standard deviation ``[n, bands]`` and correlation of neighboring bands ``[n, bands - 1]``."""
     flat = details.reshape(*details.shape[:2], -1)
     variance = np.einsum("nbp,nbp->nb", flat, flat) / flat.shape[2] + np.float32(_STEP)
     shared = np.einsum("nbp,nbp->nb", flat[:, 1:], flat[:, :-1]) / flat.shape[2]

@@ -1,4 +1,4 @@
-"""A map of likeness: patches a network finds alike lie close, drawn as dots and as the patches themselves."""
+"""A map of similarity: patches a network finds alike lie close, drawn as dots and as the patches themselves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from swath.data import colour_features
+from swath.data import color_features
 from swath.imagery import RGB
 from swath.inference import load
 from swath.progress import Progress, silent
@@ -49,8 +49,8 @@ def embed(
 ) -> Embedding:
     """Describe patches and bring them onto a plane.
 
-    8-bit RGB patches are described by the features of the shipped model, others by their colour
-    statistics, standardised.
+    8-bit RGB patches are described by the features of the shipped model, others by their color
+    statistics, standardized.
 
     Parameters
     ----------
@@ -70,10 +70,10 @@ def embed(
         described = _by_network(pixels, rows, progress)
         by = f"the features of the shipped model '{MODEL}'"
     else:
-        described = colour_features(np.asarray(pixels[rows]))
+        described = color_features(np.asarray(pixels[rows]))
         spread = described.std(axis=0)
         described = (described - described.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-        by = "colour statistics, since the shipped model takes 8-bit RGB alone"
+        by = "color statistics, since the shipped model takes 8-bit RGB alone"
     places, explained = principal(described)
     return Embedding(rows, places, explained, by)
 
@@ -84,15 +84,15 @@ def principal(values: npt.NDArray[np.floating]) -> tuple[Floats, tuple[float, fl
     Axes point so that the largest loading of each is positive: the same values give the same map.
     Pearson 1901, Philosophical Magazine 2, 559-572.
     """
-    centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
-    if centred.shape[1] < 2:
-        centred = np.pad(centred, ((0, 0), (0, 2 - centred.shape[1])))
-    power, axes = np.linalg.eigh(centred.T @ centred)
+    centered = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
+    if centered.shape[1] < 2:
+        centered = np.pad(centered, ((0, 0), (0, 2 - centered.shape[1])))
+    power, axes = np.linalg.eigh(centered.T @ centered)
     axes = axes[:, ::-1][:, :2]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     total = float(power.sum())
     shares = [float(max(0.0, power[place]) / total) if total > 0 else 0.0 for place in (-1, -2)]
-    return centred @ axes, (shares[0], shares[1])
+    return centered @ axes, (shares[0], shares[1])
 
 
 def spread_out(places: Floats, *, cells: int) -> list[tuple[int, int, int]]:

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from swath.data import PatchIndex, colour_features
+from swath.data import PatchIndex, color_features
 from swath.data.archives import PatchReader, open_patches
-from swath.data.audit import Audit, audit, one_name_each
+from swath.data.audit import Audit, audit, one_path_per_content
 from swath.data.cache import Pixels, cached_pixels
 from swath.data.duplicates import comparison_bands, groups_with, level_scale
 from swath.data.known import Overlap, known_overlaps
 from swath.data.matching import SIDE
-from swath.data.spatial import Closeness, closeness, optimism
+from swath.data.spatial import SpatialAutocorrelation, optimistic_bias, spatial_autocorrelation
 from swath.data.threads import in_order
 from swath.datareport.shortcuts import Shortcuts, drawn, measure_shortcuts
 from swath.errors import DataError
@@ -105,11 +105,11 @@ class DataFacts:
     lengths : tuple of int
         Shortest, median and longest file, bytes.
     shortcuts : Shortcuts
-        What headers and colours tell of the class.
+        What headers and colors tell of the class.
     outliers : tuple of Outlier
         Furthest from their class first.
     plain : tuple of str
-        Paths of patches of one single colour.
+        Paths of patches of one single color.
     overlaps : tuple of Overlap
         Patches of published sets.
     near : Closeness or None
@@ -127,7 +127,7 @@ class DataFacts:
     outliers: tuple[Outlier, ...]
     plain: tuple[str, ...]
     overlaps: tuple[Overlap, ...]
-    near: Closeness | None
+    near: SpatialAutocorrelation | None
     optimistic: str
 
     @property
@@ -155,14 +155,14 @@ def gather(index: PatchIndex, *, progress: Progress = silent) -> tuple[DataFacts
     found = audit(index, progress=progress)
     pixels = cached_pixels(index, bands=bands, size=SIDE, progress=progress)
     headers = read_headers(index, progress=progress)
-    labels = one_name_each(index)
+    labels = one_path_per_content(index)
     rows = drawn(labels)
     groups = groups_with(index, found.near)
     progress("score", 0, 1)
     shortcuts = measure_shortcuts(
         [headers[row] for row in rows],
         [PurePosixPath(index.paths[row]).suffix for row in rows],
-        colour_features(np.asarray(pixels[rows])),
+        color_features(np.asarray(pixels[rows])),
         pooled([labels[row] for row in rows]),
         [groups[row] for row in rows],
     )
@@ -178,8 +178,8 @@ def gather(index: PatchIndex, *, progress: Progress = silent) -> tuple[DataFacts
         outliers=_outliers(means, labels, index.paths),
         plain=tuple(index.paths[row] for row in np.flatnonzero(spreads == 0)),
         overlaps=known_overlaps(index, labels),
-        near=closeness(index),
-        optimistic=optimism(index),
+        near=spatial_autocorrelation(index),
+        optimistic=optimistic_bias(index),
     )
     return facts, pixels, bands
 
@@ -204,7 +204,7 @@ def class_counts(index: PatchIndex) -> dict[str, dict[str, int]]:
 
 
 def pooled(labels: Sequence[str]) -> list[str]:
-    """Join names too rare to be learnt, unless all are, and all but the 50 commonest under one name."""
+    """Join names too rare to be learned, unless all are, and all but the 50 commonest under one name."""
     counts = Counter(labels)
     common = counts.most_common(_KINDS)
     kept = {name for name, n in common if n >= _RARE} or {name for name, _ in common}

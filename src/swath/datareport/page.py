@@ -19,7 +19,7 @@ from swath.files import atomic_folder
 from swath.imagery import RGB
 from swath.pages.html import Cell
 from swath.progress import Progress, silent
-from swath.words import counted
+from swath.text import counted
 
 _MODES = 3
 _ROWS = 30  # of a table of values; more are counted
@@ -39,10 +39,10 @@ def page_sections(
         _duplicates(facts, pictures),
         _splits(index, facts),
         _published(facts),
-        _colours(facts, pictures, bands),
+        _colors(facts, pictures, bands),
         _histograms(pictures),
         _outliers(facts, pictures),
-        _likeness(embedding, pictures),
+        _similarity(embedding, pictures),
         _places(facts, pictures),
         _origin(index),
     ]
@@ -73,20 +73,20 @@ def _shortcuts(facts: DataFacts) -> Section:
         )
 
     def row(one: Shortcut) -> tuple[Cell, ...]:
-        gain = 100 * (one.told.accuracy.value - one.told.chance)
-        return (one.name, one.values or "numbers", one.told.accuracy, f"{gain:+.0f} points")
+        gain = 100 * (one.score.accuracy.value - one.score.chance)
+        return (one.name, one.values or "numbers", one.score.accuracy, f"{gain:+.0f} points")
 
     return Section(
         "Shortcuts",
         text=[
             "How well the class can be told without looking at the land. A logistic regression is fitted to "
             "four fifths of the patches and asked about the last fifth, five times; copies stay in one fifth. "
-            f"Always saying the commonest class gets {100 * found.all[0].told.chance:.1f} %.",
+            f"Always saying the commonest class gets {100 * found.all[0].score.chance:.1f} %.",
             "Headers are what a network should have nothing to learn from: size, mode, format, compression, "
-            "quantisation tables, other blocks and suffix. A network does not see them, but it sees what they "
-            "leave in the pixels: blur of another scale, blocks of another quality, the range of another colour mode.",
-            "The length of a file in bytes is no header: it also grows with the detail of the land. Colour "
-            "statistics are the land's own colours as well as the sensor's; a network has to beat them.",
+            "quantization tables, other blocks and suffix. A network does not see them, but it sees what they "
+            "leave in the pixels: blur of another scale, blocks of another quality, the range of another color mode.",
+            "The length of a file in bytes is no header: it also grows with the detail of the land. Color "
+            "statistics are the land's own colors as well as the sensor's; a network has to beat them.",
         ],
         warnings=[headers_warning(facts)] if headers_warning(facts) else [],
         tables=[
@@ -102,11 +102,11 @@ def _shortcuts(facts: DataFacts) -> Section:
 def headers_warning(facts: DataFacts) -> str:
     """Say that headers give classes away; empty if they do not."""
     one = facts.shortcuts.headers
-    if one is None or not one.gives_away:
+    if one is None or not one.is_shortcut:
         return ""
     return (
-        f"File headers alone tell the class of {100 * one.told.accuracy.value:.1f} % of patches (chance: "
-        f"{100 * one.told.chance:.1f} %). Bring all files to one form with: swath data fix."
+        f"File headers alone tell the class of {100 * one.score.accuracy.value:.1f} % of patches (chance: "
+        f"{100 * one.score.chance:.1f} %). Bring all files to one form with: swath data fix."
     )
 
 
@@ -131,9 +131,7 @@ def modes_warning(facts: DataFacts) -> str:
     if not others:
         return ""
     odd = ", ".join(f"{n:,} files are {mode}" for mode, n in others[:_MODES])
-    return (
-        f"Modes differ: {odd}, where most are {common}. All are read as one, but not with the same colours."
-    )
+    return f"Modes differ: {odd}, where most are {common}. All are read as one, but not with the same colors."
 
 
 def _counts(what: str, counts: Mapping[str, int]) -> Table:
@@ -164,18 +162,18 @@ def _duplicates(facts: DataFacts, pictures: Pictures) -> Section:
     ]
     tables = [Table(("files that are the same", "how many"), names)] if names else []
     near: list[tuple[Cell, ...]] = [
-        (pair.first, pair.second, f"{pair.likeness:.2f}", f"{pair.difference:.1f}")
+        (pair.first, pair.second, f"{pair.similarity:.2f}", f"{pair.difference:.1f}")
         for pair in found.near[:PAIRS]
     ]
     if near:
-        tables.append(Table(("near duplicate", "of", "likeness", "difference, levels"), near))
+        tables.append(Table(("near duplicate", "of", "similarity", "difference, levels"), near))
     return Section(
         "Duplicates",
         text=[]
         if found.exact or found.near
         else ["No two files are the same, and no two pictures nearly so."],
         numbers=[
-            Number("sets of identical files", f"{len(found.exact):,}", f"{facts.copies:,} files to spare"),
+            Number("sets of identical files", f"{len(found.exact):,}", f"{facts.copies:,} surplus copies"),
             Number("pairs of near duplicates", f"{len(found.near):,}"),
             Number("across splits", f"{len(found.leaks):,}"),
             Number("with different labels", f"{len(found.contradictions):,}"),
@@ -220,7 +218,7 @@ def _published(facts: DataFacts) -> Section:
     return Section("Published sets", text=[one.sentence() for one in facts.overlaps], tables=tables)
 
 
-def _colours(facts: DataFacts, pictures: Pictures, bands: Sequence[str]) -> Section:
+def _colors(facts: DataFacts, pictures: Pictures, bands: Sequence[str]) -> Section:
     channels = facts.audit.channels
     rows: list[tuple[Cell, ...]] = [
         ("all: mean", *(f"{value:.1f}" for value in channels.mean)),
@@ -230,11 +228,11 @@ def _colours(facts: DataFacts, pictures: Pictures, bands: Sequence[str]) -> Sect
             for label, means in list(channels.by_class.items())[:SHOWN_CLASSES]
         ),
     ]
-    shown = "true colour" if set(RGB) <= set(bands) else "the first band"
+    shown = "true color" if set(RGB) <= set(bands) else "the first band"
     return Section(
-        "Colours",
+        "Colors",
         text=[
-            "Classes whose mean image shows a pattern were cut with the object in the middle, or share an artefact."
+            "Classes whose mean image shows a pattern were cut with the object in the middle, or share an artifact."
         ],
         tables=[Table(("mean of the pixels", *channels.bands), rows, f"{channels.patches:,} patches")],
         images=[Image(pictures.means, "Mean image of each class", f"The mean patch of each class, {shown}.")],
@@ -250,7 +248,7 @@ def _outliers(facts: DataFacts, pictures: Pictures) -> Section:
     text = []
     if facts.plain:
         plain = counted(len(facts.plain), "patch is", "patches are")
-        text.append(f"{plain} of one single colour; the first is {facts.plain[0]}.")
+        text.append(f"{plain} of one single color; the first is {facts.plain[0]}.")
     if pictures.outliers is None:
         text.append("No patch is much darker or brighter than its class.")
         return Section("Outliers", text=text)
@@ -268,15 +266,15 @@ def _outliers(facts: DataFacts, pictures: Pictures) -> Section:
     return Section("Outliers", text=text, images=[image])
 
 
-def _likeness(embedding: Embedding, pictures: Pictures) -> Section:
+def _similarity(embedding: Embedding, pictures: Pictures) -> Section:
     return Section(
-        "Map of likeness",
+        "Map of similarity",
         text=[
             f"{len(embedding.rows):,} patches by {embedding.by}, brought onto a plane by principal components. "
-            "Neighbours are alike; dots of one colour amid another are worth a look."
+            "Neighbors are alike; dots of one color amid another are worth a look."
         ],
         images=[
-            Image(pictures.dots, "One dot a patch, coloured by class", "One dot a patch."),
+            Image(pictures.dots, "One dot a patch, colored by class", "One dot a patch."),
             Image(
                 pictures.thumbnails, "The same map with patches", "The same map: one patch for each place."
             ),
@@ -292,7 +290,7 @@ def _places(facts: DataFacts, pictures: Pictures) -> Section:
     near = facts.near
     text = [] if near is None else [f"Within {near.km:g} km of training: {near.near:,} of {near.measured:,}."]
     image = Image(
-        pictures.places, "Longitude and latitude of patches", "Where patches lie, coloured by split."
+        pictures.places, "Longitude and latitude of patches", "Where patches lie, colored by split."
     )
     return Section("Places", text=text, images=[image])
 
@@ -302,8 +300,8 @@ def _origin(index: PatchIndex) -> Section:
         "index": index.name,
         "fingerprint": index.fingerprint,
         "splits": index.split_protocol or "none",
-        "metres a pixel": "not stated" if index.gsd is None else f"{index.gsd:g}",
-        "licence": index.licence or "not stated",
+        "meters a pixel": "not stated" if index.gsd is None else f"{index.gsd:g}",
+        "license": index.license or "not stated",
         "attribution": index.attribution or "not stated",
         "left out as unreadable": f"{len(index.skipped):,}",
     }
@@ -375,7 +373,7 @@ def verdict(facts: DataFacts) -> str:
         *(
             f.text
             for f in facts.audit.findings
-            if f.kind not in _LEFT and not (f.kind == "giveaway" and headers_warning(facts))
+            if f.kind not in _LEFT and not (f.kind == "shortcut" and headers_warning(facts))
         ),
     ]
     said = [sentence for sentence in against if sentence]
@@ -401,9 +399,9 @@ def _numbers(facts: DataFacts) -> list[Number]:
     ]
     headers = facts.shortcuts.headers
     if headers is not None:
-        chance = f"chance: {100 * headers.told.chance:.1f} %"
-        numbers.append(Number("told by headers alone", headers.told.accuracy, chance))
-    colours = facts.shortcuts.colours
-    if colours is not None:
-        numbers.append(Number("told by colours alone", colours.told.accuracy))
+        chance = f"chance: {100 * headers.score.chance:.1f} %"
+        numbers.append(Number("separable by file headers alone", headers.score.accuracy, chance))
+    colors = facts.shortcuts.colors
+    if colors is not None:
+        numbers.append(Number("told by colors alone", colors.score.accuracy))
     return numbers

@@ -13,15 +13,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from swath.data import PatchIndex
-from swath.data.audit import one_name_each
+from swath.data.audit import one_path_per_content
 from swath.datareport.embedding import Embedding, spread_out
 from swath.datareport.facts import DataFacts, rows_of_classes
 from swath.evaluation.plots import sample_grid
 from swath.model.record import class_infos
-from swath.pages.figures import displayed, save, written
+from swath.pages.figures import save, to_display_rgb, written
 
 BINS = 64
-_BANDS = {"red": "#c23b22", "green": "#2e8b3d", "blue": "#2a5db0", "grey": "#56646e", "nir": "#8b3fa0"}
+_BANDS = {"red": "#c23b22", "green": "#2e8b3d", "blue": "#2a5db0", "gray": "#56646e", "nir": "#8b3fa0"}
 _OTHER = ("#17617c", "#d98032", "#7a4a00", "#5b5b66", "#a23e8c")
 _SPLITS = {"train": "#17617c", "val": "#d98032", "test": "#c23b22", "none": "#8a98a1"}
 _CELLS, _THUMB = 20, 48
@@ -59,11 +59,11 @@ def draw_histograms(
     figure = Figure(figsize=(2.1 * columns, 1.45 * rows + 0.4), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     middles = (np.arange(BINS) + 0.5) * top / BINS
-    colours = [_BANDS.get(band, _OTHER[place % len(_OTHER)]) for place, band in enumerate(bands)]
+    colors = [_BANDS.get(band, _OTHER[place % len(_OTHER)]) for place, band in enumerate(bands)]
     for axis, (label, table) in zip(axes, counts.items(), strict=False):
-        for place, colour in enumerate(colours):
+        for place, color in enumerate(colors):
             share = table[place] / max(1, int(table[place].sum()))
-            axis.plot(middles, share, color=colour, linewidth=1.1)
+            axis.plot(middles, share, color=color, linewidth=1.1)
         axis.set_title(written(label, limit=24), fontsize=8, loc="left", parse_math=False)
         axis.set_yticks([])
         axis.set_xlim(0, top)
@@ -78,20 +78,20 @@ def draw_histograms(
 
 
 def draw_embedding(path: Path, found: Embedding, labels: Sequence[str]) -> None:
-    """Draw one dot a patch in the colour of its class; with very many classes, the commonest in colour."""
+    """Draw one dot a patch in the color of its class; with very many classes, the commonest in color."""
     there = [labels[int(row)] for row in found.rows]
     names = sorted(set(there), key=lambda name: (-there.count(name), name))[:_MANY]
-    colours = {info.name: f"#{info.color_hint}" for info in class_infos(sorted(names))}
+    colors = {info.name: f"#{info.color_hint}" for info in class_infos(sorted(names))}
     figure = Figure(figsize=(5.6, 5.9), layout="constrained")
     axis = figure.subplots()
     dots, said = [], []
     for name in sorted(names):
         chosen = found.places[[label == name for label in there]]
         dots.append(
-            axis.scatter(chosen[:, 0], chosen[:, 1], s=7, color=colours[name], linewidths=0, alpha=0.75)
+            axis.scatter(chosen[:, 0], chosen[:, 1], s=7, color=colors[name], linewidths=0, alpha=0.75)
         )
         said.append(written(name, limit=24))
-    rest = found.places[[label not in colours for label in there]]
+    rest = found.places[[label not in colors for label in there]]
     if len(rest):
         dots.append(axis.scatter(rest[:, 0], rest[:, 1], s=5, color="#b8c1c6", linewidths=0, zorder=0))
         said.append("other classes")
@@ -128,7 +128,7 @@ def draw_thumbnails(path: Path, found: Embedding, pixels: npt.NDArray[Any], band
 
 
 def draw_places(path: Path, lon: Sequence[float], lat: Sequence[float], splits: Sequence[str | None]) -> None:
-    """Draw where patches lie, in the colour of their split."""
+    """Draw where patches lie, in the color of their split."""
     x, y = np.array(lon), np.array(lat)
     sides = np.array([split or "none" for split in splits])
     figure = Figure(figsize=(7.4, 4.6), layout="constrained")
@@ -157,7 +157,7 @@ def _quiet(axis: Any) -> None:
 
 def tile(pixels: npt.NDArray[Any], bands: Sequence[str], *, side: int = TILE) -> Tile:
     """Make one patch ``[bands, H, W]`` a picture ``[side, side, 3]`` without smoothing."""
-    shown = Image.fromarray(displayed(np.asarray(pixels), bands))
+    shown = Image.fromarray(to_display_rgb(np.asarray(pixels), bands))
     return np.asarray(shown.resize((side, side), Image.Resampling.NEAREST))
 
 
@@ -257,7 +257,7 @@ def draw_all(
     bands : sequence of str
         One name a band.
     embedding : Embedding
-        The map of likeness.
+        The map of similarity.
     """
     at = {path: row for row, path in enumerate(index.paths)}
 
@@ -274,7 +274,7 @@ def draw_all(
     _draw_samples(folder / "samples.png", chosen, pixels, bands)
     _draw_means(folder / "means.png", chosen, pixels, bands)
     _draw_histograms(folder / "histograms.png", chosen, pixels, bands)
-    labels = one_name_each(index)
+    labels = one_path_per_content(index)
     draw_embedding(folder / "dots.png", embedding, labels)
     draw_thumbnails(folder / "thumbnails.png", embedding, pixels, bands)
     return Pictures(

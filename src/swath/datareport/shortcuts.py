@@ -1,7 +1,7 @@
 """The shortcut score: how well what is not land tells the class.
 
 A network learns whatever tells classes apart. Where the way files are stored does, a score may say nothing
-about the land: of the four classes of a much-used set two are told by size and colour mode alone.
+about the land: of the four classes of a much-used set two are told by size and color mode alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from swath.data.audit import GIVEAWAY
+from swath.data.audit import SHORTCUT_GAIN
 from swath.data.splits import Unit, fold_numbers
 from swath.evaluation.intervals import proportion
 from swath.evaluation.softmax import fit_softmax
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Told:
+class CrossValidationScore:
     """What some columns tell of the class.
 
     Attributes
@@ -50,7 +50,7 @@ def cross_validated(
     groups: Sequence[str | None],
     *,
     folds: int = FOLDS,
-) -> Told | None:
+) -> CrossValidationScore | None:
     """Predict each patch from the patches of the other folds, by multinomial logistic regression.
 
     Parameters
@@ -60,7 +60,7 @@ def cross_validated(
     labels : sequence of str
         The N labels.
     groups : sequence of str or None
-        Patches of one group are in one fold, so that no copy of a patch is learnt from.
+        Patches of one group are in one fold, so that no copy of a patch is learned from.
     folds : int
         How many parts.
 
@@ -85,7 +85,7 @@ def cross_validated(
         )
         right += int((fitted.predict(features[held]) == classes[held]).sum())
     commonest = Counter(labels).most_common(1)[0][1] / len(labels)
-    return Told(proportion(right, len(labels)), commonest)
+    return CrossValidationScore(proportion(right, len(labels)), commonest)
 
 
 def _units(labels: Sequence[str], groups: Sequence[str | None]) -> list[Unit]:
@@ -116,13 +116,13 @@ class Shortcut:
 
     name: str
     values: int
-    told: Told
+    score: CrossValidationScore
     seen: bool
 
     @property
-    def gives_away(self) -> bool:
+    def is_shortcut(self) -> bool:
         """Whether it tells at least five points more than chance, beyond doubt."""
-        return self.told.accuracy.low > self.told.chance + GIVEAWAY
+        return self.score.accuracy.low > self.score.chance + SHORTCUT_GAIN
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ class Shortcuts:
         Each field of the headers that takes several values.
     length : Shortcut or None
         The length of the file in bytes.
-    colours : Shortcut or None
-        Colour statistics of the pixels.
+    colors : Shortcut or None
+        Color statistics of the pixels.
     patches : int
         How many patches were used.
     """
@@ -146,13 +146,13 @@ class Shortcuts:
     headers: Shortcut | None
     fields: tuple[Shortcut, ...]
     length: Shortcut | None
-    colours: Shortcut | None
+    colors: Shortcut | None
     patches: int
 
     @property
     def all(self) -> tuple[Shortcut, ...]:
         """Those that were measured, the gravest kind first."""
-        return tuple(one for one in (self.headers, *self.fields, self.length, self.colours) if one)
+        return tuple(one for one in (self.headers, *self.fields, self.length, self.colors) if one)
 
 
 def drawn(labels: Sequence[str], *, most: int = MOST) -> npt.NDArray[np.intp]:
@@ -166,11 +166,11 @@ def drawn(labels: Sequence[str], *, most: int = MOST) -> npt.NDArray[np.intp]:
 def measure_shortcuts(
     headers: Sequence[Storage],
     suffixes: Sequence[str],
-    colours: Floats,
+    colors: Floats,
     labels: Sequence[str],
     groups: Sequence[str | None],
 ) -> Shortcuts:
-    """Measure what headers, lengths and colours tell.
+    """Measure what headers, lengths and colors tell.
 
     Parameters
     ----------
@@ -178,8 +178,8 @@ def measure_shortcuts(
         Of N patches.
     suffixes : sequence of str
         Of their names.
-    colours : numpy.ndarray
-        ``[N, F]``, as :func:`swath.data.colour_features`.
+    colors : numpy.ndarray
+        ``[N, F]``, as :func:`swath.data.color_features`.
     labels, groups : sequence
         Of the N patches.
     """
@@ -193,7 +193,7 @@ def measure_shortcuts(
         "mode": [one.mode for one in headers],
         "format": [one.kind for one in headers],
         "compression": [one.compression for one in headers],
-        "quantisation tables": [one.tables for one in headers],
+        "quantization tables": [one.tables for one in headers],
         "other blocks": [one.extras for one in headers],
         "suffix": list(suffixes),
     }
@@ -214,7 +214,7 @@ def measure_shortcuts(
         length=score(
             "length in bytes", np.stack([np.log(lengths), np.log(a_pixel)], axis=1), values=0, seen=False
         ),
-        colours=score("colour statistics", colours, values=0, seen=True),
+        colors=score("color statistics", colors, values=0, seen=True),
         patches=len(labels),
     )
 

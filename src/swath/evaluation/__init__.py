@@ -44,7 +44,7 @@ from swath.evaluation.sections import (
     result_section,
     training_section,
 )
-from swath.evaluation.thresholds import Rethresholded, choose_thresholds, rethreshold, with_thresholds
+from swath.evaluation.thresholds import ThresholdUpdate, choose_thresholds, rethreshold, with_thresholds
 from swath.pages.html import Image, Link, Number, Section, Swatch, Table, write_report
 
 __all__ = [
@@ -62,11 +62,11 @@ __all__ = [
     "MultiLabelEvaluation",
     "MultiLabelMetrics",
     "Number",
-    "Rethresholded",
     "Section",
     "SingleLabelEvaluation",
     "Swatch",
     "Table",
+    "ThresholdUpdate",
     "auroc",
     "average_precision",
     "best_threshold",

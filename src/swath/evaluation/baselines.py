@@ -1,7 +1,7 @@
 """The two simple rules every model is held against, as the model file carries them; fitted in training.
 
 A model that does not clearly beat the commonest class has learned nothing, and one that does not clearly
-beat the colours of a patch has learned nothing that a spreadsheet could not.
+beat the colors of a patch has learned nothing that a spreadsheet could not.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from swath.data import colour_feature_names, colour_features
+from swath.data import color_feature_names, color_features
 from swath.errors import ModelFileError
-from swath.model.record import Baselines, ColourBaseline
+from swath.model.record import Baselines, ColorBaseline
 
 
 def baseline_predictions(
@@ -40,12 +40,12 @@ def baseline_predictions(
     Returns
     -------
     dict of str to numpy.ndarray
-        ``"majority"``, and ``"colour"`` where the record has one: ``[N]`` int64 class numbers.
+        ``"majority"``, and ``"color"`` where the record has one: ``[N]`` int64 class numbers.
 
     Raises
     ------
     ModelFileError
-        If a baseline does not fit the model's classes or this version's colour statistics.
+        If a baseline does not fit the model's classes or this version's color statistics.
     """
     if baselines.majority not in classes:
         raise ModelFileError(
@@ -54,9 +54,9 @@ def baseline_predictions(
         )
     n = len(pixels)
     answers = {"majority": np.full(n, list(classes).index(baselines.majority), np.int64)}
-    if baselines.colour is not None:
-        _check(baselines.colour, bands=bands, classes=classes)
-        answers["colour"] = colour_predictions(baselines.colour, colour_features(pixels))
+    if baselines.color is not None:
+        _check(baselines.color, bands=bands, classes=classes)
+        answers["color"] = color_predictions(baselines.color, color_features(pixels))
     return answers
 
 
@@ -82,47 +82,47 @@ def baseline_scores(
     """
     answers = baseline_predictions(baselines, pixels, bands=bands, classes=classes)
     scores = {"majority": answers["majority"].astype(np.float64)}
-    if baselines.colour is not None:
-        both = _colour_scores(baselines.colour, colour_features(pixels))
-        scores["colour"] = 1 / (1 + np.exp(np.clip(both[:, 0] - both[:, 1], -700, 700)))
+    if baselines.color is not None:
+        both = _color_scores(baselines.color, color_features(pixels))
+        scores["color"] = 1 / (1 + np.exp(np.clip(both[:, 0] - both[:, 1], -700, 700)))
     return scores
 
 
-def colour_predictions(baseline: ColourBaseline, features: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Multinomial logistic regression: standardise, one linear layer, the largest wins.
+def color_predictions(baseline: ColorBaseline, features: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Multinomial logistic regression: standardize, one linear layer, the largest wins.
 
     Parameters
     ----------
-    baseline : ColourBaseline
-        Weights ``[K, F]``, bias ``[K]``, and centre and scale ``[F]``.
+    baseline : ColorBaseline
+        Weights ``[K, F]``, bias ``[K]``, and center and scale ``[F]``.
     features : numpy.ndarray
-        ``[N, F]`` float64 colour statistics.
+        ``[N, F]`` float64 color statistics.
 
     Returns
     -------
     numpy.ndarray
         ``[N]`` int64 class numbers.
     """
-    return np.asarray(_colour_scores(baseline, features).argmax(axis=1), np.int64)
+    return np.asarray(_color_scores(baseline, features).argmax(axis=1), np.int64)
 
 
-def _colour_scores(baseline: ColourBaseline, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    standard = (features - np.array(baseline.centre)) / np.array(baseline.scale)
+def _color_scores(baseline: ColorBaseline, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    standard = (features - np.array(baseline.center)) / np.array(baseline.scale)
     return np.asarray(standard @ np.array(baseline.weights).T + np.array(baseline.bias))
 
 
-def _check(baseline: ColourBaseline, *, bands: Sequence[str], classes: Sequence[str]) -> None:
-    expected = tuple(colour_feature_names(bands))
+def _check(baseline: ColorBaseline, *, bands: Sequence[str], classes: Sequence[str]) -> None:
+    expected = tuple(color_feature_names(bands))
     if baseline.features != expected:
         raise ModelFileError(
-            "the model's colour baseline uses colour statistics that this version of swath does not compute",
+            "the model's color baseline uses color statistics that this version of swath does not compute",
             fix="train the model again, or use the version named in its record",
         )
-    widths = {len(baseline.centre), len(baseline.scale), *(len(row) for row in baseline.weights)}
+    widths = {len(baseline.center), len(baseline.scale), *(len(row) for row in baseline.weights)}
     heights = {len(baseline.bias), len(baseline.weights)}
     if widths != {len(expected)} or heights != {len(classes)} or min(baseline.scale) <= 0:
         raise ModelFileError(
-            f"the model's colour baseline is damaged: its weights do not fit {len(classes)} classes and "
+            f"the model's color baseline is damaged: its weights do not fit {len(classes)} classes and "
             f"{len(expected)} statistics",
             fix="export the model again",
         )

@@ -152,7 +152,7 @@ def _bin(number: int, stated: Floats, true: Floats) -> Bin:
 
 
 class Selective(Settings):
-    """Accuracy among the surest answers.
+    """Accuracy among the most confident answers.
 
     Attributes
     ----------
@@ -160,7 +160,7 @@ class Selective(Settings):
         Area under the risk-coverage curve: the mean share of wrong answers over all coverages. Small is good;
         an order by chance gives the error rate.
     accuracy : dict of str to Estimate
-        By the share of answers kept, surest first, such as ``0.90``.
+        By the share of answers kept, most confident first, such as ``0.90``.
     """
 
     aurc: Estimate
@@ -168,7 +168,7 @@ class Selective(Settings):
 
 
 def risk_coverage(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) -> tuple[Floats, Floats]:
-    """Share of wrong answers among the k surest, for every k (Geifman and El-Yaniv 2017, NeurIPS).
+    """Share of wrong answers among the k most confident, for every k (Geifman and El-Yaniv 2017, NeurIPS).
 
     Answers that are equally sure are taken in the mean of all their orders.
 
@@ -228,7 +228,7 @@ def measure_selective(
 def _sorted(
     right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Places from the surest answer on, and how wrong each is: in a run of equal ones, their mean."""
+    """Places from the most confident answer on, and how wrong each is: in a run of equal ones, their mean."""
     order = np.argsort(-np.asarray(confidence, np.float64), kind="stable")
     ranked = np.asarray(confidence, np.float64)[order]
     wrong = 1.0 - np.asarray(right, np.float64)[order]
@@ -238,7 +238,7 @@ def _sorted(
 
 
 class Conformal(Settings):
-    """Prediction sets of one coverage level, checked on labelled patches.
+    """Prediction sets of one coverage level, checked on labeled patches.
 
     Attributes
     ----------
@@ -335,8 +335,8 @@ def check_sets(
     return found
 
 
-class Trust(Settings):
-    """What a single answer is worth, measured on labelled patches.
+class Reliability(Settings):
+    """What a single answer is worth, measured on labeled patches.
 
     Attributes
     ----------
@@ -358,10 +358,12 @@ class Trust(Settings):
         rows += [(name, *_number(value)) for name, value in self._errors()]
         for level, found in self.conformal.items():
             size = f"{found.size.value:.3f} classes a set, {100 * found.empty:.1f} % empty"
-            rows.append((f"{_percent(level)} sets hold the truth", *percent(found.coverage)))
+            rows.append(
+                (f"{_percent(level)} prediction sets contain the true class", *percent(found.coverage))
+            )
             rows.append(("  their size", size, f"{found.size.low:.3f}\u2013{found.size.high:.3f}"))
         rows += [
-            (f"accuracy of the surest {_percent(share)}", *percent(value))
+            (f"accuracy of the most confident {_percent(share)}", *percent(value))
             for share, value in self.selective.accuracy.items()
         ]
         return rows
@@ -392,7 +394,11 @@ class Trust(Settings):
                 if sets
                 else []
             ),
-            Table(("surest answers kept", "accuracy"), kept, "Accuracy when the unsure answers are left out"),
+            Table(
+                ("most confident answers kept", "accuracy"),
+                kept,
+                "Accuracy when the unsure answers are left out",
+            ),
         )
 
     def _errors(self) -> list[tuple[str, Estimate]]:
@@ -405,7 +411,9 @@ class Trust(Settings):
         ]
 
 
-def measure_trust(record: Record, truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]) -> Trust:
+def measure_reliability(
+    record: Record, truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]
+) -> Reliability:
     """Measure a model that gives one label an image.
 
     Parameters
@@ -419,21 +427,22 @@ def measure_trust(record: Record, truth: npt.NDArray[np.int64], probabilities: n
     """
     said = leading(record, probabilities)
     confidence = probabilities[np.arange(len(said)), said]
-    return Trust(
+    return Reliability(
         calibration=measure_calibration(truth, probabilities, binary=record.task == "binary"),
         conformal=check_sets(probabilities, truth, record.conformal),
         selective=measure_selective(said == truth, confidence),
     )
 
 
-def trust_images(folder: Path) -> tuple[Image, ...]:
+def reliability_images(folder: Path) -> tuple[Image, ...]:
     """Pictures for a report, from a folder of :func:`evaluate`."""
     return (
         Image(
             folder / "reliability.png",
             "Reliability diagram and risk-coverage curve",
-            "Left: how often answers came true against the probability they were given, with 95 % intervals; on the "
-            "dashed line probabilities mean what they say. Right: share of wrong answers among the surest ones.",
+            "Left: how often answers came true against the probability they were given, with 95 % intervals; on "
+            "the dashed line probabilities mean what they say. Right: share of wrong answers among the most "
+            "confident ones.",
         ),
     )
 

@@ -13,7 +13,7 @@ from swath.config import Settings
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
 from swath.evaluation.errors.slices import holm
-from swath.evaluation.evaluate import OPENINGS, answered_split, checked_split, note_opening
+from swath.evaluation.evaluate import TEST_ACCESSES, checked_split, note_test_access, predict_split
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import paired_differences
 from swath.files import atomic_file
@@ -219,7 +219,7 @@ def compare(
     first, second : Classifier
         Loaded models of the same classes, in any order, that give one label an image.
     index : PatchIndex
-        Labelled patches with splits.
+        Labeled patches with splits.
     split : str
         ``"val"``, ``"test"`` or ``"train"``. Opening ``test`` is noted beside `out`, as :func:`evaluate` does.
     out : Path, optional
@@ -227,7 +227,7 @@ def compare(
     overwrite : bool
         Replace it.
     progress : Progress
-        Told of every batch.
+        Called for every batch.
 
     Raises
     ------
@@ -264,7 +264,9 @@ def compare(
     with atomic_file(out, overwrite=overwrite) as temporary:
         if split == "test":
             for name in (one.name, two.name):
-                note_opening(out.parent / OPENINGS, model=name, fingerprint=index.fingerprint, n=len(part))
+                note_test_access(
+                    out.parent / TEST_ACCESSES, model=name, fingerprint=index.fingerprint, n=len(part)
+                )
         result = _compared(first, second, index, split=split, progress=progress)
         temporary.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return result
@@ -273,7 +275,7 @@ def compare(
 def _compared(
     first: Classifier, second: Classifier, index: PatchIndex, *, split: str, progress: Progress
 ) -> Comparison:
-    answers = [answered_split(c, index, split=split, progress=progress) for c in (first, second)]
+    answers = [predict_split(c, index, split=split, progress=progress) for c in (first, second)]
     names = first.record.class_names
     places = {name: place for place, name in enumerate(names)}
 

@@ -15,14 +15,14 @@ from swath.data import PatchIndex, cached_pixels
 from swath.errors import DataError
 from swath.evaluation.intervals import proportion
 from swath.evaluation.results import Evaluation
-from swath.evaluation.tasks import Answered, measured
+from swath.evaluation.tasks import SplitPredictions, measured
 from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.inference.predictions import Predictions, joined
 from swath.pages.figures import written
 from swath.progress import Progress, silent
 
-OPENINGS = "test_openings.jsonl"
+TEST_ACCESSES = "test_accesses.jsonl"
 _BATCH = 256
 
 
@@ -69,8 +69,8 @@ def evaluate(
     are those of the model file: there is no way to choose one here. Patches that are not all squares of one
     size are resized to the model's own.
 
-    A test split that is looked at again and again stops being a test. So each opening of ``test`` appends
-    one line to ``test_openings.jsonl`` in the folder that holds `out` (the run's folder), before any
+    A test split that is looked at again and again stops being a test. So each access to the test split appends
+    one line to ``test_accesses.jsonl`` in the folder that holds `out` (the run's folder), before any
     answer is computed: date, model, fingerprint of the index, number of patches.
 
     Parameters
@@ -78,7 +78,7 @@ def evaluate(
     classifier : Classifier
         A loaded model of any task.
     index : PatchIndex
-        Labelled patches with splits.
+        Labeled patches with splits.
     split : str
         ``"test"``, ``"val"`` or ``"train"``.
     out : str or pathlib.Path
@@ -86,7 +86,7 @@ def evaluate(
     overwrite : bool
         Replace an existing folder.
     progress : Progress
-        Told of every batch.
+        Called for every batch.
 
     Raises
     ------
@@ -101,16 +101,18 @@ def evaluate(
     part = checked_split(index, split=split, classes=record.class_names, task=record.task)
     with atomic_folder(out, overwrite=overwrite, keep=(*index.inputs, classifier.path)) as folder:
         if split == "test":
-            note_opening(out.parent / OPENINGS, model=record.name, fingerprint=index.fingerprint, n=len(part))
-        answered = answered_split(classifier, index, split=split, progress=progress)
+            note_test_access(
+                out.parent / TEST_ACCESSES, model=record.name, fingerprint=index.fingerprint, n=len(part)
+            )
+        answered = predict_split(classifier, index, split=split, progress=progress)
         evaluation = measured(answered, folder)
         (folder / "metrics.json").write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return evaluation
 
 
-def answered_split(
+def predict_split(
     classifier: Classifier, index: PatchIndex, *, split: str, progress: Progress = silent
-) -> Answered:
+) -> SplitPredictions:
     """Run a model on one split of an index. Opening ``test`` is for :func:`evaluate`, which makes a note of it.
 
     Raises
@@ -130,9 +132,9 @@ def answered_split(
         "trained_on": record.data.fingerprint,
         "protocol": record.data.split_protocol,
         "engine": classifier.engine,
-        "unlike": None if answers.unlike is None else proportion(int(answers.unlike.sum()), len(part)),
+        "ood": None if answers.is_ood is None else proportion(int(answers.is_ood.sum()), len(part)),
     }
-    return Answered(record, part, pixels, answers.probabilities, facts)
+    return SplitPredictions(record, part, pixels, answers.probabilities, facts)
 
 
 def checked_split(index: PatchIndex, *, split: str, classes: tuple[str, ...], task: str) -> PatchIndex:
@@ -173,8 +175,8 @@ def checked_split(index: PatchIndex, *, split: str, classes: tuple[str, ...], ta
     return part
 
 
-def note_opening(path: Path, *, model: str, fingerprint: str, n: int) -> None:
-    """Append one line to the record of test openings."""
+def note_test_access(path: Path, *, model: str, fingerprint: str, n: int) -> None:
+    """Append one line to the record of test accesses."""
     line = {
         "opened": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": model,
@@ -189,6 +191,6 @@ def note_opening(path: Path, *, model: str, fingerprint: str, n: int) -> None:
 def _run(classifier: Classifier, pixels: npt.NDArray[Any], *, progress: Progress) -> Predictions:
     parts = []
     for start in range(0, len(pixels), _BATCH):
-        parts.append(classifier.answer(pixels[start : start + _BATCH], batch=_BATCH))
+        parts.append(classifier.answer(pixels[start : start + _BATCH], batch_size=_BATCH))
         progress("evaluate", min(start + _BATCH, len(pixels)), len(pixels))
     return joined(parts)

@@ -19,10 +19,10 @@ from swath.errors import DataError, SettingError
 from swath.evaluation.evaluate import checked_split
 from swath.evaluation.intervals import mean_estimate
 from swath.explain.cam import Evidence, upsample
-from swath.explain.faithful import DELETED, INSERTED, STEPS, Curves, centre_heat, curves, random_heat
-from swath.explain.localise import VARIANTS, composites, share_inside
+from swath.explain.faithful import DELETED, INSERTED, STEPS, Curves, center_heat, curves, random_heat
+from swath.explain.localize import VARIANTS, composites, share_inside
 from swath.explain.methods import Explainer
-from swath.explain.sanity import Part, weight_randomisation
+from swath.explain.sanity import Part, weight_randomization
 from swath.inference import Classifier
 from swath.model.record import Estimate
 from swath.pages.html import columns, percent, points
@@ -34,7 +34,7 @@ INSIDE = 0.7  # share of positive mass that a map should have in the right quadr
 BASELINES = {
     "map": "the maps",
     "random": "random maps",
-    "centre": "centre first",
+    "center": "center first",
     "other": "another patch's map",
 }
 _METHODS = {"cam": "class activation maps", "occlusion": "occlusion maps", "grad-cam": "Grad-CAM maps"}
@@ -46,7 +46,7 @@ SANITY_DRAWS = 10
 SPLITS = ("val", "train")
 
 
-class Removal(Settings):
+class RemovalCurves(Settings):
     """Mean probability of the class while pixels are hidden or shown, in the order of four kinds of maps.
 
     Attributes
@@ -55,10 +55,10 @@ class Removal(Settings):
         What stood where pixels were not; see :mod:`swath.explain.occlusion`.
     steps : int
         Into how many parts the pixels were divided.
-    map, random, centre, other : Estimate
-        Area under the curve, 0-1: of the maps, of random maps, of the distance from the centre, and of the
+    map, random, center, other : Estimate
+        Area under the curve, 0-1: of the maps, of random maps, of the distance from the center, and of the
         map of another patch.
-    lead_on_random, lead_on_centre, lead_on_other : Estimate
+    lead_on_random, lead_on_center, lead_on_other : Estimate
         Paired differences of areas, positive where the map is better.
     curves : dict of str to tuple of float
         Mean curves of the four, from no pixel to all.
@@ -68,10 +68,10 @@ class Removal(Settings):
     steps: int
     map: Estimate
     random: Estimate
-    centre: Estimate
+    center: Estimate
     other: Estimate
     lead_on_random: Estimate
-    lead_on_centre: Estimate
+    lead_on_center: Estimate
     lead_on_other: Estimate
     curves: dict[str, tuple[float, ...]]
 
@@ -81,8 +81,8 @@ class Removal(Settings):
         return self.lead_on_random.low > 0
 
 
-class Forgotten(Settings):
-    """Rank correlation of maps before and after a part of the network was drawn anew: mean, and mean size."""
+class RandomizationCheck(Settings):
+    """Rank correlation of maps before and after a part of the network was drawn again: mean, and mean size."""
 
     part: str
     correlation: Estimate
@@ -113,9 +113,9 @@ class MapCheck(Settings):
         Rows and columns of the maps before interpolation.
     deletion, insertion : Removal
         What hiding and showing the marked pixels did.
-    forgotten : tuple of Forgotten
+    randomization : tuple of Forgotten
         What was left of the maps when the network forgot its head, its upper half, everything.
-    localisation : dict of str to Estimate
+    localization : dict of str to Estimate
         Share of positive mass in the right quadrant of composites (chance: 0.25), for middles of patches
         at their own resolution (``crops``) and for whole ones at half of it (``shrunk``); empty for
         multi-label models, whose patches have not one class.
@@ -131,10 +131,10 @@ class MapCheck(Settings):
     engine: str
     seed: int
     grid: tuple[int, int]
-    deletion: Removal
-    insertion: Removal
-    forgotten: tuple[Forgotten, ...]
-    localisation: dict[str, Estimate]
+    deletion: RemovalCurves
+    insertion: RemovalCurves
+    randomization: tuple[RandomizationCheck, ...]
+    localization: dict[str, Estimate]
     intervals: str = INTERVALS
 
     @property
@@ -148,12 +148,12 @@ class MapCheck(Settings):
                 "showing the marked pixels first does not clearly help more than showing random ones"
             )
         found.extend(
-            f"the maps stay alike when the network forgets {forgotten_name(f.part)} "
+            f"the maps stay alike when the network forgets {randomization_name(f.part)} "
             f"(rank correlation {f.correlation.value:.2f})"
-            for f in self.forgotten
+            for f in self.randomization
             if not f.holds
         )
-        inside = self.localisation.get("crops")
+        inside = self.localization.get("crops")
         if inside is not None and inside.value < INSIDE:
             found.append(
                 f"of four patches in a picture the maps point at the right one with {percent(inside)[0]} of "
@@ -167,7 +167,7 @@ class MapCheck(Settings):
         found = []
         for done, removal in (("hiding", self.deletion), ("showing", self.insertion)):
             for name, lead in (
-                ("pixels from the centre outwards", removal.lead_on_centre),
+                ("pixels from the center outwards", removal.lead_on_center),
                 ("what the map of another patch marks", removal.lead_on_other),
             ):
                 if lead.low <= 0:
@@ -183,7 +183,7 @@ class MapCheck(Settings):
         limits = f" But {'; '.join(self.limits)}." if self.limits else ""
         if not self.failures:
             untried = (
-                "" if self.localisation else " Composites could not be made of these patches: one check less."
+                "" if self.localization else " Composites could not be made of these patches: one check less."
             )
             return f"The {what} hold: they passed every check {where}.{untried}{limits}"
         return f"The {what} FAIL {where}: {'; '.join(self.failures)}.{limits}"
@@ -208,17 +208,17 @@ class MapCheck(Settings):
         alike = [("rank correlation after forgetting", "mean", "95 %", "mean size")]
         alike.extend(
             (
-                forgotten_name(f.part),
+                randomization_name(f.part),
                 f"{f.correlation.value:+.2f}",
                 f"{f.correlation.low:+.2f} to {f.correlation.high:+.2f}",
                 f"{f.size.value:.2f}",
             )
-            for f in self.forgotten
+            for f in self.randomization
         )
         lines = [self.verdict, "", *columns(rows), "", *columns(alike)]
-        if self.localisation:
+        if self.localization:
             inside = [("positive mass in the right quadrant", "", "chance 25 %")]
-            inside.extend((composite_name(v), *percent(e)) for v, e in self.localisation.items())
+            inside.extend((composite_name(v), *percent(e)) for v, e in self.localization.items())
             lines += ["", *columns(inside)]
         return [line.rstrip() for line in lines]
 
@@ -228,7 +228,7 @@ def composite_name(variant: str) -> str:
     return {"crops": "middles of four patches", "shrunk": "four patches at half resolution"}[variant]
 
 
-def forgotten_name(part: str) -> str:
+def randomization_name(part: str) -> str:
     """Say what the network forgot."""
     return {"head": "its head", "upper half": "its upper half", "all": "all its layers"}[part]
 
@@ -236,7 +236,7 @@ def forgotten_name(part: str) -> str:
 def check_maps(
     classifier: Classifier,
     explain: Explainer,
-    forgetful: Callable[[Part, int], Explainer],
+    randomized_explainer: Callable[[Part, int], Explainer],
     index: PatchIndex,
     *,
     split: str = "val",
@@ -253,10 +253,10 @@ def check_maps(
         The model the maps are about; its answers are what is watched.
     explain : callable
         Makes the maps; see :mod:`swath.explain.cam`.
-    forgetful : callable
-        Makes those of the network with weights drawn anew; see :func:`swath.explain.sanity.weight_randomisation`.
+    randomized_explainer : callable
+        Makes those of the network with weights drawn again; see :func:`swath.explain.sanity.weight_randomization`.
     index : PatchIndex
-        Labelled patches with splits.
+        Labeled patches with splits.
     split : str
         ``val`` or ``train``: the test split is opened by an evaluation only.
     limit : int
@@ -264,9 +264,9 @@ def check_maps(
     seed : int
         Of the patches, the random maps, the composites and the random weights.
     draws : int
-        How often weights are drawn anew.
+        How often weights are drawn again.
     progress : Progress
-        Told of every part.
+        Called for every part.
 
     Raises
     ------
@@ -281,7 +281,9 @@ def check_maps(
     removal = _curves(classifier, pixels, evidence, seed=seed)
     progress("check", 2, 4, note="random weights")
     few = np.random.default_rng(seed).permutation(len(pixels))[:SANITY_PATCHES]
-    forgotten = weight_randomisation(explain, forgetful, pixels[np.sort(few)], draws=draws, seed=seed)
+    randomization = weight_randomization(
+        explain, randomized_explainer, pixels[np.sort(few)], draws=draws, seed=seed
+    )
     progress("check", 3, 4, note="composites")
     shares: dict[str, Estimate] = {}
     # Composites need two classes, and patches that can be quartered.
@@ -305,15 +307,15 @@ def check_maps(
         grid=(evidence.maps.shape[1], evidence.maps.shape[2]),
         deletion=removal[0],
         insertion=removal[1],
-        forgotten=tuple(
-            Forgotten(
+        randomization=tuple(
+            RandomizationCheck(
                 part=found.part,
                 correlation=mean_estimate(found.correlations.mean(axis=1), seed=seed),
                 size=mean_estimate(np.abs(found.correlations).mean(axis=1), seed=seed),
             )
-            for found in forgotten
+            for found in randomization
         ),
-        localisation=shares,
+        localization=shares,
     )
 
 
@@ -369,7 +371,7 @@ def chosen_patches(
 
 def _curves(
     classifier: Classifier, pixels: npt.NDArray[Any], evidence: Evidence, *, seed: int
-) -> tuple[Removal, Removal]:
+) -> tuple[RemovalCurves, RemovalCurves]:
     """Deletion and insertion of the maps beside the three baselines, on the same patches."""
     n, size = len(pixels), (pixels.shape[2], pixels.shape[3])
     grid = (evidence.maps.shape[1], evidence.maps.shape[2])
@@ -380,14 +382,14 @@ def _curves(
     # As smooth and as fond of the middle as the maps are, but about another patch: what is left to beat it
     # with is what the map knows of this one.
     other = curves(classifier, pixels, np.roll(heat, 1, axis=0), numbers)
-    centre = curves(classifier, pixels, centre_heat(n, size), numbers)
+    center = curves(classifier, pixels, center_heat(n, size), numbers)
     random = _mean_of(
         [
             curves(classifier, pixels, random_heat(n, grid, size, seed=seed + i), numbers)
             for i in range(RANDOM_DRAWS)
         ]
     )
-    all_of = {"map": own, "random": random, "centre": centre, "other": other}
+    all_of = {"map": own, "random": random, "center": center, "other": other}
     return (
         _removal(
             {name: c.deletion for name, c in all_of.items()},
@@ -419,14 +421,14 @@ def _removal(
     sign: int,
     fill: str,
     seed: int,
-) -> Removal:
+) -> RemovalCurves:
     """Areas of the maps and of the baselines; leads are positive where the map is better."""
     leads = {
         f"lead_on_{name}": mean_estimate(sign * (areas["map"] - area), seed=seed)
         for name, area in areas.items()
         if name != "map"
     }
-    return Removal(
+    return RemovalCurves(
         canvas=fill,
         steps=STEPS,
         **{name: mean_estimate(area, seed=seed) for name, area in areas.items()},

@@ -14,11 +14,11 @@ from swath.evaluation.faithfulness import (
     PATCHES,
     SANITY_DRAWS,
     MapCheck,
-    Removal,
+    RemovalCurves,
     check_maps,
     chosen_patches,
     composite_name,
-    forgotten_name,
+    randomization_name,
 )
 from swath.explain.faithful import faithfulness
 from swath.explain.methods import Explainer
@@ -35,15 +35,15 @@ SHOWN = 20  # maps on the page
 _CURVES = (
     ("map", "#b3261e", "-"),
     ("random", "#1f6f8b", "--"),
-    ("centre", "#8a98a1", ":"),
+    ("center", "#8a98a1", ":"),
     ("other", "#7a5195", "-."),
 )
 
 
-def report_maps(
+def write_maps_report(
     classifier: Classifier,
     explain: Explainer,
-    forgetful: Callable[[Part, int], Explainer],
+    randomized_explainer: Callable[[Part, int], Explainer],
     index: PatchIndex,
     out: Path,
     *,
@@ -79,7 +79,7 @@ def report_maps(
         check = check_maps(
             classifier,
             explain,
-            forgetful,
+            randomized_explainer,
             index,
             split=split,
             limit=limit,
@@ -127,8 +127,8 @@ def key_numbers(check: MapCheck) -> list[Number]:
         Number("probability kept, marked pixels hidden first", check.deletion.map, "lower is better"),
         Number("the same, random pixels hidden first", check.deletion.random),
     ]
-    if check.localisation:
-        numbers.append(Number("map mass in the right quadrant", check.localisation["crops"], "chance: 25 %"))
+    if check.localization:
+        numbers.append(Number("map mass in the right quadrant", check.localization["crops"], "chance: 25 %"))
     return numbers
 
 
@@ -141,14 +141,14 @@ def checked_section(check: MapCheck, *, curves: Path | bytes) -> Section:
         )
         for name in BASELINES
     ]
-    forgotten = [
+    randomization = [
         (
-            forgotten_name(f.part),
+            randomization_name(f.part),
             f"{f.correlation.value:+.2f} ({f.correlation.low:+.2f} to {f.correlation.high:+.2f})",
             f"{f.size.value:.2f}",
             _word(f.holds),
         )
-        for f in check.forgotten
+        for f in check.randomization
     ]
     tables = [
         Table(
@@ -164,12 +164,12 @@ def checked_section(check: MapCheck, *, curves: Path | bytes) -> Section:
         ),
         Table(
             ("the network forgets", "mean rank correlation", "mean size", "verdict"),
-            forgotten,
-            "Maps before and after weights were drawn anew: they should not stay alike",
+            randomization,
+            "Maps before and after weights were drawn again: they should not stay alike",
         ),
     ]
-    if check.localisation:
-        rows: list[Sequence[Cell]] = [(composite_name(v), e) for v, e in check.localisation.items()]
+    if check.localization:
+        rows: list[Sequence[Cell]] = [(composite_name(v), e) for v, e in check.localization.items()]
         caption = (
             "Share of positive map mass in the right quarter of composites of four patches; chance is 25 %"
         )
@@ -178,7 +178,7 @@ def checked_section(check: MapCheck, *, curves: Path | bytes) -> Section:
         "Checked, not believed",
         text=(
             f"{check.n:,} patches of the split '{check.split}'; the class explained is the predicted one. Hidden "
-            "pixels take the mean colour of the training patches; shown ones come onto a blurred patch. "
+            "pixels take the mean color of the training patches; shown ones come onto a blurred patch. "
             f"Random maps are drawn on the maps' own grid of {check.grid[0]} x {check.grid[1]} places; another "
             "patch's map is as smooth as the right one.",
         ),
@@ -203,14 +203,14 @@ def curve_picture(path: Path, check: MapCheck, *, overwrite: bool = False) -> No
         (check.deletion, check.insertion),
         strict=True,
     ):
-        for name, colour, style in _CURVES:
+        for name, color, style in _CURVES:
             curve = removal.curves[name]
             share = np.linspace(0, 100, len(curve))
             axis.plot(
                 share,
                 curve,
                 style,
-                color=colour,
+                color=color,
                 label=f"{BASELINES[name]}: {getattr(removal, name).value:.3f}",
             )
         axis.set_title(title, fontsize=10, loc="left")
@@ -224,7 +224,7 @@ def curve_picture(path: Path, check: MapCheck, *, overwrite: bool = False) -> No
         save(figure, temporary)
 
 
-def _removal_cells(removal: Removal, name: str) -> tuple[Cell, Cell]:
+def _removal_cells(removal: RemovalCurves, name: str) -> tuple[Cell, Cell]:
     """Area of one kind of maps, and how far the checked maps are ahead of it."""
     area: Estimate = getattr(removal, name)
     return area, _word(removal.holds) if name == "map" else points(getattr(removal, f"lead_on_{name}"))

@@ -42,11 +42,11 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
         return 0.0, 1.0
     share = successes / n
     spread = Z**2 / n
-    centre = (share + spread / 2) / (1 + spread)
+    center = (share + spread / 2) / (1 + spread)
     half = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
     # The limits are exactly 0 and 1 at the ends; rounding must not move them past the value.
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == n else min(1.0, centre + half)
+    low = 0.0 if successes == 0 else max(0.0, center - half)
+    high = 1.0 if successes == n else min(1.0, center + half)
     return low, high
 
 

@@ -435,7 +435,7 @@ def measure_multilabel(
     )
 
 
-def marked(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> Truth:
+def label_matrix(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> Truth:
     """Sets of labels as bool ``[N, K]``."""
     return np.array([[name in labels for name in names] for labels in sets], bool)
 

@@ -18,7 +18,7 @@ from swath.evaluation.calibration import Calibration, risk_coverage
 from swath.evaluation.metrics import ClassMetrics, LabelMetrics, Metrics, MultiLabelMetrics
 from swath.evaluation.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
 from swath.files import atomic_file
-from swath.pages.figures import displayed, save, written
+from swath.pages.figures import save, to_display_rgb, written
 
 _INK, _ACCENT, _SOFT = "#1d2a33", "#1f6f8b", "#8a98a1"
 _TILE, _GAP = 100, 5  # pixels of a patch in the sample grid, and between two
@@ -31,7 +31,7 @@ Style = Literal["default", "steps-pre"]
 def confusion_picture(
     path: Path, confusion: npt.NDArray[np.int64], names: Sequence[str], *, overwrite: bool = False
 ) -> None:
-    """Draw counts on colours normalised by row, so that small classes are as readable as large ones.
+    """Draw counts on colors normalized by row, so that small classes are as readable as large ones.
 
     Cells without a patch stay empty: what is written is what went somewhere.
 
@@ -60,9 +60,9 @@ def confusion_picture(
     size = 9 if k <= 15 else 5.5
     written_out = np.argwhere(confusion > 0) if side < _LONGEST else ()  # else cells are finer than digits
     for row, column in written_out:
-        colour = "white" if share[row, column] > 0.55 else _INK
+        color = "white" if share[row, column] > 0.55 else _INK
         axis.text(
-            column, row, f"{confusion[row, column]}", ha="center", va="center", fontsize=size, color=colour
+            column, row, f"{confusion[row, column]}", ha="center", va="center", fontsize=size, color=color
         )
     labels = [written(name, limit=24) for name in names]
     ticks = 9 if k <= 15 else 7
@@ -166,7 +166,7 @@ def sample_grid(
     for row, name in enumerate(classes):
         members = [i for i, label in enumerate(labels) if label == name][:each]
         for column, i in enumerate(members):
-            shown = displayed(np.asarray(pixels[i]), bands)
+            shown = to_display_rgb(np.asarray(pixels[i]), bands)
             tile = np.asarray(Image.fromarray(shown).resize((_TILE, _TILE), Image.Resampling.NEAREST))
             sheet[row * step : row * step + _TILE, column * step : column * step + _TILE] = (
                 tile if tile.ndim == 3 else tile[:, :, None]
@@ -188,17 +188,17 @@ def sample_grid(
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """One class with the true answers ``[N]`` bool, its probabilities ``[N]``, threshold and colour (RRGGBB)."""
+class ClassScores:
+    """One class with the true answers ``[N]`` bool, its probabilities ``[N]``, threshold and color (RRGGBB)."""
 
     name: str
-    colour: str
+    color: str
     truth: npt.NDArray[np.bool_]
     scores: npt.NDArray[Any]
     threshold: float
 
 
-def curves_picture(path: Path, classes: Sequence[Ranked], *, overwrite: bool = False) -> None:
+def curves_picture(path: Path, classes: Sequence[ClassScores], *, overwrite: bool = False) -> None:
     """Draw both curves of each class, with a dot where its threshold stands.
 
     Dashed: what guessing gives (for precision the share of positives, drawn for one class alone).
@@ -261,14 +261,14 @@ def _labels(lines: Sequence[Line2D]) -> list[str]:
     return [str(line.get_label()) for line in lines]
 
 
-def _draw(axis: Axes, curve: Curve, one: Ranked, *, label: str, style: Style) -> Line2D:
+def _draw(axis: Axes, curve: Curve, one: ClassScores, *, label: str, style: Style) -> Line2D:
     thin = np.unique(np.linspace(0, len(curve.x) - 1, min(len(curve.x), _POINTS)).round().astype(int))
-    colour = f"#{one.colour}"
+    color = f"#{one.color}"
     (line,) = axis.plot(
-        curve.x[thin], curve.y[thin], color=colour, linewidth=1.6, label=label, drawstyle=style
+        curve.x[thin], curve.y[thin], color=color, linewidth=1.6, label=label, drawstyle=style
     )
     place = int(np.searchsorted(-curve.thresholds, -one.threshold, side="right")) - 1
-    axis.plot(curve.x[place], curve.y[place], "o", color=colour, markersize=6, markeredgecolor=_INK)
+    axis.plot(curve.x[place], curve.y[place], "o", color=color, markersize=6, markeredgecolor=_INK)
     return line
 
 
@@ -282,7 +282,7 @@ def _finish(axis: Axes, across: str, up: str) -> None:
     axis.spines[:].set_visible(False)
 
 
-def trust_picture(
+def reliability_picture(
     path: Path,
     calibration: Calibration,
     right: npt.NDArray[np.bool_],
@@ -322,13 +322,13 @@ def trust_picture(
             left.plot(one.stated, one.observed.value, "o", color=_ACCENT, markersize=5)
     left.set_ylim(-0.01, 1.02)
     _finish_trust(
-        left, f"stated probability (grey: how many); ECE {calibration.ece.value:.4f}", "share that came true"
+        left, f"stated probability (gray: how many); ECE {calibration.ece.value:.4f}", "share that came true"
     )
     coverage, risk = risk_coverage(right, confidence)
     other.plot(coverage, 100 * risk, color=_ACCENT, linewidth=1.8)
     other.axhline(100 * float(risk[-1]), color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
     other.set_ylim(bottom=0)
-    _finish_trust(other, "share of answers kept, surest first", "% of them wrong (dashed: of all)")
+    _finish_trust(other, "share of answers kept, most confident first", "% of them wrong (dashed: of all)")
     with atomic_file(path, overwrite=overwrite) as temporary:
         save(figure, temporary, dpi=130)
 

@@ -232,7 +232,7 @@ def best_threshold(truth: Truth, scores: npt.NDArray[Any]) -> float:
     """The threshold on probabilities at which F1 of the positives is largest. Never for test patches.
 
     A patch is called positive where its score is at least the threshold. The threshold lies half-way
-    between two neighbouring scores (or between 0 and the lowest), so that a small change of a score does
+    between two neighboring scores (or between 0 and the lowest), so that a small change of a score does
     not change its side; of equally good ones it is the nearest to 0.5.
 
     Parameters

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from swath.config import Settings
-from swath.evaluation.calibration import Trust
+from swath.evaluation.calibration import Reliability
 from swath.evaluation.metrics import BinaryMetrics, Metrics, MultiLabelMetrics
 from swath.model.record import Estimate, Task
 from swath.pages.figures import written
@@ -88,7 +88,7 @@ class Evaluation(Settings, ABC):
         What ran the model, and in which precision.
     intervals : str
         How the intervals were made.
-    unlike : Estimate or None
+    ood : Estimate or None
         Share of the patches that are not like the training data; None where the model file cannot tell.
     absent_classes : tuple of str
         Classes of the model without a patch in the split: they take no part in means over classes.
@@ -105,7 +105,7 @@ class Evaluation(Settings, ABC):
     protocol: str
     engine: str
     intervals: str
-    unlike: Estimate | None = None
+    ood: Estimate | None = None
     absent_classes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -125,23 +125,23 @@ class Evaluation(Settings, ABC):
     def lines(self) -> list[str]:
         """Tell the result in plain text, for a terminal: every number with its 95 % interval."""
         head = f"model {self.model}, split {self.split}: {self.n:,} patches"
-        whole = columns([(spoken(name), *percent(value)) for name, value in self.headline().items()])
+        whole = columns([(display_name(name), *percent(value)) for name, value in self.headline().items()])
         lines = [head, *(f"  {line}" for line in whole)]
         for rows in self.tables():
             lines += ["", *columns(rows)]
-        if self.unlike is not None:
-            lines += ["", f"not like the training data: {' ('.join(percent(self.unlike))}) of the patches"]
+        if self.ood is not None:
+            lines += ["", f"not like the training data: {' ('.join(percent(self.ood))}) of the patches"]
         if self.warnings:
             lines += ["", *(f"warning: {warning}" for warning in self.warnings)]
         return [line.rstrip() for line in lines]
 
 
 class SingleLabelEvaluation(Metrics, Evaluation):
-    """A single-label model's metrics, beside ``majority`` and ``colour`` where the record carries them."""
+    """A single-label model's metrics, beside ``majority`` and ``color`` where the record carries them."""
 
     task: Task = "single-label"
     intervals: str = INTERVALS
-    trust: Trust | None = None
+    reliability: Reliability | None = None
     baselines: dict[str, BaselineResult]
 
     def tables(self) -> list[Rows]:
@@ -156,15 +156,19 @@ class SingleLabelEvaluation(Metrics, Evaluation):
             (written(name), f"{c.recall.n:,}", *percent(c.precision), *percent(c.recall), *percent(c.f1))
             for name, c in self.per_class.items()
         )
-        return [*([rows] if self.baselines else []), classes, *([self.trust.rows()] if self.trust else [])]
+        return [
+            *([rows] if self.baselines else []),
+            classes,
+            *([self.reliability.rows()] if self.reliability else []),
+        ]
 
 
 class BinaryEvaluation(BinaryMetrics, Evaluation):
-    """A binary model's metrics, beside ``majority`` and ``colour`` where the record carries them."""
+    """A binary model's metrics, beside ``majority`` and ``color`` where the record carries them."""
 
     task: Task = "binary"
     intervals: str = BINARY_INTERVALS
-    trust: Trust | None = None
+    reliability: Reliability | None = None
     baselines: dict[str, BinaryBaseline]
 
     def tables(self) -> list[Rows]:
@@ -181,7 +185,11 @@ class BinaryEvaluation(BinaryMetrics, Evaluation):
             (name, *percent(b.average_precision), *percent(b.f1), points(b.difference.average_precision))
             for name, b in self.baselines.items()
         )
-        return [about, *([rows] if self.baselines else []), *([self.trust.rows()] if self.trust else [])]
+        return [
+            about,
+            *([rows] if self.baselines else []),
+            *([self.reliability.rows()] if self.reliability else []),
+        ]
 
 
 class MultiLabelEvaluation(MultiLabelMetrics, Evaluation):
@@ -209,7 +217,7 @@ class MultiLabelEvaluation(MultiLabelMetrics, Evaluation):
         return [rows]
 
 
-def spoken(name: str) -> str:
+def display_name(name: str) -> str:
     """How a number is called on a page, such as ``macro-F1``."""
     return _NAMES.get(name, name.replace("_", " "))
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from swath.evaluation.calibration import trust_images
+from swath.evaluation.calibration import reliability_images
 from swath.evaluation.results import (
     BinaryEvaluation,
     Evaluation,
     MultiLabelEvaluation,
     SingleLabelEvaluation,
-    spoken,
+    display_name,
 )
 from swath.explain.faithful import Faithfulness
 from swath.model.record import ClassInfo, Record
 from swath.pages.html import Cell, Image, Link, Number, Section, Swatch, Table, points
 
 Pieces = tuple[Sequence[Number], Sequence[Table], Sequence[Image], Sequence[str]]
-_BASELINE_NAMES = {"majority": "Always the commonest class", "colour": "Colours alone, logistic regression"}
+_BASELINE_NAMES = {"majority": "Always the commonest class", "color": "Colors alone, logistic regression"}
 _BESIDE = "Beside two simple rules, same patches"
 
 
@@ -51,14 +51,14 @@ def _single_label(evaluation: SingleLabelEvaluation, folder: Path) -> Pieces:
     tables = (
         Table(("rule", "accuracy", "macro-F1", "model's lead in macro-F1"), rows, _BESIDE),
         Table(("class", "n", "precision", "recall", "F1"), classes, "Class by class, with 95 % intervals"),
-        *(evaluation.trust.tables() if evaluation.trust else ()),
+        *(evaluation.reliability.tables() if evaluation.reliability else ()),
     )
     images = (
         _confusion(folder),
         Image(
             folder / "per_class.png", "F1 of each class with its interval", "F1 of each class, weakest first."
         ),
-        *(trust_images(folder) if evaluation.trust else ()),
+        *(reliability_images(folder) if evaluation.reliability else ()),
     )
     return numbers, tables, images, ("confusion.csv",)
 
@@ -71,7 +71,8 @@ def _binary(evaluation: BinaryEvaluation, folder: Path) -> Pieces:
         "accuracy": f"n = {evaluation.n:,}, of which {evaluation.positives:,} are {evaluation.positive}",
     }
     numbers = [
-        Number(spoken(name), value, notes.get(name, "")) for name, value in evaluation.headline().items()
+        Number(display_name(name), value, notes.get(name, ""))
+        for name, value in evaluation.headline().items()
     ]
     rows: list[Sequence[Cell]] = [
         ("This model", evaluation.average_precision, evaluation.f1, evaluation.accuracy, "")
@@ -90,8 +91,12 @@ def _binary(evaluation: BinaryEvaluation, folder: Path) -> Pieces:
     caption = f"{_BESIDE}; F1 and accuracy of the rules are those at 0.5"
     return (
         numbers,
-        (Table(columns, rows, caption), *(evaluation.trust.tables() if evaluation.trust else ())),
-        (_curves(folder), _confusion(folder), *(trust_images(folder) if evaluation.trust else ())),
+        (Table(columns, rows, caption), *(evaluation.reliability.tables() if evaluation.reliability else ())),
+        (
+            _curves(folder),
+            _confusion(folder),
+            *(reliability_images(folder) if evaluation.reliability else ()),
+        ),
         ("confusion.csv",),
     )
 
@@ -103,7 +108,9 @@ def _multi_label(evaluation: MultiLabelEvaluation, folder: Path) -> Pieces:
         "mean_average_precision": "mean over labels, whatever the thresholds",
         "subset_accuracy": f"all labels of a patch right; n = {evaluation.n:,}",
     }
-    numbers = [Number(spoken(name), value, notes[name]) for name, value in evaluation.headline().items()]
+    numbers = [
+        Number(display_name(name), value, notes[name]) for name, value in evaluation.headline().items()
+    ]
     rows = [
         (
             name,
@@ -132,7 +139,7 @@ def _confusion(folder: Path) -> Image:
     return Image(
         folder / "confusion.png",
         "Confusion matrix, true classes in rows",
-        "Counts of true (rows) and predicted (columns) classes; colour: share of the true class.",
+        "Counts of true (rows) and predicted (columns) classes; color: share of the true class.",
     )
 
 
@@ -273,9 +280,9 @@ def map_section(
     Parameters
     ----------
     picture : Path or bytes
-        The map, drawn in the classes' colours.
+        The map, drawn in the classes' colors.
     classes : sequence of ClassInfo
-        Names and colours.
+        Names and colors.
     hectares : mapping of str to float
         Area of each class; classes without an entry cover nothing.
     sentences : sequence of str
@@ -297,8 +304,8 @@ def map_section(
         )
         for c in ordered
     ]
-    images = [] if scene is None else [Image(scene, "The scene in true colour", "The scene.")]
-    images.append(Image(picture, "Land map, one colour a class", "The map; colours as in the table."))
+    images = [] if scene is None else [Image(scene, "The scene in true color", "The scene.")]
+    images.append(Image(picture, "Land map, one color a class", "The map; colors as in the table."))
     return Section(
         "Map",
         text=tuple(sentences),
@@ -321,9 +328,9 @@ def provenance_section(
         "data": record.data.name,
         "data fingerprint": record.data.fingerprint,
         "split": record.data.split_protocol,
-        "data licence": record.data.licence or "not stated",
+        "data license": record.data.license or "not stated",
         "attribution": record.data.attribution or "not stated",
-        "model licence": record.licence,
+        "model license": record.license,
         "versions": ", ".join(f"{name} {version}" for name, version in record.versions.items())
         or "not stated",
         **(facts or {}),

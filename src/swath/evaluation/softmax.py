@@ -26,22 +26,22 @@ class Softmax:
 
     Attributes
     ----------
-    centre, scale : numpy.ndarray
-        ``[F]``; inputs are standardised with them.
+    center, scale : numpy.ndarray
+        ``[F]``; inputs are standardized with them.
     weights : numpy.ndarray
         ``[F, K]``.
     bias : numpy.ndarray
         ``[K]``.
     """
 
-    centre: Floats
+    center: Floats
     scale: Floats
     weights: Floats
     bias: Floats
 
     def probabilities(self, features: npt.NDArray[np.floating]) -> Floats:
         """Probabilities ``[N, K]`` of the classes for ``[N, F]`` features."""
-        return _softmax((features - self.centre) / self.scale @ self.weights + self.bias)
+        return _softmax((features - self.center) / self.scale @ self.weights + self.bias)
 
     def predict(self, features: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
         """Class numbers ``[N]``; the first of equally probable ones."""
@@ -58,8 +58,8 @@ def fit_softmax(
 ) -> Softmax:
     """Fit class probabilities to features.
 
-    Minimises the mean negative log-likelihood plus ``ridge / 2`` times the squared length of the weights
-    of the standardised features; biases are free. That is scikit-learn's ``LogisticRegression`` with
+    Minimizes the mean negative log-likelihood plus ``ridge / 2`` times the squared length of the weights
+    of the standardized features; biases are free. That is scikit-learn's ``LogisticRegression`` with
     ``C = 1 / (ridge * N)``.
 
     Parameters
@@ -77,10 +77,10 @@ def fit_softmax(
     """
     n, width = features.shape
     values = features.astype(np.float64)
-    centre, spread = values.mean(axis=0), values.std(axis=0)
-    scale = np.where(spread > _TINY * (1 + np.abs(centre)), spread, 1.0)
-    inputs = np.concatenate([(values - centre) / scale, np.ones((n, 1))], axis=1)
-    inputs[:, :width][:, spread <= _TINY * (1 + np.abs(centre))] = 0.0
+    center, spread = values.mean(axis=0), values.std(axis=0)
+    scale = np.where(spread > _TINY * (1 + np.abs(center)), spread, 1.0)
+    inputs = np.concatenate([(values - center) / scale, np.ones((n, 1))], axis=1)
+    inputs[:, :width][:, spread <= _TINY * (1 + np.abs(center))] = 0.0
     wanted = np.zeros((n, outputs))
     wanted[np.arange(n), classes] = 1.0
     penalty = np.full((width + 1, 1), ridge)
@@ -100,7 +100,7 @@ def fit_softmax(
         later = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         ahead = following + (momentum - 1) / later * (following - weights)
         weights, momentum = following, later
-    return Softmax(centre, scale, weights[:-1], weights[-1])
+    return Softmax(center, scale, weights[:-1], weights[-1])
 
 
 def _softmax(scores: Floats) -> Floats:

@@ -13,18 +13,24 @@ import numpy.typing as npt
 
 from swath.data import PatchIndex
 from swath.evaluation.baselines import baseline_predictions, baseline_scores
-from swath.evaluation.calibration import Trust, measure_trust
+from swath.evaluation.calibration import Reliability, measure_reliability
 from swath.evaluation.metrics import (
     BinaryMetrics,
     confusion_matrix,
-    marked,
+    label_matrix,
     measure,
     measure_binary,
     measure_multilabel,
     paired_average_precision,
     paired_differences,
 )
-from swath.evaluation.plots import Ranked, class_picture, confusion_picture, curves_picture, trust_picture
+from swath.evaluation.plots import (
+    ClassScores,
+    class_picture,
+    confusion_picture,
+    curves_picture,
+    reliability_picture,
+)
 from swath.evaluation.results import (
     BaselineResult,
     BinaryBaseline,
@@ -41,7 +47,7 @@ from swath.model import Record
 
 
 @dataclass(frozen=True)
-class Answered:
+class SplitPredictions:
     """A split and what a model said of it.
 
     Attributes
@@ -65,14 +71,14 @@ class Answered:
     facts: dict[str, Any]
 
     @property
-    def doubts(self) -> dict[str, Any]:
+    def warning_inputs(self) -> dict[str, Any]:
         """What :func:`warnings_for` is told for every task."""
         facts = self.facts
         same = facts["fingerprint"] == facts["trained_on"]
         return {"n": len(self.part), "split": facts["split"], "same_index": same}
 
 
-def measured(answered: Answered, folder: Path) -> Evaluation:
+def measured(answered: SplitPredictions, folder: Path) -> Evaluation:
     """Measure and write tables and pictures into `folder`; ``metrics.json`` is left to the caller."""
     match answered.record.task:
         case "single-label":
@@ -83,7 +89,7 @@ def measured(answered: Answered, folder: Path) -> Evaluation:
             return _multi_label(answered, folder)
 
 
-def _single_label(answered: Answered, folder: Path) -> SingleLabelEvaluation:
+def _single_label(answered: SplitPredictions, folder: Path) -> SingleLabelEvaluation:
     record, names = answered.record, answered.record.class_names
     answers = judged(record, answered.probabilities)
     truth, predicted = (_numbers(labels, names) for labels in (answered.part.labels, answers.labels))
@@ -94,7 +100,9 @@ def _single_label(answered: Answered, folder: Path) -> SingleLabelEvaluation:
         simple = baseline_predictions(
             record.baselines, answered.pixels, bands=record.input.bands, classes=names
         )
-        baselines = {name: _beside(truth, predicted, answer, names) for name, answer in simple.items()}
+        baselines = {
+            name: _compare_with_baselines(truth, predicted, answer, names) for name, answer in simple.items()
+        }
     absent = tuple(name for k, name in enumerate(names) if not confusion[k].any())
     _write_confusion(folder, confusion, names)
     class_picture(folder / "per_class.png", metrics)
@@ -103,14 +111,14 @@ def _single_label(answered: Answered, folder: Path) -> SingleLabelEvaluation:
     return SingleLabelEvaluation(
         **dict(metrics),
         **answered.facts,
-        trust=_trust(answered, truth, answers, folder),
+        reliability=_reliability(answered, truth, answers, folder),
         absent_classes=absent,
         baselines=baselines,
-        warnings=warnings_for(**answered.doubts, absent=absent, leads=leads),
+        warnings=warnings_for(**answered.warning_inputs, absent=absent, leads=leads),
     )
 
 
-def _binary(answered: Answered, folder: Path) -> BinaryEvaluation:
+def _binary(answered: SplitPredictions, folder: Path) -> BinaryEvaluation:
     record, names = answered.record, answered.record.class_names
     answers = judged(record, answered.probabilities)
     truth, called = (_numbers(labels, names) == 1 for labels in (answered.part.labels, answers.labels))
@@ -119,11 +127,14 @@ def _binary(answered: Answered, folder: Path) -> BinaryEvaluation:
     baselines: dict[str, BinaryBaseline] = {}
     if record.baselines is not None:
         simple = baseline_scores(record.baselines, answered.pixels, bands=record.input.bands, classes=names)
-        baselines = {name: _beside_binary(truth, called, scores, s, names) for name, s in simple.items()}
+        baselines = {
+            name: _compare_binary_with_baselines(truth, called, scores, s, names)
+            for name, s in simple.items()
+        }
     absent = tuple(name for name, held in zip(names, (~truth, truth), strict=True) if not held.any())
     confusion = confusion_matrix(truth.astype(np.int64), called.astype(np.int64), classes=2)
     _write_confusion(folder, confusion, names)
-    ranked = Ranked(names[1], record.classes[1].color_hint, truth, scores, record.cuts[0])
+    ranked = ClassScores(names[1], record.classes[1].color_hint, truth, scores, record.cuts[0])
     curves_picture(folder / "curves.png", [ranked])
     _write_answers(folder, answered, answers)
     leads = {name: b.difference.average_precision for name, b in baselines.items()}
@@ -131,19 +142,19 @@ def _binary(answered: Answered, folder: Path) -> BinaryEvaluation:
     guesses = {} if leads else {names[1]: (metrics.average_precision, metrics.positives)}
     return BinaryEvaluation(
         **dict(metrics) | answered.facts,
-        trust=_trust(answered, truth.astype(np.int64), answers, folder),
+        reliability=_reliability(answered, truth.astype(np.int64), answers, folder),
         absent_classes=absent,
         baselines=baselines,
         warnings=warnings_for(
-            **answered.doubts, absent=absent, leads=leads, what="average precision", guesses=guesses
+            **answered.warning_inputs, absent=absent, leads=leads, what="average precision", guesses=guesses
         ),
     )
 
 
-def _multi_label(answered: Answered, folder: Path) -> MultiLabelEvaluation:
+def _multi_label(answered: SplitPredictions, folder: Path) -> MultiLabelEvaluation:
     record, names = answered.record, answered.record.class_names
     answers = judged(record, answered.probabilities)
-    truth, called = (marked(sets, names) for sets in (answered.part.label_sets, answers.label_sets))
+    truth, called = (label_matrix(sets, names) for sets in (answered.part.label_sets, answers.label_sets))
     metrics = measure_multilabel(truth, answered.probabilities, thresholds=record.cuts, names=names)
     absent = tuple(name for k, name in enumerate(names) if not truth[:, k].any())
     counts = [
@@ -153,7 +164,7 @@ def _multi_label(answered: Answered, folder: Path) -> MultiLabelEvaluation:
     _write_rows(folder / "labels.csv", ("label", "patches", "called", "right", "threshold"), counts)
     class_picture(folder / "per_class.png", metrics)
     ranked = [
-        Ranked(c.name, c.color_hint, truth[:, k], answered.probabilities[:, k], record.cuts[k])
+        ClassScores(c.name, c.color_hint, truth[:, k], answered.probabilities[:, k], record.cuts[k])
         for k, c in enumerate(record.classes)
         if truth[:, k].any()
     ]
@@ -163,15 +174,17 @@ def _multi_label(answered: Answered, folder: Path) -> MultiLabelEvaluation:
     return MultiLabelEvaluation(
         **dict(metrics) | answered.facts,
         absent_classes=absent,
-        warnings=warnings_for(**answered.doubts, absent=absent, leads=None, guesses=guesses),
+        warnings=warnings_for(**answered.warning_inputs, absent=absent, leads=None, guesses=guesses),
     )
 
 
-def _trust(answered: Answered, truth: npt.NDArray[np.int64], answers: Predictions, folder: Path) -> Trust:
-    trust = measure_trust(answered.record, truth, answered.probabilities)
+def _reliability(
+    answered: SplitPredictions, truth: npt.NDArray[np.int64], answers: Predictions, folder: Path
+) -> Reliability:
+    reliability = measure_reliability(answered.record, truth, answered.probabilities)
     right = _numbers(answers.labels, answered.record.class_names) == truth
-    trust_picture(folder / "reliability.png", trust.calibration, right, answers.confidence)
-    return trust
+    reliability_picture(folder / "reliability.png", reliability.calibration, right, answers.confidence)
+    return reliability
 
 
 def _numbers(labels: Sequence[str], names: tuple[str, ...]) -> npt.NDArray[np.int64]:
@@ -179,7 +192,7 @@ def _numbers(labels: Sequence[str], names: tuple[str, ...]) -> npt.NDArray[np.in
     return np.array([places[label] for label in labels], np.int64)
 
 
-def _beside(
+def _compare_with_baselines(
     truth: npt.NDArray[np.int64],
     model: npt.NDArray[np.int64],
     answer: npt.NDArray[np.int64],
@@ -190,7 +203,7 @@ def _beside(
     return BaselineResult(**dict(metrics), difference=Difference(accuracy=accuracy, macro_f1=macro_f1))
 
 
-def _beside_binary(
+def _compare_binary_with_baselines(
     truth: npt.NDArray[np.bool_],
     called: npt.NDArray[np.bool_],
     scores: npt.NDArray[np.float32],
@@ -212,7 +225,7 @@ def _write_confusion(folder: Path, confusion: npt.NDArray[np.int64], names: tupl
     confusion_picture(folder / "confusion.png", confusion, names)
 
 
-def _write_answers(folder: Path, answered: Answered, answers: Predictions) -> None:
+def _write_answers(folder: Path, answered: SplitPredictions, answers: Predictions) -> None:
     """Write one row a patch; where thresholds decide, with the probabilities they decide on."""
     names = answered.record.class_names
     shown = range(len(names) - len(answered.record.cuts), len(names)) if answered.record.cuts else range(0)

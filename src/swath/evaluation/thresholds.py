@@ -13,18 +13,18 @@ from pydantic import ValidationError
 from swath.data import PatchIndex, cached_pixels
 from swath.errors import DataError, SettingError
 from swath.evaluation.calibration import conformal_quantiles
-from swath.evaluation.evaluate import answered_split, checked_split, model_outputs
-from swath.evaluation.metrics import marked
+from swath.evaluation.evaluate import checked_split, model_outputs, predict_split
+from swath.evaluation.metrics import label_matrix
 from swath.evaluation.ranking import best_threshold
 from swath.files import check_output
 from swath.inference import Classifier
-from swath.inference.ood import FALSE_ALARMS, NEEDED, TRAIN_PATCHES, Seen, fit_out_of_distribution
+from swath.inference.ood import FALSE_ALARMS, NEEDED, TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
 from swath.model import Record, check_not_model, read_model, write_model
 from swath.progress import Progress, silent
 
 
 @dataclass(frozen=True)
-class Rethresholded:
+class ThresholdUpdate:
     """What was chosen.
 
     Attributes
@@ -53,11 +53,11 @@ def choose_thresholds(
     classifier : Classifier
         A binary or multi-label model.
     index : PatchIndex
-        Labelled patches with splits.
+        Labeled patches with splits.
     split : str
         ``"val"``, or ``"train"``, on which thresholds come out too bold; never ``"test"``.
     progress : Progress
-        Told of every batch.
+        Called for every batch.
 
     Returns
     -------
@@ -78,9 +78,9 @@ def choose_thresholds(
             f"model '{record.name}' is single-label: its most probable class wins, there is no threshold",
             fix="make a binary index with: swath data binary, and train on it",
         )
-    answered = answered_split(classifier, index, split=split, progress=progress)
+    answered = predict_split(classifier, index, split=split, progress=progress)
     names = record.class_names
-    truth = marked(answered.part.label_sets, names)
+    truth = label_matrix(answered.part.label_sets, names)
     looked_for = range(1, 2) if record.task == "binary" else range(len(names))
     chosen = {
         names[k]: best_threshold(truth[:, k], answered.probabilities[:, k])
@@ -104,7 +104,7 @@ def rethreshold(
     split: str = "val",
     overwrite: bool = False,
     progress: Progress = silent,
-) -> Rethresholded:
+) -> ThresholdUpdate:
     """Choose thresholds as :func:`choose_thresholds` and write the model with them as a new file.
 
     Raises
@@ -121,7 +121,7 @@ def rethreshold(
     record = with_thresholds(model.record, chosen)
     write_model(out, model.graph, record, overwrite=overwrite)
     after = _named(record)
-    return Rethresholded(
+    return ThresholdUpdate(
         _named(model.record), after, tuple(name for name in after if name not in chosen), out
     )
 
@@ -167,14 +167,14 @@ def _named(record: Record) -> dict[str, float]:
     return dict(zip(names, record.cuts, strict=True))
 
 
-def with_doubts(
+def with_calibration(
     classifier: Classifier,
     index: PatchIndex,
     *,
     false_alarms: float = FALSE_ALARMS,
     progress: Progress = silent,
 ) -> Record:
-    """The model's record with quantiles and statistics fitted anew; the test split is never opened.
+    """The model's record with quantiles and statistics fitted again; the test split is never opened.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def with_doubts(
     false_alarms : float
         Share of patches like the training data that may be called unlike.
     progress : Progress
-        Told of every batch.
+        Called for every batch.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def with_doubts(
         pixels = cached_pixels(part, bands=record.input.bands, size=record.input.size, progress=progress)
         chosen = pixels[places[split]]
         outputs = model_outputs(classifier, chosen, wanted=NEEDED, stage=split, progress=progress)
-        seen[split] = Seen(chosen, *(outputs[name] for name in NEEDED))
+        seen[split] = PatchOutputs(chosen, *(outputs[name] for name in NEEDED))
         labels[split] = _numbers(part, record)[places[split]]
     probabilities = model_outputs(classifier, seen["val"].pixels, progress=progress)["probabilities"]
     found = fit_out_of_distribution(
@@ -234,7 +234,7 @@ def with_doubts(
     return record.model_copy(update={"conformal": quantiles, "out_of_distribution": found})
 
 
-def write_doubts(
+def write_calibration(
     classifier: Classifier,
     index: PatchIndex,
     out: Path,
@@ -243,18 +243,18 @@ def write_doubts(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Record:
-    """Write the model with the record of :func:`with_doubts` as a new file; returns the record.
+    """Write the model with the record of :func:`with_calibration` as a new file; returns the record.
 
     Raises
     ------
     SettingError, DataError
-        As :func:`with_doubts`; or if `out` is the model itself.
+        As :func:`with_calibration`; or if `out` is the model itself.
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
     check_output(out, overwrite=overwrite)
     check_not_model(out, classifier.path)
-    record = with_doubts(classifier, index, false_alarms=false_alarms, progress=progress)
+    record = with_calibration(classifier, index, false_alarms=false_alarms, progress=progress)
     write_model(out, read_model(classifier.path).graph, record, overwrite=overwrite)
     return record
 

@@ -1,4 +1,4 @@
-"""From the answers of arms and seeds to a table: accuracies, and paired differences between arms."""
+"""From the answers of variants and seeds to a table: accuracies, and paired differences between variants."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from matplotlib.figure import Figure
 from swath.errors import DataError
 from swath.evaluation.compare import mcnemar
 from swath.evaluation.intervals import percentile_interval, resample, wilson
-from swath.experiments.arms import ArmResult
-from swath.experiments.catalogue import Experiment
+from swath.experiments.catalog import Experiment
+from swath.experiments.variants import VariantResult
 from swath.model.record import Estimate
 
 _LEVEL = 0.05
-COLOURS = ("#14539A", "#D98032", "#1B6B3A", "#8A3A8F", "#7A6A1B", "#9A1430")
+COLORS = ("#14539A", "#D98032", "#1B6B3A", "#8A3A8F", "#7A6A1B", "#9A1430")
 MOST = 6  # comparisons told one by one
 COLUMNS = (
     *(
-        "arm",
+        "variant",
         "labels",
         "seeds",
         "accuracy",
@@ -41,12 +41,12 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One arm over its seeds.
+    """One variant over its seeds.
 
     Attributes
     ----------
     name : str
-        The arm.
+        The variant.
     fraction : float
         Of the labels.
     labels : int
@@ -58,9 +58,9 @@ class Row:
     seconds, epochs : float
         Of training, mean over seeds.
     against : str or None
-        The arm it is compared with.
+        The variant it is compared with.
     difference : Estimate or None
-        Of accuracy, this arm minus that one, on the same patches: mean over seeds, bootstrap over patches.
+        Of accuracy, this variant minus that one, on the same patches: mean over seeds, bootstrap over patches.
     p : float or None
         Exact McNemar; with one seed only, for it counts every patch once.
     """
@@ -91,23 +91,26 @@ class Row:
         return self.difference.low > 0 or self.difference.high < 0
 
 
-def make_rows(results: Sequence[ArmResult]) -> list[Row]:
-    """One row an arm; an arm stands right after the one it is compared with.
+def make_rows(results: Sequence[VariantResult]) -> list[Row]:
+    """One row a variant; a variant stands right after the one it is compared with.
 
     Parameters
     ----------
     results : sequence of ArmResult
-        The same seeds of each arm, in one order.
+        The same seeds of each variant, in one order.
 
     Raises
     ------
     DataError
-        If two arms that are compared did not answer for the same patches.
+        If two variants that are compared did not answer for the same patches.
     """
-    arms: dict[str, list[ArmResult]] = {}
+    variants: dict[str, list[VariantResult]] = {}
     for result in results:
-        arms.setdefault(result.arm.name, []).append(result)
-    return [_row(arms[name], arms) for name in _ordered({k: v[0].arm.against for k, v in arms.items()})]
+        variants.setdefault(result.variant.name, []).append(result)
+    return [
+        _row(variants[name], variants)
+        for name in _ordered({k: v[0].variant.against for k, v in variants.items()})
+    ]
 
 
 def paired_difference(
@@ -142,39 +145,39 @@ def _ordered(against: dict[str, str | None]) -> Iterator[str]:
     yield from after(None)
 
 
-def _row(several: Sequence[ArmResult], arms: dict[str, list[ArmResult]]) -> Row:
+def _row(several: Sequence[VariantResult], variants: dict[str, list[VariantResult]]) -> Row:
     one = several[0]
     right = [r.predicted == r.truth for r in several]
     accuracies = tuple(float(values.mean()) for values in right)
     mean, n = float(np.mean(accuracies)), len(one.truth)
     low, high = wilson(mean * n, n)
     difference = p = None
-    if one.arm.against is not None:
-        others = arms[one.arm.against]
+    if one.variant.against is not None:
+        others = variants[one.variant.against]
         if any(not np.array_equal(other.truth, one.truth) for other in (*others, *several)):
             raise DataError(
-                f"'{one.arm.name}' and '{one.arm.against}' answered for different patches",
+                f"'{one.variant.name}' and '{one.variant.against}' answered for different patches",
                 fix="give another --out, or remove their folders to run them anew",
             )
         difference = paired_difference(right, [r.predicted == r.truth for r in others])
         if len(several) == 1:
             p = mcnemar(one.truth, one.predicted, others[0].predicted).p_value
     return Row(
-        name=one.arm.name,
-        fraction=one.arm.fraction,
+        name=one.variant.name,
+        fraction=one.variant.fraction,
         labels=one.labels,
         accuracies=accuracies,
         accuracy=Estimate(value=mean, low=low, high=high, n=n),
         seconds=float(np.mean([r.seconds for r in several])),
         epochs=float(np.mean([r.epochs for r in several])),
-        against=one.arm.against,
+        against=one.variant.against,
         difference=difference,
         p=p,
     )
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """One line an arm; accuracies and differences as shares, with their 95 % limits."""
+    """One line a variant; accuracies and differences as shares, with their 95 % limits."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -197,7 +200,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
 
 
 def draw(path: Path, experiment: Experiment, rows: Sequence[Row]) -> None:
-    """Accuracy with its interval: lines over shares of the labels, or one bar an arm."""
+    """Accuracy with its interval: lines over shares of the labels, or one bar a variant."""
     lines = experiment.across == "fraction"
     height = 4.8 if lines else 1.2 + 0.34 * max(5, len(rows))
     figure = Figure(figsize=(9, height), layout="constrained")
@@ -216,12 +219,12 @@ def _lines(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
     lines: dict[str, list[Row]] = {}
     for row in rows:
         lines.setdefault(row.name.rpartition(", ")[0] or experiment.name, []).append(row)
-    for (name, line), colour in zip(lines.items(), COLOURS, strict=False):
+    for (name, line), color in zip(lines.items(), COLORS, strict=False):
         ordered = sorted(line, key=lambda row: row.fraction)
         value, spread = _percents(ordered)
         labels = [row.labels for row in ordered]
-        axes.errorbar(labels, value, yerr=spread, label=name, color=colour, marker="o", capsize=3)
-    axes.set(xscale="log", xlabel="labelled patches used", ylabel="accuracy, %")
+        axes.errorbar(labels, value, yerr=spread, label=name, color=color, marker="o", capsize=3)
+    axes.set(xscale="log", xlabel="labeled patches used", ylabel="accuracy, %")
     if len(lines) > 1:
         axes.legend(frameon=False)
 
@@ -229,16 +232,16 @@ def _lines(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
 def _bars(axes: Axes, rows: Sequence[Row]) -> None:
     places = range(len(rows))
     value, spread = _percents(rows)
-    # What is compared stands right below what it is compared with, in another colour.
-    colours = [COLOURS[0] if row.against is None else COLOURS[1] for row in rows]
-    axes.barh(places, value, xerr=spread, color=colours, height=0.6, capsize=3)
+    # What is compared stands right below what it is compared with, in another color.
+    colors = [COLORS[0] if row.against is None else COLORS[1] for row in rows]
+    axes.barh(places, value, xerr=spread, color=colors, height=0.6, capsize=3)
     axes.set_yticks(list(places), [row.name for row in rows])
     axes.invert_yaxis()
     axes.set(xlabel="accuracy, %", xlim=(max(0.0, 100 * min(row.accuracy.low for row in rows) - 8), 100))
 
 
 def _percents(rows: Sequence[Row]) -> tuple[list[float], list[list[float]]]:
-    """Accuracies, and how far their limits lie below and above, in per cent."""
+    """Accuracies, and how far their limits lie below and above, in percent."""
     kept = [row.accuracy for row in rows]
     spread = [[100 * (a.value - a.low) for a in kept], [100 * (a.high - a.value) for a in kept]]
     return [100 * a.value for a in kept], spread
@@ -252,7 +255,7 @@ def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> s
     patches : int
         How many were evaluated.
     """
-    parts = [experiment.question, f"On {patches:,} patches that no arm trained on or chose by:"]
+    parts = [experiment.question, f"On {patches:,} patches that no variant trained on or chose by:"]
     groups: list[list[Row]] = []
     for row in rows:  # ordered so that what is compared follows what it is compared with
         if row.against is None:
@@ -276,7 +279,7 @@ def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> s
     else:
         parts.append("Intervals are 95 % over patches.")
     if seeds == 1:
-        parts.append("One seed an arm: how much another seed would move these numbers is not measured.")
+        parts.append("One seed a variant: how much another seed would move these numbers is not measured.")
     else:
         parts.append(f"Means of {seeds} seeds; their spread is in the table and not in the intervals.")
     return " ".join(parts)

@@ -1,4 +1,4 @@
-"""Run an experiment: every arm and seed once, whatever was interrupted, then its table."""
+"""Run an experiment: every variant and seed once, whatever was interrupted, then its table."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
-from swath.evaluation.evaluate import note_opening
-from swath.experiments.arms import ArmResult, run_arm
-from swath.experiments.catalogue import Choices, Experiment, make_experiment
+from swath.evaluation.evaluate import note_test_access
+from swath.experiments.catalog import Experiment, ExperimentSettings, make_experiment
 from swath.experiments.compare import Row, draw, make_rows, paragraph, write_table
 from swath.experiments.enlarged import WAYS, enlarged_indexes
+from swath.experiments.variants import VariantResult, run_variant
 from swath.experiments.views import can_show
 from swath.files import atomic_file
 from swath.progress import Progress, silent
@@ -32,11 +32,11 @@ class ExperimentResult:
     Attributes
     ----------
     rows : list of Row
-        One an arm.
+        One a variant.
     text : str
         What they say.
     out : pathlib.Path
-        Folder with ``table.csv``, ``picture.png``, ``summary.md``, ``experiment.json`` and the arms' runs.
+        Folder with ``table.csv``, ``picture.png``, ``summary.md``, ``experiment.json`` and the variants' runs.
     """
 
     rows: list[Row]
@@ -49,17 +49,17 @@ def run_experiment(
     index: PatchIndex,
     *,
     out: str | Path,
-    choices: Choices | None = None,
+    choices: ExperimentSettings | None = None,
     first: PatchIndex | None = None,
     seeds: int = 1,
     split: str = "val",
     threads: int | None = None,
     progress: Progress = silent,
 ) -> ExperimentResult:
-    """Run all arms of an experiment that are not done yet, and write what they say.
+    """Run all variants of an experiment that are not done yet, and write what they say.
 
-    An arm learns from part of the train split and chooses its epoch on another part of it; all arms answer for
-    the same patches of `split`. Interrupted, the same call goes on where it was; finished arms are never rerun,
+    A variant learns from part of the train split and chooses its epoch on another part of it; all variants answer for
+    the same patches of `split`. Interrupted, the same call goes on where it was; finished variants are never rerun,
     and further shares, sizes or seeds are added to them.
 
     Parameters
@@ -75,7 +75,7 @@ def run_experiment(
     first : PatchIndex, optional
         What ``high-resolution-first`` trains on first.
     seeds : int
-        Repeats of every arm, seeds 0, 1, ...
+        Repeats of every variant, seeds 0, 1, ...
     split : str
         ``val``, or ``test``, whose opening is then written down in `out`.
 
@@ -85,14 +85,16 @@ def run_experiment(
         If there is no such experiment, or an option is out of range or missing.
     DataError
         If the index lacks a split or has several labels a patch, or `out` holds another experiment, the same on
-        other patches, or an arm of other settings.
+        other patches, or a variant of other settings.
     """
     out = Path(out)
-    experiment = make_experiment(name, choices or Choices())
+    experiment = make_experiment(name, choices or ExperimentSettings())
     if seeds < 1:
-        raise SettingError(f"there are no arms to run with {seeds} seeds", fix="give --seeds 1 or more")
+        raise SettingError(f"there are no variants to run with {seeds} seeds", fix="give --seeds 1 or more")
     if split not in ("val", "test"):
-        raise SettingError(f"'{split}' is not a split that arms answer for", fix="give --split val or test")
+        raise SettingError(
+            f"'{split}' is not a split that variants answer for", fix="give --split val or test"
+        )
     for each in (index, first):
         if each is not None and each.multi_label:
             raise DataError(
@@ -101,7 +103,7 @@ def run_experiment(
             )
     evaluated = index.where(split)
     experiment = _possible(experiment, index)
-    needed = {arm.on for arm in experiment.arms}
+    needed = {variant.on for variant in experiment.variants}
     if "first" in needed and first is None:
         raise SettingError(
             f"{name} needs another index to train on first", fix="give --first INDEX, of sharper patches"
@@ -115,14 +117,16 @@ def run_experiment(
     }
     _claim(out, facts)
     if split == "test":
-        openings = out / "test_openings.jsonl"
-        note_opening(openings, model=f"experiment {name}", fingerprint=index.fingerprint, n=len(evaluated))
+        accesses = out / "test_accesses.jsonl"
+        note_test_access(
+            accesses, model=f"experiment {name}", fingerprint=index.fingerprint, n=len(evaluated)
+        )
     indexes = {"main": index}
     if first is not None:
         indexes["first"] = first
     if needed & set(WAYS):
         indexes |= enlarged_indexes(index, out / "enlarged", split=split, threads=threads, progress=progress)
-    results = _run_arms(
+    results = _run_variants(
         experiment, indexes, out, seeds=seeds, split=split, threads=threads, progress=progress
     )
     rows = make_rows(results)
@@ -137,7 +141,7 @@ def run_experiment(
     return ExperimentResult(rows, text, out)
 
 
-def _run_arms(
+def _run_variants(
     experiment: Experiment,
     indexes: Mapping[str, PatchIndex],
     out: Path,
@@ -146,17 +150,17 @@ def _run_arms(
     split: str,
     threads: int | None,
     progress: Progress,
-) -> list[ArmResult]:
+) -> list[VariantResult]:
     results = []
-    total, count = seeds * len(experiment.arms), 0
+    total, count = seeds * len(experiment.variants), 0
     for seed in range(seeds):
         done: dict[str, Path] = {}
-        for arm in experiment.arms:
-            folder = out / "arms" / f"{folder_name(arm.name)}-seed{seed}"
-            progress("arms", count, total, note=arm.name)
-            result = run_arm(
-                arm,
-                indexes[arm.on],
+        for variant in experiment.variants:
+            folder = out / "variants" / f"{folder_name(variant.name)}-seed{seed}"
+            progress("variants", count, total, note=variant.name)
+            result = run_variant(
+                variant,
+                indexes[variant.on],
                 seed=seed,
                 evaluated=split,
                 out=folder,
@@ -164,17 +168,17 @@ def _run_arms(
                 threads=threads,
                 progress=progress,
             )
-            done[arm.name] = folder
+            done[variant.name] = folder
             count += 1
             if result is not None:
                 results.append(result)
-    progress("arms", total, total)
+    progress("variants", total, total)
     return results
 
 
-def folder_name(arm: str) -> str:
-    """A name for an arm's folder that every file system takes."""
-    return re.sub(r"[^a-z0-9.]+", "-", arm.lower().replace(" %", "pct")).strip("-.")
+def folder_name(variant: str) -> str:
+    """A name for a variant's folder that every file system takes."""
+    return re.sub(r"[^a-z0-9.]+", "-", variant.lower().replace(" %", "pct")).strip("-.")
 
 
 def _possible(experiment: Experiment, index: PatchIndex) -> Experiment:
@@ -184,8 +188,10 @@ def _possible(experiment: Experiment, index: PatchIndex) -> Experiment:
     def fits(view: str, recipe: str, changes: Sequence[str]) -> bool:
         return can_show(view, bands=load_recipe(recipe, changes=[*changes]).bands, side=side)
 
-    arms = tuple(arm for arm in experiment.arms if fits(arm.view, arm.recipe, arm.changes))
-    return with_fields(experiment, arms=arms)
+    variants = tuple(
+        variant for variant in experiment.variants if fits(variant.view, variant.recipe, variant.changes)
+    )
+    return with_fields(experiment, variants=variants)
 
 
 def _claim(out: Path, facts: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.errors import SettingError
-from swath.evaluation.stress.shifts import find_shift, usable
+from swath.evaluation.robustness.shifts import find_shift, usable
 
 Pixels = npt.NDArray[Any]
 View = Callable[[Pixels], Pixels]
@@ -29,7 +29,7 @@ def _brightest(pixels: Pixels) -> Pixels:
 
 
 def _each_standard(pixels: Pixels) -> Pixels:
-    """Each band of each patch brought to one mean and spread: colour is lost."""
+    """Each band of each patch brought to one mean and spread: color is lost."""
     values = pixels.astype(np.float32)
     mean, sd = values.mean(axis=(2, 3), keepdims=True), values.std(axis=(2, 3), keepdims=True)
     top = np.iinfo(pixels.dtype).max
@@ -44,7 +44,7 @@ def _halved(pixels: Pixels) -> Pixels:
 
 
 def _small(pixels: Pixels) -> Pixels:
-    """Every second pixel left out and doubled: nearest-neighbour resizing there and back."""
+    """Every second pixel left out and doubled: nearest-neighbor resizing there and back."""
     height, width = pixels.shape[2:]
     large = pixels[:, :, ::2, ::2].repeat(2, axis=2).repeat(2, axis=3)
     return np.ascontiguousarray(large[:, :, :height, :width])
@@ -54,13 +54,13 @@ _VIEWS: dict[str, View] = {
     "as they are": lambda pixels: pixels,
     "bands reversed": _bgr,
     "stretched to the brightest pixel": _brightest,
-    "each patch standardised": _each_standard,
+    "each patch standardized": _each_standard,
     "divided by two": _halved,
-    "resized by nearest neighbour": _small,
+    "resized by nearest neighbor": _small,
 }
 
 
-# Shifts of the stress suite that stand for another sensor, at its middle and strongest level.
+# Shifts of the robustness suite that stand for another sensor, at its middle and strongest level.
 SENSORS = tuple(
     f"{name}, level {level}"
     for name in ("atmosphere", "gain", "gamma", "haze", "blur", "resample", "jpeg", "noise")

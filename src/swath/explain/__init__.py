@@ -12,11 +12,11 @@ from __future__ import annotations
 from swath.explain.cam import Evidence, activation_maps, class_evidence, upsample
 from swath.explain.faithful import Curves, Faithfulness, curves, faithfulness
 from swath.explain.images import ExplainedImage, explain_images
-from swath.explain.localise import composites, share_inside
+from swath.explain.localize import composites, share_inside
 from swath.explain.methods import METHODS, Explainer, explainer
 from swath.explain.occlusion import occlusion_evidence
 from swath.explain.overlay import contact_sheet, overlay_picture
-from swath.explain.sanity import weight_randomisation
+from swath.explain.sanity import weight_randomization
 
 __all__ = [
     "METHODS",
@@ -37,5 +37,5 @@ __all__ = [
     "overlay_picture",
     "share_inside",
     "upsample",
-    "weight_randomisation",
+    "weight_randomization",
 ]

@@ -93,8 +93,8 @@ def class_evidence(
     confidence: list[float] = []
     for start in range(0, len(pixels), BATCH):
         part = pixels[start : start + BATCH]
-        outputs = classifier.run(part, batch=BATCH, wanted=("activations", "probabilities"))
-        judged = classifier.judge(outputs["probabilities"])
+        outputs = classifier.run(part, batch_size=BATCH, wanted=("activations", "probabilities"))
+        judged = classifier.decide(outputs["probabilities"])
         chosen = (
             explained_classes(classifier.record, judged.probabilities)
             if wanted is None
@@ -162,9 +162,9 @@ def class_numbers(
 
 
 def upsample(maps: npt.NDArray[np.float32], *, height: int, width: int) -> npt.NDArray[np.float32]:
-    """Interpolate maps to another grid: bilinear, with pixel centres at half-integers.
+    """Interpolate maps to another grid: bilinear, with pixel centers at half-integers.
 
-    Outside the outermost centres the edge value is held, so nothing is extrapolated. For whole-number
+    Outside the outermost centers the edge value is held, so nothing is extrapolated. For whole-number
     enlargements every place keeps its weight and the mean of a map does not change.
 
     Parameters
@@ -202,10 +202,10 @@ def class_number(names: Sequence[str], name: str) -> int:
 
 def _weights(source: int, target: int) -> npt.NDArray[np.float32]:
     """Interpolation matrix ``[target, source]``; its rows sum to 1."""
-    centre = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
-    left = np.minimum(np.floor(centre).astype(np.int64), source - 1)
+    center = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    left = np.minimum(np.floor(center).astype(np.int64), source - 1)
     right = np.minimum(left + 1, source - 1)
-    share = centre - left
+    share = center - left
     matrix = np.zeros((target, source), np.float32)
     np.add.at(matrix, (np.arange(target), left), 1 - share)
     np.add.at(matrix, (np.arange(target), right), share)

@@ -7,7 +7,7 @@ them first on a blurred picture: the probability rises early, and the area is la
 
 An area means little by itself, so each is held against two others made the same way: of maps of random
 numbers on the same grid (as coarse as the map: single random pixels are another kind of damage, and would
-flatter or shame any map), and of the distance from the centre, which knows nothing but where
+flatter or shame any map), and of the distance from the center, which knows nothing but where
 photographers point.
 """
 
@@ -175,8 +175,8 @@ def random_heat(n: int, grid: tuple[int, int], size: tuple[int, int], *, seed: i
     return upsample(drawn, height=size[0], width=size[1])
 
 
-def centre_heat(n: int, size: tuple[int, int]) -> Heat:
-    """Maps ``[n, *size]`` that are hottest in the centre, by distance in shares of the sides."""
+def center_heat(n: int, size: tuple[int, int]) -> Heat:
+    """Maps ``[n, *size]`` that are hottest in the center, by distance in shares of the sides."""
     rows, columns = ((np.arange(side) + 0.5) / side - 0.5 for side in size)
     one = -np.hypot(rows[:, None], columns[None, :]).astype(np.float32)
     return np.broadcast_to(one, (n, *size))

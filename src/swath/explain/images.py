@@ -82,7 +82,7 @@ def explain_images(
     overwrite : bool
         Replace an existing folder.
     progress : Progress
-        Told of every image.
+        Called for every image.
 
     Returns
     -------

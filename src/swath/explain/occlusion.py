@@ -34,7 +34,7 @@ def canvas(pixels: npt.NDArray[Any], fill: Fill, spec: InputSpec) -> npt.NDArray
     fill : str
         ``training``, ``blur`` or ``patch``; see this module.
     spec : InputSpec
-        Of the model: it holds the mean colour of the training patches.
+        Of the model: it holds the mean color of the training patches.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def occlusion_evidence(
     for start in range(0, len(pixels), BATCH):
         part = slice(start, start + BATCH)
         outputs = classifier.run(pixels[part], wanted=("logits", "probabilities"))
-        judged = classifier.judge(outputs["probabilities"])
+        judged = classifier.decide(outputs["probabilities"])
         explained[part] = (
             explained_classes(classifier.record, judged.probabilities) if wanted is None else wanted[part]
         )

@@ -1,8 +1,8 @@
 """Pictures of class activation maps: the full input, the map over it, and its scale in numbers.
 
-Colours are fixed: red speaks for the class, blue against it, clear is neither. The scale of a map is
+Colors are fixed: red speaks for the class, blue against it, clear is neither. The scale of a map is
 symmetric about zero and its limit, which is always printed, is the map's largest absolute value; so a
-faint map is recognised by its numbers, not by its colours.
+faint map is recognized by its numbers, not by its colors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from swath.explain.cam import Evidence, upsample
 from swath.explain.faithful import Faithfulness
 from swath.files import atomic_file
-from swath.pages.figures import displayed, fitted, save, written
+from swath.pages.figures import fitted, save, to_display_rgb, written
 
 _STRONGEST = 0.65  # opacity at the limits of the scale; the land stays visible underneath
 _FOR, _AGAINST = (0.93, 0.07, 0.09), (0.11, 0.27, 0.95)  # one hue a side: only opacity says how much
@@ -47,14 +47,14 @@ def overlay_picture(
     check: Faithfulness | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write one PNG: the input, beside or above it the same with the map over it, and the colour bar.
+    """Write one PNG: the input, beside or above it the same with the map over it, and the color bar.
 
     Parameters
     ----------
     path : Path
         The PNG to write.
     pixels : numpy.ndarray
-        ``[bands, H, W]``; shown as :func:`swath.pages.figures.displayed` does.
+        ``[bands, H, W]``; shown as :func:`swath.pages.figures.to_display_rgb` does.
     evidence : Evidence
         Of this one image.
     bands : sequence of str
@@ -71,7 +71,7 @@ def overlay_picture(
     OutputError
         If `path` exists without `overwrite` or cannot be written.
     """
-    shown = displayed(pixels, bands)
+    shown = to_display_rgb(pixels, bands)
     height, width = shown.shape[:2]
     shape = min(max(height / width, 1 / 6), 6.0)
     beside = shape > 0.6
@@ -90,7 +90,7 @@ def overlay_picture(
         f"{label}, confidence {evidence.confidence[0]:.3f}", fontsize=12, fontweight="bold", parse_math=False
     )
     grid_height, grid_width = evidence.maps.shape[1:]
-    _colour_bar(figure, axes[1], limit, f"{_UNITS[evidence.method]} {explained}")
+    _color_bar(figure, axes[1], limit, f"{_UNITS[evidence.method]} {explained}")
     if check is not None:
         verdict = textwrap.fill(check.sentence, 46 if beside else 92)
         axes[0].set_xlabel(verdict, fontsize=8, color=_HOLDS if check.holds else _FAILS)
@@ -148,7 +148,7 @@ def contact_sheet(
     for i, image in enumerate(pixels):
         row, column = divmod(i, columns)
         top, bottom = grid[2 * row, column], grid[2 * row + 1, column]
-        shown = displayed(image, bands, limit=320)
+        shown = to_display_rgb(image, bands, limit=320)
         top.imshow(shown)
         limit = scale_limit(evidence.maps[i])
         _draw(bottom, shown, evidence.maps[i], limit)
@@ -162,7 +162,7 @@ def contact_sheet(
         if checks is not None:
             _verdict(bottom, checks[i])
     unit = f"{_UNITS[evidence.method]} the class named above each map, as a share of the limit beside it"
-    _colour_bar(figure, list(grid.flat), 1.0, unit)
+    _color_bar(figure, list(grid.flat), 1.0, unit)
     with atomic_file(path, overwrite=overwrite) as temporary:
         save(figure, temporary)
 
@@ -172,7 +172,7 @@ def scale_limit(maps: npt.NDArray[np.float32]) -> float:
     return max(float(np.abs(maps).max(initial=0.0)), _CLEAR)
 
 
-def overlay_colours() -> ListedColormap:
+def overlay_colors() -> ListedColormap:
     """Blue to clear to red, opacity growing with the distance from zero."""
     place = np.linspace(-1, 1, 255)
     table = np.empty((255, 4))
@@ -185,7 +185,7 @@ def _draw(axis: Axes, shown: npt.NDArray[np.uint8], evidence: npt.NDArray[np.flo
     height, width = shown.shape[:2]
     axis.imshow(shown)
     full = upsample(evidence[None], height=height, width=width)[0]
-    axis.imshow(full, cmap=overlay_colours(), vmin=-limit, vmax=limit, interpolation="nearest")
+    axis.imshow(full, cmap=overlay_colors(), vmin=-limit, vmax=limit, interpolation="nearest")
 
 
 def _verdict(axis: Axes, check: Faithfulness) -> None:
@@ -203,8 +203,8 @@ def _verdict(axis: Axes, check: Faithfulness) -> None:
     )
 
 
-def _colour_bar(figure: Figure, axes: Axes | list[Axes], limit: float, unit: str) -> None:
-    scale = ScalarMappable(norm=Normalize(-limit, limit), cmap=overlay_colours())
+def _color_bar(figure: Figure, axes: Axes | list[Axes], limit: float, unit: str) -> None:
+    scale = ScalarMappable(norm=Normalize(-limit, limit), cmap=overlay_colors())
     bar = figure.colorbar(
         scale, ax=axes, fraction=0.05, aspect=28, ticks=[-limit, -limit / 2, 0, limit / 2, limit]
     )

@@ -1,7 +1,7 @@
 """Does a map depend on what the network learned? Forget it, and look whether the map notices.
 
-The model parameter randomisation test of Adebayo, Gilmer, Muelly, Goodfellow, Hardt and Kim 2018, "Sanity
-checks for saliency maps" (NeurIPS), section 3.1: weights are drawn anew from the top of the network
+The model parameter randomization test of Adebayo, Gilmer, Muelly, Goodfellow, Hardt and Kim 2018, "Sanity
+checks for saliency maps" (NeurIPS), section 3.1: weights are drawn again from the top of the network
 downwards, and the map of the same class is compared with the map before by rank correlation. A map that
 stays alike shows edges of the picture, not reasons of the network.
 """
@@ -31,13 +31,13 @@ _LAYERS = {"Conv", "Gemm", "MatMul"}
 
 
 @dataclass(frozen=True)
-class Randomised:
+class RandomizationResult:
     """How alike maps are before and after some layers forgot what they learned.
 
     Attributes
     ----------
     part : str
-        What was drawn anew: ``head``, ``upper half`` or ``all`` of the layers.
+        What was drawn again: ``head``, ``upper half`` or ``all`` of the layers.
     correlations : numpy.ndarray
         ``[draws, N]`` float64, Spearman's rank correlation between the two maps of each picture, -1 to 1.
     """
@@ -46,14 +46,14 @@ class Randomised:
     correlations: npt.NDArray[np.float64]
 
 
-def weight_randomisation(
+def weight_randomization(
     explain: Explainer,
-    forgetful: Callable[[Part, int], Explainer],
+    randomized_explainer: Callable[[Part, int], Explainer],
     pixels: npt.NDArray[Any],
     *,
     draws: int = DRAWS,
     seed: int = 0,
-) -> tuple[Randomised, ...]:
+) -> tuple[RandomizationResult, ...]:
     """Compare the maps of a network with those of the same network after it forgot.
 
     One draw decides little: random weights can agree with the learned ones on all pictures at once, or
@@ -63,8 +63,8 @@ def weight_randomisation(
     ----------
     explain : callable
         Makes the maps of the network as it is.
-    forgetful : callable
-        Given a part and a seed, makes the maps of the network with that part drawn anew.
+    randomized_explainer : callable
+        Given a part and a seed, makes the maps of the network with that part drawn again.
     pixels : numpy.ndarray
         ``[N, bands, H, W]``.
     draws : int
@@ -74,24 +74,26 @@ def weight_randomisation(
 
     Returns
     -------
-    tuple of Randomised
+    tuple of Randomized
         The head alone, the upper half of the layers, all of them.
     """
     before = explain(pixels)
     found = []
     for part in PARTS:
         rows = [
-            rank_correlation(before.maps, forgetful(part, seed + i)(pixels, classes=before.explained).maps)
+            rank_correlation(
+                before.maps, randomized_explainer(part, seed + i)(pixels, classes=before.explained).maps
+            )
             for i in range(draws)
         ]
-        found.append(Randomised(part, np.stack(rows)))
+        found.append(RandomizationResult(part, np.stack(rows)))
     return tuple(found)
 
 
-def forgetful_explainer(
+def randomized_explainer_factory(
     classifier: Classifier, file: ModelFile, method: str
 ) -> Callable[[Part, int], Explainer]:
-    """Make explainers of a model file whose weights were drawn anew.
+    """Make explainers of a model file whose weights were drawn again.
 
     Parameters
     ----------
@@ -104,14 +106,14 @@ def forgetful_explainer(
     """
 
     def make(part: Part, seed: int) -> Explainer:
-        graph = randomised(file.graph, part, seed=seed)
-        other = Classifier(ModelFile(file.record, graph, file.path), classifier.engine_like(graph))
+        graph = randomized(file.graph, part, seed=seed)
+        other = Classifier(ModelFile(file.record, graph, file.path), classifier.same_engine(graph))
         return explainer(other, method)
 
     return make
 
 
-def randomised(graph: onnx.ModelProto, part: Part, *, seed: int) -> onnx.ModelProto:
+def randomized(graph: onnx.ModelProto, part: Part, *, seed: int) -> onnx.ModelProto:
     """Draw the weights of the uppermost layers anew: normal about 0, with each layer's own spread.
 
     Parameters
@@ -134,7 +136,7 @@ def randomised(graph: onnx.ModelProto, part: Part, *, seed: int) -> onnx.ModelPr
     inputs = [name for node in other.graph.node if node.op_type in _LAYERS for name in node.input[:2]]
     layers = [name for name in dict.fromkeys(inputs) if name in stored and len(stored[name].dims) > 1]
     if not layers:
-        raise ModelFileError("the model stores no weights of layers, so they cannot be drawn anew")
+        raise ModelFileError("the model stores no weights of layers, so they cannot be drawn again")
     rng = np.random.default_rng(seed)
     for name in layers[-layers_of(part, len(layers)) :]:
         weight = numpy_helper.to_array(stored[name])

@@ -5,19 +5,19 @@ The one place that opens addresses for files. Proxies are taken from the environ
 was meant for and to no other.
 """
 
-from swath.fetch.http import AnswerError, check_address
-from swath.fetch.lock import alone
-from swath.fetch.parts import Wanted, fault, fetch_any, refuse
-from swath.fetch.small import Answer, ask
+from swath.fetch.http import ResponseError, check_address
+from swath.fetch.lock import exclusive
+from swath.fetch.parts import ExpectedFile, fetch_any, mismatch, refuse
+from swath.fetch.small import HttpResponse, request
 
 __all__ = [
-    "Answer",
-    "AnswerError",
-    "Wanted",
-    "alone",
-    "ask",
+    "ExpectedFile",
+    "HttpResponse",
+    "ResponseError",
     "check_address",
-    "fault",
+    "exclusive",
     "fetch_any",
+    "mismatch",
     "refuse",
+    "request",
 ]

@@ -31,7 +31,7 @@ class Retry(Exception):
         self.status = status
 
 
-class AnswerError(DataError):
+class ResponseError(DataError):
     """A server answered, and its answer is final: `status`, and `headers` that may say more."""
 
     def __init__(self, problem: str, *, fix: str, status: int, headers: Message) -> None:
@@ -67,7 +67,7 @@ def answered(
     headers: Mapping[str, str],
     copy: str,
     method: str = "GET",
-    authorisation: str | None = None,
+    authorization: str | None = None,
     follow: bool = True,
 ) -> Iterator[http.client.HTTPResponse]:
     """Open an address and yield the response; failures while it is read are sorted, too.
@@ -80,7 +80,7 @@ def answered(
         Sent along, to every host a redirect leads to.
     copy : str
         The mend for an address that cannot be used: how to give a copy.
-    authorisation : str, optional
+    authorization : str, optional
         Value of the ``Authorization`` header: sent to this scheme, host and port alone.
     follow : bool
         Whether redirects are followed; otherwise they are yielded as answers.
@@ -97,8 +97,8 @@ def answered(
     check_address(url, fix=copy)
     try:
         request = urllib.request.Request(url, headers=dict(headers), method=method)  # noqa: S310  (http and https only)
-        if authorisation is not None:
-            request.add_unredirected_header("Authorization", authorisation)
+        if authorization is not None:
+            request.add_unredirected_header("Authorization", authorization)
         with _opener(follow).open(request, timeout=TIMEOUT) as response:
             yield response
     except urllib.error.HTTPError as error:
@@ -121,7 +121,7 @@ def _no_address(url: str, reason: Exception, fix: str) -> DataError:
 def _sorted(error: urllib.error.HTTPError, url: str, copy: str) -> Exception:
     headers = error.headers or Message()
     if error.code not in _TRANSIENT and error.code != 416:
-        return AnswerError(
+        return ResponseError(
             f"{url} answers {error.code} ({error.reason})", fix=copy, status=error.code, headers=headers
         )
     after = headers.get("Retry-After", "")
@@ -133,7 +133,7 @@ def _sorted(error: urllib.error.HTTPError, url: str, copy: str) -> Exception:
 
 
 class _Follow(urllib.request.HTTPRedirectHandler):
-    """Follow redirects; authorisation goes on to the same scheme, host and port alone."""
+    """Follow redirects; authorization goes on to the same scheme, host and port alone."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str

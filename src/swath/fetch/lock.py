@@ -14,7 +14,7 @@ from swath.progress import Progress, silent
 
 
 @contextlib.contextmanager
-def alone(part: Path, *, size: int, progress: Progress = silent) -> Iterator[None]:
+def exclusive(part: Path, *, size: int, progress: Progress = silent) -> Iterator[None]:
     """Keep a partial file to this block; wait for another program that has it.
 
     What the other one fetched meanwhile is for the block to look for. ``<part>.lock`` is there only as long.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from swath.errors import DataError, OutputError
-from swath.fetch.http import ATTEMPTS, MAX_WAIT, AnswerError, Retry, answered
+from swath.fetch.http import ATTEMPTS, MAX_WAIT, ResponseError, Retry, answered
 from swath.progress import Progress
 
 PROGRESS_BYTES = 2**20  # so much more of the file, and earlier failures are forgotten
@@ -19,7 +19,7 @@ _BLOCK = 2**18
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExpectedFile:
     """What a fetched file must be, and what to tell a user who does not get it.
 
     Attributes
@@ -35,7 +35,7 @@ class Wanted:
         The mend if it cannot be fetched: how to give a copy.
     other : str or None
         The mend if another file is found in its place.
-    authorisation : str or None
+    authorization : str or None
         Value of the ``Authorization`` header, for the first host alone.
     """
 
@@ -44,7 +44,7 @@ class Wanted:
     sha256: str | None
     copy: str
     other: str | None = None
-    authorisation: str | None = None
+    authorization: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class _Job:
 
     url: str
     part: Path
-    wanted: Wanted
+    wanted: ExpectedFile
     progress: Progress
 
     @property
@@ -62,7 +62,9 @@ class _Job:
         return self.part.stat().st_size if self.part.exists() else 0
 
 
-def fetch_any(urls: Sequence[str], part: Path, wanted: Wanted, *, pause: float, progress: Progress) -> None:
+def fetch_any(
+    urls: Sequence[str], part: Path, wanted: ExpectedFile, *, pause: float, progress: Progress
+) -> None:
     """Fetch from the first address that works, into a verified `part`.
 
     Parameters
@@ -70,7 +72,7 @@ def fetch_any(urls: Sequence[str], part: Path, wanted: Wanted, *, pause: float, 
     urls : sequence of str
         Tried in order.
     part : Path
-        File to fetch into, see :func:`swath.fetch.alone`; what it holds from an earlier call is gone on with.
+        File to fetch into, see :func:`swath.fetch.exclusive`; what it holds from an earlier call is gone on with.
     wanted : Wanted
         What it must be.
     pause : float
@@ -94,14 +96,14 @@ def fetch_any(urls: Sequence[str], part: Path, wanted: Wanted, *, pause: float, 
                 part.unlink(missing_ok=True)
             try:
                 problem = _fetch(job, pause=pause)
-            except AnswerError as error:  # final, for this address
+            except ResponseError as error:  # final, for this address
                 if url == urls[-1]:
                     raise
                 problem = error.problem
             if problem is not None:
                 problems.append(f"{url}: {problem}")
                 break
-            found = fault(part, wanted)
+            found = mismatch(part, wanted)
             if found is None:
                 return
             part.unlink()
@@ -114,7 +116,7 @@ def fetch_any(urls: Sequence[str], part: Path, wanted: Wanted, *, pause: float, 
     )
 
 
-def fault(file: Path, wanted: Wanted) -> str | None:
+def mismatch(file: Path, wanted: ExpectedFile) -> str | None:
     """Say how a file differs from the published one; ``None`` if it is the same."""
     size = file.stat().st_size
     if size != wanted.size:
@@ -126,7 +128,7 @@ def fault(file: Path, wanted: Wanted) -> str | None:
     return None if digest == wanted.sha256 else f"its SHA-256 is {digest}, not {wanted.sha256}"
 
 
-def refuse(found: str | None, where: str, wanted: Wanted) -> None:
+def refuse(found: str | None, where: str, wanted: ExpectedFile) -> None:
     """Raise if there is a fault.
 
     Raises
@@ -164,7 +166,7 @@ def _attempt(job: _Job) -> None:
         headers["Range"] = f"bytes={have}-"
     try:
         with answered(
-            job.url, headers=headers, copy=job.wanted.copy, authorisation=job.wanted.authorisation
+            job.url, headers=headers, copy=job.wanted.copy, authorization=job.wanted.authorization
         ) as response:
             resumes = response.status == 206
             if resumes and _range_start(response.headers["Content-Range"]) != have:

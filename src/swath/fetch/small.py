@@ -13,7 +13,7 @@ MOST_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     """What a server said: where (after redirects), its status, headers and body."""
 
     url: str
@@ -22,20 +22,20 @@ class Answer:
     body: bytes
 
 
-def ask(
+def request(
     url: str,
     *,
     copy: str,
     method: str = "GET",
-    authorisation: str | None = None,
+    authorization: str | None = None,
     follow: bool = True,
     pause: float = 1.0,
-) -> Answer:
+) -> HttpResponse:
     """Make a request for something small, tried again if it fails in passing.
 
     Parameters
     ----------
-    url, copy, method, authorisation, follow
+    url, copy, method, authorization, follow
         As for :func:`swath.fetch.http.answered`.
     pause : float
         Seconds before the second attempt; doubled each time.
@@ -52,14 +52,14 @@ def ask(
     for attempt in range(ATTEMPTS):
         try:
             with answered(
-                url, headers=headers, copy=copy, method=method, authorisation=authorisation, follow=follow
+                url, headers=headers, copy=copy, method=method, authorization=authorization, follow=follow
             ) as response:
                 body = response.read(MOST_BYTES + 1)
                 if len(body) > MOST_BYTES:
                     raise DataError(f"{url} answers with more than {MOST_BYTES >> 20} MiB", fix=copy)
                 if response.length:
                     raise Retry("the connection broke off")
-                return Answer(response.url, response.status, response.headers, body)
+                return HttpResponse(response.url, response.status, response.headers, body)
         except Retry as signal:
             problem = str(signal)
             if attempt + 1 < ATTEMPTS:

@@ -7,10 +7,10 @@ reflectance to 8 bits, resizing, and showing them as a coarser sensor would.
 """
 
 from swath.imagery.decode import SUFFIXES, decode, probe
-from swath.imagery.degrade import degrade
 from swath.imagery.header import RGB, Header, Picture
+from swath.imagery.resample import resample_to_gsd
 from swath.imagery.resize import resize
-from swath.imagery.rgb import as_rgb, render_reflectance, select_bands
+from swath.imagery.rgb import as_rgb, rescale_reflectance, select_bands
 from swath.imagery.storage import Storage, storage
 
 __all__ = [
@@ -21,9 +21,9 @@ __all__ = [
     "Storage",
     "as_rgb",
     "decode",
-    "degrade",
     "probe",
-    "render_reflectance",
+    "resample_to_gsd",
+    "rescale_reflectance",
     "resize",
     "select_bands",
     "storage",

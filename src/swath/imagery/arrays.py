@@ -65,7 +65,7 @@ class ArrayReader:
         height, width = lengths
         check_size(width, height, name=name, max_pixels=max_pixels, bands=count, dtype=stored.name)
         _check_length(stream, math.prod(self._shape) * stored.itemsize, name=name)
-        bands = ("grey",) if count == 1 else numbered_bands(count)
+        bands = ("gray",) if count == 1 else numbered_bands(count)
         self._stream = stream
         self._header = Header(width, height, bands, stored.name, mode_name(stored.name, bands))
 

@@ -30,7 +30,7 @@ _FIRST_BYTES = {
     b"\xff\x4f\xff\x51": "JPEG 2000",
     b"\x93NUMPY": "npy",
 }
-_DEEP_PNG = "16-bit colour PNG"
+_DEEP_PNG = "16-bit color PNG"
 _MEND = "replace it or leave it out"
 
 
@@ -40,7 +40,7 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 1
     The format is told by content. The EXIF orientation is applied; palettes are expanded to RGB
     (RGBA if they have transparent entries), values of fewer than eight bits are stretched to 0-255, CMYK
     is converted to RGB; all other values are as stored, and no bits are dropped. Band names come from the
-    format, a GeoTIFF's band descriptions or its colour interpretation, else they are ``band_1``...; nodata is
+    format, a GeoTIFF's band descriptions or its color interpretation, else they are ``band_1``...; nodata is
     left as it is.
     An ``.npy`` array is ``[H, W]``, ``[H, W, bands]`` or ``[bands, H, W]``: the band axis is the first
     or last one, whichever is shorter than both other axes, and an array where neither is is refused.
@@ -149,8 +149,8 @@ def kind_of(stream: BinaryIO, name: str) -> str:
         raise DataError(f"{name} is an empty file", fix=_MEND)
     for first, kind in _FIRST_BYTES.items():
         if head.startswith(first) and (kind != "WebP" or head[8:12] == b"WEBP"):
-            depth, colour = head[24:25], head[25:26]  # of a PNG's first chunk; colour 0 is grey
-            return _DEEP_PNG if kind == "PNG" and depth == b"\x10" and colour != b"\0" else kind
+            depth, color = head[24:25], head[25:26]  # of a PNG's first chunk; color 0 is gray
+            return _DEEP_PNG if kind == "PNG" and depth == b"\x10" and color != b"\0" else kind
     raise DataError(
         f"{name} is not a JPEG, PNG, WebP, TIFF, JPEG 2000 or .npy picture",
         fix="convert it to one of these or leave it out",

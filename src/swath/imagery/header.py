@@ -15,11 +15,11 @@ RGB = ("red", "green", "blue")
 MAX_BYTES_A_PIXEL = 32
 MAX_BANDS = 1024
 _MODES = {
-    ("uint8", ("grey",)): "L",
-    ("uint8", ("grey", "alpha")): "LA",
+    ("uint8", ("gray",)): "L",
+    ("uint8", ("gray", "alpha")): "LA",
     ("uint8", RGB): "RGB",
     ("uint8", (*RGB, "alpha")): "RGBA",
-    ("uint16", ("grey",)): "I;16",
+    ("uint16", ("gray",)): "I;16",
 }
 _TAG = 274
 _SHORT = 3
@@ -39,7 +39,7 @@ class Picture:
     pixels : numpy.ndarray
         ``[bands, H, W]``; uint8 or uint16 for pictures, any real dtype for ``.npy`` and GeoTIFF.
     bands : tuple of str
-        One name a band: ``red``, ``green``, ``blue``, ``grey``, ``alpha``, ``nir``, or ``band_1``...
+        One name a band: ``red``, ``green``, ``blue``, ``gray``, ``alpha``, ``nir``, or ``band_1``...
     units : str
         ``"display"`` for 8-bit pictures made to be looked at, ``"digital number"`` otherwise.
     mode : str

@@ -35,15 +35,15 @@ _CLASSES: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFi
 # Pillow mode: what to convert it to first (None: nothing), the bands that gives, their type.
 _MODES: dict[str, tuple[str | None, tuple[str, ...], str]] = {
     "RGB": (None, RGB, "uint8"),
-    "L": (None, ("grey",), "uint8"),
+    "L": (None, ("gray",), "uint8"),
     "RGBA": (None, (*RGB, "alpha"), "uint8"),
-    "LA": (None, ("grey", "alpha"), "uint8"),
-    "1": ("L", ("grey",), "uint8"),
+    "LA": (None, ("gray", "alpha"), "uint8"),
+    "1": ("L", ("gray",), "uint8"),
     "P": ("RGB", RGB, "uint8"),
     "CMYK": ("RGB", RGB, "uint8"),
-    "I;16": (None, ("grey",), "uint16"),
+    "I;16": (None, ("gray",), "uint16"),
 }
-# Samples a pixel by a PNG's colour type.
+# Samples a pixel by a PNG's color type.
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # First column and row, and steps to the next, of the passes in which an interlaced PNG is stored (Adam7).
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -51,7 +51,7 @@ _TRANSPARENT_PALETTE = ("RGBA", (*RGB, "alpha"), "uint8")
 
 
 class PhotoReader:
-    """An opened JPEG, PNG or WebP file of at most 16 bits grey or 8 bits colour.
+    """An opened JPEG, PNG or WebP file of at most 16 bits gray or 8 bits color.
 
     Raises
     ------
@@ -69,7 +69,7 @@ class PhotoReader:
         if image.mode not in _MODES:
             raise DataError(
                 f"{name} is a {kind} in mode {image.mode}, which swath does not read",
-                fix="save it as 8-bit grey or RGB",
+                fix="save it as 8-bit gray or RGB",
             )
         self._image, self._stream, self._name = image, stream, name
         palette_alpha = image.mode == "P" and "transparency" in image.info
@@ -122,12 +122,12 @@ def _ends_early(stream: BinaryIO) -> bool:
     """Whether a PNG's pixels unpack to fewer bytes than its header promises (ISO/IEC 15948, clauses 7 to 11)."""
     stream.seek(0)
     data = stream.read()
-    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    width, height, depth, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
     expected = 0
     for left, top, across, down in _PASSES if interlaced else ((0, 0, 1, 1),):
         columns, rows = -(-(width - left) // across), -(-(height - top) // down)
         if columns > 0:
-            expected += max(rows, 0) * (1 + -(-columns * depth * _SAMPLES[colour] // 8))
+            expected += max(rows, 0) * (1 + -(-columns * depth * _SAMPLES[color] // 8))
     packed, place = [], 8
     while place + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)

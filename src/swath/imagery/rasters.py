@@ -1,4 +1,4 @@
-"""TIFF, GeoTIFF, JPEG 2000 and deep-colour PNG through rasterio.
+"""TIFF, GeoTIFF, JPEG 2000 and deep-color PNG through rasterio.
 
 Only the driver that fits the file's first bytes is tried, sidecar files are not looked at and stored
 georeferencing is not followed: a file says nothing but its own pixels.
@@ -40,7 +40,7 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 _ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
 _OPTIONS = {"GTiff": {"GEOREF_SOURCES": "NONE"}, "JP2OpenJPEG": {"GEOREF_SOURCES": "NONE"}, "PNG": {}}
 _KINDS = {"GTiff": "TIFF", "JP2OpenJPEG": "JPEG 2000", "PNG": "PNG"}
-_COLOURS = {
+_COLORS = {
     ColorInterp.red: "red",
     ColorInterp.green: "green",
     ColorInterp.blue: "blue",
@@ -94,7 +94,7 @@ class RasterReader:
         for height, width in {(dataset.height, dataset.width), *dataset.block_shapes}:
             check_size(width, height, name=name, max_pixels=max_pixels, bands=dataset.count, dtype=dtype)
         self._space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE")
-        self._table = _colour_table(dataset)
+        self._table = _color_table(dataset)
         self._header = self._describe(dtype)
 
     def _describe(self, dtype: str) -> Header:
@@ -102,7 +102,7 @@ class RasterReader:
         if self._table is not None:
             bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
             bands = _table_bands(self._table)
-            mode = {"grey": "1" if bits == "1" else "L"}.get(bands[0], "P")
+            mode = {"gray": "1" if bits == "1" else "L"}.get(bands[0], "P")
             dtype = "uint8"
         elif self._space == "CMYK":
             bands, mode = RGB, "CMYK"
@@ -135,41 +135,39 @@ class RasterReader:
 
 
 def _band_names(dataset: DatasetReader) -> tuple[str, ...]:
-    """Names from the descriptions, else from colours, else numbers; doubtful names become numbers.
+    """Names from the descriptions, else from colors, else numbers; doubtful names become numbers.
 
-    One band of no stated colour is grey, as it is in every other format.
+    One band of no stated color is gray, as it is in every other format.
     """
-    numbers = ("grey",) if dataset.count == 1 else numbered_bands(dataset.count)
-    # GDAL calls the first band of any grey-scale file gray; with other data bands it means nothing.
-    colours = dict(_COLOURS)
-    if all(colour == ColorInterp.alpha for colour in dataset.colorinterp[1:]):
-        colours[ColorInterp.gray] = "grey"
+    numbers = ("gray",) if dataset.count == 1 else numbered_bands(dataset.count)
+    # GDAL calls the first band of any gray-scale file gray; with other data bands it means nothing.
+    colors = dict(_COLORS)
+    if all(color == ColorInterp.alpha for color in dataset.colorinterp[1:]):
+        colors[ColorInterp.gray] = "gray"
     names = tuple(
-        (description or "").strip().lower() or colours.get(colour, number)
-        for description, colour, number in zip(
-            dataset.descriptions, dataset.colorinterp, numbers, strict=True
-        )
+        (description or "").strip().lower() or colors.get(color, number)
+        for description, color, number in zip(dataset.descriptions, dataset.colorinterp, numbers, strict=True)
     )
-    names = tuple("grey" if name == "gray" else name for name in names)
+    names = tuple("gray" if name == "gray" else name for name in names)
     return names if len(set(names)) == len(names) else numbers
 
 
-def _colour_table(dataset: DatasetReader) -> npt.NDArray[np.uint8] | None:
+def _color_table(dataset: DatasetReader) -> npt.NDArray[np.uint8] | None:
     """``[4, values]`` red, green, blue and alpha of a palette raster; None for any other."""
     if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette:
         return None
     table = np.zeros((4, np.iinfo(dataset.dtypes[0]).max + 1), np.uint8)
     table[3] = 255
-    for value, colour in dataset.colormap(1).items():
-        table[:, value] = colour
+    for value, color in dataset.colormap(1).items():
+        table[:, value] = color
     return table
 
 
 def _table_bands(table: npt.NDArray[np.uint8]) -> tuple[str, ...]:
-    """One-bit and white-is-zero files reach us as palettes too: theirs are all grey."""
+    """One-bit and white-is-zero files reach us as palettes too: theirs are all gray."""
     if bool((table[3] < 255).any()):
         return (*RGB, "alpha")
-    return ("grey",) if bool((table[:3] == table[0]).all()) else RGB
+    return ("gray",) if bool((table[:3] == table[0]).all()) else RGB
 
 
 def _stretched(pixels: npt.NDArray[np.uint8], bits: str | None) -> npt.NDArray[np.uint8]:

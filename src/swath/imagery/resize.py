@@ -16,7 +16,7 @@ Unsigned = TypeVar("Unsigned", np.uint8, np.uint16)
 def resize(pixels: npt.NDArray[Unsigned], size: int) -> npt.NDArray[Unsigned]:
     """Resize rows and columns to `size` by `size` pixels, bilinear with antialiasing.
 
-    A triangle kernel as wide as the reduction, centred on half pixels, its weights made to sum to one at
+    A triangle kernel as wide as the reduction, centered on half pixels, its weights made to sum to one at
     the edges, computed in float and rounded half to even: Pillow's ``BILINEAR`` on mode ``F``, and ONNX
     ``Resize`` (``mode=linear``, ``antialias=1``, ``exclude_outside=1``, ``half_pixel``) followed by
     ``Round``. The two agree within one digital number. Shape is not kept: a picture that is not square is

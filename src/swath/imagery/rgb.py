@@ -1,4 +1,4 @@
-"""Choosing bands: by colour, by name, or by position where nothing is named."""
+"""Choosing bands: by color, by name, or by position where nothing is named."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def find_band(names: Sequence[str | None], band: str, *, bare: bool = False) -> 
 
 
 def as_rgb(picture: Picture) -> Picture:
-    """Take red, green and blue from a picture; grey becomes three equal bands, alpha is dropped.
+    """Take red, green and blue from a picture; gray becomes three equal bands, alpha is dropped.
 
     Parameters
     ----------
     picture : Picture
-        8-bit or 16-bit, with bands that include ``red``, ``green`` and ``blue``, or ``grey``.
+        8-bit or 16-bit, with bands that include ``red``, ``green`` and ``blue``, or ``gray``.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def as_rgb(picture: Picture) -> Picture:
     Raises
     ------
     DataError
-        If it has neither grey nor RGB bands, or its values are not 8 or 16 bits unsigned.
+        If it has neither gray nor RGB bands, or its values are not 8 or 16 bits unsigned.
     """
     if picture.pixels.dtype not in (np.uint8, np.uint16):
         raise DataError(
@@ -78,12 +78,12 @@ def as_rgb(picture: Picture) -> Picture:
     places = [find_band(picture.bands, band) for band in RGB]
     if None not in places:
         pixels = picture.pixels[[place for place in places if place is not None]]
-    elif "grey" in picture.bands:
-        grey = picture.bands.index("grey")
-        pixels = np.repeat(picture.pixels[grey : grey + 1], 3, axis=0)
+    elif "gray" in picture.bands:
+        gray = picture.bands.index("gray")
+        pixels = np.repeat(picture.pixels[gray : gray + 1], 3, axis=0)
     else:
         raise DataError(
-            f"bands {', '.join(picture.bands)} hold neither grey nor red, green and blue",
+            f"bands {', '.join(picture.bands)} hold neither gray nor red, green and blue",
             fix="name the file's bands (a GeoTIFF's band descriptions), or for a scene use swath map --bands",
         )
     return Picture(pixels, RGB, picture.units, picture.mode)
@@ -93,7 +93,7 @@ def select_bands(picture: Picture, bands: Sequence[str]) -> npt.NDArray[Any]:
     """Take the bands a model wants, in its order.
 
     Bands nobody has named (``band_1``...) are taken by position if there are as many as wanted.
-    Red, green and blue are taken as :func:`as_rgb` does, so a grey picture will serve. All else goes by
+    Red, green and blue are taken as :func:`as_rgb` does, so a gray picture will serve. All else goes by
     name, whatever its case, or by a name under which it is published, such as ``B04`` for red.
 
     Parameters
@@ -128,7 +128,7 @@ def select_bands(picture: Picture, bands: Sequence[str]) -> npt.NDArray[Any]:
     return picture.pixels[[place for place in places if place is not None]]
 
 
-def render_reflectance(
+def rescale_reflectance(
     pixels: npt.NDArray[Any], *, low: float = 0, high: float = 2750, nodata: float | None = 0
 ) -> npt.NDArray[np.uint8]:
     """Clip values to `low`..`high` and stretch them linearly to 1..255; 0 is no data.
@@ -159,8 +159,8 @@ def render_reflectance(
     if not high > low:
         raise SettingError(f"cannot render values from {low} to {high}", fix="give a high above the low")
     if pixels.dtype in (np.uint8, np.uint16):
-        rendered: npt.NDArray[np.uint8] = _table(pixels.dtype.name, low, high, nodata)[pixels]
-        return rendered
+        rescaled: npt.NDArray[np.uint8] = _table(pixels.dtype.name, low, high, nodata)[pixels]
+        return rescaled
     return _stretch(pixels, low, high, nodata)
 
 
@@ -180,6 +180,6 @@ def _stretch(
         empty |= exact == nodata
     exact[empty] = low
     stretched = 1 + (np.clip(exact, low, high) - low) * (254 / (high - low))
-    rendered = np.floor(stretched + 0.5).astype(np.uint8)
-    rendered[empty] = 0
-    return rendered
+    rescaled = np.floor(stretched + 0.5).astype(np.uint8)
+    rescaled[empty] = 0
+    return rescaled

@@ -37,7 +37,7 @@ class Storage:
     compression : str
         In words: ``quality 75, 4:2:0``, ``deflate, interlaced``; empty where there is nothing to say.
     tables : str
-        Eight hexadecimal digits that stand for a JPEG's quantisation tables; empty for others.
+        Eight hexadecimal digits that stand for a JPEG's quantization tables; empty for others.
     extras : str
         Blocks beside the pixels, such as ``dpi, exif``; empty if there are none.
     bytes : int
@@ -70,7 +70,7 @@ def storage(data: bytes, *, name: str) -> Storage:
         If it is not such a picture as :func:`swath.imagery.decode` reads.
     """
     header = probe(data, name=name)
-    kind = kind_of(BytesIO(data), name).removeprefix("16-bit colour ")
+    kind = kind_of(BytesIO(data), name).removeprefix("16-bit color ")
     compression, tables, extras = "", "", ""
     try:
         if kind == "JPEG":
@@ -119,7 +119,7 @@ def _extras(info: dict[str | tuple[int, int], object]) -> str:
 
 
 def _webp_pixels(data: bytes) -> bytes:
-    """Name of the chunk that holds a WebP's pixels (RFC 9649): colour profiles and more may stand before it."""
+    """Name of the chunk that holds a WebP's pixels (RFC 9649): color profiles and more may stand before it."""
     place = 12
     while place + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, place)

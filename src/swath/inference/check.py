@@ -1,4 +1,4 @@
-"""The gate's torch-free half: does a model file still give what it gave when it was written?"""
+"""The export check's torch-free half: does a model file still give what it gave when it was written?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from swath.inference.classifier import Classifier
 from swath.model import read_model
 from swath.model.record import Record, called, margins
 
-# Products in bf16 move probabilities: twice as far as the gate saw on many more patches is still the same
+# Products in bf16 move probabilities: twice as far as the export check saw on many more patches is still the same
 # model. Models that record no such figure get what the shipped ones stay well within.
 _BF16_SLACK, _BF16_TOLERANCE = 2.0, 0.1
 
@@ -28,7 +28,7 @@ class CheckResult:
     engine : str
         What ran the graph: engine, precision, threads and batch.
     patches : int
-        Golden patches run.
+        Reference patches run.
     max_difference : float
         Largest difference of a probability from the stored one.
     tolerance : float
@@ -42,7 +42,7 @@ class CheckResult:
 
 
 def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = None) -> CheckResult:
-    """Validate a model file and run its golden patches.
+    """Validate a model file and run its reference patches.
 
     In fp32 labels must be the stored ones and probabilities within the stored tolerance; in bf16 within
     :func:`bf16_tolerance`, and a label may differ only where the two classes were stored closer than that.
@@ -56,26 +56,29 @@ def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = 
         If the engine cannot be used.
     """
     file = read_model(model)
-    golden = file.record.golden
+    reference = file.record.reference
     try:
-        pixels = golden.unpack()
+        pixels = reference.unpack()
     except ValueError as error:
         raise ModelFileError(f"{file.path}: {error}") from error
-    wanted = np.array(golden.probabilities, np.float32)
+    wanted = np.array(reference.probabilities, np.float32)
     runner, ran = engine_for(file, engine, threads=threads)
     classifier = Classifier(file, runner)  # answers as it does for any other patch
     exact = runner.precision == "fp32"
-    tolerance = golden.tolerance if exact else bf16_tolerance(file.record)
+    tolerance = reference.tolerance if exact else bf16_tolerance(file.record)
     worst = 0.0
-    for batch in {1, len(pixels)}:
+    for batch_size in {1, len(pixels)}:
         got = np.concatenate(
-            [classifier.answer(pixels[i : i + batch]).probabilities for i in range(0, len(pixels), batch)]
+            [
+                classifier.answer(pixels[i : i + batch_size]).probabilities
+                for i in range(0, len(pixels), batch_size)
+            ]
         )
         difference = float(np.abs(got - wanted).max()) if got.shape == wanted.shape else float("inf")
         worst = max(worst, difference if np.isfinite(difference) else float("inf"))
         if worst > tolerance or _moved(got, wanted, file.record, tolerance=tolerance, exact=exact):
             raise ModelFileError(
-                f"{file.path} does not give its golden probabilities on {ran} "
+                f"{file.path} does not give its reference probabilities on {ran} "
                 f"(largest difference {worst:.2g}, allowed {tolerance:.2g})",
                 fix="the file or the engine is at fault: try another engine, or export the model again",
             )
@@ -83,9 +86,9 @@ def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = 
 
 
 def bf16_tolerance(record: Record) -> float:
-    """How far a probability may move in bf16: twice as far as the gate measured, or 0.1 if it did not."""
+    """How far a probability may move in bf16: twice as far as the export check measured, or 0.1 if it did not."""
     measured = [p.max_difference for p in record.parity if p.precision == "bf16"]
-    return max(record.golden.tolerance, _BF16_SLACK * max(measured) if measured else _BF16_TOLERANCE)
+    return max(record.reference.tolerance, _BF16_SLACK * max(measured) if measured else _BF16_TOLERANCE)
 
 
 def _moved(

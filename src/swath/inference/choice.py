@@ -19,7 +19,7 @@ BF16_LABELS = 0.999
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineChoice:
     """Which engine is to run, one of :data:`ENGINES`, and what the user should know about why."""
 
     name: str
@@ -37,7 +37,7 @@ def choose_engine(
     *,
     installed: Callable[[str], bool] = lambda package: find_spec(package) is not None,
     has_bf16: Callable[[], bool] | None = None,
-) -> Choice:
+) -> EngineChoice:
     """Settle which engine runs a model.
 
     ``auto`` is OpenVINO, the faster one, in bf16 if the processor multiplies that and the model's record says
@@ -59,7 +59,7 @@ def choose_engine(
     """
     if name == AUTO:
         if not installed("openvino") and installed("onnxruntime"):
-            return Choice("onnxruntime", note="openvino is not installed")
+            return EngineChoice("onnxruntime", note="openvino is not installed")
         kept = [p.label_agreement for p in parity if p.precision == "bf16"]
         if not (kept and min(kept) >= BF16_LABELS and installed("openvino")):
             name = "openvino"
@@ -70,7 +70,7 @@ def choose_engine(
     package = name.removesuffix("-bf16")
     if not installed(package):
         raise SettingError(f"the engine '{name}' is not installed", fix=f"run: pip install {package}")
-    return Choice(name)
+    return EngineChoice(name)
 
 
 def make_engine(name: str, graph: onnx.ModelProto, *, threads: int | None = None) -> Engine:

@@ -15,38 +15,38 @@ from swath.errors import DataError, SettingError
 from swath.imagery import Picture, decode, select_bands
 from swath.inference.choice import AUTO, engine_for, key_of, make_engine
 from swath.inference.engines import Engine, Outputs, describe
-from swath.inference.ood import NEEDED, Strangeness
+from swath.inference.ood import NEEDED, OodScorer
 from swath.inference.predictions import Predictions, joined, judged
 from swath.model import ModelFile, Record, read_model
 from swath.model.graph import OUTPUTS, head_of
 from swath.progress import Progress, silent
 
-VIEWS = (1, 4, 8)
+TTA_VIEWS = (1, 4, 8)
 # Images of one size held before they are handed to the engine, fewer if they are much larger than a patch.
 HELD = 256
 HELD_BYTES = 32 * 2**20
 Image = str | Path | bytes | Picture | npt.NDArray[Any]
 
 
-def check_views(views: int) -> int:
-    """`views`, if patches can be shown in so many ways.
+def check_tta(tta: int) -> int:
+    """`tta`, if patches can be shown in so many ways.
 
     Raises
     ------
     SettingError
         If not.
     """
-    if views not in VIEWS:
+    if tta not in TTA_VIEWS:
         raise SettingError(
-            f"{views} views of a patch",
+            f"{tta} views of a patch",
             fix="give 1 (as it is), 4 (turned by quarters) or 8 (and mirrored too)",
         )
-    return views
+    return tta
 
 
-def other_views(pixels: npt.NDArray[Any], views: int) -> Iterator[npt.NDArray[Any]]:
-    """The other ``views - 1`` ways to look at patches ``[N, bands, H, W]``; H and W change places in half of them."""
-    for view in range(1, views):
+def augmented_views(pixels: npt.NDArray[Any], tta: int) -> Iterator[npt.NDArray[Any]]:
+    """The other ``tta - 1`` ways to look at patches ``[N, bands, H, W]``; H and W change places in half of them."""
+    for view in range(1, tta):
         mirrored = pixels[..., ::-1] if view >= 4 else pixels
         yield np.ascontiguousarray(np.rot90(mirrored, view % 4, axes=(2, 3)))
 
@@ -59,22 +59,22 @@ class Classifier:
     record : Record
         The model's own record.
     engine : str
-        What runs it: engine, precision, threads and batch, such as ``openvino bf16, 2 threads, batch 8``.
-    views : int
+        What runs it: engine, precision, threads and batch, such as ``openvino bf16, 2 threads, batch_size 8``.
+    tta : int
         How many ways :meth:`answer` and :meth:`predict` look at a patch.
     """
 
-    def __init__(self, model: ModelFile, engine: Engine, *, ran: str | None = None, views: int = 1) -> None:
+    def __init__(self, model: ModelFile, engine: Engine, *, ran: str | None = None, tta: int = 1) -> None:
         self.record: Record = model.record
         self.path: Path = model.path
-        self.views = check_views(views)
-        self.engine: str = (ran or describe(engine)) + (f", {views} views" if views > 1 else "")
+        self.tta = check_tta(tta)
+        self.engine: str = (ran or describe(engine)) + (f", {tta} views" if tta > 1 else "")
         self.head = head_of(model.graph)
         self.outputs = tuple(o.name for o in model.graph.graph.output if o.name in OUTPUTS)
         self._engine = engine
         kept = model.record.out_of_distribution
         tells = kept is not None and set(NEEDED) <= set(self.outputs)
-        self._strangeness = Strangeness(model.record, kept) if kept is not None and tells else None
+        self._ood_scorer = OodScorer(model.record, kept) if kept is not None and tells else None
 
     @property
     def size(self) -> int:
@@ -85,7 +85,7 @@ class Classifier:
         self,
         pixels: npt.NDArray[Any],
         *,
-        batch: int | None = None,
+        batch_size: int | None = None,
         wanted: Sequence[str] = ("probabilities",),
     ) -> Outputs:
         """Run the graph on patches of one size.
@@ -95,7 +95,7 @@ class Classifier:
         pixels : numpy.ndarray
             ``[N, bands, H, W]`` of the model's data type, as decoded: nothing is to be done to them.
             Other sizes than the model's are resized as the graph says it.
-        batch : int, optional
+        batch_size : int, optional
             Patches handed to the engine at a time at most. By default all of them: the engine takes as many
             at a time as it runs fastest with.
         wanted : sequence of str
@@ -112,25 +112,27 @@ class Classifier:
         DataError
             If the shape or type of `pixels`, or a wanted output, is not the model's.
         SettingError
-            If `batch` is not positive.
+            If `batch_size` is not positive.
         """
-        if batch is not None and batch < 1:
-            raise SettingError(f"a batch of {batch} patches", fix="give 1 or more")
+        if batch_size is not None and batch_size < 1:
+            raise SettingError(f"a batch of {batch_size} patches", fix="give 1 or more")
         pixels = self._checked(pixels)
         missing = [name for name in wanted if name not in self.outputs]
         if missing:
             raise DataError(f"model '{self.record.name}' has no output '{missing[0]}'")
-        if batch is None or batch >= len(pixels):
+        if batch_size is None or batch_size >= len(pixels):
             return self._engine.run(pixels, wanted)
-        parts = [self._engine.run(pixels[i : i + batch], wanted) for i in range(0, len(pixels), batch)]
+        parts = [
+            self._engine.run(pixels[i : i + batch_size], wanted) for i in range(0, len(pixels), batch_size)
+        ]
         return {name: np.concatenate([p[name] for p in parts]) for name in wanted}
 
     @property
-    def tells_unlike(self) -> bool:
+    def detects_ood(self) -> bool:
         """Whether the model file can tell what is not like its training data."""
-        return self._strangeness is not None
+        return self._ood_scorer is not None
 
-    def answer(self, pixels: npt.NDArray[Any], *, batch: int | None = None) -> Predictions:
+    def answer(self, pixels: npt.NDArray[Any], *, batch_size: int | None = None) -> Predictions:
         """Classify patches of one size, and say which are not like the training data where the model can tell.
 
         With several views, probabilities are the mean over them; how strange a patch is follows from it as it is.
@@ -140,25 +142,26 @@ class Classifier:
         pixels, batch
             As for :meth:`run`.
         """
-        wanted = ("probabilities",) if self._strangeness is None else ("probabilities", *NEEDED)
-        found = self.run(pixels, batch=batch, wanted=wanted)
+        wanted = ("probabilities",) if self._ood_scorer is None else ("probabilities", *NEEDED)
+        found = self.run(pixels, batch_size=batch_size, wanted=wanted)
         probabilities = found["probabilities"]
-        if self.views > 1:
+        if self.tta > 1:
             others = (
-                self.run(view, batch=batch)["probabilities"] for view in other_views(pixels, self.views)
+                self.run(view, batch_size=batch_size)["probabilities"]
+                for view in augmented_views(pixels, self.tta)
             )
-            probabilities = sum(others, start=probabilities) / np.float32(self.views)
-        judged = self.judge(probabilities)
-        if self._strangeness is None:
+            probabilities = sum(others, start=probabilities) / np.float32(self.tta)
+        judged = self.decide(probabilities)
+        if self._ood_scorer is None:
             return judged
-        strange = self._strangeness.of(pixels, found["features"], found["logits"])
+        strange = self._ood_scorer.of(pixels, found["features"], found["logits"])
         return replace(
             judged,
-            strangeness=strange,
-            unlike=strange >= self._strangeness.threshold,
+            ood_score=strange,
+            is_ood=strange >= self._ood_scorer.threshold,
         )
 
-    def engine_like(self, graph: onnx.ModelProto) -> Engine:
+    def same_engine(self, graph: onnx.ModelProto) -> Engine:
         """Start another engine of this one's kind, precision and threads, for another graph."""
         return make_engine(key_of(self._engine), graph, threads=self._engine.threads)
 
@@ -192,7 +195,7 @@ class Classifier:
         self,
         images: Iterable[tuple[str, Image]],
         *,
-        batch: int = HELD,
+        batch_size: int = HELD,
         total: int | None = None,
         progress: Progress = silent,
     ) -> Iterator[tuple[list[str], Predictions]]:
@@ -202,7 +205,7 @@ class Classifier:
         ----------
         images : iterable of (str, image)
             Images as :meth:`predict` takes them, each with a name for messages.
-        batch : int
+        batch_size : int
             Images of one size held at a time; fewer if they are large.
         total : int, optional
             How many there will be, if known, for `progress`.
@@ -217,7 +220,7 @@ class Classifier:
         done = 0
         for name, image in images:
             pixels = self.pixels_of(image, name=name)
-            if held and (len(held) >= _at_a_time(held[0], batch) or pixels.shape != held[0].shape):
+            if held and (len(held) >= _chunk_size(held[0], batch_size) or pixels.shape != held[0].shape):
                 yield names, self.answer(np.stack(held))
                 done += len(held)
                 progress("classify", done, max(total or 0, done))
@@ -254,7 +257,7 @@ class Classifier:
             )
         return pixels
 
-    def judge(self, probabilities: npt.NDArray[np.float32]) -> Predictions:
+    def decide(self, probabilities: npt.NDArray[np.float32]) -> Predictions:
         """Turn probabilities ``[N, K]`` into labels and confidences."""
         return judged(self.record, probabilities)
 
@@ -270,7 +273,7 @@ class Classifier:
         return pixels
 
 
-def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None, views: int = 1) -> Classifier:
+def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None, tta: int = 1) -> Classifier:
     """Load a model file, or a shipped model by name.
 
     Parameters
@@ -282,7 +285,7 @@ def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None, v
         :func:`swath.inference.choice.choose_engine` settles. :attr:`Classifier.engine` says what it was.
     threads : int, optional
         By default, as many as the cores this process may use.
-    views : int
+    tta : int
         1, or 4 (each patch turned by quarters) or 8 (and mirrored): the mean answer is a little better and takes as
         many times as long.
 
@@ -299,7 +302,7 @@ def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None, v
     """
     file = read_model(model)
     started, ran = engine_for(file, engine, threads=threads)
-    return Classifier(file, started, ran=ran, views=views)
+    return Classifier(file, started, ran=ran, tta=tta)
 
 
 def _several(images: Image | Iterable[Image]) -> Iterable[Image]:
@@ -328,6 +331,6 @@ def _source(image: Any, name: str) -> Path | bytes:
         ) from error
 
 
-def _at_a_time(patch: npt.NDArray[Any], batch: int) -> int:
-    """Images like `patch` that are held together: `batch`, or fewer that fit HELD_BYTES."""
-    return max(1, min(batch, HELD_BYTES // patch.nbytes))
+def _chunk_size(patch: npt.NDArray[Any], batch_size: int) -> int:
+    """Images like `patch` that are held together: `batch_size`, or fewer that fit HELD_BYTES."""
+    return max(1, min(batch_size, HELD_BYTES // patch.nbytes))

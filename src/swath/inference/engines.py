@@ -32,14 +32,14 @@ class Engine(Protocol):
         Of the products: ``fp32`` or ``bf16``.
     threads : int
         Threads it uses.
-    batch : int
+    batch_size : int
         Patches it takes at a time.
     """
 
     name: str
     precision: str
     threads: int
-    batch: int
+    batch_size: int
 
     def run(self, pixels: npt.NDArray[Any], wanted: Sequence[str]) -> Outputs:
         """Give the `wanted` outputs for `pixels` ``[N, bands, H, W]``, any N from 1."""
@@ -51,9 +51,9 @@ def free_cores() -> int:
 
 
 def describe(engine: Engine, *, note: str = "") -> str:
-    """Say what runs, such as ``openvino bf16, 2 threads, batch 8``."""
+    """Say what runs, such as ``openvino bf16, 2 threads, batch_size 8``."""
     threads = f"{engine.threads} thread{'s' if engine.threads > 1 else ''}"
-    text = f"{engine.name} {engine.precision}, {threads}, batch {engine.batch}"
+    text = f"{engine.name} {engine.precision}, {threads}, batch {engine.batch_size}"
     return f"{text} ({note})" if note else text
 
 
@@ -91,7 +91,7 @@ def first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
-def hush() -> None:
+def silence_engine_logs() -> None:
     """Switch off the reporting of engines that are not loaded yet, in this process and those it starts.
 
     OpenVINO reports every import through the package ``openvino_telemetry``, and without it uses a stand-in

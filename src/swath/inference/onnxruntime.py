@@ -29,7 +29,7 @@ class OnnxRuntime:
 
     name = "onnxruntime"
     precision = "fp32"
-    batch = BATCH
+    batch_size = BATCH
 
     def __init__(self, graph: onnx.ModelProto, *, threads: int) -> None:
         self.threads = threads
@@ -40,11 +40,11 @@ class OnnxRuntime:
     def run(self, pixels: npt.NDArray[Any], wanted: Sequence[str]) -> Outputs:
         """Give the `wanted` outputs for `pixels` ``[N, bands, H, W]``."""
         session = self._session(tuple(wanted))
-        batch = max(1, min(self.batch, BATCH_BYTES // max(1, pixels[:1].nbytes)))
+        batch_size = max(1, min(self.batch_size, BATCH_BYTES // max(1, pixels[:1].nbytes)))
         try:
             parts = [
-                session.run(list(wanted), {INPUT: np.ascontiguousarray(pixels[start : start + batch])})
-                for start in range(0, len(pixels), batch)
+                session.run(list(wanted), {INPUT: np.ascontiguousarray(pixels[start : start + batch_size])})
+                for start in range(0, len(pixels), batch_size)
             ]
             outputs = {
                 name: np.concatenate(values)

@@ -3,8 +3,8 @@
 Energy is ``-logsumexp(logits / T)`` (Liu et al. 2020, NeurIPS), for several labels the sum over them (Wang et al.
 2021, NeurIPS). It sees classes the network never learned. The distance is that of a Gaussian discriminant
 analysis, as Lee et al. 2018 (NeurIPS) take it on features, here with a covariance for each class and with texture and
-colours beside the features: a network trained not to mind other sensors does not notice a swapped band, pixels do.
-Weights and parts were chosen by measurement on training and validation patches: docs/trust.md.
+colors beside the features: a network trained not to mind other sensors does not notice a swapped band, pixels do.
+Weights and parts were chosen by measurement on training and validation patches: docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from swath.data.statistics import SMALLEST, colour_features, texture_features
+from swath.data.statistics import SMALLEST, color_features, texture_features
 from swath.errors import ModelFileError
 from swath.imagery import resize
-from swath.model.ood import OutOfDistribution, Packed, Standard
+from swath.model.ood import OutOfDistribution, PackedArray, RobustScale
 from swath.model.record import Record, Task
 
 NEEDED = ("features", "logits")
@@ -33,14 +33,14 @@ _RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
-class Gaussians:
+class ClassGaussians:
     """The statistics of a model file, unpacked and ready.
 
     Attributes
     ----------
     projection : numpy.ndarray
         ``[r, D]``.
-    centre : numpy.ndarray
+    center : numpy.ndarray
         ``[D]``.
     mean, scale : numpy.ndarray
         ``[F]``.
@@ -51,7 +51,7 @@ class Gaussians:
     """
 
     projection: Floats
-    centre: Floats
+    center: Floats
     mean: Floats
     scale: Floats
     classes: Floats
@@ -66,30 +66,30 @@ class Gaussians:
             If their widths differ.
         """
         whole = len(self.projection) + 2 + seen.shape[1]  # with what components leave over, and the energy
-        if features.shape[1:] != self.centre.shape or self.mean.shape != (whole,):
+        if features.shape[1:] != self.center.shape or self.mean.shape != (whole,):
             raise ModelFileError(
                 f"the statistics by which model '{name}' tells strange patches are not for its features and bands",
-                fix="fit them anew: swath model trust MODEL INDEX --out NEW.onnx",
+                fix="fit them anew: swath model calibrate MODEL INDEX --out NEW.onnx",
             )
 
     def described(self, features: npt.NDArray[Any], energy: Floats, seen: Floats) -> Floats:
         """Describe patches ``[N, F]`` from features ``[N, D]``, energies ``[N]`` and :func:`pixel_features`."""
         return np.concatenate(
-            [reduced(features, self.projection, self.centre), energy[:, None], seen], axis=1
+            [reduced(features, self.projection, self.center), energy[:, None], seen], axis=1
         )
 
     def distance(self, described: Floats) -> Floats:
         """Twice the negative log-density ``[N]``, but for a constant, under the nearest class."""
         values = (described - self.mean) / self.scale
         nearest = np.full(len(values), np.inf)
-        for number, centre in enumerate(self.classes):
+        for number, center in enumerate(self.classes):
             triangle = self.whitening[number % len(self.whitening)]
             size = 2 * np.log(np.maximum(np.abs(np.diag(triangle)), 1e-30)).sum()
-            np.minimum(nearest, (((values - centre) @ triangle) ** 2).sum(axis=1) - size, out=nearest)
+            np.minimum(nearest, (((values - center) @ triangle) ** 2).sum(axis=1) - size, out=nearest)
         return nearest
 
 
-class Strangeness:
+class OodScorer:
     """Scores patches by the statistics of a model file.
 
     Parameters
@@ -137,7 +137,7 @@ class Strangeness:
         return np.asarray(together(kept, energy, distance), np.float32)
 
 
-def unpacked(kept: OutOfDistribution) -> Gaussians:
+def unpacked(kept: OutOfDistribution) -> ClassGaussians:
     """Unpack the statistics.
 
     Raises
@@ -145,9 +145,9 @@ def unpacked(kept: OutOfDistribution) -> Gaussians:
     ValueError
         If they are damaged.
     """
-    return Gaussians(
+    return ClassGaussians(
         kept.projection.unpack(),
-        np.array(kept.centre),
+        np.array(kept.center),
         np.array(kept.mean),
         np.array(kept.scale),
         kept.classes.unpack(),
@@ -172,25 +172,25 @@ def energies(logits: npt.NDArray[Any], *, task: Task, temperature: float) -> Flo
     return np.asarray(-(top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))))
 
 
-def reduced(features: npt.NDArray[Any], projection: Floats, centre: Floats) -> Floats:
+def reduced(features: npt.NDArray[Any], projection: Floats, center: Floats) -> Floats:
     """Leading components of features, and the logarithm of what they leave over: ``[N, r + 1]``."""
-    values = np.asarray(features, np.float64) - centre
+    values = np.asarray(features, np.float64) - center
     leading = values @ projection.T
     left = np.maximum((values**2).sum(axis=1) - (leading**2).sum(axis=1), 0.0)
     return np.concatenate([leading, np.log(left + 1e-6)[:, None]], axis=1)
 
 
 def pixel_features(pixels: npt.NDArray[Any], *, size: int) -> Floats:
-    """Texture and colours of patches, at the side in pixels that the network sees them in, 16 at least."""
+    """Texture and colors of patches, at the side in pixels that the network sees them in, 16 at least."""
     side = max(size, SMALLEST)
     if pixels.shape[2:] != (side, side):
         pixels = resize(np.ascontiguousarray(pixels), side)
-    # Colours of every fourth pixel: a map describes tens of thousands of patches.
-    return np.concatenate([texture_features(pixels), colour_features(pixels[:, :, ::2, ::2])], axis=1)
+    # Colors of every fourth pixel: a map describes tens of thousands of patches.
+    return np.concatenate([texture_features(pixels), color_features(pixels[:, :, ::2, ::2])], axis=1)
 
 
 @dataclass(frozen=True)
-class Seen:
+class PatchOutputs:
     """Patches and what the network made of them.
 
     Attributes
@@ -209,9 +209,9 @@ class Seen:
 
 
 def fit_out_of_distribution(
-    train: Seen,
+    train: PatchOutputs,
     classes: npt.NDArray[np.int64],
-    val: Seen,
+    val: PatchOutputs,
     *,
     task: Task,
     temperature: float,
@@ -248,31 +248,31 @@ def fit_out_of_distribution(
     if rank > n or len(train.logits) < 2:
         return None
     features = np.asarray(train.features, np.float64)
-    centre = features.mean(axis=0)
-    _, axes = np.linalg.eigh(np.cov(features, rowvar=False).reshape(len(centre), len(centre)))
-    projection = Packed.pack(axes[:, ::-1][:, :COMPONENTS].T)
+    center = features.mean(axis=0)
+    _, axes = np.linalg.eigh(np.cov(features, rowvar=False).reshape(len(center), len(center)))
+    projection = PackedArray.pack(axes[:, ::-1][:, :COMPONENTS].T)
     seen = pixel_features(train.pixels, size=size)
     energy = energies(train.logits, task=task, temperature=temperature)
     described = np.concatenate(
-        [reduced(features, projection.unpack(), centre), energy[:, None], seen], axis=1
+        [reduced(features, projection.unpack(), center), energy[:, None], seen], axis=1
     )
     mean, spread = described.mean(axis=0), described.std(axis=0)
     scale = np.where(spread > 1e-9 * (1 + np.abs(mean)), spread, 1.0)
     means, triangles = _class_gaussians((described - mean) / scale, classes)
     unscaled = OutOfDistribution(
         projection=projection,
-        centre=tuple(centre.tolist()),
+        center=tuple(center.tolist()),
         mean=tuple(mean.tolist()),
         scale=tuple(scale.tolist()),
-        classes=Packed.pack(means),
-        whitening=Packed.pack(triangles),
-        energy=Standard(median=0.0, spread=1.0),
-        distance=Standard(median=0.0, spread=1.0),
+        classes=PackedArray.pack(means),
+        whitening=PackedArray.pack(triangles),
+        energy=RobustScale(median=0.0, spread=1.0),
+        distance=RobustScale(median=0.0, spread=1.0),
         threshold=0.0,
         false_alarms=false_alarms,
         patches=n,
     )
-    gaussians: Gaussians = unpacked(unscaled)
+    gaussians: ClassGaussians = unpacked(unscaled)
     calm = energies(val.logits, task=task, temperature=temperature)
     far = gaussians.distance(gaussians.described(val.features, calm, pixel_features(val.pixels, size=size)))
     scaled = unscaled.model_copy(update={"energy": _standard(calm), "distance": _standard(far)})
@@ -294,6 +294,6 @@ def _class_gaussians(values: Floats, classes: npt.NDArray[np.int64]) -> tuple[Fl
     return means, np.stack([np.linalg.cholesky(np.linalg.inv(covariance)) for covariance in each])
 
 
-def _standard(scores: Floats) -> Standard:
+def _standard(scores: Floats) -> RobustScale:
     median, high = np.quantile(scores, [0.5, 0.95])
-    return Standard(median=float(median), spread=max(float(high - median), 1e-6))
+    return RobustScale(median=float(median), spread=max(float(high - median), 1e-6))

@@ -52,12 +52,14 @@ class OpenVino:
 
     name = "openvino"
 
-    def __init__(self, graph: onnx.ModelProto, *, threads: int, precision: str, batch: int = BATCH) -> None:
+    def __init__(
+        self, graph: onnx.ModelProto, *, threads: int, precision: str, batch_size: int = BATCH
+    ) -> None:
         if precision == "bf16" and not has_bf16():
             raise SettingError("this processor does not multiply bf16", fix="use --engine openvino")
         self.precision = precision
         self.threads = threads
-        self.batch = batch
+        self.batch_size = batch_size
         self._graph = graph
         self._size = patch_size(graph)
         self._bands = graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value if graph.graph.input else 0
@@ -83,9 +85,9 @@ class OpenVino:
 
     def _run(self, ready: _Compiled, pixels: npt.NDArray[Any]) -> Outputs:
         first = ready.requests[0]
-        batch = first.get_input_tensor().shape[0]
+        batch_size = first.get_input_tensor().shape[0]
         shapes = [list(first.get_output_tensor(place).shape) for place in range(len(ready.names))]
-        if any(shape[:1] != [batch] for shape in shapes):
+        if any(shape[:1] != [batch_size] for shape in shapes):
             raise ValueError("an output does not have one row a patch")
         results = [np.empty((len(pixels), *shape[1:]), np.float32) for shape in shapes]
         busy: list[tuple[openvino.InferRequest, slice]] = []
@@ -97,10 +99,10 @@ class OpenVino:
                 result[rows] = request.get_output_tensor(place).data[: rows.stop - rows.start]
 
         try:
-            for number, start in enumerate(range(0, len(pixels), batch)):
+            for number, start in enumerate(range(0, len(pixels), batch_size)):
                 if len(busy) == len(ready.requests):
                     collect()
-                rows = slice(start, min(start + batch, len(pixels)))
+                rows = slice(start, min(start + batch_size, len(pixels)))
                 request = ready.requests[number % len(ready.requests)]
                 request.get_input_tensor().data[: rows.stop - start] = pixels[rows]
                 request.start_async()
@@ -133,7 +135,7 @@ class OpenVino:
             hint.enable_cpu_pinning: False,
         }
         try:
-            model.reshape([self.batch if patches else 1, self._bands, height, width])
+            model.reshape([self.batch_size if patches else 1, self._bands, height, width])
             compiled = self._core.compile_model(model, "CPU", settings)
         except Exception as error:
             raise ModelFileError(f"OpenVINO cannot load the model ({first_line(error)})") from error

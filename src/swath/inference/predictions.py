@@ -34,10 +34,10 @@ class Predictions:
     label_sets : list of tuple of str
         The labels of each image, one by one in the model's order: always one, but any number for
         multi-label models.
-    strangeness : numpy.ndarray or None
+    ood_score : numpy.ndarray or None
         float32 ``[N]``, how strange each image is to the model (see :mod:`swath.inference.ood`); None where the
         model file cannot tell.
-    unlike : numpy.ndarray or None
+    ood : numpy.ndarray or None
         bool ``[N]``, whether that reaches the model file's threshold: not like the training data, and no answer
         to it means anything.
     """
@@ -47,8 +47,8 @@ class Predictions:
     probabilities: npt.NDArray[np.float32]
     classes: tuple[str, ...]
     label_sets: list[tuple[str, ...]]
-    strangeness: npt.NDArray[np.float32] | None = None
-    unlike: npt.NDArray[np.bool_] | None = None
+    ood_score: npt.NDArray[np.float32] | None = None
+    is_ood: npt.NDArray[np.bool_] | None = None
 
     @property
     def named(self) -> list[str]:
@@ -81,14 +81,14 @@ def judged(record: Record, probabilities: npt.NDArray[np.float32]) -> Prediction
 
 def joined(parts: Sequence[Predictions]) -> Predictions:
     """One after the other; of one model and at least one part."""
-    strange = [p.strangeness for p in parts if p.strangeness is not None]
-    unlike = [p.unlike for p in parts if p.unlike is not None]
+    strange = [p.ood_score for p in parts if p.ood_score is not None]
+    ood = [p.is_ood for p in parts if p.is_ood is not None]
     return Predictions(
         labels=[label for p in parts for label in p.labels],
         confidence=np.concatenate([p.confidence for p in parts]),
         probabilities=np.concatenate([p.probabilities for p in parts]),
         classes=parts[0].classes,
         label_sets=[labels for p in parts for labels in p.label_sets],
-        strangeness=np.concatenate(strange) if strange else None,
-        unlike=np.concatenate(unlike) if unlike else None,
+        ood_score=np.concatenate(strange) if strange else None,
+        is_ood=np.concatenate(ood) if ood else None,
     )

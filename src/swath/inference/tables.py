@@ -22,7 +22,7 @@ from swath.errors import DataError, SettingError
 from swath.files import atomic_file, check_output
 from swath.imagery import decode
 from swath.inference.classifier import Classifier
-from swath.inference.harmonise import IMAGES, Harmony, check_mode, compare_scene, sample_images
+from swath.inference.color_match import IMAGES, ColorMatch, check_mode, compare_scene, sample_images
 from swath.inference.predictions import NO_LABEL, Predictions
 from swath.progress import Progress, silent
 
@@ -46,9 +46,9 @@ class PredictSummary:
         Images that could not be read.
     other_sizes : int
         Images that were not of the model's patch size and were resized inside the graph.
-    harmony : Harmony
+    color_match : Harmony
         How the images' channels, all of them together, compare with the training patches', and what was done.
-    unlike : int or None
+    ood : int or None
         Images that are not like the training data; None where the model file cannot tell.
     """
 
@@ -56,8 +56,8 @@ class PredictSummary:
     counts: dict[str, int]
     skipped: tuple[str, ...]
     other_sizes: int
-    harmony: Harmony
-    unlike: int | None = None
+    color_match: ColorMatch
+    ood: int | None = None
 
 
 def predict_files(
@@ -67,28 +67,28 @@ def predict_files(
     *,
     top_k: int | None = None,
     skip_unreadable: bool = False,
-    harmonise: str = "off",
+    match_colors: str = "off",
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> PredictSummary:
     """Classify files, folders and zips; write CSV, JSON or Parquet by the ending of `out`.
 
     Columns: ``path``, ``label``, ``confidence``, then ``top_2``, ``top_2_p``... up to `top_k`, then
-    ``p_<class>`` for every class, and ``unlike_training``, true where an image is not like the training data, if the
+    ``p_<class>`` for every class, and ``is_ood``, true where an image is not like the training data, if the
     model file can tell. For a multi-label model ``labels``, joined by ``;`` and perhaps empty, in
     place of ``label``, and the most probable labels, if asked for, from ``top_1`` on, above their
     thresholds or not.
 
-    The channels of up to 256 of the images are compared with the training patches'. With `harmonise`
+    The channels of up to 256 of the images are compared with the training patches'. With `match_colors`
     ``"on"``, or ``"auto"`` where they lie outside, all images get one and the same correction (see
-    :mod:`swath.imagery.harmonise`). What was done, or why nothing, is in ``p.csv.harmonise.json`` beside the table
+    :mod:`swath.imagery.color_match`). What was done, or why nothing, is in ``p.csv.color_match.json`` beside the table
     ``p.csv``. It is ``"off"`` by default: an image's answer then does not depend on the images beside it.
 
     Raises
     ------
     SettingError
         If the ending of `out` is not known, `top_k` is not between 1 and the number of classes, or the model
-        cannot harmonise.
+        cannot harmonize.
     DataError
         If there is no image, or one cannot be read and `skip_unreadable` is false.
     OutputError
@@ -99,8 +99,8 @@ def predict_files(
     classes = classifier.record.class_names
     if top_k is not None and not 1 <= top_k <= len(classes):
         raise SettingError(f"--top-k {top_k}", fix=f"give a number between 1 and {len(classes)}")
-    check_mode(harmonise)
-    for path in (out, _note_beside(out)) if harmonise != "off" else (out,):
+    check_mode(match_colors)
+    for path in (out, _note_beside(out)) if match_colors != "off" else (out,):
         check_output(path, overwrite=overwrite)
     skipped: list[str] = []
     sizes: dict[bool, int] = {True: 0, False: 0}
@@ -114,7 +114,7 @@ def predict_files(
         skipped.append(name)
 
     images = walk_images(inputs, on_unreadable=unreadable)
-    harmony = _harmony(classifier, images, mode=harmonise)
+    color_match = _color_match(classifier, images, mode=match_colors)
 
     def pictures() -> Iterator[tuple[str, npt.NDArray[Any]]]:
         for name, data in images:
@@ -124,23 +124,21 @@ def predict_files(
                 unreadable(name, error)
                 continue
             sizes[pixels.shape[1] == pixels.shape[2] == classifier.size] += 1
-            yield name, pixels if harmony.correction is None else harmony.correction.apply(pixels)
+            yield name, pixels if color_match.correction is None else color_match.correction.apply(pixels)
 
     counts: Counter[str] = Counter()
     done = 0
-    unlike: int | None = None
+    ood: int | None = None
     held: list[Row] = []
-    with _outputs(out, harmony, overwrite=overwrite) as write:
+    with _outputs(out, color_match, overwrite=overwrite) as write:
         for names, judged in classifier.stream(pictures(), total=len(images), progress=progress):
             several = classifier.record.task == "multi-label"
             rows = _rows_of_sets(names, judged, top_k or 0) if several else _rows(names, judged, top_k or 1)
             for labels in judged.label_sets:
                 counts.update(labels or (NO_LABEL,))
-            if judged.unlike is not None:
-                unlike = (unlike or 0) + int(judged.unlike.sum())
-                rows = [
-                    row | {"unlike_training": bool(u)} for row, u in zip(rows, judged.unlike, strict=True)
-                ]
+            if judged.is_ood is not None:
+                ood = (ood or 0) + int(judged.is_ood.sum())
+                rows = [row | {"is_ood": bool(u)} for row, u in zip(rows, judged.is_ood, strict=True)]
             done += len(rows)
             held += rows
             if len(held) >= ROWS_AT_A_TIME:
@@ -151,10 +149,10 @@ def predict_files(
         if held:
             write(held)
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    return PredictSummary(done, ordered, tuple(skipped), sizes[False], harmony, unlike)
+    return PredictSummary(done, ordered, tuple(skipped), sizes[False], color_match, ood)
 
 
-def _harmony(classifier: Classifier, images: Images, *, mode: str) -> Harmony:
+def _color_match(classifier: Classifier, images: Images, *, mode: str) -> ColorMatch:
     """Compare some of the images, all together, with the training patches."""
     spec = classifier.record.input
     few = images.spread(IMAGES) if spec.channel_quantiles is not None else ()
@@ -165,20 +163,20 @@ def _harmony(classifier: Classifier, images: Images, *, mode: str) -> Harmony:
 
 def _note_beside(out: Path) -> Path:
     """Where it is said what was done to the pixels; tables of one name and two kinds have one each."""
-    return out.with_name(f"{out.name}.harmonise.json")
+    return out.with_name(f"{out.name}.color_match.json")
 
 
 @contextlib.contextmanager
-def _outputs(out: Path, harmony: Harmony, *, overwrite: bool) -> Iterator[Callable[[list[Row]], None]]:
+def _outputs(out: Path, color_match: ColorMatch, *, overwrite: bool) -> Iterator[Callable[[list[Row]], None]]:
     """Yield what adds rows to the table; when it is whole its note takes its name, and then the table does."""
     note = _note_beside(out)
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(atomic_file(out, overwrite=overwrite))
-        if harmony.asked != "off":
+        if color_match.asked != "off":
             said = stack.enter_context(atomic_file(note, overwrite=overwrite))
-            said.write_text(json.dumps(harmony.record(), indent=2) + "\n", encoding="utf-8")
+            said.write_text(json.dumps(color_match.record(), indent=2) + "\n", encoding="utf-8")
         yield stack.enter_context(_writer(temporary))
-    if harmony.asked == "off" and overwrite:
+    if color_match.asked == "off" and overwrite:
         note.unlink(missing_ok=True)  # of an earlier table of this name
 
 

@@ -21,9 +21,9 @@ class PixelArea:
     Attributes
     ----------
     rows : numpy.ndarray
-        float64 ``[height]``, square metres of one pixel in each row.
+        float64 ``[height]``, square meters of one pixel in each row.
     across, down : float
-        Metres along a row and down a column from one pixel to the next, in the middle of the scene.
+        Meters along a row and down a column from one pixel to the next, in the middle of the scene.
     method : str
         How it was found, in words for the record of a map.
     warning : str or None
@@ -38,7 +38,7 @@ class PixelArea:
 
     @property
     def side(self) -> float:
-        """Metres along the side of a square as large as the middle pixel."""
+        """Meters along the side of a square as large as the middle pixel."""
         return math.sqrt(self.across * self.down)
 
 
@@ -66,10 +66,10 @@ def pixel_area(crs: Any, transform: Any, height: int) -> PixelArea | None:
     if not crs:
         return None
     if crs.is_projected:
-        metres = crs.linear_units_factor[1]
-        area = abs(transform.determinant) * metres**2
+        meters = crs.linear_units_factor[1]
+        area = abs(transform.determinant) * meters**2
         mercator = crs.to_dict().get("proj") in {"merc", "webmerc"}
-        across = math.hypot(transform.a, transform.d) * metres
+        across = math.hypot(transform.a, transform.d) * meters
         return PixelArea(
             np.full(height, area),
             across,
@@ -93,7 +93,7 @@ def pixel_area(crs: Any, transform: Any, height: int) -> PixelArea | None:
 
 
 def zone_area(latitude: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Area between the equator and a latitude (radians) on WGS 84, square metres a radian of longitude."""
+    """Area between the equator and a latitude (radians) on WGS 84, square meters a radian of longitude."""
     sine = np.sin(latitude)
     whole = sine / (1 - _E2 * sine**2) + np.arctanh(_E * sine) / _E
     area: npt.NDArray[np.float64] = _A**2 * (1 - _E2) / 2 * whole

@@ -73,7 +73,7 @@ class Axis:
         return self.stride // self.cell
 
     def span(self, windows: int) -> int:
-        """Pixels that `windows` neighbouring windows cover."""
+        """Pixels that `windows` neighboring windows cover."""
         return (windows - 1) * self.stride + self.patch
 
     def source(self, start: int, stop: int) -> npt.NDArray[np.intp]:

@@ -21,12 +21,12 @@ from swath.model import Record
 from swath.model.record import ClassInfo
 
 NONE_OF_THESE = "none of these"  # painted where a multi-label model gives no label
-_NONE_COLOUR = "C8C8C8"
+_NONE_COLOR = "C8C8C8"
 _LONGEST = 1000  # pixels of the map's longer side in the quick look
 _DPI = 110
 _ROW = 0.26  # inches of a legend line
 _WIDTH = 4.2  # inches of the legend
-_NODATA_GREY = 235
+_NODATA_GRAY = 235
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Totals:
     def __init__(self, names: tuple[str, ...], area: PixelArea | None) -> None:
         self._names, self._area = names, area
         self._pixels = np.zeros(len(names) + 1, np.int64)
-        self._metres = np.zeros(len(names) + 1)
-        self._unlike = 0
+        self._meters = np.zeros(len(names) + 1)
+        self._ood = 0
 
     def add(self, start: int, labels: npt.NDArray[np.uint8]) -> None:
         """Count `labels` ``[rows, width]``, the map from row `start` on."""
@@ -75,22 +75,22 @@ class Totals:
             count = np.bincount(labels[0], minlength=values)
             self._pixels += rows * count
             if self._area is not None:
-                self._metres += self._area.rows[start : start + rows].sum() * count
+                self._meters += self._area.rows[start : start + rows].sum() * count
             return
         places = labels + np.arange(rows, dtype=np.intp)[:, None] * values
         counts = np.bincount(places.ravel(), minlength=rows * values).reshape(rows, values)
         self._pixels += counts.sum(axis=0)
         if self._area is not None:
-            self._metres += self._area.rows[start : start + rows] @ counts
+            self._meters += self._area.rows[start : start + rows] @ counts
 
-    def add_unlike(self, unlike: npt.NDArray[np.uint8]) -> None:
+    def add_ood(self, ood: npt.NDArray[np.uint8]) -> None:
         """Count the pixels of ``[rows, width]`` that are 1: not like the training data."""
-        self._unlike += int(np.count_nonzero(unlike == 1))
+        self._ood += int(np.count_nonzero(ood == 1))
 
     @property
-    def unlike_share(self) -> float:
+    def ood_share(self) -> float:
         """Part of the mapped pixels that is not like the training data, 0-1."""
-        return self._unlike / max(self.mapped, 1)
+        return self._ood / max(self.mapped, 1)
 
     @property
     def nodata(self) -> int:
@@ -110,9 +110,9 @@ class Totals:
                 name,
                 int(pixels),
                 int(pixels) / mapped,
-                None if self._area is None else float(metres) / 10_000,
+                None if self._area is None else float(meters) / 10_000,
             )
-            for name, pixels, metres in zip(self._names, self._pixels[1:], self._metres[1:], strict=True)
+            for name, pixels, meters in zip(self._names, self._pixels[1:], self._meters[1:], strict=True)
         )
 
 
@@ -122,14 +122,14 @@ def painted_classes(record: Record) -> tuple[ClassInfo, ...]:
         return record.classes
     return (
         *record.classes,
-        ClassInfo(value=len(record.classes), name=NONE_OF_THESE, color_hint=_NONE_COLOUR),
+        ClassInfo(value=len(record.classes), name=NONE_OF_THESE, color_hint=_NONE_COLOR),
     )
 
 
 def draw_legend(
     path: Path, classes: Sequence[ClassInfo], totals: Sequence[ClassTotal], *, nodata: int
 ) -> None:
-    """Write the legend as PNG: colour, name, share of the mapped pixels and hectares of every class.
+    """Write the legend as PNG: color, name, share of the mapped pixels and hectares of every class.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def draw_map(
     area: PixelArea | None,
     nodata: int,
 ) -> None:
-    """Write a quick look: the map in its classes' colours, a scale bar and the legend.
+    """Write a quick look: the map in its classes' colors, a scale bar and the legend.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def draw_map(
             1, out_shape=shape, resampling=Resampling.mode if ratio < 1 else Resampling.nearest
         )
         pixel = None if area is None else area.across * dataset.width / shape[1]
-    table = np.full((256, 3), _NODATA_GREY, np.uint8)
+    table = np.full((256, 3), _NODATA_GRAY, np.uint8)
     for info in classes:
         table[info.value + 1] = info.rgb
     image = table[labels]
@@ -249,13 +249,13 @@ def _legend(axes: Axes, classes: Sequence[ClassInfo], totals: Sequence[ClassTota
             axes.text(_WIDTH - 0.15, line, f"{total.hectares:,.1f}", fontsize=9, ha="right", va="center")
     if nodata:
         line = head + (len(classes) + 1) * _ROW
-        _swatch(axes, line, (_NODATA_GREY / 255,) * 3)
+        _swatch(axes, line, (_NODATA_GRAY / 255,) * 3)
         axes.text(0.5, line, f"No data ({nodata:,} pixels)", fontsize=9, va="center", color="0.35")
 
 
-def _swatch(axes: Axes, line: float, colour: tuple[float, ...]) -> None:
+def _swatch(axes: Axes, line: float, color: tuple[float, ...]) -> None:
     axes.add_patch(
-        Rectangle((0.15, line - 0.085), 0.26, 0.17, facecolor=colour, edgecolor="0.4", linewidth=0.5)
+        Rectangle((0.15, line - 0.085), 0.26, 0.17, facecolor=color, edgecolor="0.4", linewidth=0.5)
     )
 
 

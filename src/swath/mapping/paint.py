@@ -11,7 +11,7 @@ import numpy.typing as npt
 from swath.mapping.grid import Grid
 from swath.mapping.legend import Totals
 from swath.mapping.strips import Strip
-from swath.mapping.summary import Watch
+from swath.mapping.summary import SceneStatistics
 from swath.mapping.writer import NO_CONFIDENCE, NODATA, RowWriter
 from swath.model import Record
 from swath.model.record import NONE, leading
@@ -124,10 +124,10 @@ class Painter:
         Rasters of the scene's size.
     cells : RowWriter, optional
         Raster of probabilities, one pixel a cell.
-    unlike : RowWriter, optional
+    ood : RowWriter, optional
         Raster of the scene's size for what is not like the training data; strips then tell it as one class more.
     totals, watch : Totals, Watch
-        Told of every row.
+        Called for every row.
     """
 
     def __init__(
@@ -138,14 +138,14 @@ class Painter:
         labels: RowWriter,
         confidences: RowWriter,
         cells: RowWriter | None,
-        unlike: RowWriter | None = None,
+        ood: RowWriter | None = None,
         totals: Totals,
-        watch: Watch,
+        watch: SceneStatistics,
     ) -> None:
         self._grid, self._labels, self._confidences, self._cells = grid, labels, confidences, cells
         self._totals, self._watch = totals, watch
-        self._unlike = unlike
-        self._record, self._blend = record, Blend(grid, len(record.classes) + (unlike is not None))
+        self._ood = ood
+        self._record, self._blend = record, Blend(grid, len(record.classes) + (ood is not None))
 
     def add(
         self, strip: Strip, probabilities: npt.NDArray[np.float32], classified: npt.NDArray[np.bool_]
@@ -157,17 +157,17 @@ class Painter:
                 self._write(strip, rows)
 
     def _write(self, strip: Strip, rows: CellRows) -> None:
-        if self._unlike is not None:
+        if self._ood is not None:
             rows, share = replace(rows, mean=rows.mean[:-1]), rows.mean[-1]
         start, painted, sure = self._paint(strip, rows)
         self._totals.add(start, painted)
         self._labels.write(painted[None])
         self._confidences.write(sure[None])
-        if self._unlike is not None:
+        if self._ood is not None:
             strange = np.repeat(share > 0.5, self._grid.cell)[: self._grid.cols.length].astype(np.uint8)
-            marked = np.where(painted == NODATA, np.uint8(NO_CONFIDENCE), strange)
-            self._totals.add_unlike(marked)
-            self._unlike.write(marked[None])
+            label_matrix = np.where(painted == NODATA, np.uint8(NO_CONFIDENCE), strange)
+            self._totals.add_ood(label_matrix)
+            self._ood.write(label_matrix[None])
         if self._cells is not None:
             cells = np.where(rows.covered, rows.mean, np.float32("nan"))
             self._cells.write(np.repeat(cells[:, None], rows.stop - rows.start, axis=1))

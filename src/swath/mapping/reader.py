@@ -42,7 +42,7 @@ ENVIRONMENT = {
     "GDAL_NUM_THREADS": str(free_cores()),
 }
 _MAX_BLOCK = 512 * 2**20
-_COLOURS = {
+_COLORS = {
     ColorInterp.red: "red",
     ColorInterp.green: "green",
     ColorInterp.blue: "blue",
@@ -66,7 +66,7 @@ class Scene:
     dtype : str
         NumPy name of the stored type.
     bands : tuple of str or None
-        What the scene calls its bands: descriptions, else colours.
+        What the scene calls its bands: descriptions, else colors.
     """
 
     def __init__(self, dataset: DatasetReader, *, name: str) -> None:
@@ -78,8 +78,8 @@ class Scene:
         self.transform = dataset.transform
         self.dtype: str = dataset.dtypes[0]
         self.bands = tuple(
-            "alpha" if colour == ColorInterp.alpha else (text or "").strip() or _COLOURS.get(colour)
-            for text, colour in zip(dataset.descriptions, dataset.colorinterp, strict=True)
+            "alpha" if color == ColorInterp.alpha else (text or "").strip() or _COLORS.get(color)
+            for text, color in zip(dataset.descriptions, dataset.colorinterp, strict=True)
         )
 
 
@@ -125,7 +125,7 @@ def check_name(path: Path) -> None:
         raise SettingError(f"the name {str(path)!a} is not UTF-8", fix="rename it") from None
 
 
-def check_values(dtype: str, wanted: str, *, render: tuple[float, float] | None, scene: str) -> None:
+def check_values(dtype: str, wanted: str, *, rescale: tuple[float, float] | None, scene: str) -> None:
     """Refuse a scene whose values are not those the model was trained on.
 
     Parameters
@@ -134,7 +134,7 @@ def check_values(dtype: str, wanted: str, *, render: tuple[float, float] | None,
         Type of the scene's values.
     wanted : str
         Type the model takes.
-    render : tuple of float, optional
+    rescale : tuple of float, optional
         LOW and HIGH the scene is to be rendered with.
     scene : str
         The scene's name, for messages.
@@ -147,11 +147,11 @@ def check_values(dtype: str, wanted: str, *, render: tuple[float, float] | None,
         If it is to be rendered and that makes no sense.
     """
     bits = {"uint8": "8-bit (uint8)", "uint16": "16-bit (uint16)"}
-    if render is None:
+    if rescale is None:
         if dtype == wanted:
             return
         fix = (
-            "render reflectance to 8 bit with --render 0:2750, as EuroSAT was (1000:3750 where 1000 was added "
+            "render reflectance to 8 bit with --rescale 0:2750, as EuroSAT was (1000:3750 where 1000 was added "
             "to the numbers, as Sentinel-2 does from processing baseline 04.00)"
             if wanted == "uint8"
             else "give a scene of that type"
@@ -161,17 +161,17 @@ def check_values(dtype: str, wanted: str, *, render: tuple[float, float] | None,
         )
     if wanted != "uint8":
         raise SettingError(
-            f"the model takes {bits[wanted]} values, rendering makes 8-bit ones", fix="leave out --render"
+            f"the model takes {bits[wanted]} values, rendering makes 8-bit ones", fix="leave out --rescale"
         )
-    if not (math.isfinite(render[0]) and math.isfinite(render[1]) and render[1] > render[0]):
+    if not (math.isfinite(rescale[0]) and math.isfinite(rescale[1]) and rescale[1] > rescale[0]):
         raise SettingError(
-            f"cannot render values from {render[0]:g} to {render[1]:g}",
-            fix="give --render LOW:HIGH, LOW below HIGH",
+            f"cannot render values from {rescale[0]:g} to {rescale[1]:g}",
+            fix="give --rescale LOW:HIGH, LOW below HIGH",
         )
-    if dtype == "uint8" and render[1] > 255:
+    if dtype == "uint8" and rescale[1] > 255:
         raise SettingError(
-            f"{scene} is 8-bit already, its values end at 255 and not at {render[1]:g}",
-            fix="leave out --render",
+            f"{scene} is 8-bit already, its values end at 255 and not at {rescale[1]:g}",
+            fix="leave out --rescale",
         )
 
 
@@ -240,7 +240,7 @@ def choose_bands(
     Parameters
     ----------
     names : sequence of str or None
-        What the scene calls its bands, from their descriptions and colours; ``"alpha"`` is never a choice.
+        What the scene calls its bands, from their descriptions and colors; ``"alpha"`` is never a choice.
     wanted : sequence of str
         The model's bands.
     asked : sequence of int, optional

@@ -19,7 +19,7 @@ from rasterio import Affine
 from swath import __version__
 from swath.errors import DataError
 from swath.inference import Classifier
-from swath.inference.harmonise import check_mode, compare_scene
+from swath.inference.color_match import check_mode, compare_scene
 from swath.mapping import writer
 from swath.mapping.area import PixelArea, pixel_area
 from swath.mapping.grid import Grid, make_grid
@@ -27,7 +27,7 @@ from swath.mapping.legend import Totals, draw_legend, draw_map, painted_classes
 from swath.mapping.paint import Painter
 from swath.mapping.reader import Scene, check_name, check_values, choose_bands, open_scene
 from swath.mapping.strips import Strips, ahead, behind
-from swath.mapping.summary import MapFiles, MapSummary, Watch, map_record, size_warning, unlike_warning
+from swath.mapping.summary import MapFiles, MapSummary, SceneStatistics, map_record, ood_warning, size_warning
 from swath.mapping.windows import Windows, make_windows, with_data
 from swath.mapping.writer import mean, most_frequent, staged
 from swath.progress import Progress, silent
@@ -54,11 +54,11 @@ def map_scene(
     *,
     stride: int | None = None,
     bands: tuple[int, ...] | None = None,
-    render: tuple[float, float] | None = None,
+    rescale: tuple[float, float] | None = None,
     nodata: float | None = None,
-    harmonise: str = "auto",
+    match_colors: str = "auto",
     probabilities: str | Path | None = None,
-    batch: int = 1024,
+    batch_size: int = 1024,
     dense: bool | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -84,17 +84,17 @@ def map_scene(
         Pixels from one window to the next; the patch size by default, so that windows do not overlap.
     bands : tuple of int, optional
         The scene's bands to use, counted from 1, in the model's order; by name or position by default.
-    render : tuple of float, optional
+    rescale : tuple of float, optional
         LOW and HIGH reflectance that become 1 and 255, for an 8-bit model on a scene of reflectances.
     nodata : float, optional
         Value that means no data, in place of the scene's own.
-    harmonise : str
+    match_colors : str
         ``"on"`` matches the scene's channels to the training patches', ``"off"`` does not, ``"auto"`` does if
-        they lie outside; see :mod:`swath.imagery.harmonise`.
+        they lie outside; see :mod:`swath.imagery.color_match`.
     probabilities : str or pathlib.Path, optional
         Also write the mean probabilities: float32 GeoTIFF, one band a class, one pixel a cell. Its last
         cells may reach past the scene.
-    batch : int
+    batch_size : int
         Windows cut out and handed to the engine at a time, which takes as many of them as it likes.
     dense : bool, optional
         Run the network over many windows at once, or window by window; by default the faster way. A network
@@ -102,7 +102,7 @@ def map_scene(
     overwrite : bool
         Replace files that exist.
     progress : Progress
-        Told of every row of windows.
+        Called for every row of windows.
 
     Returns
     -------
@@ -121,36 +121,36 @@ def map_scene(
     record = classifier.record
     scene, out = Path(scene), Path(out)
     probabilities = None if probabilities is None else Path(probabilities)
-    files = MapFiles.beside(out, probabilities=probabilities, unlike=classifier.tells_unlike)
+    files = MapFiles.next_to(out, probabilities=probabilities, ood=classifier.detects_ood)
     files.check(scene)
     check_name(out)
-    check_mode(harmonise)
+    check_mode(match_colors)
     legend = painted_classes(record)
     if len(legend) > _MAX_CLASSES:
         raise DataError(f"a map holds {_MAX_CLASSES} classes at most and the model has {len(legend)}")
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(open_scene(scene))
         chosen = choose_bands(opened.bands, record.input.bands, asked=bands, scene=opened.name)
-        check_values(opened.dtype, record.input.data_type, render=render, scene=opened.name)
+        check_values(opened.dtype, record.input.data_type, rescale=rescale, scene=opened.name)
         patch = record.input.size
         grid = make_grid(opened.height, opened.width, patch=patch, stride=patch if stride is None else stride)
-        windows = make_windows(classifier, grid, batch=batch, dense=dense)
-        if not windows.tells_unlike:
-            files = replace(files, unlike=None)
+        windows = make_windows(classifier, grid, batch_size=batch_size, dense=dense)
+        if not windows.detects_ood:
+            files = replace(files, ood=None)
         paths = stack.enter_context(staged(files.all(), overwrite=overwrite))
         partial = dict(zip(files.all(), paths, strict=True))
-        strips = Strips(opened, grid, bands=chosen.indexes, render=render, nodata=nodata)
-        harmony = compare_scene(strips.sample(), record.input, mode=harmonise)
-        strips.correction = harmony.correction
+        strips = Strips(opened, grid, bands=chosen.indexes, rescale=rescale, nodata=nodata)
+        color_match = compare_scene(strips.sample(), record.input, mode=match_colors)
+        strips.correction = color_match.correction
         area = pixel_area(opened.crs, opened.transform, opened.height)
-        totals, watch = Totals(tuple(c.name for c in legend), area), Watch(record.input, grid)
+        totals, watch = Totals(tuple(c.name for c in legend), area), SceneStatistics(record.input, grid)
         job = _Job(classifier, opened, grid, strips, windows, progress)
         classified = _write_rasters(job, files, partial, totals, watch)
         found = [chosen.warning, *_place_warnings(opened, area), size_warning(area, record.input.gsd)]
-        warnings = [w for w in [*found, harmony.warning] if w]
-        unlike = totals.unlike_share if files.unlike else None
-        warnings += unlike_warning(unlike)
-        warnings += watch.warnings(rendered=render is not None, compared=harmony.judged)
+        warnings = [w for w in [*found, color_match.warning] if w]
+        ood = totals.ood_share if files.ood else None
+        warnings += ood_warning(ood)
+        warnings += watch.warnings(rescaled=rescale is not None, compared=color_match.judged)
         classes = totals.classes()
         draw_legend(partial[files.legend], legend, classes, nodata=totals.nodata)
         draw_map(
@@ -170,14 +170,14 @@ def map_scene(
             height=opened.height,
             crs=opened.crs.to_string() if opened.crs else None,
             bands=chosen,
-            harmony=harmony,
+            color_match=color_match,
             stride=grid.stride,
             dense=windows.dense,
             windows=grid.windows,
             classified=classified,
             seconds=time.monotonic() - began,
             warnings=tuple(warnings),
-            unlike=unlike,
+            ood=ood,
         )
         content = map_record(
             summary,
@@ -185,25 +185,25 @@ def map_scene(
             opened,
             grid,
             area=area,
-            render=render,
+            rescale=rescale,
             nodata=strips.nodata,
             means=watch.means,
         )
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         partial[files.record].write_text(text + "\n", encoding="utf-8")
-    if files.unlike is None and overwrite:  # of an earlier map of this name
-        out.with_name(f"{out.stem}.unlike{out.suffix}").unlink(missing_ok=True)
+    if files.ood is None and overwrite:  # of an earlier map of this name
+        out.with_name(f"{out.stem}.ood{out.suffix}").unlink(missing_ok=True)
     return summary
 
 
 def _write_rasters(
-    job: _Job, files: MapFiles, partial: dict[Path, Path], totals: Totals, watch: Watch
+    job: _Job, files: MapFiles, partial: dict[Path, Path], totals: Totals, watch: SceneStatistics
 ) -> int:
     """Stream both rasters (and the probabilities) and make COGs of them; returns the windows classified."""
     scene, grid = job.scene, job.grid
     out = partial[files.classes]
     labels, confidences, strange = (
-        out.with_name(f"{name}.rows.tif") for name in ("classes", "confidence", "unlike")
+        out.with_name(f"{name}.rows.tif") for name in ("classes", "confidence", "ood")
     )
     place: dict[str, Any] = {"crs": scene.crs, "transform": scene.transform}
     size: dict[str, Any] = {"width": scene.width, "height": scene.height, "bands": 1, "dtype": "uint8"}
@@ -215,9 +215,9 @@ def _write_rasters(
         to_confidence = stack.enter_context(
             writer.row_writer(confidences, nodata=writer.NO_CONFIDENCE, halve=mean, **size, **place)
         )
-        to_unlike = None
-        if files.unlike is not None:
-            to_unlike = stack.enter_context(
+        to_ood = None
+        if files.ood is not None:
+            to_ood = stack.enter_context(
                 writer.row_writer(
                     strange,
                     nodata=writer.NO_CONFIDENCE,
@@ -247,7 +247,7 @@ def _write_rasters(
             labels=to_labels,
             confidences=to_confidence,
             cells=to_cells,
-            unlike=to_unlike,
+            ood=to_ood,
             totals=totals,
             watch=watch,
         )
@@ -267,12 +267,12 @@ def _write_rasters(
             ),
             pool.submit(writer.finish_classes, labels, out, painted_classes(record), software=software),
         ]
-        if files.unlike is not None:
+        if files.ood is not None:
             finished.append(
                 pool.submit(
                     writer.finish_bytes,
                     strange,
-                    partial[files.unlike],
+                    partial[files.ood],
                     name="not like the training data",
                     software=software,
                 )

@@ -17,8 +17,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from swath.errors import DataError
-from swath.imagery import render_reflectance
-from swath.imagery.harmonise import Correction
+from swath.imagery import rescale_reflectance
+from swath.imagery.color_match import Correction
 from swath.mapping.grid import Grid
 from swath.mapping.reader import Scene
 
@@ -32,7 +32,7 @@ _END = object()
 
 @dataclass(frozen=True)
 class Piece:
-    """Neighbouring rows of a scene, mirrored to the left and right.
+    """Neighboring rows of a scene, mirrored to the left and right.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Strip:
-    """The pixels under some neighbouring rows of windows.
+    """The pixels under some neighboring rows of windows.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Strips:
     """Gives the strips under the rows of windows, from top to bottom.
 
     A pixel has no data where every chosen band holds the nodata value or NaN, or where the scene's mask or
-    alpha band says so. With `render` and no nodata value stated anywhere, 0 is nodata, as in Sentinel-2
+    alpha band says so. With `rescale` and no nodata value stated anywhere, 0 is nodata, as in Sentinel-2
     products, which do not state it.
 
     Parameters
@@ -86,8 +86,8 @@ class Strips:
         The windows.
     bands : sequence of int
         Bands to read, counted from 1.
-    render : tuple of float, optional
-        LOW and HIGH of :func:`swath.imagery.render_reflectance`.
+    rescale : tuple of float, optional
+        LOW and HIGH of :func:`swath.imagery.rescale_reflectance`.
     nodata : float, optional
         Replaces the scene's own nodata value.
 
@@ -105,12 +105,12 @@ class Strips:
         grid: Grid,
         *,
         bands: Sequence[int],
-        render: tuple[float, float] | None = None,
+        rescale: tuple[float, float] | None = None,
         nodata: float | None = None,
     ) -> None:
-        self._scene, self._grid, self._bands, self._render = scene, grid, list(bands), render
+        self._scene, self._grid, self._bands, self._rescale = scene, grid, list(bands), rescale
         stated = scene.dataset.nodata if nodata is None else nodata
-        self.nodata: float | None = 0.0 if stated is None and render else stated
+        self.nodata: float | None = 0.0 if stated is None and rescale else stated
         self._masked = any(
             flag in (MaskFlags.per_dataset, MaskFlags.alpha)
             for flags in scene.dataset.mask_flag_enums
@@ -204,9 +204,9 @@ class Strips:
                 f"{self._scene.name} is damaged or cut short near row {window.row_off} ({error.__cause__ or error})",
                 fix="fetch or write the file again",
             ) from error
-        if self._render is not None:
-            low, high = self._render
-            values = render_reflectance(values, low=low, high=high, nodata=self.nodata)
+        if self._rescale is not None:
+            low, high = self._rescale
+            values = rescale_reflectance(values, low=low, high=high, nodata=self.nodata)
         return values, valid
 
     def _widen(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

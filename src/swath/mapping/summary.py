@@ -15,7 +15,7 @@ import numpy as np
 from swath import __version__
 from swath.errors import SettingError
 from swath.inference import Classifier
-from swath.inference.harmonise import Harmony
+from swath.inference.color_match import ColorMatch
 from swath.mapping.area import PixelArea
 from swath.mapping.grid import Grid
 from swath.mapping.legend import ClassTotal, painted_classes
@@ -27,7 +27,7 @@ from swath.model.record import InputSpec
 _EVERY = 4
 _FAR = 1.0  # spreads of the training patches' pixels
 _OTHER_SIZE = 1.5
-_UNLIKE = 0.05  # well above the false alarms, 2 % by the choice of the threshold
+_OOD = 0.05  # well above the false alarms, 2 % by the choice of the threshold
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class MapFiles:
     Attributes
     ----------
     classes : Path
-        Class raster, COG: uint8, 0 is nodata, class i is i + 1, with a colour table.
+        Class raster, COG: uint8, 0 is nodata, class i is i + 1, with a color table.
     names : Path
         ``.aux.xml`` beside it, where GDAL and QGIS find the names of the classes.
     confidence : Path
@@ -46,7 +46,7 @@ class MapFiles:
         JSON: areas and provenance.
     legend, picture : Path
         PNG.
-    unlike : Path or None
+    ood : Path or None
         COG: uint8, 1 where most windows over a pixel are not like the training data, 0 where not, 255 is nodata; only
         if the model file can tell.
     probabilities : Path or None
@@ -60,10 +60,10 @@ class MapFiles:
     legend: Path
     picture: Path
     probabilities: Path | None = None
-    unlike: Path | None = None
+    ood: Path | None = None
 
     @classmethod
-    def beside(cls, out: Path, *, probabilities: Path | None = None, unlike: bool = False) -> MapFiles:
+    def next_to(cls, out: Path, *, probabilities: Path | None = None, ood: bool = False) -> MapFiles:
         """Name the files of the map `out`."""
         return cls(
             classes=out,
@@ -73,13 +73,13 @@ class MapFiles:
             legend=out.with_name(f"{out.stem}.legend.png"),
             picture=out.with_name(f"{out.stem}.png"),
             probabilities=probabilities,
-            unlike=out.with_name(f"{out.stem}.unlike{out.suffix}") if unlike else None,
+            ood=out.with_name(f"{out.stem}.ood{out.suffix}") if ood else None,
         )
 
     def all(self) -> tuple[Path, ...]:
         """Every file, the class raster first."""
         others = (self.names, self.confidence, self.record, self.legend, self.picture)
-        return (self.classes, *others, *(path for path in (self.unlike, self.probabilities) if path))
+        return (self.classes, *others, *(path for path in (self.ood, self.probabilities) if path))
 
     def check(self, scene: Path) -> None:
         """Refuse names that are no GeoTIFF's, or that of the scene.
@@ -117,7 +117,7 @@ class MapSummary:
         Coordinate reference system.
     bands : Bands
         Which bands of the scene were read.
-    harmony : Harmony
+    color_match : Harmony
         How the scene's channels compare with the training patches', and what was done about it.
     stride : int
         Pixels from one window to the next.
@@ -129,7 +129,7 @@ class MapSummary:
         Time taken.
     warnings : tuple of str
         What the user should know before believing the map.
-    unlike : float or None
+    ood : float or None
         Share of the mapped pixels that are not like the training data, 0-1; None where that was not asked.
     """
 
@@ -140,14 +140,14 @@ class MapSummary:
     height: int
     crs: str | None
     bands: Bands
-    harmony: Harmony
+    color_match: ColorMatch
     stride: int
     dense: bool
     windows: int
     classified: int
     seconds: float
     warnings: tuple[str, ...]
-    unlike: float | None = None
+    ood: float | None = None
 
     @property
     def hectares(self) -> dict[str, float] | None:
@@ -163,7 +163,7 @@ def map_record(
     grid: Grid,
     *,
     area: PixelArea | None,
-    render: tuple[float, float] | None,
+    rescale: tuple[float, float] | None,
     nodata: float | None,
     means: Sequence[float] | None,
 ) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def map_record(
             "thresholds": record.thresholds,
             "data": record.data.name,
             "data_fingerprint": record.data.fingerprint,
-            "licence": record.licence,
+            "license": record.license,
         },
         "scene": {
             "name": scene.name,
@@ -199,8 +199,8 @@ def map_record(
             "scene": list(summary.bands.indexes),
             "how": summary.bands.how,
         },
-        "render": None if render is None else {"low": render[0], "high": render[1]},
-        "harmonise": summary.harmony.record(),
+        "rescale": None if rescale is None else {"low": rescale[0], "high": rescale[1]},
+        "match_colors": summary.color_match.record(),
         "nodata": nodata if nodata is None or math.isfinite(nodata) else str(nodata),
         "channel_means": None if means is None else [round(mean, 2) for mean in means],
         "patch": grid.patch,
@@ -224,15 +224,15 @@ def map_record(
             "legend": files.legend.name,
             "picture": files.picture.name,
             "probabilities": files.probabilities and files.probabilities.name,
-            "unlike": files.unlike and files.unlike.name,
+            "ood": files.ood and files.ood.name,
         },
-        "unlike": None if summary.unlike is None else round(summary.unlike, 4),
+        "ood": None if summary.ood is None else round(summary.ood, 4),
         "warnings": list(summary.warnings),
         "seconds": round(summary.seconds, 2),
     }
 
 
-class Watch:
+class SceneStatistics:
     """Looks at the pixels that go by: channel means, and black pixels taken for data.
 
     Parameters
@@ -269,12 +269,12 @@ class Watch:
         """Mean of each of the model's bands over pixels with data; None if there are none."""
         return tuple((self._sums / self._count).tolist()) if self._count else None
 
-    def warnings(self, *, rendered: bool, compared: bool = False) -> list[str]:
+    def warnings(self, *, rescaled: bool, compared: bool = False) -> list[str]:
         """What the pixels give reason to doubt, in whole sentences without a full stop.
 
         Parameters
         ----------
-        rendered : bool
+        rescaled : bool
             Whether they were rendered from reflectance.
         compared : bool
             Whether their quantiles were held against the training patches', which says more than means.
@@ -298,19 +298,19 @@ class Watch:
         if far and not compared:
             found.append(
                 f"the scene's channel means are far from the training patches': {', '.join(far)}; "
-                + ("check the range given to --render" if rendered else "it may be rendered differently")
+                + ("check the range given to --rescale" if rescaled else "it may be rendered differently")
                 + ", and hold the map against the scene before you believe it"
             )
         return found
 
 
-def unlike_warning(share: float | None) -> list[str]:
+def ood_warning(share: float | None) -> list[str]:
     """Say so where a part of the map is not like the training data, beyond a few false alarms."""
-    if share is None or share < _UNLIKE:
+    if share is None or share < _OOD:
         return []
     return [
         f"{100 * share:.0f} % of the map is not like the training data (clouds, another sensor or land the model does "
-        "not know): see the raster .unlike.tif before you believe it"
+        "not know): see the raster .ood.tif before you believe it"
     ]
 
 

@@ -27,7 +27,7 @@ from swath.model.dense import dense_graph, dense_stride
 Values = npt.NDArray[np.float32]
 
 # Pixels down and across that the dense network is run over at a time: enough for the overlap of
-# neighbouring tiles, a patch less a stride, to cost little, and few enough for activations to stay small.
+# neighboring tiles, a patch less a stride, to cost little, and few enough for activations to stay small.
 _TALL, _WIDE = 512, 1024
 _RESULTS = 32 * 2**20  # bytes of probabilities in hand at a time, however small the stride
 _HELD = 128 * 2**20  # bytes of pixels handed to the engine at a time, however large the windows
@@ -38,14 +38,16 @@ class Windows(Protocol):
 
     rows: int
     dense: bool
-    tells_unlike: bool
+    detects_ood: bool
 
     def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
-        """Probabilities ``[rows, windows, K]``, and after them, where `tells_unlike`, 1 for a window that is not like
+        """Probabilities ``[rows, windows, K]``, and after them, where `detects_ood`, 1 for a window that is not like
         the training data and 0 for others; anything where `held` ``[rows, windows]`` is False."""
 
 
-def make_windows(classifier: Classifier, grid: Grid, *, batch: int, dense: bool | None = None) -> Windows:
+def make_windows(
+    classifier: Classifier, grid: Grid, *, batch_size: int, dense: bool | None = None
+) -> Windows:
     """Choose how to classify the windows of `grid`.
 
     Parameters
@@ -54,7 +56,7 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch: int, dense: bool 
         A loaded model.
     grid : Grid
         The windows.
-    batch : int
+    batch_size : int
         Windows handed to the engine at a time.
     dense : bool, optional
         Ask for one way or the other; by default the faster one.
@@ -66,12 +68,12 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch: int, dense: bool 
     SettingError
         If the dense way is asked for with several views of each window.
     """
-    if dense and classifier.views > 1:
+    if dense and classifier.tta > 1:
         raise SettingError(
             "a dense pass sees every window one way", fix="classify patch by patch, or with 1 view"
         )
-    if dense is False or classifier.views > 1:
-        return PatchByPatch(classifier, grid, batch=batch)
+    if dense is False or classifier.tta > 1:
+        return PatchByPatch(classifier, grid, batch_size=batch_size)
     model = read_model(classifier.path).graph
     step = dense_stride(model, size=grid.patch)
     if step is None:
@@ -80,16 +82,16 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch: int, dense: bool 
                 f"model '{classifier.record.name}' cannot be run densely: its network pads its layers",
                 fix="classify patch by patch",
             )
-        return PatchByPatch(classifier, grid, batch=batch)
-    if not dense and not dense_pays(grid, step):
-        return PatchByPatch(classifier, grid, batch=batch)
+        return PatchByPatch(classifier, grid, batch_size=batch_size)
+    if not dense and not dense_is_faster(grid, step):
+        return PatchByPatch(classifier, grid, batch_size=batch_size)
     spacing = math.lcm(step, grid.stride)
     graph = dense_graph(model, size=grid.patch, stride=spacing)
-    engine = classifier.engine_like(graph)
+    engine = classifier.same_engine(graph)
     return Dense(engine, grid, spacing=spacing, classes=len(classifier.record.classes))
 
 
-def dense_pays(grid: Grid, step: int) -> bool:
+def dense_is_faster(grid: Grid, step: int) -> bool:
     """Is the dense way faster for a network with a total stride of `step` pixels?"""
     passes = (step // math.gcd(step, grid.stride)) ** 2
     return 2 * passes * grid.stride**2 <= grid.patch**2
@@ -113,20 +115,20 @@ class PatchByPatch:
     classifier : Classifier
     grid : Grid
         The windows.
-    batch : int
+    batch_size : int
         Windows handed to the engine at a time; fewer if they are large.
     """
 
     dense = False
 
-    def __init__(self, classifier: Classifier, grid: Grid, *, batch: int) -> None:
+    def __init__(self, classifier: Classifier, grid: Grid, *, batch_size: int) -> None:
         spec = classifier.record.input
         window = grid.patch**2 * len(spec.bands) * np.dtype(spec.data_type).itemsize
-        batch = max(1, min(batch, _HELD // window))
-        self._classifier, self._grid, self._batch = classifier, grid, batch
-        self.tells_unlike = classifier.tells_unlike
+        batch_size = max(1, min(batch_size, _HELD // window))
+        self._classifier, self._grid, self._batch = classifier, grid, batch_size
+        self.detects_ood = classifier.detects_ood
         # Several rows of a narrow scene fill a batch.
-        self.rows = min(grid.rows.windows, max(1, batch // grid.cols.windows))
+        self.rows = min(grid.rows.windows, max(1, batch_size // grid.cols.windows))
 
     def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
         """As :class:`Windows` says; 0 where `held` ``[rows, windows]`` is False."""
@@ -135,14 +137,14 @@ class PatchByPatch:
         view = sliding_window_view(strip.pixels, (patch, patch), axis=(1, 2))[:, ::stride, ::stride]
         windows = view.transpose(1, 2, 0, 3, 4)
         classes = len(self._classifier.record.classes)
-        values = np.zeros((*held.shape, classes + self.tells_unlike), np.float32)
+        values = np.zeros((*held.shape, classes + self.detects_ood), np.float32)
         rows, columns = np.nonzero(held)
         for start in range(0, len(rows), self._batch):
             part = (rows[start : start + self._batch], columns[start : start + self._batch])
             answers = self._classifier.answer(windows[part])
             values[(*part, slice(classes))] = answers.probabilities
-            if answers.unlike is not None:
-                values[(*part, classes)] = answers.unlike
+            if answers.is_ood is not None:
+                values[(*part, classes)] = answers.is_ood
         return values
 
 
@@ -162,7 +164,7 @@ class Dense:
     """
 
     dense = True
-    tells_unlike = False  # features of a dense pass are not those of single windows
+    detects_ood = False  # features of a dense pass are not those of single windows
 
     def __init__(self, engine: Engine, grid: Grid, *, spacing: int, classes: int) -> None:
         self._engine, self._grid, self._classes = engine, grid, classes

@@ -5,7 +5,7 @@ overviews to files beside it (``.ovr``, ``.ovr.ovr`` and so on, where GDAL looks
 packed as fast as can be: they are read once and removed.
 
 The class raster has one band and the confidence a file of its own. In one file with two bands GDAL's COG
-driver declares the second one to be transparency, and QGIS takes any raster of two bands for a colour
+driver declares the second one to be transparency, and QGIS takes any raster of two bands for a color
 composite and not for classes. GDAL and QGIS read the names of the classes from ``<file>.aux.xml``: TIFF
 has no place for them.
 """
@@ -46,7 +46,7 @@ Pixels = npt.NDArray[np.uint8]
 class RowWriter:
     """Collects rows into whole tiles, so that every tile is compressed once."""
 
-    def __init__(self, dataset: DatasetWriter, rows: int, *, coarser: Coarser | None = None) -> None:
+    def __init__(self, dataset: DatasetWriter, rows: int, *, coarser: OverviewWriter | None = None) -> None:
         self._dataset, self._at, self._filled, self._coarser = dataset, 0, 0, coarser
         self._held = np.empty((dataset.count, rows, dataset.width), dataset.dtypes[0])
 
@@ -80,7 +80,7 @@ class RowWriter:
 
 
 @dataclass(frozen=True)
-class Coarser:
+class OverviewWriter:
     """Where the next overview is written, and how it is made."""
 
     to: RowWriter
@@ -161,14 +161,14 @@ def row_writer(
                 transform=None,
                 halve=halve,
             )
-            coarser = Coarser(stack.enter_context(half), halve)
+            coarser = OverviewWriter(stack.enter_context(half), halve)
         writer = RowWriter(dataset, side, coarser=coarser)
         yield writer
         writer.flush()
 
 
 def finish_classes(rows: Path, out: Path, classes: Sequence[ClassInfo], *, software: str) -> None:
-    """Turn the raster of class numbers into a COG with a colour table, and write its names beside it.
+    """Turn the raster of class numbers into a COG with a color table, and write its names beside it.
 
     The names are in the tag ``class_names`` too (a JSON list, from
     value 0 on), for a file that has lost its ``.aux.xml``.
@@ -180,7 +180,7 @@ def finish_classes(rows: Path, out: Path, classes: Sequence[ClassInfo], *, softw
     out : Path
         COG to make.
     classes : sequence of ClassInfo
-        Names and colours, at most 255.
+        Names and colors, at most 255.
     software : str
         What made it, for the TIFF tag.
     """

@@ -1,6 +1,6 @@
 """A model's card: what its record says, for people; on a terminal, and as the README of a model hub.
 
-The page has the fields of a Hugging Face model card: YAML in front (licence, tags, data, ``model-index`` of metrics;
+The page has the fields of a Hugging Face model card: YAML in front (license, tags, data, ``model-index`` of metrics;
 https://huggingface.co/docs/hub/model-cards), then prose in the order of Mitchell et al. 2019, "Model cards for
 model reporting" (FAT*).
 """
@@ -60,7 +60,7 @@ def card(model: ModelFile) -> list[tuple[str, str]]:
         ("data", f"{record.data.name}: " + ", ".join(f"{v:,} {k}" for k, v in record.data.counts.items())),
         ("data fingerprint", record.data.fingerprint),
         ("split", record.data.split_protocol),
-        ("data licence", record.data.licence or "not known"),
+        ("data license", record.data.license or "not known"),
     ]
     if record.data.attribution:
         rows.append(("attribution", record.data.attribution))
@@ -75,7 +75,7 @@ def card(model: ModelFile) -> list[tuple[str, str]]:
     rows += [
         ("recipe", f"{record.recipe.get('name', '?')} ({record.recipe.get('epochs', '?')} epochs)"),
         ("made with", ", ".join(f"{k} {v}" for k, v in record.versions.items())),
-        ("licence", record.licence),
+        ("license", record.license),
     ]
     return rows
 
@@ -93,10 +93,10 @@ def model_card(model: ModelFile) -> str:
         ("Training data", _data(record)),
         ("Metrics", _metrics(record)),
         ("Calibration", _calibration(record)),
-        ("Images unlike the training data", _unlike(record)),
+        ("Images unlike the training data", _ood(record)),
         ("How to use", _how(record, model.path.name)),
     )
-    parts = [f"# {record.name}", _opening(record)]
+    parts = [f"# {record.name}", _introduction(record)]
     parts += [f"## {title}\n\n{text}" for title, text in sections]
     return f"---\n{front}---\n\n" + "\n\n".join(parts) + "\n"
 
@@ -104,7 +104,7 @@ def model_card(model: ModelFile) -> str:
 def _front(record: Record) -> dict[str, Any]:
     kinds = [_METRICS.get(name, name) for name in record.metrics]
     front: dict[str, Any] = {
-        "license": record.licence.lower(),
+        "license": record.license.lower(),
         "library_name": "onnx",
         "pipeline_tag": "image-classification",
         "tags": ["onnx", "earth-observation", "remote-sensing", "land-cover", record.task],
@@ -127,16 +127,16 @@ def _front(record: Record) -> dict[str, Any]:
     return front
 
 
-def _opening(record: Record) -> str:
+def _introduction(record: Record) -> str:
     names = record.class_names
     does = _TASKS[record.task].format(k=len(names), negative=names[0], positive=names[-1])
     began = "trained from random weights"
     if record.started_from is not None:
-        licence = record.started_from.get("licence") or _NOT_STATED
-        began = f"trained from the weights {record.started_from.get('source', '')} (licence: {licence})"
+        license = record.started_from.get("license") or _NOT_STATED
+        began = f"trained from the weights {record.started_from.get('source', '')} (license: {license})"
     return (
         f"A network that {does}: {', '.join(names)}. {record.architecture}, {record.total_parameters:,} parameters, "
-        f"{began}, {record.created}. Licence: {record.licence}."
+        f"{began}, {record.created}. License: {record.license}."
     )
 
 
@@ -145,7 +145,7 @@ def _use(record: Record) -> str:
     size = f"{spec.size} x {spec.size} pixels" + (f" of {spec.gsd:g} m" if spec.gsd else "")
     return (
         f"Patches of {size} with the bands {', '.join(spec.bands)}, {spec.data_type}, {spec.value_range[0]:g} to "
-        f"{spec.value_range[1]:g}: {spec.meaning}. Scaling, normalisation and probabilities are inside the file: feed "
+        f"{spec.value_range[1]:g}: {spec.meaning}. Scaling, normalization and probabilities are inside the file: feed "
         "pixels as decoded."
     )
 
@@ -167,7 +167,7 @@ def _data(record: Record) -> str:
     data = record.data
     counts = ", ".join(f"{n:,} {split}" for split, n in data.counts.items())
     points = [
-        f"{data.name}: {counts} patches; licence {data.licence or _NOT_STATED}.",
+        f"{data.name}: {counts} patches; license {data.license or _NOT_STATED}.",
         f"Split: {data.split_protocol}.",
         f"Fingerprint of the index: `{data.fingerprint}`.",
         *([f"Attribution: {data.attribution}."] if data.attribution else []),
@@ -200,7 +200,7 @@ def _calibration(record: Record) -> str:
     return _bullets(points)
 
 
-def _unlike(record: Record) -> str:
+def _ood(record: Record) -> str:
     found = record.out_of_distribution
     if found is None:
         return "Not measured: the model answers whatever it is shown."

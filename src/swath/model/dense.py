@@ -190,7 +190,7 @@ def _plan(model: onnx.ModelProto, size: int) -> _Plan:
 
 
 def _after(node: onnx.NodeProto, maps: Sequence[_Plane], constants: dict[str, npt.NDArray[Any]]) -> _Plane:
-    """The feature map a node makes of others; raises if it looks further than its own neighbourhood."""
+    """The feature map a node makes of others; raises if it looks further than its own neighborhood."""
     if len(set(maps)) != 1:
         raise _PaddedError(f"a {node.op_type} joins feature maps of different sizes")
     plane = maps[0]

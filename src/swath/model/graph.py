@@ -1,6 +1,6 @@
 """The graph of a model file: a network's body with everything before and after it built in.
 
-Before: cast, resize, rounding and normalisation. After: temperature and softmax or sigmoid. The pieces
+Before: cast, resize, rounding and normalization. After: temperature and softmax or sigmoid. The pieces
 are plain ONNX operators laid down here, without any training library, so that what serves is what the
 gate measured.
 """
@@ -36,7 +36,7 @@ def assemble(
     Parameters
     ----------
     body : onnx.ModelProto
-        One float32 input ``[N, bands, P, P]`` of normalised patches; outputs ``logits [N, K]`` (``[N, 1]``
+        One float32 input ``[N, bands, P, P]`` of normalized patches; outputs ``logits [N, K]`` (``[N, 1]``
         for the binary task: that of the positive class) and, where the network has them,
         ``features [N, D]`` and ``activations [N, D, h, w]``.
     spec : InputSpec
@@ -183,7 +183,7 @@ def _names(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def _before(spec: InputSpec, inner: str, graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Cast, resize to the patch size, round to whole numbers as the training cache did, normalise."""
+    """Cast, resize to the patch size, round to whole numbers as the training cache did, normalize."""
     graph.initializer.extend(
         [
             _constant(_SIZE, np.array([spec.size, spec.size], np.int64)),
@@ -204,8 +204,8 @@ def _before(spec: InputSpec, inner: str, graph: onnx.GraphProto) -> list[onnx.No
             coordinate_transformation_mode="half_pixel",
         ),
         helper.make_node("Round", ["swath.resized"], [_ROUNDED]),
-        helper.make_node("Sub", [_ROUNDED, "swath.mean"], ["swath.centred"]),
-        helper.make_node("Div", ["swath.centred", "swath.sd"], [inner]),
+        helper.make_node("Sub", [_ROUNDED, "swath.mean"], ["swath.centered"]),
+        helper.make_node("Div", ["swath.centered", "swath.sd"], [inner]),
     ]
 
 

@@ -18,7 +18,7 @@ MAX_BYTES = 64 * 2**20
 Floats = npt.NDArray[np.float64]
 
 
-class Packed(Settings):
+class PackedArray(Settings):
     """An array, each of its last rows rounded to 255 steps between the largest value and its negative."""
 
     shape: tuple[PositiveInt, ...] = Field(min_length=1, max_length=3)
@@ -26,7 +26,7 @@ class Packed(Settings):
     scale: str = Field(description="zlib-compressed little-endian float32, one a row, base64")
 
     @classmethod
-    def pack(cls, array: Floats) -> Packed:
+    def pack(cls, array: Floats) -> PackedArray:
         """Store a finite `array` of one to three dimensions."""
         scale = np.maximum(np.abs(array).max(axis=-1, keepdims=True), 1e-30).astype("<f4") / 127
         values = np.rint(array / scale).astype(np.int8)
@@ -47,7 +47,7 @@ class Packed(Settings):
         return np.asarray(values * scale.astype(np.float64))
 
 
-class Standard(Settings):
+class RobustScale(Settings):
     """A score's median and its distance to the 95 % quantile, on validation patches."""
 
     median: float
@@ -58,19 +58,19 @@ class OutOfDistribution(Settings):
     """How strange a patch is, and from where on it is called unlike the training data.
 
     A patch is described by its energy, the leading principal components of the network's features with the
-    logarithm of what they leave over, and its texture and colours, which come from the pixels alone. Each class
+    logarithm of what they leave over, and its texture and colors, which come from the pixels alone. Each class
     is a normal distribution of these; see :mod:`swath.inference.ood`.
 
     Attributes
     ----------
     projection : Packed
         ``[r, D]`` principal components of the features.
-    centre : tuple of float
+    center : tuple of float
         ``[D]`` mean of the features.
     mean, scale : tuple of float
-        ``[F]``, standardise the description.
+        ``[F]``, standardize the description.
     classes : Packed
-        ``[C, F]`` means of the classes, standardised.
+        ``[C, F]`` means of the classes, standardized.
     whitening : Packed
         ``[C or 1, F, F]`` lower triangles L with ``L L^T`` the inverse covariance of a class.
     energy, distance : Standard
@@ -83,17 +83,17 @@ class OutOfDistribution(Settings):
         Validation patches it was chosen on.
     """
 
-    method: Literal["energy + class Gaussians of features, texture and colour"] = (
-        "energy + class Gaussians of features, texture and colour"
+    method: Literal["energy + class Gaussians of features, texture and color"] = (
+        "energy + class Gaussians of features, texture and color"
     )
-    projection: Packed
-    centre: tuple[float, ...]
+    projection: PackedArray
+    center: tuple[float, ...]
     mean: tuple[float, ...]
     scale: tuple[Annotated[float, Field(gt=0)], ...]
-    classes: Packed
-    whitening: Packed
-    energy: Standard
-    distance: Standard
+    classes: PackedArray
+    whitening: PackedArray
+    energy: RobustScale
+    distance: RobustScale
     threshold: float
     false_alarms: float = Field(gt=0, lt=1)
     patches: int = Field(gt=0)
@@ -105,8 +105,8 @@ class OutOfDistribution(Settings):
             raise ValueError("the statistics differ in length")
         if shape[0] not in (1, self.classes.shape[0]):
             raise ValueError("whitening needs one matrix, or one a class")
-        if self.projection.shape[1:] != (len(self.centre),):
-            raise ValueError("projection and centre differ in length")
+        if self.projection.shape[1:] != (len(self.center),):
+            raise ValueError("projection and center differ in length")
         return self
 
 

@@ -21,14 +21,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_
 from swath.config import Settings
 from swath.model.ood import OutOfDistribution
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RECORD_KEY = "swath.record"
-MAX_GOLDEN_BYTES = 64 * 2**20
+MAX_REFERENCE_BYTES = 64 * 2**20
 Task = Literal["single-label", "binary", "multi-label"]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 _ROUNDING = 1e-4  # of probabilities in float32
 UNDECIDED = 0.5  # the threshold where a record gives none
-# Land-cover names people already read by colour: water blue, forest green, built red.
+# Land-cover names people already read by color: water blue, forest green, built red.
 _KNOWN = {
     "AnnualCrop": "E8C547",
     "Forest": "1B6B3A",
@@ -41,13 +41,13 @@ _KNOWN = {
     "River": "4FB3E0",
     "SeaLake": "14539A",
 }
-_GOLDEN_ANGLE = 0.61803398875
+_HUE_STEP = 0.61803398875
 NONE = -1  # the place of an image's class where it has none
 
 
-def _hex_colour(value: str) -> str:
+def _hex_color(value: str) -> str:
     if len(value) != 6 or any(c not in "0123456789abcdefABCDEF" for c in value):
-        raise ValueError("a colour is six hexadecimal digits, such as 228B22")
+        raise ValueError("a color is six hexadecimal digits, such as 228B22")
     return value.upper()
 
 
@@ -56,20 +56,20 @@ def _starts_with_a_date(value: str) -> str:
         found = date.fromisoformat(value[:10]).isoformat()
     except ValueError:
         found = ""
-    if found != value[:10]:  # a date can be written in other ways than the one that catalogues take
+    if found != value[:10]:  # a date can be written in other ways than the one that catalogs take
         raise ValueError("a date begins with its day, such as 2026-11-21")
     return value
 
 
-Colour = Annotated[str, AfterValidator(_hex_colour)]
+Color = Annotated[str, AfterValidator(_hex_color)]
 
 
 class ClassInfo(Settings):
-    """One class: its place in the outputs, its name and its colour on maps (RRGGBB)."""
+    """One class: its place in the outputs, its name and its color on maps (RRGGBB)."""
 
     value: int = Field(ge=0)
     name: str = Field(min_length=1)
-    color_hint: Colour
+    color_hint: Color
 
     @property
     def rgb(self) -> tuple[int, int, int]:
@@ -102,7 +102,7 @@ class InputSpec(Settings):
 
     bands: tuple[str, ...] = Field(min_length=1)
     size: int = Field(ge=8, le=4096, description="patch side in pixels after the graph's own resize")
-    gsd: float | None = Field(default=None, gt=0, description="metres a pixel")
+    gsd: float | None = Field(default=None, gt=0, description="meters a pixel")
     data_type: Literal["uint8", "uint16"]
     value_range: tuple[float, float]
     meaning: str = Field(description="what the numbers are, such as an 8-bit rendering of reflectance")
@@ -138,15 +138,15 @@ class DataInfo(Settings):
     fingerprint: str = Field(description="SHA-256 over the paths, labels, splits and contents of the index")
     counts: dict[str, int] = Field(description="patches in each split")
     split_protocol: str
-    licence: str | None = None
+    license: str | None = None
     attribution: str | None = None
 
 
-class ColourBaseline(Settings):
-    """Multinomial logistic regression on colour statistics; ``[K, F]`` weights on standardised features."""
+class ColorBaseline(Settings):
+    """Multinomial logistic regression on color statistics; ``[K, F]`` weights on standardized features."""
 
     features: tuple[str, ...]
-    centre: tuple[float, ...]
+    center: tuple[float, ...]
     scale: tuple[float, ...]
     weights: tuple[tuple[float, ...], ...]
     bias: tuple[float, ...]
@@ -156,7 +156,7 @@ class Baselines(Settings):
     """The two simple rules every model is held against, fitted on the training split."""
 
     majority: str
-    colour: ColourBaseline | None = None
+    color: ColorBaseline | None = None
 
 
 class EngineParity(Settings):
@@ -170,8 +170,8 @@ class EngineParity(Settings):
     label_agreement: float
 
 
-class Golden(Settings):
-    """A few real patches and the probabilities they must give: the gate's torch-free half."""
+class ReferencePatches(Settings):
+    """A few real patches and the probabilities they must give: the export check's torch-free half."""
 
     shape: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
     data_type: Literal["uint8", "uint16"]
@@ -180,7 +180,9 @@ class Golden(Settings):
     tolerance: float = Field(gt=0)
 
     @classmethod
-    def pack(cls, pixels: npt.NDArray[Any], probabilities: npt.NDArray[Any], *, tolerance: float) -> Golden:
+    def pack(
+        cls, pixels: npt.NDArray[Any], probabilities: npt.NDArray[Any], *, tolerance: float
+    ) -> ReferencePatches:
         """Store `pixels` ``[N, bands, H, W]`` and `probabilities` ``[N, K]``."""
         packed = base64.b64encode(zlib.compress(np.ascontiguousarray(pixels).tobytes(), 9)).decode("ascii")
         n, bands, height, width = pixels.shape
@@ -202,15 +204,15 @@ class Golden(Settings):
         """
         dtype = np.dtype(self.data_type)
         wanted = math.prod(self.shape) * dtype.itemsize
-        if wanted > MAX_GOLDEN_BYTES:
-            raise ValueError(f"golden patches of {wanted} bytes")
+        if wanted > MAX_REFERENCE_BYTES:
+            raise ValueError(f"reference patches of {wanted} bytes")
         stream = zlib.decompressobj()
         try:
             raw = stream.decompress(base64.b64decode(self.pixels, validate=True), wanted + 1)
         except (zlib.error, ValueError) as error:
-            raise ValueError(f"golden patches are damaged ({error})") from error
+            raise ValueError(f"reference patches are damaged ({error})") from error
         if len(raw) != wanted:
-            raise ValueError("golden patches do not have the size they state")
+            raise ValueError("reference patches do not have the size they state")
         return np.frombuffer(raw, dtype).reshape(self.shape)
 
 
@@ -227,7 +229,7 @@ class Record(Settings):
     total_parameters: int = Field(ge=0)
     pretrained: bool = False
     started_from: dict[str, Any] | None = Field(
-        default=None, description="the weights training began with: source, checksum, licence, expected input"
+        default=None, description="the weights training began with: source, checksum, license, expected input"
     )
     input: InputSpec
     classes: tuple[ClassInfo, ...] = Field(min_length=1)
@@ -250,9 +252,9 @@ class Record(Settings):
     metrics: dict[str, Estimate] = Field(default_factory=dict, description="on the validation split")
     baselines: Baselines | None = None
     parity: tuple[EngineParity, ...] = ()
-    golden: Golden
+    reference: ReferencePatches
     versions: dict[str, str] = Field(default_factory=dict)
-    licence: str = "MIT"
+    license: str = "MIT"
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
@@ -271,16 +273,19 @@ class Record(Settings):
                 f"a {self.task} model has no threshold for '{stray[0]}'"
                 + (f", only for: {', '.join(may)}" if may else "")
             )
-        if any(len(row) != len(self.classes) for row in self.golden.probabilities):
-            raise ValueError("golden probabilities need one number a class")
-        if any(not -_ROUNDING <= p <= 1 + _ROUNDING for row in self.golden.probabilities for p in row):
-            raise ValueError("golden probabilities are not between 0 and 1")
-        if self.task == "binary" and any(abs(sum(r) - 1) > _ROUNDING for r in self.golden.probabilities):
-            raise ValueError("golden probabilities of the two classes do not add up to 1")
-        if len(self.golden.probabilities) != self.golden.shape[0]:
-            raise ValueError("golden patches and probabilities differ in number")
-        if (self.golden.shape[1], self.golden.data_type) != (len(self.input.bands), self.input.data_type):
-            raise ValueError("golden patches do not have the bands and type of the input")
+        if any(len(row) != len(self.classes) for row in self.reference.probabilities):
+            raise ValueError("reference probabilities need one number a class")
+        if any(not -_ROUNDING <= p <= 1 + _ROUNDING for row in self.reference.probabilities for p in row):
+            raise ValueError("reference probabilities are not between 0 and 1")
+        if self.task == "binary" and any(abs(sum(r) - 1) > _ROUNDING for r in self.reference.probabilities):
+            raise ValueError("reference probabilities of the two classes do not add up to 1")
+        if len(self.reference.probabilities) != self.reference.shape[0]:
+            raise ValueError("reference patches and probabilities differ in number")
+        if (self.reference.shape[1], self.reference.data_type) != (
+            len(self.input.bands),
+            self.input.data_type,
+        ):
+            raise ValueError("reference patches do not have the bands and type of the input")
         return self
 
     @property
@@ -303,14 +308,14 @@ class Record(Settings):
 
 
 def class_infos(names: Sequence[str]) -> tuple[ClassInfo, ...]:
-    """Number and colour classes; names without a known colour get well-spread hues."""
+    """Number and color classes; names without a known color get well-spread hues."""
     return tuple(
         ClassInfo(value=i, name=name, color_hint=_KNOWN.get(name, _spread(i))) for i, name in enumerate(names)
     )
 
 
 def _spread(place: int) -> str:
-    red, green, blue = colorsys.hsv_to_rgb(place * _GOLDEN_ANGLE % 1, 0.65, (0.9, 0.6)[place % 2])
+    red, green, blue = colorsys.hsv_to_rgb(place * _HUE_STEP % 1, 0.65, (0.9, 0.6)[place % 2])
     return f"{round(red * 255):02X}{round(green * 255):02X}{round(blue * 255):02X}"
 
 
@@ -369,6 +374,6 @@ def _above(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bo
 
 
 def _compared(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """What thresholds are held against, in float64: in float32 one between two neighbours would move."""
+    """What thresholds are held against, in float64: in float32 one between two neighbors would move."""
     from_here = 1 if record.task == "binary" else 0
     return np.asarray(probabilities[..., from_here:], np.float64)

@@ -1,4 +1,4 @@
-"""A model as an item of a STAC catalogue: STAC 1.1.0 with the Machine Learning Model extension, v1.4.0.
+"""A model as an item of a STAC catalog: STAC 1.1.0 with the Machine Learning Model extension, v1.4.0.
 
 https://github.com/stac-extensions/mlm; an export of the record, never a second source of it.
 """
@@ -54,7 +54,7 @@ def stac_item(model: ModelFile, *, beside: Path | None = None) -> dict[str, Any]
             "datetime": f"{record.created[:10]}T00:00:00Z",
             "description": f"{record.task} model of {len(record.classes)} classes, trained on {record.data.name}; "
             f"split: {record.data.split_protocol}",
-            "license": record.licence,
+            "license": record.license,
             "bands": bands,
             **_mlm(record),
             "swath:data": record.data.model_dump(mode="json"),
@@ -87,7 +87,7 @@ def _mlm(record: Record) -> dict[str, Any]:
         "mlm:input": [
             {
                 "name": INPUT,
-                "description": f"{spec.meaning}. Scaling and normalisation are inside the graph.",
+                "description": f"{spec.meaning}. Scaling and normalization are inside the graph.",
                 "bands": list(spec.bands),
                 "input": {
                     "shape": [-1, len(spec.bands), spec.size, spec.size],

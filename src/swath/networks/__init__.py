@@ -1,7 +1,7 @@
-"""Networks: backbones that turn normalised patches into activations, and heads that turn those into logits.
+"""Networks: backbones that turn normalized patches into activations, and heads that turn those into logits.
 
-Every network maps float ``[N, bands, P, P]`` to a :class:`Outputs` triple, so that training, the gate
-and the exporter treat all of them alike. What is never pre-trained lies in modules named in ``fresh``
+Every network maps float ``[N, bands, P, P]`` to a :class:`Outputs` triple, so that training, the export check
+and the exporter treat all of them alike. What is never pre-trained lies in modules named in ``new_modules``
 (``("head",)`` as a rule); everything else is the backbone. Needs the ``train`` extra.
 """
 

@@ -246,7 +246,7 @@ class Pooled(nn.Module):
         Share of features dropped while training.
     """
 
-    fresh = ("dropout", "head")
+    new_modules = ("dropout", "head")
     backbone: Any
 
     def __init__(self, backbone: nn.Module, outputs: int, *, mean: bool, dropout: float = 0.0) -> None:
@@ -258,7 +258,7 @@ class Pooled(nn.Module):
         self.head = nn.Linear(width, outputs)
 
     def forward(self, x: torch.Tensor) -> Outputs:
-        """Map normalised patches ``[N, bands, P, P]`` to :class:`Outputs`."""
+        """Map normalized patches ``[N, bands, P, P]`` to :class:`Outputs`."""
         last = self.backbone.forward_features(x)
         activations = as_maps(self.backbone, last) if self.mean else None
         if activations is None:

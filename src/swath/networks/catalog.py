@@ -86,7 +86,7 @@ ENTRIES = {
     "vgg19": Entry("vgg19", 32, True),
     "vgg19_bn": Entry("vgg19_bn", 32, True),
     "mobilenet_v2": Entry("mobilenetv2_100", 32, True),
-    # MobileNetV3 widens after pooling, ConvNeXt normalises after it, ViT reads its class token.
+    # MobileNetV3 widens after pooling, ConvNeXt normalizes after it, ViT reads its class token.
     "mobilenet_v3": Entry("mobilenetv3_large_100", 32, False),
     "mobilenet_v3_small": Entry("mobilenetv3_small_100", 32, False),
     "efficientnet_b0": Entry("efficientnet_b0", 32, True),
@@ -134,7 +134,7 @@ def build_network(settings: Network, *, bands: int, outputs: int, size: int) -> 
     Returns
     -------
     torch.nn.Module
-        Maps ``[N, bands, P, P]`` to :class:`swath.networks.Outputs`; has ``fresh``, a tuple of the names of
+        Maps ``[N, bands, P, P]`` to :class:`swath.networks.Outputs`; has ``new_modules``, a tuple of the names of
         the modules that are never pre-trained, and ``head``, its last linear layer.
 
     Raises

@@ -68,7 +68,7 @@ class PyramidNet(nn.Module):
         If the backbone does not have four levels, each coarser than the one before.
     """
 
-    fresh = ("pyramid", "dropout", "head")
+    new_modules = ("pyramid", "dropout", "head")
     backbone: Any
 
     def __init__(
@@ -90,7 +90,7 @@ class PyramidNet(nn.Module):
         self.head = nn.Linear(LEVELS * channels, outputs)
 
     def forward(self, x: torch.Tensor) -> Outputs:
-        """Map normalised patches ``[N, bands, P, P]`` to :class:`Outputs`."""
+        """Map normalized patches ``[N, bands, P, P]`` to :class:`Outputs`."""
         levels = self.backbone.forward_intermediates(x, indices=self.taken, intermediates_only=True)
         maps = self.pyramid(levels)
         features = torch.cat([level.mean(dim=(2, 3)) for level in maps], dim=1)

@@ -56,10 +56,10 @@ def cam_layer(network: nn.Module, *, bands: int, size: int) -> CamLayer:
     SettingError
         If none of its layers gives maps.
     """
-    return look(network, bands=bands, size=size)[1]
+    return probe_layers(network, bands=bands, size=size)[1]
 
 
-def look(network: nn.Module, *, bands: int, size: int) -> tuple[Outputs, CamLayer]:
+def probe_layers(network: nn.Module, *, bands: int, size: int) -> tuple[Outputs, CamLayer]:
     """Send one empty patch through a network: what comes out, and its :func:`cam_layer`."""
     seen: dict[nn.Module, int] = {}
 
@@ -105,7 +105,7 @@ def _stages(network: nn.Module) -> list[nn.Module]:
     if isinstance(network, PyramidNet):
         return list(network.pyramid.smoothing)
     if not isinstance(network, Pooled):
-        raise TypeError(f"{type(network).__name__} is none of the networks in the catalogue")
+        raise TypeError(f"{type(network).__name__} is none of the networks in the catalog")
     stages = []
     for level in network.backbone.feature_info:
         try:
@@ -187,7 +187,7 @@ def describe_network(settings: Network, *, bands: int, outputs: int, size: int) 
         network = build_network(settings, bands=bands, outputs=outputs, size=size)
         network.requires_grad_(False)  # the counter trips over parameters that layers hand to layers
         with FlopCounterMode(display=False) as counter:
-            made, best = look(network, bands=bands, size=size)
+            made, best = probe_layers(network, bands=bands, size=size)
     activations = made.activations
     return NetworkFacts(
         name=settings.name,

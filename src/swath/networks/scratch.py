@@ -68,7 +68,7 @@ class PatchNet(nn.Module):
         Share of pooled features dropped while training.
     """
 
-    fresh = ("dropout", "head")
+    new_modules = ("dropout", "head")
 
     def __init__(
         self, bands: int, classes: int, *, stem: int, widths: Sequence[int], dropout: float = 0.0
@@ -82,7 +82,7 @@ class PatchNet(nn.Module):
         self.head = nn.Linear(channels[-1], classes)
 
     def forward(self, x: torch.Tensor) -> Outputs:
-        """Map normalised patches ``[N, bands, P, P]`` to :class:`Outputs`."""
+        """Map normalized patches ``[N, bands, P, P]`` to :class:`Outputs`."""
         x = torch.relu(self.stem_norm(self.stem(x)))
         activations = self.stages(x)
         features = activations.mean(dim=(2, 3))
@@ -125,7 +125,7 @@ class StripNet(nn.Module):
         Share of pooled features dropped while training.
     """
 
-    fresh = ("dropout", "head")
+    new_modules = ("dropout", "head")
 
     def __init__(
         self, bands: int, classes: int, *, stem: int, widths: Sequence[int], dropout: float = 0.0
@@ -142,7 +142,7 @@ class StripNet(nn.Module):
         self.head = nn.Linear(last, classes)
 
     def forward(self, x: torch.Tensor) -> Outputs:
-        """Map normalised patches ``[N, bands, P, P]`` to :class:`Outputs`."""
+        """Map normalized patches ``[N, bands, P, P]`` to :class:`Outputs`."""
         activations = self.layers(torch.relu(self.stem_norm(self.stem(x))))
         features = activations.mean(dim=(2, 3))
         return Outputs(self.head(self.dropout(features)), features, activations)

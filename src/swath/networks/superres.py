@@ -45,5 +45,5 @@ class SuperResolution(nn.Module):
 
 
 def bicubic(values: torch.Tensor, factor: int) -> torch.Tensor:
-    """Enlarge float ``[N, bands, H, W]`` by bicubic interpolation (a = -0.75, half-pixel centres)."""
+    """Enlarge float ``[N, bands, H, W]`` by bicubic interpolation (a = -0.75, half-pixel centers)."""
     return F.interpolate(values, scale_factor=factor, mode="bicubic", align_corners=False)

@@ -21,10 +21,10 @@ from swath.imagery.header import RGB
 MAX_SHOWN = 1024
 
 
-def displayed(
+def to_display_rgb(
     pixels: npt.NDArray[Any], bands: Sequence[str], *, limit: int = MAX_SHOWN
 ) -> npt.NDArray[np.uint8]:
-    """Make pixels visible: true colour where there are red, green and blue, else the first band in grey.
+    """Make pixels visible: true color where there are red, green and blue, else the first band in gray.
 
     8-bit pixels are shown as they are. Anything else is stretched between its 2nd and 98th percentile,
     for the picture only. Pictures with a longer side than `limit` are averaged down to it.

@@ -76,9 +76,9 @@ class Number:
 
 @dataclass(frozen=True)
 class Swatch:
-    """A table cell with a class's colour (RRGGBB) before its name."""
+    """A table cell with a class's color (RRGGBB) before its name."""
 
-    colour: str
+    color: str
     name: str
 
 
@@ -222,7 +222,7 @@ def _environment(folder: Path) -> jinja2.Environment:
 
 @cache
 def _package_text(name: str) -> str:
-    return resources.files("swath.evaluation").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("swath.pages").joinpath(name).read_text(encoding="utf-8")
 
 
 def _is_estimate(value: Any) -> bool:

@@ -2,14 +2,14 @@
 
 :func:`demo` shows what a finished model does, without any training library; :func:`quickstart` goes all
 the way from patches to a map. Both leave one folder whose ``index.html`` links everything.
-:func:`find_suspects` lists patches whose label is probably wrong.
+:func:`find_label_issues` lists patches whose label is probably wrong.
 """
 
 from __future__ import annotations
 
 from swath.pipelines.demo import demo
+from swath.pipelines.label_issues import find_label_issues
 from swath.pipelines.quickstart import quickstart
-from swath.pipelines.show import Shown
-from swath.pipelines.suspects import find_suspects
+from swath.pipelines.showcase import ShowcaseResult
 
-__all__ = ["Shown", "demo", "find_suspects", "quickstart"]
+__all__ = ["ShowcaseResult", "demo", "find_label_issues", "quickstart"]

@@ -9,7 +9,7 @@ from swath.data import build_index, write_index
 from swath.evaluation import Link
 from swath.files import atomic_folder
 from swath.inference import load
-from swath.pipelines.show import Shown, show
+from swath.pipelines.showcase import ShowcaseResult, show
 from swath.progress import Progress, silent
 
 SHIPPED = "eurosat"  # these patches had no part in its training
@@ -23,7 +23,7 @@ def demo(
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> Shown:
+) -> ShowcaseResult:
     """Classify, explain, test and map the shipped EuroSAT patches; write ``out/index.html``.
 
     Parameters

@@ -1,16 +1,16 @@
-"""From labelled patches to a land map, with every step a newcomer should see."""
+"""From labeled patches to a land map, with every step a newcomer should see."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-from swath.data import audit, build_index, cut_index, group_duplicates, write_audit, write_index
+from swath.data import audit, build_index, group_duplicates, make_splits, write_audit, write_index
 from swath.evaluation import Link, training_section
 from swath.evaluation.run_report.gather import open_run
 from swath.files import atomic_folder
 from swath.inference import load
-from swath.pipelines.show import Shown, show
+from swath.pipelines.showcase import ShowcaseResult, show
 from swath.progress import Progress, silent
 
 
@@ -23,7 +23,7 @@ def quickstart(
     threads: int | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> Shown:
+) -> ShowcaseResult:
     """Index, audit, split, train, test, explain and map; write ``out/index.html``.
 
     Needs the ``train`` extra.
@@ -51,7 +51,7 @@ def quickstart(
     chosen = load_recipe(recipe, changes=changes)
     with atomic_folder(out, overwrite=overwrite) as folder:
         index = build_index(source, progress=progress)
-        index = cut_index(group_duplicates(index, progress=progress))
+        index = make_splits(group_duplicates(index, progress=progress))
         write_index(index, folder / "index.parquet")
         audited = audit(index, progress=progress)
         write_audit(audited, folder / "audit.json")

@@ -33,14 +33,14 @@ class Patches:
 
 
 @dataclass(frozen=True)
-class Normalisation:
+class Normalization:
     """What is taken from each band and what it is divided by, in stored units."""
 
     mean: npt.NDArray[np.float32]
     sd: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, pixels: npt.NDArray[Any]) -> Normalisation:
+    def of(cls, pixels: npt.NDArray[Any]) -> Normalization:
         """Measure ``[N, bands, P, P]`` patches, in slices so that a memory map stays on disk."""
         count, total, square = 0, np.zeros(pixels.shape[1]), np.zeros(pixels.shape[1])
         for start in range(0, len(pixels), 1024):
@@ -77,8 +77,8 @@ def epoch_order(
     """
     if recipe.sampling == "natural":
         return torch.randperm(len(shares), generator=generator).numpy()
-    marked = shares > 0.5
-    columns = np.concatenate([marked, ~marked.any(axis=1, keepdims=True)], axis=1)
+    label_matrix = shares > 0.5
+    columns = np.concatenate([label_matrix, ~label_matrix.any(axis=1, keepdims=True)], axis=1)
     counts = columns.sum(axis=0)
     present = counts > 0
     weight = (columns[:, present] / counts[present]).sum(axis=1)
@@ -86,7 +86,7 @@ def epoch_order(
     return drawn.numpy()
 
 
-def white_of(pixels: npt.NDArray[Any]) -> float:
+def whitening_of(pixels: npt.NDArray[Any]) -> float:
     """The stored number that augmentation takes for white.
 
     Of 8-bit patches 255. Reflectance stored in 16 bits fills a small part of its range, so there it is what one
@@ -102,13 +102,13 @@ def prepare(
     pixels: torch.Tensor,
     targets: torch.Tensor,
     recipe: Recipe,
-    normalisation: Normalisation,
+    normalization: Normalization,
     *,
     done: float,
     top: float,
     generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Augment, normalise and mix one batch.
+    """Augment, normalize and mix one batch.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def prepare(
     done : float
         Share of the whole run that lies behind, 0 to 1.
     top : float
-        The stored number that is white; see :func:`white_of`.
+        The stored number that is white; see :func:`whitening_of`.
 
     Returns
     -------
@@ -135,11 +135,11 @@ def prepare(
     pixels = rand_augment(pixels, settings.randaugment, generator=generator, top=top, bands=recipe.bands)
     pixels = sensor_shift(
         pixels,
-        settings.sensor,
+        settings.sensor_shift,
         generator=generator,
         top=top,
         bands=recipe.bands,
-        kept=1 - settings.sensor_share,
+        kept=1 - settings.sensor_shift_prob,
     )
-    values = random_gain(normalisation.apply(pixels), settings.gain, generator=generator)
+    values = random_gain(normalization.apply(pixels), settings.gain, generator=generator)
     return mix(values, targets, settings, generator=generator)

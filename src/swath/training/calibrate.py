@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from swath.data import colour_feature_names, colour_features
+from swath.data import color_feature_names, color_features
 from swath.evaluation import best_threshold, confusion_matrix, measure, measure_binary, measure_multilabel
-from swath.model.record import Baselines, ColourBaseline, Estimate, Task
+from swath.model.record import Baselines, ColorBaseline, Estimate, Task
 from swath.training.targets import Targets, one_hot
 
 _LOW, _HIGH = 0.05, 20.0
 _TURNS = 6  # of offset and temperature
-_GOLDEN = (5**0.5 - 1) / 2
+_REFERENCE = (5**0.5 - 1) / 2
 Logits = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float32]
 
@@ -54,7 +54,7 @@ def mean_binary_nll(logits: Logits, shares: npt.NDArray[np.floating], temperatur
 
 
 def fit_temperature(logits: Logits, labels: npt.NDArray[np.int64]) -> float:
-    """The temperature of a softmax that minimises the likelihood loss.
+    """The temperature of a softmax that minimizes the likelihood loss.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def fit_temperature(logits: Logits, labels: npt.NDArray[np.int64]) -> float:
 
 
 def fit_binary_temperature(logits: Logits, targets: npt.NDArray[np.floating]) -> float:
-    """The temperature of sigmoids that minimises the likelihood loss.
+    """The temperature of sigmoids that minimizes the likelihood loss.
 
     Parameters
     ----------
@@ -110,12 +110,12 @@ def fit_offsets(logits: Logits, targets: npt.NDArray[np.floating]) -> npt.NDArra
     wanted, temperature = _shares(targets).mean(axis=0), 1.0
     offsets = np.zeros(logits.shape[1])
     for _ in range(_TURNS):
-        offsets = _centred(logits, wanted, temperature)
+        offsets = _centered(logits, wanted, temperature)
         temperature = fit_binary_temperature(logits + offsets, targets)
     return offsets
 
 
-def _centred(logits: Logits, wanted: npt.NDArray[np.float64], temperature: float) -> npt.NDArray[np.float64]:
+def _centered(logits: Logits, wanted: npt.NDArray[np.float64], temperature: float) -> npt.NDArray[np.float64]:
     """The offset of each logit at which the mean of sigmoid((logits + offset) / temperature) is `wanted`."""
     most = np.abs(logits).max() + 50 * temperature
     low, high = np.full(len(wanted), -most), np.full(len(wanted), most)
@@ -138,7 +138,7 @@ def _least(loss: Callable[[float], float]) -> float:
     """The temperature with the least loss, by golden-section search on its logarithm."""
     low, high = math.log(_LOW), math.log(_HIGH)
     for _ in range(60):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+        left, right = high - _REFERENCE * (high - low), low + _REFERENCE * (high - low)
         if loss(math.exp(left)) < loss(math.exp(right)):
             high = right
         else:
@@ -147,7 +147,7 @@ def _least(loss: Callable[[float], float]) -> float:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ValidationResult:
     """What the validation patches decided, and how well the network does on them.
 
     Attributes
@@ -165,7 +165,7 @@ class Judged:
     thresholds: dict[str, float] = field(default_factory=dict)
 
 
-def judge(logits: Floats, labels: npt.NDArray[Any], targets: Targets) -> Judged:
+def validate_network(logits: Floats, labels: npt.NDArray[Any], targets: Targets) -> ValidationResult:
     """Fit what is fitted on validation patches, and measure.
 
     Thresholds are those with the best F1 on these same patches, so precision, recall and F1 here flatter a little.
@@ -183,7 +183,7 @@ def judge(logits: Floats, labels: npt.NDArray[Any], targets: Targets) -> Judged:
         confusion = confusion_matrix(labels, logits.argmax(1), classes=len(targets.classes))
         measured = measure(confusion, targets.classes)
         metrics = {"accuracy": measured.accuracy, "macro_f1": measured.macro_f1}
-        return Judged(fit_temperature(logits, labels), metrics)
+        return ValidationResult(fit_temperature(logits, labels), metrics)
     shares = one_hot(labels, targets.task, len(targets.classes))
     temperature = fit_binary_temperature(logits, shares)
     probabilities = to_probabilities(logits, targets.task, temperature)
@@ -191,10 +191,12 @@ def judge(logits: Floats, labels: npt.NDArray[Any], targets: Targets) -> Judged:
         truth, scores = shares[:, 0] > 0.5, probabilities[:, 1]
         threshold = best_threshold(truth, scores)
         binary = measure_binary(truth, scores, threshold=threshold, names=targets.classes)
-        return Judged(temperature, binary.headline(), {targets.classes[1]: threshold})
+        return ValidationResult(temperature, binary.headline(), {targets.classes[1]: threshold})
     thresholds = _thresholds(shares > 0.5, probabilities)
     several = measure_multilabel(shares > 0.5, probabilities, thresholds=thresholds, names=targets.classes)
-    return Judged(temperature, several.headline(), dict(zip(targets.classes, thresholds, strict=True)))
+    return ValidationResult(
+        temperature, several.headline(), dict(zip(targets.classes, thresholds, strict=True))
+    )
 
 
 def to_probabilities(logits: Floats, task: Task, temperature: float) -> Floats:
@@ -216,7 +218,7 @@ def _thresholds(truth: npt.NDArray[np.bool_], probabilities: Floats) -> Sequence
 def fit_baselines(
     pixels: npt.NDArray[Any], labels: npt.NDArray[np.int64], *, bands: Sequence[str], classes: Sequence[str]
 ) -> Baselines:
-    """Majority class, and multinomial logistic regression on colour statistics.
+    """Majority class, and multinomial logistic regression on color statistics.
 
     Parameters
     ----------
@@ -225,19 +227,19 @@ def fit_baselines(
     labels : numpy.ndarray
         ``[N]``.
     """
-    features = colour_features(pixels)
-    centre, scale = features.mean(axis=0), features.std(axis=0)
+    features = color_features(pixels)
+    center, scale = features.mean(axis=0), features.std(axis=0)
     scale = np.where(scale > 1e-12, scale, 1.0)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky").fit((features - centre) / scale, labels)
+    model = LogisticRegression(C=1.0, solver="newton-cholesky").fit((features - center) / scale, labels)
     weights, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
     if len(classes) == 2:  # scikit-learn keeps one row for two classes
         weights, bias = np.vstack([-weights[0], weights[0]]) / 2, np.array([-bias[0], bias[0]]) / 2
     majority = Counter(labels.tolist()).most_common(1)[0][0]
     return Baselines(
         majority=classes[majority],
-        colour=ColourBaseline(
-            features=tuple(colour_feature_names(bands)),
-            centre=tuple(centre.tolist()),
+        color=ColorBaseline(
+            features=tuple(color_feature_names(bands)),
+            center=tuple(center.tolist()),
             scale=tuple(scale.tolist()),
             weights=tuple(tuple(row) for row in weights.tolist()),
             bias=tuple(bias.tolist()),

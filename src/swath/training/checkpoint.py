@@ -32,8 +32,8 @@ class Checkpoint:
         One row a finished epoch.
     network, best : mapping of str to torch.Tensor
         State of the network now, and at the epoch that is kept.
-    optimisers : sequence of mapping
-        State of each optimiser: ``{parameter number: {name: tensor}}``.
+    optimizers : sequence of mapping
+        State of each optimizer: ``{parameter number: {name: tensor}}``.
     average : mapping of str to torch.Tensor
         Running average of the weights; empty where the recipe has none.
     """
@@ -42,7 +42,7 @@ class Checkpoint:
     history: list[dict[str, float]]
     network: Mapping[str, torch.Tensor]
     best: Mapping[str, torch.Tensor]
-    optimisers: Sequence[Mapping[int, Mapping[str, torch.Tensor]]]
+    optimizers: Sequence[Mapping[int, Mapping[str, torch.Tensor]]]
     average: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
@@ -51,9 +51,9 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors: dict[str, torch.Tensor] = {}
     for part in PARTS:
         tensors.update({f"{part}/{k}": v for k, v in getattr(checkpoint, part).items()})
-    for number, state in enumerate(checkpoint.optimisers):
+    for number, state in enumerate(checkpoint.optimizers):
         for parameter, values in state.items():
-            tensors.update({f"optimiser/{number}/{parameter}/{k}": v for k, v in values.items()})
+            tensors.update({f"optimizer/{number}/{parameter}/{k}": v for k, v in values.items()})
     metadata = {"identity": checkpoint.identity, "history": json.dumps(checkpoint.history)}
     with atomic_file(path, overwrite=True) as temporary:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
@@ -80,19 +80,19 @@ def read_checkpoint(path: Path, *, identity: str) -> Checkpoint:
         If the file is damaged or belongs to another recipe or other data.
     """
     parts: dict[str, dict[str, torch.Tensor]] = {part: {} for part in PARTS}
-    optimisers: dict[int, dict[int, dict[str, torch.Tensor]]] = {}
+    optimizers: dict[int, dict[int, dict[str, torch.Tensor]]] = {}
     with _opened(path) as file:
         history = _check_metadata(file.metadata(), path, identity)
         for key in file.keys():  # noqa: SIM118  (safe_open is not a mapping)
             part, _, rest = key.partition("/")
-            if part == "optimiser":
+            if part == "optimizer":
                 number, parameter, name = rest.split("/")
-                slot = optimisers.setdefault(int(number), {}).setdefault(int(parameter), {})
+                slot = optimizers.setdefault(int(number), {}).setdefault(int(parameter), {})
                 slot[name] = file.get_tensor(key)
             else:
                 parts[part][rest] = file.get_tensor(key)
     # One whose parameters all rested so far has no state, and left nothing in the file.
-    states = [optimisers.get(k, {}) for k in range(max(optimisers, default=-1) + 1)]
+    states = [optimizers.get(k, {}) for k in range(max(optimizers, default=-1) + 1)]
     return Checkpoint(identity, history, parts["network"], parts["best"], states, parts["average"])
 
 
@@ -118,18 +118,18 @@ def _check_metadata(metadata: dict[str, str] | None, path: Path, identity: str) 
     return history
 
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[int, dict[str, torch.Tensor]]:
-    """The tensors of an optimiser's state, by parameter number."""
-    state: dict[int, dict[str, Any]] = optimiser.state_dict()["state"]
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, torch.Tensor]]:
+    """The tensors of an optimizer's state, by parameter number."""
+    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
     return {
         n: {k: v for k, v in values.items() if isinstance(v, torch.Tensor)} for n, values in state.items()
     }
 
 
-def restore_optimiser(
-    optimiser: torch.optim.Optimizer, tensors: Mapping[int, Mapping[str, torch.Tensor]]
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[int, Mapping[str, torch.Tensor]]
 ) -> None:
-    """Put the tensors of :func:`optimiser_tensors` back; groups keep their own settings."""
-    state = optimiser.state_dict()
+    """Put the tensors of :func:`optimizer_tensors` back; groups keep their own settings."""
+    state = optimizer.state_dict()
     state["state"] = {n: dict(values) for n, values in tensors.items()}
-    optimiser.load_state_dict(state)
+    optimizer.load_state_dict(state)

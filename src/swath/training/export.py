@@ -1,4 +1,4 @@
-"""From a trained network to a model file, through the gate.
+"""From a trained network to a model file, through the export check.
 
 The exporter has been wrong before, so nothing is taken on trust: the assembled ONNX graph must agree
 with the torch network on real patches at several batch sizes, or no file is written.
@@ -30,14 +30,14 @@ TorchForward = Callable[[npt.NDArray[Any]], Probabilities]
 
 
 def export_body(network: nn.Module, *, bands: int, size: int) -> onnx.ModelProto:
-    """Export a network that maps normalised ``[N, bands, P, P]`` to those of BODY_OUTPUTS it has."""
+    """Export a network that maps normalized ``[N, bands, P, P]`` to those of BODY_OUTPUTS it has."""
     network = network.eval().to(memory_format=torch.contiguous_format)
     # Two patches, not one: an example batch of one is taken for a constant.
     example = torch.zeros(2, bands, size, size)
     with torch.no_grad():
         has = [name for name in BODY_OUTPUTS if getattr(network(example), name) is not None]
     if len(has) < len(BODY_OUTPUTS):
-        network = _Some(network, has).eval()
+        network = _ExportedOutputs(network, has).eval()
     program = torch.onnx.export(
         network,
         (example,),
@@ -62,7 +62,7 @@ def export_body(network: nn.Module, *, bands: int, size: int) -> onnx.ModelProto
     return body
 
 
-class _Some(nn.Module):
+class _ExportedOutputs(nn.Module):
     """A network that returns only the outputs it has: the exporter takes no None."""
 
     def __init__(self, network: nn.Module, has: Sequence[str]) -> None:
@@ -77,7 +77,7 @@ class _Some(nn.Module):
         return tuple(getattr(outputs, name) for name in self._has)
 
 
-def gate(
+def check_export(
     graph: onnx.ModelProto,
     forward: TorchForward,
     pixels: npt.NDArray[Any],
@@ -109,10 +109,10 @@ def gate(
     reference = forward(pixels)
     engine = make_engine("onnxruntime", graph, threads=threads)
     worst, agreed = 0.0, 1.0
-    for batch in batches:
+    for batch_size in batches:
         parts = [
-            engine.run(np.ascontiguousarray(pixels[i : i + batch]), ("probabilities",))["probabilities"]
-            for i in range(0, len(pixels), batch)
+            engine.run(np.ascontiguousarray(pixels[i : i + batch_size]), ("probabilities",))["probabilities"]
+            for i in range(0, len(pixels), batch_size)
         ]
         got = np.concatenate(parts)
         difference = np.abs(got - reference).max()

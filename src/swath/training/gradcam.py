@@ -61,7 +61,7 @@ class GradCam:
         record = self.classifier.record
         names = record.class_names
         wanted = class_numbers(names, classes, images=len(pixels))
-        judged = self.classifier.judge(self.classifier.run(pixels)["probabilities"])
+        judged = self.classifier.decide(self.classifier.run(pixels)["probabilities"])
         explained = explained_classes(record, judged.probabilities) if wanted is None else wanted
         maps = [
             self._maps(pixels[start : start + BATCH], explained[start : start + BATCH])
@@ -75,8 +75,8 @@ class GradCam:
             method="grad-cam",
         )
 
-    def forgetful(self, part: Part, seed: int) -> GradCam:
-        """The same with weights drawn anew, as :func:`swath.explain.sanity.randomised` does it."""
+    def randomized_explainer(self, part: Part, seed: int) -> GradCam:
+        """The same with weights drawn again, as :func:`swath.explain.sanity.randomized` does it."""
         other = copy.deepcopy(self.network)
         layers = [module for module in other.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         rng = np.random.default_rng(seed)
@@ -91,7 +91,7 @@ class GradCam:
         record = self.classifier.record
         binary = record.task == "binary"  # one logit: for the positive class, and against the negative one
         target = np.zeros_like(numbers) if binary else numbers
-        values, gradients = self._at_layer(_normalised(pixels, record), torch.from_numpy(target))
+        values, gradients = self._at_layer(_normalized(pixels, record), torch.from_numpy(target))
         weights = gradients.mean(dim=(2, 3), keepdim=True) * values[0, 0].numel()
         maps = (weights * values).sum(dim=1).numpy()
         sign = np.where(numbers == 0, -1, 1)[:, None, None] if binary else 1
@@ -173,7 +173,7 @@ def grad_cam_of(classifier: Classifier, run: Path) -> GradCam:
     return GradCam(classifier, network)
 
 
-def _normalised(pixels: npt.NDArray[Any], record: Record) -> torch.Tensor:
+def _normalized(pixels: npt.NDArray[Any], record: Record) -> torch.Tensor:
     """What the model file's graph does to pixels before the network sees them."""
     spec = record.input
     values = torch.from_numpy(np.array(resize(pixels, spec.size), np.float32))

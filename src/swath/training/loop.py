@@ -22,20 +22,20 @@ from swath.errors import SettingError
 from swath.evaluation import average_precision
 from swath.model.record import Task
 from swath.progress import Progress, silent
-from swath.training.batches import Normalisation, Patches, epoch_order, prepare, white_of
+from swath.training.batches import Normalization, Patches, epoch_order, prepare, whitening_of
 from swath.training.checkpoint import (
     CHECKPOINT,
     Checkpoint,
-    optimiser_tensors,
+    optimizer_tensors,
     read_checkpoint,
-    restore_optimiser,
+    restore_optimizer,
     write_checkpoint,
 )
 from swath.training.loss import LossFunction, make_loss
-from swath.training.optim import build_optimisers, rate
+from swath.training.optim import build_optimizers, rate
 from swath.training.probe import Probe, can_probe, features_of
 from swath.training.recipe import Freezing, Recipe
-from swath.training.targets import Start, Targets, make_start, one_hot
+from swath.training.targets import InitialNetwork, Targets, initialize_network, one_hot
 from swath.weights import WeightFacts
 
 VALIDATION_BATCH = 512
@@ -97,16 +97,16 @@ class Run:
 
     network: nn.Module
     plain: nn.Module
-    optimisers: Sequence[torch.optim.Optimizer]
+    optimizers: Sequence[torch.optim.Optimizer]
     recipe: Recipe
-    normalisation: Normalisation
+    normalization: Normalization
     loss: LossFunction
     score: Score
     fabric: Fabric
     progress: Progress
     steps: int
     white: float = 255.0
-    average: Average | None = None
+    average: WeightAverage | None = None
     note: str = ""
 
     def epoch(self, train: Patches, shares: Floats, epoch: int) -> float:
@@ -115,18 +115,18 @@ class Run:
         torch.manual_seed(recipe.seed * 100_003 + epoch)  # dropout
         generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
         order = epoch_order(shares, recipe, generator=generator)
-        batch, steps = min(recipe.batch, len(train)), self.steps
+        batch_size, steps = min(recipe.batch_size, len(train)), self.steps
         enter_phase(self.plain, recipe.freeze, epoch=epoch)
         total = 0.0
         for step in range(steps):
-            chosen = order[step * batch : (step + 1) * batch]
+            chosen = order[step * batch_size : (step + 1) * batch_size]
             # Each process takes its own share of the same seeded batch.
             chosen = np.sort(chosen)[fabric.global_rank :: fabric.world_size]
             values, wanted = prepare(
                 torch.from_numpy(train.pixels[chosen]),
                 torch.from_numpy(shares[chosen]),
                 recipe,
-                self.normalisation,
+                self.normalization,
                 done=(epoch * steps + step) / (recipe.epochs * steps),
                 top=self.white,
                 generator=generator,
@@ -135,17 +135,17 @@ class Run:
             logits = self.network(values.to(fabric.device)).logits
             loss = self.loss(logits.float(), wanted.to(fabric.device))
             fabric.backward(loss)
-            for optimiser in self.optimisers:
-                optimiser.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
             if self.average is not None:
                 self.average.update(self.plain, epoch * steps + step)
             total += float(loss.detach())
             if not math.isfinite(total):
                 raise SettingError(
                     f"the training loss is no longer a number in epoch {epoch + 1}",
-                    fix="lower the rates, for example --set optimiser.lr=0.02 --set optimiser.other_lr=0.001"
-                    if recipe.optimiser.name == "muon"
-                    else f"lower the rate, for example --set optimiser.lr={recipe.optimiser.lr / 10:g}",
+                    fix="lower the rates, for example --set optimizer.lr=0.02 --set optimizer.adamw_lr=0.001"
+                    if recipe.optimizer.name == "muon"
+                    else f"lower the rate, for example --set optimizer.lr={recipe.optimizer.lr / 10:g}",
                 )
             self.report(epoch, step + 1)
         return total / steps
@@ -175,7 +175,7 @@ class Run:
         rows = []
         for start in range(0, len(val), VALIDATION_BATCH):
             part: Any = np.array(val.pixels[start : start + VALIDATION_BATCH])
-            values = self.normalisation.apply(torch.from_numpy(part))
+            values = self.normalization.apply(torch.from_numpy(part))
             rows.append(self.network(values.to(self.fabric.device)).logits.float().cpu())
         logits = torch.cat(rows)
         loss = _plain_loss(logits, torch.from_numpy(shares), single=self.score.column == "val_accuracy")
@@ -184,11 +184,11 @@ class Run:
         return reached, loss
 
     def _set_rates(self, step: int, total: int) -> None:
-        settings = self.recipe.optimiser
+        settings = self.recipe.optimizer
         factor = rate(step, total, warmup=settings.warmup, schedule=settings.schedule)
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-            for group in optimiser.param_groups:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
 
 
@@ -199,7 +199,7 @@ def _plain_loss(logits: torch.Tensor, shares: torch.Tensor, *, single: bool) -> 
     return float(nn.functional.binary_cross_entropy_with_logits(logits, shares))
 
 
-class Average:
+class WeightAverage:
     """``shadow = decay * shadow + (1 - decay) * weights`` after every step.
 
     The decay rises with the steps, ``min(decay, (1 + step) / (10 + step))``, so that the start is soon forgotten.
@@ -217,12 +217,12 @@ class Average:
         self.state: State = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
     def restore(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on from an earlier average."""
+        """Resume from an earlier average."""
         self.state = {name: value.clone() for name, value in state.items()}
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Take the weights after optimisation step `step` (from 0) in."""
+        """Take the weights after optimization step `step` (from 0) in."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in network.state_dict().items():
             held = self.state[name]
@@ -232,7 +232,7 @@ class Average:
                 held.copy_(value)
 
 
-def least_to_keep(earlier: Sequence[float], *, patches: int) -> float:
+def earliest_best_epoch(earlier: Sequence[float], *, patches: int) -> float:
     """The score from which an epoch's weights replace those kept before: one standard error below the best so far.
 
     The error is that of a share, and never less than one patch: all of a few patches right is luck as well.
@@ -265,8 +265,8 @@ def score_weight(shares: npt.NDArray[Any], task: Task) -> int:
     )
 
 
-def kept_epoch(scores: Sequence[float], *, patches: int) -> int:
-    """Place of the epoch that is kept: the last that reached :func:`least_to_keep`.
+def best_epoch(scores: Sequence[float], *, patches: int) -> int:
+    """Place of the epoch that is kept: the last that reached :func:`earliest_best_epoch`.
 
     Parameters
     ----------
@@ -275,11 +275,11 @@ def kept_epoch(scores: Sequence[float], *, patches: int) -> int:
     patches : int
         Validation patches that the score rests on; see :func:`score_weight`.
     """
-    return max(n for n, s in enumerate(scores) if s >= least_to_keep(scores[:n], patches=patches))
+    return max(n for n, s in enumerate(scores) if s >= earliest_best_epoch(scores[:n], patches=patches))
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainedNetwork:
     """A trained network with the weights of the epoch that is kept.
 
     Attributes
@@ -290,7 +290,7 @@ class Fitted:
         One row an epoch.
     kept : int
         Place of the kept epoch in it.
-    normalisation : Normalisation
+    normalization : Normalization
         What its input needs.
     facts : WeightFacts or None
         What it started from.
@@ -299,7 +299,7 @@ class Fitted:
     network: nn.Module
     history: list[dict[str, float]]
     kept: int
-    normalisation: Normalisation
+    normalization: Normalization
     facts: WeightFacts | None
 
 
@@ -353,12 +353,12 @@ def fit(
     identity: str,
     fabric: Fabric,
     cache: Path | None = None,
-    ship: bool = False,
+    require_redistributable: bool = False,
     progress: Progress = silent,
     on_ready: Callable[[], None] | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
-) -> Fitted:
-    """Train from the recipe's start, or go on from the checkpoint in `folder` if there is one.
+) -> TrainedNetwork:
+    """Train from the recipe's start, or resume from the checkpoint in `folder` if there is one.
 
     The same call on the same machine gives the same numbers: every epoch draws from its own seeded
     generator, so an interrupted run ends where an uninterrupted one does. ``on_ready`` is called once in the first
@@ -373,13 +373,19 @@ def fit(
     DataError
         If the checkpoint is damaged or of another run.
     """
-    start = make_start(train.pixels, recipe, logits=targets.logits, ship=ship, progress=progress)
+    start = initialize_network(
+        train.pixels,
+        recipe,
+        logits=targets.logits,
+        require_redistributable=require_redistributable,
+        progress=progress,
+    )
     whole = start.network
-    network, train, val = _what_learns(start, train, val, recipe, cache=cache, progress=progress)
-    optimisers = build_optimisers(
+    network, train, val = _trained_part(start, train, val, recipe, cache=cache, progress=progress)
+    optimizers = build_optimizers(
         network,
-        recipe.optimiser,
-        backbone_rate=recipe.freeze.backbone_rate,
+        recipe.optimizer,
+        backbone_lr_scale=recipe.freeze.backbone_lr_scale,
         bf16=recipe.precision == "bf16",
     )
     shares = one_hot(train.labels, targets.task, len(targets.classes))
@@ -387,7 +393,7 @@ def fit(
     if on_ready is not None and fabric.is_global_zero:
         on_ready()
     fabric.barrier()
-    average = Average(network, recipe.average) if recipe.average else None
+    average = WeightAverage(network, recipe.ema_decay) if recipe.ema_decay else None
     history: list[dict[str, float]] = []
     best = {k: v.clone() for k, v in network.state_dict().items()}
     path = folder / CHECKPOINT
@@ -398,24 +404,24 @@ def fit(
         if average is not None:
             average.restore(checkpoint.average)
     module: Any
-    module, *wrapped = fabric.setup(network, *optimisers)
+    module, *wrapped = fabric.setup(network, *optimizers)
     if checkpoint is not None:
         # Only now: the weights are where they will be trained, and their states go there too.
-        kept = [*checkpoint.optimisers, *[{}] * (len(optimisers) - len(checkpoint.optimisers))]
-        for optimiser, tensors in zip(optimisers, kept, strict=True):
-            restore_optimiser(optimiser, tensors)
+        kept = [*checkpoint.optimizers, *[{}] * (len(optimizers) - len(checkpoint.optimizers))]
+        for optimizer, tensors in zip(optimizers, kept, strict=True):
+            restore_optimizer(optimizer, tensors)
     run = Run(
         network=module,
         plain=network,
-        optimisers=wrapped,
+        optimizers=wrapped,
         recipe=recipe,
-        normalisation=start.normalisation,
+        normalization=start.normalization,
         loss=loss,
         score=Score.of(targets.task),
         fabric=fabric,
         progress=progress,
-        steps=len(train) // min(recipe.batch, len(train)),  # whole batches only, but at least one
-        white=white_of(train.pixels),
+        steps=len(train) // min(recipe.batch_size, len(train)),  # whole batches only, but at least one
+        white=whitening_of(train.pixels),
         average=average,
     )
     score = run.score.column
@@ -423,30 +429,36 @@ def fit(
     if on_epoch is not None:
         for row in history:
             on_epoch(row)
-    while len(history) < recipe.epochs and not _gave_up(history, score, recipe.patience):
+    while len(history) < recipe.epochs and not _stopped_early(history, score, recipe.early_stopping_patience):
         epoch, started = len(history), time.perf_counter()
         train_loss = run.epoch(train, shares, epoch)
         with run.averaged():
             reached, val_loss = run.validate(val, one_hot(val.labels, targets.task, len(targets.classes)))
-            if reached >= least_to_keep([h[score] for h in history], patches=judging):
+            if reached >= earliest_best_epoch([h[score] for h in history], patches=judging):
                 best = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
         run.report(epoch, run.steps)
         seconds = time.perf_counter() - started
         row = {"epoch": epoch + 1, "seconds": seconds, "train_loss": train_loss}
         history.append(row | {"val_loss": val_loss, score: reached})
         if fabric.is_global_zero:
-            states = [optimiser_tensors(o) for o in wrapped]
+            states = [optimizer_tensors(o) for o in wrapped]
             shadow = average.state if average is not None else {}
             write_checkpoint(path, Checkpoint(identity, history, network.state_dict(), best, states, shadow))
         if on_epoch is not None:
             on_epoch(history[-1])
     network.load_state_dict(best)
-    kept_at = kept_epoch([row[score] for row in history], patches=judging)
-    return Fitted(whole.cpu().eval(), history, kept_at, start.normalisation, start.facts)
+    kept_at = best_epoch([row[score] for row in history], patches=judging)
+    return TrainedNetwork(whole.cpu().eval(), history, kept_at, start.normalization, start.facts)
 
 
-def _what_learns(
-    start: Start, train: Patches, val: Patches, recipe: Recipe, *, cache: Path | None, progress: Progress
+def _trained_part(
+    start: InitialNetwork,
+    train: Patches,
+    val: Patches,
+    recipe: Recipe,
+    *,
+    cache: Path | None,
+    progress: Progress,
 ) -> tuple[nn.Module, Patches, Patches]:
     """The network and its patches; or its head alone and their features, where the rest would never change."""
     whole = start.network
@@ -454,18 +466,18 @@ def _what_learns(
         return whole, train, val
     bf16 = recipe.precision == "bf16"
     train, val = (
-        features_of(whole, part, start.normalisation, bf16=bf16, cache=cache, progress=progress)
+        features_of(whole, part, start.normalization, bf16=bf16, cache=cache, progress=progress)
         for part in (train, val)
     )
     return Probe(cast(nn.Module, whole.head), recipe.network.dropout), train, val
 
 
-def _gave_up(history: list[dict[str, float]], score: str, patience: int | None) -> bool:
-    """Whether the last `patience` epochs brought nothing better."""
-    if patience is None or not history:
+def _stopped_early(history: list[dict[str, float]], score: str, early_stopping_patience: int | None) -> bool:
+    """Whether the last `early_stopping_patience` epochs brought nothing better."""
+    if early_stopping_patience is None or not history:
         return False
     values = [row[score] for row in history]
-    return len(values) - 1 - max(range(len(values)), key=values.__getitem__) >= patience
+    return len(values) - 1 - max(range(len(values)), key=values.__getitem__) >= early_stopping_patience
 
 
 def is_frozen(settings: Freezing, epoch: int) -> bool:
@@ -479,7 +491,7 @@ def enter_phase(network: nn.Module, settings: Freezing, *, epoch: int) -> None:
     Parameters
     ----------
     network : torch.nn.Module
-        With ``fresh``, the names of the modules that are not the backbone.
+        With ``new_modules``, the names of the modules that are not the backbone.
     settings : Freezing
         Of the recipe.
     epoch : int
@@ -500,5 +512,5 @@ def enter_phase(network: nn.Module, settings: Freezing, *, epoch: int) -> None:
 
 def backbone_modules(network: nn.Module) -> Iterator[nn.Module]:
     """The direct children of `network` that are pre-trained where anything is."""
-    fresh = cast("tuple[str, ...]", network.fresh)
-    return (module for name, module in network.named_children() if name not in fresh)
+    new_modules = cast("tuple[str, ...]", network.new_modules)
+    return (module for name, module in network.named_children() if name not in new_modules)

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from swath.training.recipe import Optimiser
+from swath.training.recipe import Optimizer
 
 # Coefficients of the quintic iteration, chosen by its authors for a steep slope at zero.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
@@ -22,7 +22,7 @@ _STEPS = 3
 _NEVER_DECAYED = ("pos_embed", "cls_token", "relative_position_bias_table")
 
 
-def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
+def orthogonalize(matrix: torch.Tensor) -> torch.Tensor:
     """Bring the singular values of `matrix` ``[m, n]`` close to one (within about 0.7 to 1.2)."""
     x: torch.Tensor = matrix / (matrix.norm() + 1e-7)
     tall = x.size(0) > x.size(1)
@@ -35,7 +35,7 @@ def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Orthogonalised Nesterov momentum on 4-D filters, which are renormalised at every step.
+    """Orthogonalized Nesterov momentum on 4-D filters, which are renormalized at every step.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
     momentum : float
         Nesterov momentum.
     bf16 : bool
-        Whether to orthogonalise in bf16: twice as fast where the hardware has it, and exact enough, for it only
+        Whether to orthogonalize in bf16: twice as fast where the hardware has it, and exact enough, for it only
         brings singular values near one.
     """
 
@@ -74,14 +74,14 @@ class Muon(torch.optim.Optimizer):
                 velocity = state["momentum"].mul_(group["momentum"]).add_(filters.grad)
                 direction = filters.grad.add(velocity, alpha=group["momentum"])
                 filters.mul_(len(filters) ** 0.5 / filters.norm().clamp_min(1e-12))
-                step = orthogonalise(direction.flatten(1).to(self._dtype))
+                step = orthogonalize(direction.flatten(1).to(self._dtype))
                 filters.add_(step.to(filters.dtype).view_as(filters), alpha=-group["lr"])
 
 
-def build_optimisers(
-    network: nn.Module, settings: Optimiser, *, backbone_rate: float = 1.0, bf16: bool = False
+def build_optimizers(
+    network: nn.Module, settings: Optimizer, *, backbone_lr_scale: float = 1.0, bf16: bool = False
 ) -> list[torch.optim.Optimizer]:
-    """Share a network's parameters out among optimisers; each group's ``peak`` is its highest rate.
+    """Share a network's parameters out among optimizers; each group's ``peak`` is its highest rate.
 
     Muon takes all filters but the first layer's, and AdamW beside it the rest; the others take everything.
     Weight decay acts on matrices and filters only, never on norms, biases and what says where a patch lies;
@@ -90,27 +90,27 @@ def build_optimisers(
     Parameters
     ----------
     network : torch.nn.Module
-        With ``fresh``, the names of the modules that are not the backbone.
-    settings : Optimiser
+        With ``new_modules``, the names of the modules that are not the backbone.
+    settings : Optimizer
         Of the recipe.
-    backbone_rate : float
+    backbone_lr_scale : float
         Rate of the backbone as a share of the rest's.
     bf16 : bool
         For :class:`Muon`.
     """
-    fresh: list[nn.Parameter] = []
+    new_modules: list[nn.Parameter] = []
     backbone: list[nn.Parameter] = []
     exempt = {
         id(parameter) for name, parameter in network.named_parameters() if name.endswith(_NEVER_DECAYED)
     }
     for name, parameter in network.named_parameters():
-        (fresh if name.split(".")[0] in cast("tuple[str, ...]", network.fresh) else backbone).append(
-            parameter
-        )
+        (
+            new_modules if name.split(".")[0] in cast("tuple[str, ...]", network.new_modules) else backbone
+        ).append(parameter)
     if settings.name != "muon":
         groups = [
-            *_groups(fresh, settings.lr, settings.weight_decay, exempt=exempt),
-            *_groups(backbone, settings.lr * backbone_rate, settings.weight_decay, exempt=exempt),
+            *_groups(new_modules, settings.lr, settings.weight_decay, exempt=exempt),
+            *_groups(backbone, settings.lr * backbone_lr_scale, settings.weight_decay, exempt=exempt),
         ]
         match settings.name:
             case "sgd":
@@ -121,14 +121,14 @@ def build_optimisers(
                 return [torch.optim.AdamW(groups, lr=settings.lr)]
     first = next((p for p in network.parameters() if p.ndim == 4), None)
     muon, rest = [], []
-    for part, share in ((fresh, 1.0), (backbone, backbone_rate)):
+    for part, share in ((new_modules, 1.0), (backbone, backbone_lr_scale)):
         filters = [p for p in part if p.ndim == 4 and p is not first]
         taken = {id(p) for p in filters}
         muon.append({"params": filters, "peak": settings.lr * share})
         others = [p for p in part if id(p) not in taken]
         decay = settings.weight_decay
-        rest += _groups(others, settings.other_lr * share, decay, decayed=(2,), exempt=exempt)
-    adam = torch.optim.AdamW(rest, lr=settings.other_lr)
+        rest += _groups(others, settings.adamw_lr * share, decay, decayed=(2,), exempt=exempt)
+    adam = torch.optim.AdamW(rest, lr=settings.adamw_lr)
     muon = [group for group in muon if group["params"]]
     return [Muon(muon, lr=settings.lr, momentum=settings.momentum, bf16=bf16), adam] if muon else [adam]
 

@@ -15,7 +15,7 @@ from swath.data.cache import default_cache
 from swath.files import atomic_file
 from swath.networks import Outputs
 from swath.progress import Progress, silent
-from swath.training.batches import Normalisation, Patches
+from swath.training.batches import Normalization, Patches
 from swath.training.recipe import Recipe
 
 _BATCH = 128
@@ -32,7 +32,7 @@ class Probe(nn.Module):
         Share of the features dropped while training.
     """
 
-    fresh = ("head", "dropout")
+    new_modules = ("head", "dropout")
 
     def __init__(self, head: nn.Module, dropout: float) -> None:
         super().__init__()
@@ -50,19 +50,19 @@ def can_probe(network: nn.Module, recipe: Recipe) -> bool:
     changed = any(
         value
         for name, value in augmentation.model_dump().items()
-        if name not in ("crop_until", "sensor_share")
+        if name not in ("crop_until", "sensor_shift_prob")
     )
     return (
         recipe.freeze.epochs == "all"
         and not changed
-        and set(cast("tuple[str, ...]", network.fresh)) <= {"dropout", "head"}
+        and set(cast("tuple[str, ...]", network.new_modules)) <= {"dropout", "head"}
     )
 
 
 def features_of(
     network: nn.Module,
     patches: Patches,
-    normalisation: Normalisation,
+    normalization: Normalization,
     *,
     bf16: bool,
     cache: Path | None = None,
@@ -70,9 +70,9 @@ def features_of(
 ) -> Patches:
     """Features ``[N, D]`` float32 in place of the pixels, from the cache if it holds them.
 
-    The cached file is named by the SHA-256 of the backbone's weights, the normalisation and the pixels.
+    The cached file is named by the SHA-256 of the backbone's weights, the normalization and the pixels.
     """
-    key = _key(network, patches.pixels, normalisation, bf16=bf16)
+    key = _key(network, patches.pixels, normalization, bf16=bf16)
     path = (cache or default_cache()) / "features" / f"{key}.npy"
     if path.is_file():
         held = np.load(path, mmap_mode=None, allow_pickle=False)
@@ -83,7 +83,7 @@ def features_of(
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         for start in range(0, len(patches), _BATCH):
             part = torch.from_numpy(np.array(patches.pixels[start : start + _BATCH]))
-            rows.append(network(normalisation.apply(part)).features.float().numpy())
+            rows.append(network(normalization.apply(part)).features.float().numpy())
             progress("features", min(start + _BATCH, len(patches)), len(patches))
     features = np.concatenate(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,14 +92,14 @@ def features_of(
     return Patches(features, patches.labels)
 
 
-def _key(network: nn.Module, pixels: npt.NDArray[Any], normalisation: Normalisation, *, bf16: bool) -> str:
+def _key(network: nn.Module, pixels: npt.NDArray[Any], normalization: Normalization, *, bf16: bool) -> str:
     # Networks with the same weights may pad or attend otherwise: their layers are written out too.
     digest = hashlib.sha256(f"features 2 {pixels.shape} {pixels.dtype} {bf16} {network!r}".encode())
     for name, value in network.state_dict().items():
         if not name.startswith("head."):
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
-    digest.update(normalisation.mean.tobytes() + normalisation.sd.tobytes())
+    digest.update(normalization.mean.tobytes() + normalization.sd.tobytes())
     for start in range(0, len(pixels), 1024):
         digest.update(np.ascontiguousarray(pixels[start : start + 1024]).tobytes())
     return digest.hexdigest()

@@ -27,7 +27,7 @@ def _name(given: object) -> object:
 
 
 class Loss(Settings):
-    """What is minimised; ``auto`` is cross-entropy for one label a patch, and BCE with logits otherwise."""
+    """What is minimized; ``auto`` is cross-entropy for one label a patch, and BCE with logits otherwise."""
 
     name: Literal["auto", "cross-entropy", "bce", "focal"] = "auto"
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
@@ -52,13 +52,13 @@ class Loss(Settings):
         return self
 
 
-class Optimiser(Settings):
-    """How weights move. ``muon`` is Muon on inner convolutions and AdamW (``other_lr``) on everything else."""
+class Optimizer(Settings):
+    """How weights move. ``muon`` is Muon on inner convolutions and AdamW (``adamw_lr``) on everything else."""
 
     name: Literal["muon", "sgd", "adam", "adamw"] = "muon"
     lr: float = Field(default=0.1, gt=0, description="peak rate; Muon's is in units of unit-length filters")
     momentum: float = Field(default=0.6, ge=0, lt=1, description="of muon (Nesterov) and sgd")
-    other_lr: float = Field(default=3e-3, gt=0, description="peak rate of AdamW beside Muon")
+    adamw_lr: float = Field(default=3e-3, gt=0, description="peak rate of AdamW beside Muon")
     weight_decay: float = Field(
         default=0.0, ge=0, description="never on norms and biases; beside Muon on matrices only"
     )
@@ -68,9 +68,9 @@ class Optimiser(Settings):
     )
 
     @model_validator(mode="after")
-    def _fits(self) -> Optimiser:
-        if self.name != "muon" and changed(self, "other_lr"):
-            raise ValueError("other_lr belongs to muon")
+    def _fits(self) -> Optimizer:
+        if self.name != "muon" and changed(self, "adamw_lr"):
+            raise ValueError("adamw_lr belongs to muon")
         if self.name in ("adam", "adamw") and changed(self, "momentum"):
             raise ValueError("momentum belongs to muon and sgd")
         return self
@@ -80,7 +80,7 @@ class Freezing(Settings):
     """When the pre-trained part learns, how fast, and what its batch norms do."""
 
     epochs: int | Literal["all"] = Field(default=0, description="epochs in which only the head learns")
-    backbone_rate: float = Field(default=1.0, gt=0, le=1, description="its rate as a share of the head's")
+    backbone_lr_scale: float = Field(default=1.0, gt=0, le=1, description="its rate as a share of the head's")
     batch_norm: Literal["train", "frozen"] = Field(
         default="train", description="whether its norms keep the statistics and weights they came with"
     )
@@ -104,12 +104,12 @@ class Augmentation(Settings):
     mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of MixUp's Beta; 0 is off")
     cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of CutMix's Beta; 0 is off")
     randaugment: int = Field(
-        default=0, ge=0, le=10, description="random geometric and colour operations a patch"
+        default=0, ge=0, le=10, description="random geometric and color operations a patch"
     )
-    sensor: float = Field(
+    sensor_shift: float = Field(
         default=0.0, ge=0, le=1, description="strength of the sensor-shift policy; 1 is another sensor"
     )
-    sensor_share: float = Field(
+    sensor_shift_prob: float = Field(
         default=0.7,
         ge=0,
         le=1,
@@ -123,7 +123,7 @@ class Recipe(Settings):
     name: str = Field(min_length=1)
     about: str = ""
     epochs: int = Field(ge=1, le=10_000)
-    batch: int = Field(default=256, ge=2, le=65_536)
+    batch_size: int = Field(default=256, ge=2, le=65_536)
     size: int | None = Field(default=None, ge=16, le=1024, description="patch side; the data's own if unset")
     bands: tuple[str, ...] = Field(default=RGB, min_length=1, max_length=16)
     task: Literal["auto", "single-label", "binary", "multi-label"] = "auto"
@@ -134,17 +134,17 @@ class Recipe(Settings):
     sampling: Literal["natural", "balanced"] = Field(
         default="natural", description="balanced: every class as often as any other"
     )
-    average: float = Field(
+    ema_decay: float = Field(
         default=0.0, ge=0, lt=1, description="decay of a running average of the weights (EMA); 0 is off"
     )
-    patience: int | None = Field(
+    early_stopping_patience: int | None = Field(
         default=None, ge=1, description="stop after so many epochs without a better validation score"
     )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**31)
     network: Network = Network()
     loss: Loss = Loss()
-    optimiser: Optimiser = Optimiser()
+    optimizer: Optimizer = Optimizer()
     freeze: Freezing = Freezing()
     augmentation: Augmentation = Augmentation()
 
@@ -160,13 +160,13 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
-        if self.freeze.epochs == "all" and changed(self.freeze, "backbone_rate", "batch_norm"):
+        if self.freeze.epochs == "all" and changed(self.freeze, "backbone_lr_scale", "batch_norm"):
             raise ValueError("a backbone frozen in all epochs has no rate and no norm policy")
         # Its first step rescales every filter; the project's own networks were trained at that scale.
         learns = self.weights != "none" and self.freeze.epochs != "all"
-        if self.optimiser.name == "muon" and learns and self.network.name not in OWN:
+        if self.optimizer.name == "muon" and learns and self.network.name not in OWN:
             raise ValueError(
-                "muon would undo pre-trained weights: give optimiser.name=adamw, optimiser.lr=0.001"
+                "muon would undo pre-trained weights: give optimizer.name=adamw, optimizer.lr=0.001"
             )
         if self.positive is not None and self.task not in ("auto", "binary"):
             raise ValueError(f"'positive' belongs to the binary task, not to {self.task}")

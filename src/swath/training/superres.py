@@ -30,7 +30,7 @@ _SLICE = 128  # patches enlarged at once
 
 
 @dataclass(frozen=True)
-class Likeness:
+class UpsamplingScore:
     """How near enlarged patches come to the true ones, as mean peak signal-to-noise ratios in decibels."""
 
     bicubic: float
@@ -85,14 +85,14 @@ def train_superres(
     generator = torch.Generator().manual_seed(seed)
     with _seeded(seed), _threads(threads):
         module = SuperResolution(pixels.shape[1], factor=factor)
-        optimiser = torch.optim.Adam(module.parameters(), lr=RATE)
+        optimizer = torch.optim.Adam(module.parameters(), lr=RATE)
         for step in range(steps):
-            optimiser.param_groups[0]["lr"] = RATE * min(1.0, (step + 1) / WARM_UP) * (1 - step / steps)
+            optimizer.param_groups[0]["lr"] = RATE * min(1.0, (step + 1) / WARM_UP) * (1 - step / steps)
             start, goal = _draw(coarse, fine, factor, generator)
             loss = F.l1_loss(module(start), goal)
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            optimizer.step()
             if step % 20 == 19 or step + 1 == steps:
                 progress("super-resolution", step + 1, steps, note=f"error {TOP * float(loss.detach()):.2f}")
     return module.eval()
@@ -122,7 +122,7 @@ def upscale_bicubic(pixels: npt.NDArray[np.uint8], *, factor: int = 2) -> npt.ND
     return _bytes(bicubic(torch.from_numpy(np.ascontiguousarray(pixels)).float() / TOP, factor))
 
 
-def measure_superres(module: SuperResolution, pixels: npt.NDArray[np.uint8]) -> Likeness:
+def measure_superres(module: SuperResolution, pixels: npt.NDArray[np.uint8]) -> UpsamplingScore:
     """Reduce held-out patches, enlarge them both ways, and compare with what they were.
 
     Parameters
@@ -133,7 +133,7 @@ def measure_superres(module: SuperResolution, pixels: npt.NDArray[np.uint8]) -> 
         uint8 ``[N, bands, P, P]`` that it was not trained on.
     """
     coarse = _reduced(pixels, module.factor)
-    return Likeness(
+    return UpsamplingScore(
         bicubic=psnr(upscale_bicubic(coarse, factor=module.factor), pixels),
         network=psnr(upscale(module, coarse), pixels),
         patches=len(pixels),
@@ -190,7 +190,7 @@ def _bytes(shares: torch.Tensor) -> npt.NDArray[np.uint8]:
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed torch's own generator, which initialises weights, and put it back afterwards."""
+    """Seed torch's own generator, which initializes weights, and put it back afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

@@ -18,7 +18,7 @@ from swath.errors import DataError, SettingError
 from swath.model.record import Task
 from swath.networks import build_network, smallest_patch, takes_one_size
 from swath.progress import Progress, silent
-from swath.training.batches import Normalisation, Patches
+from swath.training.batches import Normalization, Patches
 from swath.training.recipe import Freezing, Recipe
 from swath.weights import WeightFacts, check_expectation, load_weights
 
@@ -50,10 +50,10 @@ class Targets:
         places = {label: place for place, label in enumerate(self.classes)}
         if self.task != "multi-label":
             return np.array([places[label] for label in index.labels], np.int64)
-        marked = np.zeros((len(index), len(self.classes)), np.float32)
+        label_matrix = np.zeros((len(index), len(self.classes)), np.float32)
         for row, labels in enumerate(index.label_sets):
-            marked[row, [places[label] for label in labels]] = 1
-        return marked
+            label_matrix[row, [places[label] for label in labels]] = 1
+        return label_matrix
 
 
 def choose_targets(index: PatchIndex, recipe: Recipe) -> Targets:
@@ -183,32 +183,32 @@ def _check_sizes(size: int, recipe: Recipe) -> None:
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialNetwork:
     """A network before its first step.
 
     Attributes
     ----------
     network : torch.nn.Module
-        Maps normalised patches to :class:`swath.networks.Outputs`.
-    normalisation : Normalisation
+        Maps normalized patches to :class:`swath.networks.Outputs`.
+    normalization : Normalization
         That of the training patches, or the one the loaded weights were trained with.
     facts : WeightFacts or None
         What was loaded.
     """
 
     network: nn.Module
-    normalisation: Normalisation
+    normalization: Normalization
     facts: WeightFacts | None
 
 
-def make_start(
+def initialize_network(
     pixels: npt.NDArray[Any],
     recipe: Recipe,
     *,
     logits: int,
-    ship: bool = False,
+    require_redistributable: bool = False,
     progress: Progress = silent,
-) -> Start:
+) -> InitialNetwork:
     """Build the recipe's network, seeded, and load its weights.
 
     Parameters
@@ -219,8 +219,8 @@ def make_start(
         Network, weights and seed.
     logits : int
         Outputs of the network.
-    ship : bool
-        Refuse weights whose licence does not let the model be passed on.
+    require_redistributable : bool
+        Refuse weights whose license does not let the model be passed on.
 
     Raises
     ------
@@ -231,26 +231,26 @@ def make_start(
     network = build_network(recipe.network, bands=pixels.shape[1], outputs=logits, size=pixels.shape[-1]).to(
         memory_format=torch.channels_last
     )
-    measured = Normalisation.of(pixels)
+    measured = Normalization.of(pixels)
     if recipe.weights == "none":
         if recipe.freeze != Freezing():
             _log.warning(
                 "the backbone starts at random, and the recipe lets it rest or learn more slowly: "
                 "give --weights, or --set 'freeze={}'"
             )
-        return Start(network, measured, None)
+        return InitialNetwork(network, measured, None)
     facts = load_weights(
         network, recipe.weights, network_name=recipe.network.name, bands=recipe.bands, progress=progress
     )
-    if ship:
-        facts.check_shipping()
+    if require_redistributable:
+        facts.check_redistributable()
     if facts.warning is not None:
         _log.warning(facts.warning)
     if facts.expects is None:
         _log.warning(
             "%s does not say what input it expects: that of the training patches is used", facts.source
         )
-        return Start(network, measured, facts)
+        return InitialNetwork(network, measured, facts)
     check_expectation(
         facts.expects,
         bands=recipe.bands,
@@ -259,5 +259,5 @@ def make_start(
         channel_mean=tuple(float(v) for v in measured.mean),
         source=facts.source,
     )
-    mean, sd = (np.asarray(v, np.float32) for v in facts.expects.normalisation(recipe.bands))
-    return Start(network, Normalisation(mean, sd), facts)
+    mean, sd = (np.asarray(v, np.float32) for v in facts.expects.normalization(recipe.bands))
+    return InitialNetwork(network, Normalization(mean, sd), facts)

@@ -21,11 +21,11 @@ from swath.model.record import Estimate
 from swath.networks import smallest_patch
 from swath.progress import Progress, silent
 from swath.training.checkpoint import CHECKPOINT, check_identity
-from swath.training.finish import finish
+from swath.training.finalize import finalize_run
 from swath.training.loop import fit, make_fabric, resolved
 from swath.training.recipe import Recipe, dump_recipe
 from swath.training.targets import Targets, choose_targets, decoded, training_parts
-from swath.weights.spec import parse_spec, weights_print
+from swath.weights.spec import parse_spec, weights_fingerprint
 
 MODEL = "model.onnx"
 # What a run writes into its folder.
@@ -71,7 +71,7 @@ def train(
     accelerator: str = "auto",
     devices: int | str = 1,
     cache: Path | None = None,
-    ship: bool = False,
+    require_redistributable: bool = False,
     progress: Progress = silent,
 ) -> TrainResult:
     """Train a network on an index's train split, choose it on val, and write the model file.
@@ -89,7 +89,7 @@ def train(
     name : str, optional
         The model's name; the folder's by default.
     resume : bool
-        Go on from the folder's last finished epoch.
+        Resume from the folder's last finished epoch.
     overwrite : bool
         Throw an earlier run in the folder away; other files in it are left alone.
     threads : int, optional
@@ -98,8 +98,8 @@ def train(
         Handed to Lightning Fabric.
     cache : pathlib.Path, optional
         Folder for decoded patches and features.
-    ship : bool
-        Refuse to start from weights whose licence does not let the model be passed on.
+    require_redistributable : bool
+        Refuse to start from weights whose license does not let the model be passed on.
 
     Raises
     ------
@@ -141,12 +141,12 @@ def train(
             recipe,
             targets,
             fabric,
-            anew=not resume,
+            restart=not resume,
             identity=identity,
             out=out,
             name=name,
             cache=cache,
-            ship=ship,
+            require_redistributable=require_redistributable,
             progress=progress,
         )
 
@@ -158,12 +158,12 @@ def _run(
     targets: Targets,
     fabric: Fabric,
     *,
-    anew: bool,
+    restart: bool,
     identity: str,
     out: Path,
     name: str,
     cache: Path | None,
-    ship: bool,
+    require_redistributable: bool,
     progress: Progress,
 ) -> TrainResult:
     """Decode, train, and write what came of it."""
@@ -171,7 +171,7 @@ def _run(
 
     def begin() -> None:
         # Only what a run writes is removed: a folder given by mistake loses nothing else.
-        for file in RUN_FILES if anew else ():
+        for file in RUN_FILES if restart else ():
             (out / file).unlink(missing_ok=True)
         with atomic_file(out / "recipe.yaml", overwrite=True) as temporary:
             temporary.write_text(dump_recipe(recipe), encoding="utf-8")
@@ -185,7 +185,7 @@ def _run(
         identity=identity,
         fabric=fabric,
         cache=cache,
-        ship=ship,
+        require_redistributable=require_redistributable,
         progress=progress,
         on_ready=begin,
     )
@@ -193,7 +193,7 @@ def _run(
     model = out / MODEL
     if not fabric.is_global_zero:
         return TrainResult(model, {}, fitted.history)
-    metrics = finish(index, patches, recipe, targets, fitted, out=out, name=name, progress=progress)
+    metrics = finalize_run(index, patches, recipe, targets, fitted, out=out, name=name, progress=progress)
     return TrainResult(model, metrics, fitted.history)
 
 
@@ -241,7 +241,7 @@ def _check_folder(out: Path, *, identity: str, resume: bool, overwrite: bool) ->
     if held and not overwrite and not (resume and MODEL not in held):
         raise OutputError(
             f"{out} holds a run already",
-            fix="it has no checkpoint to go on from: pass --overwrite to start over"
+            fix="it has no checkpoint to resume from: pass --overwrite to start over"
             if resume
             else "pass --resume to go on, or --overwrite to start over",
         )
@@ -251,4 +251,4 @@ def _identity(recipe: Recipe, parts: dict[str, PatchIndex]) -> str:
     """What a checkpoint is of: the recipe but for its name, and the patches."""
     text = json.dumps(recipe.model_dump(mode="json", exclude={"name", "about"}), sort_keys=True)
     prints = "".join(part.fingerprint for part in parts.values())
-    return hashlib.sha256((text + weights_print(recipe.weights) + prints).encode()).hexdigest()
+    return hashlib.sha256((text + weights_fingerprint(recipe.weights) + prints).encode()).hexdigest()

@@ -31,7 +31,7 @@ from swath.training.loop import Score, fit, make_fabric, resolved
 from swath.training.recipe import Recipe, dump_recipe
 from swath.training.targets import Targets, choose_targets, decoded, training_parts
 from swath.training.train import torch_settings
-from swath.weights.spec import weights_print
+from swath.weights.spec import weights_fingerprint
 
 Value = float | int | bool
 CROP = "augmentation.crop"  # on or off; its side stays the recipe's
@@ -49,30 +49,32 @@ def search_space(recipe: Recipe) -> dict[str, BaseDistribution]:
     Every range holds the recipe's own value. What decides how long an epoch takes or what the result is for (the
     network, its size, batch, epochs, bands, loss) stays as it is.
     """
-    optimiser, augmentation = recipe.optimiser, recipe.augmentation
+    optimizer, augmentation = recipe.optimizer, recipe.augmentation
     at_rest = recipe.freeze.epochs == "all"
-    space: dict[str, BaseDistribution] = {"optimiser.lr": _around(optimiser.lr)}
-    if optimiser.name == "muon":
-        space["optimiser.other_lr"] = _around(optimiser.other_lr)
+    space: dict[str, BaseDistribution] = {"optimizer.lr": _around(optimizer.lr)}
+    if optimizer.name == "muon":
+        space["optimizer.adamw_lr"] = _around(optimizer.adamw_lr)
     else:
-        usual = 0.1 if optimiser.name == "adamw" else 1e-3
-        space["optimiser.weight_decay"] = FloatDistribution(0.0, max(usual, 2 * optimiser.weight_decay))
-    if optimiser.name in ("muon", "sgd"):
-        momentum = optimiser.momentum
-        space["optimiser.momentum"] = FloatDistribution(min(0.4, momentum), max(0.95, momentum))
+        usual = 0.1 if optimizer.name == "adamw" else 1e-3
+        space["optimizer.weight_decay"] = FloatDistribution(0.0, max(usual, 2 * optimizer.weight_decay))
+    if optimizer.name in ("muon", "sgd"):
+        momentum = optimizer.momentum
+        space["optimizer.momentum"] = FloatDistribution(min(0.4, momentum), max(0.95, momentum))
     if recipe.loss.name != "focal":
         smoothing = recipe.loss.label_smoothing
         space["loss.label_smoothing"] = FloatDistribution(0.0, max(0.2, smoothing))
     if recipe.network.name not in OWN or recipe.network.dropout:
         space["network.dropout"] = FloatDistribution(0.0, max(0.5, recipe.network.dropout))
     if recipe.weights != "none" and not at_rest:
-        space["freeze.backbone_rate"] = FloatDistribution(min(0.05, recipe.freeze.backbone_rate), 1, log=True)
+        space["freeze.backbone_lr_scale"] = FloatDistribution(
+            min(0.05, recipe.freeze.backbone_lr_scale), 1, log=True
+        )
     if not at_rest:  # features of a backbone at rest are computed once, of patches as they are
         space["augmentation.shift"] = IntDistribution(0, min(64, max(8, 2 * augmentation.shift)))
         if augmentation.crop is not None:
             space[CROP] = CategoricalDistribution([True, False])
-        if augmentation.sensor:
-            space["augmentation.sensor"] = FloatDistribution(0.0, 1.0)
+        if augmentation.sensor_shift:
+            space["augmentation.sensor_shift"] = FloatDistribution(0.0, 1.0)
     return space
 
 
@@ -139,7 +141,7 @@ def draw_trials(
 ) -> None:
     """Parallel coordinates: a line a trial through one axis a field, the score on the last one.
 
-    Whole trials are coloured by their score, those cut short are grey, the recipe the search started from is
+    Whole trials are colored by their score, those cut short are gray, the recipe the search started from is
     dashed.
     """
     whole = [t for t in trials if t.state == TrialState.COMPLETE]
@@ -149,13 +151,13 @@ def draw_trials(
     axes = figure.subplots()
     for trial in (t for t in trials if t.state == TrialState.PRUNED):
         axes.plot(_places(trial, space), color=_CUT, linewidth=0.8, zorder=1)
-    colours = colormaps["viridis"]
+    colors = colormaps["viridis"]
     for trial in sorted(whole, key=lambda t: t.values[0]):
         share = (trial.values[0] - low) / (high - low) if high > low else 1.0
         places = [*_places(trial, space), share]
         best = trial.values[0] == high
         axes.plot(
-            places, color=colours(0.9 * (1 - share)), linewidth=2.6 if best else 1.2, zorder=3 if best else 2
+            places, color=colors(0.9 * (1 - share)), linewidth=2.6 if best else 1.2, zorder=3 if best else 2
         )
         if trial is trials[0]:
             axes.plot(places, color=_START, linewidth=1.2, linestyle="--", label="started from", zorder=4)
@@ -163,7 +165,7 @@ def draw_trials(
     ends = [*map(_ends, space.values()), (f"{100 * low:.2f} %", f"{100 * high:.2f} %")]
     _frame(axes, names, ends)
     axes.plot([], color=_CUT, label="cut short")
-    axes.plot([], color=colours(0.0), linewidth=2.6, label="best")
+    axes.plot([], color=colors(0.0), linewidth=2.6, label="best")
     axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     with atomic_file(path, overwrite=True) as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": None})
@@ -306,7 +308,7 @@ def tune(
     ):
         patches = decoded(parts, recipe, targets, cache=cache, progress=progress)
         search = _Search(recipe, patches, targets, out / WORK, cache, progress)
-        _take_up(study, recipe)
+        _enqueue_recipe(study, recipe)
         while (done := len(_finished(study))) < trials:
             progress("trials", done, trials, note=_note(study))
             _try_one(study, search, seed=seed)
@@ -316,7 +318,7 @@ def tune(
 
 
 def _try_one(study: optuna.Study, search: _Search, *, seed: int) -> None:
-    """One trial, from proposal to score; a kill leaves a checkpoint that :func:`_take_up` leads back to."""
+    """One trial, from proposal to score; a kill leaves a checkpoint that :func:`_enqueue_recipe` leads back to."""
     # A sampler of its own for every trial: a search that was interrupted proposes what it would have anyway.
     study.sampler = optuna.samplers.TPESampler(seed=seed * 100_003 + len(_finished(study)))
     trial = study.ask(search_space(search.recipe))
@@ -362,7 +364,7 @@ def _try_one(study: optuna.Study, search: _Search, *, seed: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _take_up(study: optuna.Study, recipe: Recipe) -> None:
+def _enqueue_recipe(study: optuna.Study, recipe: Recipe) -> None:
     """Queue what comes first: the trial a kill left unfinished, or in a new study the recipe itself."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)  # without a problem: it does not count
@@ -458,7 +460,7 @@ def _pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
 
 def _identity(recipe: Recipe, parts: dict[str, PatchIndex], *, seed: int, pruner: str) -> str:
     prints = "".join(part.fingerprint for part in parts.values())
-    of = f"{dump_recipe(recipe)}{weights_print(recipe.weights)}{prints}{seed}{pruner}"
+    of = f"{dump_recipe(recipe)}{weights_fingerprint(recipe.weights)}{prints}{seed}{pruner}"
     return hashlib.sha256(of.encode()).hexdigest()
 
 

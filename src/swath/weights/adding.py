@@ -8,8 +8,8 @@ from pathlib import Path
 from swath.config import override, validate
 from swath.errors import DataError, SettingError
 from swath.weights.expects import Expectation
-from swath.weights.known import Known, imagenet_weights, torchgeo_weights
-from swath.weights.metadata import expects_of, licence_of
+from swath.weights.known import PublishedWeights, imagenet_weights, torchgeo_weights
+from swath.weights.metadata import expects_of, license_of
 from swath.weights.sources import backbone_of
 from swath.weights.spec import parse_spec
 from swath.weights.store import Entry, Store, sha256_of
@@ -20,8 +20,8 @@ def add_weights(
     file: Path,
     *,
     name: str | None = None,
-    licence: str | None = None,
-    licence_url: str | None = None,
+    license: str | None = None,
+    license_url: str | None = None,
     expects: Sequence[str] = (),
     store: Store | None = None,
 ) -> Entry:
@@ -34,8 +34,8 @@ def add_weights(
     name : str, optional
         What it stands in for: ``imagenet:NETWORK``, ``hf:REPO/FILE`` or ``torchgeo:NAME``. Without one, what is
         stated here is remembered for this content, wherever the file lies.
-    licence, licence_url : str, optional
-        Its licence (an SPDX identifier); by default what the file states, or what is known of `name`.
+    license, license_url : str, optional
+        Its license (an SPDX identifier); by default what the file states, or what is known of `name`.
     expects : sequence of str
         Changes to the input it is known to expect, as ``field=value``, such as ``mean=[0.5, 0.5, 0.5]``.
     store : Store, optional
@@ -63,7 +63,7 @@ def add_weights(
     before = kept.find(name_kept)
     if before is not None and before.sha256 == digest:  # what an earlier call stated still holds
         found = found or before.expects
-        licence, licence_url = licence or before.licence, licence_url or before.licence_url
+        license, license_url = license or before.license, license_url or before.license_url
     if expects:
         values = (found or Expectation()).model_dump()
         found = validate(Expectation, override(values, list(expects)), where="the expected input")
@@ -72,16 +72,16 @@ def add_weights(
         sha256=digest,
         size=file.stat().st_size,
         filename=file.name,
-        # The licence of the published file is that of this one only if they are the same.
-        licence=licence or licence_of(held.metadata) or (known.licence if known and start else None),
-        licence_url=licence_url,
+        # The license of the published file is that of this one only if they are the same.
+        license=license or license_of(held.metadata) or (known.license if known and start else None),
+        license_url=license_url,
         expects=found,
     )
     kept.copy_in(file, entry)
     return entry
 
 
-def _named(name: str | None) -> tuple[str | None, Known | None]:
+def _named(name: str | None) -> tuple[str | None, PublishedWeights | None]:
     """The name in the store, and what is known of it."""
     if name is None:
         return None, None

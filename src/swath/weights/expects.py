@@ -39,7 +39,7 @@ class Expectation(Settings):
             raise ValueError(f"mean and sd need one number a band ({len(self.bands)})")
         return self
 
-    def normalisation(
+    def normalization(
         self, bands: Sequence[str] | None = None
     ) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each band, in units of stored pixels.
@@ -100,7 +100,7 @@ def check_expectation(
     problem = _scale_problem(expects, data_type, largest)
     if problem is not None:
         raise DataError(f"{source} expect {_wanted(expects)}, {problem[0]}", fix=problem[1])
-    for band, value, mean, sd in zip(given, channel_mean, *expects.normalisation(given), strict=True):
+    for band, value, mean, sd in zip(given, channel_mean, *expects.normalization(given), strict=True):
         if not math.isfinite(value) or abs(value - mean) > FURTHEST * sd:
             raise DataError(
                 f"{source} expect {_wanted(expects)} with a mean of {mean:.4g} in band {band}, and the patches "

@@ -12,12 +12,12 @@ from swath.config import Settings, validate
 from swath.errors import SettingError
 from swath.networks.catalog import Network
 from swath.weights.expects import Expectation
-from swath.weights.licences import LicenceKind, licence_allows_shipping, licence_kind, licence_warning
+from swath.weights.licenses import LicenseKind, license_allows_redistribution, license_kind, license_warning
 
 Style = Literal["none", "timm", "torchvision", "swath"]
 EXPECTS_KEY = "swath.expects"
 NETWORK_KEY = "swath.network"
-LICENCE_KEY = "license"  # as other programs spell it in a safetensors file's metadata
+LICENSE_KEY = "license"  # as other programs spell it in a safetensors file's metadata
 
 
 class WeightFacts(Settings):
@@ -27,8 +27,8 @@ class WeightFacts(Settings):
         description="none, or the name the weights were asked for by; a file by its name alone"
     )
     sha256: str | None = Field(default=None, description="of the file of weights")
-    licence: str | None = Field(default=None, description="SPDX identifier where there is one")
-    licence_url: str | None = None
+    license: str | None = Field(default=None, description="SPDX identifier where there is one")
+    license_url: str | None = None
     network: str = Field(description="the network they were loaded into")
     style: Style = Field(default="none", description="whose names their tensors had")
     expects: Expectation | None = Field(default=None, description="the input they were trained on, if known")
@@ -40,35 +40,37 @@ class WeightFacts(Settings):
         return self.source != "none"
 
     @property
-    def licence_kind(self) -> LicenceKind:
-        """What the licence allows; random weights are open."""
-        return licence_kind(self.licence) if self.pretrained else "open"
+    def license_kind(self) -> LicenseKind:
+        """What the license allows; random weights are open."""
+        return license_kind(self.license) if self.pretrained else "open"
 
     @property
     def warning(self) -> str | None:
         """One sentence to print when training starts, or ``None``."""
-        return licence_warning(self.licence, self.source) if self.pretrained else None
+        return license_warning(self.license, self.source) if self.pretrained else None
 
-    def check_shipping(self) -> None:
-        """Refuse to ship a model made from these weights unless their licence allows it.
+    def check_redistributable(self) -> None:
+        """Refuse to ship a model made from these weights unless their license allows it.
 
         Raises
         ------
         SettingError
             If it does not, or is not known.
         """
-        if not self.pretrained or licence_allows_shipping(self.licence):
+        if not self.pretrained or license_allows_redistribution(self.license):
             return
-        if self.licence_kind == "unknown":
+        if self.license_kind == "unknown":
             raise SettingError(
                 f"{self.warning}",
-                fix="find the licence at their source and record it with "
-                "swath weights add FILE --licence ID (swath weights get says where the file lies), then train again",
+                fix="find the license at their source and record it with "
+                "swath weights add FILE --license ID (swath weights get says where the file lies), then train again",
             )
-        raise SettingError(f"{self.warning}", fix="train from other weights, or leave out --ship")
+        raise SettingError(
+            f"{self.warning}", fix="train from other weights, or leave out --require-redistributable"
+        )
 
 
-def weights_metadata(expects: Expectation, network: Network, *, licence: str | None = None) -> dict[str, str]:
+def weights_metadata(expects: Expectation, network: Network, *, license: str | None = None) -> dict[str, str]:
     """Metadata for a run's ``weights.safetensors``, so that a later run can start from it.
 
     Parameters
@@ -77,12 +79,12 @@ def weights_metadata(expects: Expectation, network: Network, *, licence: str | N
         What the run fed its network; :func:`run_expectation` makes it from stored-unit statistics.
     network : Network
         Settings the network was built from.
-    licence : str, optional
+    license : str, optional
         Of the weights the run itself began with, which is inherited: ``OWN`` if it began with random ones.
         Without it a later run does not know, and cannot be shipped.
     """
     made = {EXPECTS_KEY: expects.model_dump_json(), NETWORK_KEY: network.model_dump_json()}
-    return made | ({LICENCE_KEY: licence} if licence else {})
+    return made | ({LICENSE_KEY: license} if license else {})
 
 
 def run_expectation(
@@ -92,7 +94,7 @@ def run_expectation(
     mean: tuple[float, ...],
     sd: tuple[float, ...],
 ) -> Expectation:
-    """The expectation of a run that normalised with `mean` and `sd` in stored units."""
+    """The expectation of a run that normalized with `mean` and `sd` in stored units."""
     return Expectation(bands=bands, data_type=data_type, scale=1.0, mean=mean, sd=sd)
 
 

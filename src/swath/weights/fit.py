@@ -78,7 +78,7 @@ def fit_tensors(
     style, named = _named(file, backbone)
     fit = Fit(style)
     spare = _published(backbone) if style != "swath" and backbone else frozenset()
-    fresh = tuple(f"{name}." for name in getattr(network, "fresh", ()))
+    new_modules = tuple(f"{name}." for name in getattr(network, "new_modules", ()))
     first = next((n for n, m in network.named_modules() if isinstance(m, nn.Conv2d)), "") + ".weight"
     unexpected: list[str] = []
     wrong: list[str] = []
@@ -103,14 +103,14 @@ def fit_tensors(
         else:
             wrong.append(f"{name} {_shape(given)} in place of {_shape(goal)}")
     if style == "swath":
-        wrong = _drop_fresh(wrong, fresh, fit)
+        wrong = _drop_new(wrong, new_modules, fit)
         # A module of which the file has nothing is fresh, too: a run's backbone may get a pyramid.
-        fresh = tuple(f for f in fresh if not any(n.startswith(f) for n in fit.tensors))
+        new_modules = tuple(f for f in new_modules if not any(n.startswith(f) for n in fit.tensors))
     missing = [
         n
         for n in wanted
         if n not in fit.tensors
-        and not n.startswith(fresh)
+        and not n.startswith(new_modules)
         and not n.endswith(_COUNTER)
         and not any(w.startswith(f"{n} ") for w in wrong)
     ]
@@ -170,11 +170,11 @@ def _typed(tensor: torch.Tensor, goal: torch.Tensor, name: str, source: str) -> 
     return tensor.to(goal.dtype)
 
 
-def _drop_fresh(wrong: list[str], fresh: tuple[str, ...], fit: Fit) -> list[str]:
+def _drop_new(wrong: list[str], new_modules: tuple[str, ...], fit: Fit) -> list[str]:
     """Leave out the fresh modules that have other shapes, such as a head for other classes."""
-    other = sorted({f for f in fresh for w in wrong if w.startswith(f)})
+    other = sorted({f for f in new_modules for w in wrong if w.startswith(f)})
     for module in other:
-        fit.changes.append(f"made anew, for its sizes differ: {module.removesuffix('.')}")
+        fit.changes.append(f"made again, for its sizes differ: {module.removesuffix('.')}")
         for name in [n for n in fit.tensors if n.startswith(module)]:
             del fit.tensors[name]
     return [w for w in wrong if not w.startswith(tuple(other))] if other else wrong

@@ -1,4 +1,4 @@
-"""The Hugging Face hub's protocol: where a file is, how long, its checksum and its licence.
+"""The Hugging Face hub's protocol: where a file is, how long, its checksum and its license.
 
 ``HEAD /REPO/resolve/REVISION/FILE`` answers with the file's length, SHA-256 and commit in ``X-Linked-Size``,
 ``X-Linked-Etag`` and ``X-Repo-Commit``, and sends on to a store elsewhere; ``/api/models/REPO`` has the card.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urljoin, urlsplit
 
 from swath.errors import DataError, SettingError
-from swath.fetch import Answer, AnswerError, ask, check_address
+from swath.fetch import HttpResponse, ResponseError, check_address, request
 
 HUB = "https://huggingface.co"
 MAX_MOVES = 5  # renamed repositories send on to their new name
@@ -55,7 +55,7 @@ def endpoint() -> str:
     return chosen
 
 
-def authorisation() -> str | None:
+def authorization() -> str | None:
     """The header made of ``HF_TOKEN``, if that is set and the hub's address keeps it secret.
 
     Raises
@@ -120,15 +120,15 @@ def look_up(repository: str, filename: str, revision: str, *, copy: str, pause: 
     return HubFile(url, int(size), etag if _SHA256.fullmatch(etag) else None, commit)
 
 
-def card_licence(
+def card_license(
     repository: str, revision: str, *, copy: str, pause: float = 1.0
 ) -> tuple[str | None, str | None]:
-    """Licence a repository's card states, and the address of its text if that is given.
+    """License a repository's card states, and the address of its text if that is given.
 
     Returns
     -------
     tuple of (str or None, str or None)
-        An SPDX identifier, or the name of a licence of its own.
+        An SPDX identifier, or the name of a license of its own.
 
     Raises
     ------
@@ -141,20 +141,20 @@ def card_licence(
         said = json.loads(answer.body)
         card = said.get("cardData") or {}
         tags = [t for t in said.get("tags") or () if isinstance(t, str)]
-        licence, link = card.get("license"), card.get("license_link")
+        license, link = card.get("license"), card.get("license_link")
         name = card.get("license_name")
     except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(f"{url} does not answer as the hub does ({error})", fix=copy) from error
-    if isinstance(licence, list):
-        named = [str(one) for one in licence]
-        licence = named[0] if len(named) == 1 else f"several: {', '.join(named)}"
-    if licence is None:
-        licence = next((t.removeprefix("license:") for t in tags if t.startswith("license:")), None)
-    if licence == "other" and isinstance(name, str):
-        licence = name
+    if isinstance(license, list):
+        named = [str(one) for one in license]
+        license = named[0] if len(named) == 1 else f"several: {', '.join(named)}"
+    if license is None:
+        license = next((t.removeprefix("license:") for t in tags if t.startswith("license:")), None)
+    if license == "other" and isinstance(name, str):
+        license = name
     if not (isinstance(link, str) and link.startswith(("http://", "https://"))):
         link = None
-    return _shown(str(licence)[:200]) if licence else None, _shown(link[:500]) if link else None
+    return _shown(str(license)[:200]) if license else None, _shown(link[:500]) if link else None
 
 
 def _shown(text: str) -> str:
@@ -162,16 +162,18 @@ def _shown(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _asked(url: str, *, copy: str, method: str = "GET", follow: bool = False, pause: float) -> Answer:
+def _asked(url: str, *, copy: str, method: str = "GET", follow: bool = False, pause: float) -> HttpResponse:
     """Ask, and say what an answer of the hub means."""
     try:
-        return ask(url, copy=copy, method=method, authorisation=authorisation(), follow=follow, pause=pause)
-    except AnswerError as error:
+        return request(
+            url, copy=copy, method=method, authorization=authorization(), follow=follow, pause=pause
+        )
+    except ResponseError as error:
         code = error.headers.get("X-Error-Code", "")
         if error.status in (401, 403) or code == "GatedRepo":
             how = (
                 "the token in HF_TOKEN has no access to it"
-                if authorisation()
+                if authorization()
                 else "it is private, gated or not there"
             )
             raise DataError(

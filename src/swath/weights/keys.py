@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 
 Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
-DROPPED = ""  # new name of what is computed anew by the other library
+DROPPED = ""  # new name of what is computed again by the other library
 
 _MOBILENET_V2 = (1, 2, 3, 4, 3, 3, 1)  # blocks a stage: Sandler et al. 2018, table 2
 
@@ -155,7 +155,7 @@ def torchvision_names(backbone: str, names: Iterable[str]) -> dict[str, str] | N
     Returns
     -------
     dict of str to str or None
-        timm's name for each, :data:`DROPPED` for what timm computes anew; ``None`` if the file is not in
+        timm's name for each, :data:`DROPPED` for what timm computes again; ``None`` if the file is not in
         torchvision's words. ResNets have the same names in both libraries.
     """
     present = set(names)

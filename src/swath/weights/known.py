@@ -1,4 +1,4 @@
-"""Published weights that swath knows by name: where they are, their licence, and the input they expect.
+"""Published weights that swath knows by name: where they are, their license, and the input they expect.
 
 The ImageNet table names one well-tried set for each named network; for any other backbone of timm's, timm's
 own table (version and all) is asked. What is stated of torchgeo's weights is from its source,
@@ -23,14 +23,14 @@ SENTINEL2 = tuple(f"b{n}" for n in "01 02 03 04 05 06 07 08 8a 09 10 11 12".spli
 
 
 @dataclass(frozen=True)
-class Known:
+class PublishedWeights:
     """One published set of weights.
 
     Attributes
     ----------
     repository, filename, revision : str
         Where it is on the hub.
-    licence : str or None
+    license : str or None
         SPDX identifier; ``None`` where its publisher states none.
     expects : Expectation
         What input it was trained on.
@@ -43,7 +43,7 @@ class Known:
     repository: str
     filename: str
     revision: str
-    licence: str | None
+    license: str | None
     expects: Expectation
     backbone: str
     about: str
@@ -56,7 +56,7 @@ class Known:
 
 
 def _reflectance(bands: tuple[str, ...]) -> Expectation:
-    """Top-of-atmosphere reflectance x 10^4, divided by 10^4 and not centred."""
+    """Top-of-atmosphere reflectance x 10^4, divided by 10^4 and not centered."""
     none, whole = (0.0,) * len(bands), (1.0,) * len(bands)
     return Expectation(bands=bands, data_type="uint16", scale=10_000.0, mean=none, sd=whole)
 
@@ -79,10 +79,12 @@ _IMAGENET: dict[str, tuple[str, str, Expectation]] = {
 }
 
 
-def _ssl4eo(backbone: str, method: str, bands: tuple[str, ...], revision: str, digits: str) -> Known:
+def _ssl4eo(
+    backbone: str, method: str, bands: tuple[str, ...], revision: str, digits: str
+) -> PublishedWeights:
     stem = f"{backbone}_sentinel2_{'rgb' if bands == RGB else 'all'}_{method}"
     about = f"SSL4EO-S12 (Wang et al. 2023), {method}"
-    return Known(
+    return PublishedWeights(
         f"torchgeo/{stem}",
         f"{stem}-{digits}.pth",
         revision,
@@ -93,7 +95,7 @@ def _ssl4eo(backbone: str, method: str, bands: tuple[str, ...], revision: str, d
     )
 
 
-TORCHGEO: dict[str, Known] = {
+TORCHGEO: dict[str, PublishedWeights] = {
     "ResNet18_Weights.SENTINEL2_ALL_MOCO": _ssl4eo(
         "resnet18", "moco", SENTINEL2, "5b8cddc9a14f3844350b7f40b85bcd32aed75918", "59bfdff9"
     ),
@@ -109,11 +111,11 @@ TORCHGEO: dict[str, Known] = {
     "ResNet50_Weights.SENTINEL2_RGB_MOCO": _ssl4eo(
         "resnet50", "moco", RGB, "efd9723b59a88e9dc1420dc1e96afb25b0630a3c", "2b57ba8b"
     ),
-    "ResNet50_Weights.FMOW_RGB_GASSL": Known(
+    "ResNet50_Weights.FMOW_RGB_GASSL": PublishedWeights(
         "torchgeo/resnet50_fmow_rgb_gassl",
         "resnet50_fmow_rgb_gassl-da43d987.pth",
         "fe8a91026cf9104f1e884316b8e8772d7af9052c",
-        None,  # torchgeo's table of licences has a dash here
+        None,  # torchgeo's table of licenses has a dash here
         PICTURES,
         "resnet50",
         "functional map of the world (Ayush et al. 2021), gassl",
@@ -127,7 +129,7 @@ TORCHGEO: dict[str, Known] = {
 }
 
 
-def imagenet_weights(backbone: str) -> Known:
+def imagenet_weights(backbone: str) -> PublishedWeights:
     """The ImageNet weights of one of timm's backbones.
 
     Raises
@@ -136,8 +138,8 @@ def imagenet_weights(backbone: str) -> Known:
         If nobody publishes any.
     """
     if backbone in _IMAGENET:
-        tag, licence, expects = _IMAGENET[backbone]
-        return _of_timm(f"timm/{backbone}.{tag}", licence, expects, backbone)
+        tag, license, expects = _IMAGENET[backbone]
+        return _of_timm(f"timm/{backbone}.{tag}", license, expects, backbone)
     try:
         config = timm.get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
     except RuntimeError:  # a tag behind the name that timm does not know
@@ -151,7 +153,7 @@ def imagenet_weights(backbone: str) -> Known:
     return _of_timm(str(config.hf_hub_id), config.license, expects, backbone)
 
 
-def torchgeo_weights(name: str) -> Known:
+def torchgeo_weights(name: str) -> PublishedWeights:
     """One of torchgeo's weights by its name there, such as ``ResNet18_Weights.SENTINEL2_RGB_MOCO``.
 
     Raises
@@ -173,6 +175,6 @@ def named_backbones() -> list[str]:
     return list(_IMAGENET)
 
 
-def _of_timm(repository: str, licence: str | None, expects: Expectation, backbone: str) -> Known:
+def _of_timm(repository: str, license: str | None, expects: Expectation, backbone: str) -> PublishedWeights:
     about = f"ImageNet, {repository}"
-    return Known(repository, "model.safetensors", "main", licence, expects, backbone, about)
+    return PublishedWeights(repository, "model.safetensors", "main", license, expects, backbone, about)

@@ -43,7 +43,7 @@ def load_weights(
     spec : str
         ``none``, ``imagenet``, a file, ``hf:REPO/FILE[@REVISION]`` or ``torchgeo:NAME``.
     network_name : str
-        Its name in the catalogue.
+        Its name in the catalog.
     bands : sequence of str
         Bands of its input.
     store : Store, optional
@@ -58,7 +58,7 @@ def load_weights(
     Returns
     -------
     WeightFacts
-        For the model file's record; ``expects`` is for :func:`check_expectation` and the normalisation.
+        For the model file's record; ``expects`` is for :func:`check_expectation` and the normalization.
 
     Raises
     ------
@@ -90,8 +90,8 @@ def load_weights(
     return WeightFacts(
         source=found.source,
         sha256=found.sha256,
-        licence=found.licence,
-        licence_url=found.licence_url,
+        license=found.license,
+        license_url=found.license_url,
         network=network_name,
         style=fit.style,
         expects=found.expects,

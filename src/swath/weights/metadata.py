@@ -1,4 +1,4 @@
-"""What a file of weights says of itself: its licence, and the input it expects."""
+"""What a file of weights says of itself: its license, and the input it expects."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 from collections.abc import Mapping
 
 from swath.weights.expects import Expectation
-from swath.weights.facts import LICENCE_KEY, read_expects
+from swath.weights.facts import LICENSE_KEY, read_expects
 
 _NUMBERS = r"([0-9.]+(?:\s*,\s*[0-9.]+){0,2})"
-_NORMALISATION = re.compile(rf"mean\s+{_NUMBERS}\s+(?:std|sd)\s+{_NUMBERS}")
+_NORMALIZATION = re.compile(rf"mean\s+{_NUMBERS}\s+(?:std|sd)\s+{_NUMBERS}")
 
 
-def licence_of(metadata: Mapping[str, str]) -> str | None:
-    """The licence a file states, in either spelling."""
-    return metadata.get(LICENCE_KEY) or metadata.get("licence") or None
+def license_of(metadata: Mapping[str, str]) -> str | None:
+    """The license a file states, in either spelling."""
+    return metadata.get(LICENSE_KEY) or metadata.get("license") or None
 
 
 def expects_of(metadata: Mapping[str, str], *, where: str) -> Expectation | None:
@@ -27,11 +27,11 @@ def expects_of(metadata: Mapping[str, str], *, where: str) -> Expectation | None
     SettingError
         If a swath run's statement is damaged.
     """
-    return read_expects(metadata, where=where) or _normalisation(metadata.get("normalisation", ""))
+    return read_expects(metadata, where=where) or _normalization(metadata.get("normalisation", ""))
 
 
-def _normalisation(text: str) -> Expectation | None:
-    found = _NORMALISATION.fullmatch(text.strip())
+def _normalization(text: str) -> Expectation | None:
+    found = _NORMALIZATION.fullmatch(text.strip())
     if found is None:
         return None
     try:

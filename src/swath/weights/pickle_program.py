@@ -2,7 +2,7 @@
 
 A ``.pth`` file describes its tensors in a small stack language that Python's ``pickle`` would execute, and
 what it would execute is up to whoever wrote the file. Here the instructions are only read: plain containers
-and numbers are built from them, the four names every state dict needs are recognised, and any other name or
+and numbers are built from them, the four names every state dict needs are recognized, and any other name or
 instruction ends the reading. Nothing is looked up, imported or called on the file's behalf.
 
 The instructions are those of pickle protocol 2 (PEP 307; CPython's ``pickletools``), the layout is that of

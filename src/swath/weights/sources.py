@@ -9,13 +9,13 @@ from pathlib import Path
 import timm
 
 from swath.errors import DataError, SettingError
-from swath.fetch import Wanted, alone, fetch_any
+from swath.fetch import ExpectedFile, exclusive, fetch_any
 from swath.networks.catalog import find
 from swath.progress import Progress, silent
 from swath.weights import hub
 from swath.weights.expects import Expectation
-from swath.weights.known import Known, imagenet_weights, torchgeo_weights
-from swath.weights.metadata import expects_of, licence_of
+from swath.weights.known import PublishedWeights, imagenet_weights, torchgeo_weights
+from swath.weights.metadata import expects_of, license_of
 from swath.weights.spec import Spec, parse_spec
 from swath.weights.store import Entry, Store, sha256_of
 from swath.weights.tensors import check_safetensors, read_metadata
@@ -24,7 +24,7 @@ OFFLINE = "SWATH_OFFLINE"
 
 
 @dataclass(frozen=True)
-class Located:
+class WeightLocation:
     """A file of weights, verified.
 
     Attributes
@@ -35,7 +35,7 @@ class Located:
         What it goes by in messages and in the model file: never a path on this machine.
     sha256 : str
         Of the file.
-    licence, licence_url : str or None
+    license, license_url : str or None
         Where known.
     expects : Expectation or None
         Where known.
@@ -46,8 +46,8 @@ class Located:
     path: Path
     source: str
     sha256: str
-    licence: str | None
-    licence_url: str | None
+    license: str | None
+    license_url: str | None
     expects: Expectation | None
     published: bool = True
 
@@ -60,7 +60,7 @@ def locate(
     offline: bool | None = None,
     pause: float = 1.0,
     progress: Progress = silent,
-) -> Located:
+) -> WeightLocation:
     """Find weights, fetching them into the store if they are not there; what a user stated of them is kept.
 
     Parameters
@@ -98,7 +98,9 @@ def locate(
         entry = _fetch(spec, name, known, kept, offline=_offline(offline), pause=pause, progress=progress)
     path = kept.path(entry)
     noted = kept.about(entry.sha256, name=name) or entry
-    return Located(path, name, entry.sha256, noted.licence, noted.licence_url, noted.expects, entry.published)
+    return WeightLocation(
+        path, name, entry.sha256, noted.license, noted.license_url, noted.expects, entry.published
+    )
 
 
 def store_name(text: str, *, network: str | None = None) -> str:
@@ -113,17 +115,17 @@ def store_name(text: str, *, network: str | None = None) -> str:
     return f"imagenet:{backbone_of(network)}" if spec.kind == "imagenet" else text
 
 
-def _local(path: Path, store: Store) -> Located:
+def _local(path: Path, store: Store) -> WeightLocation:
     """A file as it lies: the store may know more of it, by its content."""
     digest = sha256_of(path)
     noted = store.about(digest)
     metadata = read_metadata(path)
-    return Located(
+    return WeightLocation(
         path,
         path.name,
         digest,
-        (noted.licence if noted else None) or licence_of(metadata),
-        noted.licence_url if noted else None,
+        (noted.license if noted else None) or license_of(metadata),
+        noted.license_url if noted else None,
         (noted.expects if noted else None) or expects_of(metadata, where=path.name),
     )
 
@@ -131,7 +133,7 @@ def _local(path: Path, store: Store) -> Located:
 def _fetch(
     spec: Spec,
     name: str,
-    known: Known | None,
+    known: PublishedWeights | None,
     store: Store,
     *,
     offline: bool,
@@ -161,19 +163,19 @@ def _fetch(
             f"{stated.url} is not the published {name}: its SHA-256 should begin with {known.sha256_start}",
             fix=copy,
         )
-    licence, link = known.licence if known else None, None
+    license, link = known.license if known else None, None
     if known is None and before is None:
-        licence, link = hub.card_licence(repository, revision, copy=copy, pause=pause)
-    wanted = Wanted(
+        license, link = hub.card_license(repository, revision, copy=copy, pause=pause)
+    wanted = ExpectedFile(
         name=name,
         size=stated.size,
         sha256=sha256,
         copy=copy,
         other=copy,
-        authorisation=hub.authorisation(),
+        authorization=hub.authorization(),
     )
     part = store.partial(sha256 or stated.url)
-    with alone(part, size=stated.size, progress=progress):
+    with exclusive(part, size=stated.size, progress=progress):
         present = store.find(name)
         if present and store.holds(present.sha256):  # another program has fetched it meanwhile
             return present
@@ -190,8 +192,8 @@ def _fetch(
             size=stated.size,
             filename=Path(filename).name,
             url=stated.url,
-            licence=licence or licence_of(metadata),
-            licence_url=link,
+            license=license or license_of(metadata),
+            license_url=link,
             expects=known.expects if known else expects_of(metadata, where=filename),
             published=stated.sha256 is not None,
         )
@@ -211,7 +213,7 @@ def _check(part: Path, url: str, copy: str) -> None:
         raise
 
 
-def _known(spec: Spec, network: str | None) -> Known | None:
+def _known(spec: Spec, network: str | None) -> PublishedWeights | None:
     if spec.kind == "imagenet":
         return imagenet_weights(backbone_of(network))
     return torchgeo_weights(spec.name) if spec.kind == "torchgeo" else None

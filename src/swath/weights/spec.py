@@ -58,7 +58,7 @@ def parse_spec(text: str) -> Spec:
     return Spec("file", text)
 
 
-def weights_print(text: str) -> str:
+def weights_fingerprint(text: str) -> str:
     """The content of a file of weights, by its SHA-256: another file may take its name. Empty for other forms."""
     spec = parse_spec(text)
     return sha256_of(Path(spec.name)) if spec.kind == "file" else ""

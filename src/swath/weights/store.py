@@ -1,7 +1,7 @@
 """The one place weights are kept: files named by their SHA-256, and a small note for each name they go by.
 
 ``objects/<sha256>`` are the files; ``names/<name>.json`` say which of them a name means, and under which
-licence; ``partial/`` holds what has arrived of a download. Files are verified whenever they are used, so a
+license; ``partial/`` holds what has arrived of a download. Files are verified whenever they are used, so a
 damaged or changed one is never loaded. Notes are one file each: two programs cannot lose each other's.
 """
 
@@ -33,8 +33,8 @@ class Entry(Settings):
     size: int = Field(ge=0)
     filename: str = Field(description="what the file was called where it came from")
     url: str | None = Field(default=None, description="where it was fetched")
-    licence: str | None = None
-    licence_url: str | None = None
+    license: str | None = None
+    license_url: str | None = None
     expects: Expectation | None = None
     published: bool = Field(default=True, description="whether a fetched file's publisher states its SHA-256")
 
@@ -78,12 +78,12 @@ class Store:
         found.sort(key=lambda entry: order.index(entry.name) if entry.name in order else len(order))
         if not found:
             return None
-        licensed = next((entry for entry in found if entry.licence), found[0])
+        licensed = next((entry for entry in found if entry.license), found[0])
         expecting = next((entry for entry in found if entry.expects), found[0])
         return found[0].model_copy(
             update={
-                "licence": licensed.licence,
-                "licence_url": licensed.licence_url,
+                "license": licensed.license,
+                "license_url": licensed.license_url,
                 "expects": expecting.expects,
             }
         )

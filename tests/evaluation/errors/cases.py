@@ -10,7 +10,7 @@ import pyarrow as pa
 from swath.data import SCHEMA, PatchIndex
 
 
-def mislabelled(index: PatchIndex, changes: Mapping[int, str]) -> PatchIndex:
+def mislabeled(index: PatchIndex, changes: Mapping[int, str]) -> PatchIndex:
     """The same index with other labels at some rows."""
     labels = [changes.get(row, label) for row, label in enumerate(index.labels)]
     place = SCHEMA.get_field_index("label")

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.errors import DataError
-from swath.evaluation.errors import estimated_joint, suspects
+from swath.evaluation.errors import estimated_joint, label_issues
 
 
 def test_hand_worked_example():
     """Two classes: thresholds 0.7 and 0.6; row 2 speaks for class 1, row 3 for nothing, row 6 for class 0."""
     p_first = np.array([0.95, 0.90, 0.25, 0.70 - 1e-3, 0.20, 0.15, 0.85])
     labels = np.array([0, 0, 0, 0, 1, 1, 1])
-    found = suspects(np.stack([p_first, 1 - p_first], axis=1), labels)
+    found = label_issues(np.stack([p_first, 1 - p_first], axis=1), labels)
 
     # Means of 0.95, 0.90, 0.25, 0.699 and of 0.80, 0.85, 0.15.
     np.testing.assert_allclose(found.thresholds, [0.69975, 0.6])
@@ -38,21 +38,21 @@ def test_published_joint_of_dogs_foxes_and_cows():
 def test_of_two_classes_above_their_thresholds_the_likelier_is_meant():
     """Equation 1 of the paper: a patch speaks for the largest of all classes above their thresholds."""
     p = np.array([[0.1, 0.5, 0.4], [0.8, 0.1, 0.1], [0.6, 0.4, 0.0], [0.5, 0.2, 0.3]])
-    found = suspects(p, np.array([0, 0, 1, 2]))  # thresholds 0.45, 0.4, 0.3
+    found = label_issues(p, np.array([0, 0, 1, 2]))  # thresholds 0.45, 0.4, 0.3
     # Row 0 lies above the thresholds of 1 and 2; row 2 above those of 0 and 1; row 3 above those of 0 and 2.
     np.testing.assert_array_equal(found.joint, [[1, 1, 0], [1, 0, 0], [1, 0, 0]])
     np.testing.assert_array_equal(found.suggested[[0, 2, 3]], [1, 0, 0])
 
 
 def test_perfect_labels_have_no_suspect():
-    found = suspects(np.eye(3)[[0, 1, 2, 0]], np.array([0, 1, 2, 0]))
+    found = label_issues(np.eye(3)[[0, 1, 2, 0]], np.array([0, 1, 2, 0]))
     assert not found.candidate.any()
     assert found.estimated == 0
 
 
-def test_a_class_nobody_is_labelled_is_never_suggested_as_a_candidate():
+def test_a_class_nobody_is_labeled_is_never_suggested_as_a_candidate():
     p = np.array([[0.1, 0.9, 0.0], [0.2, 0.1, 0.7], [0.3, 0.3, 0.4]])
-    found = suspects(p, np.array([0, 0, 1]))
+    found = label_issues(p, np.array([0, 0, 1]))
     assert found.thresholds[2] == np.inf
     assert 2 not in found.suggested[found.candidate]
 
@@ -69,14 +69,14 @@ def test_a_class_nobody_is_labelled_is_never_suggested_as_a_candidate():
 )
 def test_what_is_no_probability_is_refused(p, labels, says):
     with pytest.raises(DataError, match=says):
-        suspects(p, np.array(labels))
+        label_issues(p, np.array(labels))
 
 
 @given(st.integers(2, 5), st.integers(1, 60), st.integers(0, 2**31))
 def test_any_input_gives_a_whole_ranking(classes, n, seed):
     rng = np.random.default_rng(seed)
     p, labels = rng.dirichlet(np.ones(classes), n), rng.integers(0, classes, n)
-    found = suspects(p, labels)
+    found = label_issues(p, labels)
     assert sorted(found.order) == list(range(n))
     assert (found.suggested != labels).all()
     assert ((found.score >= 0) & (found.score <= 1)).all()
@@ -100,6 +100,6 @@ def test_planted_flips_come_first():
     flipped = rng.permutation(2000)[:100]
     labels = truth.copy()
     labels[flipped] = (truth[flipped] + rng.integers(1, 4, 100)) % 4
-    found = suspects(p, labels)
+    found = label_issues(p, labels)
     assert np.isin(flipped, found.order[:200]).mean() >= 0.95
     assert 60 < found.estimated < 250

@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 
 from swath.errors import DataError, SettingError
-from swath.evaluation.errors import feature_probabilities, suspects
+from swath.evaluation.errors import feature_probabilities, label_issues
 from swath.evaluation.errors.crossfit import held_out_rows, label_numbers
 from swath.inference import load
-from tests.evaluation.errors.cases import mislabelled
+from tests.evaluation.errors.cases import mislabeled
 
 
 def test_flips_are_judged_by_what_the_others_teach(tiny_model, tiny_index):
     classifier = load(tiny_model, engine="onnxruntime", threads=1)
     flips = {3: "River", 40: "Forest", 70: "SeaLake", 100: "Residential", 110: "Forest", 15: "SeaLake"}
     flips = {row: label for row, label in flips.items() if tiny_index.labels[row] != label}
-    index = mislabelled(tiny_index, flips)
+    index = mislabeled(tiny_index, flips)
     p = feature_probabilities(classifier, index)
     assert p.shape == (120, 4)
     np.testing.assert_allclose(p.sum(axis=1), 1)
-    found = suspects(p, label_numbers(index))
+    found = label_issues(p, label_numbers(index))
     assert set(flips) <= set(found.order[:12].tolist())
     for row in flips:
         assert index.classes[found.suggested[row]] == tiny_index.labels[row]
@@ -37,7 +37,7 @@ def test_every_patch_is_held_out_once(tiny_index):
 
 def test_one_class_and_one_fold_are_refused(tiny_model, tiny_index):
     classifier = load(tiny_model, engine="onnxruntime", threads=1)
-    with pytest.raises(DataError, match="all 120 patches are labelled 'River'"):
-        feature_probabilities(classifier, mislabelled(tiny_index, dict.fromkeys(range(120), "River")))
+    with pytest.raises(DataError, match="all 120 patches are labeled 'River'"):
+        feature_probabilities(classifier, mislabeled(tiny_index, dict.fromkeys(range(120), "River")))
     with pytest.raises(SettingError, match="1 folds"):
         feature_probabilities(classifier, tiny_index, folds=1)

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from swath.errors import DataError, OutputError
-from swath.evaluation.errors import write_suspects
+from swath.evaluation.errors import write_label_issues
 from swath.evaluation.errors.crossfit import label_numbers
 from swath.evaluation.errors.review import COLUMNS
 from tests.evaluation.cases import Page
 
 
-def sure(index, *, doubts: dict[int, int]) -> np.ndarray:
+def sure(index, *, warning_inputs: dict[int, int]) -> np.ndarray:
     """Probabilities that agree with all labels but those of some rows, which are of another class."""
     numbers = label_numbers(index)
-    for row, other in doubts.items():
+    for row, other in warning_inputs.items():
         numbers[row] = other
     p = np.full((len(index), 4), 0.02)
     p[np.arange(len(index)), numbers] = 0.94
@@ -24,7 +24,9 @@ def sure(index, *, doubts: dict[int, int]) -> np.ndarray:
 
 
 def test_the_list_and_the_page(tiny_index, tmp_path):
-    made = write_suspects(tiny_index, sure(tiny_index, doubts={5: 2, 50: 0}), out=tmp_path, how="By hand.")
+    made = write_label_issues(
+        tiny_index, sure(tiny_index, warning_inputs={5: 2, 50: 0}), out=tmp_path, how="By hand."
+    )
     with made.table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
@@ -44,18 +46,18 @@ def test_the_list_and_the_page(tiny_index, tmp_path):
 
 
 def test_a_list_that_was_filled_in_is_not_overwritten_unasked(tiny_index, tmp_path):
-    p = sure(tiny_index, doubts={5: 2})
-    made = write_suspects(tiny_index, p, out=tmp_path, how="")
+    p = sure(tiny_index, warning_inputs={5: 2})
+    made = write_label_issues(tiny_index, p, out=tmp_path, how="")
     made.table.write_text("hours of work")
     with pytest.raises(OutputError, match="exists already"):
-        write_suspects(tiny_index, p, out=tmp_path, how="")
+        write_label_issues(tiny_index, p, out=tmp_path, how="")
     assert made.table.read_text() == "hours of work"
-    write_suspects(tiny_index, p, out=tmp_path, how="", overwrite=True)
+    write_label_issues(tiny_index, p, out=tmp_path, how="", overwrite=True)
     assert made.table.read_text().startswith("rank,path,")
 
 
-def test_without_suspects_the_page_says_so(tiny_index, tmp_path):
-    made = write_suspects(tiny_index, sure(tiny_index, doubts={}), out=tmp_path, how="")
+def test_without_label_issues_the_page_says_so(tiny_index, tmp_path):
+    made = write_label_issues(tiny_index, sure(tiny_index, warning_inputs={}), out=tmp_path, how="")
     assert made.candidates == 0
     page = Page(made.page.read_text(encoding="utf-8"))
     assert "No suspect" in page.text
@@ -65,12 +67,12 @@ def test_without_suspects_the_page_says_so(tiny_index, tmp_path):
 def test_a_page_that_cannot_be_made_leaves_no_list(tiny_index, tmp_path):
     gone = replace(tiny_index, root=tmp_path / "moved")
     with pytest.raises(DataError):
-        write_suspects(gone, sure(tiny_index, doubts={5: 2}), out=tmp_path / "out", how="")
+        write_label_issues(gone, sure(tiny_index, warning_inputs={5: 2}), out=tmp_path / "out", how="")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_page_without_its_list_is_not_overwritten_unasked(tiny_index, tmp_path):
-    (tmp_path / "suspects.html").write_text("mine")
+    (tmp_path / "label_issues.html").write_text("mine")
     with pytest.raises(OutputError, match=r"suspects\.html exists already"):
-        write_suspects(tiny_index, sure(tiny_index, doubts={}), out=tmp_path, how="")
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("suspects.html", "mine")]
+        write_label_issues(tiny_index, sure(tiny_index, warning_inputs={}), out=tmp_path, how="")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("label_issues.html", "mine")]

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from swath.data import audit, binary_index, build_index, split_index
-from swath.data.spatial import optimism
+from swath.data.spatial import optimistic_bias
 from swath.errors import DataError, OutputError
-from swath.evaluation.evaluate import OPENINGS
+from swath.evaluation.evaluate import TEST_ACCESSES
 from swath.evaluation.run_report import Findings, report
 from swath.evaluation.run_report import gather as parts
 from swath.evaluation.run_report.gather import open_run
@@ -74,11 +74,11 @@ def test_links_lead_to_files_of_the_report(made):
 
 
 def test_only_the_score_opens_the_test_and_that_once(made, run_folder):
-    (line,) = (run_folder / OPENINGS).read_text().splitlines()
+    (line,) = (run_folder / TEST_ACCESSES).read_text().splitlines()
     assert json.loads(line)["n"] == 24
-    assert not (run_folder / "report" / OPENINGS).exists()
+    assert not (run_folder / "report" / TEST_ACCESSES).exists()
     found = made.found.findings
-    assert (found.score.split, found.errors.split, found.stress.split, found.maps.split) == (
+    assert (found.score.split, found.errors.split, found.robustness.split, found.maps.split) == (
         "test",
         *["val"] * 3,
     )
@@ -96,7 +96,7 @@ def test_the_run_tells_of_its_training(run_folder):
 
 
 def test_few_patches_are_named_and_the_json_says_the_same(made):
-    assert any("Only 24 patches" in text for text in made.verdict.beware)
+    assert any("Only 24 patches" in text for text in made.verdict.caveats)
     facts = json.loads((made.page.parent / "report.json").read_text(encoding="utf-8"))
     assert facts["verdict"]["good"] == list(made.verdict.good)
 
@@ -105,7 +105,7 @@ def test_a_report_is_not_overwritten_unasked(made, run_folder, tiny_index):
     with pytest.raises(OutputError):
         report(run_folder, tiny_index, out=run_folder / "report", quick=True, engine="onnxruntime")
     # Refused before anything was opened.
-    assert len((run_folder / OPENINGS).read_text().splitlines()) == 1
+    assert len((run_folder / TEST_ACCESSES).read_text().splitlines()) == 1
 
 
 def test_a_folder_without_a_model_is_one_message(tmp_path, tiny_index):
@@ -121,16 +121,16 @@ def test_a_damaged_run_is_one_message(run_folder, tmp_path):
 
 
 def test_mistakes_are_looked_at_on_patches_that_are_no_test(tiny_index):
-    assert parts.acted_on(tiny_index, "test") == "val"
-    assert parts.acted_on(tiny_index.where("test"), "test") == "test"
+    assert parts.used_for_decisions(tiny_index, "test") == "val"
+    assert parts.used_for_decisions(tiny_index.where("test"), "test") == "test"
 
 
 @pytest.mark.parametrize("own", [True, False])
 def test_that_a_split_is_optimistic_is_said_once_and_of_the_models_own_data(own, tiny_index, tiny_model):
     n = len(tiny_index)
     index = with_columns(tiny_index, lon=[5 + 0.001 * k for k in range(n)], lat=[50.0] * n)
-    findings = Findings(evaluation(), optimistic=optimism(index) if own else "")
-    section = _data(parts.Gathered(findings, [], audit(index), {}), read_model(tiny_model).record)
+    findings = Findings(evaluation(), optimistic=optimistic_bias(index) if own else "")
+    section = _data(parts.ReportInputs(findings, [], audit(index), {}), read_model(tiny_model).record)
     assert not any("optimistic" in text for text in section.text)
     assert ["The splits are optimistic" in warning for warning in section.warnings] == [True] * own
 

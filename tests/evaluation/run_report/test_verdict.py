@@ -12,23 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.evaluation import BinaryEvaluation, measure_binary
-from swath.evaluation.calibration import measure_trust
+from swath.evaluation.calibration import measure_reliability
 from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs, weakest_classes
 from swath.evaluation.errors.slices import Slice
 from swath.evaluation.intervals import proportion, proportion_difference
 from swath.evaluation.metrics import measure, paired_average_precision
 from swath.evaluation.results import BinaryBaseline, BinaryDifference
-from swath.evaluation.run_report import Findings, Harmonised, Verdict, verdict
+from swath.evaluation.robustness.results import Condition, RobustnessResult, ShiftResult
+from swath.evaluation.run_report import ColorMatchResult, Findings, Verdict, verdict
 from swath.evaluation.run_report.verdict import (
     SCORES,
-    Confused,
+    ConfusedClasses,
     calibration_word,
     gained,
     labels,
     score_word,
     worst_slice,
 )
-from swath.evaluation.stress.results import Condition, ShiftResult, StressResult
 from swath.model.record import Estimate
 from tests.evaluation.cases import answers, evaluation
 
@@ -55,7 +55,7 @@ def condition(right: int, n: int, *, level: int = 5, confidence: float = 0.9) ->
     )
 
 
-def stressed(**right: int) -> StressResult:
+def stressed(**right: int) -> RobustnessResult:
     n = 200
     shifts = {
         name: ShiftResult(
@@ -63,7 +63,7 @@ def stressed(**right: int) -> StressResult:
         )
         for name, k in right.items()
     }
-    return StressResult(
+    return RobustnessResult(
         model="tiny",
         split="val",
         engine="e",
@@ -79,11 +79,11 @@ def stressed(**right: int) -> StressResult:
     )
 
 
-def confused(counts: list[list[int]]) -> Confused:
-    return Confused("val", confused_pairs(np.array(counts, np.int64), NAMES))
+def confused(counts: list[list[int]]) -> ConfusedClasses:
+    return ConfusedClasses("val", confused_pairs(np.array(counts, np.int64), NAMES))
 
 
-def analysed(counts: npt.ArrayLike, *slices: Slice) -> ErrorAnalysis:
+def analyzed(counts: npt.ArrayLike, *slices: Slice) -> ErrorAnalysis:
     """Mistakes of a split, from its confusion matrix."""
     table = np.array(counts, np.int64)
     names = [f"class {k}" for k in range(len(table))]
@@ -114,12 +114,12 @@ def trusting(right: float, *, sure: float = 0.9, n: int = 1000):
     probabilities[~hit] = 0.3
     probabilities[np.flatnonzero(~hit), predicted[~hit]] = 0.4
     found = evaluation(NAMES, n=n)
-    trust = measure_trust(Record, truth, probabilities)  # type: ignore[arg-type]
-    return found.model_copy(update={"trust": trust, "accuracy": proportion(int(hit.sum()), n)})
+    reliability = measure_reliability(Record, truth, probabilities)  # type: ignore[arg-type]
+    return found.model_copy(update={"reliability": reliability, "accuracy": proportion(int(hit.sum()), n)})
 
 
-def harmonised(gain: float) -> Harmonised:
-    return Harmonised(
+def color_match(gain: float) -> ColorMatchResult:
+    return ColorMatchResult(
         split="val",
         n=200,
         before=proportion(60, 200),
@@ -127,7 +127,7 @@ def harmonised(gain: float) -> Harmonised:
         gain=Estimate(value=gain, low=gain - 0.05, high=gain + 0.05, n=200),
         clean_changed=False,
         clean_gain=Estimate(value=0, low=0, high=0, n=200),
-        said="harmonised",
+        said="color_match",
     )
 
 
@@ -136,8 +136,8 @@ def rich() -> Verdict:
         Findings(
             score=trusting(0.9),
             confused=confused([[60, 9, 1], [4, 66, 0], [0, 1, 69]]),
-            stress=stressed(atmosphere=60, noise=30, gain=193),
-            harmonised=harmonised(0.6),
+            robustness=stressed(atmosphere=60, noise=30, gain=193),
+            color_match=color_match(0.6),
             optimistic="optimistic: patches of one scene lie on both sides",
         )
     )
@@ -224,7 +224,7 @@ def found_rarely(*, clear: bool) -> BinaryEvaluation:
     )
     return BinaryEvaluation(
         **dict(measure_binary(truth, scores, threshold=0.4, names=names)) | facts,
-        baselines={"majority" if clear else "colour": baseline},
+        baselines={"majority" if clear else "color": baseline},
         absent_classes=(),
         warnings=(),
     )
@@ -236,7 +236,7 @@ def test_a_binary_model_leads_in_average_precision():
     poor = verdict(Findings(found_rarely(clear=False)))
     assert not poor.good
     assert (
-        "not clearly better than a rule that sees colours alone (lead in average precision +0.0"
+        "not clearly better than a rule that sees colors alone (lead in average precision +0.0"
         in poor.fails[0]
     )
 
@@ -244,44 +244,47 @@ def test_a_binary_model_leads_in_average_precision():
 @pytest.mark.parametrize(("n", "named"), [(40, True), (400, False)])
 def test_few_patches_are_named(n, named):
     said = verdict(Findings(evaluation(n=n)))
-    assert any(f"Only {n} patches" in text for text in said.beware) == named
+    assert any(f"Only {n} patches" in text for text in said.caveats) == named
 
 
 def test_a_shift_is_named_only_where_it_clearly_costs_and_the_atmosphere_first():
     said = verdict(
-        Findings(evaluation(), stress=stressed(noise=20, blur=30, haze=40, atmosphere=150, gain=190))
+        Findings(evaluation(), robustness=stressed(noise=20, blur=30, haze=40, atmosphere=150, gain=190))
     )
     (falls,) = [text for text in said.fails if "accuracy falls" in text]
     assert re.findall("noise|blur|haze|atmosphere|gain", falls) == ["atmosphere", "noise", "blur"]
-    assert not verdict(Findings(evaluation(), stress=stressed(gain=190))).fails[1:]
+    assert not verdict(Findings(evaluation(), robustness=stressed(gain=190))).fails[1:]
 
 
 def test_suggestions_are_measured_or_left_out():
     nothing = verdict(Findings(evaluation()))
     assert nothing.attempts == ()
-    helped = verdict(Findings(evaluation(), harmonised=harmonised(0.6)))
-    assert "--harmonise auto: under the atmosphere shift" in helped.attempts[0]
+    helped = verdict(Findings(evaluation(), color_match=color_match(0.6)))
+    assert "--match-colors auto: under the atmosphere shift" in helped.attempts[0]
     assert "60.0 points more (+55.0 to +65.0)" in helped.attempts[0]
-    vain = verdict(Findings(evaluation(), harmonised=harmonised(0.01)))
+    vain = verdict(Findings(evaluation(), color_match=color_match(0.01)))
     assert "no clear gain" in vain.attempts[0]
 
 
 def test_abstaining_is_suggested_with_its_effect_only_where_it_clearly_helps():
     assert "raises accuracy from" in verdict(Findings(trusting(0.9))).attempts[0]
     blind = trusting(0.9)
-    same = blind.trust.selective.model_copy(update={"accuracy": {"0.90": blind.accuracy}})
-    trust = blind.trust.model_copy(update={"selective": same})
-    assert "no clear gain" in verdict(Findings(blind.model_copy(update={"trust": trust}))).attempts[0]
+    same = blind.reliability.selective.model_copy(update={"accuracy": {"0.90": blind.accuracy}})
+    reliability = blind.reliability.model_copy(update={"selective": same})
+    assert (
+        "no clear gain"
+        in verdict(Findings(blind.model_copy(update={"reliability": reliability}))).attempts[0]
+    )
 
 
 def test_labels_are_asked_for_where_classes_hold_more_than_their_share_of_mistakes():
-    one = analysed([[40, 30, 0], [0, 70, 0], [0, 0, 700]])
+    one = analyzed([[40, 30, 0], [0, 70, 0], [0, 0, 700]])
     (asked,) = verdict(Findings(evaluation(), errors=one)).attempts
     # All 30 mistakes are patches of the first class; of 840 patches 810 are right and could be 840.
     assert "labels of class 0 first: it holds 100.0 %" in asked
     assert "from 96.4 % (" in asked
     assert "to 100.00 % (" in asked
-    even = analysed([[60, 5, 5], [5, 60, 5], [5, 5, 60]])
+    even = analyzed([[60, 5, 5], [5, 60, 5], [5, 5, 60]])
     assert verdict(Findings(evaluation(), errors=even)).attempts == ()
 
 
@@ -292,7 +295,7 @@ def test_the_weakest_of_classes_that_are_alike_is_no_advice():
         said = np.where(random.random(1000) < 0.03, random.integers(0, 20, 1000), truth)
         table = np.zeros((20, 20), np.int64)
         np.add.at(table, (truth, said), 1)
-        told += bool(labels(analysed(table), classes=20))
+        told += bool(labels(analyzed(table), classes=20))
     assert told <= 20  # at most one in twenty is meant; naming the three weakest of them told 69 %
 
 
@@ -309,8 +312,8 @@ def test_a_slice_is_blamed_only_for_what_its_classes_do_not_explain():
         )
 
     table = [[600, 40], [53, 307]]
-    assert worst_slice(analysed(table, dark(0.635))) == ""
-    told = worst_slice(analysed(table, dark(0.95)))
+    assert worst_slice(analyzed(table, dark(0.635))) == ""
+    told = worst_slice(analyzed(table, dark(0.95)))
     assert "brightness is lowest quarter" in told
     assert "of 200 patches of the split 'val'" in told
     assert told.endswith("its classes alone would give 95.0 %")

@@ -62,7 +62,7 @@ def test_a_shift_of_any_length_reflects_at_the_edges(size, shift, seed):
         assert torch.equal(columns, columns[:1].expand(size, size))
         if size > 1:
             for line in (rows[:, 0], columns[0]):
-                assert set(line.diff().abs().tolist()) <= {1}  # neighbours stay neighbours
+                assert set(line.diff().abs().tolist()) <= {1}  # neighbors stay neighbors
         if shift < size:
             assert abs(int(rows[0, 0])) <= shift
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from swath.imagery import RGB
-from swath.training.augment.randaugment import affine, rand_augment, recoloured, resampled
+from swath.training.augment.randaugment import affine, rand_augment, recolored, resampled
 from tests.training.augment.patches import drawn, generator
 
 NAMES = ("rotate", "zoom", "shear_x", "shear_y", "brightness", "contrast", "saturation")
@@ -70,7 +70,7 @@ def test_matrices_by_hand():
     assert affine(*one("shear_y", 0.5))[0].flatten().tolist() == pytest.approx([1, 0, 0.15, 1])
     half = math.sqrt(0.5)
     assert affine(*one("rotate", 0.25))[0].flatten().tolist() == pytest.approx([half, -half, half, half])
-    # Colour operations leave places alone, and several geometric ones multiply.
+    # Color operations leave places alone, and several geometric ones multiply.
     several = affine(torch.tensor([[1, 4, 2]]), torch.tensor([[1.0, 1.0, 1.0]]))
     assert several[0].flatten().tolist() == pytest.approx([1.4, 1.4 * 0.3, 0, 1.4])
 
@@ -83,21 +83,21 @@ def test_the_identity_samples_every_pixel_where_it_is():
 def test_brightness_contrast_and_saturation_by_hand():
     patch = drawn(1).float()
     factor = 1 + 0.4 * 0.5
-    assert torch.allclose(recoloured(patch, *one("brightness", 0.5)), factor * patch, atol=1e-3)
+    assert torch.allclose(recolored(patch, *one("brightness", 0.5)), factor * patch, atol=1e-3)
     mean = patch.mean()
     expected = mean + factor * (patch - mean)
-    assert torch.allclose(recoloured(patch, *one("contrast", 0.5)), expected, atol=1e-2)
-    grey = (patch * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    expected = grey + factor * (patch - grey)
-    assert torch.allclose(recoloured(patch, *one("saturation", 0.5)), expected, atol=1e-2)
+    assert torch.allclose(recolored(patch, *one("contrast", 0.5)), expected, atol=1e-2)
+    gray = (patch * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    expected = gray + factor * (patch - gray)
+    assert torch.allclose(recolored(patch, *one("saturation", 0.5)), expected, atol=1e-2)
 
 
-def test_colour_operations_in_one_step_are_the_same_one_after_another():
+def test_color_operations_in_one_step_are_the_same_one_after_another():
     patch = drawn(1).float()
     kinds, amounts = (5, 4, 6, 5), (0.6, -0.3, 0.9, -0.8)
-    together = recoloured(patch, torch.tensor([kinds]), torch.tensor([amounts]))
+    together = recolored(patch, torch.tensor([kinds]), torch.tensor([amounts]))
     for kind, amount in zip(kinds, amounts, strict=True):
-        patch = recoloured(patch, torch.tensor([[kind]]), torch.tensor([[amount]]))
+        patch = recolored(patch, torch.tensor([[kind]]), torch.tensor([[amount]]))
     assert torch.allclose(together, patch, atol=1e-2)
 
 

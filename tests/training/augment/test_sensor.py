@@ -94,12 +94,12 @@ def test_haze_comes_to_blue_most():
 
 
 def test_every_part_of_the_policy_occurs():
-    """Seen on a flat patch: only noise and JPEG of noise make texture; on a chequered one blur removes it."""
+    """Seen on a flat patch: only noise and JPEG of noise make texture; on a checkered one blur removes it."""
     flat = torch.full((600, 3, 16, 16), 128, dtype=torch.uint8)
     textured = shifted(flat, kept=0).float().std((2, 3)).amax(1) > 0
     assert 0.15 < float(textured.float().mean()) < 0.3
-    chequered = (96 + 64 * ((torch.arange(16)[:, None] + torch.arange(16)) % 2)).to(torch.uint8)
-    seen = shifted(chequered.expand(600, 3, 16, 16), kept=0).float()
+    checkered = (96 + 64 * ((torch.arange(16)[:, None] + torch.arange(16)) % 2)).to(torch.uint8)
+    seen = shifted(checkered.expand(600, 3, 16, 16), kept=0).float()
     contrast = seen[..., :, 1:].sub(seen[..., :, :-1]).abs().mean((1, 2, 3))
     assert float((contrast < 8).float().mean()) > 0.1  # strongly blurred or resampled
     assert float((contrast > 30).float().mean()) > 0.4

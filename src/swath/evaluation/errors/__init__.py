@@ -1,33 +1,33 @@
 """Where a model errs, and where the labels do.
 
 :func:`find_errors` gathers a model's mistakes on one split: confused pairs, weakest classes, slices that
-are worse than the rest, and galleries with maps of where the network looked. :func:`suspects` ranks patches
+are worse than the rest, and galleries with maps of where the network looked. :func:`label_issues` ranks patches
 by how probably their label is wrong, from probabilities that did not learn from it;
 :func:`feature_probabilities` makes such probabilities in seconds from a finished model's features, and
-:func:`write_suspects` writes the list that a person reviews; :func:`plant_flips` plants wrong labels to measure
-how many it finds.
+:func:`write_label_issues` writes the list that a person reviews; :func:`inject_label_noise` plants wrong labels
+to measure how many it finds.
 """
 
 from __future__ import annotations
 
-from swath.evaluation.errors.analyse import find_errors
-from swath.evaluation.errors.confident import Suspects, estimated_joint, plant_flips, suspects
+from swath.evaluation.errors.analyze import find_errors
+from swath.evaluation.errors.confident import LabelIssues, estimated_joint, inject_label_noise, label_issues
 from swath.evaluation.errors.crossfit import feature_probabilities
-from swath.evaluation.errors.findings import ErrorAnalysis, Pair, WeakClass
-from swath.evaluation.errors.review import SuspectList, write_suspects
+from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, WeakClass
+from swath.evaluation.errors.review import LabelIssueReport, write_label_issues
 from swath.evaluation.errors.slices import Slice
 
 __all__ = [
+    "ConfusedPair",
     "ErrorAnalysis",
-    "Pair",
+    "LabelIssueReport",
+    "LabelIssues",
     "Slice",
-    "SuspectList",
-    "Suspects",
     "WeakClass",
     "estimated_joint",
     "feature_probabilities",
     "find_errors",
-    "plant_flips",
-    "suspects",
-    "write_suspects",
+    "inject_label_noise",
+    "label_issues",
+    "write_label_issues",
 ]

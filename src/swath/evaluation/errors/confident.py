@@ -1,7 +1,7 @@
 """Which labels are probably wrong: confident learning on out-of-fold probabilities, in numpy.
 
 Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertainty in dataset labels", JAIR 70,
-1373-1411. A patch speaks for class ``j`` if its probability of ``j`` reaches what patches labelled ``j`` have
+1373-1411. A patch speaks for class ``j`` if its probability of ``j`` reaches what patches labeled ``j`` have
 on average; patches that speak for another class than their label are counted (the confident joint) and are
 the candidates. The probabilities must come from a network that did not learn from the patch's own label.
 """
@@ -26,7 +26,7 @@ Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Suspects:
+class LabelIssues:
     """N patches in the order in which their labels should be looked at.
 
     Attributes
@@ -40,7 +40,7 @@ class Suspects:
     score : numpy.ndarray
         ``[N]`` float64, by row, 0-1: 1 is certainty of another class than the label, 0 of the label.
     thresholds : numpy.ndarray
-        ``[K]`` float64: mean probability of each class among patches labelled so; infinite without any.
+        ``[K]`` float64: mean probability of each class among patches labeled so; infinite without any.
     joint : numpy.ndarray
         ``[K, K]`` int64, the confident joint: labels in rows, classes spoken for in columns.
     counts : numpy.ndarray
@@ -61,10 +61,10 @@ class Suspects:
         return float(len(self.order) * (1 - np.trace(estimated_joint(self.joint, self.counts))))
 
 
-def suspects(probabilities: npt.NDArray[Any], labels: Labels) -> Suspects:
+def label_issues(probabilities: npt.NDArray[Any], labels: Labels) -> LabelIssues:
     """Rank patches by how probably their label is wrong.
 
-    Candidates come first, and among equals the larger score: the normalised margin of the paper (section
+    Candidates come first, and among equals the larger score: the normalized margin of the paper (section
     3.2, "prune by noise rate"), turned so that 1 is most suspicious.
 
     Parameters
@@ -88,13 +88,13 @@ def suspects(probabilities: npt.NDArray[Any], labels: Labels) -> Suspects:
     counts = np.bincount(labels, minlength=k)
     thresholds = np.full(k, np.inf)
     np.divide(np.bincount(labels, weights=own, minlength=k), counts, out=thresholds, where=counts > 0)
-    spoken = np.where(p >= thresholds - _TIES, p, -1.0)
-    chosen = spoken.argmax(axis=1)
-    speaks = spoken.max(axis=1) >= 0
+    display_name = np.where(p >= thresholds - _TIES, p, -1.0)
+    chosen = display_name.argmax(axis=1)
+    speaks = display_name.max(axis=1) >= 0
     joint = np.bincount(labels[speaks] * k + chosen[speaks], minlength=k * k).reshape(k, k)
     candidate = speaks & (chosen != labels)
     score = (1 - own + others.max(axis=1)) / 2
-    return Suspects(
+    return LabelIssues(
         order=np.lexsort((rows, -score, ~candidate)).astype(np.int64),
         candidate=candidate,
         suggested=np.where(candidate, chosen, others.argmax(axis=1)).astype(np.int64),
@@ -144,7 +144,7 @@ def _checked(probabilities: npt.NDArray[Any], labels: Labels) -> Floats:
     return p
 
 
-def plant_flips(
+def inject_label_noise(
     index: PatchIndex, *, share: float = 0.05, towards: Mapping[str, str] | None = None, seed: int = 0
 ) -> tuple[PatchIndex, npt.NDArray[np.int64]]:
     """Give a share of the patches a wrong label.

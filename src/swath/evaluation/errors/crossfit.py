@@ -13,7 +13,7 @@ from swath.evaluation.softmax import fit_softmax
 from swath.inference import Classifier
 from swath.progress import Progress, silent
 
-# A share of the patches a fold learns from, chosen on planted flips (benchmarks/suspects.py): weak enough a
+# A share of the patches a fold learns from, chosen on planted flips (benchmarks/label_issues.py): weak enough a
 # regression draws classes, a stronger one learns the wrong labels by heart.
 PENALTY = 0.01
 
@@ -43,7 +43,7 @@ def feature_probabilities(
     seed : int
         Another seed gives other folds.
     progress : Progress
-        Told of every batch and fold.
+        Called for every batch and fold.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def label_numbers(index: PatchIndex) -> npt.NDArray[np.int64]:
     numbers = np.array([places[label] for label in index.labels], np.int64)
     if len(places) < 2:
         raise DataError(
-            f"all {len(numbers)} patches are labelled '{index.classes[0]}': nothing tells a wrong label",
+            f"all {len(numbers)} patches are labeled '{index.classes[0]}': nothing tells a wrong label",
             fix="add patches of another class",
         )
     return numbers

@@ -24,7 +24,7 @@ Counts = npt.NDArray[np.int64]
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make an endless loss
 
 
-class Pair(Settings):
+class ConfusedPair(Settings):
     """Patches of one class that were called another: `share` of the patches of the true class."""
 
     truth: str
@@ -73,7 +73,7 @@ class ErrorAnalysis(Settings):
     n: int
     errors: int
     accuracy: Estimate
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ConfusedPair, ...]
     weakest: tuple[WeakClass, ...]
     slices: tuple[Slice, ...]
     alike: tuple[str, ...]
@@ -109,7 +109,7 @@ class ErrorAnalysis(Settings):
         return [line.rstrip() for line in lines]
 
 
-def confused_pairs(confusion: Counts, names: Sequence[str]) -> tuple[Pair, ...]:
+def confused_pairs(confusion: Counts, names: Sequence[str]) -> tuple[ConfusedPair, ...]:
     """The most confused pairs, most often first.
 
     Parameters
@@ -123,7 +123,7 @@ def confused_pairs(confusion: Counts, names: Sequence[str]) -> tuple[Pair, ...]:
     cells = [(int(i), int(j)) for i, j in np.argwhere(confusion > 0) if i != j]
     cells.sort(key=lambda cell: (-confusion[cell], cell))
     return tuple(
-        Pair(
+        ConfusedPair(
             truth=names[i],
             called=names[j],
             n=int(confusion[i, j]),
@@ -179,7 +179,7 @@ def slices_sentence(slices: Sequence[Slice]) -> str:
 
 
 @dataclass(frozen=True)
-class Answers:
+class ErrorInputs:
     """What a model said of N patches.
 
     Attributes

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import PIL.Image
 
 from swath.errors import SwathError
-from swath.evaluation.errors.findings import Answers, ErrorAnalysis, most, p_text, slices_sentence
+from swath.evaluation.errors.findings import ErrorAnalysis, ErrorInputs, most, p_text, slices_sentence
 from swath.explain import class_evidence, upsample
-from swath.explain.overlay import overlay_colours, scale_limit
+from swath.explain.overlay import overlay_colors, scale_limit
 from swath.inference import Classifier
-from swath.pages.figures import displayed, written
+from swath.pages.figures import to_display_rgb, written
 from swath.pages.html import Image, Link, Number, Section, Table, points, write_report
 from swath.progress import Progress, silent
 
@@ -50,7 +50,7 @@ def tile(
     bytes
         A JPEG.
     """
-    shown = PIL.Image.fromarray(displayed(pixels, bands, limit=PANEL))
+    shown = PIL.Image.fromarray(to_display_rgb(pixels, bands, limit=PANEL))
     width = max(1, round(PANEL * shown.width / max(shown.size)))
     height = max(1, round(PANEL * shown.height / max(shown.size)))
     land = np.asarray(shown.resize((width, height), PIL.Image.Resampling.NEAREST))
@@ -63,17 +63,17 @@ def tile(
 
 
 def _over(land: npt.NDArray[np.uint8], evidence: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Lay the colours of a map over a picture."""
+    """Lay the colors of a map over a picture."""
     full = upsample(evidence[None], height=land.shape[0], width=land.shape[1])[0]
-    colours = overlay_colours()((full / scale_limit(evidence) + 1) / 2)
-    opacity = colours[:, :, 3:]
-    return np.asarray(np.rint(land * (1 - opacity) + 255 * colours[:, :, :3] * opacity), np.uint8)
+    colors = overlay_colors()((full / scale_limit(evidence) + 1) / 2)
+    opacity = colors[:, :, 3:]
+    return np.asarray(np.rint(land * (1 - opacity) + 255 * colors[:, :, :3] * opacity), np.uint8)
 
 
 def write_errors_page(
     path: Path,
     classifier: Classifier,
-    answers: Answers,
+    answers: ErrorInputs,
     analysis: ErrorAnalysis,
     *,
     progress: Progress = silent,
@@ -97,7 +97,7 @@ def write_errors_page(
     progress("page", 1, 1)
 
 
-def error_sections(classifier: Classifier, answers: Answers, analysis: ErrorAnalysis) -> list[Section]:
+def error_sections(classifier: Classifier, answers: ErrorInputs, analysis: ErrorAnalysis) -> list[Section]:
     """Show mistakes, slices and unsure answers, with galleries.
 
     Parameters
@@ -122,7 +122,7 @@ def error_sections(classifier: Classifier, answers: Answers, analysis: ErrorAnal
     ]
 
 
-def _galleries(answers: Answers, analysis: ErrorAnalysis) -> list[tuple[str, Rows]]:
+def _galleries(answers: ErrorInputs, analysis: ErrorAnalysis) -> list[tuple[str, Rows]]:
     """Rows of each gallery; no patch is shown in the galleries of losses and of sure mistakes twice."""
     wrong = np.flatnonzero(~answers.right)
     right = np.flatnonzero(answers.right)
@@ -142,7 +142,7 @@ def _pair_title(truth: str, called: str) -> str:
     return f"{truth} \u2192 {called}"
 
 
-def _evidence(classifier: Classifier, answers: Answers, rows: Rows) -> tuple[Maps, str]:
+def _evidence(classifier: Classifier, answers: ErrorInputs, rows: Rows) -> tuple[Maps, str]:
     """Maps of the answer, and of the label where it is another; or why there are none."""
     if not len(rows):
         return {}, ""
@@ -165,7 +165,7 @@ def _evidence(classifier: Classifier, answers: Answers, rows: Rows) -> tuple[Map
     return maps, note
 
 
-def _picture(row: int, answers: Answers, classifier: Classifier, maps: Maps) -> Image:
+def _picture(row: int, answers: ErrorInputs, classifier: Classifier, maps: Maps) -> Image:
     label, called = answers.classes[answers.truth[row]], answers.classes[answers.predicted[row]]
     sure = f"{100 * answers.confidence[row]:.1f} %"
     told = (
@@ -183,7 +183,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
             Section(
                 "No mistake",
                 text=[
-                    f"The model answers all {analysis.n:,} patches as they are labelled. That does not make it "
+                    f"The model answers all {analysis.n:,} patches as they are labeled. That does not make it "
                     f"perfect: with so many patches an error rate up to {100 * (1 - analysis.accuracy.low):.2f} % "
                     "is compatible (95 % interval)."
                 ],
@@ -237,7 +237,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
         sections.append(
             Section(
                 "Surest other mistakes",
-                text=["Of the mistakes not shown above, those the model was surest of."],
+                text=["Of the mistakes not shown above, those the model was most confident of."],
                 tiles=galleries["sure"],
             )
         )
@@ -272,7 +272,7 @@ def _slice_section(analysis: ErrorAnalysis) -> Section:
 
 def _unsure_section(galleries: dict[str, list[Image]], note: str) -> Section:
     if "unsure" not in galleries:
-        return Section("Right, but unsure", text=["No patch is answered as it is labelled."])
+        return Section("Right, but unsure", text=["No patch is answered as it is labeled."])
     return Section(
         "Right, but unsure",
         text=["Right answers with the lowest confidence: the next mistakes.", *([note] if note else [])],
@@ -282,7 +282,9 @@ def _unsure_section(galleries: dict[str, list[Image]], note: str) -> Section:
 
 def _summary(analysis: ErrorAnalysis) -> str:
     if not analysis.errors:
-        return f"All {analysis.n:,} patches are answered as they are labelled. {slices_sentence(analysis.slices)}"
+        return (
+            f"All {analysis.n:,} patches are answered as they are labeled. {slices_sentence(analysis.slices)}"
+        )
     first = analysis.pairs[0]
     weakest = analysis.weakest[0]
     return (
@@ -294,7 +296,7 @@ def _summary(analysis: ErrorAnalysis) -> str:
 def _next_section(analysis: ErrorAnalysis) -> Section:
     text: Sequence[str] = (
         "Some mistakes are the labels'. To list labels that are probably wrong, by networks that did not learn "
-        "from them: swath suspects INDEX --out DIR. Review the list, then: swath data relabel.",
+        "from them: swath label-issues INDEX --out DIR. Review the list, then: swath data relabel.",
     )
     if analysis.split == "test":
         text = (*text, "What is changed after looking at this page must be tested on other patches.")

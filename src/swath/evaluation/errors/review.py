@@ -1,4 +1,4 @@
-"""The list of suspects that a person reviews: a table to fill in, and a page to look at."""
+"""The list of label issues that a person reviews: a table to fill in, and a page to look at."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data import PatchIndex, open_patches
-from swath.evaluation.errors.confident import Suspects, suspects
+from swath.evaluation.errors.confident import LabelIssues, label_issues
 from swath.evaluation.errors.crossfit import label_numbers
 from swath.evaluation.errors.page import tile
 from swath.files import atomic_file
@@ -20,14 +20,14 @@ from swath.imagery import decode
 from swath.pages.html import Image, Link, Number, Section, Table, write_report
 from swath.progress import Progress, silent
 
-TABLE, PAGE = "suspects.csv", "suspects.html"
+TABLE, PAGE = "label_issues.csv", "label_issues.html"
 COLUMNS = ("rank", "path", "label", "suggested", "score", "p_label", "p_suggested", "suspect", "verdict")
 SHOWN = 96  # pictures on the page
 _PAIRS = 10
 
 
 @dataclass(frozen=True)
-class SuspectList:
+class LabelIssueReport:
     """What was written.
 
     Attributes
@@ -49,7 +49,7 @@ class SuspectList:
     estimated: float
 
 
-def write_suspects(
+def write_label_issues(
     index: PatchIndex,
     probabilities: npt.NDArray[Any],
     *,
@@ -57,8 +57,8 @@ def write_suspects(
     how: str,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> SuspectList:
-    """Rank patches by how probably their label is wrong; write ``suspects.csv`` and ``suspects.html``.
+) -> LabelIssueReport:
+    """Rank patches by how probably their label is wrong; write ``label_issues.csv`` and ``label_issues.html``.
 
     Every patch is on the list, most suspicious first, with an empty column ``verdict`` for
     :func:`swath.data.relabel`. The page shows the first :data:`SHOWN`.
@@ -85,8 +85,8 @@ def write_suspects(
     OutputError
         If a list or a page exists without `overwrite` or cannot be written.
     """
-    found = suspects(probabilities, label_numbers(index))
-    made = SuspectList(
+    found = label_issues(probabilities, label_numbers(index))
+    made = LabelIssueReport(
         table=out / TABLE,
         page=out / PAGE,
         patches=len(index),
@@ -105,7 +105,7 @@ def write_suspects(
     return made
 
 
-def _write_table(path: Path, index: PatchIndex, probabilities: npt.NDArray[Any], found: Suspects) -> None:
+def _write_table(path: Path, index: PatchIndex, probabilities: npt.NDArray[Any], found: LabelIssues) -> None:
     paths, labels, classes = index.paths, index.labels, index.classes
     numbers = label_numbers(index)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -122,14 +122,14 @@ def _write_table(path: Path, index: PatchIndex, probabilities: npt.NDArray[Any],
 
 def _write_page(
     path: Path,
-    made: SuspectList,
+    made: LabelIssueReport,
     index: PatchIndex,
     probabilities: npt.NDArray[Any],
-    found: Suspects,
+    found: LabelIssues,
     *,
     how: str,
 ) -> None:
-    # Suspects come first; where there are none the page says so rather than show patches in good order.
+    # Label issues come first; where there are none the page says so rather than show patches in good order.
     rows = [row for row in found.order[:SHOWN].tolist() if found.candidate[row]]
     sections = [
         Section(
@@ -154,7 +154,7 @@ def _write_page(
         f"{made.estimated:,.0f} labels are wrong, as estimated.",
         numbers=[
             Number("patches", f"{made.patches:,}"),
-            Number("suspects", f"{made.candidates:,}"),
+            Number("label_issues", f"{made.candidates:,}"),
             Number("wrong labels, estimated", f"{made.estimated:,.0f}"),
         ],
         links=[Link("The list (CSV)", made.table)],
@@ -162,17 +162,17 @@ def _write_page(
     )
 
 
-def _pairs_table(classes: Sequence[str], found: Suspects) -> list[Table]:
+def _pairs_table(classes: Sequence[str], found: LabelIssues) -> list[Table]:
     off = found.joint - np.diag(np.diag(found.joint))
     order = np.argsort(-off, axis=None, kind="stable")[:_PAIRS]
     cells = [divmod(int(place), len(classes)) for place in order]
     rows = [(classes[i], classes[j], int(off[i, j])) for i, j in cells if off[i, j]]
-    columns = ("label", "probably", "suspects")
+    columns = ("label", "probably", "label_issues")
     return [Table(columns, rows, "Labels and what their suspects speak for")] if rows else []
 
 
 def _pictures(
-    index: PatchIndex, rows: Sequence[int], probabilities: npt.NDArray[Any], found: Suspects
+    index: PatchIndex, rows: Sequence[int], probabilities: npt.NDArray[Any], found: LabelIssues
 ) -> Section:
     if not rows:
         return Section("No suspect", text=["No patch speaks clearly for another class than its label."])

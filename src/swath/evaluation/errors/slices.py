@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.config import Settings
-from swath.data import PatchIndex, colour_feature_names, colour_features
+from swath.data import PatchIndex, color_feature_names, color_features
 from swath.evaluation.intervals import proportion, proportion_difference
 from swath.model.record import Estimate
 
@@ -130,7 +130,7 @@ def slicings(
     """Part patches by brightness, contrast, greenness, size, mode, group and source.
 
     Numbers are cut at their quartiles. Brightness and contrast are the mean and the standard deviation of the
-    pixels, averaged over the bands; greenness is the normalised difference of green and red.
+    pixels, averaged over the bands; greenness is the normalized difference of green and red.
 
     Parameters
     ----------
@@ -146,8 +146,8 @@ def slicings(
     tuple of list of Slicing and list of str
         The slicings, and the names of those in which all patches are alike.
     """
-    features = colour_features(pixels)
-    column = {name: features[:, place] for place, name in enumerate(colour_feature_names(bands))}
+    features = color_features(pixels)
+    column = {name: features[:, place] for place, name in enumerate(color_feature_names(bands))}
     measured = {
         "brightness": np.mean([column[f"mean_{band}"] for band in bands], axis=0),
         "contrast": np.mean([column[f"sd_{band}"] for band in bands], axis=0),

@@ -7,8 +7,8 @@ and what to try next.
 
 from __future__ import annotations
 
-from swath.evaluation.run_report.harmonised import Harmonised, measure_harmonising
+from swath.evaluation.run_report.color_match import ColorMatchResult, measure_color_match
 from swath.evaluation.run_report.page import Report, report
 from swath.evaluation.run_report.verdict import Findings, Verdict, verdict
 
-__all__ = ["Findings", "Harmonised", "Report", "Verdict", "measure_harmonising", "report", "verdict"]
+__all__ = ["ColorMatchResult", "Findings", "Report", "Verdict", "measure_color_match", "report", "verdict"]

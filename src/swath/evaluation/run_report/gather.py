@@ -10,26 +10,26 @@ import numpy as np
 import yaml
 
 from swath.data import Audit, PatchIndex, audit
-from swath.data.spatial import optimism
+from swath.data.spatial import optimistic_bias
 from swath.errors import DataError, SwathError
-from swath.evaluation.errors.analyse import look_at_errors
+from swath.evaluation.errors.analyze import analyze_errors
 from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs
 from swath.evaluation.errors.page import error_sections
-from swath.evaluation.evaluate import OPENINGS, evaluate
+from swath.evaluation.evaluate import TEST_ACCESSES, evaluate
 from swath.evaluation.faithfulness import SANITY_DRAWS
-from swath.evaluation.faithfulness_page import report_maps
+from swath.evaluation.faithfulness_page import write_maps_report
 from swath.evaluation.results import Evaluation
-from swath.evaluation.run_report.harmonised import measure_harmonising
-from swath.evaluation.run_report.verdict import Confused, Findings
-from swath.evaluation.stress import stress
+from swath.evaluation.robustness import robustness
+from swath.evaluation.run_report.color_match import measure_color_match
+from swath.evaluation.run_report.verdict import ConfusedClasses, Findings
 from swath.explain import explainer
-from swath.explain.sanity import forgetful_explainer
+from swath.explain.sanity import randomized_explainer_factory
 from swath.inference import Classifier
 from swath.model import read_model
 from swath.pages.html import Section
 from swath.progress import Progress
 
-SCORE, STRESS, MAPS, ERRORS = "score", "stress", "maps", "errors.json"
+SCORE, ROBUSTNESS, MAPS, ERRORS = "score", "robustness", "maps", "errors.json"
 CONFUSION = "confusion.csv"
 _METHOD = "cam"
 FEW_MISTAKES = 10  # below which another split tells more of which classes are confused
@@ -37,7 +37,7 @@ MODEL = "model.onnx"
 
 
 @dataclass(frozen=True)
-class Effort:
+class ReportEffort:
     """How many patches are looked at under every shift and when maps are checked, and draws of weights for that."""
 
     shifted: int
@@ -45,11 +45,14 @@ class Effort:
     draws: int
 
 
-WHOLE, QUICK = Effort(shifted=500, mapped=150, draws=SANITY_DRAWS), Effort(shifted=100, mapped=30, draws=4)
+WHOLE, QUICK = (
+    ReportEffort(shifted=500, mapped=150, draws=SANITY_DRAWS),
+    ReportEffort(shifted=100, mapped=30, draws=4),
+)
 
 
 @dataclass(frozen=True)
-class Gathered:
+class ReportInputs:
     """What the page is made of.
 
     Attributes
@@ -76,30 +79,30 @@ def gather(
     folder: Path,
     *,
     split: str,
-    effort: Effort,
+    effort: ReportEffort,
     progress: Progress,
-) -> Gathered:
-    """Measure; write ``score/``, ``stress/``, ``maps/`` and ``errors.json`` into `folder`.
+) -> ReportInputs:
+    """Measure; write ``score/``, ``robustness/``, ``maps/`` and ``errors.json`` into `folder`.
 
     The score is of `split`. Whatever a reader will act upon (mistakes, shifts, maps) is looked at on patches that
     are no test: ``val``, or without one ``train``; where there is neither, on `split` itself.
     """
-    acted = acted_on(index, split)
+    acted = used_for_decisions(index, split)
     left_out: dict[str, str] = {}
     score = evaluate(classifier, index, split=split, out=folder / SCORE, progress=progress)
-    errors = suite = maps = harmonised = None
+    errors = suite = maps = color_match = None
     mistakes: list[Section] = []
     try:
-        errors, answers, _ = look_at_errors(classifier, index, split=acted, progress=progress)
+        errors, answers, _ = analyze_errors(classifier, index, split=acted, progress=progress)
         mistakes = error_sections(classifier, answers, errors)
         (folder / ERRORS).write_text(errors.model_dump_json(indent=2) + "\n", encoding="utf-8")
     except SwathError as error:
         left_out["mistakes"] = error.problem
     try:
-        maps = report_maps(
+        maps = write_maps_report(
             classifier,
             explainer(classifier, _METHOD),
-            forgetful_explainer(classifier, read_model(classifier.path), _METHOD),
+            randomized_explainer_factory(classifier, read_model(classifier.path), _METHOD),
             index,
             folder / MAPS,
             split=acted,
@@ -110,35 +113,35 @@ def gather(
     except SwathError as error:
         left_out["maps"] = error.problem
     try:
-        suite = stress(
+        suite = robustness(
             classifier,
             index,
-            out=folder / STRESS,
+            out=folder / ROBUSTNESS,
             split=acted,
             patches=effort.shifted,
             progress=progress,
         )
-        harmonised = measure_harmonising(
+        color_match = measure_color_match(
             classifier, index, split=acted, patches=effort.shifted, progress=progress
         )
     except SwathError as error:
         left_out["shifts"] = error.problem
-    # The parts noted an opening of the test each, in a folder of the report: the report notes one, beside it.
-    (folder / OPENINGS).unlink(missing_ok=True)
+    # The parts noted an access to the test split each, in a folder of the report: the report notes one, beside it.
+    (folder / TEST_ACCESSES).unlink(missing_ok=True)
     findings = Findings(
         score=score,
         confused=_confused(classifier, errors, score, folder / SCORE / CONFUSION),
         errors=errors,
-        stress=suite,
+        robustness=suite,
         maps=maps,
-        harmonised=harmonised,
+        color_match=color_match,
         # Of another index the model knows neither side.
-        optimistic=optimism(index) if score.same_index else "",
+        optimistic=optimistic_bias(index) if score.same_index else "",
     )
-    return Gathered(findings, mistakes, audit(index, progress=progress), left_out)
+    return ReportInputs(findings, mistakes, audit(index, progress=progress), left_out)
 
 
-def acted_on(index: PatchIndex, split: str) -> str:
+def used_for_decisions(index: PatchIndex, split: str) -> str:
     """The split that may be looked at patch by patch in a report on `split`."""
     there = index.split_counts
     return next((name for name in ("val", "train") if name in there), split)
@@ -146,16 +149,16 @@ def acted_on(index: PatchIndex, split: str) -> str:
 
 def _confused(
     classifier: Classifier, errors: ErrorAnalysis | None, score: Evaluation, path: Path
-) -> Confused | None:
+) -> ConfusedClasses | None:
     """Which classes are taken for which: where mistakes were looked at, or in the score if those are few."""
     if errors is None:
         return None
     if errors.errors >= FEW_MISTAKES or errors.split == score.split:
-        return Confused(errors.split, errors.pairs)
+        return ConfusedClasses(errors.split, errors.pairs)
     names = classifier.record.class_names
     with path.open(newline="", encoding="utf-8") as file:
         counts = np.array([[int(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]], np.int64)
-    return Confused(score.split, confused_pairs(counts, names))
+    return ConfusedClasses(score.split, confused_pairs(counts, names))
 
 
 @dataclass(frozen=True)

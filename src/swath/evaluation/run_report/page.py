@@ -8,27 +8,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swath.data import PatchIndex
-from swath.evaluation.calibration import Trust, trust_images
-from swath.evaluation.evaluate import OPENINGS, checked_split, note_opening
+from swath.evaluation.calibration import Reliability, reliability_images
+from swath.evaluation.evaluate import TEST_ACCESSES, checked_split, note_test_access
 from swath.evaluation.faithfulness_page import checked_section, key_numbers
-from swath.evaluation.results import BinaryEvaluation, Evaluation, SingleLabelEvaluation, spoken
+from swath.evaluation.results import BinaryEvaluation, Evaluation, SingleLabelEvaluation, display_name
+from swath.evaluation.robustness import robustness_section
+from swath.evaluation.run_report.color_match import ColorMatchResult
 from swath.evaluation.run_report.gather import (
     ERRORS,
     MAPS,
     QUICK,
+    ROBUSTNESS,
     SCORE,
-    STRESS,
     WHOLE,
-    Gathered,
+    ReportInputs,
     RunFolder,
-    acted_on,
     gather,
     open_run,
+    used_for_decisions,
 )
-from swath.evaluation.run_report.harmonised import Harmonised
 from swath.evaluation.run_report.verdict import Verdict, verdict
 from swath.evaluation.sections import data_section, provenance_section, result_section, training_section
-from swath.evaluation.stress import stress_section
 from swath.files import atomic_folder
 from swath.inference import load
 from swath.inference.choice import AUTO
@@ -46,7 +46,7 @@ PAGE, FACTS = "index.html", "report.json"
 
 
 def page_sections(
-    found: Gathered, said: Verdict, record: Record, folder: Path, *, run: RunFolder | None
+    found: ReportInputs, said: Verdict, record: Record, folder: Path, *, run: RunFolder | None
 ) -> list[Section]:
     """Verdict, score, mistakes, maps, shifts, trust, data, training and record.
 
@@ -65,8 +65,10 @@ def page_sections(
     """
     findings = found.findings
     score = findings.score
-    trust = score.trust if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) else None
-    plain: Evaluation = score.model_copy(update={"trust": None}) if trust else score  # it has its own section
+    reliability = score.reliability if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) else None
+    plain: Evaluation = (
+        score.model_copy(update={"reliability": None}) if reliability else score
+    )  # it has its own section
     left = found.left_out
     full = [f"{name}: {' '.join(sentences)}" for name, sentences in said.parts.items()]
     sections = [Section("The verdict in full", text=(*full, _RULES))]
@@ -93,13 +95,13 @@ def page_sections(
         )
     else:
         sections.append(_absent("Whether its maps can be believed", left, "maps"))
-    if findings.stress is not None:
-        shifted = stress_section(findings.stress, folder / STRESS)
-        told = _harmonised(findings.harmonised)
+    if findings.robustness is not None:
+        shifted = robustness_section(findings.robustness, folder / ROBUSTNESS)
+        told = _color_match(findings.color_match)
         sections.append(replace(shifted, text=(*shifted.text, *told)))
     else:
         sections.append(_absent("Under other conditions", left, "shifts"))
-    sections.append(_trust(trust, score, folder / SCORE))
+    sections.append(_reliability(reliability, score, folder / SCORE))
     sections.append(_data(found, record))
     if run is not None and run.curves is not None:
         sections.append(training_section(run.curves, facts=run.facts))
@@ -109,15 +111,16 @@ def page_sections(
     ]
 
 
-def key_figures(found: Gathered) -> list[Number]:
+def key_figures(found: ReportInputs) -> list[Number]:
     """The numbers to see first."""
     score = found.findings.score
     numbers = [
-        Number(spoken(name), value, f"n = {value.n:,}") for name, value in list(score.headline().items())[:2]
+        Number(display_name(name), value, f"n = {value.n:,}")
+        for name, value in list(score.headline().items())[:2]
     ]
-    if found.findings.stress is not None:
+    if found.findings.robustness is not None:
         numbers.append(
-            Number("accuracy over all shifts", found.findings.stress.score, "mean corruption score")
+            Number("accuracy over all shifts", found.findings.robustness.score, "mean corruption score")
         )
     return numbers
 
@@ -126,7 +129,7 @@ def _absent(title: str, left_out: dict[str, str], what: str) -> Section:
     return Section(title, text=(f"Not measured: {left_out.get(what, 'nothing to show')}.",))
 
 
-def _mistakes(found: Gathered, folder: Path) -> Section:
+def _mistakes(found: ReportInputs, folder: Path) -> Section:
     """All of the error analysis in one section, with one gallery."""
     errors = found.findings.errors
     counted = (
@@ -152,12 +155,12 @@ def _mistakes(found: Gathered, folder: Path) -> Section:
     )
 
 
-def _harmonised(found: Harmonised | None) -> tuple[str, ...]:
+def _color_match(found: ColorMatchResult | None) -> tuple[str, ...]:
     if found is None:
         return ()
     return (
-        f"Harmonising, {found.n:,} patches taken for one scene: all the way under the atmosphere shift accuracy is "
-        f"{100 * found.before.value:.1f} % as they are and {100 * found.after.value:.1f} % with --harmonise auto, "
+        f"Matching colors, {found.n:,} patches taken for one scene: all the way under the atmosphere shift accuracy is "
+        f"{100 * found.before.value:.1f} % as they are and {100 * found.after.value:.1f} % with --match-colors auto, "
         f"{points(found.gain)}. It was {found.said}. Without a shift it "
         + (
             f"changes accuracy by {points(found.clean_gain)}."
@@ -167,29 +170,29 @@ def _harmonised(found: Harmonised | None) -> tuple[str, ...]:
     )
 
 
-def _trust(trust: Trust | None, score: Evaluation, folder: Path) -> Section:
+def _reliability(reliability: Reliability | None, score: Evaluation, folder: Path) -> Section:
     text = []
-    if trust is None:
+    if reliability is None:
         text.append("Calibration and abstention are measured where a patch has one label.")
-    if score.unlike is None:
+    if score.ood is None:
         text.append(
             "The model file cannot tell patches that are unlike its training data: it has no threshold."
         )
     numbers = []
-    if trust is not None:
-        numbers.append(Number("calibration error (ECE)", trust.calibration.ece, "15 bins"))
-    if score.unlike is not None:
-        numbers.append(Number("not like the training data", score.unlike, f"n = {score.n:,}"))
+    if reliability is not None:
+        numbers.append(Number("calibration error (ECE)", reliability.calibration.ece, "15 bins"))
+    if score.ood is not None:
+        numbers.append(Number("not like the training data", score.ood, f"n = {score.n:,}"))
     return Section(
         "Whether a single answer can be believed",
         text=text,
         numbers=numbers,
-        tables=trust.tables() if trust else (),
-        images=trust_images(folder) if trust else (),
+        tables=reliability.tables() if reliability else (),
+        images=reliability_images(folder) if reliability else (),
     )
 
 
-def _data(found: Gathered, record: Record) -> Section:
+def _data(found: ReportInputs, record: Record) -> Section:
     optimistic = [f.text for f in found.audit.findings if f.kind == "optimistic"]
     protocol = f"The model's own data was split: {record.data.split_protocol}."
     said = [sentence for sentence in found.audit.sentences() if sentence not in optimistic]
@@ -214,7 +217,7 @@ class Report:
 
     page: Path
     verdict: Verdict
-    found: Gathered
+    found: ReportInputs
 
 
 def report(
@@ -232,8 +235,8 @@ def report(
     """Measure a model in every way and gather it on one page, the verdict first.
 
     Writes into the folder `out`, all or nothing: ``index.html``; ``report.json``, the verdict and what it rests on;
-    and the parts' own files in ``score/``, ``stress/``, ``maps/`` and ``errors.json``. Opening ``test`` adds one
-    line to ``test_openings.jsonl`` in the folder that holds `out`, as :func:`swath.evaluation.evaluate` does: only
+    and the parts' own files in ``score/``, ``robustness/``, ``maps/`` and ``errors.json``. Opening ``test`` adds one
+    line to ``test_accesses.jsonl`` in the folder that holds `out`, as :func:`swath.evaluation.evaluate` does: only
     the score is of the test, and what a reader will act upon is of ``val``.
 
     Parameters
@@ -241,7 +244,7 @@ def report(
     model : str or Path
         The folder of a training run, a model file, or the name of a shipped model.
     index : PatchIndex
-        Labelled patches with splits.
+        Labeled patches with splits.
     out : Path
         The folder to make.
     split : str
@@ -253,7 +256,7 @@ def report(
     overwrite : bool
         Replace an existing folder.
     progress : Progress
-        Told of every part.
+        Called for every part.
 
     Raises
     ------
@@ -272,9 +275,9 @@ def report(
     part = checked_split(index, split=split, classes=record.class_names, task=record.task)
     keep = (*index.inputs, classifier.path)
     with atomic_folder(out, overwrite=overwrite, keep=keep) as folder:
-        if "test" in (split, acted_on(index, split)):
-            path = out.parent / OPENINGS
-            note_opening(path, model=record.name, fingerprint=index.fingerprint, n=len(part))
+        if "test" in (split, used_for_decisions(index, split)):
+            path = out.parent / TEST_ACCESSES
+            note_test_access(path, model=record.name, fingerprint=index.fingerprint, n=len(part))
         effort = QUICK if quick else WHOLE
         found = gather(classifier, index, folder, split=split, effort=effort, progress=progress)
         said = verdict(found.findings)
@@ -289,14 +292,14 @@ def report(
     return Report(out / PAGE, said, found)
 
 
-def _json(said: Verdict, found: Gathered) -> str:
+def _json(said: Verdict, found: ReportInputs) -> str:
     findings = found.findings
-    harmonised = findings.harmonised
+    color_match = findings.color_match
     values = {
         "model": findings.score.model,
         "split": findings.score.split,
         "verdict": said.model_dump(mode="json"),
-        "harmonised": harmonised.model_dump(mode="json") if harmonised else None,
+        "color_match": color_match.model_dump(mode="json") if color_match else None,
         "optimistic": findings.optimistic,
         "left_out": found.left_out,
     }

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swath.config import Settings
-from swath.evaluation.calibration import Trust
-from swath.evaluation.errors import ErrorAnalysis, Pair
+from swath.evaluation.calibration import Reliability
+from swath.evaluation.errors import ConfusedPair, ErrorAnalysis
 from swath.evaluation.errors.slices import LEVEL, fisher_exact
 from swath.evaluation.faithfulness import MapCheck
 from swath.evaluation.intervals import proportion
@@ -30,32 +30,32 @@ from swath.evaluation.results import (
     Evaluation,
     MultiLabelEvaluation,
     SingleLabelEvaluation,
-    spoken,
+    display_name,
 )
-from swath.evaluation.run_report.harmonised import SHIFT, Harmonised
-from swath.evaluation.stress import StressResult
-from swath.evaluation.stress.results import shown
+from swath.evaluation.robustness import RobustnessResult
+from swath.evaluation.robustness.results import shown
+from swath.evaluation.run_report.color_match import SHIFT, ColorMatchResult
 from swath.model.record import Estimate
 from swath.pages.figures import written
 from swath.pages.html import percent, points
 
 KEPT = "0.90"  # share of answers kept when the unsure ones are left out
 SHIFTS, PAIRS, CLASSES = 3, 2, 3  # named at most
-_RULES = {"majority": "always naming the commonest class", "colour": "a rule that sees colours alone"}
+_RULES = {"majority": "always naming the commonest class", "color": "a rule that sees colors alone"}
 # A word is earned by the lower end of an interval: few patches never flatter.
 SCORES = ((0.95, "very good"), (0.85, "good"), (0.70, "fair"), (0.0, "poor"))
 LOWEST = "70 %"  # of the last word above poor
 WEAK = 0.85  # F1 of a class that is not clearly reached: the class is named
 HONEST, DISHONEST = 0.02, 0.05  # calibration error clearly at most, or clearly above
-STRANGE = 0.05  # share of patches unlike the training data, clearly above
+NOTABLE_OOD_SHARE = 0.05  # share of patches unlike the training data, clearly above
 BLIND = 0.20  # confidence above accuracy
 
 
-def abstain(score: Evaluation, trust: Trust | None) -> str:
+def abstain(score: Evaluation, reliability: Reliability | None) -> str:
     """Whether to leave unsure answers to a person."""
-    if trust is None or not isinstance(score, SingleLabelEvaluation | BinaryEvaluation):
+    if reliability is None or not isinstance(score, SingleLabelEvaluation | BinaryEvaluation):
         return ""
-    every, kept = score.accuracy, trust.selective.accuracy.get(KEPT)
+    every, kept = score.accuracy, reliability.selective.accuracy.get(KEPT)
     if kept is None or every.value == 1:
         return ""
     change = f"accuracy from {with_interval(every)} to {with_interval(kept)}"
@@ -64,13 +64,13 @@ def abstain(score: Evaluation, trust: Trust | None) -> str:
     return f"leaving out the least sure 10 % of the answers is no clear gain: {change}"
 
 
-def harmonise(found: Harmonised | None) -> str:
+def match_colors(found: ColorMatchResult | None) -> str:
     """Whether to match scenes to the training data."""
     if found is None:
         return ""
     effect = (
         f"under the atmosphere shift (all the way) {with_interval(found.before)} of {found.n:,} patches are right as "
-        f"they are and {with_interval(found.after)} harmonised, {gained(found.gain)}"
+        f"they are and {with_interval(found.after)} color-matched, {gained(found.gain)}"
     )
     if found.gain.low > 0:
         harm = (
@@ -78,8 +78,8 @@ def harmonise(found: Harmonised | None) -> str:
             if found.clean_changed
             else "; without a shift it left them alone"
         )
-        return f"for scenes in another rendering, --harmonise auto: {effect}{harm}"
-    return f"--harmonise auto is no clear gain: {effect}"
+        return f"for scenes in another rendering, --match-colors auto: {effect}{harm}"
+    return f"--match-colors auto is no clear gain: {effect}"
 
 
 def labels(errors: ErrorAnalysis | None, *, classes: int) -> str:
@@ -110,7 +110,7 @@ def labels(errors: ErrorAnalysis | None, *, classes: int) -> str:
 def score(score: Evaluation, *, good: bool) -> str:
     """How well it does its task, if that is good news, or if it is not."""
     name, value = next(iter(score.headline().items()))
-    told = f"{spoken(name)} {with_interval(value)} on {score.n:,} patches of the split '{score.split}'"
+    told = f"{display_name(name)} {with_interval(value)} on {score.n:,} patches of the split '{score.split}'"
     leads, what = _leads(score), _what(score)
     kind = "average precision" if isinstance(score, BinaryEvaluation) else "accuracy"
     behind = [rule for rule, lead in leads.items() if lead.low <= 0]
@@ -146,7 +146,7 @@ def _leads(score: Evaluation) -> dict[str, Estimate]:
     return {}
 
 
-def maps_hold(maps: MapCheck | None) -> str:
+def maps_faithful(maps: MapCheck | None) -> str:
     """That its maps of where it looked can be believed."""
     if maps is None or maps.failures:
         return ""
@@ -156,7 +156,7 @@ def maps_hold(maps: MapCheck | None) -> str:
     )
 
 
-def maps_fail(maps: MapCheck | None) -> str:
+def maps_unfaithful(maps: MapCheck | None) -> str:
     """That they cannot."""
     if maps is None or not maps.failures:
         return ""
@@ -166,11 +166,11 @@ def maps_fail(maps: MapCheck | None) -> str:
     )
 
 
-def calibrated(trust: Trust | None, *, good: bool) -> str:
+def calibrated(reliability: Reliability | None, *, good: bool) -> str:
     """How close its probabilities come to what happens."""
-    if trust is None:
+    if reliability is None:
         return ""
-    error = trust.calibration.ece
+    error = reliability.calibration.ece
     word = calibration_word(error)
     if word == "rough" or (word == "close") != good:
         return ""
@@ -179,7 +179,7 @@ def calibrated(trust: Trust | None, *, good: bool) -> str:
     return f"its probabilities come {near} what happens: calibration error {with_interval(error)}, {limit}"
 
 
-def pairs(confused: Confused | None) -> str:
+def pairs(confused: ConfusedClasses | None) -> str:
     """Which classes it takes for which."""
     often = [p for p in confused.pairs if p.n > 1][:PAIRS] if confused else []
     if confused is None or not often:
@@ -204,12 +204,16 @@ def weak_classes(score: Evaluation) -> str:
     return f"an F1 of {whole(WEAK)} is not clearly reached for {told}{more}"
 
 
-def shifts(stress: StressResult | None) -> list[str]:
+def shifts(robustness: RobustnessResult | None) -> list[str]:
     """What other sensors and weather cost, and whether it notices; one sentence for each."""
-    if stress is None:
+    if robustness is None:
         return []
-    clean = stress.clean.accuracy
-    costly = [(name, s.levels[-1]) for name, s in stress.ordered if s.levels[-1].accuracy.high < clean.low]
+    clean = robustness.clean.accuracy
+    costly = [
+        (name, s.severities[-1])
+        for name, s in robustness.ordered
+        if s.severities[-1].accuracy.high < clean.low
+    ]
     if not costly:
         return []
     # Another rendering is what users meet first, so that it is named before worse ones.
@@ -221,7 +225,8 @@ def shifts(stress: StressResult | None) -> list[str]:
         ]
     )
     found = [
-        f"on {stress.n:,} patches of the split '{stress.split}' accuracy falls from {with_interval(clean)} under {told}"
+        f"on {robustness.n:,} patches of the split '{robustness.split}' accuracy falls from "
+        f"{with_interval(clean)} under {told}"
     ]
     blind = [
         f"{shown(name)} (confidence {100 * last.confidence:.1f} %, accuracy {with_interval(last.accuracy)})"
@@ -250,11 +255,11 @@ def worst_slice(errors: ErrorAnalysis | None) -> str:
 
 
 @dataclass(frozen=True)
-class Confused:
+class ConfusedClasses:
     """Which classes are taken for which on a split."""
 
     split: str
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ConfusedPair, ...]
 
 
 @dataclass(frozen=True)
@@ -269,22 +274,22 @@ class Findings:
         Classes taken for each other.
     errors : ErrorAnalysis or None
         Of a split that may be acted on.
-    stress : StressResult or None
+    robustness : StressResult or None
         The suite of shifts.
     maps : MapCheck or None
         Of the maps of evidence.
-    harmonised : Harmonised or None
-        What harmonising did to shifted patches.
+    color_match : Harmonized or None
+        What matching colors did to shifted patches.
     optimistic : str
         Why the split flatters; empty where it is not known to.
     """
 
     score: Evaluation
-    confused: Confused | None = None
+    confused: ConfusedClasses | None = None
     errors: ErrorAnalysis | None = None
-    stress: StressResult | None = None
+    robustness: RobustnessResult | None = None
     maps: MapCheck | None = None
-    harmonised: Harmonised | None = None
+    color_match: ColorMatchResult | None = None
     optimistic: str = ""
 
 
@@ -334,13 +339,18 @@ class Verdict(Settings):
 
     good: tuple[str, ...]
     fails: tuple[str, ...]
-    beware: tuple[str, ...]
+    caveats: tuple[str, ...]
     attempts: tuple[str, ...]  # what to try, and what was tried in vain
 
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Sentences by their heading, those without any left out."""
-        named = {"Good for": self.good, "Fails": self.fails, "Beware": self.beware, "Try next": self.attempts}
+        named = {
+            "Good for": self.good,
+            "Fails": self.fails,
+            "Beware": self.caveats,
+            "Try next": self.attempts,
+        }
         return {name: sentences for name, sentences in named.items() if sentences}
 
     @property
@@ -352,26 +362,26 @@ class Verdict(Settings):
 
 def verdict(found: Findings) -> Verdict:
     """Say what the measurements mean."""
-    trust = _trust(found.score)
+    reliability = _reliability(found.score)
     return Verdict(
         good=_all(
             score(found.score, good=True),
-            maps_hold(found.maps),
-            calibrated(trust, good=True),
+            maps_faithful(found.maps),
+            calibrated(reliability, good=True),
         ),
         fails=_all(
             score(found.score, good=False),
             pairs(found.confused),
             weak_classes(found.score),
-            *shifts(found.stress),
+            *shifts(found.robustness),
             worst_slice(found.errors),
-            maps_fail(found.maps),
-            calibrated(trust, good=False),
+            maps_unfaithful(found.maps),
+            calibrated(reliability, good=False),
         ),
-        beware=_all(*_doubts(found)),
+        caveats=_all(*_caveats(found)),
         attempts=_all(
-            abstain(found.score, trust),
-            harmonise(found.harmonised),
+            abstain(found.score, reliability),
+            match_colors(found.color_match),
             labels(found.errors, classes=_classes(found.score)),
         ),
     )
@@ -381,15 +391,15 @@ def _all(*texts: str) -> tuple[str, ...]:
     return tuple(sentence(text) for text in texts if text)
 
 
-def _trust(score: Evaluation) -> Trust | None:
-    return score.trust if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) else None
+def _reliability(score: Evaluation) -> Reliability | None:
+    return score.reliability if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) else None
 
 
 def _classes(score: Evaluation) -> int:
     return len(score.per_class) if isinstance(score, SingleLabelEvaluation) else 2
 
 
-def _doubts(found: Findings) -> list[str]:
+def _caveats(found: Findings) -> list[str]:
     score = found.score
     name, value = next(iter(score.headline().items()))
     told = []
@@ -397,13 +407,14 @@ def _doubts(found: Findings) -> list[str]:
         told.append(f"only {score.n} patches were measured, fewer than {FEW}: read intervals before values")
     if found.optimistic:
         told.append(
-            f"the split is {found.optimistic}, so expect less than {spoken(name)} {with_interval(value)} on new land"
+            f"the split is {found.optimistic}, so expect less than {display_name(name)} "
+            f"{with_interval(value)} on new land"
         )
     if score.same_index and score.split != "test":
         chosen = "trained on" if score.split == "train" else "chosen by"
         told.append(
             f"the model was {chosen} these {score.n:,} patches, so {with_interval(value)} flatters it"
         )
-    if score.unlike is not None and score.unlike.low > STRANGE:
-        told.append(f"{with_interval(score.unlike)} of the patches are not like the training data")
+    if score.ood is not None and score.ood.low > NOTABLE_OOD_SHARE:
+        told.append(f"{with_interval(score.ood)} of the patches are not like the training data")
     return told

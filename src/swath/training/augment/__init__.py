@@ -1,8 +1,8 @@
 """Augmentation: what may happen to a batch of patches without changing what they show.
 
-``augment`` and ``random_crop`` move pixels about, ``rand_augment`` turns, stretches and recolours them,
+``augment`` and ``random_crop`` move pixels about, ``rand_augment`` turns, stretches and recolors them,
 ``sensor_shift`` makes them look as another sensor or atmosphere would; all four take and give patches as
-stored. ``random_gain`` and ``mix`` (MixUp, CutMix) come after normalisation. Every draw is from the
+stored. ``random_gain`` and ``mix`` (MixUp, CutMix) come after normalization. Every draw is from the
 generator given.
 """
 

@@ -15,7 +15,7 @@ def augment(pixels: torch.Tensor, settings: Augmentation, *, generator: torch.Ge
     pixels : torch.Tensor
         ``[N, bands, P, P]``, any dtype; left untouched.
     settings : Augmentation
-        What is allowed. ``gain`` is applied elsewhere, on normalised values.
+        What is allowed. ``gain`` is applied elsewhere, on normalized values.
     generator : torch.Generator
         Source of all randomness.
 

@@ -18,7 +18,7 @@ def mix(
     Parameters
     ----------
     values : torch.Tensor
-        Normalised patches, float ``[N, bands, P, P]``.
+        Normalized patches, float ``[N, bands, P, P]``.
     targets : torch.Tensor
         Float ``[N, K]``: a probability a class, or 0 and 1 a label.
     settings : Augmentation
@@ -59,7 +59,7 @@ def cutmix(values: torch.Tensor, targets: torch.Tensor, alpha: float, generator:
 
     Yun et al. 2019, "CutMix: regularization strategy to train strong classifiers with localizable
     features", section 3.1: the rectangle has the patch's proportions and area ``1 - w`` with w from
-    Beta(alpha, alpha), its centre is anywhere, and what falls outside is lost. Here every pair has its own.
+    Beta(alpha, alpha), its center is anywhere, and what falls outside is lost. Here every pair has its own.
     Parameters and results are those of :func:`mix`; alpha 0 changes nothing.
     """
     if alpha == 0:
@@ -74,11 +74,11 @@ def cutmix(values: torch.Tensor, targets: torch.Tensor, alpha: float, generator:
 
 
 def _stretch(n: int, length: int, side: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Which of `length` rows or columns lie in stretches of share `side` around random centres: ``[n, length]``."""
-    centre = torch.randint(length, (n,), generator=generator)
+    """Which of `length` rows or columns lie in stretches of share `side` around random centers: ``[n, length]``."""
+    center = torch.randint(length, (n,), generator=generator)
     half = (side * length).long() // 2
     place = torch.arange(length)
-    return (place >= (centre - half)[:, None]) & (place < (centre + half)[:, None])
+    return (place >= (center - half)[:, None]) & (place < (center + half)[:, None])
 
 
 def _blend_targets(targets: torch.Tensor, order: torch.Tensor, own: torch.Tensor) -> torch.Tensor:

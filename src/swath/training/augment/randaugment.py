@@ -1,7 +1,7 @@
 """RandAugment: a few operations a patch, drawn at random, the geometric ones in a single resampling.
 
 After Cubuk, Zoph, Shlens and Le 2020, "RandAugment: practical automated data augmentation with a reduced
-search space". Operations that undo what a sensor measured (equalise, posterise, solarise, invert) are left out.
+search space". Operations that undo what a sensor measured (equalize, posterize, solarize, invert) are left out.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from swath.imagery import RGB
 from swath.training.augment.mixing import as_stored
 
 GEOMETRIC = ("rotate", "zoom", "shear_x", "shear_y")
-COLOUR = ("brightness", "contrast", "saturation")
+COLOR = ("brightness", "contrast", "saturation")
 ZOOM = math.log(1.4)  # largest, either way
 SHEAR = 0.3
-COLOUR_CHANGE = 0.4  # factors from 0.6 to 1.4
+COLOR_CHANGE = 0.4  # factors from 0.6 to 1.4
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -56,13 +56,13 @@ def rand_augment(
     """
     if operations == 0 or not len(pixels):
         return pixels
-    names = GEOMETRIC + (COLOUR if tuple(bands) == RGB else COLOUR[:-1])
+    names = GEOMETRIC + (COLOR if tuple(bands) == RGB else COLOR[:-1])
     drawn = torch.randint(len(names), (len(pixels), operations), generator=generator)
     amount = 2 * torch.rand(len(pixels), operations, generator=generator) - 1
     values = pixels.to(torch.float32, copy=True)
     for part, change in (
         ((drawn < len(GEOMETRIC)).any(1).nonzero().squeeze(1), _moved),
-        ((drawn >= len(GEOMETRIC)).any(1).nonzero().squeeze(1), recoloured),
+        ((drawn >= len(GEOMETRIC)).any(1).nonzero().squeeze(1), recolored),
     ):
         if len(part):
             changed = change(values.index_select(0, part), drawn[part], amount[part])
@@ -76,7 +76,7 @@ def affine(drawn: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     drawn : torch.Tensor
-        Places in ``GEOMETRIC + COLOUR``, ``[n, operations]``.
+        Places in ``GEOMETRIC + COLOR``, ``[n, operations]``.
     amount : torch.Tensor
         From -1 to 1, ``[n, operations]``.
     """
@@ -99,8 +99,8 @@ def resampled(values: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
     Farther than a whole patch beyond an edge the outermost pixel is repeated.
     """
     n, _, size, _ = values.shape
-    centre = (torch.arange(size) * 2 + 1) / size - 1  # of pixels, from -1 to 1 across the patch
-    place = torch.stack(torch.meshgrid(centre, centre, indexing="xy"), dim=-1).view(1, -1, 2)
+    center = (torch.arange(size) * 2 + 1) / size - 1  # of pixels, from -1 to 1 across the patch
+    place = torch.stack(torch.meshgrid(center, center, indexing="xy"), dim=-1).view(1, -1, 2)
     sent = place @ matrices.mT
     # Reflection by hand: grid_sample's own takes twice as long.
     sent = sent.clamp(-1, 1).mul_(2).sub_(sent).view(n, size, size, 2)
@@ -111,10 +111,10 @@ def _moved(values: torch.Tensor, drawn: torch.Tensor, amount: torch.Tensor) -> t
     return resampled(values, affine(drawn, amount))
 
 
-def recoloured(values: torch.Tensor, drawn: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
-    """Apply the colour operations of each patch, which together are one matrix and one shift a patch.
+def recolored(values: torch.Tensor, drawn: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
+    """Apply the color operations of each patch, which together are one matrix and one shift a patch.
 
-    Brightness multiplies, contrast stretches about the patch's own mean, saturation stretches about grey.
+    Brightness multiplies, contrast stretches about the patch's own mean, saturation stretches about gray.
     Parameters are as in :func:`affine`, with values ``[n, bands, P, P]``.
     """
     n, bands = values.shape[:2]
@@ -122,13 +122,13 @@ def recoloured(values: torch.Tensor, drawn: torch.Tensor, amount: torch.Tensor) 
     unit = torch.eye(bands)
     matrix, shift = unit.repeat(n, 1, 1), torch.zeros(n, bands, 1)
     mean = flat.mean(2, keepdim=True)
-    grey = torch.tensor(_LUMA).expand(3, 3) if bands == 3 else unit
+    gray = torch.tensor(_LUMA).expand(3, 3) if bands == 3 else unit
     for kind, by in zip(drawn.unbind(1), amount.unbind(1), strict=True):
-        factor = (1 + COLOUR_CHANGE * by)[:, None, None]
+        factor = (1 + COLOR_CHANGE * by)[:, None, None]
         brightness, contrast, saturation = ((kind == len(GEOMETRIC) + k)[:, None, None] for k in range(3))
         middle = (matrix @ mean + shift).mean(1, keepdim=True)  # of the patch as it is by now
         step = torch.where(brightness | contrast, factor * unit, unit)
-        step = torch.where(saturation, factor * unit + (1 - factor) * grey, step)
+        step = torch.where(saturation, factor * unit + (1 - factor) * gray, step)
         matrix = step @ matrix
         shift = step @ shift + torch.where(contrast, (1 - factor) * middle, 0.0)
     return torch.baddbmm(shift, matrix, flat).view(values.shape)

@@ -19,8 +19,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from swath.training.augment.mixing import as_stored, share_of
 
-REFERENCE = 490.0  # nanometres, the blue band of Sentinel-2, whose scattering counts as one
-# Centres in nanometres, by the names pictures use and by Sentinel-2's own.
+REFERENCE = 490.0  # nanometers, the blue band of Sentinel-2, whose scattering counts as one
+# Centers in nanometers, by the names pictures use and by Sentinel-2's own.
 WAVELENGTHS = {
     "coastal": 443.0,
     "blue": 490.0,
@@ -135,18 +135,18 @@ def optics(size: int, spread: torch.Tensor, factor: torch.Tensor) -> torch.Tenso
     """
     place = torch.arange(size, dtype=torch.float32)
     distance = place[:, None] - place
-    blur = _normalised(torch.exp(-0.5 * (distance / spread.clamp(min=1e-3)[:, None, None]) ** 2))
+    blur = _normalized(torch.exp(-0.5 * (distance / spread.clamp(min=1e-3)[:, None, None]) ** 2))
     count = (size / factor).round().clamp(min=1)[:, None, None]
     step = size / count
     row = place[:, None]
-    centre = (row + 0.5) * step - 0.5  # of coarse pixels; those beyond the last one get no weight below
-    down = _normalised((1 - (place - centre).abs() / step).clamp(min=0))
+    center = (row + 0.5) * step - 0.5  # of coarse pixels; those beyond the last one get no weight below
+    down = _normalized((1 - (place - center).abs() / step).clamp(min=0))
     seen = ((row + 0.5) / step - 0.5).clamp(min=0).minimum(count - 1)
     up = (1 - (seen - place).abs()).clamp(min=0) * (place < count)
     return up @ down @ blur
 
 
-def _normalised(weights: torch.Tensor) -> torch.Tensor:
+def _normalized(weights: torch.Tensor) -> torch.Tensor:
     # Rows of coarse pixels that do not exist are all zero and stay so.
     return weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
 
@@ -157,7 +157,7 @@ def jpeg(pixels: torch.Tensor, qualities: Sequence[int]) -> torch.Tensor:
     Parameters
     ----------
     pixels : torch.Tensor
-        uint8 ``[n, 1 or 3, P, P]``: grey, or red, green and blue.
+        uint8 ``[n, 1 or 3, P, P]``: gray, or red, green and blue.
     qualities : sequence of int
         Of each patch, 1 to 95, on the scale of the Independent JPEG Group.
 

@@ -1,0 +1,306 @@
+"""Changes that pictures go through between one sensor, season or archive and another, at five strengths.
+
+Pure functions of patches: uint8 ``[N, bands, P, P]`` in and out, a strength (the value that a level stands for)
+and a source of randomness that is the same at every level, so that a stronger change is more of the same one.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from swath.imagery import resize
+from swath.imagery.header import RGB
+from swath.imagery.resample import MIN_SIDE, resample_to_gsd
+
+Patches = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+_AIRLIGHT = 220.0  # brightness of a thick haze, of 255
+_CLOUD = 235.0
+_SHADE = 0.4  # what a cloud's shadow leaves of the light
+_OCTAVES = (2, 4, 8, 16, 32)
+# Clear sky, sun 45 degrees from the zenith, seen from above. Two-way transmittance exp(-m (0.52 tR + 0.16 ta)) with
+# m = 1 + 1 / cos 45 (Gordon et al. 1983, Applied Optics 22, 20-36), Rayleigh tR = 0.045, 0.090, 0.155 and aerosol
+# ta = 0.078, 0.098, 0.116 (0.1 at 550 nm, Angstrom exponent 1.3) at 665, 560 and 490 nm, is 0.92, 0.86 and 0.79.
+_TRANSMITTANCE = {"red": 0.92, "green": 0.86, "blue": 0.79}
+# Channel means of EuroSAT (top of atmosphere) and of a true-color picture of surface reflectance.
+_TOP = {"red": 88.0, "green": 97.0, "blue": 104.0}
+_SURFACE = {"red": 103.0, "green": 93.0, "blue": 67.0}
+LEVELS = (1, 2, 3, 4, 5)
+_BLOCK = 256  # patches changed at a time
+Change = Callable[[Patches, float, np.random.Generator], Patches]
+_COLORS = ("atmosphere", "band_swap")
+
+
+def gain(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """Brighter or darker by `strength` (0.2: 20 %), each patch one way or the other."""
+    return _stored(patches * (1 + strength * _signs(len(patches), rng)))
+
+
+def gamma(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """Values to the power of `strength` or of its inverse, each patch one way or the other."""
+    powers = np.float32(strength) ** _signs(len(patches), rng)
+    return _stored(255 * (patches / np.float32(255)) ** powers)
+
+
+def haze(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """A gray veil: ``v (1 - s) + 220 s`` (Koschmieder's law, as in He et al. 2011, IEEE TPAMI 33, 2341-2353)."""
+    del rng
+    return _stored(patches * np.float32(1 - strength) + np.float32(_AIRLIGHT * strength))
+
+
+def blur(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """A Gaussian point spread of standard deviation `strength` pixels; edges are mirrored."""
+    del rng
+    side = patches.shape[-1]
+    reach = min(side - 1, math.ceil(3 * strength))
+    steps = np.arange(-reach, reach + 1)
+    kernel = np.exp(-0.5 * (steps / strength) ** 2)
+    weights = np.zeros((side, side), np.float32)
+    for row in range(side):
+        np.add.at(weights[row], _mirrored(row + steps, side), kernel / kernel.sum())
+    return _stored(weights @ patches.astype(np.float32) @ weights.T)
+
+
+def resample(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """As a sensor with pixels `strength` times as wide would see them, brought back to size."""
+    del rng
+    coarse = resample_to_gsd(patches, gsd_from=1.0, gsd_to=strength)
+    return np.stack([resize(patch, patches.shape[-1]) for patch in coarse])
+
+
+def jpeg(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """Through JPEG of quality `strength`, colors at half resolution as is usual; one band or three."""
+    del rng
+    changed = np.empty_like(patches)
+    for place, patch in enumerate(patches):
+        picture = Image.fromarray(np.ascontiguousarray(patch.transpose(1, 2, 0)).squeeze())
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG", quality=round(strength))
+        pixels = np.asarray(Image.open(stream))
+        changed[place] = pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return changed
+
+
+def noise(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """Independent Gaussian noise of standard deviation `strength` of 255 values."""
+    drawn = rng.standard_normal(patches.shape, np.float32)
+    return _stored(patches + np.float32(strength) * drawn)
+
+
+def band_swap(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """The bands mixed with themselves in reverse order; at `strength` 1 red and blue have changed places."""
+    del rng
+    share = np.float32(strength)
+    return _stored((1 - share) * patches + share * patches[:, ::-1])
+
+
+def translation(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """Moved by `strength` of a side, in a direction of its own each; what comes in is a mirror image."""
+    side = patches.shape[-1]
+    angles = rng.uniform(0, 2 * np.pi, len(patches))
+    place = np.arange(side)
+    changed = np.empty_like(patches)
+    for patch, angle, into in zip(patches, angles, changed, strict=True):
+        down, across = (round(strength * side * part) for part in (math.sin(angle), math.cos(angle)))
+        into[:] = patch[:, _mirrored(place + down, side)[:, None], _mirrored(place + across, side)]
+    return changed
+
+
+def rotation(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """Turned by `strength` degrees, one way or the other; corners are filled with mirror images."""
+    signs = _signs(len(patches), rng)[:, 0, 0, 0]
+    changed = np.empty_like(patches)
+    for sign in (-1, 1):
+        chosen = np.flatnonzero(signs == sign)
+        changed[chosen] = _turned(patches[chosen], sign * strength)
+    return changed
+
+
+def clouds(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """White clouds over a share `strength` of each patch, thin at their edges."""
+    cover = _cover(len(patches), patches.shape[-1], strength, rng)
+    return _stored(patches * (1 - cover) + np.float32(_CLOUD) * cover)
+
+
+def shadows(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """The shadows of clouds over a share `strength` of each patch."""
+    cover = _cover(len(patches), patches.shape[-1], strength, rng)
+    return _stored(patches * (np.float32(1) - np.float32(1 - _SHADE) * cover))
+
+
+def atmosphere(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """From a top-of-atmosphere rendering towards one of surface reflectance; all the way at `strength` 1.
+
+    What a sensor sees is a path radiance plus what the ground reflects times the transmittance ``T`` of the
+    air (Vermote et al. 1997, IEEE TGRS 35, 675-686, without its small term for multiple reflection). So taking
+    the air off is a gain ``g = 1 / T`` and an offset ``o``, chosen so that EuroSAT's channel means become
+    those of a real true-color scene of surface reflectance: ``v' = (1 + s (g - 1)) v + s o`` with
+    ``o = surface - g top``; red 1.09 v + 7, green 1.16 v - 20, blue 1.27 v - 65. For bands red, green, blue.
+    """
+    del rng
+    slopes = [1 / _TRANSMITTANCE[band] for band in RGB]
+    offsets = [_SURFACE[band] - g * _TOP[band] for band, g in zip(RGB, slopes, strict=True)]
+    slope = (1 + strength * (np.array(slopes, np.float32) - 1))[:, None, None]
+    offset = (strength * np.array(offsets, np.float32))[:, None, None]
+    return _stored(patches * slope.astype(np.float32) + offset.astype(np.float32))
+
+
+def _stored(values: npt.NDArray[Any]) -> Patches:
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
+
+
+def _signs(n: int, rng: np.random.Generator) -> Floats:
+    return rng.choice(np.array([-1, 1], np.float32), (n, 1, 1, 1))
+
+
+def _mirrored(places: npt.NDArray[np.integer], side: int) -> npt.NDArray[np.int64]:
+    """Places outside ``0 .. side - 1`` mirrored at the edges, edge pixels once."""
+    period = max(1, 2 * (side - 1))
+    folded = np.abs(places) % period
+    return np.asarray(np.minimum(folded, period - folded), np.int64)
+
+
+def _turned(patches: Patches, degrees: float) -> Patches:
+    """All patches turned by the same angle, by linear interpolation."""
+    side = patches.shape[-1]
+    place = np.arange(side) - (side - 1) / 2
+    sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
+    rows = cosine * place[:, None] + sine * place + (side - 1) / 2
+    columns = cosine * place - sine * place[:, None] + (side - 1) / 2
+    top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
+    down, across = (rows - top).astype(np.float32), (columns - left).astype(np.float32)
+    total = np.zeros(patches.shape, np.float32)
+    for row, part in ((top, 1 - down), (top + 1, down)):
+        for column, share in ((left, 1 - across), (left + 1, across)):
+            total += patches[:, :, _mirrored(row, side), _mirrored(column, side)] * (part * share)
+    return _stored(total)
+
+
+def _cover(n: int, side: int, share: float, rng: np.random.Generator) -> Floats:
+    """How thick clouds are, 0-1, ``[n, 1, side, side]``: half thick or more over just `share` of each patch.
+
+    Fractal noise: random grids of growing resolution, each half as strong as the one before, interpolated
+    linearly and cut at the quantile.
+    """
+    field = np.zeros((n, side, side), np.float32)
+    for octave, size in enumerate(_OCTAVES):
+        weights = _interpolation(side, size)
+        grid = rng.standard_normal((n, size, size), np.float32)
+        field += np.float32(0.5**octave) * (weights @ grid @ weights.T)
+    cut = np.quantile(field, 1 - share, axis=(1, 2), keepdims=True)
+    edge = 0.6 * field.std(axis=(1, 2), keepdims=True)
+    thick: Floats = np.clip(0.5 + (field - cut) / edge, 0, 1).astype(np.float32)
+    return thick[:, None]
+
+
+def _interpolation(side: int, size: int) -> Floats:
+    """Linear interpolation of `size` values to `side` places, ``[side, size]``."""
+    at = np.linspace(0, size - 1, side)
+    weights: Floats = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(size))).astype(np.float32)
+    return weights
+
+
+def is_rgb(bands: Sequence[str]) -> bool:
+    """Whether bands are red, green and blue, in this order."""
+    return tuple(bands) == RGB
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One change.
+
+    Attributes
+    ----------
+    name : str
+        Key in files.
+    change : callable
+        From patches, a strength and a source of randomness to patches.
+    strengths : tuple of float
+        Of levels 1 to 5.
+    unit : str
+        What a strength is, with ``{}`` where its value goes.
+    what : str
+        What it stands for, in a few words.
+    """
+
+    name: str
+    change: Change
+    strengths: tuple[float, float, float, float, float]
+    unit: str
+    what: str
+
+    def at(self, patches: Patches, severity: int, *, seed: int = 0) -> Patches:
+        """Change patches ``[N, bands, P, P]``; level 0 gives them back.
+
+        The same seed and patches give the same pixels; clouds and shadows also depend on how many patches share a block
+        of 256 with them.
+        """
+        if severity == 0 or not len(patches):
+            return patches
+        strength = self.strengths[severity - 1]
+        key = zlib.crc32(self.name.encode())
+        parts = []
+        for start in range(0, len(patches), _BLOCK):
+            # The level is no part of the seed: a patch is changed the same way, only more.
+            rng = np.random.default_rng([seed, key, start])
+            parts.append(self.change(patches[start : start + _BLOCK], strength, rng))
+        return np.concatenate(parts)
+
+    def describe(self, severity: int) -> str:
+        """What the level stands for, such as ``20 m``."""
+        return self.unit.format(f"{self.strengths[severity - 1]:g}")
+
+
+SUITE = (
+    Shift(
+        "atmosphere",
+        atmosphere,
+        (0.2, 0.4, 0.6, 0.8, 1.0),
+        "{} of the way",
+        "surface reflectance in place of top of atmosphere",
+    ),
+    Shift("gain", gain, (0.04, 0.08, 0.12, 0.16, 0.2), "± {}", "brighter or darker"),
+    Shift("gamma", gamma, (1.1, 1.2, 1.35, 1.5, 1.75), "{} or its inverse", "another contrast curve"),
+    Shift("haze", haze, (0.08, 0.16, 0.24, 0.32, 0.4), "{} of the light", "a gray veil"),
+    Shift("blur", blur, (0.5, 0.8, 1.2, 1.6, 2.2), "sd {} pixels", "a softer lens"),
+    Shift("resample", resample, (1.5, 2.0, 2.5, 3.0, 4.0), "{} x wider pixels", "a coarser sensor"),
+    Shift("jpeg", jpeg, (90, 75, 60, 45, 30), "quality {}", "compression"),
+    Shift("noise", noise, (2, 5, 8, 12, 18), "sd {} of 255", "a noisy sensor"),
+    Shift("band_swap", band_swap, (0.2, 0.4, 0.6, 0.8, 1.0), "{} swapped", "red and blue swapped"),
+    Shift(
+        "translation",
+        translation,
+        (1 / 32, 1 / 16, 1 / 8, 3 / 16, 1 / 4),
+        "{} of a side",
+        "cut out elsewhere",
+    ),
+    Shift("rotation", rotation, (5, 10, 20, 30, 45), "{} degrees", "another orbit"),
+    Shift("clouds", clouds, (0.05, 0.1, 0.2, 0.3, 0.45), "{} covered", "clouds"),
+    Shift("shadows", shadows, (0.05, 0.1, 0.2, 0.35, 0.5), "{} covered", "shadows of clouds"),
+)
+
+
+def usable(bands: Sequence[str], side: int) -> tuple[tuple[Shift, ...], dict[str, str]]:
+    """Shifts that patches of these bands and this side can be put through, and why not the others."""
+    skipped: dict[str, str] = {}
+    if not is_rgb(bands):
+        skipped |= dict.fromkeys(_COLORS, "defined for red, green and blue only")
+    if len(bands) not in (1, 3):
+        skipped["jpeg"] = "JPEG holds one band or three"
+    if side / max(find_shift("resample").strengths) < MIN_SIDE:
+        skipped["resample"] = f"patches of {side} pixels are too small"
+    return tuple(shift for shift in SUITE if shift.name not in skipped), skipped
+
+
+def find_shift(name: str) -> Shift:
+    """The shift of this name."""
+    return next(shift for shift in SUITE if shift.name == name)

@@ -1,0 +1,146 @@
+"""What matching colors does to a scene in another rendering, and to one that needs none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.config import Settings
+from swath.data import PatchIndex
+from swath.evaluation.evaluate import checked_split, model_outputs, model_pixels
+from swath.evaluation.intervals import proportion
+from swath.evaluation.metrics import paired_differences
+from swath.evaluation.robustness import LEVELS, find_shift
+from swath.evaluation.robustness.run import drawn
+from swath.evaluation.robustness.shifts import usable
+from swath.imagery.color_match import ENOUGH, Correction
+from swath.inference import Classifier
+from swath.inference.color_match import IMAGES, compare_scene
+from swath.model.record import Estimate
+from swath.progress import Progress, silent
+
+PATCHES = 1000
+SHIFT = "atmosphere"
+
+
+class ColorMatchResult(Settings):
+    """Patches taken for one scene, as they are and after ``--match-colors auto``.
+
+    Attributes
+    ----------
+    split : str
+        Where they are from.
+    n : int
+        How many.
+    before, after : Estimate
+        Accuracy all the way under the atmosphere shift.
+    gain : Estimate
+        Their paired difference, bootstrapped over patches.
+    clean_changed : bool
+        Whether patches without any shift were changed as well.
+    clean_gain : Estimate
+        What that did to their accuracy.
+    said : str
+        What was found and done under the shift.
+    """
+
+    split: str
+    n: int
+    before: Estimate
+    after: Estimate
+    gain: Estimate
+    clean_changed: bool
+    clean_gain: Estimate
+    said: str
+
+
+def measure_color_match(
+    classifier: Classifier,
+    index: PatchIndex,
+    *,
+    split: str = "val",
+    patches: int = PATCHES,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> ColorMatchResult | None:
+    """Measure ``--match-colors auto`` on patches as they are and under the full atmosphere shift.
+
+    Returns
+    -------
+    Harmonized or None
+        None where there is nothing to measure: the model file holds no quantiles of its training patches, the
+        model gives several labels, takes no 8-bit red, green and blue, or there are too few pixels to judge by.
+
+    Raises
+    ------
+    DataError
+        If the split is empty, patches have no single label, or a class is not one of the model's.
+    """
+    record = classifier.record
+    if (
+        record.task == "multi-label"
+        or record.input.data_type != "uint8"
+        or record.input.channel_quantiles is None
+        or find_shift(SHIFT) not in usable(record.input.bands, record.input.size)[0]
+    ):
+        return None
+    part = checked_split(index, split=split, classes=record.class_names, task=record.task)
+    labels = np.array([record.class_names.index(label) for label in part.labels], np.int64)
+    rows = drawn(len(labels), patches, seed=seed)
+    pixels = np.ascontiguousarray(model_pixels(classifier, part, progress=progress)[rows])
+    if pixels[:, 0].size < ENOUGH:
+        return None
+    shifted = find_shift(SHIFT).at(pixels, LEVELS[-1], seed=seed)
+    right: dict[str, npt.NDArray[np.bool_]] = {}
+    changed: dict[str, bool] = {}
+    said = ""
+    for name, given in (("clean", pixels), ("shifted", shifted)):
+        color_match = compare_scene(_sample(given), record.input, mode="auto")
+        said = color_match.sentence
+        changed[name] = color_match.correction is not None
+        right[name] = _right(classifier, given, labels[rows], progress=progress)
+        right[f"{name} color-matched"] = (
+            right[name]
+            if color_match.correction is None
+            else _right(classifier, corrected(given, color_match.correction), labels[rows], progress=progress)
+        )
+    n = len(rows)
+    return ColorMatchResult(
+        split=split,
+        n=n,
+        before=proportion(int(right["shifted"].sum()), n),
+        after=proportion(int(right["shifted color-matched"].sum()), n),
+        gain=_difference(right["shifted color-matched"], right["shifted"], seed=seed),
+        clean_changed=changed["clean"],
+        clean_gain=_difference(right["clean color-matched"], right["clean"], seed=seed),
+        said=said,
+    )
+
+
+def corrected(pixels: npt.NDArray[Any], correction: Correction) -> npt.NDArray[Any]:
+    """Correct patches ``[N, bands, P, P]`` as one scene."""
+    n, bands, height, width = pixels.shape
+    scene = np.moveaxis(pixels, 1, 0).reshape(bands, n * height, width)
+    return np.ascontiguousarray(np.moveaxis(correction.apply(scene).reshape(bands, n, height, width), 0, 1))
+
+
+def _sample(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Pixels ``[bands, n]`` of as many patches as ``predict`` looks at."""
+    some = pixels[:: -(-len(pixels) // IMAGES)]
+    return np.moveaxis(some, 1, 0).reshape(some.shape[1], -1)
+
+
+def _right(
+    classifier: Classifier, pixels: npt.NDArray[Any], truth: npt.NDArray[np.int64], *, progress: Progress
+) -> npt.NDArray[np.bool_]:
+    names = classifier.record.class_names
+    found = model_outputs(classifier, pixels, stage="match_colors", progress=progress)["probabilities"]
+    said = np.array([names.index(label) for label in classifier.decide(found).labels], np.int64)
+    return np.asarray(said == truth)
+
+
+def _difference(after: npt.NDArray[np.bool_], before: npt.NDArray[np.bool_], *, seed: int) -> Estimate:
+    every = np.ones(len(after), np.int64)
+    return paired_differences(every, after.astype(np.int64), before.astype(np.int64), classes=2, seed=seed)[0]

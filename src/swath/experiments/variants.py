@@ -1,0 +1,287 @@
+"""One variant of an experiment: what it trains, on how many labels, and how its answers are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace as with_fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+import swath
+from swath.data import SCHEMA, PatchIndex, cached_pixels
+from swath.errors import DataError
+from swath.experiments.views import view_named
+from swath.files import atomic_file
+from swath.progress import Progress, silent
+from swath.training import Recipe, load_recipe, train
+from swath.training.checkpoint import CHECKPOINT
+from swath.training.train import MODEL
+from swath.weights.spec import weights_fingerprint
+
+EVERY = 7  # of a class's patches that a variant may use, every 7th chooses its epoch instead of training
+ANSWERS, FACTS = "answers.npz", "variant.json"
+_BLOCK = 4096  # patches shown at a time
+
+
+def subset(index: PatchIndex, *, fraction: float, seed: int, evaluated: str | None) -> PatchIndex:
+    """The index a variant sees: part of the train split cut into train and val, the evaluated split as test.
+
+    Of each class the first ``fraction`` in a seeded order is kept, at least two, so smaller shares are parts of
+    larger ones, and so are their train and val parts. Everything else belongs to no split: the evaluated patches
+    choose nothing. Near duplicates may lie on both sides of the inner cut, which flatters the choice of the
+    epoch and not the result.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        With a train split and the evaluated one.
+    fraction : float
+        Above 0, to 1.
+    seed : int
+        Of the order.
+    evaluated : str or None
+        ``val`` or ``test``, or none of them.
+
+    Raises
+    ------
+    DataError
+        If a class has fewer than two training patches.
+    """
+    given = index.table.column("split").to_pylist()
+    splits: list[str | None] = [
+        "test" if evaluated is not None and split == evaluated else None for split in given
+    ]
+    rows: dict[str, list[int]] = {}
+    for row, (split, label) in enumerate(zip(given, index.labels, strict=True)):
+        if split == "train":
+            rows.setdefault(label, []).append(row)
+    for label, places in sorted(rows.items()):
+        if len(places) < 2:
+            raise DataError(f"class {label} has one training patch", fix="add patches, or drop the class")
+        digest = int.from_bytes(hashlib.sha256(f"{seed} {label}".encode()).digest()[:8], "little")
+        order = np.random.default_rng(digest).permutation(sorted(places, key=lambda r: index.paths[r]))
+        kept = order[: max(2, round(fraction * len(order)))]
+        for number, row in enumerate(kept.tolist()):
+            splits[row] = "train" if number % EVERY else "val"
+    place = SCHEMA.get_field_index("split")
+    table = index.table.set_column(place, SCHEMA.field("split"), pa.array(splits, pa.string()))
+    return with_fields(
+        index,
+        table=table,
+        split_protocol=f"{100 * fraction:g} % of the train split, seed {seed}, "
+        + (f"{evaluated} as test" if evaluated else "nothing as test"),
+    )
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What one line of the result table is about.
+
+    Attributes
+    ----------
+    name : str
+        In tables and folders.
+    recipe : str
+        A recipe's name or file.
+    changes : tuple of str
+        Fields of the recipe that differ, as ``field=value``.
+    fraction : float
+        Share of the training labels it may use, above 0 to 1.
+    against : str, optional
+        The variant it is compared with.
+    minutes_of : str, optional
+        Train for as many epochs as fit the seconds another variant took.
+    pace_of : str, optional
+        The variant of the same recipe and labels whose pace says how many epochs that are.
+    view : str
+        How the evaluated patches are shown to it; see :mod:`swath.experiments.views`.
+    shares : str, optional
+        Use the network of another variant, trained once, under this view.
+    weights_of : str, optional
+        Start from the weights of another variant.
+    on : str
+        Which patches it trains on: ``main``, an enlargement of them, or ``first``, another set that is only a
+        preparation and answers for nothing.
+    """
+
+    name: str
+    recipe: str = "fast"
+    changes: tuple[str, ...] = ()
+    fraction: float = 1.0
+    against: str | None = None
+    minutes_of: str | None = None
+    pace_of: str | None = None
+    view: str = "as they are"
+    shares: str | None = None
+    weights_of: str | None = None
+    on: str = "main"
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """Answers of one variant and seed to the evaluated patches.
+
+    Attributes
+    ----------
+    variant : Arm
+        What it was.
+    seed : int
+        Of the recipe and of the choice of labels.
+    truth, predicted : numpy.ndarray
+        ``[N]`` int64 places in the sorted class names, in the order of the index.
+    seconds : float
+        Of training epochs.
+    labels : int
+        Training and inner validation patches used.
+    epochs : int
+        Trained.
+    """
+
+    variant: Variant
+    seed: int
+    truth: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+    seconds: float
+    labels: int
+    epochs: int
+
+
+def run_variant(
+    variant: Variant,
+    index: PatchIndex,
+    *,
+    seed: int,
+    evaluated: str,
+    out: Path,
+    done: Mapping[str, Path],
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> VariantResult | None:
+    """Train a variant unless it is trained, and have its answers, or nothing if it only prepares another variant.
+
+    Parameters
+    ----------
+    variant : Arm
+        What to run.
+    index : PatchIndex
+        Whole; see :func:`swath.experiments.variants.subset`.
+    seed : int
+        Of the recipe and of the choice of labels.
+    evaluated : str
+        The split to answer for.
+    out : pathlib.Path
+        Folder of this variant and seed: a training run, ``answers.npz`` and ``variant.json``.
+    done : mapping of str to pathlib.Path
+        Folders of variants of the same seed that were run before.
+
+    Raises
+    ------
+    DataError
+        If the folder holds a variant of other settings or other patches.
+    """
+    folder = out if variant.shares is None else done[variant.shares]
+    answers = variant.on != "first"
+    part = subset(index, fraction=variant.fraction, seed=seed, evaluated=evaluated if answers else None)
+    recipe = load_recipe(variant.recipe, changes=[*variant.changes, f"seed={seed}"])
+    if variant.minutes_of is not None:
+        recipe = _as_long_as(recipe, done[variant.minutes_of], done[variant.pace_of or variant.minutes_of])
+    identity = _identity(variant, recipe, part, done)
+    facts = _facts(out) if (out / FACTS).is_file() else {}
+    if facts and facts["identity"] != identity:
+        raise DataError(
+            f"{out} holds a variant of other settings or other patches",
+            fix="give another --out, or remove that folder to run the variant anew",
+        )
+    if "seconds" not in facts or (answers and not (out / ANSWERS).is_file()):
+        _write_facts(out, {"identity": identity})
+        if not (folder / MODEL).is_file():  # the last thing a training run writes
+            if variant.weights_of is not None:
+                start = (done[variant.weights_of] / "weights.safetensors").resolve()
+                recipe = recipe.model_copy(update={"weights": str(start)})
+            train(
+                part, recipe, out=folder, name=variant.name, resume=True, threads=threads, progress=progress
+            )
+        if answers:
+            _write_answers(out / ANSWERS, variant, part, folder / MODEL, threads=threads, progress=progress)
+        facts = {"identity": identity, **_history(folder), "labels": _labels(part)}
+        _write_facts(out, facts)
+        (folder / CHECKPOINT).unlink(missing_ok=True)  # a finished variant is never gone on with
+    if not answers:
+        return None
+    with np.load(out / ANSWERS, allow_pickle=False) as held:
+        truth, predicted = held["truth"], held["predicted"]
+    return VariantResult(variant, seed, truth, predicted, facts["seconds"], facts["labels"], facts["epochs"])
+
+
+def _write_answers(
+    path: Path, variant: Variant, part: PatchIndex, model: Path, *, threads: int | None, progress: Progress
+) -> None:
+    """Show the evaluated patches to a model, and keep what it says of each."""
+    test = part.where("test")
+    classifier = swath.load(model, threads=threads)
+    sides = {side for name in ("width", "height") for side in test.table.column(name).unique().to_pylist()}
+    # Patches of one size are resized by the graph, as in use; others must share one to be held together.
+    size = None if len(sides) == 1 else classifier.record.input.size
+    pixels = cached_pixels(test, bands=classifier.record.input.bands, size=size, progress=progress)
+    show = view_named(variant.view)
+    labels: list[str] = []
+    for start in range(0, len(test), _BLOCK):
+        shown = show(np.ascontiguousarray(pixels[start : start + _BLOCK]))
+        labels += classifier.predict(shown).labels
+        progress("answers", len(labels), len(test), note=variant.name)
+    numbers = {name: number for number, name in enumerate(part.classes)}
+    with atomic_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            truth=np.array([numbers[label] for label in test.labels], np.int64),
+            predicted=np.array([numbers[label] for label in labels], np.int64),
+        )
+
+
+def _as_long_as(recipe: Recipe, other: Path, own: Path) -> Recipe:
+    """The recipe with the epochs that fit the seconds `other` took, at the pace of `own`, of the same recipe."""
+    theirs, mine = _facts(other), _facts(own)
+    epochs = round(theirs["seconds"] * mine["epochs"] / mine["seconds"])
+    return recipe.model_copy(update={"epochs": min(max(1, epochs), 10_000)})
+
+
+def _identity(variant: Variant, recipe: Recipe, part: PatchIndex, done: Mapping[str, Path]) -> str:
+    """What a variant's folder is of; other variants count by what they are of, not by where they lie."""
+    others = [
+        _facts(done[name])["identity"] for name in (variant.shares, variant.weights_of) if name is not None
+    ]
+    fields = recipe.model_dump(mode="json", exclude={"name", "about"})
+    text = json.dumps(
+        [variant.view, others, fields, weights_fingerprint(recipe.weights), part.fingerprint], sort_keys=True
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _history(folder: Path) -> dict[str, float]:
+    """Seconds and number of the epochs of a training run."""
+    head, *rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
+    column = head.split(",").index("seconds")
+    return {"seconds": sum(float(row.split(",")[column]) for row in rows), "epochs": len(rows)}
+
+
+def _labels(part: PatchIndex) -> int:
+    counts = Counter(part.table.column("split").to_pylist())
+    return counts["train"] + counts["val"]
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    return facts
+
+
+def _write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    with atomic_file(folder / FACTS, overwrite=True) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

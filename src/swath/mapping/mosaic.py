@@ -1,0 +1,179 @@
+"""Sew labeled patches into a scene whose truth is known, and hold a map against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio import Affine
+from rasterio.enums import ColorInterp
+from rasterio.windows import Window
+
+from swath.errors import DataError
+from swath.files import atomic_file
+from swath.imagery import RGB
+
+_COLORS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInterp.blue}
+
+
+@dataclass(frozen=True)
+class MapAccuracy:
+    """How a map agrees with the truth, counted.
+
+    Attributes
+    ----------
+    patches, patches_right : int
+        Patches, and those most of whose mapped pixels have the true class.
+    pixels, pixels_right : int
+        Mapped pixels, and those with the true class. Pixels of one patch are not independent: an interval
+        belongs to the patches.
+    """
+
+    patches: int
+    patches_right: int
+    pixels: int
+    pixels_right: int
+
+    @property
+    def patch_share(self) -> float:
+        """Share of the patches that are right, 0-1."""
+        return self.patches_right / self.patches
+
+    @property
+    def pixel_share(self) -> float:
+        """Share of the mapped pixels that are right, 0-1; 0 if none is mapped."""
+        return self.pixels_right / self.pixels if self.pixels else 0.0
+
+
+def write_mosaic(
+    pixels: npt.NDArray[np.uint8],
+    labels: Sequence[str],
+    classes: Sequence[str],
+    *,
+    columns: int,
+    out: Path,
+    bands: Sequence[str] = RGB,
+    crs: str = "EPSG:32632",
+    gsd: float = 10.0,
+    origin: tuple[float, float] = (600_000.0, 5_400_000.0),
+    overwrite: bool = False,
+) -> npt.NDArray[np.intp]:
+    """Write patches side by side as one GeoTIFF scene.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        uint8 ``[N, bands, P, P]``, laid row by row; N is a multiple of `columns`.
+    labels : sequence of str
+        N true classes.
+    classes : sequence of str
+        All classes in the model's order.
+    columns : int
+        Patches side by side.
+    out : Path
+        GeoTIFF to write, deflate without loss.
+    bands : sequence of str
+        Names of the bands.
+    crs : str
+        Coordinate reference system to pretend.
+    gsd : float
+        Meters a pixel.
+    origin : tuple of float
+        Easting and northing of the upper left corner, meters.
+    overwrite : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[rows, columns]``, the place in `classes` of each patch's class.
+
+    Raises
+    ------
+    DataError
+        If the patches do not fill whole rows, or the labels do not fit.
+    """
+    count, depth, patch, width = pixels.shape
+    if count == 0 or columns < 1 or count % columns or patch != width or depth != len(bands):
+        raise DataError(
+            f"patches of shape {pixels.shape} cannot be sewn {columns} to a row with bands {', '.join(bands)}",
+            fix="give square patches that fill whole rows",
+        )
+    unknown = sorted(set(labels) - set(classes))
+    if len(labels) != count or unknown:
+        raise DataError(
+            f"{len(labels)} labels for {count} patches; not among the classes: {unknown or 'none'}"
+        )
+    rows = count // columns
+    side = min(512, max(16, patch * columns // 16 * 16))
+    with (
+        atomic_file(out, overwrite=overwrite) as temporary,
+        rasterio.open(
+            temporary,
+            "w",
+            driver="GTiff",
+            width=columns * patch,
+            height=rows * patch,
+            count=depth,
+            dtype="uint8",
+            crs=crs,
+            transform=Affine(gsd, 0, origin[0], 0, -gsd, origin[1]),
+            photometric="RGB" if tuple(bands) == RGB else "MINISBLACK",
+            tiled=True,
+            blockxsize=side,
+            blockysize=side,
+            compress="deflate",
+            predictor=2,
+        ) as dataset,
+    ):
+        dataset.descriptions = tuple(bands)
+        dataset.colorinterp = [_COLORS.get(band, ColorInterp.undefined) for band in bands]
+        for row in range(rows):
+            strip = pixels[row * columns : (row + 1) * columns].transpose(1, 2, 0, 3)
+            window = Window(0, row * patch, columns * patch, patch)
+            dataset.write(strip.reshape(depth, patch, columns * patch), window=window)
+    places = {name: place for place, name in enumerate(classes)}
+    return np.array([places[label] for label in labels], np.intp).reshape(rows, columns)
+
+
+def map_accuracy(map_path: Path, truth: npt.NDArray[np.intp], patch: int) -> MapAccuracy:
+    """Hold a class raster against the truth of a sewn scene.
+
+    A patch counts as right if its true class is the most frequent one among its mapped pixels (the lower
+    class number where two are as frequent).
+
+    Parameters
+    ----------
+    map_path : Path
+        A map of the scene, as :func:`swath.mapping.map_scene` writes it.
+    truth : numpy.ndarray
+        ``[rows, columns]``, from :func:`write_mosaic`.
+    patch : int
+        Pixels of a patch.
+
+    Raises
+    ------
+    DataError
+        If the map has not the size of the scene.
+    """
+    rows, columns = truth.shape
+    with rasterio.open(map_path.resolve(), driver="GTiff") as dataset:
+        if (dataset.height, dataset.width) != (rows * patch, columns * patch):
+            raise DataError(
+                f"{map_path.name} is {dataset.width} x {dataset.height} pixels and not that of a scene of "
+                f"{columns} x {rows} patches of {patch}"
+            )
+        patches_right = pixels_count = pixels_right = 0
+        for row in range(rows):
+            strip = dataset.read(1, window=Window(0, row * patch, columns * patch, patch))
+            values = strip.reshape(patch, columns, patch).transpose(1, 0, 2).reshape(columns, -1)
+            counts = np.stack([np.bincount(v, minlength=256) for v in values])[:, 1:]
+            hits = counts[np.arange(columns), truth[row]]
+            patches_right += int(((counts.argmax(axis=1) == truth[row]) & (hits > 0)).sum())
+            pixels_count += int(counts.sum())
+            pixels_right += int(hits.sum())
+    return MapAccuracy(rows * columns, patches_right, pixels_count, pixels_right)
