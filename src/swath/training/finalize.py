@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 import swath
 from swath.data import PatchIndex
+from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
 from swath.files import atomic_file
 from swath.imagery.color_match import patch_quantiles
@@ -43,7 +44,6 @@ from swath.progress import Progress
 from swath.training.batches import Normalization, Patches
 from swath.training.calibrate import (
     ValidationResult,
-    fit_baselines,
     fit_offsets,
     to_probabilities,
     validate_network,
