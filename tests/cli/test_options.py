@@ -171,3 +171,19 @@ def test_completion_offers_names_without_torch(typed: list[str], offered: set[st
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert set(ran.stdout.split()) == offered
     assert ran.stderr == "False\n"
+
+
+def test_commands_in_the_docs_have_their_options() -> None:
+    root = Path(__file__).parents[2]
+    shown = [
+        line.split("#")[0].split()[1:]
+        for page in (root / "README.md", *(root / "docs").glob("*.md"))
+        for block in page.read_text(encoding="utf-8").split("```")[1::2]
+        for line in block.splitlines()
+        if line.startswith("swath ")
+    ]
+    assert len(shown) > 50
+    for words in shown:
+        name = next(name for name in COMMANDS if list(name) == words[: len(name)])
+        options = {o for option in COMMANDS[name].params for o in (*option.opts, *option.secondary_opts)}
+        assert {word for word in words if word.startswith("-")} <= options, words

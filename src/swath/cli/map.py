@@ -90,6 +90,6 @@ def _limits(text: str) -> tuple[float, float]:
         low, high = (float(part) for part in text.split(":"))
     except ValueError:
         raise SettingError(
-            f"--rescale {text} is not LOW:HIGH", fix="give two opt.numbers, as in --rescale 0:2750"
+            f"--rescale {text} is not LOW:HIGH", fix="give two numbers, as in --rescale 0:2750"
         ) from None
     return low, high

@@ -37,7 +37,8 @@ def predict(
 ) -> object:
     """Classify images into a table of labels and probabilities.
 
-    One row per image: path, label (or labels), confidence and the probability of every class.
+    One row per image: path, label (or labels), confidence and the probability of every class. Colors are changed
+    only with --match-colors.
 
     Example: swath predict eurosat patches/ --out preds.csv --top-k 3
     """
@@ -122,7 +123,7 @@ def explain(
 
     Example: swath explain eurosat field.jpg --out why/ --class AnnualCrop
 
-    With all maps of a split: swath explain eurosat index.parquet --check --out maps/
+    Checked on an index: swath explain eurosat index.parquet --check --out maps/
     """
     from swath.explain import explain_images
     from swath.inference import load
