@@ -99,7 +99,7 @@ def add(
 
     With --as it is used instead of a download of that name; its license then travels with the models made from it.
 
-    Example: swath weights add a.safetensors --as imagenet:resnet18 --license mit
+    Example: swath weights add a.pth --as imagenet:resnet18 --license mit
     """
     require_training()
     from swath.weights import add_weights, license_warning
