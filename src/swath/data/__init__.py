@@ -14,7 +14,7 @@ from swath.data.fix import CleaningReport, fix_index
 from swath.data.index import SCHEMA, SPLITS, PatchIndex, read_index, write_index
 from swath.data.named import NAMED, NamedSet, find_named, shipped_path
 from swath.data.relabel import RelabelingReport, binary_index, relabel
-from swath.data.resample import resample_index
+from swath.data.rewrite import resample_index
 from swath.data.sources import build_index
 from swath.data.spatial import make_splits, make_val_split, with_bias_note
 from swath.data.splits import fold_index, split_index
