@@ -93,10 +93,10 @@ class PatchIndex:
     >>> import swath.data
     >>> index = swath.data.build_index("eurosat-mini")
     >>> index
-    PatchIndex('eurosat-mini': 600 patches, 10 classes, no splits)
-    >>> swath.data.split_index(index).split_counts
-    {'train': 360, 'val': 120, 'test': 120}
-    >>> next(iter(index))["label"], index.targets()[0]
+    PatchIndex('eurosat-mini': 2,200 patches, 10 classes, 1,400 train, 200 val, 600 test)
+    >>> len(index.where("val"))
+    200
+    >>> next(iter(index))["label"], int(index.targets()[0])
     ('AnnualCrop', 0)
     """
 
@@ -437,7 +437,7 @@ def read_index(path: str | Path) -> PatchIndex:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     swath.data.write_index(swath.data.build_index("eurosat-mini"), f"{folder}/mini.parquet")
     ...     len(swath.data.read_index(f"{folder}/mini.parquet"))
-    600
+    2200
     """
     path = Path(path)
     if not path.is_file():

@@ -110,7 +110,7 @@ def build_index(
     ('AnnualCrop', 'Forest', 'HerbaceousVegetation')
     >>> pairs = [(path, label) for path, label in zip(index.paths, index.labels) if label != "Forest"]
     >>> swath.data.build_index(pairs, root=index.root)
-    PatchIndex('eurosat-mini': 540 patches, 9 classes, no splits)
+    PatchIndex('eurosat-mini': 1,980 patches, 9 classes, no splits)
     """
     published = find_named(part_of) if part_of is not None else None
     listed: Entries | None = None

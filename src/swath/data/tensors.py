@@ -55,6 +55,7 @@ class PatchDataset(Dataset[tuple[Any, Any]]):
     def __getitem__(self, row: int) -> tuple[Any, Any]:
         if self._reader is None or self._process != os.getpid():
             # Processes that share an open archive would move each other's place in it.
+            self.close()
             self._reader, self._process = open_patches(self.root), os.getpid()
         path, sha256 = self.files[row]
         pixels = select_bands(decode(self._reader.read_unchanged(path, sha256), name=path), self.bands)
@@ -64,6 +65,15 @@ class PatchDataset(Dataset[tuple[Any, Any]]):
             tensor if self.transform is None else self.transform(tensor),
             int(target) if target.ndim == 0 else torch.from_numpy(target.copy()),
         )
+
+    def close(self) -> None:
+        """Close the folder or archive; the next item opens it again."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def __del__(self) -> None:
+        self.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_reader": None}
