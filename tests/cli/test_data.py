@@ -67,9 +67,6 @@ def test_split_by_blocks_scenes_and_folds(swath: Swath, tmp_path: Path) -> None:
     ran = swath("data", "split", out, "--out", out, "--val", "0.4", "--overwrite")
     assert ran.code == 2
     assert "the index has all its splits, so nothing was cut; pass --resplit" in ran.err
-    ran = swath("data", "split", index, "--out", out, "--by", "scene", "--overwrite")
-    assert ran.code == 2
-    assert "'random', 'block', 'group' random, block, group" in ran.err
 
 
 def test_val_is_cut_from_a_published_train_list(swath: Swath, tiny_index_file: Path, tmp_path: Path) -> None:
