@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -49,6 +50,19 @@ class PatchReader(ABC):
         DataError
             If the name leads outside the root, or the file is too large or damaged.
         """
+
+    def read_unchanged(self, path: str, sha256: str) -> bytes:
+        """Bytes of one file that an index lists with this hexadecimal SHA-256.
+
+        Raises
+        ------
+        DataError
+            As :meth:`read`, or if the file has changed since it was indexed.
+        """
+        data = self.read(path)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise DataError(f"{path} has changed since it was indexed", fix="run swath data index again")
+        return data
 
     def close(self) -> None:  # noqa: B027  (a folder has nothing to close)
         """Let go of open files."""
