@@ -12,25 +12,25 @@ from swath.cli.options import Engine, MatchColors, Model, Overwrite, TestTimeAug
 
 def map_scene(
     model: Model,
-    scene: Annotated[Path, typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands.")],
-    out: Annotated[
-        Path, typer.Option(help="Class raster to write, ending in .tif; the rest goes beside it.")
+    scene: Annotated[
+        str, typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands, or its /vsi name.")
     ],
+    out: Annotated[Path, typer.Option(help="Class raster to write, a .tif; other outputs go next to it.")],
     stride: Annotated[
-        int | None, typer.Option(help="Pixels from one window to the next; by default the patch size.")
+        int | None, typer.Option(help="Pixels between windows, at most the patch size, which is the default.")
     ] = None,
     bands: Annotated[
-        str | None, typer.Option(help="The scene's bands to use, in the model's order: 1,2,3")
+        str | None, typer.Option(help="Band numbers of the scene in the model's order, such as 1,2,3.")
     ] = None,
     rescale: Annotated[
-        str | None, typer.Option(help="Render reflectance to 8 bit, LOW:HIGH; as EuroSAT was: 0:2750")
+        str | None, typer.Option(help="Rescale reflectance LOW:HIGH to 8 bit; 0:2750 for EuroSAT.")
     ] = None,
     nodata: Annotated[
-        float | None, typer.Option(help="Value that means no data, in place of the scene's own.")
+        float | None, typer.Option(help="Value that means no data, instead of the scene's own.")
     ] = None,
     match_colors: MatchColors = "auto",
     probabilities: Annotated[
-        Path | None, typer.Option(help="Also write every class's probability to this .tif.")
+        Path | None, typer.Option(help="Also write the probability of every class to this .tif.")
     ] = None,
     engine: Engine = "auto",
     threads: Threads = None,
@@ -39,12 +39,13 @@ def map_scene(
 ) -> None:
     """Classify a scene and write a map: classes and confidence as COGs, areas, legend and a picture.
 
-    A smaller stride lets windows overlap and draws finer borders. It takes longer by its square, except with a
-    network that does not pad, such as eurosat-dense, which classifies all windows of a strip at once.
+    With a smaller stride windows overlap and borders are finer; half the stride takes four times as long, except
+    with a network that does not pad, such as eurosat-dense, which classifies many windows at once.
 
     Example: swath map eurosat-dense scene.tif --out map.tif --stride 8
     """
     from swath.inference import load
+    from swath.inference.color_match import check_mode
     from swath.mapping import map_scene as run
     from swath.progress import Bars
 
@@ -52,29 +53,29 @@ def map_scene(
     limits = _limits(rescale) if rescale is not None else None
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:
-        summary = run(
+        made = run(
             classifier,
             scene,
-            out,
+            out=out,
             stride=stride,
             bands=chosen,
             rescale=limits,
             nodata=nodata,
-            match_colors=match_colors,
-            probabilities=probabilities,
+            match_colors=check_mode(match_colors),
+            probabilities=probabilities or False,
             overwrite=overwrite,
             progress=progress,
         )
-    for total in sorted(summary.classes, key=lambda total: -total.pixels):
-        hectares = "" if total.hectares is None else f"{total.hectares:>14,.1f} ha"
-        typer.echo(f"{100 * total.share:>6.1f} %{hectares}  {total.name}")
-    if summary.ood is not None:
-        typer.echo(f"{100 * summary.ood:>6.1f} %  of it not like the training data ({summary.files.ood})")
-    for warning in summary.warnings:
+    for entry in sorted(made.legend, key=lambda entry: -entry.pixels):
+        hectares = "" if entry.hectares is None else f"{entry.hectares:>14,.1f} ha"
+        typer.echo(f"{100 * entry.share:>6.1f} %{hectares}  {entry.name}")
+    if made.ood_share is not None:
+        typer.echo(f"{100 * made.ood_share:>6.1f} %  unlike the training data ({made.files.ood})")
+    for warning in made.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(
-        f"{summary.files.classes}: {summary.width:,} x {summary.height:,} pixels, {summary.classified:,} windows "
-        f"in {summary.seconds:.1f} s (engine: {classifier.engine})"
+        f"{made.files.classes}: {made.width:,} x {made.height:,} pixels, {made.classified:,} windows "
+        f"in {made.seconds:.1f} s (engine: {classifier.engine})"
     )
 
 
