@@ -96,13 +96,22 @@ def machine(threads: int | None = None) -> dict[str, Any]:
     }
 
 
+def skipped_without_bf16(*steps: str) -> list[str]:
+    """Name the steps that a processor which does not multiply bf16 leaves out: emulated they take hours."""
+    from swath.inference.openvino import has_bf16
+
+    return [] if has_bf16() else [f"{step}, for this processor does not multiply bf16" for step in steps]
+
+
 def finish(result: Mapping[str, Any], args: argparse.Namespace, *, table: Iterable[str] = ()) -> None:
     """Print `result` as JSON, write it to ``--json FILE`` and, with ``--table``, print the table's lines.
+
+    What `result` lists as ``skipped`` (:func:`skipped_without_bf16`) stands under the table.
 
     The table goes to stderr, so that stdout stays JSON. The file holds the table and the command too: that is
     what ``benchmarks/report.py`` makes BENCHMARKS.md of.
     """
-    lines = list(table)
+    lines = [*table, *(f"Skipped: {what}." for what in result.get("skipped", ()))]
     print(json.dumps(result, indent=2, ensure_ascii=False))
     if args.json is not None:
         chosen = {k: v for k, v in vars(args).items() if k not in {"json", "table", "data"}}

@@ -20,13 +20,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from common import alternate, finish, machine, parser, rows, spread
+from common import alternate, finish, machine, parser, rows, skipped_without_bf16, spread
 from PIL import Image
 
 from swath.data import build_index, cached_pixels
-from swath.inference.openvino import has_bf16
 
-ENGINES = ("onnxruntime", "openvino", *(["openvino-bf16"] if has_bf16() else []))
+SKIPPED = skipped_without_bf16("openvino-bf16")
+ENGINES = ("onnxruntime", "openvino", *([] if SKIPPED else ["openvino-bf16"]))
 
 ENGINE = """
 import sys, time
@@ -97,6 +97,7 @@ def main() -> None:
         "seconds": seconds,
         "of which engine": first,
         "patches indexed": len(index),
+        "skipped": SKIPPED,
     }
     body = [(name, f"{s['mean']:.2f} ± {s['sd']:.2f}", f"{s['median']:.2f}") for name, s in seconds.items()]
     body += [

@@ -97,7 +97,7 @@ def require_training() -> None:
     """Say in one sentence that training needs its extra, before anything is imported."""
     from swath.errors import MissingExtraError
 
-    for module in ("torch", "lightning_fabric", "safetensors", "sklearn", "onnxscript", "timm"):
+    for module in ("torch", "lightning_fabric", "safetensors", "onnxscript", "timm"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError("training", extra="train")
 

@@ -57,8 +57,7 @@ def get(
     require_training()
     from swath.errors import SettingError
     from swath.progress import Bars
-    from swath.weights import license_warning, locate
-    from swath.weights.spec import parse_spec
+    from swath.weights import license_warning, locate, parse_spec
 
     if parse_spec(spec).kind == "file":
         raise SettingError(

@@ -18,10 +18,10 @@ def two_at_once(fetch: Callable, proper: Callable, script: list) -> list:
         assert waiting.wait(10)
         proper(handler)
 
-    def told(*_, note=""):
+    def note_waiting(*_, note=""):
         if "waiting" in note:
             waiting.set()
 
     script.append(late)
     with ThreadPoolExecutor(2) as pool:
-        return [one.result(30) for one in [pool.submit(fetch, told) for _ in range(2)]]
+        return [one.result(30) for one in [pool.submit(fetch, note_waiting) for _ in range(2)]]
