@@ -229,7 +229,7 @@ def make_map(job: dict[str, Any]) -> dict[str, Any]:
 
     classifier = swath.load(job["model"], engine=job["engine"], threads=job["threads"])
     options = {"stride": job["stride"], "dense": job["dense"], "overwrite": True}
-    summary = map_scene(classifier, Path(job["scene"]), Path(job["out"]), **options)
+    summary = map_scene(classifier, Path(job["scene"]), out=Path(job["out"]), **options)
     return {"seconds": summary.seconds, "windows": summary.windows, "engine": classifier.engine}
 
 

@@ -62,7 +62,7 @@ def main() -> None:
                 for scene in sorted({place["scene"] for place in places}):
                     out = Path(folder) / f"{mode}-{stride}-{scene}"
                     summary = map_scene(
-                        classifier, args.rasters / scene, out, stride=stride, match_colors=mode
+                        classifier, args.rasters / scene, out=out, stride=stride, match_colors=mode
                     )
                     told[scene] = {
                         "match_colors": summary.color_match.record(),

@@ -122,7 +122,8 @@ def build_index(
     else:
         where = "the list of pairs" if isinstance(source, list | tuple) else f"the {type(source).__name__}"
         table = _table_of(source, where, out=out, classes=classes, root=root, progress=progress)
-        base, listed = entries_from_table(table, root=Path(out or root) if out or root else None, where=where)
+        given = out or root
+        base, listed = entries_from_table(table, root=None if given is None else Path(given), where=where)
         path, is_list = base, False
     with open_patches(base) as reader:
         if listed is None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from swath.mapping.strips import ahead, behind
+from swath.mapping.scene import ahead, behind
 
 
 def test_items_come_in_order_from_one_other_thread():
