@@ -40,8 +40,8 @@ def predict(
     Example: swath predict eurosat patches/ --out preds.csv --top-k 3
     """
     from swath.inference import load, predict_files
+    from swath.pages.wording import counted
     from swath.progress import Bars
-    from swath.text import counted
 
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:

@@ -25,7 +25,7 @@ from swath.explain.methods import Explainer
 from swath.explain.sanity import Part, weight_randomization
 from swath.inference import Classifier
 from swath.model.record import Estimate
-from swath.pages.html import columns, percent, points
+from swath.pages.wording import columns, percent, points
 from swath.progress import Progress, silent
 
 INTERVALS = "95 %, bootstrap percentile: over patches, and over draws of weights for correlations"

@@ -28,7 +28,8 @@ from swath.files import atomic_file, atomic_folder
 from swath.inference import Classifier
 from swath.model.record import Estimate
 from swath.pages.figures import save
-from swath.pages.html import Cell, Image, Link, Number, Section, Table, points, write_report
+from swath.pages.html import Cell, Image, Link, Number, Section, Table, write_report
+from swath.pages.wording import points
 from swath.progress import Progress, silent
 
 SHOWN = 20  # maps on the page

@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from swath.explain.cam import Evidence, upsample
 from swath.explain.faithful import Faithfulness
 from swath.files import atomic_file
-from swath.pages.figures import fitted, save, to_display_rgb, written
+from swath.pages.figures import fitted, save, to_display_rgb
+from swath.pages.wording import written
 
 _STRONGEST = 0.65  # opacity at the limits of the scale; the land stays visible underneath
 _FOR, _AGAINST = (0.93, 0.07, 0.09), (0.11, 0.27, 0.95)  # one hue a side: only opacity says how much

@@ -16,16 +16,12 @@ from PIL import Image
 from swath.data import PatchIndex, cached_pixels, open_patches
 from swath.evaluation import (
     Evaluation,
-    Link,
-    Number,
-    Section,
     data_section,
     evaluate,
     explanation_section,
     map_section,
     provenance_section,
     result_section,
-    write_report,
 )
 from swath.evaluation.evaluate import checked_split
 from swath.evaluation.intervals import proportion
@@ -38,6 +34,7 @@ from swath.inference import Classifier, predict_files
 from swath.inference.predictions import JOINED, NO_LABEL
 from swath.mapping import MapAccuracy, MapSummary, map_accuracy, map_scene, write_mosaic
 from swath.pages.figures import to_display_rgb
+from swath.pages.html import Link, Number, Section, write_report
 from swath.progress import Progress
 
 MOST_PATCHES = 625  # of the sewn scene: 16 square kilometers a hundred patches, at EuroSAT's 10 m

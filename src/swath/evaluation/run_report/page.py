@@ -33,7 +33,8 @@ from swath.files import atomic_folder
 from swath.inference import load
 from swath.inference.choice import AUTO
 from swath.model import Record
-from swath.pages.html import Image, Link, Number, Section, Table, points, write_report
+from swath.pages.html import Image, Link, Number, Section, Table, write_report
+from swath.pages.wording import points
 from swath.progress import Progress, silent
 
 _RULES = (

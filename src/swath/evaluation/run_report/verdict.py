@@ -36,8 +36,7 @@ from swath.evaluation.robustness import RobustnessResult
 from swath.evaluation.robustness.results import shown
 from swath.evaluation.run_report.color_match import SHIFT, ColorMatchResult
 from swath.model.record import Estimate
-from swath.pages.figures import written
-from swath.pages.html import percent, points
+from swath.pages.wording import percent, points, written
 
 KEPT = "0.90"  # share of answers kept when the unsure ones are left out
 SHIFTS, PAIRS, CLASSES = 3, 2, 3  # named at most
