@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from swath.pages.figures import fitted, png, png_of_pixels, tile, tile_sheet, to_display_rgb
+from swath.pages.figures import fitted, pixels_to_png, tile, tile_sheet, to_display_rgb, to_png
 
 
 def test_true_color_is_shown_as_it_is_whatever_the_band_order():
@@ -41,7 +41,7 @@ def test_drawing_survives_names_in_any_script_and_is_repeatable():
     for _ in range(2):
         figure = Figure(figsize=(1, 1))
         figure.suptitle("森林 $\\frac", parse_math=False)
-        drawn.append(png(figure))
+        drawn.append(to_png(figure))
     assert drawn[0] == drawn[1]
     with Image.open(io.BytesIO(drawn[0])) as picture:
         assert picture.size == (110, 110)
@@ -54,7 +54,7 @@ def test_tiles_lie_in_rows_on_white():
     assert (sheet[:4, :4] == red).all()
     assert (sheet[5:, 10:] == blue).all()
     assert (sheet[5:, :10] == 255).all()
-    with Image.open(io.BytesIO(png_of_pixels(sheet))) as picture:
+    with Image.open(io.BytesIO(pixels_to_png(sheet))) as picture:
         assert (np.asarray(picture) == sheet).all()
 
 

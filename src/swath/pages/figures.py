@@ -148,7 +148,7 @@ def fitted(name: str, *, inches: float, points: float, after: str = "") -> str:
     return shown + after
 
 
-def png(figure: Figure, *, dpi: int = 110) -> bytes:
+def to_png(figure: Figure, *, dpi: int = 110) -> bytes:
     """Draw a figure as a PNG on white; the same figure gives the same bytes."""
     stream = io.BytesIO()
     with _boxes_for_unknown_letters():
@@ -157,11 +157,11 @@ def png(figure: Figure, *, dpi: int = 110) -> bytes:
 
 
 def save(figure: Figure, path: Path, *, dpi: int = 110) -> None:
-    """Write a figure as :func:`png` draws it."""
-    path.write_bytes(png(figure, dpi=dpi))
+    """Write a figure as :func:`to_png` draws it."""
+    path.write_bytes(to_png(figure, dpi=dpi))
 
 
-def png_of_pixels(pixels: RgbImage) -> bytes:
+def pixels_to_png(pixels: RgbImage) -> bytes:
     """Write pixels ``[H, W, 3]`` as a PNG, one dot per pixel."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")

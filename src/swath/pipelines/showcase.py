@@ -28,7 +28,7 @@ from swath.evaluation.intervals import proportion
 from swath.evaluation.plots import sample_grid
 from swath.evaluation.results import display_name
 from swath.explain import Faithfulness, contact_sheet, explain_images, faithfulness
-from swath.explain.cam import class_evidence
+from swath.explain.evidence import class_evidence
 from swath.imagery import decode
 from swath.inference import Classifier, predict_files
 from swath.inference.predictions import JOINED, NO_LABEL
@@ -194,7 +194,7 @@ def _explain_mistakes(
     truth = [whole[row] for row in rows]
     checks = faithfulness(classifier, pixels[rows], evidence)
     bands = classifier.record.input.bands
-    contact_sheet(out, pixels[rows], evidence, bands=bands, truth=truth, checks=checks)
+    out.write_bytes(contact_sheet(pixels[rows], evidence, bands=bands, truth=truth, checks=checks))
     return checks
 
 

@@ -78,7 +78,7 @@ def page_sections(
         _mistakes(found, folder) if found.mistakes else _absent("Where it errs", left, "mistakes")
     )
     if findings.maps is not None:
-        checked = checked_section(findings.maps, curves=folder / MAPS / "curves.png")
+        checked = checked_section(findings.maps, curves=(folder / MAPS / "curves.png").read_bytes())
         sheet = Image(
             folder / MAPS / "maps.png",
             "Patches above their maps and verdicts",
