@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from swath.data.archives import safe_name
 from swath.data.named import shipped_name, shipped_path
-from swath.errors import DataError, SettingError
+from swath.errors import DataError, MissingFileError, SettingError
 from swath.files import atomic_file
 
 SPLITS = ("train", "val", "test")
@@ -244,7 +244,9 @@ def read_index(path: str | Path) -> PatchIndex:
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"there is no index {path}", fix="make one with: swath data index SOURCE --out INDEX")
+        raise MissingFileError(
+            f"there is no index {path}", fix="make one with: swath data index SOURCE --out INDEX"
+        )
     again = "make one with: swath data index SOURCE --out INDEX"
     try:
         with pq.ParquetFile(path) as file:
@@ -320,7 +322,7 @@ def _find_root(stored: str, path: Path) -> Path:
         return shipped_path(stored.removeprefix(_SHIPPED_PREFIX))
     root = (path.resolve().parent / stored).resolve()
     if not root.exists():
-        raise DataError(
+        raise MissingFileError(
             f"the patches of {path} are gone: there is no {root}",
             fix="put them back, or make the index again with: swath data index",
         )

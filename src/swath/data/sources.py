@@ -10,13 +10,13 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from swath.data.archives import MissingPatchError, PatchReader, open_patches
+from swath.data.archives import PatchReader, open_patches
 from swath.data.duplicates import joined_groups
 from swath.data.entries import Entries, Entry, entries_from_coco, entries_from_csv, entries_from_tree
 from swath.data.index import SCHEMA, PatchIndex
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
 from swath.data.threads import in_order
-from swath.errors import DataError
+from swath.errors import DataError, MissingFileError
 from swath.imagery import decode
 from swath.progress import Progress, silent
 
@@ -118,7 +118,7 @@ def _locate(source: str | Path) -> Path:
         raise DataError(
             f"'{source}' is a data set to download first", fix=f"swath data get {source} --out FILE"
         )
-    raise DataError(
+    raise MissingFileError(
         f"there is no folder, CSV or zip {source}", fix=f"shipped data sets: {', '.join(sorted(SHIPPED))}"
     )
 
@@ -170,7 +170,7 @@ def _check(reader: PatchReader, entry: Entry) -> CheckedPatch | RejectedPatch:
         data = reader.read(entry.path)
         picture = decode(data, name=entry.path)
     except DataError as error:
-        return RejectedPatch(entry.path, error.problem, missing=isinstance(error, MissingPatchError))
+        return RejectedPatch(entry.path, error.problem, missing=isinstance(error, MissingFileError))
     return CheckedPatch(entry, hashlib.sha256(data).hexdigest(), picture.width, picture.height, picture.mode)
 
 

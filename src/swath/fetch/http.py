@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from email.message import Message
 from typing import IO, Any
 
-from swath.errors import DataError
+from swath.errors import DataError, SwathError
 
 ATTEMPTS = 4  # in a row without success
 TIMEOUT = 30.0  # seconds without a byte
@@ -101,6 +101,8 @@ def answered(
             request.add_unredirected_header("Authorization", authorization)
         with _opener(follow).open(request, timeout=TIMEOUT) as response:
             yield response
+    except SwathError:  # of the block that reads the answer
+        raise
     except urllib.error.HTTPError as error:
         error.close()
         raise _sorted(error, url, copy) from error

@@ -15,7 +15,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
-from swath.errors import DataError, SettingError
+from swath.errors import DataError, MissingFileError, SettingError
 from swath.imagery.rgb import find_band, is_known, plain_name
 from swath.inference.engines import free_cores
 
@@ -93,7 +93,7 @@ def open_scene(path: Path) -> Iterator[Scene]:
         If there is no such file, it is none of these, or it cannot be read in strips of bounded memory.
     """
     if not path.is_file():
-        raise DataError(f"there is no scene {path}", fix="give a raster file on this machine")
+        raise MissingFileError(f"there is no scene {path}", fix="give a raster file on this machine")
     check_name(path)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **ENVIRONMENT))
