@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from swath.data.archives import MissingPatchError, PatchReader, open_patches
+from swath.data.archives import PatchReader, open_patches
 from swath.data.duplicates import joined_groups
 from swath.data.entries import (
     Entries,
@@ -31,7 +31,7 @@ from swath.data.index import SCHEMA, PatchIndex
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
 from swath.data.rewrite import encode_patch
 from swath.data.rows import map_rows
-from swath.errors import DataError, SettingError
+from swath.errors import DataError, MissingFileError, SettingError
 from swath.files import atomic_folder
 from swath.imagery import RGB, decode
 from swath.imagery.arrays import bands_first
@@ -258,7 +258,7 @@ def _locate(source: str | Path) -> Path:
         raise DataError(
             f"'{source}' is a data set to download first", fix=f"swath data get {source} --out FILE"
         )
-    raise DataError(
+    raise MissingFileError(
         f"there is no folder, CSV or zip {source}", fix=f"shipped data sets: {', '.join(sorted(SHIPPED))}"
     )
 
@@ -317,7 +317,7 @@ def _refuse_unreadable(
         (True, "are missing", "put them back, or remove them from the list"),
         (False, "cannot be read", "repair or remove them, or leave them out with --skip-unreadable"),
     ):
-        affected = [(path, e) for path, e in refused if isinstance(e, MissingPatchError) == missing]
+        affected = [(path, e) for path, e in refused if isinstance(e, MissingFileError) == missing]
         if affected and (missing or not skip_unreadable):
             first = ", ".join(path for path, _ in affected[:NAMED_IN_MESSAGES])
             more = " and more" if len(affected) > NAMED_IN_MESSAGES else ""
