@@ -6,7 +6,6 @@ import csv
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -164,17 +163,15 @@ def test_the_runtime_needs_no_torch(
         assert ran.returncode == 0, ran.stderr
 
 
-@pytest.mark.slow
-def test_help_is_quick() -> None:
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        ran = subprocess.run(
-            [sys.executable, "-m", "swath", "--help"], capture_output=True, text=True, check=True
-        )
-        times.append(time.perf_counter() - start)
+def test_help_loads_nothing_heavy() -> None:
+    """What makes it quick, on a busy machine too; benchmarks/start_up.py has the seconds."""
+    command = [sys.executable, "-X", "importtime", "-m", "swath", "--help"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "predict" in ran.stdout
-    assert min(times) < 0.5
+    loaded = {line.split("|")[-1].strip().split(".")[0] for line in ran.stderr.splitlines()}
+    assert "typer" in loaded
+    assert not loaded & {"numpy", "onnx", "openvino", "PIL", "pyarrow", "pydantic", "rasterio", "torch"}
+    assert len(ran.stderr.splitlines()) < 400  # modules, those of Python itself among them
 
 
 def test_calibrate_compare_and_predict_what_is_ood(
@@ -212,7 +209,7 @@ def test_ctrl_c_says_so(tiny_model: Path, tiny_patches: Path, tmp_path: Path) ->
         "from swath.cli import main\nmain()\n"
     )
     command = [sys.executable, "-c", script, "predict", tiny_model, tiny_patches, "--out", tmp_path / "p.csv"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 130
     assert ran.stderr.splitlines()[-1] == "swath: stopped"
     assert list(tmp_path.iterdir()) == []

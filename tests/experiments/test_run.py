@@ -78,7 +78,7 @@ def files(out):
     return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_interrupted_variants_go_on_and_finished_ones_are_never_rerun(tiny_index, tmp_path, real_trainings):
     choices = dataclasses.replace(CHOICES, changes=(*CHANGES, "epochs=2"))
     steps = []

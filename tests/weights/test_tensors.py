@@ -188,7 +188,9 @@ BLOCK = [("0", np.array([1, 2], "<f4").tobytes())]
 
 class TestHostile:
     @LAYOUTS
-    @pytest.mark.parametrize("what", [os.system, eval, exec, open, __import__, getattr, torch.load], ids=lambda f: f.__name__)
+    @pytest.mark.parametrize(
+        "what", [os.system, eval, exec, open, __import__, getattr, torch.load], ids=lambda f: f.__name__
+    )
     def test_nothing_is_ever_run(self, tmp_path, zipped, what):
         proof = tmp_path / "proof"
         arguments = {

@@ -168,15 +168,7 @@ def split(
 
     swath data split a.parquet --train-list train.csv --test-list test.csv --val 0.1 -o b.parquet
     """
-    from swath.data import (
-        group_duplicates,
-        make_splits,
-        make_val_split,
-        read_index,
-        split_index,
-        with_bias_note,
-        write_index,
-    )
+    from swath.data import group_duplicates, read_index, split_index, write_index
     from swath.data.spatial import BLOCK_KM, OPTIMISTIC_BIAS
     from swath.errors import SettingError
     from swath.files import check_output
@@ -184,41 +176,29 @@ def split(
 
     check_output(out, overwrite=overwrite)
     named = {"train": train_list, "val": val_list, "test": test_list}
-    lists = {side: path for side, path in named.items() if path is not None}
-    if lists and (folds is not None or fold or by != "random"):
-        raise SettingError("lists say which patch goes where", fix="leave --by, --folds and --fold out")
-    if lists and test is not None:
-        raise SettingError("lists say which patch goes where", fix="leave --test out, or give a --test-list")
+    lists = {side: path for side, path in named.items() if path is not None} or None
     if lists and val is None and seed:
         raise SettingError("lists say which patch goes where", fix="leave --seed out, or give --val")
-    if folds is not None and test is not None:
-        raise SettingError("with --folds the test is one fold", fix="leave --test out")
     if block_km is not None and by != "block":
         raise SettingError("--block-km is the side of blocks", fix="add --by block, or leave it out")
     given = read_index(index)
     with Bars() as progress:
-        if lists:
-            listed = split_index(given, lists=lists)
-            made = with_bias_note(
-                listed if val is None else make_val_split(listed, val=val, seed=seed, progress=progress)
-            )
-        else:
-            made = make_splits(
-                group_duplicates(given, progress=progress),
-                by=by,
-                block_km=BLOCK_KM if block_km is None else block_km,
-                folds=folds,
-                fold=fold,
-                val=0.2 if val is None else val,
-                test=0.2 if test is None else test,
-                seed=seed,
-                keep=not resplit,
-            )
-            asked = val is not None or test is not None or seed != 0 or by != "random"
-            if asked and made.table["split"].equals(given.table["split"]):
-                raise SettingError(
-                    "the index already has all its splits", fix="pass --resplit to split it again"
-                )
+        made = split_index(
+            given if lists else group_duplicates(given, progress=progress),
+            by=by,
+            block_km=BLOCK_KM if block_km is None else block_km,
+            val=val,
+            test=test,
+            seed=seed,
+            lists=lists,
+            folds=folds,
+            fold=fold,
+            keep=not resplit,
+            progress=progress,
+        )
+    asked = val is not None or test is not None or seed != 0 or by != "random"
+    if asked and not lists and made.column("split") == given.column("split"):
+        raise SettingError("the index already has all its splits", fix="pass --resplit to split it again")
     write_index(made, out, overwrite=overwrite)
     counts = ", ".join(f"{n:,} {side or 'in no split'}" for side, n in made.split_counts.items())
     typer.echo(f"{counts}: {out}")

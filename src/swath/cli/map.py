@@ -13,7 +13,10 @@ from swath.errors import SettingError
 
 def map_scene(
     model: opt.Model,
-    scene: Annotated[Path, typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands.")],
+    scene: Annotated[
+        str,
+        typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands, or its /vsi name."),
+    ],
     out: Annotated[
         Path, opt.output("Class raster to write, ending in .tif; the other files are written next to it.")
     ],
@@ -58,31 +61,31 @@ def map_scene(
     limits = None if rescale is None else _limits(rescale)
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:
-        summary = run(
+        made = run(
             classifier,
             scene,
-            out,
+            out=out,
             stride=stride,
             bands=chosen,
             rescale=limits,
             nodata=nodata,
             match_colors=match_colors,
-            probabilities=probabilities,
+            probabilities=probabilities or False,
             overwrite=overwrite,
             progress=progress,
         )
-    for total in sorted(summary.classes, key=lambda total: -total.pixels):
-        hectares = "" if total.hectares is None else f"{total.hectares:>14,.1f} ha"
-        typer.echo(f"{100 * total.share:>6.1f} %{hectares}  {total.name}")
-    if summary.ood is not None:
-        typer.echo(f"{100 * summary.ood:>6.1f} %  unlike the training data ({summary.files.ood})")
-    for warning in summary.warnings:
+    for entry in sorted(made.legend, key=lambda entry: -entry.pixels):
+        hectares = "" if entry.hectares is None else f"{entry.hectares:>14,.1f} ha"
+        typer.echo(f"{100 * entry.share:>6.1f} %{hectares}  {entry.name}")
+    if made.ood_share is not None:
+        typer.echo(f"{100 * made.ood_share:>6.1f} %  unlike the training data ({made.files.ood})")
+    for warning in made.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(
-        f"{summary.files.classes}: {summary.width:,} x {summary.height:,} pixels, {summary.classified:,} windows "
-        f"in {summary.seconds:.1f} s (engine: {classifier.engine})"
+        f"{made.files.classes}: {made.width:,} x {made.height:,} pixels, {made.classified:,} windows "
+        f"in {made.seconds:.1f} s (engine: {classifier.engine})"
     )
-    return summary
+    return made
 
 
 def _limits(text: str) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from swath.errors import MissingExtraError, SettingError
 
 if TYPE_CHECKING:
     from swath.explain import Explainer
-    from swath.explain.sanity import Part
+    from swath.explain.faithful import Part
     from swath.inference import Classifier
 
 Inputs = Annotated[list[Path], typer.Argument(help="Images, folders or zip archives.")]
@@ -43,8 +43,8 @@ def predict(
     Example: swath predict eurosat patches/ --out preds.csv --top-k 3
     """
     from swath.inference import load, predict_files
+    from swath.pages.wording import counted
     from swath.progress import Bars
-    from swath.text import counted
 
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:
@@ -199,8 +199,7 @@ def _maps(classifier: Classifier, method: str) -> tuple[Explainer, Callable[[Par
         grad_cam = grad_cam_of(classifier, classifier.path.parent)
         return grad_cam, grad_cam.randomized_explainer
     from swath.explain import explainer
-    from swath.explain.sanity import randomized_explainer_factory
-    from swath.model import read_model
+    from swath.explain.faithful import randomized_explainer_factory
 
     maps = explainer(classifier, method)
-    return maps, randomized_explainer_factory(classifier, read_model(classifier.path), method)
+    return maps, randomized_explainer_factory(classifier, method)

@@ -48,8 +48,8 @@ from swath.training.calibrate import (
     to_probabilities,
     validate_network,
 )
-from swath.training.export import bf16_parity, check_export, export_body
-from swath.training.loop import TrainedNetwork
+from swath.training.export import RoundedProducts, bf16_parity, check_export, export_body
+from swath.training.loop import TrainedNetwork, has_bf16
 from swath.training.recipe import Recipe
 from swath.training.targets import Targets, one_hot
 from swath.weights import OWN as OWN_LICENSE
@@ -190,7 +190,7 @@ def finalize_run(
         return to_probabilities(_forward(fitted, pixels), targets.task, judged.temperature)
 
     def bf16(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16) if has_bf16("cpu") else RoundedProducts():
             return forward(pixels)
 
     cuts = tuple(judged.thresholds.values())

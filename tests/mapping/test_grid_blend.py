@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swath.mapping import make_grid
-from swath.mapping.paint import Blend
+from swath.mapping.grid import Blend
 
 
 def brute_force(grid, values, done):

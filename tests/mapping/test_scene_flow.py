@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from swath.mapping.strips import ahead, behind
+from swath.mapping.scene import ahead, behind
 
 
 def test_items_come_in_order_from_one_other_thread():
@@ -103,11 +104,21 @@ def test_the_last_job_may_fail_too():
         later(lambda: {}.pop("nothing"))
 
 
-def test_after_an_error_jobs_that_wait_are_dropped():
-    done, go = [], threading.Event()
+def test_after_an_error_jobs_that_wait_are_dropped(monkeypatch):
+    done, started, go = [], threading.Event(), threading.Event()
+    shutdown = ThreadPoolExecutor.shutdown
+
+    def released(pool, **options):
+        """The job under way ends once those behind it are dropped."""
+        shutdown(pool, **options | {"wait": False})
+        go.set()
+        shutdown(pool, **options)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", released)
 
     def first():
-        go.wait(10)
+        started.set()
+        assert go.wait(60)
         done.append(0)
 
     def work():
@@ -115,7 +126,7 @@ def test_after_an_error_jobs_that_wait_are_dropped():
             later(first)
             for number in range(1, 5):
                 later(lambda number=number: done.append(number))
-            threading.Timer(0.05, go.set).start()
+            assert started.wait(60)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
