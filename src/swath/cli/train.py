@@ -253,6 +253,7 @@ def networks(
 
     header = ("network", "parameters", f"MACs at {size} px", "features", "class maps", "smallest patch")
     rows: list[tuple[str, ...]] = [header]
+    found: dict[str, object] = {}
     for name in names or network_names():
         try:
             settings = validate(Network, {"name": name}, where="networks")
@@ -262,6 +263,7 @@ def networks(
                 raise
             rows.append((name, "", "", "", "", error.problem))
             continue
+        found[name] = facts
         rows.append(
             (
                 name,
@@ -279,4 +281,4 @@ def networks(
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
-    return [dict(zip(header, row, strict=True)) for row in rows[1:]]
+    return found
