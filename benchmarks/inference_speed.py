@@ -6,7 +6,7 @@ Results, with hardware, versions and n: BENCHMARKS.md.
 
 Every rate counts from uint8 pixels ``[N, 3, 64, 64]`` in memory to probabilities, preprocessing included.
 Peers: ResNet-50 at 224 px in torch eager mode (what notebooks run), our own networks in torch eager mode,
-ONNX Runtime. FLOP/s count two for each multiplication of a convolution or the head; they stand beside
+ONNX Runtime. FLOP/s count two for each multiplication of a convolution or the head; they stand next to
 torch's rate on a 4096 x 4096 x 4096 product in bf16, measured in the same run; in fp32 where the processor does
 not multiply bf16, and every other step in bf16 is skipped there. ``eurosat`` is the shipped
 model; ``wide`` is a network of 2.6 million parameters with random weights, which cost as much as any.

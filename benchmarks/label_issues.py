@@ -82,7 +82,7 @@ def main() -> None:
 def measured(
     index: PatchIndex, way: str, towards: dict[str, str] | None, seed: int, args: Any
 ) -> dict[str, float]:
-    """One planting, judged one way."""
+    """One set of injected label errors, scored one way."""
     flawed, flips = inject_label_noise(index, towards=towards, seed=seed)
     judge: dict[str, Callable[[], Probabilities]] = {
         "features": lambda: feature_probabilities(

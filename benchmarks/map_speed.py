@@ -2,13 +2,13 @@
 
     python benchmarks/map_speed.py [--short] [--model eurosat] [--patches eurosat-mini] [--repeats N] [--table]
 
-Labeled patches (the test split, where there is one) are sewn into a scene of 10,944 x 10,944 pixels,
-nearly a Sentinel-2 tile, or 2,560 x 2,560 with --short. Every step runs in a process of its own, whose peak
-memory is its own, one after the other in every round; seconds are from the opened scene to the whole map
-and leave out the start of Python. Peers: rasterio reading the scene in strips and doing nothing with it, and
+Labeled patches (the test split, where there is one) make a scene of 10,944 x 10,944 pixels,
+nearly a Sentinel-2 tile, or 2,560 x 2,560 with --short. Every step runs in a process of its own, so its peak
+memory is its own, and the steps of a round run in turn; seconds are from opening the scene to the complete map,
+without the start of Python. Peers: rasterio reading the scene in strips and doing nothing with it, and
 torchgeo's GridGeoSampler with a DataLoader reading its 64-pixel windows, no network at all (where torchgeo
 is installed). Patch-by-patch maps at small strides would take long: they are made of a scene of 1,280 x
-1,280 pixels (640 x 640 with --short), both ways, and hold the dense way against the other.
+1,280 pixels (640 x 640 with --short), both ways, and compare the two.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
     options.add_argument("--model", default="eurosat", help="a model file or a shipped name")
     options.add_argument("--engine", default="auto", help="what runs the model")
     options.add_argument(
-        "--patches", default="eurosat-mini", help="what the scene is sewn of: a set, zip or index"
+        "--patches", default="eurosat-mini", help="patches of the scene: a data set, zip or index"
     )
     options.add_argument("--step", default=None, help=argparse.SUPPRESS)
     args = options.parse_args()
@@ -66,7 +66,7 @@ def main() -> None:
         "machine": machine(args.threads),
         "short": args.short,
         "model": args.model,
-        "scene": f"{across} x {across} px, sewn of {count} patches of {args.patches}",
+        "scene": f"{across} x {across} px, {count} patches of {args.patches}",
         "small_scene": f"{small * PATCH} x {small * PATCH} px",
         "repeats": repeats,
         "speed": speed,
@@ -256,10 +256,8 @@ def sample_windows(scene: Path) -> dict[str, Any]:
     data = Scene(scene.parent)
     sampler = GridGeoSampler(data, size=PATCH, stride=PATCH, units=Units.PIXELS)
     windows = 0
-    for batch_size in DataLoader(
-        data, sampler=sampler, batch_size=64, num_workers=2, collate_fn=stack_samples
-    ):
-        windows += len(batch_size["image"])
+    for batch in DataLoader(data, sampler=sampler, batch_size=64, num_workers=2, collate_fn=stack_samples):
+        windows += len(batch["image"])
     return {"seconds": time.perf_counter() - start, "windows": windows}
 
 

@@ -1,11 +1,11 @@
-"""What a map is worth where windows do not coincide with patches: on mosaics of val patches cut at any pixel.
+"""Accuracy of maps whose windows do not coincide with patches: mosaics of val patches cropped at any pixel.
 
     python benchmarks/off_grid.py INDEX [--model eurosat] [--split val] [--strides 64,16] [--table]
 
-A scene of one's own does not know where the windows will lie, and most windows hold more than one kind of land. So
-patches of a split are sewn into mosaics of 16 x 16, in fields of 1, 2 or 4 patches a side that have one class, and
-a piece of 960 x 960 pixels is cut out of each at a random offset. It is mapped as any scene is. Told are the share of
-patch centers, and of all pixels, that got the right class.
+Windows of a real scene fall anywhere, and most of them hold more than one kind of land. So patches of a split are
+combined into mosaics of 16 x 16, in fields of 1, 2 or 4 patches a side that have one class, and a crop of 960 x 960
+pixels is taken from each at a random offset and mapped like any scene. Reported are the shares of patch centers, and of
+all pixels, with the right class.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from swath.data import cached_pixels, read_index
 from swath.inference import load
 from swath.mapping import map_scene, write_mosaic
 
-SIDE, CUT = 16, 15  # patches a side: sewn, and left after the cut
+SIDE, CUT = 16, 15  # patches a side of the mosaic, and of the crop
 FIELDS, MOSAICS, SEED = (1, 2, 4), 6, 3
 
 
@@ -87,7 +87,7 @@ def mosaic(
     classes = np.kron(drawn, np.ones((field, field), int)).ravel()
     chosen = [rng.choice(np.flatnonzero(truth == k)) for k in classes]
     whole, scene = folder / "whole.tif", folder / "scene.tif"
-    sewn = write_mosaic(patches[chosen], [names[k] for k in classes], names, columns=SIDE, out=whole)
+    mosaic = write_mosaic(patches[chosen], [names[k] for k in classes], names, columns=SIDE, out=whole)
     top, left = rng.integers(0, patch, 2).tolist()
     size = CUT * patch
     with rasterio.open(whole) as dataset:
@@ -95,7 +95,7 @@ def mosaic(
         place = {"width": size, "height": size, "transform": dataset.window_transform(cut)}
         with rasterio.open(scene, "w", **{**dataset.profile, **place}) as to:
             to.write(dataset.read(window=cut))
-    land = np.kron(sewn, np.ones((patch, patch), int))[top : top + size, left : left + size]
+    land = np.kron(mosaic, np.ones((patch, patch), int))[top : top + size, left : left + size]
     places = [patch * i + patch // 2 for i in range(SIDE)]
     centers = np.array([(y - top, x - left) for y in places for x in places])
     inside = ((centers >= patch // 2) & (centers < size - patch // 2)).all(axis=1)

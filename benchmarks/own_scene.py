@@ -1,4 +1,4 @@
-"""Does a map of one's own scene show the towns, rivers and fields that are there? Before and after matching colors.
+"""Accuracy of maps of real scenes at places labeled by hand, with and without matched colors.
 
     python benchmarks/own_scene.py RASTERS [--model eurosat] [--strides 64,16] [--picture docs/scene_before_after.jpg]
 
@@ -8,10 +8,10 @@ established), so only coordinates are: 176 clear places, labeled once on the enl
 map was made and not checked on the ground, each with the EuroSAT classes that would be right.
 Leafless scrub and dry forest, of which EuroSAT has none, may be called HerbaceousVegetation or Forest;
 a dry river bed is River, any road
-Highway. Every scene is mapped with --match-colors off and auto; the class under a place is held against the
-classes that would be right. Intervals are Wilson's at 95 %; places that lie side by side resemble each other,
-so the true ones are wider. Two kinds of places are *told apart* in a scene where their answers, right or not, differ
-beyond chance: chi-squared of the table of kinds and answers, by 9,999 permutations.
+Highway. Every scene is mapped with --match-colors off and auto; the class under a place is compared with the
+classes that would be right. Intervals are Wilson's at 95 %; neighboring places resemble each other,
+so the true ones are wider. Two kinds of places are *separated* in a scene where their predictions, right or not, differ
+significantly: chi-squared of the table of kinds and answers, with 9,999 permutations.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from swath.mapping import map_scene
 PLACES = Path(__file__).parent / "places" / "places.csv"
 MODES = ("off", "auto")
 APART = ("town", "river", "field")
-FEW = 5  # places of a kind in a scene below which nothing is said of it
+FEW = 5  # places of a kind in a scene below which it is not tested
 
 
 def main() -> None:
@@ -58,22 +58,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for stride in strides:
             for mode in MODES:
-                answers, told = [], {}
+                answers, scenes = [], {}
                 for scene in sorted({place["scene"] for place in places}):
                     out = Path(folder) / f"{mode}-{stride}-{scene}"
-                    summary = map_scene(
+                    made = map_scene(
                         classifier, args.rasters / scene, out=out, stride=stride, match_colors=mode
                     )
-                    told[scene] = {
-                        "match_colors": summary.color_match.record(),
-                        "share": {c.name: round(c.share, 4) for c in summary.classes if c.pixels},
+                    scenes[scene] = {
+                        "match_colors": made.color_match.record(),
+                        "share": {c.name: round(c.share, 4) for c in made.legend if c.pixels},
                     }
                     own = [place for place in places if place["scene"] == scene]
                     answers += look_up(out, own, classifier)
                     with rasterio.open(out) as dataset:
                         maps[scene, mode, stride] = dataset.read(1), dataset.colormap(1)
                 results.append(
-                    {"stride": stride, "match_colors": mode, **map_accuracy(answers), "scenes": told}
+                    {"stride": stride, "match_colors": mode, **place_accuracy(answers), "scenes": scenes}
                 )
     if args.picture is not None:
         draw(args.picture, maps, strides[-1], classifier)
@@ -101,7 +101,7 @@ def look_up(path: Path, places: list[dict[str, str]], classifier: Classifier) ->
             right = called in place["accept"].split(";")
             answer = {"scene": place["scene"], "kind": place["kind"], "called": called, "right": right}
             found.append(answer)
-    marks = path.with_name(f"{path.stem}.unlike{path.suffix}")
+    marks = path.with_name(f"{path.stem}.ood{path.suffix}")
     if marks.exists():
         with rasterio.open(marks) as dataset:
             values = dataset.read(1)
@@ -110,8 +110,8 @@ def look_up(path: Path, places: list[dict[str, str]], classifier: Classifier) ->
     return found
 
 
-def map_accuracy(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Share of places that are right: all, by kind, by scene, and by scene and kind with what they were called."""
+def place_accuracy(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Share of places that are right: all, by kind, by scene, and by scene and kind with the predicted classes."""
 
     def share(part: list[dict[str, Any]]) -> dict[str, Any]:
         estimate = proportion(sum(a["right"] for a in part), len(part)).model_dump()
@@ -127,12 +127,12 @@ def map_accuracy(answers: list[dict[str, Any]]) -> dict[str, Any]:
     found = {"all": share(answers), "kinds": by("kind"), "scene": by("scene")}
     known = [answer for answer in answers if not answer.get("ood", True)]
     if known:
-        found["not_marked_unlike"] = share(known)
-    return {**found, "scene_and_kind": by("scene", "kind"), "told_apart": told_apart(answers)}
+        found["not_marked_ood"] = share(known)
+    return {**found, "scene_and_kind": by("scene", "kind"), "separation": separation(answers)}
 
 
-def told_apart(answers: list[dict[str, Any]]) -> dict[str, float]:
-    """For each scene and pair of kinds, how often chance alone would make their answers differ as much."""
+def separation(answers: list[dict[str, Any]]) -> dict[str, float]:
+    """For each scene and pair of kinds, the p value of the difference between their predictions."""
     found = {}
     for scene in sorted({a["scene"] for a in answers}):
         called = {
@@ -149,7 +149,7 @@ def told_apart(answers: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:
-    """Agreement by kind, before and after."""
+    """Accuracy by kind, for each stride and mode."""
     header = ["places", "n", *(f"stride {r['stride']}, {r['match_colors']}" for r in results)]
     names = ["all", *results[0]["scene"], *results[0]["kinds"]]
 
@@ -164,8 +164,8 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         ]
         for name in names
     ]
-    for pair in results[0]["told_apart"]:
-        body.append([f"by chance: {pair}", "", *(f"{r['told_apart'][pair]:.4f}" for r in results)])
+    for pair in results[0]["separation"]:
+        body.append([f"p, {pair}", "", *(f"{r['separation'][pair]:.4f}" for r in results)])
     return rows(header, body)
 
 

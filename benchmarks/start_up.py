@@ -4,7 +4,7 @@
 
 Results, with hardware, versions and n: BENCHMARKS.md.
 
-``swath predict`` on one picture with every engine, beside what a script with torch takes to classify the
+``swath predict`` on one picture with every engine, and what a script with torch takes to classify the
 same picture with a ResNet-50 (random weights, so that nothing is downloaded). Files are in the page cache
 after the first, unmeasured round. ``of which engine`` is the time from importing an engine to its first
 answer, inside the process. The index of the shipped patches is made in this process.

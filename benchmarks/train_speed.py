@@ -52,8 +52,8 @@ def main() -> None:
         for recipe in options.recipes:
             done = _ours(options, recipe, seed)
             runs[recipe].append(done)
-            told = f"{100 * done['accuracy']:.2f} % after {done['seconds from zip to model file']} s"
-            print(f"{recipe}, seed {seed}: {told}", file=sys.stderr, flush=True)
+            reached = f"{100 * done['accuracy']:.2f} % after {done['seconds from zip to model file']} s"
+            print(f"{recipe}, seed {seed}: {reached}", file=sys.stderr, flush=True)
             peer.append(_resnet50(options.peer_steps))
     rate = spread(peer)
     result = {

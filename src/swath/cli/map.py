@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,8 +49,8 @@ def map_scene(
     from swath.mapping import map_scene as run
     from swath.progress import Bars
 
-    chosen = _numbers(bands) if bands is not None else None
-    limits = _limits(rescale) if rescale is not None else None
+    numbers = _numbers("--bands", bands, int, example="1,2,3")
+    limits = _numbers("--rescale", rescale, float, example="0:2750")
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:
         made = run(
@@ -58,7 +58,7 @@ def map_scene(
             scene,
             out=out,
             stride=stride,
-            bands=chosen,
+            bands=numbers,
             rescale=limits,
             nodata=nodata,
             match_colors=check_mode(match_colors),
@@ -79,24 +79,17 @@ def map_scene(
     )
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def _numbers(option: str, text: str | None, kind: type[int] | type[float], *, example: str) -> Any:
+    """The numbers of an option written like its example; None where it is not given."""
     from swath.errors import SettingError
 
+    if text is None:
+        return None
+    separator = ":" if ":" in example else ","
     try:
-        return tuple(int(part) for part in text.split(","))
+        numbers = tuple(kind(part) for part in text.split(separator))
     except ValueError:
-        raise SettingError(
-            f"--bands '{text}' is not a list of numbers", fix="for example --bands 1,2,3"
-        ) from None
-
-
-def _limits(text: str) -> tuple[float, float]:
-    from swath.errors import SettingError
-
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise SettingError(
-            f"--rescale '{text}' is not LOW:HIGH", fix="for example --rescale 0:2750"
-        ) from None
-    return low, high
+        numbers = ()
+    if not numbers or (separator == ":" and len(numbers) != 2):
+        raise SettingError(f"{option} '{text}' is not like {example}", fix=f"for example {option} {example}")
+    return numbers

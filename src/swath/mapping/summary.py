@@ -65,17 +65,25 @@ class MapFiles:
     ood: Path | None = None
 
     @classmethod
-    def next_to(cls, out: Path, *, probabilities: Path | None = None, ood: bool = False) -> MapFiles:
-        """Name the files of the map `out`."""
+    def next_to(
+        cls, out: Path, *, probabilities: bool | str | Path | None = False, ood: bool = False
+    ) -> MapFiles:
+        """Name the files of the map `out`; probabilities may have a name of their own."""
+
+        def named(what: str) -> Path:
+            return out.with_name(f"{out.stem}.{what}")
+
+        if isinstance(probabilities, bool):
+            probabilities = named(f"probabilities{out.suffix}") if probabilities else None
         return cls(
             classes=out,
             names=out.with_name(f"{out.name}.aux.xml"),
-            confidence=out.with_name(f"{out.stem}.confidence{out.suffix}"),
-            record=out.with_name(f"{out.stem}.json"),
-            legend=out.with_name(f"{out.stem}.legend.png"),
-            picture=out.with_name(f"{out.stem}.png"),
-            probabilities=probabilities,
-            ood=out.with_name(f"{out.stem}.ood{out.suffix}") if ood else None,
+            confidence=named(f"confidence{out.suffix}"),
+            record=named("json"),
+            legend=named("legend.png"),
+            picture=named("png"),
+            probabilities=None if probabilities is None else Path(probabilities),
+            ood=named(f"ood{out.suffix}") if ood else None,
         )
 
     def all(self) -> tuple[Path, ...]:
@@ -264,7 +272,7 @@ def map_warnings(
         found.append("the size of the scene's pixels is unknown: the map has no areas in hectares")
     else:
         found += [area.warning, size_warning(area, spec.gsd)]
-    found += pixel_warnings(statistics, spec, rescaled=rescaled, compared=color_match.judged)
+    found += pixel_warnings(statistics, spec, rescaled=rescaled, compared=color_match.compared)
     return tuple(warning for warning in found if warning)
 
 
