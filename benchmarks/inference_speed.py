@@ -1,15 +1,15 @@
-"""Patches a second, end to end from uint8 arrays: what people run today, and each engine on our networks.
+"""Patches per second, end to end from uint8 arrays: a common setup, and each engine on swath's networks.
 
     python benchmarks/inference_speed.py [--short] [--threads N] [--repeats N] [--table] [--json FILE]
 
 Results, with hardware, versions and n: BENCHMARKS.md.
 
-Every rate counts from uint8 pixels ``[N, 3, 64, 64]`` in memory to probabilities, preprocessing included.
-Peers: ResNet-50 at 224 px in torch eager mode (what notebooks run), our own networks in torch eager mode,
-ONNX Runtime. FLOP/s count two for each multiplication of a convolution or the head; they stand next to
-torch's rate on a 4096 x 4096 x 4096 product in bf16, measured in the same run; in fp32 where the processor does
-not multiply bf16, and every other step in bf16 is skipped there. ``eurosat`` is the shipped
-model; ``wide`` is a network of 2.6 million parameters with random weights, which cost as much as any.
+Every rate is from uint8 pixels ``[N, 3, 64, 64]`` in memory to probabilities, preprocessing included.
+Peers: ResNet-50 at 224 px in torch eager mode (as in notebooks), swath's networks in torch eager mode,
+ONNX Runtime. FLOP/s count two operations for each multiplication of a convolution or the head; they are compared with
+torch's rate on a 4096 x 4096 x 4096 matrix product in bf16, measured in the same run. On a processor that does not
+multiply bf16 the product is in fp32, and every other bf16 step is skipped. ``eurosat`` is the shipped model; ``wide``
+is a network of 2.6 million parameters with random weights, which cost the same as trained ones.
 Nothing is downloaded. Needs the train extra.
 """
 
@@ -45,7 +45,7 @@ SIDE = 4096
 PRODUCT = f"torch, {PRECISIONS[-1]} product of {SIDE} x {SIDE} matrices"
 WIDE = {"name": "patchnet", "stem": 48, "widths": (96, 192, 384), "dropout": 0.0}
 Pixels = npt.NDArray[np.uint8]
-Step = tuple[float, Callable[[], object]]  # patches it does, and how
+Step = tuple[float, Callable[[], object]]  # patches per call, and the call
 
 
 def main() -> None:
@@ -108,7 +108,7 @@ def mini() -> Pixels:
 
 
 def network(settings: dict[str, Any]) -> torch.nn.Module:
-    """One of our networks with random weights."""
+    """One of swath's networks with random weights."""
     return build_network(Network.model_validate(settings), bands=3, outputs=10, size=64).eval()
 
 
@@ -167,7 +167,7 @@ def multiplications(graph: onnx.ModelProto, size: int) -> int:
 
 
 def agreement(graph: onnx.ModelProto, pixels: Pixels, threads: int) -> dict[str, dict[str, float]]:
-    """Same labels, and the largest difference of a probability, of the other engines."""
+    """Share of equal labels, and the largest difference of a probability, of the other engines."""
     found = {
         key: make_engine(key, graph, threads=threads).run(pixels, ("probabilities",))["probabilities"]
         for key in ENGINES
@@ -175,7 +175,7 @@ def agreement(graph: onnx.ModelProto, pixels: Pixels, threads: int) -> dict[str,
     reference = found.pop("onnxruntime")
     return {
         key: {
-            "same labels": round(float((p.argmax(1) == reference.argmax(1)).mean()), 5),
+            "equal labels": round(float((p.argmax(1) == reference.argmax(1)).mean()), 5),
             "largest difference": float(f"{np.abs(p - reference).max():.2g}"),
         }
         for key, p in found.items()
@@ -191,7 +191,7 @@ def table(rates: dict[str, dict[str, float]], speed: dict[str, float]) -> list[s
         patches = "" if name == PRODUCT else f"{rate['mean']:,.0f} ± {rate['sd']:,.0f}"
         times = "" if name == PRODUCT else f"{rate['median'] / slowest:,.0f} x"
         body.append((name, patches, times, f"{speed[name]:,.0f}" if name in speed else "", share))
-    header = ("what runs", "patches/s, mean ± sd", "ResNet-50's", "GFLOP/s", "of the product's")
+    header = ("step", "patches/s, mean ± sd", "relative to ResNet-50", "GFLOP/s", "relative to the product")
     return rows(header, body)
 
 

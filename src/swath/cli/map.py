@@ -3,54 +3,77 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from swath.cli.options import Engine, MatchColors, Model, Overwrite, TestTimeAugmentation, Threads
+from swath.cli.options import (
+    Engine,
+    MatchColorsMode,
+    Model,
+    Overwrite,
+    TestTimeAugmentation,
+    Threads,
+    numbers,
+    output,
+)
+from swath.errors import SettingError
 
 
 def map_scene(
     model: Model,
     scene: Annotated[
-        str, typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands, or its /vsi name.")
+        str,
+        typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands, or its /vsi name."),
     ],
-    out: Annotated[Path, typer.Option(help="Class raster to write, a .tif; other outputs go next to it.")],
+    out: Annotated[
+        Path, output("Class raster to write, ending in .tif; the other files are written next to it.")
+    ],
     stride: Annotated[
-        int | None, typer.Option(help="Pixels between windows, at most the patch size, which is the default.")
+        int | None, typer.Option(help="Step between windows in pixels; by default, the patch size.")
     ] = None,
     bands: Annotated[
-        str | None, typer.Option(help="Band numbers of the scene in the model's order, such as 1,2,3.")
+        str | None,
+        typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3"),
     ] = None,
     rescale: Annotated[
-        str | None, typer.Option(help="Rescale reflectance LOW:HIGH to 8 bit; 0:2750 for EuroSAT.")
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750"
+        ),
     ] = None,
     nodata: Annotated[
         float | None, typer.Option(help="Value that means no data, instead of the scene's own.")
     ] = None,
-    match_colors: MatchColors = "auto",
+    match_colors: Annotated[
+        MatchColorsMode,
+        typer.Option(
+            help="Match the scene's colors to the training images, one gain and offset per band: on, off, or auto: "
+            "only where they are outside the training range."
+        ),
+    ] = "auto",
     probabilities: Annotated[
-        Path | None, typer.Option(help="Also write the probability of every class to this .tif.")
+        Path | None, typer.Option(help="Raster (.tif) to write the probability of every class to as well.")
     ] = None,
     engine: Engine = "auto",
     threads: Threads = None,
     tta: TestTimeAugmentation = 1,
     overwrite: Overwrite = False,
-) -> None:
-    """Classify a scene and write a map: classes and confidence as COGs, areas, legend and a picture.
+) -> object:
+    """Classify a scene and write a georeferenced land map.
 
-    With a smaller stride windows overlap and borders are finer; half the stride takes four times as long, except
-    with a network that does not pad, such as eurosat-dense, which classifies many windows at once.
+    Written are classes and confidence as Cloud Optimized GeoTIFFs, the area of each class, a legend and a picture.
+    With a smaller --stride windows overlap and borders get finer. Time grows with the square of the overlap, except
+    for a network without padding, such as eurosat-dense, which classifies all windows of a strip at once.
 
     Example: swath map eurosat-dense scene.tif --out map.tif --stride 8
     """
     from swath.inference import load
-    from swath.inference.color_match import check_mode
     from swath.mapping import map_scene as run
     from swath.progress import Bars
 
-    numbers = _numbers("--bands", bands, int, example="1,2,3")
-    limits = _numbers("--rescale", rescale, float, example="0:2750")
+    chosen = None if bands is None else numbers(bands, int, option="--bands", example="1,2,3")
+    limits = None if rescale is None else _limits(rescale)
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:
         made = run(
@@ -58,10 +81,10 @@ def map_scene(
             scene,
             out=out,
             stride=stride,
-            bands=numbers,
+            bands=chosen,
             rescale=limits,
             nodata=nodata,
-            match_colors=check_mode(match_colors),
+            match_colors=match_colors,
             probabilities=probabilities or False,
             overwrite=overwrite,
             progress=progress,
@@ -77,19 +100,14 @@ def map_scene(
         f"{made.files.classes}: {made.width:,} x {made.height:,} pixels, {made.classified:,} windows "
         f"in {made.seconds:.1f} s (engine: {classifier.engine})"
     )
+    return made
 
 
-def _numbers(option: str, text: str | None, kind: type[int] | type[float], *, example: str) -> Any:
-    """The numbers of an option written like its example; None where it is not given."""
-    from swath.errors import SettingError
-
-    if text is None:
-        return None
-    separator = ":" if ":" in example else ","
+def _limits(text: str) -> tuple[float, float]:
     try:
-        numbers = tuple(kind(part) for part in text.split(separator))
+        low, high = (float(part) for part in text.split(":"))
     except ValueError:
-        numbers = ()
-    if not numbers or (separator == ":" and len(numbers) != 2):
-        raise SettingError(f"{option} '{text}' is not like {example}", fix=f"for example {option} {example}")
-    return numbers
+        raise SettingError(
+            f"--rescale {text} is not LOW:HIGH", fix="give two numbers, as in --rescale 0:2750"
+        ) from None
+    return low, high

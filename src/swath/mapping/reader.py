@@ -25,7 +25,7 @@ from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 from rasterio.windows import Window
 
-from swath.errors import DataError, SettingError
+from swath.errors import DataError, MissingFileError, SettingError
 from swath.imagery.rgb import find_band, is_known, plain_name
 from swath.inference.engines import free_cores
 
@@ -150,7 +150,7 @@ def _open_file(name: str) -> DatasetReader:
     ):  # which names GDAL's virtual file system, and maybe another machine, on purpose
         path = Path(name)
         if not path.is_file():
-            raise DataError(f"there is no scene {path}", fix="give a raster file or a /vsi name")
+            raise MissingFileError(f"there is no scene {path}", fix="give a raster file or a /vsi name")
         check_name(path)
         # An absolute path of a file that exists is never taken for a URL.
         target, driver = str(path.resolve()), _driver(path)

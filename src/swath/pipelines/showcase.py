@@ -16,28 +16,25 @@ from PIL import Image
 from swath.data import PatchIndex, cached_pixels, open_patches
 from swath.evaluation import (
     Evaluation,
-    Link,
-    Number,
-    Section,
     data_section,
     evaluate,
     explanation_section,
     map_section,
     provenance_section,
     result_section,
-    write_report,
 )
 from swath.evaluation.evaluate import checked_split
 from swath.evaluation.intervals import proportion
 from swath.evaluation.plots import sample_grid
 from swath.evaluation.results import display_name
 from swath.explain import Faithfulness, contact_sheet, explain_images, faithfulness
-from swath.explain.cam import class_evidence
+from swath.explain.evidence import class_evidence
 from swath.imagery import decode
 from swath.inference import Classifier, predict_files
 from swath.inference.predictions import JOINED, NO_LABEL
 from swath.mapping import Map, MapAccuracy, map_accuracy, map_scene, write_mosaic
 from swath.pages.figures import to_display_rgb
+from swath.pages.html import Link, Number, Section, write_report
 from swath.progress import Progress
 
 MOST_PATCHES = 625  # of the sewn scene: 16 square kilometers a hundred patches, at EuroSAT's 10 m
@@ -197,7 +194,7 @@ def _explain_mistakes(
     truth = [whole[row] for row in rows]
     checks = faithfulness(classifier, pixels[rows], evidence)
     bands = classifier.record.input.bands
-    contact_sheet(out, pixels[rows], evidence, bands=bands, truth=truth, checks=checks)
+    out.write_bytes(contact_sheet(pixels[rows], evidence, bands=bands, truth=truth, checks=checks))
     return checks
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from swath.errors import SettingError, SwathError
 from swath.explain import activation_maps, class_evidence, upsample
-from swath.explain.cam import BATCH, explained_classes
+from swath.explain.evidence import BATCH, explained_classes
 from swath.inference import Classifier, load
 from tests.tiny import CLASSES, patches, write_tiny_model
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from swath.errors import DataError, SettingError
 from swath.explain import class_evidence, composites, explainer, share_inside
-from swath.explain.localize import VARIANTS
+from swath.explain.faithful import VARIANTS
 from tests.tiny import CLASSES, patch
 
 from .models import tiny_classifier

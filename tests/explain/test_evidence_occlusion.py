@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, logsumexp
 
 from swath.errors import SettingError
+from swath.explain.evidence import _covers, canvas, log_odds, occlusion_evidence
 from swath.explain.faithful import faithfulness
-from swath.explain.occlusion import _covers, canvas, log_odds, occlusion_evidence
 from swath.inference import load
 from tests.tiny import CLASSES, MEAN, input_spec, patches, write_tiny_model
 
@@ -126,5 +126,5 @@ def test_a_cover_must_leave_something(classifier):
         occlusion_evidence(classifier, patches("River", 1), cover=8)
     with pytest.raises(SettingError, match="did you mean River"):
         occlusion_evidence(classifier, patches("River", 1), classes=["Rivers"])
-    assert occlusion_evidence(classifier, patches("River", 1)[:0]).maps.shape == (0, 8, 8)
+    assert len(occlusion_evidence(classifier, patches("River", 1)[:0]).maps) == 0
     assert set(CLASSES) == set(classifier.record.class_names)
