@@ -20,7 +20,7 @@ import rasterio
 from rasterio import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 from rasterio.windows import Window
@@ -136,7 +136,7 @@ def open_scene(scene: Any, *, crs: Any = None, transform: Any = None) -> Iterato
             )
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(opened)))
         if crs is not None:
-            opened = replace(opened, crs=CRS.from_user_input(crs))
+            opened = replace(opened, crs=_crs(crs))
         if transform is not None:
             opened = replace(opened, transform=Affine(*tuple(transform)[:6]))
         yield opened
@@ -285,7 +285,16 @@ def _labeled_crs(data: Any) -> Any:
     mapping = data.encoding.get("grid_mapping", data.attrs.get("grid_mapping", "spatial_ref"))
     stated = data.coords[mapping].attrs if mapping in data.coords else {}
     text = stated.get("crs_wkt", stated.get("spatial_ref", data.attrs.get("crs")))
-    return None if text is None else CRS.from_user_input(text)
+    return None if text is None else _crs(text)
+
+
+def _crs(stated: Any) -> CRS:
+    try:
+        return CRS.from_user_input(stated)
+    except (CRSError, ValueError) as error:
+        raise SettingError(
+            f"{stated!r} is not a coordinate reference system", fix="give one such as crs='EPSG:32632'"
+        ) from error
 
 
 def _labeled_transform(data: Any, rows: Any, columns: Any) -> Affine:

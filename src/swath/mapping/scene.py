@@ -21,7 +21,7 @@ from swath.errors import DataError, SettingError
 from swath.inference import Classifier, load
 from swath.inference.color_match import Mode, compare_scene
 from swath.mapping.area import pixel_area
-from swath.mapping.grid import Grid, make_grid
+from swath.mapping.grid import make_grid
 from swath.mapping.legend import draw_legend, draw_map
 from swath.mapping.paint import Painter, Totals, painted_classes
 from swath.mapping.reader import check_name, check_values, choose_bands, open_scene
@@ -120,9 +120,8 @@ def map_scene(
     --------
     >>> import numpy as np
     >>> import swath
-    >>> from swath.mapping import map_scene
     >>> scene = np.full((3, 128, 192), 60, np.uint8)
-    >>> land = map_scene(swath.load("eurosat"), scene, crs="EPSG:32632", transform=(10, 0, 6e5, 0, -10, 5.4e6))
+    >>> land = swath.map_scene("eurosat", scene, crs="EPSG:32632", transform=(10, 0, 6e5, 0, -10, 5.4e6))
     >>> land.array.shape
     (128, 192)
     >>> sum(land.hectares.values())
@@ -160,7 +159,7 @@ def map_scene(
             )
         with writing as rasters:
             painter = Painter(grid, record, kept or rasters, totals)
-            classified = _classify(strips, windows, painter, grid, progress=progress)
+            classified = _classify(strips, windows, painter, progress)
         legend = totals.legend()
         if files:
             draw_legend(partial[files.legend], legend, nodata=totals.nodata)
@@ -182,16 +181,7 @@ def map_scene(
             transform=opened.transform,
             nodata_pixels=totals.nodata,
             ood_share=ood_share,
-            warnings=map_warnings(
-                opened,
-                area,
-                strips.statistics,
-                record.input,
-                bands=chosen,
-                color_match=color_match,
-                ood_share=ood_share,
-                rescaled=rescale is not None,
-            ),
+            warnings=map_warnings(strips, record.input, area, chosen, color_match, ood_share),
             bands=chosen,
             color_match=color_match,
             stride=grid.stride,
@@ -203,16 +193,7 @@ def map_scene(
             written=files,
         )
         if files:
-            content = map_record(
-                made,
-                classifier,
-                opened,
-                grid,
-                area=area,
-                rescale=rescale,
-                nodata=strips.nodata,
-                means=strips.statistics.means,
-            )
+            content = map_record(made, classifier, strips, area)
             text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
             partial[files.record].write_text(text + "\n", encoding="utf-8")
     if files and files.ood is None and overwrite:  # of an earlier map of this name
@@ -237,9 +218,9 @@ def _name_files(
     return files
 
 
-def _classify(strips: Strips, windows: Windows, painter: Painter, grid: Grid, *, progress: Progress) -> int:
+def _classify(strips: Strips, windows: Windows, painter: Painter, progress: Progress) -> int:
     """Read, classify and write at once, a strip each; returns the number of windows classified."""
-    done = 0
+    grid, done = strips.grid, 0
     with behind(depth=1) as later, ahead(strips.pieces(), depth=1) as pieces:
         for strip in strips.cut(pieces, windows=windows.rows):
             held = with_data(strip, grid)
