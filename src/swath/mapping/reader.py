@@ -145,9 +145,8 @@ def open_scene(scene: Any, *, crs: Any = None, transform: Any = None) -> Iterato
 def _open_file(name: str) -> DatasetReader:
     """Open a local file of one of the formats, or what a ``/vsi`` name leads to."""
     target, driver = name, None
-    if not name.startswith(
-        "/vsi"
-    ):  # which names GDAL's virtual file system, and maybe another machine, on purpose
+    # A /vsi name leads into GDAL's virtual file system, to another machine maybe: the user wants it so.
+    if not name.startswith("/vsi"):
         path = Path(name)
         if not path.is_file():
             raise MissingFileError(f"there is no scene {path}", fix="give a raster file or a /vsi name")
