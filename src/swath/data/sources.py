@@ -122,7 +122,7 @@ def build_index(
     else:
         where = "the list of pairs" if isinstance(source, list | tuple) else f"the {type(source).__name__}"
         table = _table_of(source, where, out=out, classes=classes, root=root, progress=progress)
-        base, listed = entries_from_table(table, root=Path(out or root) if out or root else None, where=where)
+        base, listed = entries_from_table(table, root=out if root is None else root, where=where)
         path, is_list = base, False
     with open_patches(base) as reader:
         if listed is None:
