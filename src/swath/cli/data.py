@@ -1,4 +1,4 @@
-"""``swath data``: fetch, index, audit, split and degrade labeled patches."""
+"""``swath data``: download, index, audit, split, report on and clean labeled patches."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ from swath.cli.options import Index, Overwrite
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Labeled patches: get, index, audit, split, report on, mend.",
+    help="Download, index, audit, split, report on and clean labeled patches.",
 )
 IndexOut = Annotated[Path, typer.Option(help="Index to write, ending in .parquet.")]
 
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="A data set known by name: eurosat-rgb.")],
+    name: Annotated[str, typer.Argument(help="Name of a published data set: eurosat-rgb.")],
     out: Annotated[Path, typer.Option(help="File or folder to download to.")] = Path(),
-    mirror: Annotated[
-        str | None, typer.Option(help="Take the archive from this file or URL instead.")
-    ] = None,
+    mirror: Annotated[str | None, typer.Option(help="File or URL to take the archive from instead.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Download a published archive; it goes on where it broke off, and its checksum is verified.
+    """Download a published archive, resuming an interrupted download, and verify its checksum.
 
     Proxies are taken from the environment.
 
@@ -49,14 +47,16 @@ def index(
     out: IndexOut,
     part_of: Annotated[
         str | None,
-        typer.Option(help="Published set it is a part or copy of, for its license and scale: eurosat-rgb."),
+        typer.Option(
+            help="Published data set it is part or a copy of, for its license and GSD: eurosat-rgb."
+        ),
     ] = None,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read, and count them.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Check every image once and write the patch index that all other commands take.
+    """Check every image once and write the patch index that all other commands use.
 
     Example: swath data index EuroSAT_RGB.zip --out eurosat.parquet
     """
@@ -84,13 +84,16 @@ def index(
 @app.command()
 def audit(
     index: Index,
-    out: Annotated[Path | None, typer.Option(help="Also write the findings as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write the audit to as well.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with status 1 if anything lies on two sides of the splits.")
+        bool,
+        typer.Option(
+            "--strict", help="Exit with status 1 if a duplicate or group lies in more than one split."
+        ),
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Look for what would spoil a result: duplicates, leaks across splits, odd files, uneven classes.
+    """Find what would make a result wrong: duplicates, leaks across splits, unusual files, uneven classes.
 
     Example: swath data audit eurosat.parquet --out audit.json --strict
     """
@@ -115,39 +118,39 @@ def split(
     out: IndexOut,
     val: Annotated[
         float | None,
-        typer.Option(help="Share of each class for validation. [default: 0.2, or what is on --val-list]"),
+        typer.Option(help="Share of each class for validation. [default: 0.2, or the --val-list]"),
     ] = None,
     test: Annotated[
         float | None,
-        typer.Option(help="Share of each class for the test. [default: 0.2, or what is on --test-list]"),
+        typer.Option(help="Share of each class for testing. [default: 0.2, or the --test-list]"),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Another seed gives another split.", show_default="0")
+    seed: Annotated[int | None, typer.Option(help="Random seed.", show_default="0")] = None,
+    train_list: Annotated[
+        Path | None, typer.Option(help="Text or CSV file listing the train patches.")
     ] = None,
-    train_list: Annotated[Path | None, typer.Option(help="File naming the train patches.")] = None,
-    val_list: Annotated[Path | None, typer.Option(help="File naming the val patches.")] = None,
-    test_list: Annotated[Path | None, typer.Option(help="File naming the test patches.")] = None,
-    resplit: Annotated[bool, typer.Option("--resplit", help="Forget the splits the index has.")] = False,
+    val_list: Annotated[Path | None, typer.Option(help="Text or CSV file listing the val patches.")] = None,
+    test_list: Annotated[Path | None, typer.Option(help="Text or CSV file listing the test patches.")] = None,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Ignore the splits the index has.")] = False,
     by: Annotated[
         Literal["random", "block", "group"],
         typer.Option(help="Grouping besides duplicates: none, spatial block, or group column."),
     ] = "random",
     block_km: Annotated[
-        float | None, typer.Option(help="Side of a block on the globe, km.", show_default="10")
+        float | None, typer.Option(help="Side of a spatial block, km.", show_default="10")
     ] = None,
-    folds: Annotated[int | None, typer.Option(help="Cross-validate: cut this many equal parts.")] = None,
-    fold: Annotated[int, typer.Option(help="The part that is the test, from 0.")] = 0,
+    folds: Annotated[int | None, typer.Option(help="Number of cross-validation folds.")] = None,
+    fold: Annotated[int, typer.Option(help="Fold to use as the test split, from 0.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Cut an index into train, val and test: by class and in whole groups, or from lists.
+    """Split an index into train, val and test: stratified by class and in whole groups, or from lists.
 
-    Near duplicates that an audit finds are grouped first, so that they stay on one side.
+    Near duplicates are grouped first, so that they stay in one split.
 
     Example: swath data split eurosat.parquet --out eurosat.parquet --overwrite
 
-    By place: swath data split scenes.parquet --by block --block-km 10 --resplit --out blocks.parquet
+    Spatial blocks: swath data split scenes.parquet --by block --block-km 10 --resplit --out blocks.parquet
 
-    Published lists, and val from the first:
+    Published lists, and val taken from the train list:
     swath data split eurosat.parquet --train-list train.csv --test-list test.csv --val 0.1 --out lists.parquet
     """
     from swath.data import group_duplicates, read_index, split_index, write_index
@@ -193,15 +196,15 @@ def split(
 @app.command()
 def binary(
     index: Index,
-    positive: Annotated[str, typer.Option(help="The class looked for.")],
+    positive: Annotated[str, typer.Option(help="The positive class.")],
     out: IndexOut,
     negatives_per_positive: Annotated[
-        float | None, typer.Option(help="Draw so many other patches for each positive; all by default.")
+        float | None, typer.Option(help="Other patches to draw per positive one; all by default.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the draw.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make an index of two classes: one class, and "not" that class. Splits and groups stay.
+    """Make an index of two classes: one class, and "not" that class. Splits and groups are kept.
 
     Example: swath data binary eurosat.parquet --positive River --negatives-per-positive 10 --out river.parquet
     """
@@ -222,20 +225,23 @@ def binary(
 @app.command()
 def resample(
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder for the patches and their index.parquet.")],
-    gsd: Annotated[float | None, typer.Option(help="Meters a pixel wanted.")] = None,
-    factor: Annotated[float | None, typer.Option(help="Or how many times coarser.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write: patches and index.parquet.")],
+    gsd: Annotated[
+        float | None, typer.Option(help="Target ground sampling distance, meters per pixel.")
+    ] = None,
+    factor: Annotated[float | None, typer.Option(help="Instead of --gsd: how many times coarser.")] = None,
     from_gsd: Annotated[
-        float | None, typer.Option(help="Meters a pixel now, where the index does not say.")
+        float | None, typer.Option(help="Present GSD, where the index does not state it.")
     ] = None,
     sensor_blur: Annotated[
-        bool, typer.Option("--sensor-blur/--no-sensor-blur", help="Blur as by a sensor's point spread.")
+        bool,
+        typer.Option("--sensor-blur/--no-sensor-blur", help="Blur as a sensor's point spread function does."),
     ] = True,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a copy of the patches as a coarser sensor would have recorded them, to pre-train on.
+    """Resample patches to a coarser GSD, as a coarser sensor would have recorded them, to pre-train on.
 
-    Labels, groups and splits stay.
+    Labels, groups and splits are kept.
 
     Example: swath data resample ucmerced.parquet --gsd 2.4 --from-gsd 0.3 --out ucmerced-2.4m
     """
@@ -256,23 +262,23 @@ def resample(
     side = min(made.table["width"].to_pylist())
     typer.echo(f"{len(made):,} patches, {side} pixels wide or more: {out / 'index.parquet'}")
     if side < 16:
-        typer.echo(f"{side} pixels show little of a place; a smaller factor leaves more", err=True)
+        typer.echo(f"{side} pixels show little; use a smaller factor or a finer --gsd", err=True)
 
 
 @app.command()
 def relabel(
     index: Index,
     review: Annotated[
-        Path, typer.Argument(help="The list of swath label-issues, its column 'verdict' filled in.")
+        Path, typer.Argument(help="label_issues.csv of swath label-issues, its column 'verdict' filled in.")
     ],
     out: IndexOut,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write an index with the labels a person changed and without the patches dropped; says what changed.
+    """Apply the verdicts of a label review: write an index with corrected labels and without dropped patches.
 
-    Verdicts: ok, relabel (to the class suggested), drop, or a class. Splits and groups stay.
+    Verdicts: ok, relabel (to the suggested class), drop, or a class name. Splits and groups are kept.
 
-    Example: swath data relabel eurosat.parquet look/label_issues.csv --out mended.parquet
+    Example: swath data relabel eurosat.parquet look/label_issues.csv --out reviewed.parquet
     """
     from swath.data import read_index, write_index
     from swath.data import relabel as run
@@ -292,9 +298,9 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder to write: index.html and facts.json.")],
     overwrite: Overwrite = False,
 ) -> None:
-    """Write one HTML page about a data set: what is in it, and whether a score on it can be believed.
+    """Write one HTML page about a data set: its contents, and whether a score on it is reliable.
 
-    Duplicates, leaks, files of EuroSAT, what headers alone tell of the class, colors, outliers, maps.
+    Duplicates, leaks, files of EuroSAT, shortcuts by file headers, colors, outliers, maps.
 
     Example: swath data report eurosat.parquet --out look/
     """
@@ -313,13 +319,13 @@ def fix(
     index: Index,
     out: Annotated[Path, typer.Option(help="Folder to write: index.parquet, patches/ and fix.json.")],
     size: Annotated[
-        int | None, typer.Option(help="Side of all patches, pixels; the commonest if left out.")
+        int | None, typer.Option(help="Side of all patches, pixels; by default the most frequent one.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a cleaned copy: no file twice, all of one size, mode and format, near duplicates grouped.
+    """Write a cleaned copy: no duplicate files, one size, mode and format, near duplicates grouped.
 
-    The source stays as it is; fix.json says everything that changed.
+    The source is not changed; fix.json lists every change.
 
     Example: swath data fix scenes.parquet --out scenes-clean
     """

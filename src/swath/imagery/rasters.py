@@ -7,6 +7,7 @@ georeferencing is not followed: a file says nothing but its own pixels.
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,7 +144,7 @@ def _band_names(dataset: DatasetReader) -> tuple[str, ...]:
         (description or "").strip().lower() or colors.get(color, number)
         for description, color, number in zip(dataset.descriptions, dataset.colorinterp, numbers, strict=True)
     )
-    names = tuple("gray" if name == "grey" else name for name in names)  # as a description may spell it
+    names = tuple("gray" if re.fullmatch("gr[ae]y", name) else name for name in names)
     return names if len(set(names)) == len(names) else numbers
 
 
