@@ -271,7 +271,7 @@ def binary_index(
     kept = list(range(len(index)))
     if negatives_per_positive is not None:
         kept = _drawn(index, holds, per_positive=negatives_per_positive, seed=seed)
-    columns = {
+    columns: dict[str, list[str | None]] = {
         "label": [positive if holds[row] else negative for row in kept],
         "labels": [None] * len(kept),
     }
