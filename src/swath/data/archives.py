@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from swath.errors import DataError
+from swath.errors import DataError, MissingFileError
 from swath.imagery import SUFFIXES
 
 MAX_MEMBERS = 5_000_000
@@ -49,7 +49,7 @@ class PatchReader(ABC):
 
         Raises
         ------
-        MissingPatchError
+        MissingFileError
             If there is no such file.
         DataError
             If the name leads outside the root, or the file is too large or damaged.
@@ -106,7 +106,7 @@ class ZipReader(PatchReader):
         """Bytes of one member, its checksum verified; see :class:`PatchReader`."""
         member = self._members.get(path)
         if member is None:
-            raise MissingPatchError(f"{self.root} has no member {path}")
+            raise MissingFileError(f"{self.root} has no member {path}")
         data = self._packed(member)
         if data is not None and member.compress_type == zipfile.ZIP_DEFLATED:
             data = _inflated(data, member.file_size)
@@ -203,10 +203,6 @@ def _mismatch(info: zipfile.ZipInfo) -> str | None:
     return next((mismatch for mismatch, present in problems.items() if present), None)
 
 
-class MissingPatchError(DataError):
-    """A file that was named is not there."""
-
-
 class FolderReader(PatchReader):
     """A folder; links in it are followed, since whoever made the folder put them there."""
 
@@ -247,7 +243,7 @@ def is_folder(path: Path) -> bool:
 
     Raises
     ------
-    MissingPatchError
+    MissingFileError
         If there is nothing at `path`.
     DataError
         If it is neither, or cannot be read.
@@ -258,7 +254,7 @@ def is_folder(path: Path) -> bool:
             with path.open("rb"):
                 return False
     except FileNotFoundError:
-        raise MissingPatchError(f"there is no file or folder {path}") from None
+        raise MissingFileError(f"there is no file or folder {path}") from None
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror})") from error
     if not stat.S_ISDIR(mode):
@@ -271,7 +267,7 @@ def read_file(path: Path) -> bytes:
 
     Raises
     ------
-    MissingPatchError
+    MissingFileError
         If there is no such file.
     DataError
         If it is no regular file, too large, or cannot be read.
@@ -286,7 +282,7 @@ def read_file(path: Path) -> bytes:
             )
         return path.read_bytes()
     except FileNotFoundError:
-        raise MissingPatchError(f"there is no file {path}") from None
+        raise MissingFileError(f"there is no file {path}") from None
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror})") from error
 

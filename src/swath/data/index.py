@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from swath.data.archives import safe_name
 from swath.data.named import shipped_name, shipped_path
-from swath.errors import DataError, MissingExtraError, SettingError
+from swath.errors import DataError, MissingExtraError, MissingFileError, SettingError
 from swath.files import atomic_file
 from swath.imagery import RGB
 
@@ -441,7 +441,9 @@ def read_index(path: str | Path) -> PatchIndex:
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"there is no index {path}", fix="make one with: swath data index SOURCE --out INDEX")
+        raise MissingFileError(
+            f"there is no index {path}", fix="make one with: swath data index SOURCE --out INDEX"
+        )
     try:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows > MAX_ROWS:
@@ -504,7 +506,7 @@ def _find_root(stored: str, path: Path) -> Path:
         return shipped_path(stored.removeprefix(_SHIPPED_PREFIX))
     root = (path.resolve().parent / stored).resolve()
     if not root.exists():
-        raise DataError(
+        raise MissingFileError(
             f"the patches of {path} are gone: there is no {root}", fix=f"put them back, or {_AGAIN}"
         )
     return root

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from swath.data.archives import MissingPatchError, PatchReader, open_patches
+from swath.data.archives import PatchReader, open_patches
 from swath.data.duplicates import joined_groups
 from swath.data.entries import (
     Entries,
@@ -31,7 +31,7 @@ from swath.data.index import SCHEMA, PatchIndex
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
 from swath.data.rewrite import encode_patch
 from swath.data.rows import map_rows
-from swath.errors import DataError, SettingError
+from swath.errors import DataError, MissingFileError, SettingError
 from swath.files import atomic_folder
 from swath.imagery import RGB, decode
 from swath.imagery.arrays import bands_first
@@ -187,8 +187,11 @@ def _table_of(
         )
     paths, labels = [str(path) for path, _ in pairs], [label for _, label in pairs]
     several = any(isinstance(label, list | tuple | set) for label in labels)
-    values = [sorted(label) if several else str(label) for label in labels]
-    return pa.table({"path": paths, "labels" if several else "label": values})
+    if several:
+        labels = [[label] if isinstance(label, str) else sorted(label) for label in labels]
+    return pa.table(
+        {"path": paths, "labels" if several else "label": labels if several else list(map(str, labels))}
+    )
 
 
 def _write_items(
@@ -225,9 +228,13 @@ def _class_name(label: Any, classes: Sequence[str] | None, place: str) -> str:
         raise SettingError(
             f"{place} has the label {label}, a number", fix="give the names with classes=[...]"
         )
-    if not 0 <= int(label) < len(classes):
-        raise DataError(f"{place} has the label {label}, but there are {len(classes)} classes")
-    return str(classes[int(label)])
+    try:
+        number = int(label)
+    except (TypeError, ValueError):
+        raise DataError(f"{place} has the label {label!r}, neither a name nor a number") from None
+    if not 0 <= number < len(classes):
+        raise DataError(f"{place} has the label {number}, but there are {len(classes)} classes")
+    return str(classes[number])
 
 
 def _encode_item(image: Any, place: str) -> tuple[bytes, str]:
@@ -257,7 +264,7 @@ def _locate(source: str | Path) -> Path:
         raise DataError(
             f"'{source}' is a data set to download first", fix=f"swath data get {source} --out FILE"
         )
-    raise DataError(
+    raise MissingFileError(
         f"there is no folder, CSV or zip {source}", fix=f"shipped data sets: {', '.join(sorted(SHIPPED))}"
     )
 
@@ -316,7 +323,7 @@ def _refuse_unreadable(
         (True, "are missing", "put them back, or remove them from the list"),
         (False, "cannot be read", "repair or remove them, or leave them out with --skip-unreadable"),
     ):
-        affected = [(path, e) for path, e in refused if isinstance(e, MissingPatchError) == missing]
+        affected = [(path, e) for path, e in refused if isinstance(e, MissingFileError) == missing]
         if affected and (missing or not skip_unreadable):
             first = ", ".join(path for path, _ in affected[:NAMED_IN_MESSAGES])
             more = " and more" if len(affected) > NAMED_IN_MESSAGES else ""

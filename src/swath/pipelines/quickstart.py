@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from swath.data import audit, build_index, group_duplicates, split_index, write_audit, write_index
-from swath.evaluation import Link, training_section
+from swath.evaluation import training_section
 from swath.evaluation.run_report.gather import open_run
 from swath.files import atomic_folder
 from swath.inference import load
+from swath.pages.html import Link
 from swath.pipelines.showcase import ShowcaseResult, show
 from swath.progress import Progress, silent
 
