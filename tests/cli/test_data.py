@@ -66,7 +66,7 @@ def test_split_by_blocks_scenes_and_folds(swath: Swath, tmp_path: Path) -> None:
         assert said in ran.err
     ran = swath("data", "split", out, "--out", out, "--val", "0.4", "--overwrite")
     assert ran.code == 2
-    assert "the index has all its splits, so nothing was cut; pass --resplit" in ran.err
+    assert "the index already has all its splits; pass --resplit" in ran.err
 
 
 def test_val_is_cut_from_a_published_train_list(swath: Swath, tiny_index_file: Path, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_strict_audit_fails_where_something_crosses(swath: Swath, tmp_path: Pa
     assert swath("data", "audit", index).code == 0
     ran = swath("data", "audit", index, "--strict", "--out", tmp_path / "audit.json")
     assert ran.code == 1
-    assert "2 duplicates or groups lie in more than one split" in ran.err
+    assert "2 duplicates or groups are in more than one split" in ran.err
     assert (tmp_path / "audit.json").exists()
     assert swath("data", "fix", index, "--out", tmp_path / "clean").code == 0
     assert swath("data", "audit", tmp_path / "clean" / "index.parquet", "--strict").code == 0

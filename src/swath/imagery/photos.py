@@ -9,10 +9,9 @@ from __future__ import annotations
 import struct
 import zlib
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -89,7 +88,7 @@ class PhotoReader:
         return orientation_tag(BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else 1
 
     def read(self) -> Picture:
-        """Decode the pixels and turn them upright.
+        """Decode the pixels and apply the orientation.
 
         Raises
         ------
@@ -100,8 +99,8 @@ class PhotoReader:
         mode = image.mode
         values = np.asarray(image)
         # Missing rows are the last ones and black; only interlaced ones lie anywhere.
-        doubtful = isinstance(image, PngImageFile) and (image.info.get("interlace") or not values[-1].any())
-        if doubtful and _ends_early(self._stream):
+        suspect = isinstance(image, PngImageFile) and (image.info.get("interlace") or not values[-1].any())
+        if suspect and _ends_early(self._stream):
             raise DataError(
                 f"{self._name} holds fewer rows of pixels than it says", fix="replace it or leave it out"
             )
@@ -110,12 +109,8 @@ class PhotoReader:
         # Asked for after decoding: a PNG may carry its EXIF block behind the pixels.
         orientation = self.orientation()
         planes = values[np.newaxis] if values.ndim == 2 else values.transpose(2, 0, 1)
-        return Picture(_own(upright(planes, orientation)), self._bands, units_of(self._dtype), mode)
-
-
-def _own(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Copy to contiguous memory that may be written to; Pillow's buffer may not."""
-    return pixels.copy(order="C")
+        # A copy, since Pillow's buffer may not be written to.
+        return Picture(upright(planes, orientation).copy(order="C"), self._bands, units_of(self._dtype), mode)
 
 
 def _ends_early(stream: BinaryIO) -> bool:
