@@ -74,7 +74,7 @@ def test_reference_shapes_are_positive(shape):
         (("classes", 1, "name"), "", "at least 1 character"),
         (("classes", 1, "color_hint"), "red", "six hexadecimal digits"),
         (("classes",), [], "at least 1 item"),
-        (("reference", "probabilities"), [[1.0]] * 4, "one number a class"),
+        (("reference", "probabilities"), [[1.0]] * 4, "one number per class"),
         (("reference", "probabilities"), [[0.25] * 4] * 3, "differ in number"),
         (("reference", "data_type"), "uint16", "bands and type of the input"),
         (("reference", "shape"), [4, 1, 64, 192], "bands and type of the input"),

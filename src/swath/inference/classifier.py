@@ -78,8 +78,17 @@ class Classifier:
         self.outputs = tuple(o.name for o in model.graph.graph.output if o.name in OUTPUTS)
         self._engine = engine
         kept = model.record.out_of_distribution
-        tells = kept is not None and set(NEEDED) <= set(self.outputs)
-        self._ood_scorer = OodScorer(model.record, kept) if kept is not None and tells else None
+        self._ood_scorer = (
+            OodScorer(
+                kept,
+                name=self.record.name,
+                task=self.record.task,
+                temperature=self.record.temperature,
+                size=self.size,
+            )
+            if kept is not None and set(NEEDED) <= set(self.outputs)
+            else None
+        )
 
     def __repr__(self) -> str:
         spec = self.record.input
@@ -164,15 +173,11 @@ class Classifier:
                 for view in augmented_views(pixels, self.tta)
             )
             probabilities = sum(others, start=probabilities) / np.float32(self.tta)
-        judged = self.decide(probabilities)
+        predictions = self.decide(probabilities)
         if self._ood_scorer is None:
-            return judged
-        strange = self._ood_scorer.of(pixels, found["features"], found["logits"])
-        return replace(
-            judged,
-            ood_score=strange,
-            is_ood=strange >= self._ood_scorer.threshold,
-        )
+            return predictions
+        score = self._ood_scorer.score(pixels, found["features"], found["logits"])
+        return replace(predictions, ood_score=score, is_ood=score >= self._ood_scorer.threshold)
 
     def same_engine(self, graph: onnx.ModelProto) -> Engine:
         """Start another engine of this one's kind, precision and threads, for another graph."""
