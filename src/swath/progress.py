@@ -36,7 +36,7 @@ def silent(stage: str, done: int, total: int, *, note: str = "") -> None:
 
 
 class _Rate(ProgressColumn):
-    """Units a second, over the whole stage."""
+    """Units per second, over the whole stage."""
 
     def render(self, task: Task) -> Text:
         """Draw one cell."""
@@ -47,7 +47,7 @@ class _Rate(ProgressColumn):
 
 
 class Bars:
-    """A context manager that is itself a :class:`Progress`: one line a stage, rate and time left.
+    """A context manager that is itself a :class:`Progress`: one line per stage, with rate and time left.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ HELD_BYTES = 32 * 2**20
 
 
 def check_tta(tta: int) -> int:
-    """`tta`, if patches can be shown in so many ways.
+    """`tta`, if it is a number of views there is.
 
     Raises
     ------
@@ -38,13 +38,13 @@ def check_tta(tta: int) -> int:
     if tta not in TTA_VIEWS:
         raise SettingError(
             f"{tta} views of a patch",
-            fix="give 1 (as it is), 4 (turned by quarters) or 8 (and mirrored too)",
+            fix="give 1, 4 (rotations) or 8 (rotations and flips)",
         )
     return tta
 
 
 def augmented_views(pixels: npt.NDArray[Any], tta: int) -> Iterator[npt.NDArray[Any]]:
-    """The other ``tta - 1`` ways to look at patches ``[N, bands, H, W]``; H and W change places in half of them."""
+    """The other ``tta - 1`` views of patches ``[N, bands, H, W]``: rotations, then flips; half of them swap H and W."""
     for view in range(1, tta):
         mirrored = pixels[..., ::-1] if view >= 4 else pixels
         yield np.ascontiguousarray(np.rot90(mirrored, view % 4, axes=(2, 3)))
@@ -58,7 +58,7 @@ class Classifier:
     record : Record
         The model's own record.
     engine : str
-        What runs it: engine, precision, threads and batch, such as ``openvino bf16, 2 threads, batch_size 8``.
+        What runs it: engine, precision, threads and batch, such as ``openvino bf16, 2 threads, batch 8``.
     tta : int
         Views of a patch over which :meth:`answer` and :meth:`predict` average.
 
@@ -151,17 +151,17 @@ class Classifier:
 
     @property
     def detects_ood(self) -> bool:
-        """Whether the model file can tell what is not like its training data."""
+        """Whether the model file holds what detects patches unlike its training data."""
         return self._ood_scorer is not None
 
     def answer(self, pixels: npt.NDArray[Any], *, batch_size: int | None = None) -> Predictions:
-        """Classify patches of one size, and say which are not like the training data where the model can tell.
+        """Classify patches of one size, and flag those unlike the training data where the model file can detect them.
 
-        With several views, probabilities are the mean over them; how strange a patch is follows from it as it is.
+        With several views, probabilities are the mean over them; the OOD score is that of the patch itself.
 
         Parameters
         ----------
-        pixels, batch
+        pixels, batch_size
             As for :meth:`run`.
         """
         wanted = ("probabilities",) if self._ood_scorer is None else ("probabilities", *NEEDED)
@@ -304,8 +304,8 @@ def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None, t
     threads : int, optional
         By default, as many as the cores this process may use.
     tta : int
-        1, or 4 (each patch turned by quarters) or 8 (and mirrored): the mean answer is a little better and takes as
-        many times as long.
+        Test-time augmentation: average over 1, 4 (rotations) or 8 (rotations and flips) views. Slightly more
+        accurate, that many times slower.
 
     Raises
     ------

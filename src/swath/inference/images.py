@@ -183,7 +183,7 @@ def _mend(dtype: np.dtype[Any], wanted: str) -> str:
 
 
 def _is_data_array(image: object) -> bool:
-    """Whether it is an ``xarray.DataArray``, told by what it offers: xarray need not be installed."""
+    """Whether it is an ``xarray.DataArray``, recognized by what it offers: xarray need not be installed."""
     return all(hasattr(image, name) for name in ("dims", "coords", "transpose", "to_numpy"))
 
 

@@ -44,10 +44,10 @@ class PredictSummary:
         Images that could not be read.
     other_sizes : int
         Images that were not of the model's patch size and were resized inside the graph.
-    color_match : Harmony
+    color_match : ColorMatch
         How the images' channels, all of them together, compare with the training patches', and what was done.
     ood : int or None
-        Images that are not like the training data; None where the model file cannot tell.
+        Images unlike the training data; None where the model file cannot detect them.
     """
 
     rows: int
@@ -102,7 +102,7 @@ def predict_files(
     ------
     SettingError
         If the ending of `out` is not known, `top_k` is not between 1 and the number of classes, or the model
-        cannot harmonize.
+        file has no color statistics.
     DataError
         If there is no image, or one cannot be read and `skip_unreadable` is false.
     OutputError
@@ -112,7 +112,7 @@ def predict_files(
         raise SettingError(f"{out} does not end in {', '.join(SUFFIXES)}", fix="give --out preds.csv, say")
     check_top_k(top_k, classifier.record.class_names)
     check_mode(match_colors)
-    for path in (out, _note_beside(out)) if match_colors != "off" else (out,):
+    for path in (out, _note_path(out)) if match_colors != "off" else (out,):
         check_output(path, overwrite=overwrite)
     skipped: list[str] = []
     sizes: dict[bool, int] = {True: 0, False: 0}
@@ -173,20 +173,20 @@ def _color_match(classifier: Classifier, images: Images, *, mode: str) -> ColorM
     return compare_scene(np.concatenate([empty, *parts], axis=1), spec, mode=mode, what="the images")
 
 
-def _note_beside(out: Path) -> Path:
-    """Where it is said what was done to the pixels; tables of one name and two kinds have one each."""
+def _note_path(out: Path) -> Path:
+    """Where the color match is recorded; tables of one name and two kinds have one each."""
     return out.with_name(f"{out.name}.color_match.json")
 
 
 @contextlib.contextmanager
 def _outputs(out: Path, color_match: ColorMatch, *, overwrite: bool) -> Iterator[Write]:
     """Yield what adds rows to the table; when it is whole its note takes its name, and then the table does."""
-    note = _note_beside(out)
+    note = _note_path(out)
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(atomic_file(out, overwrite=overwrite))
         if color_match.asked != "off":
-            said = stack.enter_context(atomic_file(note, overwrite=overwrite))
-            said.write_text(json.dumps(color_match.record(), indent=2) + "\n", encoding="utf-8")
+            record = stack.enter_context(atomic_file(note, overwrite=overwrite))
+            record.write_text(json.dumps(color_match.record(), indent=2) + "\n", encoding="utf-8")
         yield stack.enter_context(_writer(temporary))
     if color_match.asked == "off" and overwrite:
         note.unlink(missing_ok=True)  # of an earlier table of this name

@@ -23,7 +23,7 @@ class PackedArray(Settings):
 
     shape: tuple[PositiveInt, ...] = Field(min_length=1, max_length=3)
     values: str = Field(description="zlib-compressed int8 in C order, base64")
-    scale: str = Field(description="zlib-compressed little-endian float32, one a row, base64")
+    scale: str = Field(description="zlib-compressed little-endian float32, one per row, base64")
 
     @classmethod
     def pack(cls, array: Floats) -> PackedArray:

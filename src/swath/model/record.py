@@ -74,7 +74,7 @@ class ClassInfo(Settings):
 
 
 class ChannelQuantiles(Settings):
-    """Quantiles of the training patches' pixels: one row of ``values`` a band, one value a level."""
+    """Quantiles of the training patches' pixels: one row of ``values`` per band, one value per level."""
 
     levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=2)
     values: tuple[tuple[float, ...], ...]
@@ -84,7 +84,7 @@ class ChannelQuantiles(Settings):
         if list(self.levels) != sorted(set(self.levels)):
             raise ValueError("levels of quantiles must rise")
         if any(len(row) != len(self.levels) or list(row) != sorted(row) for row in self.values):
-            raise ValueError("each band needs one quantile a level, none below the one before it")
+            raise ValueError("each band needs one quantile per level, none below the one before it")
         return self
 
 
@@ -98,7 +98,7 @@ class InputSpec(Settings):
 
     bands: tuple[str, ...] = Field(min_length=1)
     size: int = Field(ge=8, le=4096, description="patch side in pixels after the graph's own resize")
-    gsd: float | None = Field(default=None, gt=0, description="meters a pixel")
+    gsd: float | None = Field(default=None, gt=0, description="meters per pixel")
     data_type: Literal["uint8", "uint16"]
     value_range: tuple[float, float]
     meaning: str = Field(description="what the numbers are, such as an 8-bit rendering of reflectance")
@@ -112,9 +112,9 @@ class InputSpec(Settings):
     def _same_length(self) -> InputSpec:
         for name in ("mean", "sd", "channel_mean", "channel_sd"):
             if len(getattr(self, name)) != len(self.bands):
-                raise ValueError(f"'{name}' needs one number a band ({len(self.bands)})")
+                raise ValueError(f"'{name}' needs one number per band ({len(self.bands)})")
         if self.channel_quantiles is not None and len(self.channel_quantiles.values) != len(self.bands):
-            raise ValueError(f"'channel_quantiles' needs one row a band ({len(self.bands)})")
+            raise ValueError(f"'channel_quantiles' needs one row per band ({len(self.bands)})")
         return self
 
 
@@ -279,7 +279,7 @@ class Record(Settings):
 
     @property
     def cuts(self) -> tuple[float, ...]:
-        """Thresholds in output order: one a class, of the positive class alone (binary), or none."""
+        """Thresholds in output order: one per class, of the positive class alone (binary), or none."""
         if self.task == "single-label":
             return ()
         names = self.class_names[1:] if self.task == "binary" else self.class_names
@@ -287,7 +287,7 @@ class Record(Settings):
 
     @property
     def outputs(self) -> int:
-        """Logits an image: one a class, but a single one for binary models."""
+        """Logits per image: one per class, but a single one for binary models."""
         return 1 if self.task == "binary" else len(self.classes)
 
 
@@ -316,7 +316,7 @@ def called(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bo
     Returns
     -------
     numpy.ndarray
-        ``[..., K]`` bool; exactly one true an image, but any number for a multi-label model.
+        ``[..., K]`` bool; exactly one true per image, but any number for a multi-label model.
     """
     if record.task == "single-label":
         best = probabilities.argmax(axis=-1)
