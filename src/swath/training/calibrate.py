@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from swath.data import color_feature_names, color_features
 from swath.evaluation import best_threshold, confusion_matrix, measure, measure_binary, measure_multilabel
 from swath.model.record import Baselines, ColorBaseline, Estimate, Task
-from swath.training.targets import Targets, one_hot
+from swath.training.targets import Targets
 
 _LOW, _HIGH = 0.05, 20.0
 _TURNS = 6  # of offset and temperature
@@ -184,7 +184,7 @@ def validate_network(logits: Floats, labels: npt.NDArray[Any], targets: Targets)
         measured = measure(confusion, targets.classes)
         metrics = {"accuracy": measured.accuracy, "macro_f1": measured.macro_f1}
         return ValidationResult(fit_temperature(logits, labels), metrics)
-    shares = one_hot(labels, targets.task, len(targets.classes))
+    shares = targets.shares(labels)
     temperature = fit_binary_temperature(logits, shares)
     probabilities = to_probabilities(logits, targets.task, temperature)
     if targets.task == "binary":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -178,22 +179,38 @@ def recipe_names() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in _folder().iterdir() if p.name.endswith(".yaml"))
 
 
-def load_recipe(name: str, *, changes: list[str] | None = None) -> Recipe:
-    """Read a shipped recipe by name, or a YAML file by path, and apply ``field=value`` changes.
+def load_recipe(name: str | Path, /, *, changes: Sequence[str] | None = None, **fields: Any) -> Recipe:
+    """Read a shipped recipe by name, or a YAML file by path, and change fields of it.
+
+    Parameters
+    ----------
+    name : str or pathlib.Path
+        One of :func:`recipe_names`, or a ``.yaml`` file.
+    changes : sequence of str, optional
+        Assignments such as ``"optimizer.lr=0.05"``, as ``--set`` takes them.
+    **fields
+        Fields of :class:`Recipe` by name. A mapping changes the fields of a group that it names; one that is empty,
+        or gives the group another ``name``, replaces the group.
 
     Raises
     ------
     SettingError
         If there is no such recipe, or a field is unknown or out of range.
+
+    Examples
+    --------
+    >>> recipe = load_recipe("fast", epochs=3, optimizer={"lr": 0.05})
+    >>> recipe.epochs, recipe.optimizer.lr, recipe.optimizer.momentum
+    (3, 0.05, 0.6)
     """
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
-        if name not in recipe_names():
+        if str(name) not in recipe_names():
             raise SettingError(
                 f"there is no recipe '{name}'", fix=f"use one of {', '.join(recipe_names())} or a .yaml file"
             )
         path = Path(str(_folder() / f"{name}.yaml"))
-    return validate(Recipe, override(read_yaml(path), changes or []), where=f"recipe {path.stem}")
+    return validate(Recipe, override(read_yaml(path), changes or (), fields), where=f"recipe {path.stem}")
 
 
 def dump_recipe(recipe: Recipe) -> str:

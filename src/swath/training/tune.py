@@ -8,7 +8,7 @@ import hashlib
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,17 @@ from swath.files import atomic_file, check_output
 from swath.inference.engines import free_cores
 from swath.networks.catalog import OWN
 from swath.progress import Progress, silent
-from swath.training.batches import Patches
-from swath.training.loop import Score, fit, make_fabric, resolved
+from swath.training.loop import Score, TrainingLoop
 from swath.training.recipe import Recipe, dump_recipe
-from swath.training.targets import Targets, choose_targets, decoded, training_parts
-from swath.training.train import torch_settings
+from swath.training.run import (
+    TrainingRun,
+    decode_patches,
+    initialize_network,
+    make_fabric,
+    resolved,
+    torch_settings,
+)
+from swath.training.targets import choose_targets, training_parts
 from swath.weights.spec import weights_fingerprint
 
 Value = float | int | bool
@@ -230,18 +236,6 @@ class TuneResult:
     trials: int
 
 
-@dataclass(frozen=True)
-class _Search:
-    """What every trial needs."""
-
-    recipe: Recipe
-    patches: dict[str, Patches]
-    targets: Targets
-    folder: Path
-    cache: Path | None
-    progress: Progress
-
-
 def tune(
     index: PatchIndex,
     recipe: Recipe,
@@ -306,26 +300,34 @@ def tune(
         _study(out / STUDY, identity, recipe, pruner=pruner) as study,
         torch_settings(threads or free_cores()),
     ):
-        patches = decoded(parts, recipe, targets, cache=cache, progress=progress)
-        search = _Search(recipe, patches, targets, out / WORK, cache, progress)
+        run = TrainingRun(
+            recipe,
+            targets,
+            *decode_patches(parts, recipe, targets, cache=cache, progress=progress),
+            folder=out / WORK,
+            identity=identity,
+            fabric=make_fabric(recipe),
+            cache=cache,
+            progress=progress,
+        )
         _enqueue_recipe(study, recipe)
         while (done := len(_finished(study))) < trials:
             progress("trials", done, trials, note=_note(study))
-            _try_one(study, search, seed=seed)
+            _try_one(study, run, seed=seed)
         progress("trials", trials, trials, note=_note(study))
         shutil.rmtree(out / WORK, ignore_errors=True)
         return _write(out, recipe, _finished(study), score=Score.of(targets.task).column)
 
 
-def _try_one(study: optuna.Study, search: _Search, *, seed: int) -> None:
+def _try_one(study: optuna.Study, run: TrainingRun, *, seed: int) -> None:
     """One trial, from proposal to score; a kill leaves a checkpoint that :func:`_enqueue_recipe` leads back to."""
     # A sampler of its own for every trial: a search that was interrupted proposes what it would have anyway.
     study.sampler = optuna.samplers.TPESampler(seed=seed * 100_003 + len(_finished(study)))
-    trial = study.ask(search_space(search.recipe))
-    candidate = with_values(search.recipe, trial.params)
+    trial = study.ask(search_space(run.recipe))
+    candidate = with_values(run.recipe, trial.params)
     digest = hashlib.sha256(dump_recipe(candidate).encode()).hexdigest()
-    folder = search.folder / digest[:16]
-    column = Score.of(search.targets.task).column
+    folder = run.folder / digest[:16]
+    column = Score.of(run.targets.task).column
     best = 0.0
 
     def on_epoch(row: dict[str, float]) -> None:
@@ -335,23 +337,12 @@ def _try_one(study: optuna.Study, search: _Search, *, seed: int) -> None:
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    settled = resolved(candidate)
-    fabric = make_fabric(settled)
+    fabric = make_fabric(candidate)
     fabric.launch()
     folder.mkdir(parents=True, exist_ok=True)
+    attempt = replace(run, recipe=resolved(candidate), folder=folder, identity=digest, fabric=fabric)
     try:
-        fitted = fit(
-            search.patches["train"],
-            search.patches["val"],
-            settled,
-            targets=search.targets,
-            folder=folder,
-            identity=digest,
-            fabric=fabric,
-            cache=search.cache,
-            progress=search.progress,
-            on_epoch=on_epoch,
-        )
+        fitted = TrainingLoop(attempt, initialize_network(attempt)).fit(on_epoch=on_epoch)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
     except SettingError as error:
