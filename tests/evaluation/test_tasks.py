@@ -23,12 +23,12 @@ from swath.evaluation import (
     result_section,
     rethreshold,
     with_thresholds,
-    write_report,
 )
 from swath.evaluation.evaluate import TEST_ACCESSES
 from swath.evaluation.metrics import label_matrix
 from swath.inference import load
 from swath.model import read_model
+from swath.pages.html import write_report
 from tests.tiny import CLASSES, patch, write_patches, write_tiny_model
 
 from .cases import Page

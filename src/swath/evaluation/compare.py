@@ -20,8 +20,7 @@ from swath.files import atomic_file
 from swath.inference import Classifier
 from swath.inference.predictions import judged
 from swath.model.record import Estimate
-from swath.pages.figures import written
-from swath.pages.html import columns, percent, points
+from swath.pages.wording import columns, percent, points, written
 from swath.progress import Progress, silent
 
 LEVEL = 0.05

@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 
 import swath
 from swath.data import PatchIndex
+from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
 from swath.files import atomic_file
 from swath.imagery.color_match import patch_quantiles
@@ -46,14 +47,13 @@ from swath.networks.catalog import OWN
 from swath.training.batches import Normalization, Patches, outputs_of
 from swath.training.calibrate import (
     ValidationResult,
-    fit_baselines,
     fit_offsets,
     to_probabilities,
     validate_network,
 )
-from swath.training.export import bf16_parity, check_export, export_body
+from swath.training.export import RoundedProducts, bf16_parity, check_export, export_body
 from swath.training.loop import TrainedNetwork
-from swath.training.run import TrainingRun
+from swath.training.run import TrainingRun, has_bf16
 from swath.weights import OWN as OWN_LICENSE
 from swath.weights import run_expectation, weights_metadata, write_weights
 
@@ -132,7 +132,7 @@ def export_model(
         return to_probabilities(logits, targets.task, validation.temperature)
 
     def bf16(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16) if has_bf16("cpu") else RoundedProducts():
             return forward(pixels)
 
     cuts = tuple(validation.thresholds.values())

@@ -33,7 +33,7 @@ from swath.training.run import (
     torch_settings,
 )
 from swath.training.targets import choose_targets, training_parts
-from swath.weights.spec import parse_spec, weights_fingerprint
+from swath.weights import parse_spec, weights_fingerprint
 
 MODEL = "model.onnx"
 # What a run writes into its folder.

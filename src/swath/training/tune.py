@@ -37,7 +37,7 @@ from swath.training.run import (
     torch_settings,
 )
 from swath.training.targets import choose_targets, training_parts
-from swath.weights.spec import weights_fingerprint
+from swath.weights import weights_fingerprint
 
 Value = float | int | bool
 CROP = "augmentation.crop"  # on or off; its side stays the recipe's

@@ -19,7 +19,7 @@ from swath.evaluation.metrics import confusion_matrix, measure
 from swath.evaluation.results import FEW
 from swath.files import atomic_folder
 from swath.inference import Classifier
-from swath.pages.figures import written
+from swath.pages.wording import written
 from swath.progress import Progress, silent
 
 
