@@ -14,7 +14,6 @@ from swath.cli.options import (
     Overwrite,
     Recipe,
     Seed,
-    Split,
     Threads,
     complete_recipe,
     numbers,
@@ -136,7 +135,9 @@ def experiment(
     index: Index,
     out: Annotated[Path, output("Folder to write: table.csv, a figure and the runs.")],
     seeds: Annotated[int, typer.Option(help="Number of repeats of each variant.")] = 1,
-    split: Split = "val",
+    split: Annotated[
+        Literal["val", "test"], typer.Option(help="Split to evaluate on. Do not tune on test.")
+    ] = "val",
     scratch: Annotated[
         str, typer.Option(help="Recipe that trains from scratch.", autocompletion=complete_recipe)
     ] = "fast",

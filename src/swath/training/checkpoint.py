@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors: everything a run needs to go on, and nothing that could be executed."""
+"""Checkpoints as safetensors: everything needed to resume a run, and nothing that could be executed."""
 
 from __future__ import annotations
 

@@ -210,12 +210,12 @@ def _center(trained: TrainedNetwork, val: PatchOutputs, shares: npt.NDArray[np.f
 
 
 def _main_class(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """One class a patch to spread patches by: the label, or of several the first."""
+    """One class per patch to spread patches by: the label, or the first of several."""
     return labels if labels.ndim == 1 else np.where(labels.any(1), labels.argmax(1), labels.shape[1])
 
 
 def _spread_over_classes(labels: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
-    """Up to `most` places, first one of each class in turn, so that any prefix holds many classes."""
+    """Up to `most` rows, one of each class in turn, so that any prefix holds many classes."""
     turn = np.zeros(len(labels), np.int64)
     seen: Counter[int] = Counter()
     for place, label in enumerate(labels.tolist()):
@@ -306,7 +306,7 @@ def _architecture(network: Network) -> str:
 
 
 def write_history(path: Path, history: History, *, kept: int) -> None:
-    """One row an epoch: seconds, losses, validation score, and 1 for the one whose weights were kept."""
+    """One row per epoch: seconds, losses, validation score, and 1 for the one whose weights were kept."""
     rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
     with atomic_file(path, overwrite=True) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))

@@ -231,13 +231,13 @@ class TrainingLoop:
         return total / steps
 
     def report(self, epoch: int, step: int) -> None:
-        """Say how far the whole run is, and the latest validation score."""
+        """Report progress of the whole run, and the latest validation score."""
         done, total = epoch * self.steps + step, self.run.recipe.epochs * self.steps
         self.run.progress("training", done, total, note=f"epoch {epoch + 1}{self.note}")
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Put the running average in the weights' place for a while."""
+        """Replace the weights by their running average for a while."""
         if self.average is None:
             yield
             return
@@ -276,7 +276,7 @@ class TrainingLoop:
 
 @dataclass(frozen=True)
 class Score:
-    """What chooses the epoch: accuracy for one label a patch, else average precision, which needs no threshold.
+    """What chooses the epoch: accuracy for the single-label task, else average precision, which needs no threshold.
 
     Attributes
     ----------
@@ -309,7 +309,7 @@ class Score:
 
 
 def _stopped_early(history: list[dict[str, float]], score: str, early_stopping_patience: int | None) -> bool:
-    """Whether the last `early_stopping_patience` epochs brought nothing better."""
+    """Whether the last `early_stopping_patience` epochs brought no better score."""
     if early_stopping_patience is None or not history:
         return False
     values = [row[score] for row in history]
@@ -319,19 +319,19 @@ def _stopped_early(history: list[dict[str, float]], score: str, early_stopping_p
 def earliest_best_epoch(earlier: Sequence[float], *, patches: int) -> float:
     """The score from which an epoch's weights replace those kept before: one standard error below the best so far.
 
-    The error is that of a share, and never less than one patch: all of a few patches right is luck as well.
-    Rates fall to the end, so a later epoch is expected to be better; an earlier one that scored higher by less than
-    chance does on so many patches was lucky (the rule of Breiman et al. 1984, CART, turned in time).
+    The standard error is that of a share, and at least one patch: a perfect score on a few patches is luck as well.
+    Learning rates fall to the end, so a later epoch is expected to be better, and a lead within chance is luck (the
+    one-standard-error rule of Breiman et al. 1984, CART, applied to epochs).
     """
     best = max(earlier, default=0.0)
     return best - max(math.sqrt(best * (1 - best) / patches), 1 / patches)
 
 
 def score_weight(shares: npt.NDArray[Any], task: Task) -> int:
-    """How many patches a validation score rests on: the ``patches`` of the other functions.
+    """Effective number of patches behind a validation score: the ``patches`` of the other functions.
 
-    An accuracy rests on all of them. An average precision rests on the positives: the rarer they are, the more of it
-    is luck; a mean of several on as many as give such a mean the same variance.
+    All of them for an accuracy; the positives for an average precision, which is noisier the rarer they are; and for a
+    mean of several the number that gives such a mean the same variance.
 
     Parameters
     ----------
@@ -363,9 +363,9 @@ def best_epoch(scores: Sequence[float], *, patches: int) -> int:
 
 
 class WeightAverage:
-    """``shadow = decay * shadow + (1 - decay) * weights`` after every step.
+    """Exponential moving average of a network's weights: ``shadow = decay * shadow + (1 - decay) * weights``.
 
-    The decay rises with the steps, ``min(decay, (1 + step) / (10 + step))``, so that the start is soon forgotten.
+    The decay rises with the steps, ``min(decay, (1 + step) / (10 + step))``: the initial weights soon have no effect.
 
     Parameters
     ----------
@@ -385,7 +385,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Take the weights after optimization step `step` (from 0) in."""
+        """Update with the weights after optimization step `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in network.state_dict().items():
             held = self.state[name]
@@ -396,12 +396,12 @@ class WeightAverage:
 
 
 def is_frozen(settings: Freezing, epoch: int) -> bool:
-    """Whether the backbone rests in this epoch (counted from 0)."""
+    """Whether the backbone is frozen in this epoch (counted from 0)."""
     return settings.epochs == "all" or epoch < settings.epochs
 
 
 def enter_phase(network: nn.Module, settings: Freezing, *, epoch: int) -> None:
-    """Set what trains in `epoch`: a resting backbone keeps every weight and every statistic bit for bit.
+    """Set what trains in `epoch`: a frozen backbone keeps every weight and every statistic bit for bit.
 
     Parameters
     ----------
@@ -426,6 +426,6 @@ def enter_phase(network: nn.Module, settings: Freezing, *, epoch: int) -> None:
 
 
 def backbone_modules(network: nn.Module) -> Iterator[nn.Module]:
-    """The direct children of `network` that are pre-trained where anything is."""
+    """The direct children of `network` that belong to the backbone."""
     new_modules = cast("tuple[str, ...]", network.new_modules)
     return (module for name, module in network.named_children() if name not in new_modules)

@@ -1,4 +1,4 @@
-"""A recipe: every choice of a training run, validated, in one small file."""
+"""Recipes: every choice of a training run, validated, in one small file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _name(given: object) -> object:
 
 
 class Loss(Settings):
-    """What is minimized; ``auto`` is cross-entropy for one label a patch, and BCE with logits otherwise."""
+    """What is minimized; ``auto`` is cross-entropy for the single-label task, and BCE with logits otherwise."""
 
     name: Literal["auto", "cross-entropy", "bce", "focal"] = "auto"
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
@@ -59,9 +59,9 @@ class Optimizer(Settings):
     name: Literal["muon", "sgd", "adam", "adamw"] = "muon"
     lr: float = Field(default=0.1, gt=0, description="peak rate; Muon's is in units of unit-length filters")
     momentum: float = Field(default=0.6, ge=0, lt=1, description="of muon (Nesterov) and sgd")
-    adamw_lr: float = Field(default=3e-3, gt=0, description="peak rate of AdamW beside Muon")
+    adamw_lr: float = Field(default=3e-3, gt=0, description="peak learning rate of AdamW, with Muon")
     weight_decay: float = Field(
-        default=0.0, ge=0, description="never on norms and biases; beside Muon on matrices only"
+        default=0.0, ge=0, description="never on norms and biases; with Muon on matrices only"
     )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps spent warming up")
     schedule: Literal["linear", "cosine", "constant"] = Field(
@@ -94,18 +94,18 @@ class Freezing(Settings):
 
 
 class Augmentation(Settings):
-    """What may happen to a patch without changing its label."""
+    """Random changes to a patch that keep its label."""
 
     flips: bool = True
     transpose: bool = True
     shift: int = Field(default=4, ge=0, le=64, description="pixels, either way, reflected at the edge")
-    gain: float = Field(default=0.0, ge=0, le=0.5, description="sd of a random factor a band")
+    gain: float = Field(default=0.0, ge=0, le=0.5, description="sd of a random factor per band")
     crop: int | None = Field(default=None, ge=16, description="side of random crops early in the run")
     crop_until: float = Field(default=0.6, ge=0, le=1, description="share of the steps that crop")
     mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of MixUp's Beta; 0 is off")
     cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of CutMix's Beta; 0 is off")
     randaugment: int = Field(
-        default=0, ge=0, le=10, description="random geometric and color operations a patch"
+        default=0, ge=0, le=10, description="random geometric and color operations per patch"
     )
     sensor_shift: float = Field(
         default=0.0, ge=0, le=1, description="strength of the sensor-shift policy; 1 is another sensor"
@@ -114,7 +114,7 @@ class Augmentation(Settings):
         default=0.7,
         ge=0,
         le=1,
-        description="share of patches shown as another sensor would; the rest stay clean",
+        description="share of patches that the policy changes",
     )
 
 
@@ -128,7 +128,7 @@ class Recipe(Settings):
     size: int | None = Field(default=None, ge=16, le=1024, description="patch side; the data's own if unset")
     bands: tuple[str, ...] = Field(default=RGB, min_length=1, max_length=16)
     task: Literal["auto", "single-label", "binary", "multi-label"] = "auto"
-    positive: str | None = Field(default=None, description="binary: the class looked for; else the rarer one")
+    positive: str | None = Field(default=None, description="binary: the positive class; else the rarer one")
     weights: str = Field(
         default="none", description="none, imagenet, a file, hf:REPO/FILE or torchgeo:NAME to start from"
     )

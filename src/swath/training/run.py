@@ -7,6 +7,8 @@ and :func:`initialize_network` builds the recipe's network and loads its weights
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from swath.training.batches import Normalization, Patches
 from swath.training.export import check_exportable
 from swath.training.recipe import Freezing, Recipe
 from swath.training.targets import Targets
-from swath.weights import WeightFacts, check_expectation, load_weights
+from swath.weights import WeightFacts, check_expectation, load_weights, weights_fingerprint
 
 _log = logging.getLogger("swath")
 # Some parameters get no gradient while the backbone is frozen, and plain DDP waits for all of them.
@@ -199,6 +201,13 @@ def initialize_network(run: TrainingRun) -> InitialNetwork:
     )
     mean, sd = (np.asarray(v, np.float32) for v in facts.expects.normalization(recipe.bands))
     return InitialNetwork(network, Normalization(mean, sd), facts)
+
+
+def identity_of(recipe: Recipe, *others: str) -> str:
+    """SHA-256 of what a run is of: the recipe but for its name, the weights it starts from, and `others`."""
+    fields = recipe.model_dump(mode="json", exclude={"name", "about"})
+    text = json.dumps([fields, weights_fingerprint(recipe.weights), *others], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def has_bf16(accelerator: str = "auto") -> bool:

@@ -24,7 +24,7 @@ class Targets:
     task : str
         ``single-label``, ``binary`` or ``multi-label``.
     classes : tuple of str
-        In the order of the model file's outputs; for the binary task the other class, then the one looked for.
+        In the order of the model file's outputs; for the binary task the negative class, then the positive one.
     """
 
     task: Task
@@ -32,7 +32,7 @@ class Targets:
 
     @property
     def logits(self) -> int:
-        """Outputs of the network: one for the binary task, else one a class."""
+        """Outputs of the network: one for the binary task, else one per class."""
         return 1 if self.task == "binary" else len(self.classes)
 
     def of(self, index: PatchIndex) -> npt.NDArray[Any]:
@@ -55,9 +55,9 @@ class Targets:
 
 
 def choose_targets(index: PatchIndex, recipe: Recipe) -> Targets:
-    """The task of an index, as the recipe has it or as the labels say.
+    """The task of an index, by the recipe or by its labels.
 
-    Patches with several labels are multi-label; two classes are binary, and the one looked for is the recipe's
+    Patches with several labels are multi-label; two classes are binary, and the positive one is the recipe's
     ``positive`` or else the rarer one in train (of equals, the last by name); everything else is single-label.
 
     Raises

@@ -5,11 +5,10 @@ The folder is checked before anything happens, and changed only when data and ne
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from torch import nn
 
@@ -27,13 +26,14 @@ from swath.training.recipe import Freezing, Recipe, dump_recipe, load_recipe
 from swath.training.run import (
     TrainingRun,
     decode_patches,
+    identity_of,
     initialize_network,
     make_fabric,
     resolved,
     torch_settings,
 )
 from swath.training.targets import choose_targets, training_parts
-from swath.weights import parse_spec, weights_fingerprint
+from swath.weights import parse_spec
 
 MODEL = "model.onnx"
 # What a run writes into its folder.
@@ -96,7 +96,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     threads: int | None = None,
-    accelerator: str = "auto",
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     devices: int | str = 1,
     cache: Path | None = None,
     require_redistributable: bool = False,
@@ -165,7 +165,8 @@ def train(
         recipe = _with_module(recipe, network, require_redistributable=require_redistributable)
     else:  # before an earlier run is discarded: is there such a network?
         smallest_patch(recipe.network)
-    identity = _identity(recipe, parts)  # of the recipe as given: a run may be resumed on other hardware
+    # Of the recipe as given: a run may be resumed on other hardware.
+    identity = identity_of(recipe, *(part.fingerprint for part in parts.values()))
     recipe = resolved(recipe, accelerator=accelerator)
     fabric = make_fabric(recipe, accelerator=accelerator, devices=devices)
     if _is_first_process():
@@ -262,10 +263,3 @@ def _begin(out: Path, recipe: Recipe, *, resume: bool) -> None:
         (out / file).unlink(missing_ok=True)
     with atomic_file(out / "recipe.yaml", overwrite=True) as temporary:
         temporary.write_text(dump_recipe(recipe), encoding="utf-8")
-
-
-def _identity(recipe: Recipe, parts: dict[str, PatchIndex]) -> str:
-    """What a checkpoint is of: the recipe but for its name, and the patches."""
-    text = json.dumps(recipe.model_dump(mode="json", exclude={"name", "about"}), sort_keys=True)
-    prints = "".join(part.fingerprint for part in parts.values())
-    return hashlib.sha256((text + weights_fingerprint(recipe.weights) + prints).encode()).hexdigest()
