@@ -125,7 +125,9 @@ def experiment(
     index: opt.Index,
     out: Annotated[Path, opt.output("Folder to write: table.csv, a figure and the runs.")],
     seeds: Annotated[int, typer.Option(help="Number of repeats of each variant.")] = 1,
-    split: opt.Split = "val",
+    split: Annotated[
+        Literal["val", "test"], typer.Option(help="Split to evaluate on. Do not tune on test.")
+    ] = "val",
     scratch: Annotated[
         str, typer.Option(help="Recipe that trains from scratch.", autocompletion=opt.complete_recipe)
     ] = "fast",
