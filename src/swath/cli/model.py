@@ -99,7 +99,7 @@ def calibrate(
 ) -> object:
     """Fit conformal quantiles and out-of-distribution detection again.
 
-    Training does it too. Use this for a model trained without, or for patches of another place.
+    Training does it too. Use this for a model trained without it, or for patches of another place.
 
     Example: swath model calibrate old.onnx index.parquet --out new.onnx
     """

@@ -42,7 +42,7 @@ def train(
 ) -> object:
     """Train a network and write its model file.
 
-    The val split decides when to stop and calibrates the model; the test split is not used.
+    The val split is used for early stopping and calibration, the test split not at all.
 
     Example: swath train index.parquet --out runs/mine --set epochs=20
 
