@@ -203,7 +203,7 @@ def _map_known_scene(
 ) -> tuple[Map, MapAccuracy]:
     """Sew the test patches into a scene whose truth is known, and map it."""
     names = classifier.record.class_names
-    labels = np.array([names.index(label) for label in part.labels])
+    labels = part.targets(names, multi_label=False)
     # The same share of every class, class by class, so that the scene looks like land.
     chosen = _evenly(labels, MOST_PATCHES)
     blocks = max(1, round(len(chosen) ** 0.5 / BLOCK))
