@@ -14,7 +14,7 @@ import timm
 
 from swath.errors import SettingError
 from swath.imagery import RGB
-from swath.weights.expects import Expectation
+from swath.weights.facts import Expectation
 
 PICTURES = Expectation()  # 8-bit RGB with the ImageNet mean and standard deviation
 HALVES = Expectation(mean=(0.5, 0.5, 0.5), sd=(0.5, 0.5, 0.5))

@@ -12,8 +12,7 @@ from swath.config import override, validate
 from swath.errors import DataError, SettingError
 from swath.networks.catalog import find
 from swath.progress import Progress, silent
-from swath.weights.expects import Expectation
-from swath.weights.facts import WeightFacts, expects_of, license_of
+from swath.weights.facts import Expectation, WeightFacts, expects_of, license_of
 from swath.weights.fit import fit_tensors
 from swath.weights.known import PublishedWeights, imagenet_weights, torchgeo_weights
 from swath.weights.sources import backbone_of, locate, parse_spec

@@ -25,8 +25,7 @@ from swath.errors import DataError, SettingError
 from swath.fetch import ATTEMPTS, TIMEOUT, TRANSIENT, RemoteFile, check_address, download_lock, fetch
 from swath.networks.catalog import find
 from swath.progress import Progress, silent
-from swath.weights.expects import Expectation
-from swath.weights.facts import expects_of, license_of
+from swath.weights.facts import Expectation, expects_of, license_of
 from swath.weights.known import PublishedWeights, imagenet_weights, torchgeo_weights
 from swath.weights.store import Entry, Store, sha256_of
 from swath.weights.tensors import check_safetensors, read_metadata
