@@ -1,8 +1,8 @@
 """Published weights that swath knows by name: where they are, their license, and the input they expect.
 
-The ImageNet table names one well-tried set for each named network; for any other backbone of timm's, timm's
-own table (version and all) is asked. What is stated of torchgeo's weights is from its source,
-``torchgeo/models/resnet.py`` and ``vit.py``, and from the cards of their repositories.
+The ImageNet table names one well-tested set for each named network; for any other timm backbone, timm's own table
+is used. The table of torchgeo's weights follows its source, ``torchgeo/models/resnet.py`` and ``vit.py``, and the
+cards of their repositories.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from swath.weights.facts import Expectation
 
 PICTURES = Expectation()  # 8-bit RGB with the ImageNet mean and standard deviation
 HALVES = Expectation(mean=(0.5, 0.5, 0.5), sd=(0.5, 0.5, 0.5))
+_VIT = "vit_small_patch16_224"
 # SSL4EO-S12's files have the bands of Sentinel-2 L1C in the order of their numbers, 8A behind 8.
 SENTINEL2 = tuple(f"b{n}" for n in "01 02 03 04 05 06 07 08 8a 09 10 11 12".split())  # noqa: SIM905
 
@@ -79,38 +80,58 @@ _IMAGENET: dict[str, tuple[str, str, Expectation]] = {
 }
 
 
-def _ssl4eo(
-    backbone: str, method: str, bands: tuple[str, ...], revision: str, digits: str
-) -> PublishedWeights:
-    stem = f"{backbone}_sentinel2_{'rgb' if bands == RGB else 'all'}_{method}"
-    about = f"SSL4EO-S12 (Wang et al. 2023), {method}"
+_SSL4EO = (
+    # torchgeo's name, timm's network, revision, first digits of the SHA-256
+    (
+        "ResNet18_Weights.SENTINEL2_ALL_MOCO",
+        "resnet18",
+        "5b8cddc9a14f3844350b7f40b85bcd32aed75918",
+        "59bfdff9",
+    ),
+    (
+        "ResNet18_Weights.SENTINEL2_RGB_MOCO",
+        "resnet18",
+        "e1c032e7785fd0625224cdb6699aa138bb304eec",
+        "e3a335e3",
+    ),
+    (
+        "ResNet50_Weights.SENTINEL2_ALL_DINO",
+        "resnet50",
+        "d7f14bf5530d70ac69d763e58e77e44dbecfec7c",
+        "d6c330e9",
+    ),
+    (
+        "ResNet50_Weights.SENTINEL2_ALL_MOCO",
+        "resnet50",
+        "da4f3c9dbe09272eb902f3b37f46635fa4726879",
+        "df8b932e",
+    ),
+    (
+        "ResNet50_Weights.SENTINEL2_RGB_MOCO",
+        "resnet50",
+        "efd9723b59a88e9dc1420dc1e96afb25b0630a3c",
+        "2b57ba8b",
+    ),
+    ("ViTSmall16_Weights.SENTINEL2_ALL_DINO", _VIT, "5b41dd418a79de47ac9f5be3e035405a83818a62", "36bcc127"),
+    ("ViTSmall16_Weights.SENTINEL2_ALL_MOCO", _VIT, "1cb683f6c14739634cdfaaceb076529adf898c74", "67c9032d"),
+)
+
+
+def _ssl4eo(name: str, backbone: str, revision: str, digits: str) -> PublishedWeights:
+    bands, method = name.lower().split("_")[-2:]
+    stem = f"{backbone}_sentinel2_{bands}_{method}"
     return PublishedWeights(
         f"torchgeo/{stem}",
         f"{stem}-{digits}.pth",
         revision,
         "cc-by-4.0",
-        _reflectance(bands),
+        _reflectance(RGB if bands == "rgb" else SENTINEL2),
         backbone,
-        about,
+        f"SSL4EO-S12 (Wang et al. 2023), {method}",
     )
 
 
-TORCHGEO: dict[str, PublishedWeights] = {
-    "ResNet18_Weights.SENTINEL2_ALL_MOCO": _ssl4eo(
-        "resnet18", "moco", SENTINEL2, "5b8cddc9a14f3844350b7f40b85bcd32aed75918", "59bfdff9"
-    ),
-    "ResNet18_Weights.SENTINEL2_RGB_MOCO": _ssl4eo(
-        "resnet18", "moco", RGB, "e1c032e7785fd0625224cdb6699aa138bb304eec", "e3a335e3"
-    ),
-    "ResNet50_Weights.SENTINEL2_ALL_DINO": _ssl4eo(
-        "resnet50", "dino", SENTINEL2, "d7f14bf5530d70ac69d763e58e77e44dbecfec7c", "d6c330e9"
-    ),
-    "ResNet50_Weights.SENTINEL2_ALL_MOCO": _ssl4eo(
-        "resnet50", "moco", SENTINEL2, "da4f3c9dbe09272eb902f3b37f46635fa4726879", "df8b932e"
-    ),
-    "ResNet50_Weights.SENTINEL2_RGB_MOCO": _ssl4eo(
-        "resnet50", "moco", RGB, "efd9723b59a88e9dc1420dc1e96afb25b0630a3c", "2b57ba8b"
-    ),
+TORCHGEO: dict[str, PublishedWeights] = {name: _ssl4eo(name, *rest) for name, *rest in _SSL4EO} | {
     "ResNet50_Weights.FMOW_RGB_GASSL": PublishedWeights(
         "torchgeo/resnet50_fmow_rgb_gassl",
         "resnet50_fmow_rgb_gassl-da43d987.pth",
@@ -119,12 +140,6 @@ TORCHGEO: dict[str, PublishedWeights] = {
         PICTURES,
         "resnet50",
         "functional map of the world (Ayush et al. 2021), gassl",
-    ),
-    "ViTSmall16_Weights.SENTINEL2_ALL_DINO": _ssl4eo(
-        "vit_small_patch16_224", "dino", SENTINEL2, "5b41dd418a79de47ac9f5be3e035405a83818a62", "36bcc127"
-    ),
-    "ViTSmall16_Weights.SENTINEL2_ALL_MOCO": _ssl4eo(
-        "vit_small_patch16_224", "moco", SENTINEL2, "1cb683f6c14739634cdfaaceb076529adf898c74", "67c9032d"
     ),
 }
 
