@@ -18,7 +18,6 @@ from swath.weights.facts import Expectation
 
 PICTURES = Expectation()  # 8-bit RGB with the ImageNet mean and standard deviation
 HALVES = Expectation(mean=(0.5, 0.5, 0.5), sd=(0.5, 0.5, 0.5))
-_VIT = "vit_small_patch16_224"
 # SSL4EO-S12's files have the bands of Sentinel-2 L1C in the order of their numbers, 8A behind 8.
 SENTINEL2 = tuple(f"b{n}" for n in "01 02 03 04 05 06 07 08 8a 09 10 11 12".split())  # noqa: SIM905
 
@@ -81,44 +80,21 @@ _IMAGENET: dict[str, tuple[str, str, Expectation]] = {
 
 
 _SSL4EO = (
-    # torchgeo's name, timm's network, revision, first digits of the SHA-256
-    (
-        "ResNet18_Weights.SENTINEL2_ALL_MOCO",
-        "resnet18",
-        "5b8cddc9a14f3844350b7f40b85bcd32aed75918",
-        "59bfdff9",
-    ),
-    (
-        "ResNet18_Weights.SENTINEL2_RGB_MOCO",
-        "resnet18",
-        "e1c032e7785fd0625224cdb6699aa138bb304eec",
-        "e3a335e3",
-    ),
-    (
-        "ResNet50_Weights.SENTINEL2_ALL_DINO",
-        "resnet50",
-        "d7f14bf5530d70ac69d763e58e77e44dbecfec7c",
-        "d6c330e9",
-    ),
-    (
-        "ResNet50_Weights.SENTINEL2_ALL_MOCO",
-        "resnet50",
-        "da4f3c9dbe09272eb902f3b37f46635fa4726879",
-        "df8b932e",
-    ),
-    (
-        "ResNet50_Weights.SENTINEL2_RGB_MOCO",
-        "resnet50",
-        "efd9723b59a88e9dc1420dc1e96afb25b0630a3c",
-        "2b57ba8b",
-    ),
-    ("ViTSmall16_Weights.SENTINEL2_ALL_DINO", _VIT, "5b41dd418a79de47ac9f5be3e035405a83818a62", "36bcc127"),
-    ("ViTSmall16_Weights.SENTINEL2_ALL_MOCO", _VIT, "1cb683f6c14739634cdfaaceb076529adf898c74", "67c9032d"),
+    # torchgeo's network and the end of its name there, revision, first digits of the SHA-256
+    ("ResNet18", "ALL_MOCO", "5b8cddc9a14f3844350b7f40b85bcd32aed75918", "59bfdff9"),
+    ("ResNet18", "RGB_MOCO", "e1c032e7785fd0625224cdb6699aa138bb304eec", "e3a335e3"),
+    ("ResNet50", "ALL_DINO", "d7f14bf5530d70ac69d763e58e77e44dbecfec7c", "d6c330e9"),
+    ("ResNet50", "ALL_MOCO", "da4f3c9dbe09272eb902f3b37f46635fa4726879", "df8b932e"),
+    ("ResNet50", "RGB_MOCO", "efd9723b59a88e9dc1420dc1e96afb25b0630a3c", "2b57ba8b"),
+    ("ViTSmall16", "ALL_DINO", "5b41dd418a79de47ac9f5be3e035405a83818a62", "36bcc127"),
+    ("ViTSmall16", "ALL_MOCO", "1cb683f6c14739634cdfaaceb076529adf898c74", "67c9032d"),
 )
+_TIMM_NAMES = {"ResNet18": "resnet18", "ResNet50": "resnet50", "ViTSmall16": "vit_small_patch16_224"}
 
 
-def _ssl4eo(name: str, backbone: str, revision: str, digits: str) -> PublishedWeights:
-    bands, method = name.lower().split("_")[-2:]
+def _ssl4eo(network: str, kind: str, revision: str, digits: str) -> PublishedWeights:
+    bands, method = kind.lower().split("_")
+    backbone = _TIMM_NAMES[network]
     stem = f"{backbone}_sentinel2_{bands}_{method}"
     return PublishedWeights(
         f"torchgeo/{stem}",
@@ -131,7 +107,8 @@ def _ssl4eo(name: str, backbone: str, revision: str, digits: str) -> PublishedWe
     )
 
 
-TORCHGEO: dict[str, PublishedWeights] = {name: _ssl4eo(name, *rest) for name, *rest in _SSL4EO} | {
+TORCHGEO: dict[str, PublishedWeights] = {
+    **{f"{row[0]}_Weights.SENTINEL2_{row[1]}": _ssl4eo(*row) for row in _SSL4EO},
     "ResNet50_Weights.FMOW_RGB_GASSL": PublishedWeights(
         "torchgeo/resnet50_fmow_rgb_gassl",
         "resnet50_fmow_rgb_gassl-da43d987.pth",
