@@ -79,7 +79,7 @@ def test_every_output_has_a_short_name() -> None:
 
 
 def test_choices_are_those_of_the_library() -> None:
-    from swath.data.spatial import By
+    from swath.data.splits import SplitBy
     from swath.experiments.catalog import experiment_names
     from swath.inference.choice import AUTO, ENGINES
     from swath.inference.color_match import Mode
@@ -90,7 +90,7 @@ def test_choices_are_those_of_the_library() -> None:
 
     assert set(get_args(EngineName)) == {AUTO, *ENGINES}
     assert get_args(MatchColorsMode) == get_args(Mode)
-    assert choices("data", "split", name="by") == set(get_args(By))
+    assert choices("data", "split", name="by") == set(get_args(SplitBy))
     assert choices("experiment", name="name") == set(experiment_names())
     assert choices("robustness", name="split") == set(get_args(SplitName)) == {"train", "val", "test"}
 
