@@ -110,7 +110,7 @@ def drawn(pixels: np.ndarray) -> np.ndarray:
 def ood_sets(val: np.ndarray, data: Path | None) -> dict[str, np.ndarray]:
     """All sets by name, uint8 ``[n, 3, P, P]``."""
     rng = np.random.default_rng(0)
-    size, half = val.shape[-1], EACH // 2
+    size, half = val.shape[-1], min(EACH // 2, len(val))
     mean, spread = (val.mean(axis=(0, 2, 3)), val.std(axis=(0, 2, 3)))
     normal = rng.normal(mean[:, None, None], spread[:, None, None], (half, 3, size, size))
     flat = val[:half].reshape(half, 3, -1)

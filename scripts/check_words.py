@@ -16,6 +16,7 @@ OWN = {"words.toml", "check_words.py", "test_words.py"}  # these name the words
 # Keys that foreign weight files carry, in their own spelling.
 FOREIGN = re.compile(
     r"metadata\.get\(\"(?:licence|normalisation)\"|``normalisation: mean[^`]*``|\"normalisation\": f?\"mean"
+    r"|\"normalisation\": text|\"licence\": \"mit"
 )
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 

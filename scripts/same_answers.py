@@ -53,19 +53,19 @@ Values = dict[str, np.ndarray]
 
 # Column names, JSON keys and dotted parts of file names: read, in both checkouts, as the name on the right.
 RENAMED = {
-    "ood": "ood",
-    "is_ood": "is_ood",
-    "match_colors": "match_colors",
+    "unlike": "ood",
+    "unlike_training": "is_ood",
+    "harmonise": "match_colors",
     "color_match": "match_colors",
-    "rescale": "rescale",
-    "color": "color",
-    "center": "center",
-    "license": "license",
-    "reference": "reference",
-    "reliability": "reliability",
+    "render": "rescale",
+    "colour": "color",
+    "centre": "center",
+    "licence": "license",
+    "golden": "reference",
+    "trust": "reliability",
 }
 # Options by their newer and older spelling; a command's --help says whether it takes the newer one.
-SPELLINGS = {"--tta": "--tta", "--match-colors": "--match-colors", "--rescale": "--rescale"}
+SPELLINGS = {"--tta": "--views", "--match-colors": "--harmonise", "--rescale": "--render"}
 TEXTS = {"path", "label", "labels", "predicted", "name", "split", "color_hint"}  # that are answers
 NOT_COMPARED = {"seconds", "schema_version", "recipe"}  # nor is what lies in them
 # The color baseline is an iterative fit: another solver ends elsewhere within its own stopping rule.

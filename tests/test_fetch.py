@@ -117,7 +117,7 @@ class TestLock:
             order.append("first")
         thread.join(10)
         assert order[0][:3] == ("download", 0, 7)
-        assert "another program fetches the same file" in order[0][3]
+        assert "waiting" in order[0][3]
         assert order[1:] == ["first", "second"]
         assert list(tmp_path.iterdir()) == []
 

@@ -1,8 +1,9 @@
-"""Fetch a file of known size over http or https: resumed where it broke off, tried again, and checked.
+"""Download a file of known size over http or https: resumed where it stopped, retried, and verified.
 
-No library at hand resumes the download of an earlier call: pooch 1.9 starts over, and so does huggingface_hub
-since 2.0, which gives each call a temporary file of its own. So this is the project's own, on the standard
-library's client. Proxies are taken from the environment (``https_proxy``, ``no_proxy``).
+:func:`fetch` downloads into a partial file, under :func:`download_lock`, which keeps other processes from writing into
+it. pooch 1.9 does not resume the download of an earlier call, nor does huggingface_hub since 2.0, which gives each
+call its own temporary file; so this module uses the standard library's client. Proxies are taken from the environment
+(``https_proxy``, ``no_proxy``).
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from filelock import FileLock, Timeout
 from swath.errors import DataError, OutputError, SwathError
 from swath.progress import Progress, silent
 
-ATTEMPTS = 4  # in a row without success
+ATTEMPTS = 4  # failures in a row
 TIMEOUT = 30.0  # seconds without a byte
 MAX_WAIT = 60.0
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-PROGRESS_BYTES = 2**20  # so much more of the file, and earlier failures are forgotten
+PROGRESS_BYTES = 2**20  # received since the last failure, these reset the count of failures
 _BLOCK = 2**18
 _WITH_USER = re.compile(r"[^/?#]*//[^/?#]*@")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
@@ -37,7 +38,7 @@ _BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A published file, and what to tell a user who does not get it.
+    """A published file, and the remedies if it cannot be had.
 
     Attributes
     ----------
@@ -48,8 +49,8 @@ class RemoteFile:
     size : int
         Bytes.
     sha256 : str or None
-        Lower-case hexadecimal; ``None`` if its publisher does not state it. Then a part is never resumed:
-        nothing would tell that the rest is of another version.
+        Lower-case hexadecimal; ``None`` if its publisher does not state it. Then a part is never resumed,
+        since the rest could be of another version unnoticed.
     copy : str
         The remedy if it cannot be fetched: how to give a copy.
     other : str or None
@@ -78,7 +79,7 @@ class RemoteFile:
         return None if digest == self.sha256 else f"its SHA-256 is {digest}, not {self.sha256}"
 
     def refusal(self, where: str, mismatch: str) -> DataError:
-        """The error that what is at `where` is another file."""
+        """The error for another file at `where`."""
         return DataError(f"{where} is not the published {self.name}: {mismatch}", fix=self.other)
 
 
@@ -106,7 +107,7 @@ def fetch(remote: RemoteFile, part: Path, *, pause: float = 1.0, progress: Progr
     problems: list[str] = []
     for url in remote.urls:
         check_address(url, fix=remote.copy)
-        # A part left by an earlier call may be of something else: one fresh start settles that.
+        # A part left by an earlier call may be of another file: then one new download decides.
         for resumed in (True, False) if _size(part) and remote.sha256 else (False,):
             if not resumed:
                 part.unlink(missing_ok=True)
@@ -135,9 +136,10 @@ def fetch(remote: RemoteFile, part: Path, *, pause: float = 1.0, progress: Progr
 
 @contextlib.contextmanager
 def download_lock(part: Path, *, size: int, progress: Progress = silent) -> Iterator[None]:
-    """Keep a partial file to this block, since two programs that write into it would spoil it.
+    """Lock a partial file, since two processes that write into it would corrupt it.
 
-    What another program fetched meanwhile is for the block to look for. ``<part>.lock`` exists only as long.
+    The block has to check whether another process completed the download meanwhile. ``<part>.lock`` is removed
+    afterwards.
 
     Parameters
     ----------
@@ -146,19 +148,19 @@ def download_lock(part: Path, *, size: int, progress: Progress = silent) -> Iter
     size : int
         Bytes of the whole file, for `progress`.
     progress : Progress
-        Called once with stage ``"download"`` if there is another program to wait for.
+        Called once with stage ``"download"`` if another process holds the lock.
 
     Raises
     ------
     OutputError
-        If the folder cannot be written, or its disk knows no locks.
+        If the folder cannot be written, or its file system has no locks.
     """
     lock = FileLock(part.with_name(f"{part.name}.lock"))
     try:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            progress("download", 0, size, note="waiting: another program fetches the same file")
+            progress("download", 0, size, note="waiting: another process downloads the same file")
             lock.acquire()
     except (OSError, NotImplementedError) as error:
         raise OutputError(f"cannot write {lock.lock_file} ({error})", fix="choose another folder") from error
@@ -171,7 +173,7 @@ def download_lock(part: Path, *, size: int, progress: Progress = silent) -> Iter
 
 
 def check_address(url: str, *, fix: str) -> None:
-    """Refuse what is no http or https address, and one with a user name or password, which is not repeated.
+    """Refuse anything but an http or https address without user name and password; these are not repeated.
 
     Raises
     ------
@@ -203,7 +205,7 @@ class _FinalAnswer(DataError):
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects; the token goes on to the same scheme, host and port alone."""
+    """Follow redirects; the token is sent only to the same scheme, host and port."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
@@ -228,8 +230,8 @@ def _size(part: Path) -> int:
 
 
 def _complete(url: str, remote: RemoteFile, part: Path, *, pause: float, progress: Progress) -> None:
-    """Bring the part to full size; the last of several failures in a row is raised."""
-    failures, most = 0, _size(part)  # a part that was dropped and fetched again is no progress
+    """Download until the part has its full size; raise the last of several failures in a row."""
+    failures, most = 0, _size(part)  # downloading a discarded part again is no progress
     while _size(part) != remote.size:
         try:
             _attempt(url, remote, part, progress)
@@ -244,7 +246,7 @@ def _complete(url: str, remote: RemoteFile, part: Path, *, pause: float, progres
 
 
 def _attempt(url: str, remote: RemoteFile, part: Path, progress: Progress) -> None:
-    """Make one request for what is still missing; its failures are sorted into transient and final ones."""
+    """Request the rest of the file once; failures are either transient or final."""
     have = _size(part)
     if have > remote.size or remote.sha256 is None:
         part.unlink(missing_ok=True)
@@ -266,7 +268,7 @@ def _attempt(url: str, remote: RemoteFile, part: Path, progress: Progress) -> No
         raise
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # the part is of no use to this server
+        if error.code == 416:  # the server cannot resume this part
             part.unlink(missing_ok=True)
         elif error.code not in TRANSIENT:
             raise _FinalAnswer(f"{url} answers {error.code} ({error.reason})", fix=remote.copy) from error
@@ -277,7 +279,7 @@ def _attempt(url: str, remote: RemoteFile, part: Path, progress: Progress) -> No
         raise _Transient(
             f"no connection: {getattr(error.reason, 'strerror', None) or error.reason}"
         ) from error
-    except (http.client.InvalidURL, ValueError) as error:  # of a redirect
+    except (http.client.InvalidURL, ValueError) as error:  # in a redirect
         raise _no_address(url, error, remote.copy) from error
     except (http.client.HTTPException, OSError) as error:
         raise _Transient(f"the connection broke off ({type(error).__name__})") from error
@@ -292,7 +294,7 @@ def _receive(
     *,
     start: int,
 ) -> None:
-    """Write the body after the first `start` bytes of the part; never more than the file has."""
+    """Append the body after the first `start` bytes of the part; never more than the size of the file."""
     total, done = remote.size, start
     announced = response.headers.get("Content-Length", "")
     if announced.isdecimal() and start + int(announced) != total:
@@ -316,7 +318,7 @@ def _receive(
 
 @contextlib.contextmanager
 def _writing(part: Path) -> Iterator[None]:
-    """A full disk is no network error and not tried again."""
+    """Raise a full disk as an error of its own, which is not retried."""
     try:
         yield
     except OSError as error:

@@ -109,10 +109,10 @@ def test_version(swath: Swath) -> None:
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     from swath.cli import main
-    from swath.errors import SwathError
+    from swath.errors import MissingFileError
 
     monkeypatch.setattr("sys.argv", ["swath", "--debug", "model", "show", "nothing"])
-    with pytest.raises(SwathError):
+    with pytest.raises(MissingFileError):
         main()
 
 

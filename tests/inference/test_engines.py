@@ -187,7 +187,7 @@ def test_a_graph_that_gives_one_row_a_batch(name, says, n):
     place = list(graph.graph.node).index(head) + 1
     graph.graph.node.insert(place, helper.make_node("Gather", ["all", "first"], ["logits"], axis=0))
     engine = make_engine(name, graph, threads=1)
-    with pytest.raises(ModelFileError, match=f"{says} cannot run the model .*one row a patch"):
+    with pytest.raises(ModelFileError, match=f"{says} cannot run the model .*one row per patch"):
         engine.run(np.zeros((n, 3, 64, 64), np.uint8), ("probabilities",))
 
 

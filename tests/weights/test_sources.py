@@ -13,7 +13,7 @@ from swath.errors import DataError, SettingError
 from swath.weights import Expectation, add_weights, locate
 from swath.weights import known as tables
 from swath.weights.known import PublishedWeights
-from swath.weights.sources import Spec, parse_spec, store_name
+from swath.weights.sources import Spec, identify, parse_spec
 from tests.pairs import two_at_once
 
 from .hubserver import COMMIT, breaks_after, says
@@ -244,11 +244,11 @@ class TestNamed:
 
     @pytest.mark.parametrize("network", ["resnet50", "resnet50_fpn", "timm:resnet50"])
     def test_networks_on_one_backbone_share_its_weights(self, network):
-        assert store_name("imagenet", network=network) == "imagenet:resnet50"
+        assert identify("imagenet", network=network)[0] == "imagenet:resnet50"
 
     @pytest.mark.parametrize("backbone", ["resnet34", "mobilenetv2_100", "convnextv2_tiny"])
     def test_a_backbone_goes_by_timm_s_name_too(self, backbone):
-        assert store_name("imagenet", network=backbone) == f"imagenet:{backbone}"
+        assert identify("imagenet", network=backbone)[0] == f"imagenet:{backbone}"
 
     def test_offline_the_message_names_what_add_takes(self, store, tmp_path, some_weights):
         with pytest.raises(DataError) as caught:

@@ -25,9 +25,9 @@ class PixelArea:
     across, down : float
         Meters along a row and down a column from one pixel to the next, in the middle of the scene.
     method : str
-        How it was found, in words for the record of a map.
+        How it was computed, for the record of a map.
     warning : str or None
-        What to think of before using the numbers.
+        What to know before using the numbers.
     """
 
     rows: npt.NDArray[np.float64]
@@ -75,8 +75,8 @@ def pixel_area(crs: Any, transform: Any, height: int) -> PixelArea | None:
             across,
             area / across,
             "in the plane of the projection",
-            "the Mercator projection stretches areas away from the equator: take hectares from a scene in "
-            "UTM or another projection that keeps them"
+            "the Mercator projection enlarges areas away from the equator: for correct hectares, use a scene in "
+            "UTM or an equal-area projection"
             if mercator
             else None,
         )
@@ -93,7 +93,7 @@ def pixel_area(crs: Any, transform: Any, height: int) -> PixelArea | None:
 
 
 def zone_area(latitude: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Area between the equator and a latitude (radians) on WGS 84, square meters a radian of longitude."""
+    """Area between the equator and a latitude (radians) on WGS 84, square meters per radian of longitude."""
     sine = np.sin(latitude)
     whole = sine / (1 - _E2 * sine**2) + np.arctanh(_E * sine) / _E
     area: npt.NDArray[np.float64] = _A**2 * (1 - _E2) / 2 * whole

@@ -171,7 +171,7 @@ class Map:
         shares = ", ".join(f"{entry.name} {entry.share:.1%}" for entry in largest if entry.pixels)
         place = self.crs.to_string() if self.crs else "no CRS"
         where = "in memory" if self.written is None else str(self.written.classes)
-        notes = f"; {len(self.warnings)} warnings" if self.warnings else ""
+        notes = f"; warnings: {len(self.warnings)}" if self.warnings else ""
         return f"<Map {self.height} x {self.width}, {place}: {shares or 'no data'}; {where}{notes}>"
 
     @property

@@ -1,18 +1,18 @@
-"""Weights to start from: found or fetched, verified, understood, and loaded.
+"""Pretrained weights: found or fetched, verified, and loaded.
 
-A specification (``imagenet``, a file, ``hf:REPO/FILE``, ``torchgeo:NAME``, ``none``) becomes a file in one
-content-addressed store, whose SHA-256 is verified at every use; the file becomes tensors, where nothing is
-unpickled but through torch's restricted reader; and the tensors go into a network by exact names. What the weights
-expect as input, and under which license they come, travels with them into the model file.
+A specification (``imagenet``, a file, ``hf:REPO/FILE``, ``torchgeo:NAME``, ``none``) is resolved to a file in one
+content-addressed store, whose SHA-256 is verified at every use. Its tensors are read without unpickling anything but
+through torch's restricted reader, and loaded into a network by exact names. The input the weights expect and their
+license are recorded in the model file.
 """
 
 from __future__ import annotations
 
-from swath.weights.expects import Expectation, check_expectation
 from swath.weights.facts import (
     OWN,
+    Expectation,
     WeightFacts,
-    license_allows_shipping,
+    check_expectation,
     license_warning,
     run_expectation,
     weights_metadata,
@@ -31,7 +31,6 @@ __all__ = [
     "WeightsFile",
     "add_weights",
     "check_expectation",
-    "license_allows_shipping",
     "license_warning",
     "load_weights",
     "locate",

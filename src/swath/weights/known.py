@@ -1,8 +1,8 @@
 """Published weights that swath knows by name: where they are, their license, and the input they expect.
 
-The ImageNet table names one well-tried set for each named network; for any other backbone of timm's, timm's
-own table (version and all) is asked. What is stated of torchgeo's weights is from its source,
-``torchgeo/models/resnet.py`` and ``vit.py``, and from the cards of their repositories.
+The ImageNet table names one well-tested set for each named network; for any other timm backbone, timm's own table
+is used. The table of torchgeo's weights follows its source, ``torchgeo/models/resnet.py`` and ``vit.py``, and the
+cards of their repositories.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import timm
 
 from swath.errors import SettingError
 from swath.imagery import RGB
-from swath.weights.expects import Expectation
+from swath.weights.facts import Expectation
 
 PICTURES = Expectation()  # 8-bit RGB with the ImageNet mean and standard deviation
 HALVES = Expectation(mean=(0.5, 0.5, 0.5), sd=(0.5, 0.5, 0.5))
@@ -79,38 +79,36 @@ _IMAGENET: dict[str, tuple[str, str, Expectation]] = {
 }
 
 
-def _ssl4eo(
-    backbone: str, method: str, bands: tuple[str, ...], revision: str, digits: str
-) -> PublishedWeights:
-    stem = f"{backbone}_sentinel2_{'rgb' if bands == RGB else 'all'}_{method}"
-    about = f"SSL4EO-S12 (Wang et al. 2023), {method}"
+_SSL4EO = (
+    # torchgeo's network and the end of its name there, revision, first digits of the SHA-256
+    ("ResNet18", "ALL_MOCO", "5b8cddc9a14f3844350b7f40b85bcd32aed75918", "59bfdff9"),
+    ("ResNet18", "RGB_MOCO", "e1c032e7785fd0625224cdb6699aa138bb304eec", "e3a335e3"),
+    ("ResNet50", "ALL_DINO", "d7f14bf5530d70ac69d763e58e77e44dbecfec7c", "d6c330e9"),
+    ("ResNet50", "ALL_MOCO", "da4f3c9dbe09272eb902f3b37f46635fa4726879", "df8b932e"),
+    ("ResNet50", "RGB_MOCO", "efd9723b59a88e9dc1420dc1e96afb25b0630a3c", "2b57ba8b"),
+    ("ViTSmall16", "ALL_DINO", "5b41dd418a79de47ac9f5be3e035405a83818a62", "36bcc127"),
+    ("ViTSmall16", "ALL_MOCO", "1cb683f6c14739634cdfaaceb076529adf898c74", "67c9032d"),
+)
+_TIMM_NAMES = {"ResNet18": "resnet18", "ResNet50": "resnet50", "ViTSmall16": "vit_small_patch16_224"}
+
+
+def _ssl4eo(network: str, kind: str, revision: str, digits: str) -> PublishedWeights:
+    bands, method = kind.lower().split("_")
+    backbone = _TIMM_NAMES[network]
+    stem = f"{backbone}_sentinel2_{bands}_{method}"
     return PublishedWeights(
         f"torchgeo/{stem}",
         f"{stem}-{digits}.pth",
         revision,
         "cc-by-4.0",
-        _reflectance(bands),
+        _reflectance(RGB if bands == "rgb" else SENTINEL2),
         backbone,
-        about,
+        f"SSL4EO-S12 (Wang et al. 2023), {method}",
     )
 
 
 TORCHGEO: dict[str, PublishedWeights] = {
-    "ResNet18_Weights.SENTINEL2_ALL_MOCO": _ssl4eo(
-        "resnet18", "moco", SENTINEL2, "5b8cddc9a14f3844350b7f40b85bcd32aed75918", "59bfdff9"
-    ),
-    "ResNet18_Weights.SENTINEL2_RGB_MOCO": _ssl4eo(
-        "resnet18", "moco", RGB, "e1c032e7785fd0625224cdb6699aa138bb304eec", "e3a335e3"
-    ),
-    "ResNet50_Weights.SENTINEL2_ALL_DINO": _ssl4eo(
-        "resnet50", "dino", SENTINEL2, "d7f14bf5530d70ac69d763e58e77e44dbecfec7c", "d6c330e9"
-    ),
-    "ResNet50_Weights.SENTINEL2_ALL_MOCO": _ssl4eo(
-        "resnet50", "moco", SENTINEL2, "da4f3c9dbe09272eb902f3b37f46635fa4726879", "df8b932e"
-    ),
-    "ResNet50_Weights.SENTINEL2_RGB_MOCO": _ssl4eo(
-        "resnet50", "moco", RGB, "efd9723b59a88e9dc1420dc1e96afb25b0630a3c", "2b57ba8b"
-    ),
+    **{f"{row[0]}_Weights.SENTINEL2_{row[1]}": _ssl4eo(*row) for row in _SSL4EO},
     "ResNet50_Weights.FMOW_RGB_GASSL": PublishedWeights(
         "torchgeo/resnet50_fmow_rgb_gassl",
         "resnet50_fmow_rgb_gassl-da43d987.pth",
@@ -119,12 +117,6 @@ TORCHGEO: dict[str, PublishedWeights] = {
         PICTURES,
         "resnet50",
         "functional map of the world (Ayush et al. 2021), gassl",
-    ),
-    "ViTSmall16_Weights.SENTINEL2_ALL_DINO": _ssl4eo(
-        "vit_small_patch16_224", "dino", SENTINEL2, "5b41dd418a79de47ac9f5be3e035405a83818a62", "36bcc127"
-    ),
-    "ViTSmall16_Weights.SENTINEL2_ALL_MOCO": _ssl4eo(
-        "vit_small_patch16_224", "moco", SENTINEL2, "1cb683f6c14739634cdfaaceb076529adf898c74", "67c9032d"
     ),
 }
 

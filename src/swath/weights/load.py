@@ -1,4 +1,4 @@
-"""Put weights into a network, strictly and logging everything that was adapted; or a file into the store."""
+"""Load weights into a network by exact names, logging every adaptation; and add a file to the store."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from pathlib import Path
 from torch import nn
 
 from swath.config import override, validate
-from swath.errors import DataError, SettingError
+from swath.errors import DataError
 from swath.networks.catalog import find
 from swath.progress import Progress, silent
-from swath.weights.expects import Expectation
-from swath.weights.facts import WeightFacts, expects_of, license_of
+from swath.weights.facts import Expectation, WeightFacts, expects_of, license_of
 from swath.weights.fit import fit_tensors
-from swath.weights.known import PublishedWeights, imagenet_weights, torchgeo_weights
-from swath.weights.sources import backbone_of, locate, parse_spec
+from swath.weights.sources import identify, locate
 from swath.weights.store import Entry, Store, sha256_of
 from swath.weights.tensors import read_tensors
 
@@ -34,9 +32,9 @@ def load_weights(
     pause: float = 1.0,
     progress: Progress = silent,
 ) -> WeightFacts:
-    """Load weights into a network, fetching them if they are not at hand.
+    """Load weights into a network, downloading them if they are not in the store.
 
-    Names must be those of the network in torchvision's, timm's or swath's words, and shapes the same. Left
+    Names must be those of the network in the naming of torchvision, timm or swath, and shapes the same. Left
     out are the classifier of a published network and, where a run had other classes, its head. Adapted are a
     first layer for other bands, and positions learned for another patch size.
 
@@ -53,7 +51,7 @@ def load_weights(
     store : Store, optional
         Where weights are kept; by default the user's.
     offline : bool, optional
-        Use the store and files alone; by default whether ``SWATH_OFFLINE`` is set.
+        Use only the store and local files; by default whether ``SWATH_OFFLINE`` is set.
     pause : float
         Seconds before a failed request is made again; doubled each time.
     progress : Progress
@@ -120,7 +118,7 @@ def add_weights(
         A ``.safetensors`` file, or the state dict of a network as ``.pth``.
     name : str, optional
         What it stands in for: ``imagenet:NETWORK``, ``hf:REPO/FILE`` or ``torchgeo:NAME``. Without one, what is
-        stated here is remembered for this content, wherever the file lies.
+        stated here is stored for this content, wherever the file lies.
     license, license_url : str, optional
         Its license (an SPDX identifier); by default what the file states, or what is known of `name`.
     expects : sequence of str
@@ -136,7 +134,7 @@ def add_weights(
         If the file holds anything but tensors, or is not the published file of that name.
     """
     held = read_tensors(file)
-    where, known = _named(name)
+    where, known = identify(name) if name else (None, None)
     digest = sha256_of(file)
     start = known.sha256_start if known else None
     if start is not None and not digest.startswith(start):
@@ -148,7 +146,7 @@ def add_weights(
     kept = store or Store.default()
     name_kept = where or f"sha256:{digest}"
     before = kept.find(name_kept)
-    if before is not None and before.sha256 == digest:  # what an earlier call stated still holds
+    if before is not None and before.sha256 == digest:  # facts stated by an earlier call still hold
         found = found or before.expects
         license, license_url = license or before.license, license_url or before.license_url
     if expects:
@@ -169,26 +167,7 @@ def add_weights(
 
 
 def _renamed_bands(expects: Expectation | None, bands: Sequence[str]) -> tuple[str, ...]:
-    """Say so where bands of other names take the places of those the weights were trained on."""
+    """Report bands of other names in the places of those the weights were trained on."""
     if expects is None or len(bands) != len(expects.bands) or set(bands) == set(expects.bands):
         return ()
     return (f"trained on {', '.join(expects.bands)}, and given {', '.join(bands)} in their places",)
-
-
-def _named(name: str | None) -> tuple[str | None, PublishedWeights | None]:
-    """The name in the store, and what is known of it."""
-    if name is None:
-        return None, None
-    kind, _, rest = name.partition(":")
-    if kind == "imagenet" and rest:
-        backbone = backbone_of(rest)
-        return f"imagenet:{backbone}", imagenet_weights(backbone)
-    spec = parse_spec(name)
-    if spec.kind == "torchgeo":
-        return name, torchgeo_weights(spec.name)
-    if spec.kind == "hf":
-        return name, None
-    raise SettingError(
-        f"'{name}' is no name to keep weights under",
-        fix="use imagenet:NETWORK, hf:REPO/FILE or torchgeo:NAME, or leave out --as",
-    )

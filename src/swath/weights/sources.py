@@ -1,8 +1,9 @@
 """From a specification to a verified file: out of the store, from disk, or from the Hugging Face hub.
 
-What the hub says of a file (length, SHA-256, commit) and of a repository (its license) is asked with
-``huggingface_hub``. The bytes come by :mod:`swath.fetch`, because that library drops what an interrupted call has
-fetched.
+:func:`parse_spec` takes a specification apart, :func:`identify` gives the name it has in the store, and
+:func:`locate` finds the file or downloads it. The length, SHA-256 and commit of a file on the hub and the license of
+its repository are requested with ``huggingface_hub``; the bytes are downloaded by :mod:`swath.fetch`, because that
+library discards what an interrupted call has downloaded.
 """
 
 from __future__ import annotations
@@ -25,19 +26,18 @@ from swath.errors import DataError, SettingError
 from swath.fetch import ATTEMPTS, TIMEOUT, TRANSIENT, RemoteFile, check_address, download_lock, fetch
 from swath.networks.catalog import find
 from swath.progress import Progress, silent
-from swath.weights.expects import Expectation
-from swath.weights.facts import expects_of, license_of
+from swath.weights.facts import Expectation, expects_of, license_of
 from swath.weights.known import PublishedWeights, imagenet_weights, torchgeo_weights
 from swath.weights.store import Entry, Store, sha256_of
 from swath.weights.tensors import check_safetensors, read_metadata
 
-# Otherwise the library tells the hub which programs are installed and run here, and asks it which to look for.
+# Otherwise the library reports to the hub which programs are installed and run here.
 constants.HF_HUB_DISABLE_TELEMETRY = True
 HUB = "https://huggingface.co"
 OFFLINE = "SWATH_OFFLINE"
 T = TypeVar("T")
 _FORMS = "none, imagenet, a file, hf:REPO/FILE or torchgeo:NAME"
-_HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[^@]+?)(?:@(?P<rev>[\w./-]+))?")
+_HUB = re.compile(r"([\w.-]+/[\w.-]+)/([^@]+?)(?:@([\w./-]+))?")
 _PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pickle")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -115,7 +115,7 @@ def parse_spec(text: str) -> Spec:
 
 
 def weights_fingerprint(text: str) -> str:
-    """The content of a file of weights, by its SHA-256: another file may take its name. Empty for other forms."""
+    """SHA-256 of a file of weights, since another file may take its name; empty for other forms."""
     spec = parse_spec(text)
     return sha256_of(Path(spec.name)) if spec.kind == "file" else ""
 
@@ -129,7 +129,7 @@ def locate(
     pause: float = 1.0,
     progress: Progress = silent,
 ) -> WeightsFile:
-    """Find weights, fetching them into the store if they are not there; what a user stated of them is kept.
+    """Find weights, downloading them into the store if they are not there; facts that a user stated are kept.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def locate(
     store : Store, optional
         By default the user's.
     offline : bool, optional
-        Use the store and files alone; by default whether ``SWATH_OFFLINE`` is set to something but 0.
+        Use only the store and local files; by default whether ``SWATH_OFFLINE`` is set to something but 0.
     pause : float
         Seconds before a failed request is made again; doubled each time.
     progress : Progress
@@ -159,11 +159,11 @@ def locate(
         raise SettingError("'none' names no weights", fix="name some: imagenet, a file, hf: or torchgeo:")
     if spec.kind == "file":
         return _local(Path(spec.name), kept)
-    name = store_name(text, network=network)
+    name, known = identify(text, network=network)
     entry = kept.find(name)
     if entry is None or kept.holds(entry.sha256) is None:
-        known = _published(spec, network)
-        entry = _fetch(spec, name, known, kept, offline=_offline(offline), pause=pause, progress=progress)
+        offline = _offline() if offline is None else offline
+        entry = _fetch(known or spec, name, kept, offline=offline, pause=pause, progress=progress)
     path = kept.path(entry)
     noted = kept.about(entry.sha256, name=name) or entry
     return WeightsFile(
@@ -171,20 +171,31 @@ def locate(
     )
 
 
-def store_name(text: str, *, network: str | None = None) -> str:
-    """The name a specification has in the store: ``imagenet`` is one for each backbone.
+def identify(text: str, *, network: str | None = None) -> tuple[str, PublishedWeights | None]:
+    """The name of a specification in the store, and the published weights it means if they are in a table.
+
+    ``imagenet`` is one name for each backbone: that of `network`, or NETWORK of ``imagenet:NETWORK``.
 
     Raises
     ------
     SettingError
-        If ``imagenet`` comes without a network, or with one that has no ImageNet weights.
+        If it means no published weights, or ``imagenet`` comes without a network that has some.
     """
+    front, _, rest = text.partition(":")
+    if front == "imagenet":
+        backbone = backbone_of(rest or network)
+        return f"imagenet:{backbone}", imagenet_weights(backbone)
     spec = parse_spec(text)
-    return f"imagenet:{backbone_of(network)}" if spec.kind == "imagenet" else text
+    if spec.kind not in ("hf", "torchgeo"):
+        raise SettingError(
+            f"'{text}' is no name to keep weights under",
+            fix="use imagenet:NETWORK, hf:REPO/FILE or torchgeo:NAME, or leave out --as",
+        )
+    return text, torchgeo_weights(spec.name) if spec.kind == "torchgeo" else None
 
 
 def _local(path: Path, store: Store) -> WeightsFile:
-    """A file as it lies: the store may know more of it, by its content."""
+    """A local file; the store may have more facts about its content."""
     digest = sha256_of(path)
     noted = store.about(digest)
     metadata = read_metadata(path)
@@ -199,7 +210,7 @@ def _local(path: Path, store: Store) -> WeightsFile:
 
 
 def backbone_of(network: str | None) -> str:
-    """timm's name of a network's backbone, which ImageNet weights are named by; that name itself will do.
+    """timm's name of a network's backbone, by which ImageNet weights are named; `network` may be that name itself.
 
     Raises
     ------
@@ -219,49 +230,38 @@ def backbone_of(network: str | None) -> str:
 
 def _hub_spec(text: str, name: str) -> Spec:
     found = _HUB.fullmatch(name)
-    parts = (found["repo"] + "/" + found["file"] + "/" + (found["rev"] or "main")).split("/") if found else []
-    if found is None or any(part in ("", ".", "..") for part in parts) or not _is_repository(found["repo"]):
+    try:
+        repository, filename, revision = found.groups("main") if found else ("", "", "")
+        if {"", ".", ".."} & {*f"{repository}/{filename}/{revision}".split("/")}:
+            raise HFValidationError
+        hf_hub_url(repository, filename)
+    except HFValidationError as error:
         raise SettingError(
             f"'{text}' is not of the form hf:OWNER/NAME/FILE",
             fix="for example hf:timm/resnet50.a1_in1k/model.safetensors, with @REVISION behind it if you like",
-        )
-    if found["file"].lower().endswith(_PICKLES):
+        ) from error
+    if filename.lower().endswith(_PICKLES):
         raise SettingError(
             f"'{text}' is a pickle, and a pickle can run anything when it is opened",
             fix="look for a .safetensors file in that repository; or convert it where you trust it: "
             "safetensors.torch.save_file(state_dict, 'weights.safetensors'), and give that file",
         )
-    if not found["file"].endswith(".safetensors"):
+    if not filename.endswith(".safetensors"):
         raise SettingError(f"'{text}' is no .safetensors file", fix="name one in that repository")
-    return Spec("hf", name, found["repo"], found["file"], found["rev"] or "main")
-
-
-def _is_repository(name: str) -> bool:
-    try:
-        hf_hub_url(name, "x")
-    except HFValidationError:
-        return False
-    return True
-
-
-def _published(spec: Spec, network: str | None) -> PublishedWeights | None:
-    if spec.kind == "imagenet":
-        return imagenet_weights(backbone_of(network))
-    return torchgeo_weights(spec.name) if spec.kind == "torchgeo" else None
+    return Spec("hf", name, repository, filename, revision)
 
 
 def _fetch(
-    spec: Spec,
+    place: Spec | PublishedWeights,
     name: str,
-    known: PublishedWeights | None,
     store: Store,
     *,
     offline: bool,
     pause: float,
     progress: Progress,
 ) -> Entry:
-    """Fetch into the store; what the hub states of the file is checked, and so is what is known and noted of it."""
-    place = known or spec
+    """Download into the store, and compare with what the hub, the tables and an earlier entry state of the file."""
+    known = place if isinstance(place, PublishedWeights) else None
     repository, filename, revision = place.repository, place.filename, place.revision
     url = hf_hub_url(repository, filename, revision=revision, endpoint=_hub_address())
     copy = f"get {url} by other means, then: swath weights add FILE --as {name}"
@@ -272,7 +272,7 @@ def _fetch(
         )
     stated = _hub_file(url, name, copy=copy, pause=pause)
     found_at = stated.urls[0]
-    before = store.find(name)  # its file was lost, and what was stated of it still holds
+    before = store.find(name)  # its file was lost, and the facts stated for it still hold
     sha256 = stated.sha256 or (before.sha256 if before else None)
     if before and sha256 != before.sha256:
         raise DataError(
@@ -290,14 +290,18 @@ def _fetch(
     part = store.partial(sha256 or found_at)
     with download_lock(part, size=stated.size, progress=progress):
         present = store.find(name)
-        if present and store.holds(present.sha256):  # another program has fetched it meanwhile
+        if present and store.holds(present.sha256):  # another process has downloaded it meanwhile
             return present
         held = store.holds(sha256) if sha256 else None  # perhaps under another name
         if held is None or sha256_of(held) != sha256:
             held = None
             fetch(replace(stated, sha256=sha256), part, pause=pause, progress=progress)
             if filename.endswith(".safetensors"):
-                _check(part, found_at, copy)
+                try:  # what has no published checksum may be anything, such as a page that asks to log in
+                    check_safetensors(part, name=found_at, fix=copy)
+                except DataError:
+                    part.unlink()
+                    raise
         metadata = read_metadata(held or part)
         entry = before or Entry(
             name=name,
@@ -315,15 +319,6 @@ def _fetch(
         else:
             store.note(entry)
     return entry
-
-
-def _check(part: Path, url: str, copy: str) -> None:
-    """What has no published checksum may be anything, such as a page that asks to log in."""
-    try:
-        check_safetensors(part, name=url, fix=copy)
-    except DataError:
-        part.unlink()
-        raise
 
 
 def _hub_address() -> str:
@@ -347,7 +342,7 @@ def _hub_token() -> str | None:
 
 
 def _hub_file(url: str, name: str, *, copy: str, pause: float) -> RemoteFile:
-    """Ask the hub about a file, following a repository that has moved; its address is of exactly this version."""
+    """Request the facts about a file on the hub, even of a repository that moved; the address pins this version."""
     token = _hub_token()
     found = _asked(
         lambda: get_hf_file_metadata(url, token=token or False, timeout=TIMEOUT), url, copy=copy, pause=pause
@@ -376,9 +371,8 @@ def _card_license(
     if isinstance(license, list):
         license = str(license[0]) if len(license) == 1 else f"several: {', '.join(map(str, license))}"
     if license is None:
-        license = next(
-            (t.removeprefix("license:") for t in said.tags or () if t.startswith("license:")), None
-        )
+        stated = [tag.removeprefix("license:") for tag in said.tags or () if tag.startswith("license:")]
+        license = stated[0] if stated else None
     if license == "other" and isinstance(card.get("license_name"), str):
         license = card["license_name"]
     if not (isinstance(link, str) and link.startswith(("http://", "https://"))):
@@ -387,7 +381,7 @@ def _card_license(
 
 
 def _asked(question: Callable[[], T], url: str, *, copy: str, pause: float) -> T:
-    """The hub's answer, asked for again after a transient failure; a refusal is said in one sentence."""
+    """The hub's answer, requested again after a transient failure; a refusal raises one sentence."""
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(pause * 2 ** (attempt - 1))
@@ -425,11 +419,9 @@ def _refusal(url: str, status: int, code: str, copy: str) -> DataError:
 
 
 def _shown(text: str) -> str:
-    """What a note and a terminal can take: no control characters, no halves of a character."""
+    """Text for an entry and a terminal: no control characters, no surrogates."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _offline(chosen: bool | None) -> bool:
-    if chosen is not None:
-        return chosen
+def _offline() -> bool:
     return constants.is_offline_mode() or os.environ.get(OFFLINE, "0").strip() not in ("", "0")

@@ -1,14 +1,14 @@
-"""The one place weights are kept: files named by their SHA-256, and a small note for each name they go by.
+"""The store of weights: files named by their SHA-256, and one small JSON entry per name.
 
 ``objects/<sha256>`` are the files; ``names/<name>.json`` say which of them a name means, and under which
-license; ``partial/`` holds what has arrived of a download. Files are verified whenever they are used, so a
-damaged or changed one is never loaded. Notes are one file each: two programs cannot lose each other's.
+license; ``partial/`` holds unfinished downloads. Files are verified whenever they are used, so a
+damaged or changed one is never loaded. Each entry is its own file, so that two processes cannot overwrite each
+other's.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,15 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from swath.config import Settings, validate
+from swath.config import Settings
 from swath.data.cache import default_cache
 from swath.errors import DataError, SettingError
 from swath.files import atomic_file
-from swath.weights.expects import Expectation
+from swath.weights.facts import Expectation, from_json
 
 
 class Entry(Settings):
-    """One name in the store, and what is known of the file it means."""
+    """One name in the store, and the facts about its file."""
 
     name: str = Field(
         min_length=1, description="as imagenet:BACKBONE, hf:REPO/FILE, torchgeo:NAME or sha256:..."
@@ -62,15 +62,15 @@ class Store:
         Raises
         ------
         SettingError
-            If its note is damaged.
+            If the entry is damaged.
         """
         note = self._note(name)
         return self._read(note) if note.is_file() else None
 
     def about(self, sha256: str, *, name: str | None = None) -> Entry | None:
-        """What is noted of a file.
+        """The facts about a file, from all entries for it.
 
-        First comes what is noted under `name`, then what a user stated of the content itself, then the rest;
+        The entry under `name` comes first, then what a user stated for the content itself, then the others;
         what one leaves open, the next fills in.
         """
         order = (name, f"sha256:{sha256}")
@@ -90,7 +90,7 @@ class Store:
 
     def entries(self) -> list[Entry]:
         """All entries, by name."""
-        notes = sorted((self.folder / "names").glob("[!.]*.json"))  # those with a dot are being written
+        notes = sorted((self.folder / "names").glob("[!.]*.json"))  # a leading dot: being written
         return sorted((self._read(note) for note in notes), key=lambda entry: entry.name)
 
     def path(self, entry: Entry) -> Path:
@@ -113,7 +113,7 @@ class Store:
         return path
 
     def partial(self, name: str) -> Path:
-        """Where a download under `name` is collected."""
+        """File into which `name` is downloaded."""
         folder = self.folder / "partial"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.part"
@@ -124,19 +124,19 @@ class Store:
         return path if path.is_file() else None
 
     def adopt(self, part: Path, entry: Entry) -> None:
-        """Move a file of the store's own `partial` folder in, its SHA-256 verified already, and note it."""
+        """Move a verified download from the `partial` folder into the store, and write its entry."""
         target = self._object(entry.sha256)
         target.parent.mkdir(parents=True, exist_ok=True)
         part.replace(target)
         self.note(entry)
 
     def copy_in(self, file: Path, entry: Entry) -> None:
-        """Copy a file in and note it.
+        """Copy a file into the store, and write its entry.
 
         Raises
         ------
         DataError
-            If `file` changes meanwhile.
+            If `file` changes while it is copied.
         OutputError
             If the store cannot be written.
         """
@@ -148,7 +148,7 @@ class Store:
         self.note(entry)
 
     def note(self, entry: Entry) -> None:
-        """Write down what a name means."""
+        """Write an entry."""
         with atomic_file(self._note(entry.name), overwrite=True) as temporary:
             temporary.write_text(entry.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
@@ -164,12 +164,10 @@ class Store:
     @staticmethod
     def _read(note: Path) -> Entry:
         try:
-            values = json.loads(note.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            text = note.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
             raise SettingError(f"{note} cannot be read ({error})", fix="delete it") from error
-        if not isinstance(values, dict):
-            raise SettingError(f"{note} does not hold fields and values", fix="delete it")
-        return validate(Entry, values, where=str(note))
+        return from_json(Entry, text, where=str(note), fix="delete it")
 
 
 def sha256_of(path: Path) -> str:

@@ -1,4 +1,8 @@
-"""Tensors out of and into files of weights; nothing is unpickled but through torch's restricted reader."""
+"""Read and write files of weights: safetensors, and the checkpoints of torch.
+
+Nothing is unpickled but through torch's restricted reader (:func:`read_tensors`). :func:`read_metadata` and
+:func:`check_safetensors` read no tensors; :func:`write_weights` writes the same bytes for the same weights.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ class TensorFile:
     tensors : dict of str to torch.Tensor
         By name.
     metadata : dict of str to str
-        What the file says of itself; empty for a ``.pth`` file, which can say nothing.
+        Of a safetensors file; empty for a ``.pth`` file, which has none.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -41,7 +45,7 @@ class TensorFile:
 
 
 def read_tensors(path: Path) -> TensorFile:
-    """Read a safetensors file or a torch checkpoint; the content tells which, not the name.
+    """Read a safetensors file or a torch checkpoint; the format is detected from the content, not the name.
 
     The state dict of a checkpoint is taken on its own or from under ``state_dict`` or ``model``.
 
@@ -83,7 +87,7 @@ def check_safetensors(path: Path, *, name: str, fix: str) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a file of weights says of itself, without reading its tensors; empty where it says nothing."""
+    """Metadata of a file of weights, without reading its tensors; empty where there is none."""
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
@@ -92,7 +96,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def write_weights(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors and what is known of them as safetensors, the same bytes for the same weights.
+    """Write tensors and their metadata as safetensors, with the same bytes for the same weights.
 
     The library writes metadata in an order that differs from process to process; here it is sorted.
 

@@ -81,7 +81,7 @@ def test_pixels_as_expected_pass():
             {"data_type": "uint16", "largest": 4_000.0},
             "pixels reach 4000: these look like 16-bit refl",
         ),
-        (REFLECTANCE, {}, "expect 16-bit numbers .10000 is 1.0., and the patches are 8-bit pictures"),
+        (REFLECTANCE, {}, "expect 16-bit numbers .10000 is 1.0., and the patches are 8-bit images"),
         (REFLECTANCE, {"data_type": "uint16"}, "no pixel is above 255: these look like 8-bit"),
         (ALL, {"largest": 1.0, "data_type": "uint16"}, "look divided already"),
     ],
