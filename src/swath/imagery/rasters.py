@@ -21,7 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.session import DummySession
 
-from swath.errors import DataError
+from swath.errors import DataError, MissingFileError
 from swath.imagery.header import (
     RGB,
     Header,
@@ -79,6 +79,38 @@ def open_raster(
         except rasterio.errors.RasterioError as error:
             raise _damaged(name, driver, error) from error
         yield reader
+
+
+def read_dataset(dataset: DatasetReader, *, name: str, max_pixels: int = 100_000_000) -> Picture:
+    """All pixels of a raster that somebody has opened, of whatever format.
+
+    Raises
+    ------
+    DataError
+        As :func:`open_raster`, or if it is closed.
+    """
+    if dataset.closed:
+        raise DataError(f"{name} is closed", fix="give it while it is open")
+    return RasterReader(dataset, name=name, max_pixels=max_pixels, orientation=1).read()
+
+
+def read_virtual(name: str) -> Picture:
+    """All pixels of a raster on one of GDAL's virtual file systems (``/vsizip/``, ``/vsicurl/``...).
+
+    Raises
+    ------
+    MissingFileError
+        If there is none of this name.
+    DataError
+        As :func:`open_raster`.
+    """
+    try:
+        with rasterio.Env(**_ENVIRONMENT), rasterio.open(name, sharing=False) as dataset:
+            return read_dataset(dataset, name=name)
+    except rasterio.errors.RasterioError as error:
+        missing = "does not exist" in str(error) or "No such file" in str(error)
+        mistake = MissingFileError if missing else DataError
+        raise mistake(f"{name} cannot be opened ({error})", fix="check the name") from error
 
 
 class RasterReader:
@@ -177,6 +209,6 @@ def _stretched(pixels: npt.NDArray[np.uint8], bits: str | None) -> npt.NDArray[n
 def _damaged(name: str, driver: str, error: Exception) -> DataError:
     reason: Any = error.__cause__ or error
     return DataError(
-        f"{name} is a damaged or cut-short {_KINDS[driver]} file ({reason})",
+        f"{name} is a damaged or cut-short {_KINDS.get(driver, driver)} file ({reason})",
         fix="replace it or leave it out",
     )
