@@ -103,7 +103,7 @@ def test_a_later_call_goes_on_from_the_part(server, known, tmp_path):
     assert not part.exists()
 
 
-def test_a_part_of_something_else_costs_one_fresh_start(server, known, tmp_path):
+def test_a_part_of_something_else_costs_one_new_start(server, known, tmp_path):
     write(tmp_path / "Tiny.zip.part", b"x" * 1000)
     assert fetch(tmp_path).read_bytes() == DATA
     assert [wanted for _, wanted in server.requests] == ["bytes=1000-", None]

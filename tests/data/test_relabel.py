@@ -103,7 +103,7 @@ def test_copies_with_different_labels_are_told(tmp_path):
         ([f"{name(0)},Town,Water,ok"], ["is 'Town' in the review but 'Field' in the index"]),
         (
             [f"{name(0)},Field,Water,ok", f"{name(1)},Field,Water,ok", f"{name(0)},Field,Water,drop"],
-            ["lines 2 and 4 have different verdicts for", name(0)],
+            ["line 4 has another verdict for", name(0)],
         ),
         ([f"{name(0)},Field,Water,ok,extra"], ["line 2 has 5 values for 4 columns"]),
         ([f"{name(row)},{LABELS[row]},Water,drop" for row in range(12)], ["drops every patch"]),

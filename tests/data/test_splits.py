@@ -90,7 +90,9 @@ def test_plain_patches_are_shared_out_exactly():
         ("A", "train"): 30, ("A", "val"): 5, ("A", "test"): 15,
         ("B", "train"): 12, ("B", "val"): 2, ("B", "test"): 6,
     }  # fmt: skip
-    assert index.split_protocol == "val and test cut (10 % and 30 % of each class, groups kept whole, seed 0)"
+    assert (
+        index.split_protocol == "val and test drawn (10 % and 30 % of each class, groups kept whole, seed 0)"
+    )
 
 
 def test_three_patches_a_class_are_enough():
@@ -103,7 +105,7 @@ def test_three_patches_a_class_are_enough():
 def test_a_share_of_nothing_makes_no_split():
     index = split_index(table_index(["A"] * 10 + ["B"] * 10), val=0)
     assert index.split_counts == {"train": 16, "test": 4}
-    assert index.split_protocol == "test cut (20 % of each class, groups kept whole, seed 0)"
+    assert index.split_protocol == "test drawn (20 % of each class, groups kept whole, seed 0)"
     whole = split_index(table_index(["A"] * 3), val=0, test=0)
     assert (whole.split_counts, whole.split_protocol) == ({"train": 3}, "all in train")
 
@@ -117,7 +119,7 @@ def test_a_given_test_split_stays_and_val_is_cut_from_train():
     assert made.split_counts == {"train": 12, "val": 4, "test": 4}
     assert [s for s, g in zip(splits_of(made), given_splits, strict=True) if g == "test"] == ["test"] * 4
     assert made.split_protocol == (
-        "test as the source gives it; val cut from the rest (20 % of each class, groups kept whole, seed 0)"
+        "test as the source gives it; val drawn from the rest (20 % of each class, groups kept whole, seed 0)"
     )
 
 
@@ -129,7 +131,7 @@ def test_complete_splits_are_left_alone_and_their_protocol_too():
     same = split_index(index, val=0.4, test=0.4, seed=9)
     assert same == index
     new_modules = split_index(index, keep=False)
-    assert new_modules.split_protocol.startswith("val and test cut")
+    assert new_modules.split_protocol.startswith("val and test drawn")
 
 
 def test_rows_without_a_split_join_train_where_val_and_test_are_given():

@@ -47,7 +47,7 @@ def test_the_protocol_tells_blocks_from_chance():
     index = placed(150, 1)
     blocks = split_index(index, by="block", block_km=10)
     assert blocks.split_protocol == (
-        "val and test cut (20 % and 20 % of each class, blocks of 10 km kept whole, seed 0)"
+        "val and test drawn (20 % and 20 % of each class, blocks of 10 km kept whole, seed 0)"
     )
     chance = split_index(index)
     assert (
@@ -132,7 +132,7 @@ def test_val_is_cut_from_a_published_train_list_alone(tmp_path):
     assert after["A/1.png"] == after["A/again1.png"]
     assert len(made.where("val")) == pytest.approx(0.3 * 29, abs=2)
     assert made.split_protocol.endswith(
-        "; val cut from train (30 % of each class, groups kept whole, seed 2)"
+        "; val drawn from train (30 % of each class, groups kept whole, seed 2)"
     )
     with pytest.raises(SettingError, match="there is a val split already"):
         split_index(build_index(tmp_path), lists={"train": named["train"], "val": named["test"]}, val=0.3)

@@ -46,7 +46,7 @@ def test_the_protocol_says_which_fold():
     made = fold_index(table_index(["A"] * 20 + ["B"] * 20), folds=4, fold=2, val=0.25, seed=3)
     assert made.split_counts == {"train": 22, "val": 8, "test": 10}
     assert made.split_protocol == (
-        "test is fold 2 of 4 (numbered from 0, groups kept whole, seed 3); val cut from the rest "
+        "test is fold 2 of 4 (numbered from 0, groups kept whole, seed 3); val drawn from the rest "
         "(25 % of each class, groups kept whole, seed 3)"
     )
 

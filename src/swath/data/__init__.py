@@ -6,40 +6,33 @@ and decode, find duplicates, group, split. :func:`fix_index`, :func:`resample_in
 :func:`binary_index` make one index of another.
 """
 
-from swath.data.archives import Images, PatchReader, open_patches, walk_images
+from swath.data.archives import Images, open_patches, walk_images
 from swath.data.audit import Audit, audit, write_audit
 from swath.data.cache import cached_pixels, default_cache
 from swath.data.download import get
-from swath.data.duplicates import DuplicatePair, group_duplicates, near_duplicates
-from swath.data.fix import CleaningReport, fix_index
+from swath.data.duplicates import group_duplicates, near_duplicates
+from swath.data.fix import fix_index
 from swath.data.index import (
     SCHEMA,
-    SPLITS,
     PatchIndex,
     class_numbers,
     label_matrix,
     read_index,
     write_index,
 )
-from swath.data.named import NAMED, NamedSet, find_named, shipped_path
-from swath.data.relabel import RelabelingReport, binary_index, relabel
+from swath.data.named import NAMED, shipped_path
+from swath.data.relabel import binary_index, relabel
 from swath.data.rewrite import resample_index
 from swath.data.sources import build_index
-from swath.data.splits import fold_index, split_index
+from swath.data.splits import split_index
 from swath.data.statistics import color_feature_names, color_features
 
 __all__ = [
     "NAMED",
     "SCHEMA",
-    "SPLITS",
     "Audit",
-    "CleaningReport",
-    "DuplicatePair",
     "Images",
-    "NamedSet",
     "PatchIndex",
-    "PatchReader",
-    "RelabelingReport",
     "audit",
     "binary_index",
     "build_index",
@@ -48,9 +41,7 @@ __all__ = [
     "color_feature_names",
     "color_features",
     "default_cache",
-    "find_named",
     "fix_index",
-    "fold_index",
     "get",
     "group_duplicates",
     "label_matrix",

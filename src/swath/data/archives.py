@@ -208,9 +208,7 @@ class FolderReader(PatchReader):
 
     def names(self) -> list[str]:
         """Names of all files; see :class:`PatchReader`."""
-        found: list[str] = []
-        _walk(self.root, "", (), found.append)
-        return sorted(found)
+        return sorted(_walk(self.root, "", ()))
 
     def read(self, path: str) -> bytes:
         """Bytes of one file; see :class:`PatchReader`."""
@@ -287,10 +285,8 @@ def read_file(path: Path) -> bytes:
         raise DataError(f"cannot read {path} ({error.strerror})") from error
 
 
-def _walk(
-    folder: Path, prefix: str, above: tuple[tuple[int, int], ...], found: Callable[[str], None]
-) -> None:
-    """Report files beneath `folder`; links are followed, but never back into a folder above."""
+def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Names of files beneath `folder`; links are followed, but never back into a folder above."""
     try:
         status = folder.stat()
         here = (status.st_dev, status.st_ino)
@@ -306,9 +302,9 @@ def _walk(
         if "\\" in name or not name.isprintable():  # undecodable bytes are not printable either
             raise DataError(f"a name in {folder} has unusual characters: {name!r}", fix="rename it")
         if has_files:
-            _walk(folder / name, f"{prefix}{name}/", (*above, here), found)
+            yield from _walk(folder / name, f"{prefix}{name}/", (*above, here))
         elif is_file:
-            found(prefix + name)
+            yield prefix + name
 
 
 def open_patches(root: Path) -> PatchReader:

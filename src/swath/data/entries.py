@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -216,22 +216,40 @@ def entries_from_csv(text: str, *, folder: str, where: str) -> Entries:
     DataError
         If a column is unknown or missing, or a value is not valid; the line is named.
     """
-    reader = csv.reader(io.StringIO(text), strict=True)
+    columns, rows = read_csv(text, where=where)
+    _check_columns(columns, where)
+    return entries_from_rows(rows, where=where, folder=folder)
 
-    def rows() -> Iterator[tuple[str, dict[str, str]]]:
+
+def read_csv(
+    text: str, *, where: str, delimiter: str = ","
+) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    """Split a CSV into its columns and its rows that are not blank, each row with its place for messages.
+
+    Raises
+    ------
+    DataError
+        If it is not valid CSV, or a line has too few or too many values; the line is named.
+    """
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    rows: list[tuple[str, dict[str, str]]] = []
+    try:
         columns = [column.strip() for column in next(reader, [])]
-        _check_columns(columns, where)
         for values in reader:
             place = f"{where}, line {reader.line_num}"
-            if values and len(values) != len(columns):
-                raise DataError(f"{place} has {len(values)} values for {len(columns)} columns")
-            if values:
-                yield place, dict(zip(columns, values, strict=True))
-
-    try:
-        return entries_from_rows(rows(), where=where, folder=folder)
+            if not any(value.strip() for value in values):
+                continue
+            if len(values) != len(columns):
+                raise DataError(
+                    f"{place} has {len(values)} values for {len(columns)} columns",
+                    fix="correct the line; put values with commas in quotes",
+                )
+            rows.append((place, dict(zip(columns, values, strict=True))))
     except csv.Error as error:
-        raise DataError(f"{where}, line {reader.line_num} is not valid CSV ({error})") from error
+        raise DataError(
+            f"{where}, line {reader.line_num} is not valid CSV ({error})", fix="save it as CSV"
+        ) from error
+    return columns, rows
 
 
 def _check_columns(columns: Sequence[str], where: str) -> None:

@@ -6,16 +6,15 @@ classes of many. Both keep splits and groups and describe themselves in ``PatchI
 
 from __future__ import annotations
 
-import csv
 import difflib
 import hashlib
-import io
 import math
 from collections import Counter, defaultdict
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from swath.data.entries import read_csv
 from swath.data.index import PatchIndex
 from swath.errors import DataError, SettingError
 
@@ -82,10 +81,9 @@ def relabel(index: PatchIndex, review: Path) -> RelabelingReport:
         label than the index, or contradicts another row; or nothing would be left. The line is named.
     """
     rows = {path: row for row, path in enumerate(index.paths)}
-    verdicts: dict[str, tuple[int, str | None]] = {}  # path -> line, new label (None: drop)
+    verdicts: dict[str, tuple[str, str | None]] = {}  # path -> place, new label (None: drop)
     still_open = 0
-    for line, values in _read(review):
-        where = f"{review}, line {line}"
+    for where, values in _read(review):
         path, verdict = _known(values["path"], rows), values["verdict"]
         if path not in rows:
             raise DataError(
@@ -101,10 +99,10 @@ def relabel(index: PatchIndex, review: Path) -> RelabelingReport:
             still_open += 1
             continue
         after = _label_after(verdict, label, values, index.classes, where=where)
-        before = verdicts.setdefault(path, (line, after))
+        before = verdicts.setdefault(path, (where, after))
         if before[1] != after:
             raise DataError(
-                f"{review}: lines {before[0]} and {line} have different verdicts for {path}",
+                f"{where} has another verdict for {path} than {before[0]}",
                 fix="keep one of them",
             )
     changes = {rows[path]: after for path, (_, after) in verdicts.items()}
@@ -185,50 +183,30 @@ def _known(text: str, among: Container[str]) -> str:
     return text if text in among else text.strip()
 
 
-def _read(review: Path) -> list[tuple[int, dict[str, str]]]:
-    """Lines of the review with their numbers; blank lines, and spaces around verdicts, are left out."""
+def _read(review: Path) -> list[tuple[str, dict[str, str]]]:
+    """Rows of the review with their places; column names in lower case, no spaces around verdicts."""
     try:
-        # As written by a spreadsheet: perhaps with a byte order mark, perhaps with semicolons.
-        text = review.read_text(encoding="utf-8-sig")
-        first = text.split("\n", 1)[0]
-        reader = csv.reader(
-            io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",", strict=True
-        )
-        header = [name.strip().lower() for name in next(reader, [])]
-        lines = [(reader.line_num, values) for values in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = review.read_text(encoding="utf-8-sig")  # a spreadsheet may have put a byte order mark
+    except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"cannot read the review {review} ({reason})", fix="save it as CSV, UTF-8") from error
-    missing = [name for name in ("path", "verdict") if name not in header]
-    if missing:
+    first = text.split("\n", 1)[0]
+    delimiter = ";" if first.count(";") > first.count(",") else ","
+    columns, lines = read_csv(text, where=str(review), delimiter=delimiter)
+    names = Counter(name.lower() for name in columns if name)
+    missing = [name for name in ("path", "verdict") if name not in names]
+    if missing or not lines:
         raise DataError(
-            f"{review} has no column '{missing[0]}'",
+            f"{review} has no column '{missing[0]}'" if missing else f"{review} has no rows",
             fix="give the list that swath label-issues wrote, filled in",
         )
-    twice = sorted(name for name, n in Counter(header).items() if n > 1 and name)
+    twice = sorted(name for name, n in names.items() if n > 1)
     if twice:
         raise DataError(f"{review} has two columns '{twice[0]}'", fix="remove one")
-    rows = []
-    for number, values in lines:
-        if not any(value.strip() for value in values):
-            continue
-        if len(values) != len(header):
-            raise DataError(
-                f"{review}, line {number} has {len(values)} values for {len(header)} columns",
-                fix="correct the line; put values with commas in quotes",
-            )
-        rows.append(
-            (
-                number,
-                {
-                    name: value if name in _EXACT else value.strip()
-                    for name, value in zip(header, values, strict=True)
-                },
-            )
-        )
-    if not rows:
-        raise DataError(f"{review} has no rows", fix="give the list that swath label-issues wrote, filled in")
-    return rows
+    return [
+        (place, {n.lower(): v if n.lower() in _EXACT else v.strip() for n, v in values.items()})
+        for place, values in lines
+    ]
 
 
 def binary_index(

@@ -103,7 +103,7 @@ def group_blocks(index: PatchIndex, *, km: float = BLOCK_KM) -> PatchIndex:
     lacking = sum(block is None for block in blocks)
     if lacking:
         raise DataError(
-            f"{lacking:,} of {len(index):,} patches of index '{index.name}' have no coordinates to cut blocks by",
+            f"{lacking:,} of {len(index):,} patches of index '{index.name}' have no coordinates to make blocks from",
             fix="index a CSV with columns lon and lat, or split with --by random or --by group",
         )
     named = [block for block in blocks if block is not None]

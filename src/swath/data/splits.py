@@ -137,8 +137,8 @@ def split_index(
         return _noted(index) if by == "random" else index
     if by == "block":
         protocol = protocol.replace(GROUPS_WHOLE, f"blocks of {block_km:g} {BLOCKS_WHOLE}")
-    cut = index.with_columns({"split": splits}, split_protocol=protocol)
-    return _noted(cut) if by == "random" else cut
+    made = index.with_columns({"split": splits}, split_protocol=protocol)
+    return _noted(made) if by == "random" else made
 
 
 def _noted(index: PatchIndex) -> PatchIndex:
@@ -165,7 +165,7 @@ def _val_from_train(index: PatchIndex, *, val: float, seed: int, progress: Progr
     train = group_duplicates(index.where("train"), progress=progress)
     parts = iter(_shared_out(train, val=val, test=0, seed=seed, keep=False).column("split"))
     splits = [next(parts) if split == "train" else split for split in index.column("split")]
-    how = f"val cut from train ({100 * val:g} % of each class, {GROUPS_WHOLE}, seed {seed})"
+    how = f"val drawn from train ({100 * val:g} % of each class, {GROUPS_WHOLE}, seed {seed})"
     return index.with_columns({"split": splits}, split_protocol=f"{index.split_protocol}; {how}")
 
 
@@ -245,11 +245,11 @@ class _Names:
 
 @dataclass(frozen=True)
 class Unit:
-    """Rows that go to one side together: a group, or a patch that has none."""
+    """Rows that go to one split together: a group, or a patch that has none."""
 
     rows: tuple[int, ...]
     counts: Mapping[str, int]  # label -> patches
-    rarest: str | None = None  # of several labels, the one by which it is shared out
+    rarest: str | None = None  # of several labels, the one that decides
 
 
 def _shared_out(index: PatchIndex, *, val: float, test: float, seed: int, keep: bool = True) -> PatchIndex:
@@ -269,18 +269,18 @@ def _protocol(
     test: float,
     seed: int,
 ) -> str:
-    """Say in words how `splits` came about from `given`, which came about as `before` says."""
-    cut = [side for side in SPLITS if side != "train" and side in splits and side not in given]
-    # Train is not kept where another split was cut from it.
-    kept = [side for side in SPLITS if side in given and not (side == "train" and cut)]
+    """Describe how `splits` were made from `given`, which `before` describes."""
+    drawn = [side for side in SPLITS if side != "train" and side in splits and side not in given]
+    # Train is not kept where another split was drawn from it.
+    kept = [side for side in SPLITS if side in given and not (side == "train" and drawn)]
     if list(given) == list(splits):
         return before
     shares = {"val": val, "test": test}
-    percent = " and ".join(f"{100 * shares[side]:g} %" for side in cut)
+    percent = " and ".join(f"{100 * shares[side]:g} %" for side in drawn)
     how = f"({percent} of each class, {GROUPS_WHOLE}, seed {seed})"
     if not kept:
-        return f"{' and '.join(cut)} cut {how}" if cut else "all in train"
-    rest = f"{' and '.join(cut)} cut from the rest {how}" if cut else "the rest in train"
+        return f"{' and '.join(drawn)} drawn {how}" if drawn else "all in train"
+    rest = f"{' and '.join(drawn)} drawn from the rest {how}" if drawn else "the rest in train"
     return f"{', '.join(kept)} {before or 'as given'}; {rest}"
 
 
@@ -292,12 +292,12 @@ def _assign(
             f"val {shares['val']} and test {shares['test']} leave nothing to train on",
             fix="give shares from 0 to below 1 that add up to less than 1",
         )
-    to_cut = [side for side in ("test", "val") if shares[side] > 0 and side not in given]
+    to_draw = [side for side in ("test", "val") if shares[side] > 0 and side not in given]
     units = units_of(index, seed)
     splits: list[str | None] = ["train"] * len(index)
     free: list[Unit] = []
     for unit in units:
-        side = _kept_side(unit, given, to_cut, index)
+        side = _kept_side(unit, given, to_draw, index)
         if side is None:
             free.append(unit)
         for row in unit.rows:
@@ -305,24 +305,24 @@ def _assign(
     sizes: Counter[str] = Counter()  # of what is not held out already: a published test may be most of a set
     for unit in free:
         sizes.update(unit.counts)
-    for place, side in enumerate(to_cut):
-        # Each side still to be cut, and train, must find a group of every class left.
+    for place, side in enumerate(to_draw):
+        # Each side still to be drawn, and train, must find a group of every class left.
         taken = _take(
-            free, {label: shares[side] * n for label, n in sizes.items()}, leave=len(to_cut) - place
+            free, {label: shares[side] * n for label, n in sizes.items()}, leave=len(to_draw) - place
         )
         for unit in taken:
             for row in unit.rows:
                 splits[row] = side
         chosen = {id(unit) for unit in taken}
         free = [unit for unit in free if id(unit) not in chosen]
-    if to_cut:
-        _check_sides(index, splits, ["train", *to_cut])
+    if to_draw:
+        _check_sides(index, splits, ["train", *to_draw])
     return splits
 
 
 def units_of(index: PatchIndex, seed: int) -> list[Unit]:
-    """Groups in an order that depends on the seed and their paths only."""
-    # A patch without any label counts as one of a class of its own.
+    """Units in an order that depends on the seed and their paths only."""
+    # Patches without any label count as a class of their own.
     sets, paths = [labels or (NO_LABEL,) for labels in index.label_sets], index.paths
     rows: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, group in enumerate(index.column("group")):
@@ -343,12 +343,12 @@ def _by_rarest(units: Sequence[Unit]) -> list[Unit]:
     sizes: Counter[str] = Counter()
     for unit in units:
         sizes.update(unit.counts)
-    label_matrix = [replace(u, rarest=min(u.counts, key=lambda label: (sizes[label], label))) for u in units]
-    return sorted(label_matrix, key=lambda unit: (sizes[str(unit.rarest)], str(unit.rarest)))
+    marked = [replace(u, rarest=min(u.counts, key=lambda label: (sizes[label], label))) for u in units]
+    return sorted(marked, key=lambda unit: (sizes[str(unit.rarest)], str(unit.rarest)))
 
 
 def _kept_side(
-    unit: Unit, given: Sequence[str | None], to_cut: Sequence[str], index: PatchIndex
+    unit: Unit, given: Sequence[str | None], to_draw: Sequence[str], index: PatchIndex
 ) -> str | None:
     """Return the split a unit already has; ``None`` if it is free to go anywhere."""
     sides = {given[row] for row in unit.rows} - {None}
@@ -356,19 +356,19 @@ def _kept_side(
         first = ", ".join(index.paths[row] for row in unit.rows[:3])
         raise DataError(
             f"patches of one group lie in several splits already ({', '.join(sorted(map(str, sides)))}): {first}",
-            fix="split again with --resplit, or mend the splits of the source (swath data audit shows them all)",
+            fix="split again with --resplit, or correct the splits of the source (swath data audit lists them)",
         )
     side = next(iter(sides), None)
-    # Val and test are cut from train where the index lacks them; with nothing to cut train stays.
-    return None if side == "train" and to_cut else side
+    # Val and test are drawn from train where the index lacks them; with nothing to draw train is kept.
+    return None if side == "train" and to_draw else side
 
 
 def _take(free: Sequence[Unit], target: Mapping[str, float], *, leave: int) -> list[Unit]:
     """Choose units whose class counts come close to `target`.
 
     A unit is taken if that brings the counts nearer to the target in the sum of squares; for groups
-    of one class this ends within half a group of it. A unit with several labels is judged by its rarest
-    one alone: common labels have time to even out, rare ones have not. Then a class still without a patch gets its
+    of one class this ends within half a group of it. A unit with several labels counts by its rarest
+    one alone: common labels even out later, rare ones may not. Then a class still without a patch gets its
     smallest unit, if at least `leave` others with that class remain.
     """
     have: Counter[str] = Counter()
@@ -400,7 +400,7 @@ def _take(free: Sequence[Unit], target: Mapping[str, float], *, leave: int) -> l
 
 
 def _check_sides(index: PatchIndex, splits: Sequence[str | None], sides: Sequence[str]) -> None:
-    """Every class must occur on every side that was cut."""
+    """Check that every class occurs in every new split."""
     found = {(label, side) for labels, side in zip(index.label_sets, splits, strict=True) for label in labels}
     for label in index.classes:
         for side in sides:
@@ -441,7 +441,7 @@ def fold_index(
 
 
 def fold_numbers(units: Sequence[Unit], rows: int, *, folds: int) -> list[int]:
-    """Share units out to folds so that each class is spread as evenly as its groups allow.
+    """Assign units to folds so that each class is spread as evenly as its groups allow.
 
     Units go in order of size, the largest first, to the fold that lacks most of their classes, and of those to the
     one that has fewest patches of them.
@@ -449,7 +449,7 @@ def fold_numbers(units: Sequence[Unit], rows: int, *, folds: int) -> list[int]:
     Parameters
     ----------
     units : sequence of Unit
-        In an order that settles ties.
+        In an order that decides ties.
     rows : int
         Rows of the index; each is in one unit.
     folds : int
@@ -463,7 +463,7 @@ def fold_numbers(units: Sequence[Unit], rows: int, *, folds: int) -> list[int]:
     numbers = [0] * rows
     have: list[Counter[str]] = [Counter() for _ in range(folds)]
     sizes = [0] * folds
-    for unit in sorted(units, key=lambda unit: -len(unit.rows)):  # stable, so the given order settles ties
+    for unit in sorted(units, key=lambda unit: -len(unit.rows)):  # stable, so the given order decides ties
         best = min(
             range(folds),
             key=lambda fold: (

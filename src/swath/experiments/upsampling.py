@@ -11,11 +11,8 @@ full size to double is an assumption, and the usual one.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from dataclasses import replace as with_fields
-from io import BytesIO
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +21,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
 from swath.data import PatchIndex, cached_pixels, read_index, write_index
+from swath.data.rewrite import EncodedPatch, encode_patch, write_patches
 from swath.errors import DataError, SettingError
 from swath.files import atomic_folder
-from swath.imagery import resize
+from swath.imagery import RGB, resize
 from swath.progress import Progress, silent
 
 WAYS = ("bicubic", "super-resolution")
@@ -79,7 +76,7 @@ def upsampled_indexes(
         train: npt.NDArray[Any] = np.array(cached_pixels(index.where("train"), progress=progress))
         module = train_superres(train, factor=FACTOR, threads=threads, progress=progress)
         wanted = pc.is_in(index.table["split"], value_set=pa.array(["train", split]))
-        part = with_fields(index, table=index.table.filter(wanted))
+        part = replace(index, table=index.table.filter(wanted))
         ways: dict[str, Upsample] = {
             "bicubic": lambda pixels: upscale_bicubic(pixels, factor=FACTOR),
             "super-resolution": lambda pixels: upscale(module, pixels),
@@ -242,28 +239,16 @@ def psnr(pixels: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> float:
 
 def _write(part: PatchIndex, folder: Path, upsample: Upsample, *, way: str, progress: Progress) -> None:
     pixels = cached_pixels(part, progress=progress)
-    columns: dict[str, list[Any]] = {name: [] for name in ("path", "sha256", "width", "height", "mode")}
-    for start in range(0, len(part), _BLOCK):
-        large = upsample(np.array(pixels[start : start + _BLOCK]))
-        for row, patch in enumerate(large, start=start):
-            stream = BytesIO()
-            Image.fromarray(np.ascontiguousarray(patch.transpose(1, 2, 0))).save(
-                stream, "PNG", compress_level=1
-            )
-            name = f"{row:08d}.png"  # labels may hold what no file name may
-            (folder / name).write_bytes(stream.getvalue())
-            facts = (name, hashlib.sha256(stream.getvalue()).hexdigest(), *patch.shape[:0:-1], "RGB")
-            for column, value in zip(columns.values(), facts, strict=True):
-                column.append(value)
-        progress(f"upsampling, {way}", start + len(large), len(part))
-    columns["gsd"] = [gsd if gsd is None else gsd / FACTOR for gsd in part.table["gsd"].to_pylist()]
-    table = part.table
-    for column_name, values in columns.items():
-        place = table.schema.get_field_index(column_name)
-        field = table.schema.field(place)
-        table = table.set_column(place, field, pa.array(values, field.type))
-    made = with_fields(part, root=folder.resolve(), table=table, name=f"{part.name}, upsampled ({way})")
-    write_index(made, folder / INDEX)
+
+    def upsampled() -> Iterator[EncodedPatch]:
+        for start in range(0, len(part), _BLOCK):
+            large = upsample(np.array(pixels[start : start + _BLOCK]))
+            yield from (encode_patch(patch, RGB) for patch in large)
+            progress(f"upsampling, {way}", start + len(large), len(part))
+
+    gsd = [meters if meters is None else meters / FACTOR for meters in part.column("gsd")]
+    made = write_patches(part, folder, upsampled(), gsd=gsd)
+    write_index(replace(made, name=f"{part.name}, upsampled ({way})"), folder / INDEX)
 
 
 def bicubic(values: torch.Tensor, factor: int) -> torch.Tensor:
