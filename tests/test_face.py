@@ -22,20 +22,7 @@ from swath.imagery import decode
 
 NAMES = [name for name in swath.__all__ if name != "__version__"]
 SOURCE = Path(swath.__file__).parents[1]
-LOCK = SOURCE / "swath" / "fetch" / "lock.py"  # the one file that needs fcntl
 PAGE = SOURCE.parent / "docs" / "from-python.md"
-# Names of other rooms, whose docstrings get their examples there.
-PENDING = {
-    "PatchIndex",
-    "Recipe",
-    "build_index",
-    "evaluate",
-    "load_recipe",
-    "map_scene",
-    "read_index",
-    "split_index",
-    "train",
-}
 SCRIPT = Path(__file__).with_name("face_script.py")
 
 
@@ -104,7 +91,7 @@ def test_without_torch_everything_but_training_works(tmp_path):
                 print(isinstance(error, swath.SwathError), error)
         help(swath)
         """,
-        blocked={"torch"} | ({"fcntl"} if not LOCK.exists() else set()),
+        blocked={"torch", "fcntl"},
         cwd=tmp_path,
     )
     assert printed.startswith("['SeaLake']\n(64, 128)\nTrue swath.train needs the 'train' extra")
@@ -117,7 +104,7 @@ def test_examples_run(name, tmp_path, monkeypatch):
     value = getattr(swath, name)
     finder = doctest.DocTestFinder(recurse=False, exclude_empty=True)
     (example,) = finder.find(value, name, module=False, globs=dict(vars(sys.modules[value.__module__])))
-    assert example.examples or name in PENDING, f"the docstring of swath.{name} has no example"
+    assert example.examples, f"the docstring of swath.{name} has no example"
     failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
     assert not failed
 

@@ -3,19 +3,16 @@ from __future__ import annotations
 import pytest
 
 from swath.evaluation import (
-    Link,
-    Number,
-    Swatch,
     data_section,
     explanation_section,
     map_section,
     provenance_section,
     result_section,
     training_section,
-    write_report,
 )
 from swath.model import read_model
 from swath.model.record import class_infos
+from swath.pages.html import Link, Number, Swatch, write_report
 from tests.pages.test_html import picture_bytes
 
 from .cases import HOSTILE, Page, evaluation

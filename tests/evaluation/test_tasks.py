@@ -23,12 +23,11 @@ from swath.evaluation import (
     result_section,
     rethreshold,
     with_thresholds,
-    write_report,
 )
 from swath.evaluation.evaluate import TEST_ACCESSES
-from swath.evaluation.metrics import label_matrix
 from swath.inference import load
 from swath.model import read_model
+from swath.pages.html import write_report
 from tests.tiny import CLASSES, patch, write_patches, write_tiny_model
 
 from .cases import Page
@@ -135,7 +134,8 @@ def test_a_multi_label_model_is_measured_label_by_label(several_model, several_d
     assert "confusion.png" not in written
     rows = rows_of(tmp_path / "out" / "predictions.csv")
     truth, called = (
-        label_matrix([row[c].split(";") for row in rows], CLASSES) for c in ("label", "predicted")
+        np.array([[name in row[c].split(";") for name in CLASSES] for row in rows])
+        for c in ("label", "predicted")
     )
     macro = reference.f1_score(truth, called, average="macro", zero_division=0)
     assert found.macro_f1.value == pytest.approx(macro, abs=1e-9)

@@ -9,8 +9,8 @@ from sklearn.metrics import auc
 from swath.errors import SettingError
 from swath.explain import Evidence, class_evidence, upsample
 from swath.explain.faithful import (
-    Curves,
     Faithfulness,
+    area_under,
     center_heat,
     curves,
     deletion,
@@ -57,8 +57,8 @@ def test_the_true_place_beats_its_opposite_on_both_curves(classifier, islands):
     pixels, place = islands
     numbers = np.full(6, FOREST)
     right, wrong = (curves(classifier, pixels, heat, numbers) for heat in (place, -place))
-    assert (right.deletion_area < wrong.deletion_area).all()
-    assert (right.insertion_area > wrong.insertion_area).all()
+    assert (area_under(right.deletion) < area_under(wrong.deletion)).all()
+    assert (area_under(right.insertion) > area_under(wrong.insertion)).all()
 
 
 def test_half_a_deletion_hides_the_hotter_half(classifier):
@@ -79,8 +79,7 @@ def test_areas_equal_sklearns(steps, seed):
     values = np.random.default_rng(seed).random((3, steps + 1)).astype(np.float32)
     shares = np.linspace(0, 1, steps + 1)
     wanted = [auc(shares, row) for row in values.astype(np.float64)]
-    np.testing.assert_allclose(Curves(values, values).deletion_area, wanted, atol=1e-9)
-    np.testing.assert_allclose(Curves(values, values).insertion_area, wanted, atol=1e-9)
+    np.testing.assert_allclose(area_under(values), wanted, atol=1e-9)
 
 
 def test_random_maps_are_as_coarse_as_the_grid_and_repeat():

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from swath.pages.figures import save, to_display_rgb, written
+from swath.pages.figures import fitted, pixels_to_png, tile, tile_sheet, to_display_rgb, to_png
 
 
 def test_true_color_is_shown_as_it_is_whatever_the_band_order():
@@ -34,17 +36,40 @@ def test_large_pictures_are_averaged_down_keeping_their_shape():
     assert to_display_rgb(pixels[:, :1], ("red", "green", "blue"), limit=60).shape == (1, 60, 3)
 
 
-def test_names_are_one_short_line():
-    assert written("a\nb") == "a b"
-    assert written("a\x1b[31mb") == "a [31mb"
-    assert written("x" * 40, limit=10) == "x" * 9 + "…"
-
-
-def test_saving_survives_names_in_any_script_and_is_repeatable(tmp_path):
-    for name in ("a.png", "b.png"):
+def test_drawing_survives_names_in_any_script_and_is_repeatable():
+    drawn = []
+    for _ in range(2):
         figure = Figure(figsize=(1, 1))
         figure.suptitle("森林 $\\frac", parse_math=False)
-        save(figure, tmp_path / name)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    with Image.open(tmp_path / "a.png") as picture:
+        drawn.append(to_png(figure))
+    assert drawn[0] == drawn[1]
+    with Image.open(io.BytesIO(drawn[0])) as picture:
         assert picture.size == (110, 110)
+
+
+def test_tiles_lie_in_rows_on_white():
+    red, blue = (np.full((4, 4, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
+    sheet = tile_sheet({(0, 0): red, (1, 2): blue}, gap=1)
+    assert sheet.shape == (9, 14, 3)
+    assert (sheet[:4, :4] == red).all()
+    assert (sheet[5:, 10:] == blue).all()
+    assert (sheet[5:, :10] == 255).all()
+    with Image.open(io.BytesIO(pixels_to_png(sheet))) as picture:
+        assert (np.asarray(picture) == sheet).all()
+
+
+def test_a_sheet_leaves_room_for_text_under_every_row():
+    one = np.zeros((4, 4, 3), np.uint8)
+    assert tile_sheet({(0, 0): one, (1, 0): one}, gap=2, below=6).shape == (20, 4, 3)
+
+
+def test_a_patch_is_enlarged_without_smoothing():
+    patch = np.array([[[0, 255], [255, 0]]] * 3, np.uint8)
+    assert np.unique(tile(patch, ("red", "green", "blue"), side=8)).tolist() == [0, 255]
+
+
+def test_a_long_name_is_cut_to_the_width_and_what_follows_it_stays():
+    cut = fitted("W" * 50, inches=1.0, points=8, after=", 5")
+    assert cut.endswith("…, 5")
+    assert len(cut) < 30
+    assert fitted("W", inches=1.0, points=8) == "W"

@@ -10,9 +10,8 @@ import pytest
 from PIL import Image as Pillow
 
 from swath.errors import DataError, OutputError
-from swath.evaluation import Image, Link, Number, Section, Swatch, Table, write_report
 from swath.model.record import Estimate
-from swath.pages.html import MAX_IMAGE_BYTES
+from swath.pages.html import MAX_IMAGE_BYTES, Image, Link, Number, Section, Swatch, Table, write_report
 from tests.evaluation.cases import HOSTILE, Page
 
 SURE = Estimate(value=0.98, low=0.97, high=0.985, n=5000)

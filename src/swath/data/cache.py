@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from swath.data.archives import open_patches
 from swath.data.index import PatchIndex
-from swath.data.threads import in_order
+from swath.data.rows import decode_patch, map_patches
 from swath.errors import DataError, OutputError, SettingError
 from swath.files import atomic_file
-from swath.imagery import RGB, decode, resize, select_bands
+from swath.imagery import RGB, resize, select_bands
 from swath.progress import Progress, silent
 
 LAYOUT = 1  # raise when the meaning of a cached file changes
@@ -40,7 +39,7 @@ def cached_pixels(
     """Return the pixels of all patches, decoding them only if the cache does not hold them.
 
     The cached file is named by the SHA-256 of the patches' contents in order, bands, size and
-    decoder versions, so it can never be stale; a damaged one is made again.
+    decoder versions, so it can never be stale; a damaged one is written again.
 
     Parameters
     ----------
@@ -85,7 +84,7 @@ def cached_pixels(
 
 
 def default_cache() -> Path:
-    """Folder for what can be made again: ``$SWATH_CACHE``, or ``~/.cache/swath``."""
+    """Folder for files that can be made again: ``$SWATH_CACHE``, or ``~/.cache/swath``."""
     chosen = os.environ.get("SWATH_CACHE")
     return Path(chosen) if chosen else Path.home() / ".cache" / "swath"
 
@@ -101,7 +100,7 @@ def cache_key(index: PatchIndex, *, bands: Sequence[str], size: int) -> str:
         str(size),
     ):
         digest.update(part.encode() + b"\0")
-    for content in index.table.column("sha256").to_pylist():
+    for content in index.column("sha256"):
         digest.update(content.encode())
     return digest.hexdigest()
 
@@ -113,79 +112,60 @@ def _side(index: PatchIndex, size: int | None) -> int:
                 f"patch size {size} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size"
             )
         return size
-    sizes = Counter(zip(index.table["width"].to_pylist(), index.table["height"].to_pylist(), strict=True))
+    sizes = Counter(zip(index.column("width"), index.column("height"), strict=True))
     (width, height), _ = sizes.most_common(1)[0]
     if len(sizes) > 1 or width != height or width > MAX_SIZE:
         shown = ", ".join(f"{w} x {h} ({n})" for (w, h), n in sizes.most_common(3))
         more = f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""
         raise DataError(
             f"the patches of index '{index.name}' are not all squares of one size: {shown}{more}",
-            fix="give the side in pixels to bring them to with --size (size=)",
+            fix="give the side in pixels to resize them to with --size (size=)",
         )
     return int(width)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels | None:
-    """Map a cached file; ``None`` if there is none or it is not whole."""
+    """Map a cached file; ``None`` if there is none or it is incomplete."""
     try:
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    whole = isinstance(pixels, np.memmap) and pixels.shape == shape and pixels.dtype in (np.uint8, np.uint16)
-    return pixels if whole and pixels.flags.c_contiguous else None
+    complete = (
+        isinstance(pixels, np.memmap) and pixels.shape == shape and pixels.dtype in (np.uint8, np.uint16)
+    )
+    return pixels if complete and pixels.flags.c_contiguous else None
 
 
 def _fill(path: Path, index: PatchIndex, bands: Sequence[str], side: int, progress: Progress) -> None:
-    """Decode all patches into a new file, which takes its final name when it is whole."""
+    """Decode all patches into a new file, which takes its final name when it is complete."""
     paths = index.paths
-    contents: list[str] = index.table.column("sha256").to_pylist()
-    with open_patches(index.root) as reader:
 
-        def one(row: int) -> Pixels:
-            data = reader.read(paths[row])
-            if hashlib.sha256(data).hexdigest() != contents[row]:
-                raise DataError(
-                    f"{paths[row]} has changed since it was indexed", fix="run swath data index again"
-                )
-            picture = decode(data, name=paths[row])
-            if picture.pixels.dtype not in (np.uint8, np.uint16):
-                raise DataError(
-                    f"{paths[row]} holds {picture.pixels.dtype}; patches are 8 or 16 bit",
-                    fix="convert the patches",
-                )
-            return resize(select_bands(picture, bands), side)
+    def decoded(data: bytes, row: int) -> Pixels:
+        return resize(select_bands(decode_patch(data, paths[row]), bands), side)
 
-        first = one(0)
-        shape = (len(paths), *first.shape)
-
-        def part(rows: range) -> npt.NDArray[Any]:
-            block = np.empty((len(rows), *first.shape), first.dtype)
-            for place, row in enumerate(rows):
-                patch = one(row)
+    chunk = max(1, min(64, _CHUNK_BYTES // (2 * len(bands) * side * side)))
+    patches = map_patches(index, decoded, chunk=chunk, stage="decode", progress=progress)
+    first = next(patches)
+    with atomic_file(path, overwrite=True) as temporary:
+        if shutil.disk_usage(path.parent).free < first.nbytes * len(paths):
+            raise OutputError(
+                f"no room for {first.nbytes * len(paths) / 2**30:.1f} GiB of decoded patches in {path.parent}",
+                fix="set SWATH_CACHE to a folder on another disk",
+            )
+        # Plain writes, not a writable map: a disk that fills up is then an error, not a signal.
+        with temporary.open("wb") as file:
+            header = {
+                "descr": np.lib.format.dtype_to_descr(first.dtype),
+                "fortran_order": False,
+                "shape": (len(paths), *first.shape),
+            }
+            np.lib.format.write_array_header_1_0(file, header)
+            for row, patch in enumerate(itertools.chain([first], patches)):
                 if patch.dtype != first.dtype:
                     raise DataError(
                         f"{paths[row]} holds {patch.dtype}, but {paths[0]} holds {first.dtype}",
                         fix="index 8-bit and 16-bit patches apart",
                     )
-                block[place] = patch
-            return block
-
-        with atomic_file(path, overwrite=True) as temporary:
-            if shutil.disk_usage(path.parent).free < first.nbytes * len(paths):
-                raise OutputError(
-                    f"no room for {first.nbytes * len(paths) / 2**30:.1f} GiB of decoded patches in {path.parent}",
-                    fix="set SWATH_CACHE to a folder on another disk",
-                )
-            # Plain writes, not a writable map: a disk that fills up is then an error, not a signal.
-            with temporary.open("wb") as file:
-                header = {
-                    "descr": np.lib.format.dtype_to_descr(first.dtype),
-                    "fortran_order": False,
-                    "shape": shape,
-                }
-                np.lib.format.write_array_header_1_0(file, header)
-                chunk = max(1, min(64, _CHUNK_BYTES // first.nbytes))
-                for block in in_order(part, len(paths), chunk=chunk, stage="decode", progress=progress):
-                    file.write(block.data)
-                file.flush()
-                os.fsync(file.fileno())
+                file.write(np.ascontiguousarray(patch).data)
+            file.flush()
+            os.fsync(file.fileno())

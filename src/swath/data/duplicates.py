@@ -1,28 +1,30 @@
-"""Near duplicates of an index: the same picture again in another file; see :mod:`swath.data.matching`."""
+"""Duplicates of an index, exact and near, and the groups that keep them in one split.
+
+:func:`near_duplicates` finds the same picture in another file (:mod:`swath.data.matching` decides what is the same);
+:func:`group_duplicates` joins groups.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from dataclasses import replace as with_fields
 from typing import Generic, TypeVar
 
 import numpy as np
-import pyarrow as pa
 
-from swath.data.archives import open_patches
 from swath.data.cache import Pixels, cached_pixels
-from swath.data.index import SCHEMA, PatchIndex
+from swath.data.index import PatchIndex
 from swath.data.matching import SIDE, similar_rows
-from swath.imagery import RGB, decode
+from swath.data.rows import first_bands
+from swath.imagery import RGB
 from swath.progress import Progress, silent
 
 N = TypeVar("N", bound=Hashable)
 
 
 class _Forest(Generic[N]):
-    """Nodes tied to one another; :meth:`find` gives the same node for all that hang together."""
+    """Union-find: :meth:`find` gives the same node for all that are connected."""
 
     def __init__(self) -> None:
         self._parent: dict[N, N] = {}
@@ -73,7 +75,7 @@ def joined_groups(groups: Sequence[str | None], contents: Sequence[str]) -> list
 
 
 def linked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Give all that hang together through pairs one name: the first of theirs in alphabetical order.
+    """Give all names that pairs connect one name: the first of theirs in alphabetical order.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ def linked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Each name that occurs in `pairs`, and the one it goes by.
+        The common name of each name in `pairs`.
     """
     forest: _Forest[str] = _Forest()
     seen: set[str] = set()
@@ -152,34 +154,28 @@ def near_duplicates(index: PatchIndex, *, progress: Progress = silent) -> tuple[
 
 
 def group_duplicates(index: PatchIndex, *, progress: Progress = silent) -> PatchIndex:
-    """Join the groups of exact and near duplicates, so that no split can part them.
+    """Join the groups of exact and near duplicates, so that no split can separate them.
 
     Raises
     ------
     DataError, OutputError
         As :func:`near_duplicates`.
     """
-    groups = groups_with(index, near_duplicates(index, progress=progress))
-    place = SCHEMA.get_field_index("group")
-    field = SCHEMA.field("group")
-    return with_fields(index, table=index.table.set_column(place, field, pa.array(groups, field.type)))
+    return index.with_columns({"group": groups_with(index, near_duplicates(index, progress=progress))})
 
 
 def groups_with(index: PatchIndex, pairs: Iterable[DuplicatePair]) -> list[str | None]:
     """Group of each patch when exact copies and these near duplicates are joined to the groups there are."""
-    contents: list[str] = index.table.column("sha256").to_pylist()
+    contents: list[str] = index.column("sha256")
     of = dict(zip(index.paths, contents, strict=True))
     same = linked((of[pair.first], of[pair.second]) for pair in pairs)
-    return joined_groups(index.table.column("group").to_pylist(), [same.get(c, c) for c in contents])
+    return joined_groups(index.column("group"), [same.get(c, c) for c in contents])
 
 
 def comparison_bands(index: PatchIndex) -> tuple[str, ...]:
     """Bands to compare patches by: red, green and blue, or else all of the first patch but alpha."""
-    with open_patches(index.root) as reader:
-        bands = decode(reader.read(index.paths[0]), name=index.paths[0]).bands
-    if "gray" in bands or set(RGB) <= set(bands):
-        return RGB
-    return tuple(band for band in bands if band != "alpha")
+    bands = first_bands(index)
+    return RGB if "gray" in bands or set(RGB) <= set(bands) else bands
 
 
 def level_scale(pixels: Pixels) -> float:
@@ -191,7 +187,7 @@ def level_scale(pixels: Pixels) -> float:
 
 def _first_of_each(index: PatchIndex) -> list[int]:
     """Rows of the first path of each content, in order of path."""
-    contents = index.table.column("sha256").to_pylist()
+    contents = index.column("sha256")
     first: dict[str, int] = {}
     for row in sorted(range(len(index)), key=index.paths.__getitem__):
         first.setdefault(contents[row], row)

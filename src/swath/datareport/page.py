@@ -14,12 +14,12 @@ from swath.datareport.embedding import Embedding, embed
 from swath.datareport.facts import DataFacts, gather
 from swath.datareport.pictures import OUTLIERS, PAIRS, SHOWN_CLASSES, Pictures, draw_all
 from swath.datareport.shortcuts import Shortcut
-from swath.evaluation import Image, Number, Section, Table, data_section, write_report
+from swath.evaluation import data_section
 from swath.files import atomic_folder
 from swath.imagery import RGB
-from swath.pages.html import Cell
+from swath.pages.html import Cell, Image, Number, Section, Table, write_report
+from swath.pages.wording import counted
 from swath.progress import Progress, silent
-from swath.text import counted
 
 _MODES = 3
 _ROWS = 30  # of a table of values; more are counted

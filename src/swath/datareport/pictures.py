@@ -18,7 +18,8 @@ from swath.datareport.embedding import Embedding, spread_out
 from swath.datareport.facts import DataFacts, rows_of_classes
 from swath.evaluation.plots import sample_grid
 from swath.model.record import class_infos
-from swath.pages.figures import save, to_display_rgb, written
+from swath.pages.figures import save, to_display_rgb
+from swath.pages.wording import written
 
 BINS = 64
 _BANDS = {"red": "#c23b22", "green": "#2e8b3d", "blue": "#2a5db0", "gray": "#56646e", "nir": "#8b3fa0"}

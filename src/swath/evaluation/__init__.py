@@ -2,8 +2,7 @@
 
 :func:`evaluate` measures a model on one split of an index: every number with a 95 % interval and the
 count it rests on, beside two simple baselines on the same patches; :func:`rethreshold` chooses decision
-thresholds anew on validation patches, never on test. :func:`write_report` gathers results,
-pictures and links in one HTML page that opens anywhere.
+thresholds again on validation patches, never on test.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ from swath.evaluation.sections import (
     training_section,
 )
 from swath.evaluation.thresholds import ThresholdUpdate, choose_thresholds, rethreshold, with_thresholds
-from swath.pages.html import Image, Link, Number, Section, Swatch, Table, write_report
 
 __all__ = [
     "BaselineResult",
@@ -55,17 +53,11 @@ __all__ = [
     "Curve",
     "Difference",
     "Evaluation",
-    "Image",
     "LabelMetrics",
-    "Link",
     "Metrics",
     "MultiLabelEvaluation",
     "MultiLabelMetrics",
-    "Number",
-    "Section",
     "SingleLabelEvaluation",
-    "Swatch",
-    "Table",
     "ThresholdUpdate",
     "auroc",
     "average_precision",
@@ -86,5 +78,4 @@ __all__ = [
     "roc_curve",
     "training_section",
     "with_thresholds",
-    "write_report",
 ]

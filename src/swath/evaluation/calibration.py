@@ -15,7 +15,8 @@ from swath.errors import DataError
 from swath.evaluation.intervals import percentile_interval, proportion, resample, resample_patches
 from swath.model import Record
 from swath.model.record import Estimate, leading
-from swath.pages.html import Cell, Image, Table, percent
+from swath.pages.html import Cell, Image, Table
+from swath.pages.wording import percent
 
 BINS = 15
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make an endless loss

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.config import Settings
-from swath.data import PatchIndex
+from swath.data import PatchIndex, class_numbers
 from swath.errors import DataError, SettingError
 from swath.evaluation.errors.slices import holm
 from swath.evaluation.evaluate import TEST_ACCESSES, checked_split, note_test_access, predict_split
@@ -20,8 +20,7 @@ from swath.files import atomic_file
 from swath.inference import Classifier
 from swath.inference.predictions import judged
 from swath.model.record import Estimate
-from swath.pages.figures import written
-from swath.pages.html import columns, percent, points
+from swath.pages.wording import columns, percent, points, written
 from swath.progress import Progress, silent
 
 LEVEL = 0.05
@@ -278,12 +277,8 @@ def _compared(
     answers = [predict_split(c, index, split=split, progress=progress) for c in (first, second)]
     names = first.record.class_names
     places = {name: place for place, name in enumerate(names)}
-
-    def numbers(labels: list[str]) -> npt.NDArray[np.int64]:
-        return np.array([places[label] for label in labels], np.int64)
-
-    truth = numbers(answers[0].part.labels)
-    one, two = (numbers(judged(a.record, a.probabilities).labels) for a in answers)
+    truth = answers[0].part.targets(names, multi_label=False)
+    one, two = (class_numbers(judged(a.record, a.probabilities).labels, names) for a in answers)
     accuracy, macro_f1 = paired_differences(truth, one, two, classes=len(names))
     held = [(name, truth == place) for name, place in places.items() if (truth == place).any()]
     tests = [mcnemar(truth[mask], one[mask], two[mask]) for _, mask in held]

@@ -19,7 +19,7 @@ from swath.evaluation.tasks import SplitPredictions, measured
 from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.inference.predictions import Predictions, joined
-from swath.pages.figures import written
+from swath.pages.wording import written
 from swath.progress import Progress, silent
 
 TEST_ACCESSES = "test_accesses.jsonl"

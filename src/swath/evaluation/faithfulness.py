@@ -1,13 +1,14 @@
-"""Check a way of explaining on many patches: is what its maps show true of the network?
+"""Check an explanation method on many patches: is what its maps show true of the network?
 
-Four questions, each with an interval and a bar it must clear, asked of a split that is not the test: does
-the answer go with the pixels a map marks (deletion), does it come with them (insertion), does a map change
-when the network forgets what it learned, does it point at the right one of four classes.
+Four questions, each with an interval and a threshold, on a split that is not the test: does the probability fall when
+the marked pixels are hidden (deletion), does it rise when they are shown (insertion), does a map change when the
+network's weights are drawn again, does it point at the right one of four classes. :func:`measure_maps` answers them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,18 +19,31 @@ from swath.data import PatchIndex, cached_pixels
 from swath.errors import DataError, SettingError
 from swath.evaluation.evaluate import checked_split
 from swath.evaluation.intervals import mean_estimate
-from swath.explain.cam import Evidence, upsample
-from swath.explain.faithful import DELETED, INSERTED, STEPS, Curves, center_heat, curves, random_heat
-from swath.explain.localize import VARIANTS, composites, share_inside
-from swath.explain.methods import Explainer
-from swath.explain.sanity import Part, weight_randomization
+from swath.explain.evidence import Evidence, Explainer, upsample
+from swath.explain.faithful import (
+    DELETED,
+    INSERTED,
+    STEPS,
+    VARIANTS,
+    Curves,
+    Faithfulness,
+    Part,
+    area_under,
+    center_heat,
+    composites,
+    curves,
+    faithfulness,
+    random_heat,
+    share_inside,
+    weight_randomization,
+)
 from swath.inference import Classifier
 from swath.model.record import Estimate
-from swath.pages.html import columns, percent, points
+from swath.pages.wording import columns, percent, points
 from swath.progress import Progress, silent
 
 INTERVALS = "95 %, bootstrap percentile: over patches, and over draws of weights for correlations"
-ALIKE = 0.2  # rank correlation above which maps of a network that forgot are still alike
+ALIKE = 0.2  # rank correlation above which maps of a network with random weights are too similar
 INSIDE = 0.7  # share of positive mass that a map should have in the right quadrant
 BASELINES = {
     "map": "the maps",
@@ -44,6 +58,7 @@ RANDOM_DRAWS = 3  # random maps a patch; their areas are averaged, so that luck 
 SANITY_PATCHES = 16
 SANITY_DRAWS = 10
 SPLITS = ("val", "train")
+SHOWN = 20  # maps on a page
 
 
 class RemovalCurves(Settings):
@@ -52,7 +67,7 @@ class RemovalCurves(Settings):
     Attributes
     ----------
     canvas : str
-        What stood where pixels were not; see :mod:`swath.explain.occlusion`.
+        What replaced hidden pixels; see :func:`swath.explain.evidence.canvas`.
     steps : int
         Into how many parts the pixels were divided.
     map, random, center, other : Estimate
@@ -90,17 +105,17 @@ class RandomizationCheck(Settings):
 
     @property
     def holds(self) -> bool:
-        """Whether the maps are not clearly alike: the interval reaches below the bar."""
+        """Whether the maps are not clearly similar: the interval reaches below the threshold."""
         return self.correlation.low <= ALIKE
 
 
 class MapCheck(Settings):
-    """Whether the maps of a model may be believed.
+    """Whether the maps of a model are true of it.
 
     Attributes
     ----------
     model, method, split : str
-        Name of the model, way of explaining, split the patches are from.
+        Name of the model, explanation method, split of the patches.
     n : int
         Patches checked.
     fingerprint : str
@@ -108,17 +123,17 @@ class MapCheck(Settings):
     engine : str
         What ran the model.
     seed : int
-        Of all that was drawn.
+        Of everything drawn at random.
     grid : tuple of int
         Rows and columns of the maps before interpolation.
-    deletion, insertion : Removal
-        What hiding and showing the marked pixels did.
-    randomization : tuple of Forgotten
-        What was left of the maps when the network forgot its head, its upper half, everything.
+    deletion, insertion : RemovalCurves
+        Effect of hiding and of showing the marked pixels.
+    randomization : tuple of RandomizationCheck
+        Similarity of the maps when the head, the upper half, all layers were drawn again.
     localization : dict of str to Estimate
         Share of positive mass in the right quadrant of composites (chance: 0.25), for middles of patches
         at their own resolution (``crops``) and for whole ones at half of it (``shrunk``); empty for
-        multi-label models, whose patches have not one class.
+        multi-label models.
     intervals : str
         How the intervals were made.
     """
@@ -139,7 +154,7 @@ class MapCheck(Settings):
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """What the maps failed, in plain words; empty if nothing."""
+        """The failed checks in plain words."""
         found = []
         if not self.deletion.holds:
             found.append("hiding the marked pixels first does not clearly cost more than hiding random ones")
@@ -148,7 +163,7 @@ class MapCheck(Settings):
                 "showing the marked pixels first does not clearly help more than showing random ones"
             )
         found.extend(
-            f"the maps stay alike when the network forgets {randomization_name(f.part)} "
+            f"the maps stay similar when the weights of {randomization_name(f.part)} are drawn again "
             f"(rank correlation {f.correlation.value:.2f})"
             for f in self.randomization
             if not f.holds
@@ -163,7 +178,7 @@ class MapCheck(Settings):
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """What the maps are not clearly better than, though they may hold; empty if nothing."""
+        """Baselines that the maps do not clearly beat, though they may pass."""
         found = []
         for done, removal in (("hiding", self.deletion), ("showing", self.insertion)):
             for name, lead in (
@@ -177,7 +192,7 @@ class MapCheck(Settings):
 
     @property
     def verdict(self) -> str:
-        """Whether the maps may be believed, in one sentence, and one more for what limits them."""
+        """The verdict in one sentence, and one more for its limits."""
         what = f"{_METHODS.get(self.method, self.method)} of model {self.model}"
         where = f"on {self.n:,} patches of the split '{self.split}'"
         limits = f" But {'; '.join(self.limits)}." if self.limits else ""
@@ -189,9 +204,9 @@ class MapCheck(Settings):
         return f"The {what} FAIL {where}: {'; '.join(self.failures)}.{limits}"
 
     def lines(self) -> list[str]:
-        """Tell the result in plain text, for a terminal."""
+        """The result in plain text, for a terminal."""
         rows: list[tuple[str, ...]] = [
-            ("mean probability while pixels", "go, marked first", "come, marked first")
+            ("mean probability while pixels", "are hidden, marked first", "are shown, marked first")
         ]
         rows.extend(
             (BASELINES[name], *(" ".join(percent(getattr(r, name))) for r in (self.deletion, self.insertion)))
@@ -205,7 +220,7 @@ class MapCheck(Settings):
             for name in BASELINES
             if name != "map"
         )
-        alike = [("rank correlation after forgetting", "mean", "95 %", "mean size")]
+        alike = [("rank correlation after new weights in", "mean", "95 %", "mean size")]
         alike.extend(
             (
                 randomization_name(f.part),
@@ -224,16 +239,41 @@ class MapCheck(Settings):
 
 
 def composite_name(variant: str) -> str:
-    """Say how composites were made."""
+    """How composites were made, in words."""
     return {"crops": "middles of four patches", "shrunk": "four patches at half resolution"}[variant]
 
 
 def randomization_name(part: str) -> str:
-    """Say what the network forgot."""
+    """What was drawn again, in words."""
     return {"head": "its head", "upper half": "its upper half", "all": "all its layers"}[part]
 
 
-def check_maps(
+@dataclass(frozen=True)
+class MapExamples:
+    """A few of the checked patches with their maps, to look at.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray
+        ``[M, bands, S, S]``, M at most :data:`SHOWN`.
+    bands : tuple of str
+        The model's bands.
+    evidence : Evidence
+        Their maps.
+    truth : tuple of str or None
+        Their classes; None for a multi-label model.
+    verdicts : tuple of Faithfulness
+        On each single map.
+    """
+
+    pixels: npt.NDArray[Any]
+    bands: tuple[str, ...]
+    evidence: Evidence
+    truth: tuple[str, ...] | None
+    verdicts: tuple[Faithfulness, ...]
+
+
+def measure_maps(
     classifier: Classifier,
     explain: Explainer,
     randomized_explainer: Callable[[Part, int], Explainer],
@@ -244,29 +284,34 @@ def check_maps(
     seed: int = 0,
     draws: int = SANITY_DRAWS,
     progress: Progress = silent,
-) -> MapCheck:
+) -> tuple[MapCheck, MapExamples]:
     """Check the maps of a model on patches of one split.
 
     Parameters
     ----------
     classifier : Classifier
-        The model the maps are about; its answers are what is watched.
+        The model the maps are about.
     explain : callable
-        Makes the maps; see :mod:`swath.explain.cam`.
+        Makes the maps; see :func:`swath.explain.explainer`.
     randomized_explainer : callable
-        Makes those of the network with weights drawn again; see :func:`swath.explain.sanity.weight_randomization`.
+        Makes those of the network with newly drawn weights; see :func:`swath.explain.weight_randomization`.
     index : PatchIndex
         Labeled patches with splits.
     split : str
-        ``val`` or ``train``: the test split is opened by an evaluation only.
+        ``val`` or ``train``: only an evaluation opens the test split.
     limit : int
-        Patches to check, as many of each class as possible alike.
+        Patches to check, as equal in number over the classes as possible.
     seed : int
         Of the patches, the random maps, the composites and the random weights.
     draws : int
         How often weights are drawn again.
     progress : Progress
         Called for every part.
+
+    Returns
+    -------
+    tuple of MapCheck and MapExamples
+        The numbers, and the first of the patches to look at.
 
     Raises
     ------
@@ -275,10 +320,11 @@ def check_maps(
     SettingError
         If `split` is the test split, or `limit` is less than 10.
     """
+    names = classifier.record.class_names
     pixels, labels = chosen_patches(classifier, index, split=split, limit=limit, seed=seed, progress=progress)
     progress("check", 0, 4, note="curves")
     evidence = explain(pixels)
-    removal = _curves(classifier, pixels, evidence, seed=seed)
+    drawn = _curves(classifier, pixels, evidence, seed=seed)
     progress("check", 2, 4, note="random weights")
     few = np.random.default_rng(seed).permutation(len(pixels))[:SANITY_PATCHES]
     randomization = weight_randomization(
@@ -288,15 +334,13 @@ def check_maps(
     shares: dict[str, Estimate] = {}
     # Composites need two classes, and patches that can be quartered.
     if labels is not None and len(np.unique(labels)) > 1 and pixels.shape[-1] % 2 == 0:
-        names = classifier.record.class_names
         for variant in VARIANTS:
-            sewn = composites(pixels, labels, count=len(pixels), variant=variant, seed=seed)
-            maps = explain(sewn.pixels, classes=[names[k] for k in sewn.numbers]).maps
+            made = composites(pixels, labels, count=len(pixels), variant=variant, seed=seed)
+            maps = explain(made.pixels, classes=[names[k] for k in made.numbers]).maps
             shares[variant] = mean_estimate(
-                share_inside(maps, sewn.quadrants, side=pixels.shape[-1]), seed=seed
+                share_inside(maps, made.quadrants, side=pixels.shape[-1]), seed=seed
             )
-    progress("check", 4, 4)
-    return MapCheck(
+    check = MapCheck(
         model=classifier.record.name,
         method=evidence.method,
         split=split,
@@ -305,18 +349,34 @@ def check_maps(
         engine=classifier.engine,
         seed=seed,
         grid=(evidence.maps.shape[1], evidence.maps.shape[2]),
-        deletion=removal[0],
-        insertion=removal[1],
+        deletion=_removal({k: c.deletion for k, c in drawn.items()}, sign=-1, fill=DELETED, seed=seed),
+        insertion=_removal({k: c.insertion for k, c in drawn.items()}, sign=1, fill=INSERTED, seed=seed),
         randomization=tuple(
             RandomizationCheck(
-                part=found.part,
-                correlation=mean_estimate(found.correlations.mean(axis=1), seed=seed),
-                size=mean_estimate(np.abs(found.correlations).mean(axis=1), seed=seed),
+                part=part,
+                correlation=mean_estimate(correlations.mean(axis=1), seed=seed),
+                size=mean_estimate(np.abs(correlations).mean(axis=1), seed=seed),
             )
-            for found in randomization
+            for part, correlations in randomization.items()
         ),
         localization=shares,
     )
+    shown = Evidence(
+        evidence.maps[:SHOWN],
+        evidence.explained[:SHOWN],
+        evidence.labels[:SHOWN],
+        evidence.confidence[:SHOWN],
+        evidence.method,
+    )
+    examples = MapExamples(
+        pixels[:SHOWN],
+        classifier.record.input.bands,
+        shown,
+        None if labels is None else tuple(names[k] for k in labels[:SHOWN]),
+        faithfulness(classifier, pixels[:SHOWN], shown, seed=seed),
+    )
+    progress("check", 4, 4)
+    return check, examples
 
 
 def chosen_patches(
@@ -328,7 +388,7 @@ def chosen_patches(
     seed: int,
     progress: Progress = silent,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64] | None]:
-    """Patches of a split at the model's size, alike in number over the classes, in a random order.
+    """Patches of a split at the model's size, as equal in number over the classes as possible, in random order.
 
     Returns
     -------
@@ -338,7 +398,7 @@ def chosen_patches(
     Raises
     ------
     DataError, SettingError
-        As :func:`check_maps`.
+        As :func:`measure_maps`.
     """
     if split not in SPLITS:
         raise SettingError(
@@ -360,7 +420,7 @@ def chosen_patches(
     order = np.random.default_rng(seed).permutation(len(part))
     if record.task == "multi-label":
         return np.ascontiguousarray(pixels[order[:limit]]), None
-    labels = np.array([record.class_names.index(label) for label in part.labels], np.int64)
+    labels = part.targets(record.class_names, multi_label=False)
     turn = np.empty(len(order), np.int64)  # of each patch within its class
     for k in np.unique(labels):
         own = order[labels[order] == k]
@@ -371,58 +431,32 @@ def chosen_patches(
 
 def _curves(
     classifier: Classifier, pixels: npt.NDArray[Any], evidence: Evidence, *, seed: int
-) -> tuple[RemovalCurves, RemovalCurves]:
-    """Deletion and insertion of the maps beside the three baselines, on the same patches."""
+) -> dict[str, Curves]:
+    """Deletion and insertion curves of the maps and of the three baselines, on the same patches."""
     n, size = len(pixels), (pixels.shape[2], pixels.shape[3])
     grid = (evidence.maps.shape[1], evidence.maps.shape[2])
     names = classifier.record.class_names
     numbers = np.array([names.index(name) for name in evidence.explained])
     heat = upsample(evidence.maps, height=size[0], width=size[1])
-    own = curves(classifier, pixels, heat, numbers)
-    # As smooth and as fond of the middle as the maps are, but about another patch: what is left to beat it
-    # with is what the map knows of this one.
-    other = curves(classifier, pixels, np.roll(heat, 1, axis=0), numbers)
-    center = curves(classifier, pixels, center_heat(n, size), numbers)
-    random = _mean_of(
-        [
-            curves(classifier, pixels, random_heat(n, grid, size, seed=seed + i), numbers)
-            for i in range(RANDOM_DRAWS)
-        ]
-    )
-    all_of = {"map": own, "random": random, "center": center, "other": other}
-    return (
-        _removal(
-            {name: c.deletion for name, c in all_of.items()},
-            {name: c.deletion_area for name, c in all_of.items()},
-            sign=-1,
-            fill=DELETED,
-            seed=seed,
+    random = [
+        curves(classifier, pixels, random_heat(n, grid, size, seed=seed + i), numbers)
+        for i in range(RANDOM_DRAWS)
+    ]
+    return {
+        "map": curves(classifier, pixels, heat, numbers),
+        "random": Curves(
+            np.mean([c.deletion for c in random], axis=0), np.mean([c.insertion for c in random], axis=0)
         ),
-        _removal(
-            {name: c.insertion for name, c in all_of.items()},
-            {name: c.insertion_area for name, c in all_of.items()},
-            sign=1,
-            fill=INSERTED,
-            seed=seed,
-        ),
-    )
+        "center": curves(classifier, pixels, center_heat(n, size), numbers),
+        # As smooth and as central as the maps, but about another patch: a lead over it shows what the map
+        # says about its own patch.
+        "other": curves(classifier, pixels, np.roll(heat, 1, axis=0), numbers),
+    }
 
 
-def _mean_of(several: list[Curves]) -> Curves:
-    return Curves(
-        np.mean([c.deletion for c in several], axis=0), np.mean([c.insertion for c in several], axis=0)
-    )
-
-
-def _removal(
-    drawn: dict[str, npt.NDArray[np.float32]],
-    areas: dict[str, npt.NDArray[np.float64]],
-    *,
-    sign: int,
-    fill: str,
-    seed: int,
-) -> RemovalCurves:
-    """Areas of the maps and of the baselines; leads are positive where the map is better."""
+def _removal(drawn: dict[str, npt.NDArray[np.float32]], *, sign: int, fill: str, seed: int) -> RemovalCurves:
+    """Areas under the curves of the maps and the baselines; leads are positive where the map is better."""
+    areas = {name: area_under(curve) for name, curve in drawn.items()}
     leads = {
         f"lead_on_{name}": mean_estimate(sign * (areas["map"] - area), seed=seed)
         for name, area in areas.items()

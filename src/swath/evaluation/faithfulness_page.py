@@ -1,8 +1,8 @@
-"""The page of a check of maps: its verdict, the curves, and maps each with its own verdict beside it."""
+"""A check of explanation maps as a folder: the page, the curves, and maps each with its own verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,28 +14,28 @@ from swath.evaluation.faithfulness import (
     PATCHES,
     SANITY_DRAWS,
     MapCheck,
+    MapExamples,
     RemovalCurves,
-    check_maps,
-    chosen_patches,
     composite_name,
+    measure_maps,
     randomization_name,
 )
-from swath.explain.faithful import faithfulness
-from swath.explain.methods import Explainer
+from swath.explain.evidence import Explainer
+from swath.explain.faithful import Part
 from swath.explain.overlay import contact_sheet
-from swath.explain.sanity import Part
-from swath.files import atomic_file, atomic_folder
+from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.model.record import Estimate
-from swath.pages.figures import save
-from swath.pages.html import Cell, Image, Link, Number, Section, Table, points, write_report
+from swath.pages.figures import ACCENT, SOFT, finish_axis, to_png
+from swath.pages.html import Cell, Image, Link, Number, Section, Table, write_report
+from swath.pages.wording import points
 from swath.progress import Progress, silent
 
-SHOWN = 20  # maps on the page
+NUMBERS, CURVES, SHEET = "explain.json", "curves.png", "maps.png"
 _CURVES = (
     ("map", "#b3261e", "-"),
-    ("random", "#1f6f8b", "--"),
-    ("center", "#8a98a1", ":"),
+    ("random", ACCENT, "--"),
+    ("center", SOFT, ":"),
     ("other", "#7a5195", "-."),
 )
 
@@ -54,15 +54,12 @@ def write_maps_report(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> MapCheck:
-    """Check the maps of a model and write what was found into a folder.
-
-    Writes, all or nothing: ``explain.json`` (see :class:`MapCheck`), ``index.html``, a page with
-    everything inside, and its pictures ``maps.png`` and ``curves.png``.
+    """Check the maps of a model and write the result into a folder, all or nothing; see :func:`write_maps`.
 
     Parameters
     ----------
-    classifier, explain, forgetful, index, split, limit, seed, draws, progress
-        As for :func:`swath.evaluation.faithfulness.check_maps`.
+    classifier, explain, randomized_explainer, index, split, limit, seed, draws, progress
+        As for :func:`swath.evaluation.faithfulness.measure_maps`.
     out : Path
         The folder to make.
     overwrite : bool
@@ -71,12 +68,12 @@ def write_maps_report(
     Raises
     ------
     DataError, SettingError
-        As :func:`swath.evaluation.faithfulness.check_maps`.
+        As :func:`swath.evaluation.faithfulness.measure_maps`.
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
     with atomic_folder(out, overwrite=overwrite, keep=(*index.inputs, classifier.path)) as folder:
-        check = check_maps(
+        check, examples = measure_maps(
             classifier,
             explain,
             randomized_explainer,
@@ -87,38 +84,58 @@ def write_maps_report(
             draws=draws,
             progress=progress,
         )
-        (folder / "explain.json").write_text(check.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        curve_picture(folder / "curves.png", check)
-        pixels, labels = chosen_patches(classifier, index, split=split, limit=SHOWN, seed=seed)
-        evidence = explain(pixels)
-        names = classifier.record.class_names
-        contact_sheet(
-            folder / "maps.png",
-            pixels,
-            evidence,
-            bands=classifier.record.input.bands,
-            truth=None if labels is None else [names[k] for k in labels],
-            checks=faithfulness(classifier, pixels, evidence, seed=seed),
-        )
-        write_report(
-            folder / "index.html",
-            [
-                checked_section(check, curves=folder / "curves.png"),
-                Section(
-                    "Maps, each with its verdict",
-                    text=(
-                        "Red speaks for the class, blue against it. Under each map: how many of 19 random maps it "
-                        "beats when the pixels it marks are hidden; with fewer than 18 that one map fails.",
-                    ),
-                    images=(Image(folder / "maps.png", "Patches above their maps and verdicts"),),
-                ),
-            ],
-            title=f"Do the maps of {check.model} tell the truth?",
-            summary=check.verdict,
-            numbers=key_numbers(check),
-            links=[Link("All numbers (JSON)", folder / "explain.json")],
-        )
+        write_maps(folder, check, map_pictures(check, examples))
     return check
+
+
+def map_pictures(check: MapCheck, examples: MapExamples) -> dict[str, bytes]:
+    """Draw the pictures of a check, by file name."""
+    sheet = contact_sheet(
+        examples.pixels,
+        examples.evidence,
+        bands=examples.bands,
+        truth=examples.truth,
+        checks=examples.verdicts,
+    )
+    return {CURVES: curve_picture(check), SHEET: sheet}
+
+
+def write_maps(folder: Path, check: MapCheck, pictures: Mapping[str, bytes]) -> None:
+    """Write a check of maps into an existing folder.
+
+    Writes ``explain.json`` (see :class:`MapCheck`), ``index.html``, a page with everything inside, and its pictures
+    ``maps.png`` and ``curves.png``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    check : MapCheck
+        The result.
+    pictures : mapping of str to bytes
+        From :func:`map_pictures`.
+    """
+    (folder / NUMBERS).write_text(check.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    for name, picture in pictures.items():
+        (folder / name).write_bytes(picture)
+    write_report(
+        folder / "index.html",
+        [
+            checked_section(check, curves=pictures[CURVES]),
+            Section(
+                "Maps, each with its verdict",
+                text=(
+                    "Red adds to the class, blue takes away. Under each map: how many of 19 random maps it "
+                    "beats when the pixels it marks are hidden; with fewer than 18 that one map fails.",
+                ),
+                images=(Image(pictures[SHEET], "Patches above their maps and verdicts"),),
+            ),
+        ],
+        title=f"Are the maps of {check.model} true?",
+        summary=check.verdict,
+        numbers=key_numbers(check),
+        links=[Link("All numbers (JSON)", folder / NUMBERS)],
+    )
 
 
 def key_numbers(check: MapCheck) -> list[Number]:
@@ -132,8 +149,8 @@ def key_numbers(check: MapCheck) -> list[Number]:
     return numbers
 
 
-def checked_section(check: MapCheck, *, curves: Path | bytes) -> Section:
-    """Say what a check of maps found, in tables and the picture of :func:`curve_picture`."""
+def checked_section(check: MapCheck, *, curves: bytes) -> Section:
+    """Show a check of maps in tables and with the picture of :func:`curve_picture`."""
     removal = [
         (
             BASELINES[name],
@@ -163,9 +180,9 @@ def checked_section(check: MapCheck, *, curves: Path | bytes) -> Section:
             "Mean probability of the class while its patch's pixels are hidden, or shown, in an order",
         ),
         Table(
-            ("the network forgets", "mean rank correlation", "mean size", "verdict"),
+            ("new weights in", "mean rank correlation", "mean size", "verdict"),
             randomization,
-            "Maps before and after weights were drawn again: they should not stay alike",
+            "Maps before and after weights were drawn again: they should not stay similar",
         ),
     ]
     if check.localization:
@@ -175,27 +192,21 @@ def checked_section(check: MapCheck, *, curves: Path | bytes) -> Section:
         )
         tables.append(Table(("composites of", "inside"), rows, caption))
     return Section(
-        "Checked, not believed",
+        "Checks of the maps",
         text=(
             f"{check.n:,} patches of the split '{check.split}'; the class explained is the predicted one. Hidden "
-            "pixels take the mean color of the training patches; shown ones come onto a blurred patch. "
+            "pixels take the mean color of the training patches; pixels are shown on a blurred patch. "
             f"Random maps are drawn on the maps' own grid of {check.grid[0]} x {check.grid[1]} places; another "
-            "patch's map is as smooth as the right one.",
+            "patch's map is as smooth as the patch's own.",
         ),
         warnings=[*check.failures, *check.limits],
         tables=tables,
-        images=(Image(curves, "Deletion and insertion curves beside those of the baselines"),),
+        images=(Image(curves, "Deletion and insertion curves of the maps and of the baselines"),),
     )
 
 
-def curve_picture(path: Path, check: MapCheck, *, overwrite: bool = False) -> None:
-    """Draw the mean deletion and insertion curves of the maps and of the baselines.
-
-    Raises
-    ------
-    OutputError
-        If `path` exists without `overwrite` or cannot be written.
-    """
+def curve_picture(check: MapCheck) -> bytes:
+    """Draw the mean deletion and insertion curves of the maps and of the baselines."""
     figure = Figure(figsize=(8.6, 3.4), layout="constrained")
     for axis, title, removal in zip(
         figure.subplots(1, 2, sharey=True),
@@ -205,27 +216,18 @@ def curve_picture(path: Path, check: MapCheck, *, overwrite: bool = False) -> No
     ):
         for name, color, style in _CURVES:
             curve = removal.curves[name]
-            share = np.linspace(0, 100, len(curve))
-            axis.plot(
-                share,
-                curve,
-                style,
-                color=color,
-                label=f"{BASELINES[name]}: {getattr(removal, name).value:.3f}",
-            )
+            label = f"{BASELINES[name]}: {getattr(removal, name).value:.3f}"
+            axis.plot(np.linspace(0, 100, len(curve)), curve, style, color=color, label=label)
         axis.set_title(title, fontsize=10, loc="left")
-        axis.set_xlabel("% of the pixels", fontsize=9)
         axis.set_ylim(0, 1)
-        axis.grid(color="#e3e8eb", linewidth=0.6)
-        axis.spines[["top", "right"]].set_visible(False)
+        finish_axis(axis, across="% of the pixels")
         axis.legend(fontsize=8, frameon=False, title="mean over the pixels", title_fontsize=8)
     figure.axes[0].set_ylabel("mean probability of the class", fontsize=9)
-    with atomic_file(path, overwrite=overwrite) as temporary:
-        save(figure, temporary)
+    return to_png(figure)
 
 
 def _removal_cells(removal: RemovalCurves, name: str) -> tuple[Cell, Cell]:
-    """Area of one kind of maps, and how far the checked maps are ahead of it."""
+    """Area of one kind of maps, and the lead of the checked maps over it."""
     area: Estimate = getattr(removal, name)
     return area, _word(removal.holds) if name == "map" else points(getattr(removal, f"lead_on_{name}"))
 

@@ -18,7 +18,8 @@ from swath.evaluation.calibration import Calibration, risk_coverage
 from swath.evaluation.metrics import ClassMetrics, LabelMetrics, Metrics, MultiLabelMetrics
 from swath.evaluation.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
 from swath.files import atomic_file
-from swath.pages.figures import save, to_display_rgb, written
+from swath.pages.figures import save, to_display_rgb
+from swath.pages.wording import written
 
 _INK, _ACCENT, _SOFT = "#1d2a33", "#1f6f8b", "#8a98a1"
 _TILE, _GAP = 100, 5  # pixels of a patch in the sample grid, and between two

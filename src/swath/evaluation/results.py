@@ -9,8 +9,7 @@ from swath.config import Settings
 from swath.evaluation.calibration import Reliability
 from swath.evaluation.metrics import BinaryMetrics, Metrics, MultiLabelMetrics
 from swath.model.record import Estimate, Task
-from swath.pages.figures import written
-from swath.pages.html import columns, percent, points
+from swath.pages.wording import columns, percent, points, written
 
 INTERVALS = (
     "95 %; accuracy, precision, recall: Wilson; F1: indirect Wilson; macro-F1: the wider of bootstrap and "

@@ -15,7 +15,8 @@ from swath.evaluation.results import (
 )
 from swath.explain.faithful import Faithfulness
 from swath.model.record import ClassInfo, Record
-from swath.pages.html import Cell, Image, Link, Number, Section, Swatch, Table, points
+from swath.pages.html import Cell, Image, Link, Number, Section, Swatch, Table
+from swath.pages.wording import points
 
 Pieces = tuple[Sequence[Number], Sequence[Table], Sequence[Image], Sequence[str]]
 _BASELINE_NAMES = {"majority": "Always the commonest class", "color": "Colors alone, logistic regression"}

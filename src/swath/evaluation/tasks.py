@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from swath.data import PatchIndex
+from swath.data import PatchIndex, class_numbers, label_matrix
 from swath.evaluation.baselines import baseline_predictions, baseline_scores
 from swath.evaluation.calibration import Reliability, measure_reliability
 from swath.evaluation.metrics import (
     BinaryMetrics,
     confusion_matrix,
-    label_matrix,
     measure,
     measure_binary,
     measure_multilabel,
@@ -92,7 +91,7 @@ def measured(answered: SplitPredictions, folder: Path) -> Evaluation:
 def _single_label(answered: SplitPredictions, folder: Path) -> SingleLabelEvaluation:
     record, names = answered.record, answered.record.class_names
     answers = judged(record, answered.probabilities)
-    truth, predicted = (_numbers(labels, names) for labels in (answered.part.labels, answers.labels))
+    truth, predicted = (class_numbers(labels, names) for labels in (answered.part.labels, answers.labels))
     confusion = confusion_matrix(truth, predicted, classes=len(names))
     metrics = measure(confusion, names)
     baselines: dict[str, BaselineResult] = {}
@@ -121,7 +120,7 @@ def _single_label(answered: SplitPredictions, folder: Path) -> SingleLabelEvalua
 def _binary(answered: SplitPredictions, folder: Path) -> BinaryEvaluation:
     record, names = answered.record, answered.record.class_names
     answers = judged(record, answered.probabilities)
-    truth, called = (_numbers(labels, names) == 1 for labels in (answered.part.labels, answers.labels))
+    truth, called = (class_numbers(labels, names) == 1 for labels in (answered.part.labels, answers.labels))
     scores = answered.probabilities[:, 1]
     metrics = measure_binary(truth, scores, threshold=record.cuts[0], names=names)
     baselines: dict[str, BinaryBaseline] = {}
@@ -154,7 +153,7 @@ def _binary(answered: SplitPredictions, folder: Path) -> BinaryEvaluation:
 def _multi_label(answered: SplitPredictions, folder: Path) -> MultiLabelEvaluation:
     record, names = answered.record, answered.record.class_names
     answers = judged(record, answered.probabilities)
-    truth, called = (label_matrix(sets, names) for sets in (answered.part.label_sets, answers.label_sets))
+    truth, called = (label_matrix(sets, names) > 0 for sets in (answered.part.label_sets, answers.label_sets))
     metrics = measure_multilabel(truth, answered.probabilities, thresholds=record.cuts, names=names)
     absent = tuple(name for k, name in enumerate(names) if not truth[:, k].any())
     counts = [
@@ -182,14 +181,9 @@ def _reliability(
     answered: SplitPredictions, truth: npt.NDArray[np.int64], answers: Predictions, folder: Path
 ) -> Reliability:
     reliability = measure_reliability(answered.record, truth, answered.probabilities)
-    right = _numbers(answers.labels, answered.record.class_names) == truth
+    right = class_numbers(answers.labels, answered.record.class_names) == truth
     reliability_picture(folder / "reliability.png", reliability.calibration, right, answers.confidence)
     return reliability
-
-
-def _numbers(labels: Sequence[str], names: tuple[str, ...]) -> npt.NDArray[np.int64]:
-    places = {name: place for place, name in enumerate(names)}
-    return np.array([places[label] for label in labels], np.int64)
 
 
 def _compare_with_baselines(

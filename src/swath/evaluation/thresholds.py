@@ -14,7 +14,6 @@ from swath.data import PatchIndex, cached_pixels
 from swath.errors import DataError, SettingError
 from swath.evaluation.calibration import conformal_quantiles
 from swath.evaluation.evaluate import checked_split, model_outputs, predict_split
-from swath.evaluation.metrics import label_matrix
 from swath.evaluation.ranking import best_threshold
 from swath.files import check_output
 from swath.inference import Classifier
@@ -80,7 +79,7 @@ def choose_thresholds(
         )
     answered = predict_split(classifier, index, split=split, progress=progress)
     names = record.class_names
-    truth = label_matrix(answered.part.label_sets, names)
+    truth = answered.part.targets(names, multi_label=True) > 0
     looked_for = range(1, 2) if record.task == "binary" else range(len(names))
     chosen = {
         names[k]: best_threshold(truth[:, k], answered.probabilities[:, k])
@@ -263,5 +262,4 @@ def _numbers(part: PatchIndex, record: Record) -> npt.NDArray[np.int64]:
     """Class numbers ``[N]``; of a multi-label index zeros."""
     if record.task == "multi-label":
         return np.zeros(len(part), np.int64)
-    places = {name: place for place, name in enumerate(record.class_names)}
-    return np.array([places[label] for label in part.labels], np.int64)
+    return part.targets(record.class_names, multi_label=False)

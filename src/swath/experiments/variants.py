@@ -7,16 +7,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import replace as with_fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 import swath
-from swath.data import SCHEMA, PatchIndex, cached_pixels
+from swath.data import PatchIndex, cached_pixels, class_numbers
 from swath.errors import DataError
 from swath.experiments.views import view_named
 from swath.files import atomic_file
@@ -24,7 +22,7 @@ from swath.progress import Progress, silent
 from swath.training import Recipe, load_recipe, train
 from swath.training.checkpoint import CHECKPOINT
 from swath.training.train import MODEL
-from swath.weights.spec import weights_fingerprint
+from swath.weights import weights_fingerprint
 
 EVERY = 7  # of a class's patches that a variant may use, every 7th chooses its epoch instead of training
 ANSWERS, FACTS = "answers.npz", "variant.json"
@@ -71,11 +69,8 @@ def subset(index: PatchIndex, *, fraction: float, seed: int, evaluated: str | No
         kept = order[: max(2, round(fraction * len(order)))]
         for number, row in enumerate(kept.tolist()):
             splits[row] = "train" if number % EVERY else "val"
-    place = SCHEMA.get_field_index("split")
-    table = index.table.set_column(place, SCHEMA.field("split"), pa.array(splits, pa.string()))
-    return with_fields(
-        index,
-        table=table,
+    return index.with_columns(
+        {"split": splits},
         split_protocol=f"{100 * fraction:g} % of the train split, seed {seed}, "
         + (f"{evaluated} as test" if evaluated else "nothing as test"),
     )
@@ -237,12 +232,11 @@ def _write_answers(
         shown = show(np.ascontiguousarray(pixels[start : start + _BLOCK]))
         labels += classifier.predict(shown).labels
         progress("answers", len(labels), len(test), note=variant.name)
-    numbers = {name: number for number, name in enumerate(part.classes)}
     with atomic_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
-            truth=np.array([numbers[label] for label in test.labels], np.int64),
-            predicted=np.array([numbers[label] for label in labels], np.int64),
+            truth=test.targets(part.classes, multi_label=False),
+            predicted=class_numbers(labels, part.classes),
         )
 
 

@@ -1,21 +1,51 @@
-"""Explain image files: walk them, ask the model, check the maps, write a picture an image and a table."""
+"""Explain image files: the model's answer, a map of the evidence and, if asked for, a verdict on the map.
+
+:func:`explanations` measures, image by image; :func:`write_explanations` writes one picture per image and a table;
+:func:`explain_images` does both for files on disk.
+"""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy.typing as npt
 
 from swath.data import walk_images
-from swath.explain.cam import Evidence, class_number
+from swath.explain.evidence import Evidence, Explainer, class_number, explainer
 from swath.explain.faithful import Faithfulness, faithfulness
-from swath.explain.methods import Explainer, explainer
 from swath.explain.overlay import overlay_picture
 from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.progress import Progress, silent
+
+TABLE = "explain.csv"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One image with its map.
+
+    Attributes
+    ----------
+    path : str
+        Name of the image.
+    pixels : numpy.ndarray
+        ``[bands, H, W]``, the model's bands.
+    evidence : Evidence
+        Of this one image.
+    check : Faithfulness or None
+        The verdict on the map, if asked for.
+    """
+
+    path: str
+    pixels: npt.NDArray[Any]
+    evidence: Evidence
+    check: Faithfulness | None
 
 
 @dataclass(frozen=True)
@@ -25,7 +55,7 @@ class ExplainedImage:
     Attributes
     ----------
     path : str
-        The image, as it was found.
+        Name of the image.
     label : str
         The predicted class.
     confidence : float
@@ -37,9 +67,9 @@ class ExplainedImage:
     method : str
         How the map was made.
     verdict : str
-        ``holds`` or ``fails``, where the map was checked; else empty.
+        ``holds`` or ``fails``; empty if the map was not checked.
     beaten : int, optional
-        How many of 19 random maps it beats, where it was checked.
+        How many of 19 random maps it beats, if it was checked.
     """
 
     path: str
@@ -50,6 +80,104 @@ class ExplainedImage:
     method: str = "cam"
     verdict: str = ""
     beaten: int | None = None
+
+
+def explanations(
+    classifier: Classifier,
+    images: Iterable[tuple[str, Any]],
+    *,
+    class_name: str | None = None,
+    explain: Explainer | None = None,
+    check: bool = False,
+) -> Iterator[Explanation]:
+    """Explain images one by one, so that only one is in memory.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        A loaded model; for class activation maps its file must carry activations and a head.
+    images : iterable of (str, bytes or array)
+        Name and encoded content, or pixels ``[bands, H, W]``, of each image.
+    class_name : str, optional
+        The class to explain in every image; by default each image's predicted one.
+    explain : callable, optional
+        Makes the maps; by default class activation maps. See :func:`swath.explain.explainer`.
+    check : bool
+        Compare every map with random ones.
+
+    Raises
+    ------
+    SettingError
+        If the model has no class `class_name`.
+    DataError
+        If an image cannot be read or has not the model's bands and data type.
+    SwathError
+        If the model has no class activation maps.
+
+    Examples
+    --------
+    >>> import numpy as np, swath
+    >>> classifier = swath.load("eurosat")
+    >>> black = np.zeros((3, 64, 64), np.uint8)
+    >>> [found.evidence.maps.shape for found in explanations(classifier, [("black", black)])]
+    [(1, 4, 4)]
+    """
+    if class_name is not None:
+        class_number(classifier.record.class_names, class_name)
+    explain = explain or explainer(classifier)
+    for name, image in images:
+        pixels = classifier.pixels_of(image, name=name)
+        evidence = explain(pixels[None], classes=class_name and [class_name])
+        checked = faithfulness(classifier, pixels[None], evidence)[0] if check else None
+        yield Explanation(name, pixels, evidence, checked)
+
+
+def write_explanations(
+    folder: Path, explained: Iterable[Explanation], *, bands: Sequence[str]
+) -> tuple[ExplainedImage, ...]:
+    """Write ``<stem>.<method>.png`` for every image and ``explain.csv`` into an existing folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    explained : iterable of Explanation
+        From :func:`explanations`.
+    bands : sequence of str
+        The model's bands.
+
+    Returns
+    -------
+    tuple of ExplainedImage
+        The rows of the table.
+    """
+    rows: list[ExplainedImage] = []
+    taken: set[str] = set()
+    for one in explained:
+        evidence, check = one.evidence, one.check
+        picture = picture_name(one.path, taken, method=evidence.method)
+        name = PurePosixPath(one.path).name
+        (folder / picture).write_bytes(
+            overlay_picture(one.pixels, evidence, bands=bands, name=name, check=check)
+        )
+        rows.append(
+            ExplainedImage(
+                path=one.path,
+                label=evidence.labels[0],
+                confidence=round(float(evidence.confidence[0]), 6),
+                explained=evidence.explained[0],
+                picture=picture,
+                method=evidence.method,
+                verdict="" if check is None else "holds" if check.holds else "fails",
+                beaten=None if check is None else check.beaten,
+            )
+        )
+    # File names need not be valid text: their bytes are written as they are.
+    with (folder / TABLE).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in fields(ExplainedImage)])
+        writer.writerows(astuple(row) for row in rows)
+    return tuple(rows)
 
 
 def explain_images(
@@ -63,22 +191,16 @@ def explain_images(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> tuple[ExplainedImage, ...]:
-    """Write ``<stem>.<method>.png`` for every image and ``explain.csv`` into a folder.
+    """Explain image files: write a folder of pictures and ``explain.csv``, all or nothing.
 
     Parameters
     ----------
-    classifier : Classifier
-        A loaded model whose file carries activations and a head.
+    classifier, class_name, explain, check
+        As for :func:`explanations`.
     inputs : sequence of Path
         Images, folders and zips.
     out : Path
         The folder to make.
-    class_name : str, optional
-        The class to explain in every image; by default each image's predicted one.
-    explain : callable, optional
-        Makes the maps; by default class activation maps. See :mod:`swath.explain.cam`.
-    check : bool
-        Hold every map against random ones and write the verdict beside it.
     overwrite : bool
         Replace an existing folder.
     progress : Progress
@@ -87,56 +209,25 @@ def explain_images(
     Returns
     -------
     tuple of ExplainedImage
-        One an image, in the order they were found.
+        One per image, in the order they were found.
 
     Raises
     ------
-    SettingError
-        If the model has no class `class_name`.
-    DataError
-        If there is no image, or one cannot be read or has not the model's bands and type.
-    SwathError
-        If the model has no class activation maps.
+    SettingError, DataError, SwathError
+        As :func:`explanations`, and if there is no image.
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
-    if class_name is not None:
-        class_number(classifier.record.class_names, class_name)
-    explain = explain or explainer(classifier)
     images = walk_images(inputs)
-    bands = classifier.record.input.bands
-    rows: list[ExplainedImage] = []
-    taken: set[str] = set()
+
+    def counted() -> Iterator[Explanation]:
+        measured = explanations(classifier, images, class_name=class_name, explain=explain, check=check)
+        for number, one in enumerate(measured, start=1):
+            yield one
+            progress("explain", number, len(images))
+
     with atomic_folder(out, overwrite=overwrite, keep=(*inputs, classifier.path)) as folder:
-        for name, data in images:
-            pixels = classifier.pixels_of(data, name=name)
-            evidence = explain(pixels[None], classes=class_name and [class_name])
-            checked = faithfulness(classifier, pixels[None], evidence)[0] if check else None
-            picture = picture_name(name, taken, method=evidence.method)
-            called = PurePosixPath(name).name
-            overlay_picture(folder / picture, pixels, evidence, bands=bands, name=called, check=checked)
-            rows.append(_row(name, evidence, picture, checked))
-            progress("explain", len(rows), len(images))
-        table = folder / "explain.csv"
-        # File names need not be valid text: their bytes are written as they are.
-        with table.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([field.name for field in fields(ExplainedImage)])
-            writer.writerows(astuple(row) for row in rows)
-    return tuple(rows)
-
-
-def _row(name: str, evidence: Evidence, picture: str, checked: Faithfulness | None) -> ExplainedImage:
-    return ExplainedImage(
-        path=name,
-        label=evidence.labels[0],
-        confidence=round(float(evidence.confidence[0]), 6),
-        explained=evidence.explained[0],
-        picture=picture,
-        method=evidence.method,
-        verdict="" if checked is None else "holds" if checked.holds else "fails",
-        beaten=None if checked is None else checked.beaten,
-    )
+        return write_explanations(folder, counted(), bands=classifier.record.input.bands)
 
 
 def picture_name(name: str, taken: set[str], *, method: str = "cam") -> str:

@@ -1,15 +1,14 @@
-"""Pictures of class activation maps: the full input, the map over it, and its scale in numbers.
+"""Pictures of evidence maps: the full input, the map over it, and its scale in numbers.
 
-Colors are fixed: red speaks for the class, blue against it, clear is neither. The scale of a map is
-symmetric about zero and its limit, which is always printed, is the map's largest absolute value; so a
-faint map is recognized by its numbers, not by its colors.
+Colors are fixed: red adds to the class, blue takes away, clear does neither. The scale of a map is symmetric about
+zero and its limit, which is always printed, is the map's largest absolute value; so a faint map is recognized by its
+numbers, not by its colors. Pictures are PNG bytes.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from swath.explain.cam import Evidence, upsample
+from swath.explain.evidence import Evidence, upsample
 from swath.explain.faithful import Faithfulness
-from swath.files import atomic_file
-from swath.pages.figures import fitted, save, to_display_rgb, written
+from swath.pages.figures import fitted, to_display_rgb, to_png
+from swath.pages.wording import written
 
 _STRONGEST = 0.65  # opacity at the limits of the scale; the land stays visible underneath
-_FOR, _AGAINST = (0.93, 0.07, 0.09), (0.11, 0.27, 0.95)  # one hue a side: only opacity says how much
+_FOR, _AGAINST = (0.93, 0.07, 0.09), (0.11, 0.27, 0.95)  # one hue per sign: only opacity says how much
 _CLEAR = 1e-6  # limit used for a map of zeros, so that the scale is not empty
 _COLUMN, _TITLE = 1.85, 1.6  # inches of a contact sheet: a column, and the widest title above one
 _HOLDS, _FAILS = "black", "#a1260d"
@@ -38,47 +37,36 @@ _UNITS = {
 
 
 def overlay_picture(
-    path: Path,
     pixels: npt.NDArray[Any],
     evidence: Evidence,
     *,
     bands: Sequence[str],
     name: str,
     check: Faithfulness | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write one PNG: the input, beside or above it the same with the map over it, and the color bar.
+) -> bytes:
+    """Draw the input, next to it or below the same with the map over it, and the color bar.
 
     Parameters
     ----------
-    path : Path
-        The PNG to write.
     pixels : numpy.ndarray
         ``[bands, H, W]``; shown as :func:`swath.pages.figures.to_display_rgb` does.
     evidence : Evidence
         Of this one image.
     bands : sequence of str
-        One name a band.
+        One name per band.
     name : str
-        What the image is called in the title.
+        Name of the image, for the title.
     check : Faithfulness, optional
         Of this map: its verdict is written under the input.
-    overwrite : bool
-        Replace an existing file.
-
-    Raises
-    ------
-    OutputError
-        If `path` exists without `overwrite` or cannot be written.
     """
     shown = to_display_rgb(pixels, bands)
     height, width = shown.shape[:2]
     shape = min(max(height / width, 1 / 6), 6.0)
-    beside = shape > 0.6
-    panel = 3.6 if beside else 7.2
-    size = (2 * panel + 1.4, panel * shape + 1.0) if beside else (panel + 1.4, 2 * panel * shape + 1.4)
+    side_by_side = shape > 0.6
+    panel = 3.6 if side_by_side else 7.2
+    size = (2 * panel + 1.4, panel * shape + 1.0) if side_by_side else (panel + 1.4, 2 * panel * shape + 1.4)
     figure = Figure(figsize=(size[0], max(size[1], 2.6)), layout="compressed")
-    axes = figure.subplots(1 if beside else 2, 2 if beside else 1, squeeze=False).ravel()
+    axes = figure.subplots(1 if side_by_side else 2, 2 if side_by_side else 1, squeeze=False).ravel()
 
     limit = scale_limit(evidence.maps)
     axes[0].imshow(shown)
@@ -92,17 +80,15 @@ def overlay_picture(
     grid_height, grid_width = evidence.maps.shape[1:]
     _color_bar(figure, axes[1], limit, f"{_UNITS[evidence.method]} {explained}")
     if check is not None:
-        verdict = textwrap.fill(check.sentence, 46 if beside else 92)
+        verdict = textwrap.fill(check.sentence, 46 if side_by_side else 92)
         axes[0].set_xlabel(verdict, fontsize=8, color=_HOLDS if check.holds else _FAILS)
     axes[1].set_xlabel(f"computed for {grid_height} x {grid_width} places, interpolated between", fontsize=7)
     for axis in axes:
         axis.tick_params(labelsize=7)
-    with atomic_file(path, overwrite=overwrite) as temporary:
-        save(figure, temporary, dpi=120)
+    return to_png(figure, dpi=120)
 
 
 def contact_sheet(
-    path: Path,
     pixels: npt.NDArray[Any],
     evidence: Evidence,
     *,
@@ -110,33 +96,23 @@ def contact_sheet(
     truth: Sequence[str] | None = None,
     checks: Sequence[Faithfulness] | None = None,
     columns: int = 5,
-    overwrite: bool = False,
-) -> None:
-    """Write one PNG with many images, each above its own map, whose title gives the limit of its scale.
+) -> bytes:
+    """Draw many images, each above its own map, whose title gives the limit of its scale.
 
     Parameters
     ----------
-    path : Path
-        The PNG to write.
     pixels : numpy.ndarray
-        ``[N, bands, H, W]``, for example one image a class.
+        ``[N, bands, H, W]``, for example one image per class.
     evidence : Evidence
         Of these images, in the same order.
     bands : sequence of str
-        One name a band.
+        One name per band.
     truth : sequence of str, optional
-        The true class of each image: where the model answered otherwise the title says so.
+        The true class of each image; the title gives it where the model's answer is another.
     checks : sequence of Faithfulness, optional
         Of each map: its verdict is written under it.
     columns : int
         Images in a row.
-    overwrite : bool
-        Replace an existing file.
-
-    Raises
-    ------
-    OutputError
-        If `path` exists without `overwrite` or cannot be written.
     """
     columns = min(columns, len(pixels))
     rows = -(-len(pixels) // columns)
@@ -161,10 +137,9 @@ def contact_sheet(
         bottom.set_title(scale, fontsize=7, parse_math=False)
         if checks is not None:
             _verdict(bottom, checks[i])
-    unit = f"{_UNITS[evidence.method]} the class named above each map, as a share of the limit beside it"
+    unit = f"{_UNITS[evidence.method]} the class named above each map, as a share of the limit given with it"
     _color_bar(figure, list(grid.flat), 1.0, unit)
-    with atomic_file(path, overwrite=overwrite) as temporary:
-        save(figure, temporary)
+    return to_png(figure)
 
 
 def scale_limit(maps: npt.NDArray[np.float32]) -> float:

@@ -81,7 +81,7 @@ class PhotoReader:
         return _orientation(self._image)
 
     def read(self) -> Picture:
-        """Decode the pixels and turn them upright.
+        """Decode the pixels and apply the orientation.
 
         Raises
         ------
@@ -91,8 +91,8 @@ class PhotoReader:
         image = self._image
         values = np.asarray(image)
         # Missing rows are the last ones and black; only interlaced ones lie anywhere.
-        doubtful = isinstance(image, PngImageFile) and (image.info.get("interlace") or not values[-1].any())
-        if doubtful and _ends_early(self._stream):
+        suspect = isinstance(image, PngImageFile) and (image.info.get("interlace") or not values[-1].any())
+        if suspect and _ends_early(self._stream):
             raise DataError(
                 f"{self._name} holds fewer rows of pixels than it says", fix="replace it or leave it out"
             )
@@ -122,7 +122,8 @@ def picture_of(image: Image, *, name: str, values: npt.NDArray[Any] | None = Non
     # Asked for after decoding: a PNG may carry its EXIF block behind the pixels.
     orientation = _orientation(image)
     planes = values[np.newaxis] if values.ndim == 2 else values.transpose(2, 0, 1)
-    return Picture(_own(upright(planes, orientation)), bands, units_of(dtype), image.mode)
+    # A copy, since Pillow's buffer may not be written to.
+    return Picture(upright(planes, orientation).copy(order="C"), bands, units_of(dtype), image.mode)
 
 
 def _stored_as(image: Image, name: str) -> tuple[str | None, tuple[str, ...], str]:
@@ -139,11 +140,6 @@ def _stored_as(image: Image, name: str) -> tuple[str | None, tuple[str, ...], st
 def _orientation(image: Image) -> int:
     exif = image.info.get("exif")
     return orientation_tag(BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else 1
-
-
-def _own(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Copy to contiguous memory that may be written to; Pillow's buffer may not."""
-    return pixels.copy(order="C")
 
 
 def _ends_early(stream: BinaryIO) -> bool:

@@ -7,6 +7,7 @@ georeferencing is not followed: a file says nothing but its own pixels.
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,7 +128,7 @@ class RasterReader:
             check_size(width, height, name=name, max_pixels=max_pixels, bands=dataset.count, dtype=dtype)
         self._space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE")
         self._table = _color_table(dataset)
-        self._header = self._describe(dtype)
+        self.header = self._describe(dtype)
 
     def _describe(self, dtype: str) -> Header:
         dataset = self._dataset
@@ -144,14 +145,9 @@ class RasterReader:
         width, height = upright_size(dataset.width, dataset.height, self._orientation)
         return Header(width, height, bands, dtype, mode)
 
-    @property
-    def header(self) -> Header:
-        """Size and storage of the raster."""
-        return self._header
-
     def read(self) -> Picture:
         """Decode the values as stored (nodata untouched); palettes and CMYK become RGB."""
-        header = self._header
+        header = self.header
         try:
             # GDAL presents CMYK as RGB and an alpha band that the file does not have.
             indexes = [1, 2, 3] if self._space == "CMYK" else None
@@ -180,7 +176,7 @@ def _band_names(dataset: DatasetReader) -> tuple[str, ...]:
         (description or "").strip().lower() or colors.get(color, number)
         for description, color, number in zip(dataset.descriptions, dataset.colorinterp, numbers, strict=True)
     )
-    names = tuple("gray" if name == "gray" else name for name in names)
+    names = tuple("gray" if re.fullmatch("gr[ae]y", name) else name for name in names)
     return names if len(set(names)) == len(names) else numbers
 
 

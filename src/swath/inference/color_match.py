@@ -1,4 +1,4 @@
-"""Whether a scene has the colors a model was trained on, and the correction where it has not.
+"""Compare a scene's colors with the training images', and decide whether to match them.
 
 The decision for ``--match-colors auto|on|off``, from a sample of the scene's pixels and the model's record; the
 arithmetic is in :mod:`swath.imagery.color_match`.
@@ -18,8 +18,8 @@ from swath.imagery.color_match import ENOUGH, Comparison, Correction, Quantiles,
 from swath.model.record import InputSpec
 
 Mode = Literal["auto", "on", "off"]
-IMAGES = 256  # sampled, of however many there are
-_EACH = 64 * 64  # pixels sampled of an image: a single large picture is no scene either
+IMAGES = 256  # looked at, of however many there are
+_EACH = 64 * 64  # pixels of an image looked at: a single large picture is no scene either
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class ColorMatch:
     comparison : Comparison or None
         None if the model file holds no quantiles of its training patches, or no pixel is clear.
     correction : Correction or None
-        What is done to the pixels; None if nothing.
+        Applied to the pixels; None for none.
     sentence : str
-        What was found and done, in one sentence without a full stop.
+        What was found and done: a sentence without a full stop.
     warning : str or None
-        What the user should know; None if the scene is like the training patches.
+        What to know before using the result; None if the scene is like the training images.
     """
 
     asked: Mode
@@ -47,7 +47,7 @@ class ColorMatch:
     warning: str | None = None
 
     @property
-    def judged(self) -> bool:
+    def compared(self) -> bool:
         """Whether enough was seen to say if the scene is like the training patches."""
         return self.comparison is not None and self.comparison.pixels >= ENOUGH
 
@@ -64,7 +64,7 @@ class ColorMatch:
             "applied": done is not None,
             "correction": done,
             "scene": found,
-            "finding": self.sentence,
+            "said": self.sentence,
         }
 
 
@@ -88,7 +88,7 @@ def compare_scene(
     """Compare a scene with the training patches and decide whether to correct it.
 
     ``auto`` corrects where more than 20 % of the pixels of a band lie outside the training range. It takes
-    102,400 clear pixels (25 patches) to say so: fewer are no scene, and are left unchanged without a warning.
+    102,400 clear pixels (25 patches) to say so: fewer are no scene, and are not changed.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def compare_scene(
     mode : str
         ``"auto"``, ``"on"`` or ``"off"``.
     what : str
-        What messages call the scene.
+        What sentences call the scene.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def compare_scene(
     if spec.channel_quantiles is None:
         if asked == "on":
             raise SettingError(
-                "the model file holds no quantiles of its training patches, so colors cannot be matched",
+                "the model file holds no quantiles of its training images to match colors to",
                 fix="train the model again with this version, or leave out --match-colors on",
             )
         return ColorMatch(asked, None, None, "not compared: the model file holds no quantiles")
@@ -121,25 +121,23 @@ def compare_scene(
     if found is None:
         if asked == "on":
             raise DataError(
-                f"{what} has no pixel that is clear and holds data, so colors cannot be matched",
-                fix="leave out --match-colors on",
+                f"{what} has no clear pixel to match colors by", fix="leave out --match-colors on"
             )
         return ColorMatch(asked, None, None, "not compared: no pixel is clear and holds data")
-    finding = _found(found, spec.bands, what)
+    outside = _found(found, spec.bands, what)
     if found.pixels < ENOUGH and asked != "on":
-        return ColorMatch(asked, found, None, f"left unchanged: too few pixels to compare ({found.pixels:,})")
+        return ColorMatch(asked, found, None, f"not changed: too few pixels to compare ({found.pixels:,})")
     if asked == "on" or (asked == "auto" and found.far):
         correction = match(found.quantiles, training)
         done = "; ".join(
-            f"{band}: gain {gain:.2f}, offset {offset:+.0f}"
+            f"{band}: gain {gain:.2f}, offset " + f"{offset:+.0f}".replace("-", "\N{MINUS SIGN}")
             for band, gain, offset in zip(spec.bands, correction.gain, correction.offset, strict=True)
         )
-        matched = f"colors were matched to the training images ({done})"
-        warning = f"{finding}, so {matched}" if found.far else None
-        return ColorMatch(asked, found, correction, f"{matched}: {finding}", warning)
+        sentence = f"colors were matched to the training images ({done}): {outside}"
+        return ColorMatch(asked, found, correction, sentence, sentence if found.far else None)
     if not found.far:
-        return ColorMatch(asked, found, None, f"left unchanged: {finding}")
-    return ColorMatch(asked, found, None, f"left unchanged: {finding}", f"{finding}: try --match-colors on")
+        return ColorMatch(asked, found, None, f"not changed: {outside}")
+    return ColorMatch(asked, found, None, f"not changed: {outside}", f"{outside}: try --match-colors on")
 
 
 def sample_images(
@@ -171,4 +169,4 @@ def _found(found: Comparison, bands: tuple[str, ...], what: str) -> str:
     worst = int(np.argmax(found.outside))
     share, below = found.outside[worst], found.below[worst]
     side = "below" if below > 0.9 * share else "above" if below < 0.1 * share else "outside"
-    return f"{100 * share:.0f} % of {what}'s {bands[worst]} values lie {side} those of the training patches"
+    return f"{100 * share:.0f} % of {what}'s {bands[worst]} values lie {side} those of the training images"

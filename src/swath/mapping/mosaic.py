@@ -1,4 +1,7 @@
-"""Sew labeled patches into a scene whose truth is known, and hold a map against it."""
+"""A scene whose truth is known: a mosaic of labeled patches, and the accuracy of a map of it.
+
+Stands alone next to :func:`swath.mapping.map_scene`: a mosaic is a scene like any other, and so is its map.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _COLORS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInte
 
 @dataclass(frozen=True)
 class MapAccuracy:
-    """How a map agrees with the truth, counted.
+    """How a map agrees with the reference, in counts.
 
     Attributes
     ----------
@@ -79,9 +82,9 @@ def write_mosaic(
     bands : sequence of str
         Names of the bands.
     crs : str
-        Coordinate reference system to pretend.
+        Coordinate reference system to assign.
     gsd : float
-        Meters a pixel.
+        Meters per pixel.
     origin : tuple of float
         Easting and northing of the upper left corner, meters.
     overwrite : bool
@@ -100,13 +103,14 @@ def write_mosaic(
     count, depth, patch, width = pixels.shape
     if count == 0 or columns < 1 or count % columns or patch != width or depth != len(bands):
         raise DataError(
-            f"patches of shape {pixels.shape} cannot be sewn {columns} to a row with bands {', '.join(bands)}",
+            f"patches of shape {pixels.shape} do not make a mosaic of {columns} columns with bands {', '.join(bands)}",
             fix="give square patches that fill whole rows",
         )
     unknown = sorted(set(labels) - set(classes))
     if len(labels) != count or unknown:
         raise DataError(
-            f"{len(labels)} labels for {count} patches; not among the classes: {unknown or 'none'}"
+            f"{len(labels)} labels for {count} patches; not among the classes: {unknown or 'none'}",
+            fix="give one known label per patch",
         )
     rows = count // columns
     side = min(512, max(16, patch * columns // 16 * 16))
@@ -141,7 +145,7 @@ def write_mosaic(
 
 
 def map_accuracy(map_path: Path, truth: npt.NDArray[np.intp], patch: int) -> MapAccuracy:
-    """Hold a class raster against the truth of a sewn scene.
+    """Compare a class raster with the truth of a mosaic.
 
     A patch counts as right if its true class is the most frequent one among its mapped pixels (the lower
     class number where two are as frequent).
@@ -158,14 +162,15 @@ def map_accuracy(map_path: Path, truth: npt.NDArray[np.intp], patch: int) -> Map
     Raises
     ------
     DataError
-        If the map has not the size of the scene.
+        If the map does not have the size of the mosaic.
     """
     rows, columns = truth.shape
     with rasterio.open(map_path.resolve(), driver="GTiff") as dataset:
         if (dataset.height, dataset.width) != (rows * patch, columns * patch):
             raise DataError(
-                f"{map_path.name} is {dataset.width} x {dataset.height} pixels and not that of a scene of "
-                f"{columns} x {rows} patches of {patch}"
+                f"{map_path.name} is {dataset.width} x {dataset.height} pixels and the mosaic {columns * patch} x "
+                f"{rows * patch}",
+                fix="give the map of this mosaic",
             )
         patches_right = pixels_count = pixels_right = 0
         for row in range(rows):

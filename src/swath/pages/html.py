@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import jinja2
@@ -22,47 +21,10 @@ from markupsafe import Markup
 
 from swath.errors import DataError
 from swath.files import atomic_file
-from swath.model.record import Estimate
+from swath.pages.wording import IntervalEstimate, percent, plain_number
 
 MAX_IMAGE_BYTES = 16 * 2**20
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}
-
-
-def percent(estimate: Estimate) -> tuple[str, str]:
-    """Write an estimate and its interval in percent, with as many digits as the interval supports.
-
-    Where it rests on nothing (``n`` 0) there is no number to write.
-
-    >>> percent(Estimate(value=0.981, low=0.977, high=0.984, n=5400))[0]
-    '98.10 %'
-    """
-    if estimate.n == 0:
-        return "\u2013", "no patch"
-    digits = 2 if estimate.high - estimate.low < 0.02 else 1
-    value, low, high = (f"{100 * v:.{digits}f}" for v in (estimate.value, estimate.low, estimate.high))
-    return f"{value} %", f"{low}\u2013{high} %"
-
-
-def points(estimate: Estimate) -> str:
-    """Write a difference and its interval in percentage points.
-
-    >>> points(Estimate(value=0.25, low=0.2, high=0.3, n=100))
-    '+25.0 points (+20.0 to +30.0)'
-    """
-    return f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align rows of text in columns two spaces apart, the first to the left and the others to the right.
-
-    >>> columns([("class", "n"), ("Forest", "60")])
-    ['class    n', 'Forest  60']
-    """
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
 
 
 @dataclass(frozen=True)
@@ -70,7 +32,7 @@ class Number:
     """A key number: an estimate is shown in percent with its interval, text as it is."""
 
     label: str
-    value: Estimate | str
+    value: IntervalEstimate | str
     note: str = ""
 
 
@@ -82,7 +44,7 @@ class Swatch:
     name: str
 
 
-Cell = str | int | float | Estimate | Swatch
+Cell = str | int | float | IntervalEstimate | Swatch
 
 
 @dataclass(frozen=True)
@@ -214,8 +176,16 @@ def _environment(folder: Path) -> jinja2.Environment:
     def address(target: Path) -> str:
         return quote(Path(os.path.relpath(target.resolve(), folder)).as_posix())
 
-    environment.filters |= {"percent": percent, "embedded": embedded, "address": address, "number": _plain}
-    environment.tests |= {"estimate": _is_estimate, "swatch": _is_swatch}
+    environment.filters |= {
+        "percent": percent,
+        "embedded": embedded,
+        "address": address,
+        "number": plain_number,
+    }
+    environment.tests |= {
+        "estimate": lambda value: isinstance(value, IntervalEstimate),
+        "swatch": lambda value: isinstance(value, Swatch),
+    }
     environment.globals["css"] = Markup(_package_text("report.css"))  # noqa: S704 our own file, no input in it
     return environment
 
@@ -223,19 +193,6 @@ def _environment(folder: Path) -> jinja2.Environment:
 @cache
 def _package_text(name: str) -> str:
     return resources.files("swath.pages").joinpath(name).read_text(encoding="utf-8")
-
-
-def _is_estimate(value: Any) -> bool:
-    return isinstance(value, Estimate)
-
-
-def _is_swatch(value: Any) -> bool:
-    return isinstance(value, Swatch)
-
-
-def _plain(value: float) -> str:
-    """Write a number with thousands apart: 21,600 or 1,234.5."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
 def _slugs(sections: Sequence[Section]) -> list[str]:

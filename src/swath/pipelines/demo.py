@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from swath.data import build_index, write_index
-from swath.evaluation import Link
 from swath.files import atomic_folder
 from swath.inference import load
+from swath.pages.html import Link
 from swath.pipelines.showcase import ShowcaseResult, show
 from swath.progress import Progress, silent
 

@@ -16,28 +16,25 @@ from PIL import Image
 from swath.data import PatchIndex, cached_pixels, open_patches
 from swath.evaluation import (
     Evaluation,
-    Link,
-    Number,
-    Section,
     data_section,
     evaluate,
     explanation_section,
     map_section,
     provenance_section,
     result_section,
-    write_report,
 )
 from swath.evaluation.evaluate import checked_split
 from swath.evaluation.intervals import proportion
 from swath.evaluation.plots import sample_grid
 from swath.evaluation.results import display_name
 from swath.explain import Faithfulness, contact_sheet, explain_images, faithfulness
-from swath.explain.cam import class_evidence
+from swath.explain.evidence import class_evidence
 from swath.imagery import decode
 from swath.inference import Classifier, predict_files
 from swath.inference.predictions import JOINED, NO_LABEL
-from swath.mapping import MapAccuracy, MapSummary, map_accuracy, map_scene, write_mosaic
+from swath.mapping import Map, MapAccuracy, map_accuracy, map_scene, write_mosaic
 from swath.pages.figures import to_display_rgb
+from swath.pages.html import Link, Number, Section, write_report
 from swath.progress import Progress
 
 MOST_PATCHES = 625  # of the sewn scene: 16 square kilometers a hundred patches, at EuroSAT's 10 m
@@ -197,16 +194,16 @@ def _explain_mistakes(
     truth = [whole[row] for row in rows]
     checks = faithfulness(classifier, pixels[rows], evidence)
     bands = classifier.record.input.bands
-    contact_sheet(out, pixels[rows], evidence, bands=bands, truth=truth, checks=checks)
+    out.write_bytes(contact_sheet(pixels[rows], evidence, bands=bands, truth=truth, checks=checks))
     return checks
 
 
 def _map_known_scene(
     classifier: Classifier, part: PatchIndex, pixels: npt.NDArray[Any], folder: Path
-) -> tuple[MapSummary, MapAccuracy]:
+) -> tuple[Map, MapAccuracy]:
     """Sew the test patches into a scene whose truth is known, and map it."""
     names = classifier.record.class_names
-    labels = np.array([names.index(label) for label in part.labels])
+    labels = part.targets(names, multi_label=False)
     # The same share of every class, class by class, so that the scene looks like land.
     chosen = _evenly(labels, MOST_PATCHES)
     blocks = max(1, round(len(chosen) ** 0.5 / BLOCK))
@@ -223,11 +220,11 @@ def _map_known_scene(
         out=scene,
         gsd=part.gsd or 10.0,
     )
-    mapped = map_scene(classifier, scene, folder / "map.tif")
+    mapped = map_scene(classifier, scene, out=folder / "map.tif")
     return mapped, map_accuracy(mapped.files.classes, truth, patch=classifier.size)
 
 
-def _map_part(classifier: Classifier, mapped: MapSummary, agreed: MapAccuracy, folder: Path) -> Section:
+def _map_part(classifier: Classifier, mapped: Map, agreed: MapAccuracy, folder: Path) -> Section:
     scene = decode(folder / "scene.tif")
     Image.fromarray(to_display_rgb(scene.pixels, scene.bands, limit=800)).save(folder / "scene.png")
     right = proportion(agreed.patches_right, agreed.patches)

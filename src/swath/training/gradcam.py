@@ -26,8 +26,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from swath.errors import ModelFileError
-from swath.explain.cam import Evidence, class_numbers, explained_classes
-from swath.explain.sanity import Part, layers_of
+from swath.explain.evidence import Evidence, class_numbers, explained_classes
+from swath.explain.faithful import Part, layers_of
 from swath.imagery import resize
 from swath.inference import Classifier, load
 from swath.model import Record
@@ -76,7 +76,7 @@ class GradCam:
         )
 
     def randomized_explainer(self, part: Part, seed: int) -> GradCam:
-        """The same with weights drawn again, as :func:`swath.explain.sanity.randomized` does it."""
+        """The same with weights drawn again, as :func:`swath.explain.faithful.randomized` does it."""
         other = copy.deepcopy(self.network)
         layers = [module for module in other.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         rng = np.random.default_rng(seed)

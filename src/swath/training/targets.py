@@ -46,14 +46,8 @@ class Targets:
         return 1 if self.task == "binary" else len(self.classes)
 
     def of(self, index: PatchIndex) -> npt.NDArray[Any]:
-        """Targets of all patches: int64 ``[N]`` class numbers, or for multi-label float32 ``[N, K]`` of 0 and 1."""
-        places = {label: place for place, label in enumerate(self.classes)}
-        if self.task != "multi-label":
-            return np.array([places[label] for label in index.labels], np.int64)
-        label_matrix = np.zeros((len(index), len(self.classes)), np.float32)
-        for row, labels in enumerate(index.label_sets):
-            label_matrix[row, [places[label] for label in labels]] = 1
-        return label_matrix
+        """Targets of all patches; see :meth:`swath.data.PatchIndex.targets`."""
+        return index.targets(self.classes, multi_label=self.task == "multi-label")
 
 
 def choose_targets(index: PatchIndex, recipe: Recipe) -> Targets:
@@ -68,8 +62,7 @@ def choose_targets(index: PatchIndex, recipe: Recipe) -> Targets:
         If the index has one class only, or its labels do not suit the task asked for.
     """
     classes = index.classes
-    several = any(labels is not None for labels in index.table.column("labels").to_pylist())
-    if several:
+    if index.multi_label:
         if recipe.task not in ("auto", "multi-label"):
             raise DataError(
                 f"patches of index '{index.name}' carry several labels, and the task asked for is {recipe.task}",

@@ -24,12 +24,12 @@ from swath.evaluation.run_report.verdict import (
     SCORES,
     ConfusedClasses,
     calibration_word,
-    gained,
     labels,
     score_word,
     worst_slice,
 )
 from swath.model.record import Estimate
+from swath.pages.wording import points_more
 from tests.evaluation.cases import answers, evaluation
 
 NAMES = ("Forest", "River", "SeaLake")
@@ -44,10 +44,10 @@ class Record:
     conformal: ClassVar[dict[str, float]] = {}
 
 
-def condition(right: int, n: int, *, level: int = 5, confidence: float = 0.9) -> Condition:
+def condition(right: int, n: int, *, severity: int = 5, confidence: float = 0.9) -> Condition:
     return Condition(
-        level=level,
-        strength=f"level {level}",
+        severity=severity,
+        strength=f"level {severity}",
         accuracy=proportion(right, n),
         calibration_error=0.1,
         confidence=confidence,
@@ -59,7 +59,7 @@ def stressed(**right: int) -> RobustnessResult:
     n = 200
     shifts = {
         name: ShiftResult(
-            what=name, levels=(condition(k, n),), drop=Estimate(value=0.97 - k / n, low=0, high=1, n=n)
+            what=name, severities=(condition(k, n),), drop=Estimate(value=0.97 - k / n, low=0, high=1, n=n)
         )
         for name, k in right.items()
     }
@@ -70,7 +70,7 @@ def stressed(**right: int) -> RobustnessResult:
         fingerprint="f",
         n=n,
         seed=0,
-        clean=condition(194, n, level=0),
+        clean=condition(194, n, severity=0),
         shifts=shifts,
         score=proportion(100, n),
         drop=proportion(90, n),
@@ -192,7 +192,7 @@ def test_a_poor_score_is_a_failure_and_nothing_is_called_good():
     poor = evaluation(n=400).model_copy(update={"accuracy": proportion(200, 400)})
     said = verdict(Findings(poor))
     assert not said.good
-    assert said.fails[0].startswith("Telling 3 classes apart: poor")
+    assert said.fails[0].startswith("Separating 3 classes: poor")
 
 
 def test_a_lead_that_is_not_clear_is_a_failure_however_high_the_score():
@@ -320,5 +320,5 @@ def test_a_slice_is_blamed_only_for_what_its_classes_do_not_explain():
 
 
 def test_words_for_differences():
-    assert gained(Estimate(value=0.123, low=0.1, high=0.14, n=9)) == "12.3 points more (+10.0 to +14.0)"
-    assert gained(Estimate(value=-0.2, low=-0.3, high=-0.1, n=9)) == "20.0 points fewer (-30.0 to -10.0)"
+    assert points_more(Estimate(value=0.123, low=0.1, high=0.14, n=9)) == "12.3 points more (+10.0 to +14.0)"
+    assert points_more(Estimate(value=-0.2, low=-0.3, high=-0.1, n=9)) == "20.0 points fewer (-30.0 to -10.0)"

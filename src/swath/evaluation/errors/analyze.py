@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from swath.data import PatchIndex
+from swath.data import PatchIndex, class_numbers
 from swath.errors import SettingError
 from swath.evaluation.errors.findings import ErrorAnalysis, ErrorInputs, confused_pairs, weakest_classes
 from swath.evaluation.errors.page import write_errors_page
@@ -19,7 +19,7 @@ from swath.evaluation.metrics import confusion_matrix, measure
 from swath.evaluation.results import FEW
 from swath.files import atomic_folder
 from swath.inference import Classifier
-from swath.pages.figures import written
+from swath.pages.wording import written
 from swath.progress import Progress, silent
 
 
@@ -100,9 +100,9 @@ def analyze_errors(
     names = record.class_names
     answered = predict_split(classifier, index, split=split, progress=progress)
     part, pixels, probabilities = answered.part, answered.pixels, answered.probabilities
-    truth = np.array([names.index(label) for label in part.labels], np.int64)
+    truth = part.targets(names, multi_label=False)
     # The record's thresholds decide a binary model, so the classifier is asked, not argmax.
-    predicted = np.array([names.index(label) for label in classifier.decide(probabilities).labels], np.int64)
+    predicted = class_numbers(classifier.decide(probabilities).labels, names)
     answers = ErrorInputs(part, pixels, names, probabilities, truth, predicted)
     parted, alike = slicings(part, pixels, bands=record.input.bands)
     confusion = confusion_matrix(truth, predicted, classes=len(names))

@@ -79,9 +79,8 @@ def label_numbers(index: PatchIndex) -> npt.NDArray[np.int64]:
     DataError
         If patches have no single label, or all have the same.
     """
-    places = {label: place for place, label in enumerate(index.classes)}
-    numbers = np.array([places[label] for label in index.labels], np.int64)
-    if len(places) < 2:
+    numbers = index.targets(multi_label=False)
+    if len(index.classes) < 2:
         raise DataError(
             f"all {len(numbers)} patches are labeled '{index.classes[0]}': nothing tells a wrong label",
             fix="add patches of another class",

@@ -15,8 +15,7 @@ from swath.evaluation.errors.slices import Slice
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import ClassMetrics, Metrics
 from swath.model.record import Estimate
-from swath.pages.figures import written
-from swath.pages.html import columns, percent, points
+from swath.pages.wording import columns, percent, points, written
 
 WEAKEST = 3
 MOST_PAIRS = 10

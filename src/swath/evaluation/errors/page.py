@@ -16,8 +16,9 @@ from swath.evaluation.errors.findings import ErrorAnalysis, ErrorInputs, most, p
 from swath.explain import class_evidence, upsample
 from swath.explain.overlay import overlay_colors, scale_limit
 from swath.inference import Classifier
-from swath.pages.figures import to_display_rgb, written
-from swath.pages.html import Image, Link, Number, Section, Table, points, write_report
+from swath.pages.figures import to_display_rgb
+from swath.pages.html import Image, Link, Number, Section, Table, write_report
+from swath.pages.wording import points, written
 from swath.progress import Progress, silent
 
 PANEL = 112  # pixels a side

@@ -13,7 +13,8 @@ from swath.evaluation.robustness.results import RobustnessResult, ShiftResult, s
 from swath.evaluation.robustness.shifts import LEVELS, Patches, Shift
 from swath.model.record import Estimate
 from swath.pages.figures import save, to_display_rgb
-from swath.pages.html import Cell, Image, Link, Number, Section, Table, percent, points, write_report
+from swath.pages.html import Cell, Image, Link, Number, Section, Table, write_report
+from swath.pages.wording import percent, points
 
 _HARMLESS = 0.01  # a drop that is nothing to speak of, where its whole interval is smaller
 _INK, _ACCENT, _SOFT, _WARM = "#1d2a33", "#1f6f8b", "#8a98a1", "#c8553d"

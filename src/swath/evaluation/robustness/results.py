@@ -9,7 +9,7 @@ from swath.config import Settings
 from swath.evaluation.calibration import calibration_error
 from swath.evaluation.intervals import proportion
 from swath.model.record import Estimate
-from swath.pages.html import columns, percent, points
+from swath.pages.wording import columns, percent, points
 
 UNSURE = 0.5  # confidence below which an answer is taken for a guess
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from swath.data import PatchIndex
+from swath.data import PatchIndex, class_numbers
 from swath.errors import SettingError
 from swath.evaluation.evaluate import (
     TEST_ACCESSES,
@@ -83,7 +83,7 @@ def robustness(
     names = record.class_names
     part = checked_split(index, split=split, classes=names, task=record.task)
     with atomic_folder(out, overwrite=overwrite, keep=(*index.inputs, classifier.path)) as folder:
-        labels = np.array([names.index(label) for label in part.labels], np.int64)
+        labels = part.targets(names, multi_label=False)
         rows = drawn(len(labels), patches or len(labels), seed=seed)
         if split == "test":
             note_test_access(
@@ -166,7 +166,7 @@ def _answer(
     """Which answers are right, and what they are worth."""
     names = classifier.record.class_names
     judged = classifier.decide(model_outputs(classifier, pixels)["probabilities"])
-    right = np.array([names.index(label) for label in judged.labels], np.int64) == truth
+    right = class_numbers(judged.labels, names) == truth
     return right, condition(right, judged.confidence, severity=severity, strength=strength)
 
 

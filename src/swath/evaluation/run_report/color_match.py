@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.config import Settings
-from swath.data import PatchIndex
+from swath.data import PatchIndex, class_numbers
 from swath.evaluation.evaluate import checked_split, model_outputs, model_pixels
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import paired_differences
@@ -87,7 +87,7 @@ def measure_color_match(
     ):
         return None
     part = checked_split(index, split=split, classes=record.class_names, task=record.task)
-    labels = np.array([record.class_names.index(label) for label in part.labels], np.int64)
+    labels = part.targets(record.class_names, multi_label=False)
     rows = drawn(len(labels), patches, seed=seed)
     pixels = np.ascontiguousarray(model_pixels(classifier, part, progress=progress)[rows])
     if pixels[:, 0].size < ENOUGH:
@@ -137,7 +137,7 @@ def _right(
 ) -> npt.NDArray[np.bool_]:
     names = classifier.record.class_names
     found = model_outputs(classifier, pixels, stage="match_colors", progress=progress)["probabilities"]
-    said = np.array([names.index(label) for label in classifier.decide(found).labels], np.int64)
+    said = class_numbers(classifier.decide(found).labels, names)
     return np.asarray(said == truth)
 
 

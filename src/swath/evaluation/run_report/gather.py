@@ -23,9 +23,8 @@ from swath.evaluation.robustness import robustness
 from swath.evaluation.run_report.color_match import measure_color_match
 from swath.evaluation.run_report.verdict import ConfusedClasses, Findings
 from swath.explain import explainer
-from swath.explain.sanity import randomized_explainer_factory
+from swath.explain.faithful import randomized_explainer_factory
 from swath.inference import Classifier
-from swath.model import read_model
 from swath.pages.html import Section
 from swath.progress import Progress
 
@@ -102,7 +101,7 @@ def gather(
         maps = write_maps_report(
             classifier,
             explainer(classifier, _METHOD),
-            randomized_explainer_factory(classifier, read_model(classifier.path), _METHOD),
+            randomized_explainer_factory(classifier, _METHOD),
             index,
             folder / MAPS,
             split=acted,

@@ -33,7 +33,8 @@ from swath.files import atomic_folder
 from swath.inference import load
 from swath.inference.choice import AUTO
 from swath.model import Record
-from swath.pages.html import Image, Link, Number, Section, Table, points, write_report
+from swath.pages.html import Image, Link, Number, Section, Table, write_report
+from swath.pages.wording import points
 from swath.progress import Progress, silent
 
 _RULES = (
@@ -77,7 +78,7 @@ def page_sections(
         _mistakes(found, folder) if found.mistakes else _absent("Where it errs", left, "mistakes")
     )
     if findings.maps is not None:
-        checked = checked_section(findings.maps, curves=folder / MAPS / "curves.png")
+        checked = checked_section(findings.maps, curves=(folder / MAPS / "curves.png").read_bytes())
         sheet = Image(
             folder / MAPS / "maps.png",
             "Patches above their maps and verdicts",
