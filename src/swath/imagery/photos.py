@@ -122,8 +122,7 @@ def picture_of(image: Image, *, name: str, values: npt.NDArray[Any] | None = Non
     # Asked for after decoding: a PNG may carry its EXIF block behind the pixels.
     orientation = _orientation(image)
     planes = values[np.newaxis] if values.ndim == 2 else values.transpose(2, 0, 1)
-    # A copy, since Pillow's buffer may not be written to.
-    return Picture(upright(planes, orientation).copy(order="C"), bands, units_of(dtype), image.mode)
+    return Picture(_own(upright(planes, orientation)), bands, units_of(dtype), image.mode)
 
 
 def _stored_as(image: Image, name: str) -> tuple[str | None, tuple[str, ...], str]:
@@ -140,6 +139,11 @@ def _stored_as(image: Image, name: str) -> tuple[str | None, tuple[str, ...], st
 def _orientation(image: Image) -> int:
     exif = image.info.get("exif")
     return orientation_tag(BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else 1
+
+
+def _own(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Copy to contiguous memory that may be written to; Pillow's buffer may not."""
+    return pixels.copy(order="C")
 
 
 def _ends_early(stream: BinaryIO) -> bool:

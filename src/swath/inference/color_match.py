@@ -1,4 +1,4 @@
-"""Compare a scene's colors with the training images', and decide whether to match them.
+"""Whether a scene has the colors a model was trained on, and the correction where it has not.
 
 The decision for ``--match-colors auto|on|off``, from a sample of the scene's pixels and the model's record; the
 arithmetic is in :mod:`swath.imagery.color_match`.
@@ -18,8 +18,8 @@ from swath.imagery.color_match import ENOUGH, Comparison, Correction, Quantiles,
 from swath.model.record import InputSpec
 
 Mode = Literal["auto", "on", "off"]
-IMAGES = 256  # looked at, of however many there are
-_EACH = 64 * 64  # pixels of an image looked at: a single large picture is no scene either
+IMAGES = 256  # sampled, of however many there are
+_EACH = 64 * 64  # pixels sampled of an image: a single large picture is no scene either
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class ColorMatch:
     correction : Correction or None
         Applied to the pixels; None for none.
     sentence : str
-        What was found and done: a sentence without a full stop.
+        What was found and done, in one sentence without a full stop.
     warning : str or None
-        What to know before using the result; None if the scene is like the training images.
+        What the user should know; None if the scene is like the training patches.
     """
 
     asked: Mode
@@ -64,7 +64,7 @@ class ColorMatch:
             "applied": done is not None,
             "correction": done,
             "scene": found,
-            "said": self.sentence,
+            "finding": self.sentence,
         }
 
 
@@ -88,7 +88,7 @@ def compare_scene(
     """Compare a scene with the training patches and decide whether to correct it.
 
     ``auto`` corrects where more than 20 % of the pixels of a band lie outside the training range. It takes
-    102,400 clear pixels (25 patches) to say so: fewer are no scene, and are not changed.
+    102,400 clear pixels (25 patches) to say so: fewer are no scene, and are left unchanged without a warning.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def compare_scene(
     mode : str
         ``"auto"``, ``"on"`` or ``"off"``.
     what : str
-        What sentences call the scene.
+        What messages call the scene.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def compare_scene(
     if spec.channel_quantiles is None:
         if asked == "on":
             raise SettingError(
-                "the model file holds no quantiles of its training images to match colors to",
+                "the model file holds no quantiles of its training patches, so colors cannot be matched",
                 fix="train the model again with this version, or leave out --match-colors on",
             )
         return ColorMatch(asked, None, None, "not compared: the model file holds no quantiles")
@@ -121,23 +121,25 @@ def compare_scene(
     if found is None:
         if asked == "on":
             raise DataError(
-                f"{what} has no clear pixel to match colors by", fix="leave out --match-colors on"
+                f"{what} has no pixel that is clear and holds data, so colors cannot be matched",
+                fix="leave out --match-colors on",
             )
         return ColorMatch(asked, None, None, "not compared: no pixel is clear and holds data")
-    outside = _found(found, spec.bands, what)
+    finding = _found(found, spec.bands, what)
     if found.pixels < ENOUGH and asked != "on":
-        return ColorMatch(asked, found, None, f"not changed: too few pixels to compare ({found.pixels:,})")
+        return ColorMatch(asked, found, None, f"left unchanged: too few pixels to compare ({found.pixels:,})")
     if asked == "on" or (asked == "auto" and found.far):
         correction = match(found.quantiles, training)
         done = "; ".join(
             f"{band}: gain {gain:.2f}, offset " + f"{offset:+.0f}".replace("-", "\N{MINUS SIGN}")
             for band, gain, offset in zip(spec.bands, correction.gain, correction.offset, strict=True)
         )
-        sentence = f"colors were matched to the training images ({done}): {outside}"
-        return ColorMatch(asked, found, correction, sentence, sentence if found.far else None)
+        matched = f"colors were matched to the training images ({done})"
+        warning = f"{finding}, so {matched}" if found.far else None
+        return ColorMatch(asked, found, correction, f"{matched}: {finding}", warning)
     if not found.far:
-        return ColorMatch(asked, found, None, f"not changed: {outside}")
-    return ColorMatch(asked, found, None, f"not changed: {outside}", f"{outside}: try --match-colors on")
+        return ColorMatch(asked, found, None, f"left unchanged: {finding}")
+    return ColorMatch(asked, found, None, f"left unchanged: {finding}", f"{finding}: try --match-colors on")
 
 
 def sample_images(
