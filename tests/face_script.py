@@ -13,7 +13,7 @@ import swath
 
 def train(folder: Path) -> swath.Classifier:
     index: swath.PatchIndex = swath.split_index(swath.build_index(folder))
-    recipe: swath.Recipe = swath.load_recipe("fast")
+    recipe: swath.Recipe = swath.load_recipe("fast", epochs=3)
     result = swath.train(index, recipe, out="runs/first")
     return swath.load(result.model, engine="openvino", threads=2, tta=4)
 
@@ -40,6 +40,7 @@ def check(classifier: swath.Classifier, index_file: Path) -> None:
 def draw(classifier: swath.Classifier, scene: Path) -> None:
     try:
         swath.map_scene(classifier, scene, out="map.tif", stride=32)
+        print(swath.map_scene(classifier, scene).array.shape)
     except swath.SwathError as error:
         print(error.problem, error.fix)
     except FileNotFoundError:

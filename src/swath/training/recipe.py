@@ -119,7 +119,15 @@ class Augmentation(Settings):
 
 
 class Recipe(Settings):
-    """A whole training run."""
+    """A whole training run; made by :func:`load_recipe`.
+
+    Examples
+    --------
+    >>> import swath
+    >>> recipe = swath.load_recipe("fast")
+    >>> recipe.network.name, recipe.optimizer.name, recipe.size
+    ('patchnet', 'muon', None)
+    """
 
     name: str = Field(min_length=1)
     about: str = ""
