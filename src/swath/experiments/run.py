@@ -16,7 +16,7 @@ from swath.evaluation.evaluate import note_test_access
 from swath.experiments.catalog import Experiment, ExperimentName, ExperimentSettings, make_experiment
 from swath.experiments.compare import Row, draw, make_rows, paragraph, write_table
 from swath.experiments.upsampling import WAYS, upsampled_indexes
-from swath.experiments.variants import VariantResult, run_variant
+from swath.experiments.variants import VariantResult, run_variant, write_facts
 from swath.experiments.views import can_show
 from swath.files import atomic_file
 from swath.progress import Progress, silent
@@ -139,7 +139,7 @@ def run_experiment(
         draw(temporary, experiment, rows)
     with atomic_file(out / "summary.md", overwrite=True) as temporary:
         temporary.write_text(f"# {experiment.name}\n\n{text}\n\n![](picture.png)\n", encoding="utf-8")
-    _write_facts(out, {**facts, "seeds": seeds, "text": text})
+    write_facts(out / FACTS, {**facts, "seeds": seeds, "text": text})
     return ExperimentResult(rows, text, out)
 
 
@@ -200,7 +200,7 @@ def _claim(out: Path, facts: Mapping[str, Any]) -> None:
     """Record what a folder is for, or refuse one that holds something else."""
     path = out / FACTS
     if not path.is_file():
-        _write_facts(out, facts)
+        write_facts(path, facts)
         return
     held = json.loads(path.read_text(encoding="utf-8"))
     for key, what in (("experiment", "experiment"), ("fingerprint", "set of patches"), ("split", "split")):
@@ -211,8 +211,3 @@ def _claim(out: Path, facts: Mapping[str, Any]) -> None:
                 else f"{out} holds the experiment {held.get(key)}",
                 fix="give another --out",
             )
-
-
-def _write_facts(out: Path, facts: Mapping[str, Any]) -> None:
-    with atomic_file(out / FACTS, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -196,7 +196,7 @@ def run_variant(
             fix="give another --out, or remove that folder to train the variant again",
         )
     if "seconds" not in facts or (answers and not (out / ANSWERS).is_file()):
-        _write_facts(out, {"identity": identity})
+        write_facts(out / FACTS, {"identity": identity})
         if not (folder / MODEL).is_file():  # the last thing a training run writes
             if variant.weights_of is not None:
                 start = (done[variant.weights_of] / "weights.safetensors").resolve()
@@ -207,7 +207,7 @@ def run_variant(
         if answers:
             _write_answers(out / ANSWERS, variant, part, folder / MODEL, threads=threads, progress=progress)
         facts = {"identity": identity, **_history(folder), "labels": _labels(part)}
-        _write_facts(out, facts)
+        write_facts(out / FACTS, facts)
         (folder / CHECKPOINT).unlink(missing_ok=True)  # a finished variant is never resumed
     if not answers:
         return None
@@ -272,6 +272,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    with atomic_file(folder / FACTS, overwrite=True) as temporary:
+def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write what a folder is of and holds, as JSON."""
+    with atomic_file(path, overwrite=True) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

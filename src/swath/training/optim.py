@@ -142,11 +142,9 @@ def _groups(
     decayed: tuple[int, ...] = (2, 3, 4),
 ) -> list[dict[str, Any]]:
     """Groups with and without weight decay, leaving empty ones out."""
-    wanted = [p.ndim in decayed and id(p) not in exempt for p in parameters]
-    parts = (
-        ([p for p, one in zip(parameters, wanted, strict=True) if one], decay),
-        ([p for p, one in zip(parameters, wanted, strict=True) if not one], 0.0),
-    )
+    with_decay = [p for p in parameters if p.ndim in decayed and id(p) not in exempt]
+    rest = {id(p) for p in parameters} - {id(p) for p in with_decay}
+    parts = ((with_decay, decay), ([p for p in parameters if id(p) in rest], 0.0))
     return [{"params": part, "weight_decay": wd, "peak": peak} for part, wd in parts if part]
 
 
