@@ -18,7 +18,7 @@ from swath.evaluation.calibration import Calibration, risk_coverage
 from swath.evaluation.metrics import ClassMetrics, LabelMetrics, Metrics, MultiLabelMetrics
 from swath.evaluation.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
 from swath.files import atomic_file
-from swath.pages.figures import save, to_display_rgb
+from swath.pages.figures import save, to_display_rgb, to_png
 from swath.pages.wording import written
 
 _INK, _ACCENT, _SOFT = "#1d2a33", "#1f6f8b", "#8a98a1"
@@ -130,20 +130,12 @@ def class_picture(path: Path, metrics: Metrics | MultiLabelMetrics, *, overwrite
 
 
 def sample_grid(
-    path: Path,
-    pixels: npt.NDArray[Any],
-    labels: Sequence[str],
-    *,
-    bands: Sequence[str],
-    each: int = 8,
-    overwrite: bool = False,
-) -> None:
+    pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Sequence[str], each: int = 8
+) -> bytes:
     """Draw the first `each` patches of every class, one class a row.
 
     Parameters
     ----------
-    path : Path
-        The PNG to write.
     pixels : numpy.ndarray
         ``[N, bands, H, W]``.
     labels : sequence of str
@@ -152,13 +144,11 @@ def sample_grid(
         One name a band.
     each : int
         Patches a class.
-    overwrite : bool
-        Replace an existing file.
 
-    Raises
-    ------
-    OutputError
-        If `path` exists without `overwrite` or cannot be written.
+    Returns
+    -------
+    bytes
+        A PNG.
     """
     classes = sorted(set(labels))
     step = _TILE + _GAP
@@ -184,8 +174,7 @@ def sample_grid(
     )
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    with atomic_file(path, overwrite=overwrite) as temporary:
-        save(figure, temporary)
+    return to_png(figure)
 
 
 @dataclass(frozen=True)
