@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart demo test slow lint bench clean
+.PHONY: help quickstart demo test slow soak lint bench clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,11 +23,15 @@ quickstart: $(READY)  ## Index, audit, split, train, test, explain and map real 
 demo: $(READY)  ## The same kind of report with the shipped model, in seconds
 	$(BIN)/swath demo --out report --overwrite
 
-test: $(READY)  ## Run the fast tests, a process a core, with coverage
+test: $(READY)  ## Run the fast tests, a process per core, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --cov
 
-slow: $(READY)  ## Run the tests that take longer
-	$(BIN)/python -m pytest -m slow
+slow: $(READY)  ## Run the tests that take longer, a process per core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 -m slow
+
+soak: $(READY)  ## Run the longest tests, one by one, then the benchmarks: before an issue is resolved
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m soak
+	$(MAKE) bench
 
 lint: $(READY)  ## Check style, types and layers
 	$(BIN)/ruff check .
@@ -36,7 +40,7 @@ lint: $(READY)  ## Check style, types and layers
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_words.py
 
-bench: $(READY)  ## Measure speed in short, under ten minutes; JSON on stdout, tables on stderr
+bench: $(READY)  ## Measure speed in short, in minutes; JSON on stdout, tables on stderr
 	$(BIN)/python benchmarks/start_up.py --short --table
 	$(BIN)/python benchmarks/inference_speed.py --short --table
 	$(BIN)/python benchmarks/map_speed.py --short --table

@@ -1,11 +1,11 @@
-"""Where the rule and the match of swath.imagery.color_match come from, and what the other matches would do.
+"""How the rule and the method of swath.imagery.color_match were chosen, and how other methods compare.
 
     python benchmarks/color_match_rule.py INDEX [--model eurosat] [--table]
 
-INDEX is EuroSAT's, with a train and a val split. The rule: how many pixels lie outside the training range in groups
-of 25 training patches of one class (40 a class) and in 150 random mixtures of classes, without and with the
-`atmosphere` shift of swath robustness. The match: accuracy on eight random mixtures of 150 val patches, each taken as
-one scene, shifted and matched in several ways. No real scene and no test patch is looked at.
+INDEX is EuroSAT's, with a train and a val split. The rule: the share of pixels outside the training range, in groups
+of 25 training patches of one class (40 groups per class) and in 150 random mixtures of classes, without and with the
+`atmosphere` shift of swath robustness. The method: accuracy on eight random mixtures of 150 val patches, each treated
+as one scene, shifted and matched with several methods. No real scene and no test patch is used.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def outside(pixels: Any, labels: Any, training: Quantiles) -> dict[str, Any]:
-    """Largest share of a band outside the range: by class, and in mixtures by level of the shift."""
+    """Largest share of a band outside the range: by class, and in mixtures by severity of the shift."""
     rng = np.random.default_rng(0)
     classes = np.unique(labels)
     members = {name: np.flatnonzero(labels == name) for name in classes}
@@ -81,7 +81,7 @@ def outside(pixels: Any, labels: Any, training: Quantiles) -> dict[str, Any]:
 
 
 def accuracy(args: Any, val: Any, pixels: Any, training: Quantiles) -> dict[str, dict[str, float]]:
-    """Mean accuracy over the scenes, by match and level of the shift."""
+    """Mean accuracy over the scenes, by method and severity of the shift."""
     classifier = load(args.model, threads=args.threads)
     patches, names = cached_pixels(val), classifier.record.class_names
     truth = np.array([names.index(label) for label in val.labels])
@@ -108,7 +108,7 @@ def accuracy(args: Any, val: Any, pixels: Any, training: Quantiles) -> dict[str,
 
 
 def matches(training: Quantiles, usual: tuple[Any, Any]) -> dict[str, Callable[[Any], Correction] | None]:
-    """Ways to make a correction from a scene's pixels ``[bands, n]``."""
+    """Methods that make a correction from a scene's pixels ``[bands, n]``."""
     wanted = np.array(training.values)
 
     def linear(gain: Any, offset: Any) -> Correction:
@@ -154,7 +154,7 @@ def flat(patches: Any) -> Any:
 
 
 def table(result: dict[str, Any]) -> list[str]:
-    """Accuracy by match."""
+    """Table of accuracy by method."""
     found = result["accuracy"]
     header = ["match", *(f"atmosphere {level}" for level in SHIFTED)]
     return rows(header, [[name, *(f"{v:.3f}" for v in by.values())] for name, by in found.items()])

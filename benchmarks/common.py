@@ -1,7 +1,7 @@
-"""What the benchmarks share: alternating timings, facts of the machine, and printing.
+"""Shared code of the benchmarks: alternating timings, a description of the machine, and printing.
 
-Every benchmark runs the peer and us in the same process, a repeat of each in turn, so that a noisy
-neighbor touches them alike; ratios between steps of one run mean more than any rate by itself.
+Every benchmark runs the peer and swath in the same process, one repeat of each in turn, so that other load on
+the machine affects them alike; ratios between steps of one run mean more than absolute rates.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     """An argument parser with the options every benchmark has."""
     made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--threads", type=int, default=None, help="by default all cores this process may use")
-    made.add_argument("--repeats", type=int, default=None, help="turns each step gets")
+    made.add_argument("--repeats", type=int, default=None, help="number of timings of each step")
     made.add_argument("--short", action="store_true", help="seconds instead of minutes; wider spreads")
     made.add_argument("--table", action="store_true", help="print a table after the JSON, to stderr")
     made.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the JSON here as well")
@@ -37,7 +37,7 @@ def parser(about: str | None) -> argparse.ArgumentParser:
 def alternate(
     steps: Mapping[str, Callable[[], object]], repeats: int, *, warm: bool = True, pause: float = 0.25
 ) -> dict[str, list[float]]:
-    """Seconds of each step, `repeats` times, one step after the other in every round.
+    """Time each step `repeats` times, one step after the other in every round; seconds.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def alternate(
     warm : bool
         Run every step once before the first round, unmeasured.
     pause : float
-        Seconds to wait before each step: the threads of the one before may still spin.
+        Seconds to wait before each step: the threads of the previous one may still be spinning.
     """
     if warm:
         for run in steps.values():
@@ -64,7 +64,7 @@ def alternate(
 
 
 def spread(seconds: Sequence[float], *, units: float | None = None, digits: int = 4) -> dict[str, float]:
-    """Median, mean, sd, low and high of seconds, or of a rate if `units` done in each are given."""
+    """Median, mean, sd, low and high of seconds, or of a rate if the `units` processed in each are given."""
     values = [units / s for s in seconds] if units else list(seconds)
     return {
         "median": _round(statistics.median(values), digits),
@@ -77,7 +77,7 @@ def spread(seconds: Sequence[float], *, units: float | None = None, digits: int 
 
 
 def machine(threads: int | None = None) -> dict[str, Any]:
-    """Processor, cores this process may use, the instructions that matter, and versions."""
+    """Describe processor, cores this process may use, relevant instruction sets, and versions."""
     info = Path("/proc/cpuinfo")
     text = info.read_text(encoding="utf-8") if info.is_file() else ""
     fields: dict[str, str] = {}
@@ -96,13 +96,21 @@ def machine(threads: int | None = None) -> dict[str, Any]:
     }
 
 
+def skipped_without_bf16(*steps: str) -> list[str]:
+    """Name the steps to skip on a processor without bf16 multiplication: emulated, they take hours."""
+    from swath.inference.openvino import has_bf16
+
+    return [] if has_bf16() else [f"{step}: this processor does not multiply bf16" for step in steps]
+
+
 def finish(result: Mapping[str, Any], args: argparse.Namespace, *, table: Iterable[str] = ()) -> None:
     """Print `result` as JSON, write it to ``--json FILE`` and, with ``--table``, print the table's lines.
 
-    The table goes to stderr, so that stdout stays JSON. The file holds the table and the command too: that is
-    what ``benchmarks/report.py`` makes BENCHMARKS.md of.
+    The steps that `result` lists as ``skipped`` (:func:`skipped_without_bf16`) are named below the table. The table
+    goes to stderr, so that stdout stays JSON. The file holds the table and the command too, from which
+    ``benchmarks/report.py`` makes BENCHMARKS.md.
     """
-    lines = list(table)
+    lines = [*table, *(f"Skipped: {what}." for what in result.get("skipped", ()))]
     print(json.dumps(result, indent=2, ensure_ascii=False))
     if args.json is not None:
         chosen = {k: v for k, v in vars(args).items() if k not in {"json", "table", "data"}}

@@ -1,14 +1,14 @@
-"""How many planted copies the search for near duplicates finds, and how often it is wrong.
+"""How many planted copies the near-duplicate search detects, and how often it is wrong.
 
     python benchmarks/duplicates.py EUROSAT_INDEX.parquet [--short] [--table] [--json FILE]
 
 Results, with hardware, versions and n: BENCHMARKS.md.
 
-Of the patches of an index (train and val of EuroSAT; never its test list) some are drawn at random, so that flat
-water has its share, and a copy of each is planted among all of them, changed in one of the ways listed. A pair of a
-copy and its original is right; a pair of a copy and another patch is wrong, unless that patch is itself paired with
-the original. Pairs of two originals are counted apart: they are there to be looked at. One way at a time, so that
-copies of a patch never help one another.
+Some patches of an index (train and val of EuroSAT; never its test list) are drawn at random, so that uniform
+water is represented, and an altered copy of each is added to the set. A pair of a
+copy and its original is correct; a pair of a copy and another patch is wrong, unless that patch is itself paired with
+the original. Pairs of two originals are counted separately and have to be inspected. Only one alteration is tested at
+a time, so that copies of a patch cannot be paired with each other.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def jpeg(quality: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def shifted(patch: np.ndarray) -> np.ndarray:
-    """Move by 2 pixels down and right; what comes in at the edge mirrors what is there."""
+    """Shift by 2 pixels down and right, with reflection at the edge."""
     return np.pad(patch, ((2, 0), (2, 0), (0, 0)), mode="reflect")[:64, :64]
 
 
@@ -51,7 +51,7 @@ def brighter(patch: np.ndarray) -> np.ndarray:
 
 
 def lifted(patch: np.ndarray) -> np.ndarray:
-    """Ten levels more in every band."""
+    """Add ten levels to every band."""
     return np.clip(patch.astype(np.int64) + 10, 0, 255).astype(np.uint8)
 
 
@@ -99,7 +99,7 @@ def main() -> None:
             "among_originals": len(among),
             "seconds": round(seconds, 1),
         }
-    # A set that was compressed throughout, where nothing is left of much water: every pair is then wrong.
+    # The whole set compressed, which erases the texture of most water patches: every pair is then wrong.
     sea = np.flatnonzero(labels == "SeaLake")
     squeezed = np.stack([jpeg(75)(pixels[row].transpose(1, 2, 0)).transpose(2, 0, 1) for row in sea])
     squeezed = np.ascontiguousarray(squeezed)
@@ -113,7 +113,7 @@ def main() -> None:
         "ways": results,
         "sea_lake_all_jpeg_75": {"patches": len(sea), "pairs_of_other_pixels": len(plain)},
     }
-    header = ("planted copy", "found", "of SeaLake", "wrong pairs", "share wrong")
+    header = ("planted copy", "detected", "detected, SeaLake", "wrong pairs", "share wrong")
     body = []
     for name, r in results.items():
         shares = [f"{100 * r[key]:.1f} %" for key in ("found", "found_sea_lake")]

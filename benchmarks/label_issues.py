@@ -1,16 +1,16 @@
-"""Planted wrong labels, and how many of them the list of label issues finds in its first tenth.
+"""Planted wrong labels, and how many of them are in the first tenth of the list of label issues.
 
     python benchmarks/label_issues.py [--index INDEX] [--split train|val] [--ways ...] [--table] [--json FILE]
 
 Results: docs/errors.md. The bar: 85 % of 5 % planted flips in the first 10 % of the list.
 
-Noise is symmetric (any patch, any other class) or class-dependent (five classes of EuroSAT, each towards the one
-it is most easily taken for, so one label in ten of theirs is wrong). Ways to judge a patch without its label:
-``features``, regressions on the features of the shipped model, which has seen the true labels of EuroSAT's
-train list, so its train patches flatter it and its val patches less so; ``own``, the same on the features of one
-network trained on the planted labels; ``folds``, one network a fold trained on the planted labels of the others.
-The penalty of the regressions was chosen with ``--penalties`` on patches of the train list. Without ``--index``
-the 2,000 shipped patches are taken. ``own`` and ``folds`` need the train extra.
+Noise is symmetric (any patch, any other class) or class-dependent (five classes of EuroSAT, each flipped to the class
+it is most often confused with, so one in ten of their labels is wrong). Sources of out-of-fold probabilities:
+``features``, regressions on the features of the shipped model, which was trained on the true labels of EuroSAT's
+train list, so results on train patches are optimistic, and on val patches less so; ``own``, regressions on the
+features of one network trained on the planted labels; ``folds``, one network per fold, trained on the planted labels of
+the others. The penalty of the regressions was chosen with ``--penalties`` on patches of the train list. Without
+``--index`` the 2,000 shipped patches are used. ``own`` and ``folds`` need the train extra.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def main() -> None:
     """Measure and print."""
     options = parser(__doc__)
     options.add_argument("--index", type=Path, default=None, help="an index of EuroSAT")
-    options.add_argument("--split", default=None, help="take the patches of one split only")
+    options.add_argument("--split", default=None, help="use the patches of one split only")
     options.add_argument("--ways", nargs="+", choices=WAYS, default=["features"])
     options.add_argument("--noise", nargs="+", choices=list(NOISE), default=list(NOISE))
-    options.add_argument("--recipe", default="flash", help="of own and folds")
+    options.add_argument("--recipe", default="flash", help="recipe of own and folds")
     options.add_argument("--folds", type=int, default=4)
     options.add_argument("--penalties", type=float, nargs="+", default=[crossfit.PENALTY])
     args = options.parse_args()
@@ -69,9 +69,9 @@ def main() -> None:
     result = {"machine": machine(args.threads), "index": index.name, "patches": len(index), "found": found}
     header = (
         "noise",
-        "way",
-        "in the first tenth",
-        "flips among the first as many",
+        "probabilities from",
+        "recall in the first tenth",
+        "precision at the number planted",
         "estimated / planted",
         "s",
     )
@@ -82,9 +82,9 @@ def main() -> None:
 def measured(
     index: PatchIndex, way: str, towards: dict[str, str] | None, seed: int, args: Any
 ) -> dict[str, float]:
-    """One planting, judged one way."""
+    """One planting, with one source of probabilities."""
     flawed, flips = inject_label_noise(index, towards=towards, seed=seed)
-    judge: dict[str, Callable[[], Probabilities]] = {
+    sources: dict[str, Callable[[], Probabilities]] = {
         "features": lambda: feature_probabilities(
             swath.load("eurosat", threads=args.threads), flawed, folds=args.folds, seed=seed
         ),
@@ -92,7 +92,7 @@ def measured(
         "folds": lambda: folds(flawed, seed, args),
     }
     start = time.perf_counter()
-    found = label_issues(judge[way](), label_numbers(flawed))
+    found = label_issues(sources[way](), label_numbers(flawed))
     seconds = time.perf_counter() - start
     first = found.order[: len(index) // 10]
     return {
@@ -118,7 +118,7 @@ def own(flawed: PatchIndex, seed: int, args: Any) -> Probabilities:
 
 
 def folds(flawed: PatchIndex, seed: int, args: Any) -> Probabilities:
-    """One network a fold."""
+    """One network per fold."""
     with tempfile.TemporaryDirectory() as folder:
         return trained_probabilities(
             flawed, out=Path(folder), recipe=args.recipe, folds=args.folds, seed=seed, threads=args.threads
@@ -126,7 +126,7 @@ def folds(flawed: PatchIndex, seed: int, args: Any) -> Probabilities:
 
 
 def summed(runs: list[dict[str, float]]) -> dict[str, Any]:
-    """All plantings together."""
+    """Summarize all plantings."""
     planted = int(sum(run["planted"] for run in runs))
     return {
         "recall_in_first_tenth": proportion(

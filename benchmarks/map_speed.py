@@ -1,14 +1,14 @@
-"""How fast a scene becomes a map, in how much memory, and whether the dense way gives the same map.
+"""Time and memory that a map takes, and whether dense inference gives the same map.
 
     python benchmarks/map_speed.py [--short] [--model eurosat] [--patches eurosat-mini] [--repeats N] [--table]
 
-Labeled patches (the test split, where there is one) are sewn into a scene of 10,944 x 10,944 pixels,
-nearly a Sentinel-2 tile, or 2,560 x 2,560 with --short. Every step runs in a process of its own, whose peak
-memory is its own, one after the other in every round; seconds are from the opened scene to the whole map
-and leave out the start of Python. Peers: rasterio reading the scene in strips and doing nothing with it, and
-torchgeo's GridGeoSampler with a DataLoader reading its 64-pixel windows, no network at all (where torchgeo
-is installed). Patch-by-patch maps at small strides would take long: they are made of a scene of 1,280 x
-1,280 pixels (640 x 640 with --short), both ways, and hold the dense way against the other.
+The scene is a mosaic of labeled patches (the test split, where there is one) of 10,944 x 10,944 pixels, nearly a
+Sentinel-2 tile, or 2,560 x 2,560 with --short. Every step runs in its own process, so peak memory is per step,
+one after the other in every round; seconds are from the opened scene to the complete map and exclude the start
+of Python. Peers: rasterio reading the scene in strips without processing it, and torchgeo's GridGeoSampler with
+a DataLoader reading its 64-pixel windows without a network (where torchgeo is installed). Patch-by-patch maps at
+small strides would take long, so a scene of 1,280 x 1,280 pixels (640 x 640 with --short) is mapped with both
+methods, and the results are compared.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def main() -> None:
     """Measure and print."""
     options = parser(__doc__)
     options.add_argument("--model", default="eurosat", help="a model file or a shipped name")
-    options.add_argument("--engine", default="auto", help="what runs the model")
+    options.add_argument("--engine", default="auto", help="inference engine")
     options.add_argument(
-        "--patches", default="eurosat-mini", help="what the scene is sewn of: a set, zip or index"
+        "--patches", default="eurosat-mini", help="patches of the mosaic: a data set, zip or index"
     )
     options.add_argument("--step", default=None, help=argparse.SUPPRESS)
     args = options.parse_args()
@@ -58,19 +58,21 @@ def main() -> None:
         same = measure_sameness(folder, ours, truth)
     across *= PATCH
     for row in same:
-        # A window costs the same wherever it lies; dense maps of the large scene are measured.
+        # Windows all cost the same; dense maps of the large scene are measured.
         whole = row["seconds"] * (across / small / PATCH) ** 2
-        row["large scene, extrapolated"] = f"{whole:.0f} s" if row["way"] == "patch by patch" else "measured"
+        row["large scene, extrapolated"] = (
+            f"{whole:.0f} s" if row["method"] == "patch by patch" else "measured"
+        )
     result = {
         "benchmark": "map_speed",
         "machine": machine(args.threads),
         "short": args.short,
         "model": args.model,
-        "scene": f"{across} x {across} px, sewn of {count} patches of {args.patches}",
+        "scene": f"{across} x {across} px, a mosaic of {count} patches of {args.patches}",
         "small_scene": f"{small * PATCH} x {small * PATCH} px",
         "repeats": repeats,
         "speed": speed,
-        "dense_against_patch_by_patch": same,
+        "dense_and_patch_by_patch": same,
     }
     finish(result, args, table=tables(result))
 
@@ -80,10 +82,10 @@ def tables(result: dict[str, Any]) -> list[str]:
     speed = [
         (name, "not installed", "", "")
         if "seconds" not in row
-        else (name, row["seconds"]["median"], row["windows a second"], row["peak MiB"])
+        else (name, row["seconds"]["median"], row["windows per second"], row["peak MiB"])
         for name, row in result["speed"].items()
     ]
-    ways = result["dense_against_patch_by_patch"]
+    ways = result["dense_and_patch_by_patch"]
     same = [tuple(row.values()) for row in ways]
     return [
         f"{result['scene']}, {result['machine']['processor']}, {result['machine']['threads']} threads",
@@ -95,7 +97,7 @@ def tables(result: dict[str, Any]) -> list[str]:
 
 
 def mosaic_scene(source: str, model: str, out: Path, *, across: int) -> tuple[np.ndarray, int]:
-    """Sew a square scene of patches drawn at random; returns its truth and how many patches there are."""
+    """Write a square mosaic of randomly drawn patches; return its true classes and the number of distinct patches."""
     from swath.data import build_index, cached_pixels
     from swath.mapping import write_mosaic
     from swath.model import read_model
@@ -113,7 +115,7 @@ def mosaic_scene(source: str, model: str, out: Path, *, across: int) -> tuple[np
 
 
 def measure_speed(folder: Path, ours: dict[str, Any], repeats: int) -> dict[str, Any]:
-    """Seconds and peak memory of reading alone, and of whole maps, on the large scene."""
+    """Seconds and peak memory of reading only, and of whole maps, on the large scene."""
     scene = str(folder / "scene.tif")
     steps: dict[str, dict[str, Any]] = {
         "rasterio, strips of 512 rows, read only": {"peer": "rasterio", "scene": scene},
@@ -132,7 +134,7 @@ def measure_speed(folder: Path, ours: dict[str, Any], repeats: int) -> dict[str,
     return {
         name: {
             "seconds": spread([f["seconds"] for f in several]),
-            "windows a second": round(
+            "windows per second": round(
                 several[0]["windows"] / statistics.median(f["seconds"] for f in several)
             ),
             "peak MiB": max(f["peak"] for f in several),
@@ -145,7 +147,7 @@ def measure_speed(folder: Path, ours: dict[str, Any], repeats: int) -> dict[str,
 
 
 def measure_sameness(folder: Path, ours: dict[str, Any], truth: np.ndarray) -> list[dict[str, Any]]:
-    """Both ways on the small scene at every stride: time, labels that agree, and accuracy."""
+    """Both methods on the small scene at every stride: time, equal labels, and accuracy."""
     from swath.mapping import map_accuracy
 
     found = []
@@ -168,12 +170,12 @@ def measure_sameness(folder: Path, ours: dict[str, Any], truth: np.ndarray) -> l
             found.append(
                 {
                     "stride": stride,
-                    "way": "dense" if dense else "patch by patch",
+                    "method": "dense" if dense else "patch by patch",
                     "seconds": round(seconds, 2),
-                    "same labels, %": round(100 * float((labels == reference[0]).mean()), 4),
-                    "confidence differs by, points": int(abs(sure - reference[1]).max()),
-                    "patches right, %": round(100 * right.patch_share, 2),
-                    "pixels right, %": round(100 * right.pixel_share, 2),
+                    "equal labels, %": round(100 * float((labels == reference[0]).mean()), 4),
+                    "largest confidence difference, points": int(abs(sure - reference[1]).max()),
+                    "patches correct, %": round(100 * right.patch_share, 2),
+                    "pixels correct, %": round(100 * right.pixel_share, 2),
                 }
             )
     return found
@@ -198,7 +200,7 @@ def pays(model: str, stride: int) -> bool:
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """Run one step in a process of its own."""
+    """Run one step in its own process."""
     command = [sys.executable, __file__, "--step", json.dumps(job)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -208,14 +210,14 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def step(job: dict[str, Any]) -> dict[str, Any]:
-    """What a process does: one step, its seconds and its own peak memory."""
+    """Run one step in this process and print its seconds and peak memory."""
     peers: dict[str, Callable[[Path], dict[str, Any]]] = {"rasterio": read_strips, "torchgeo": sample_windows}
     found = peers[job["peer"]](Path(job["scene"])) if "peer" in job else make_map(job)
     return found | {"peak": peak_mib()}
 
 
 def peak_mib() -> int:
-    """Peak memory of this process; its ``ru_maxrss`` would start from the parent's, which sewed the scene."""
+    """Peak memory of this process; its ``ru_maxrss`` would start from that of the parent, which wrote the scene."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return round(int(line.split()[1]) / 1024)
@@ -223,18 +225,18 @@ def peak_mib() -> int:
 
 
 def make_map(job: dict[str, Any]) -> dict[str, Any]:
-    """Our whole map."""
+    """Make the map with swath."""
     import swath
     from swath.mapping import map_scene
 
     classifier = swath.load(job["model"], engine=job["engine"], threads=job["threads"])
     options = {"stride": job["stride"], "dense": job["dense"], "overwrite": True}
-    summary = map_scene(classifier, Path(job["scene"]), Path(job["out"]), **options)
+    summary = map_scene(classifier, Path(job["scene"]), out=Path(job["out"]), **options)
     return {"seconds": summary.seconds, "windows": summary.windows, "engine": classifier.engine}
 
 
 def read_strips(scene: Path) -> dict[str, Any]:
-    """Read everything once and do nothing with it."""
+    """Read everything once, without processing."""
     start = time.perf_counter()
     with rasterio.open(scene) as dataset:
         for row in range(0, dataset.height, 512):

@@ -1,11 +1,11 @@
-"""What a map is worth where windows do not coincide with patches: on mosaics of val patches cut at any pixel.
+"""Map accuracy where windows do not coincide with patches: on mosaics of val patches, cropped at any pixel.
 
     python benchmarks/off_grid.py INDEX [--model eurosat] [--split val] [--strides 64,16] [--table]
 
-A scene of one's own does not know where the windows will lie, and most windows hold more than one kind of land. So
-patches of a split are sewn into mosaics of 16 x 16, in fields of 1, 2 or 4 patches a side that have one class, and
-a piece of 960 x 960 pixels is cut out of each at a random offset. It is mapped as any scene is. Told are the share of
-patch centers, and of all pixels, that got the right class.
+The windows of a real scene rarely coincide with its fields, and most contain more than one land cover. So patches of a
+split form mosaics of 16 x 16, in fields of one class that are 1, 2 or 4 patches wide, and 960 x 960 pixels are cropped
+from each at a random offset. The crop is mapped as any scene is. Reported are the shares of patch centers, and of all
+pixels, with the correct class.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from swath.data import cached_pixels, read_index
 from swath.inference import load
 from swath.mapping import map_scene, write_mosaic
 
-SIDE, CUT = 16, 15  # patches a side: sewn, and left after the cut
+SIDE, CUT = 16, 15  # patches per side: of the mosaic, and of the crop
 FIELDS, MOSAICS, SEED = (1, 2, 4), 6, 3
 
 
 def main() -> None:
-    """Sew, cut, map and compare."""
+    """Make mosaics, crop, map and compare."""
     options = parser(__doc__)
     options.add_argument("index", type=Path, help="EuroSAT's index")
-    options.add_argument("--split", default="val", help="the patches to sew")
+    options.add_argument("--split", default="val", help="split whose patches form the mosaics")
     options.add_argument("--model", action="append", help="a model file or a shipped name; may be repeated")
-    options.add_argument("--strides", default="64,16", help="pixels from window to window; 64 is the default")
+    options.add_argument("--strides", default="64,16", help="strides in pixels, separated by commas")
     args = options.parse_args()
     part = read_index(args.index).where(args.split)
     patches, models = cached_pixels(part), args.model or ["eurosat"]
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def measure(classifier: Any, patches: Any, labels: Any, strides: list[int], args: Any) -> dict[str, Any]:
-    """Shares of centers and of pixels, by size of the fields and stride."""
+    """Shares of correct centers and pixels, by field size and stride."""
     names = classifier.record.class_names
     truth = np.array([names.index(label) for label in labels])
     rng, found = np.random.default_rng(SEED), {}
@@ -65,7 +65,7 @@ def measure(classifier: Any, patches: Any, labels: Any, strides: list[int], args
                 scene, land, centers = mosaic(patches, truth, names, field, rng, Path(folder))
                 for stride in strides:
                     out = Path(folder) / f"{stride}.tif"
-                    map_scene(classifier, scene, out, stride=stride, match_colors="off")
+                    map_scene(classifier, scene, out=out, stride=stride, match_colors="off")
                     with rasterio.open(out) as dataset:
                         right = dataset.read(1).astype(int) - 1 == land
                     hits[stride].append((float(right[tuple(centers.T)].mean()), float(right.mean())))
@@ -81,13 +81,13 @@ def measure(classifier: Any, patches: Any, labels: Any, strides: list[int], args
 def mosaic(
     patches: Any, truth: Any, names: Any, field: int, rng: np.random.Generator, folder: Path
 ) -> tuple[Path, Any, Any]:
-    """Write a scene; its classes ``[H, W]`` and the centers of its whole patches ``[n, 2]``."""
+    """Write a scene; return its classes ``[H, W]`` and the centers of its complete patches ``[n, 2]``."""
     patch = patches.shape[-1]
     drawn = rng.integers(0, truth.max() + 1, (SIDE // field, SIDE // field))
     classes = np.kron(drawn, np.ones((field, field), int)).ravel()
     chosen = [rng.choice(np.flatnonzero(truth == k)) for k in classes]
     whole, scene = folder / "whole.tif", folder / "scene.tif"
-    sewn = write_mosaic(patches[chosen], [names[k] for k in classes], names, columns=SIDE, out=whole)
+    placed = write_mosaic(patches[chosen], [names[k] for k in classes], names, columns=SIDE, out=whole)
     top, left = rng.integers(0, patch, 2).tolist()
     size = CUT * patch
     with rasterio.open(whole) as dataset:
@@ -95,7 +95,7 @@ def mosaic(
         place = {"width": size, "height": size, "transform": dataset.window_transform(cut)}
         with rasterio.open(scene, "w", **{**dataset.profile, **place}) as to:
             to.write(dataset.read(window=cut))
-    land = np.kron(sewn, np.ones((patch, patch), int))[top : top + size, left : left + size]
+    land = np.kron(placed, np.ones((patch, patch), int))[top : top + size, left : left + size]
     places = [patch * i + patch // 2 for i in range(SIDE)]
     centers = np.array([(y - top, x - left) for y in places for x in places])
     inside = ((centers >= patch // 2) & (centers < size - patch // 2)).all(axis=1)
@@ -103,7 +103,7 @@ def mosaic(
 
 
 def table(found: dict[str, Any], strides: list[int]) -> list[str]:
-    """Right centers and pixels."""
+    """Table of correct centers and pixels."""
     header = [
         "model",
         "fields",

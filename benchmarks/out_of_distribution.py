@@ -1,17 +1,17 @@
-"""Does the model know what it does not know? AUROC and flagged shares against patches unlike the training data.
+"""Out-of-distribution detection: AUROC and flagged shares for several kinds of patches unlike the training data.
 
     python benchmarks/out_of_distribution.py INDEX [--model eurosat] [--data FOLDER] [--leave-out flash]
 
-The usual patches are those of the validation split of INDEX (EuroSAT); test patches are never opened. Against
-them: noise (uniform; normal with the channels' mean and spread; patches with their pixels shuffled), photographs
-(crops of the two pictures that scikit-learn ships), UC Merced (0.3 m aerial pictures; resized whole, and cut at
+In-distribution patches are those of the validation split of INDEX (EuroSAT); test patches are never read. They are
+compared with noise (uniform; normal with the channels' mean and spread; patches with shuffled pixels), photographs
+(crops of the two images that scikit-learn ships), UC Merced (0.3 m aerial images; resized whole, and cropped at
 native resolution) and clouds (class cloudy of scenes4) where FOLDER holds ucmerced.zip and scenes4_raw.zip, and the
 same validation patches with their bands reversed (BGR), at half and double brightness, and stretched patch by
-patch between 2 % and 98 %. AUROC is the chance that a strange patch scores above a usual one; flagged is the share
-above the model file's threshold, which was chosen on validation patches for 2 % false alarms.
+patch between 2 % and 98 %. AUROC is the probability that an out-of-distribution patch scores above an in-distribution
+one; flagged is the share above the model file's threshold, which was chosen on validation patches for 2 % false alarms.
 
 With --leave-out a network is trained with that recipe on all classes but one, for each class; the patches of the class
-left out are the strange ones then. Statistics of a model file without any are fitted on INDEX first.
+left out are then the out-of-distribution ones. If the model file has no statistics, they are fitted on INDEX first.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def main() -> None:
     options.add_argument("--model", default="eurosat", help="a model file or a shipped name")
     options.add_argument("--data", type=Path, default=None, help="folder of ucmerced.zip and scenes4_raw.zip")
     options.add_argument("--leave-out", default=None, help="recipe to train without each class in turn")
-    options.add_argument("--set", action="append", default=[], help="change a field of that recipe")
+    options.add_argument(
+        "--set", action="append", default=[], help="change a field of that recipe, as FIELD=VALUE"
+    )
     args = options.parse_args()
     index = read_index(args.index)
     results: list[dict[str, Any]] = []
@@ -51,19 +53,17 @@ def main() -> None:
         classifier = fitted(load(args.model, engine="onnxruntime", threads=args.threads), index, Path(folder))
         size = classifier.record.input.size
         val = drawn(cached_pixels(index.where("val"), bands=RGB, size=size))
-        usual = classifier.answer(val, batch_size=128)
-        for name, pixels in strange_sets(val, args.data).items():
-            results.append(
-                {"against": name, **held_against(usual, classifier.answer(pixels, batch_size=128))}
-            )
-        false_alarms = float(usual.is_ood.mean())
+        inside = classifier.answer(val, batch_size=128)
+        for name, pixels in ood_sets(val, args.data).items():
+            results.append({"patches": name, **separation(inside, classifier.answer(pixels, batch_size=128))})
+        false_alarms = float(inside.is_ood.mean())
         left_out = left_out_classes(index, args, Path(folder)) if args.leave_out else []
     mean = float(np.mean([row["auroc"] for row in left_out])) if left_out else None
     result = {
         "model": classifier.record.name,
         "recipe": classifier.record.recipe.get("name"),
-        "usual_patches": len(val),
-        "called_unlike_of_usual": false_alarms,
+        "in_distribution_patches": len(val),
+        "false_alarms": false_alarms,
         "results": results,
         "leave_one_class_out": {
             "recipe": args.leave_out,
@@ -73,9 +73,9 @@ def main() -> None:
         },
     }
     table = rows(
-        ("against", "n", "AUROC", "flagged"),
+        ("patches", "n", "AUROC", "flagged"),
         [
-            (row["against"], row["n"], f"{row['auroc']:.3f}", f"{100 * row['flagged']:.1f} %")
+            (row["patches"], row["n"], f"{row['auroc']:.3f}", f"{100 * row['flagged']:.1f} %")
             for row in [*results, *left_out]
         ],
     )
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def fitted(classifier: Classifier, index: PatchIndex, folder: Path) -> Classifier:
-    """The model itself, or where its file cannot tell, one with statistics fitted on `index`."""
+    """The model itself or, where its file lacks statistics, one with statistics fitted on `index`."""
     if classifier.detects_ood:
         return classifier
     out = folder / "fitted.onnx"
@@ -91,14 +91,14 @@ def fitted(classifier: Classifier, index: PatchIndex, folder: Path) -> Classifie
     return load(out, engine="onnxruntime")
 
 
-def held_against(usual: Any, strange: Any) -> dict[str, Any]:
+def separation(inside: Any, outside: Any) -> dict[str, Any]:
     """AUROC and the share flagged."""
-    truth = np.repeat([False, True], [len(usual.ood_score), len(strange.ood_score)])
-    scores = np.concatenate([usual.ood_score, strange.ood_score])
+    truth = np.repeat([False, True], [len(inside.ood_score), len(outside.ood_score)])
+    scores = np.concatenate([inside.ood_score, outside.ood_score])
     return {
-        "n": len(strange.ood_score),
+        "n": len(outside.ood_score),
         "auroc": auroc(truth, scores),
-        "flagged": float(strange.is_ood.mean()),
+        "flagged": float(outside.is_ood.mean()),
     }
 
 
@@ -107,7 +107,7 @@ def drawn(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels[np.unique(np.linspace(0, len(pixels) - 1, EACH).round().astype(int))])
 
 
-def strange_sets(val: np.ndarray, data: Path | None) -> dict[str, np.ndarray]:
+def ood_sets(val: np.ndarray, data: Path | None) -> dict[str, np.ndarray]:
     """All sets by name, uint8 ``[n, 3, P, P]``."""
     rng = np.random.default_rng(0)
     size, half = val.shape[-1], EACH // 2
@@ -147,7 +147,7 @@ def photographs(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def pictures(path: Path, prefix: str, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures of a zip, resized whole and cut from the middle."""
+    """Images of a zip, resized whole and center-cropped."""
     whole, cut = [], []
     with zipfile.ZipFile(path) as archive:
         names = sorted(
@@ -163,7 +163,7 @@ def pictures(path: Path, prefix: str, rng: np.random.Generator, size: int) -> tu
 
 
 def left_out_classes(index: PatchIndex, args: Any, folder: Path) -> list[dict[str, Any]]:
-    """Train without each class in turn; its validation patches are the strange ones."""
+    """Train without each class in turn; its validation patches are the out-of-distribution ones."""
     from swath.training import load_recipe, train
 
     found = []
@@ -174,11 +174,11 @@ def left_out_classes(index: PatchIndex, args: Any, folder: Path) -> list[dict[st
         train(rest, load_recipe(args.leave_out, changes=args.set), out=run, overwrite=True)
         model = fitted(load(run / "model.onnx", engine="onnxruntime", threads=args.threads), rest, folder)
         size = model.record.input.size
-        usual, strange = (
+        inside, outside = (
             model.answer(drawn(cached_pixels(part.where("val"), bands=RGB, size=size)), batch_size=128)
             for part in (rest, alone)
         )
-        found.append({"against": f"{name}, left out", **held_against(usual, strange)})
+        found.append({"patches": f"{name}, left out", **separation(inside, outside)})
         print(found[-1], flush=True)
     return found
 

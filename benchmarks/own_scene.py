@@ -1,17 +1,16 @@
-"""Does a map of one's own scene show the towns, rivers and fields that are there? Before and after matching colors.
+"""Accuracy of maps of real scenes at labeled places, with and without color matching.
 
     python benchmarks/own_scene.py RASTERS [--model eurosat] [--strides 64,16] [--picture docs/scene_before_after.jpg]
 
 RASTERS is a folder with the three true-color scenes that benchmarks/places/places.csv names: Sentinel-2, surface
-reflectance, 927 x 927 pixels of 10 m, in Mexico. They are not part of the project (their license is not
-established), so only coordinates are: 176 clear places, labeled once on the enlarged pictures before any
-map was made and not checked on the ground, each with the EuroSAT classes that would be right.
-Leafless scrub and dry forest, of which EuroSAT has none, may be called HerbaceousVegetation or Forest;
-a dry river bed is River, any road
-Highway. Every scene is mapped with --match-colors off and auto; the class under a place is held against the
-classes that would be right. Intervals are Wilson's at 95 %; places that lie side by side resemble each other,
-so the true ones are wider. Two kinds of places are *told apart* in a scene where their answers, right or not, differ
-beyond chance: chi-squared of the table of kinds and answers, by 9,999 permutations.
+reflectance, 927 x 927 pixels of 10 m, in Mexico. The scenes are not part of the project (their license is not
+established); the coordinates are: 176 clear places, labeled once on enlarged images before any
+map was made and not checked on the ground, each with the EuroSAT classes that count as correct.
+Leafless scrub and dry forest, of which EuroSAT has none, may be HerbaceousVegetation or Forest; a dry river bed is
+River, any road Highway. Every scene is mapped with --match-colors off and auto, and the class at a place is compared
+with the correct ones. Intervals are Wilson's at 95 %; nearby places resemble each other (spatial autocorrelation), so
+the true intervals are wider. Two kinds of places are *distinguished* in a scene if their predicted classes, correct or
+not, differ by more than chance: chi-squared test of kinds and predicted classes, with 9,999 permutations.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from swath.mapping import map_scene
 PLACES = Path(__file__).parent / "places" / "places.csv"
 MODES = ("off", "auto")
 APART = ("town", "river", "field")
-FEW = 5  # places of a kind in a scene below which nothing is said of it
+FEW = 5  # a kind with fewer places in a scene is not reported
 
 
 def main() -> None:
@@ -45,9 +44,9 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("rasters", type=Path, help="folder of the three scenes")
     options.add_argument("--model", default="eurosat", help="a model file or a shipped name")
-    options.add_argument("--engine", default="auto", help="what runs the model")
-    options.add_argument("--strides", default="64,16", help="pixels from window to window; 64 is the default")
-    options.add_argument("--picture", type=Path, default=None, help="also draw the maps of the last stride")
+    options.add_argument("--engine", default="auto", help="inference engine")
+    options.add_argument("--strides", default="64,16", help="strides in pixels, separated by commas")
+    options.add_argument("--picture", type=Path, default=None, help="draw the maps of the last stride here")
     args = options.parse_args()
     classifier = load(args.model, engine=args.engine, threads=args.threads)
     strides = [int(part) for part in args.strides.split(",")]
@@ -58,13 +57,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for stride in strides:
             for mode in MODES:
-                answers, told = [], {}
+                answers, summaries = [], {}
                 for scene in sorted({place["scene"] for place in places}):
                     out = Path(folder) / f"{mode}-{stride}-{scene}"
                     summary = map_scene(
-                        classifier, args.rasters / scene, out, stride=stride, match_colors=mode
+                        classifier, args.rasters / scene, out=out, stride=stride, match_colors=mode
                     )
-                    told[scene] = {
+                    summaries[scene] = {
                         "match_colors": summary.color_match.record(),
                         "share": {c.name: round(c.share, 4) for c in summary.classes if c.pixels},
                     }
@@ -73,7 +72,7 @@ def main() -> None:
                     with rasterio.open(out) as dataset:
                         maps[scene, mode, stride] = dataset.read(1), dataset.colormap(1)
                 results.append(
-                    {"stride": stride, "match_colors": mode, **map_accuracy(answers), "scenes": told}
+                    {"stride": stride, "match_colors": mode, **map_accuracy(answers), "scenes": summaries}
                 )
     if args.picture is not None:
         draw(args.picture, maps, strides[-1], classifier)
@@ -90,7 +89,7 @@ def main() -> None:
 
 
 def look_up(path: Path, places: list[dict[str, str]], classifier: Classifier) -> list[dict[str, Any]]:
-    """The class that a map gives each place."""
+    """Look up the class of a map at each place."""
     names = (None, *classifier.record.class_names)
     with rasterio.open(path) as dataset:
         values = dataset.read(1)
@@ -101,7 +100,7 @@ def look_up(path: Path, places: list[dict[str, str]], classifier: Classifier) ->
             right = called in place["accept"].split(";")
             answer = {"scene": place["scene"], "kind": place["kind"], "called": called, "right": right}
             found.append(answer)
-    marks = path.with_name(f"{path.stem}.unlike{path.suffix}")
+    marks = path.with_name(f"{path.stem}.ood{path.suffix}")
     if marks.exists():
         with rasterio.open(marks) as dataset:
             values = dataset.read(1)
@@ -111,7 +110,7 @@ def look_up(path: Path, places: list[dict[str, str]], classifier: Classifier) ->
 
 
 def map_accuracy(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Share of places that are right: all, by kind, by scene, and by scene and kind with what they were called."""
+    """Share of correct places: all, by kind, by scene, and by scene and kind, with their predicted classes."""
 
     def share(part: list[dict[str, Any]]) -> dict[str, Any]:
         estimate = proportion(sum(a["right"] for a in part), len(part)).model_dump()
@@ -127,12 +126,12 @@ def map_accuracy(answers: list[dict[str, Any]]) -> dict[str, Any]:
     found = {"all": share(answers), "kinds": by("kind"), "scene": by("scene")}
     known = [answer for answer in answers if not answer.get("ood", True)]
     if known:
-        found["not_marked_unlike"] = share(known)
-    return {**found, "scene_and_kind": by("scene", "kind"), "told_apart": told_apart(answers)}
+        found["not_ood"] = share(known)
+    return {**found, "scene_and_kind": by("scene", "kind"), "distinguished": distinguished(answers)}
 
 
-def told_apart(answers: list[dict[str, Any]]) -> dict[str, float]:
-    """For each scene and pair of kinds, how often chance alone would make their answers differ as much."""
+def distinguished(answers: list[dict[str, Any]]) -> dict[str, float]:
+    """The p-value of the difference in predicted classes, for each scene and pair of kinds."""
     found = {}
     for scene in sorted({a["scene"] for a in answers}):
         called = {
@@ -149,7 +148,7 @@ def told_apart(answers: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:
-    """Agreement by kind, before and after."""
+    """Table of the share of correct places by kind, without and with color matching."""
     header = ["places", "n", *(f"stride {r['stride']}, {r['match_colors']}" for r in results)]
     names = ["all", *results[0]["scene"], *results[0]["kinds"]]
 
@@ -164,8 +163,8 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         ]
         for name in names
     ]
-    for pair in results[0]["told_apart"]:
-        body.append([f"by chance: {pair}", "", *(f"{r['told_apart'][pair]:.4f}" for r in results)])
+    for pair in results[0]["distinguished"]:
+        body.append([f"p-value: {pair}", "", *(f"{r['distinguished'][pair]:.4f}" for r in results)])
     return rows(header, body)
 
 

@@ -1,13 +1,13 @@
-"""Seconds until something useful has happened, each from a cold process.
+"""Seconds to the first result, each from a cold process.
 
     python benchmarks/start_up.py [--short] [--threads N] [--repeats N] [--table] [--json FILE]
 
 Results, with hardware, versions and n: BENCHMARKS.md.
 
-``swath predict`` on one picture with every engine, beside what a script with torch takes to classify the
-same picture with a ResNet-50 (random weights, so that nothing is downloaded). Files are in the page cache
+``swath predict`` on one image with every engine, and, for comparison, a torch script that classifies the
+same image with a ResNet-50 (random weights, so that nothing is downloaded). Files are in the page cache
 after the first, unmeasured round. ``of which engine`` is the time from importing an engine to its first
-answer, inside the process. The index of the shipped patches is made in this process.
+prediction, inside the process. The index of the shipped patches is made in this process.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from common import alternate, finish, machine, parser, rows, spread
+from common import alternate, finish, machine, parser, rows, skipped_without_bf16, spread
 from PIL import Image
 
 from swath.data import build_index, cached_pixels
-from swath.inference.openvino import has_bf16
 
-ENGINES = ("onnxruntime", "openvino", *(["openvino-bf16"] if has_bf16() else []))
+SKIPPED = skipped_without_bf16("openvino-bf16")
+ENGINES = ("onnxruntime", "openvino", *([] if SKIPPED else ["openvino-bf16"]))
 
 ENGINE = """
 import sys, time
@@ -76,27 +76,26 @@ def main() -> None:
         steps: dict[str, Callable[[], object]] = {
             "python -c pass": lambda: cold(["-c", "pass"]),
             "swath --help": lambda: cold(["-m", "swath", "--help"]),
-            "predict one picture, default engine": lambda: cold(predict),
-            "peer: torch ResNet-50, one picture": lambda: cold(["-c", RESNET, str(picture)]),
+            "predict one image, default engine": lambda: cold(predict),
+            "peer: torch ResNet-50, one image": lambda: cold(["-c", RESNET, str(picture)]),
         }
         for engine in ENGINES:
-            steps[f"predict one picture, {engine}"] = lambda engine=engine: cold(
-                [*predict, "--engine", engine]
-            )
+            steps[f"predict one image, {engine}"] = lambda engine=engine: cold([*predict, "--engine", engine])
         inside: dict[str, list[float]] = {engine: [] for engine in ENGINES}
         for engine in ENGINES:
-            steps[f"process of the engine alone, {engine}"] = lambda engine=engine: inside[engine].append(
+            steps[f"process with only the engine, {engine}"] = lambda engine=engine: inside[engine].append(
                 float(cold(["-c", ENGINE, engine]))
             )
         steps["index of the shipped patches"] = lambda: build_index("eurosat-mini")
         seconds = {name: spread(values) for name, values in alternate(steps, repeats).items()}
-    first = {engine: spread(values[1:]) for engine, values in inside.items()}  # less the unmeasured round
+    first = {engine: spread(values[1:]) for engine, values in inside.items()}  # without the unmeasured round
     result = {
         "benchmark": "start_up",
         "machine": machine(args.threads),
         "seconds": seconds,
         "of which engine": first,
         "patches indexed": len(index),
+        "skipped": SKIPPED,
     }
     body = [(name, f"{s['mean']:.2f} ± {s['sd']:.2f}", f"{s['median']:.2f}") for name, s in seconds.items()]
     body += [
@@ -107,7 +106,7 @@ def main() -> None:
 
 
 def cold(arguments: Sequence[str]) -> str:
-    """Run another Python and give what it prints."""
+    """Run another Python process and return its output."""
     done = subprocess.run(
         [sys.executable, *arguments],
         check=False,

@@ -1,20 +1,20 @@
-"""Time to accuracy: from a zip of patches on disk to a model file, and what it gets right.
+"""Time to accuracy: from a zip of patches on disk to a model file, and its accuracy.
 
     python benchmarks/train_speed.py --data DIR [--recipes flash fast] [--repeats 5] [--json FILE] [--table]
     python benchmarks/train_speed.py --short
 
 DIR holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``; without ``--data`` it is taken from the
 environment variable SWATH_DATA. Every run starts with an empty cache and is timed from the zip: index (every
-image decoded and checked), decode into the cache, training, calibration, gate, model file.
+image decoded and checked), decode into the cache, training, calibration, export check, model file.
 
-The recipes were tuned on the val list, so no accuracy is taken there. Each run tests on 5,400 patches drawn by its
-seed, class by class, from the *train* list, and trains on the 16,200 others of both lists. Two choices were made
-after a look at such tests, of other seeds; docs/speed.md names them.
+The recipes were tuned on the val list, so accuracy is not measured there. Each run tests on 5,400 patches drawn by
+its seed, class by class, from the *train* list, and trains on the 16,200 others of both lists. Two choices were made
+after looking at such tests, with other seeds; docs/speed.md names them.
 
-The peer is what people run: torchvision's ResNet-50 at 224 pixels, SGD, batch 32, fp32. Its rate is measured between
-our runs; its hours for 5 epochs of 21,600 are extrapolated from the rate, and called so.
+The peer is a common setup: torchvision's ResNet-50 at 224 pixels, SGD, batch size 32, fp32. Its rate is measured
+between swath's runs; its hours for 5 epochs of 21,600 patches are extrapolated from the rate, and marked as such.
 
-``--short`` takes the shipped patches and two epochs: a smoke test of seconds, whose accuracy means nothing.
+``--short`` uses the shipped patches and two epochs: a smoke test of seconds, whose accuracy means nothing.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def main() -> None:
         for recipe in options.recipes:
             done = _ours(options, recipe, seed)
             runs[recipe].append(done)
-            told = f"{100 * done['accuracy']:.2f} % after {done['seconds from zip to model file']} s"
-            print(f"{recipe}, seed {seed}: {told}", file=sys.stderr, flush=True)
+            outcome = f"{100 * done['accuracy']:.2f} % after {done['seconds from zip to model file']} s"
+            print(f"{recipe}, seed {seed}: {outcome}", file=sys.stderr, flush=True)
             peer.append(_resnet50(options.peer_steps))
     rate = spread(peer)
     result = {
@@ -64,11 +64,11 @@ def main() -> None:
         "ours": {name: _summary(done) for name, done in runs.items()},
         "peer": {
             "what": "torchvision ResNet-50, 224 px, SGD, batch 32, fp32",
-            "images a second": rate,
+            "images per second": rate,
             "hours for 5 epochs of 21,600, extrapolated": round(
                 PEER_EPOCHS * PEER_PATCHES / rate["median"] / 3600, 2
             ),
-            "torchgeo ClassificationTask, the same network, images a second": "not installed"
+            "torchgeo ClassificationTask, the same network, images per second": "not installed"
             if task is None
             else round(task, 2),
         },
@@ -81,7 +81,9 @@ def _options() -> argparse.Namespace:
     made.add_argument("--data", type=Path, default=os.environ.get("SWATH_DATA"))
     made.add_argument("--recipes", nargs="+", default=["flash", "fast"])
     made.add_argument("--peer-steps", type=int, default=3)
-    made.add_argument("--first-seed", type=int, default=0, help="later seeds draw other test patches")
+    made.add_argument(
+        "--first-seed", type=int, default=0, help="seed of the first run; each seed draws other test patches"
+    )
     made.add_argument("--add", action="store_true", help="keep other recipes' runs in the --json file")
     options = made.parse_args()
     if options.short:
@@ -93,7 +95,7 @@ def _options() -> argparse.Namespace:
 
 
 def _kept(options: argparse.Namespace) -> tuple[dict[str, list[dict[str, Any]]], list[float]]:
-    """Runs of other recipes measured before, if they are to be kept."""
+    """Earlier runs of other recipes, with --add."""
     if not options.add or options.json is None or not options.json.is_file():
         return {}, []
     before = json.loads(options.json.read_text(encoding="utf-8"))
@@ -132,14 +134,14 @@ def _ours(options: argparse.Namespace, recipe: str, seed: int) -> dict[str, Any]
         "seconds from zip to model file": round(ended - started, 1),
         "seconds indexing": round(indexed - started, 1),
         "seconds training": round(seconds, 1),
-        "patches a second": round(len(index.where("train")) * len(result.history) / seconds),
+        "patches per second": round(len(index.where("train")) * len(result.history) / seconds),
         "inner validation accuracy by epoch": [round(row["val_accuracy"], 4) for row in result.history],
         "seconds by epoch": [round(row["seconds"], 1) for row in result.history],
     }
 
 
 def _lists(data: Path, folder: Path, *, seed: int) -> dict[str, Path]:
-    """The published lists with a fresh test: a quarter of all, cut from the train list."""
+    """The published lists with another test split: a quarter of all patches, taken from the train list."""
     with (data / "eurosat_train.csv").open(newline="", encoding="utf-8") as stream:
         rows_ = list(csv.DictReader(stream))
     with (data / "eurosat_val.csv").open(newline="", encoding="utf-8") as stream:
@@ -167,21 +169,21 @@ def _table(result: dict[str, Any]) -> list[str]:
                 ours["n"],
                 f"{100 * ours['accuracy mean']:.2f}"
                 + (f" ± {100 * ours['accuracy sd']:.2f} %" if several else " %"),
-                f"{100 * ours[f'accuracy mean, {TTA_VIEWS} tta']:.2f} %",
+                f"{100 * ours[f'accuracy mean, {TTA_VIEWS} views']:.2f} %",
                 f"{seconds['mean']:.0f}" + (f" ± {seconds['sd']:.0f} s" if several else " s"),
-                f"{ours['patches a second']['median']:,.0f}",
+                f"{ours['patches per second']['median']:,.0f}",
             )
         )
     peer = result["peer"]
     hours = peer["hours for 5 epochs of 21,600, extrapolated"]
-    body.append((peer["what"], "", "", "", f"{hours} h (extrapolated)", peer["images a second"]["median"]))
-    task = peer["torchgeo ClassificationTask, the same network, images a second"]
+    body.append((peer["what"], "", "", "", f"{hours} h (extrapolated)", peer["images per second"]["median"]))
+    task = peer["torchgeo ClassificationTask, the same network, images per second"]
     body.append(("torchgeo ClassificationTask, the same network", "", "", "", "", task))
     return rows(
         (
             "recipe",
             "n",
-            "accuracy, fresh test",
+            "test accuracy",
             f"with {TTA_VIEWS} views",
             "zip to model file",
             "patches/s in training",
@@ -191,7 +193,7 @@ def _table(result: dict[str, Any]) -> list[str]:
 
 
 def _resnet50(steps: int) -> float:
-    """Images a second of the textbook training."""
+    """Images per second of the peer's training."""
     from torchvision.models import resnet50
 
     torch.manual_seed(0)
@@ -212,7 +214,7 @@ def _resnet50(steps: int) -> float:
 
 
 def _classification_task(steps: int) -> float | None:
-    """Images a second of torchgeo's ClassificationTask on the same network and batch, or None without torchgeo."""
+    """Images per second of torchgeo's ClassificationTask, same network and batch size; None without torchgeo."""
     if find_spec("torchgeo") is None:
         return None
     from lightning.pytorch import Callback, Trainer
@@ -243,7 +245,7 @@ def _classification_task(steps: int) -> float | None:
         callbacks=[clock],
     )
     batches, one = (DataLoader([batch_size] * n, batch_size=None) for n in (steps + 1, 1))
-    trainer.fit(task, batches, one)  # its schedule wants a validation loss
+    trainer.fit(task, batches, one)  # its schedule needs a validation loss
     return 32 * steps / sum(clock.seconds[1:])  # the first one allocates
 
 
@@ -257,7 +259,7 @@ def _summary(done: list[dict[str, Any]]) -> dict[str, Any]:
             float(np.mean([run[f"accuracy, {TTA_VIEWS} views"] for run in done])), 5
         ),
         "seconds from zip to model file": spread([run["seconds from zip to model file"] for run in done]),
-        "patches a second": spread([run["patches a second"] for run in done]),
+        "patches per second": spread([run["patches per second"] for run in done]),
     }
 
 

@@ -3,9 +3,8 @@
     python scripts/make_eurosat_mini.py EUROSAT.zip --train TRAIN.csv --val VAL.csv --out eurosat-mini.zip
 
 Train patches come from the published train list, val and test patches from the published val list, so
-nothing of the published test list is in it. The shipped ``eurosat`` model is trained on the whole train
-list and chosen on the val list *without* the mini test patches (``--rest`` writes that list), so it never
-saw them. Needs only the standard library.
+it contains no patch of the published test list. The shipped ``eurosat`` model was trained and selected without the
+test patches of ``eurosat-mini`` (``--rest`` writes the val list without them). Needs only the standard library.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 One line of JSON (class to count), then for each patch, class by class and number by number, the first eight
 bytes of the SHA-256 of its JPEG; eight zero bytes where the archive lacks the patch. The shipped list was made
-of the train and val parts of the published lists, 21,600 of 27,000 patches: the test part was not at hand.
-Made again from the whole archive (``swath data get eurosat-rgb``) it has all of them. Needs only the standard
+from the train and val parts of the published lists, 21,600 of 27,000 patches: the test part was not available.
+A list made from the whole archive (``swath data get eurosat-rgb``) has all of them. Needs only the standard
 library.
 """
 

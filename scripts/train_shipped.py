@@ -3,16 +3,15 @@
     python scripts/train_shipped.py DATA --out DIR [--threads 2] [--resume]
     python scripts/train_shipped.py DATA --out DIR --measure
 
-DATA holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``. Learned from: the published train
-list and most of the val list. Kept apart: the 600 patches of ``eurosat-mini`` that are its test split, which are
-neither trained nor fitted on, though candidates were looked at on them; and 2,000 of the val list (those of the
-mini's val split among them), which choose the epoch and fit temperature, thresholds and quantiles. The published
-test list takes part in nothing. Then copy the last stage's ``model.onnx`` to
-``src/swath/model/shipped/<name>.onnx``.
+DATA holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``. Training patches: the published train
+list and most of the val list. Held out: the 600 test patches of ``eurosat-mini``, used neither for training nor for
+calibration, though candidate models were compared on them; and 2,000 of the val list (including the val split of
+``eurosat-mini``), which select the epoch and fit temperature, thresholds and quantiles. The published
+test list is not used. Then copy the ``model.onnx`` of the last stage to ``src/swath/model/shipped/<name>.onnx``.
 
-With ``--measure`` the same stages learn from the published train list alone, 2,000 of which choose the epoch and
-fit what is fitted; the result is tested on the whole val list, 5,400 patches: what the recipe is worth on patches
-that no weight, epoch or threshold has seen. (They had a part in choosing the recipe: docs/training.md.)
+With ``--measure`` the same stages train on the published train list only, 2,000 patches of which select the epoch and
+fit temperature, thresholds and quantiles. The result is tested on the whole val list, 5,400 patches, which no weight,
+epoch or threshold depends on. (They had a part in choosing the recipe: docs/training.md.)
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument(
-        "--measure", action="store_true", help="learn from the train list, test on the val list"
+        "--measure", action="store_true", help="train on the train list, test on the val list"
     )
     parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="FIELD=VALUE")
     options = parser.parse_args()

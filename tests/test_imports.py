@@ -29,6 +29,7 @@ def test_no_import_cycle() -> None:
     files = {
         ".".join(file.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__"): file
         for file in SOURCE.rglob("*.py")
+        if file != SOURCE / "__init__.py"  # the face of all rooms, which imports them when they are used
     }
     graph = {name: imported_modules(file, set(files)) - {name} for name, file in files.items()}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError with the cycle in it

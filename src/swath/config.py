@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from swath.errors import SettingError
+from swath.errors import MissingFileError, SettingError
 
 
 class _Loader(yaml.SafeLoader):
@@ -98,7 +98,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = _load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingError(f"cannot read {path} ({error.strerror})") from error
+        kind = MissingFileError if isinstance(error, FileNotFoundError) else SettingError
+        raise kind(f"cannot read {path} ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise SettingError(f"{path} is not valid YAML ({_reason(error)})") from error
     if not isinstance(values, dict):

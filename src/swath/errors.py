@@ -1,4 +1,15 @@
-"""One error family: every mistake a user can make ends as a :class:`SwathError` with its mend.
+"""One error family: every mistake a user can fix ends as a :class:`SwathError` with its remedy.
+
+Each kind is also the built-in exception that Python programs expect in its place:
+
+===========================  =======================================================
+:class:`DataError`           ``ValueError``
+:class:`MissingFileError`    a :class:`DataError` and so ``ValueError``, and ``FileNotFoundError``
+:class:`SettingError`        ``ValueError``
+:class:`ModelFileError`      ``ValueError``
+:class:`OutputError`         ``RuntimeError``
+:class:`MissingExtraError`   ``ImportError``
+===========================  =======================================================
 
 The command line prints ``str(error)`` alone and exits with status 2; anything that is not a
 ``SwathError`` is a defect of swath and keeps its traceback.
@@ -8,14 +19,25 @@ from __future__ import annotations
 
 
 class SwathError(Exception):
-    """A mistake the user can mend.
+    """A mistake the user can fix.
 
     Parameters
     ----------
     problem : str
         What was wrong and where, in one sentence without a full stop at the end.
     fix : str, optional
-        What to do about it: the option, command or edit that mends it.
+        What to do about it: the option, command or edit that remedies it.
+
+    Examples
+    --------
+    >>> import swath
+    >>> try:
+    ...     swath.load("no-such-model")
+    ... except swath.SwathError as error:
+    ...     print(error.problem)
+    ...     print(error.fix)
+    there is no model 'no-such-model'
+    give a .onnx file or a shipped name (eurosat, eurosat-dense)
     """
 
     def __init__(self, problem: str, *, fix: str | None = None) -> None:
@@ -24,24 +46,28 @@ class SwathError(Exception):
         super().__init__(f"{problem}; {fix}" if fix else problem)
 
 
-class DataError(SwathError):
+class DataError(SwathError, ValueError):
     """An image, archive, table or scene cannot be used as it is."""
 
 
-class SettingError(SwathError):
+class MissingFileError(DataError, FileNotFoundError):
+    """There is no such input: neither a file nor the name of something shipped."""
+
+
+class SettingError(SwathError, ValueError):
     """An option, recipe field or configuration value is not valid."""
 
 
-class ModelFileError(SwathError):
+class ModelFileError(SwathError, ValueError):
     """A file is not a swath model, is damaged, or comes from a newer swath."""
 
 
-class OutputError(SwathError):
+class OutputError(SwathError, RuntimeError):
     """An output exists already, or cannot be written where it was asked for."""
 
 
-class MissingExtraError(SwathError):
-    """A command needs an optional part of swath that is not installed."""
+class MissingExtraError(SwathError, ImportError):
+    """A part of swath is needed that is not installed; the message names the extra that installs it."""
 
     def __init__(self, what: str, *, extra: str) -> None:
         super().__init__(

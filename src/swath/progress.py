@@ -7,7 +7,7 @@ done and how many there are; it never prints. The command line injects :class:`B
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -36,7 +36,7 @@ def silent(stage: str, done: int, total: int, *, note: str = "") -> None:
 
 
 class _Rate(ProgressColumn):
-    """Units a second, over the whole stage."""
+    """Units per second, over the whole stage."""
 
     def render(self, task: Task) -> Text:
         """Draw one cell."""
@@ -47,13 +47,15 @@ class _Rate(ProgressColumn):
 
 
 class Bars:
-    """A context manager that is itself a :class:`Progress`: one line a stage, rate and time left.
+    """A context manager that is itself a :class:`Progress`: one line per stage, rate and time left.
 
     Parameters
     ----------
     console : rich.console.Console, optional
         Where to draw; standard error by default, so that results can be piped.
     """
+
+    quiet: ClassVar[bool] = False  # set for the whole program by --quiet: nothing is drawn
 
     def __init__(self, console: Console | None = None) -> None:
         self._bars = RichProgress(
@@ -65,6 +67,7 @@ class Bars:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),  # a bracket in a name is no markup
             console=console or Console(stderr=True),
+            disable=Bars.quiet,
         )
         self._tasks: dict[str, TaskID] = {}
 

@@ -6,7 +6,6 @@ import csv
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -82,7 +81,7 @@ def test_no_command_writes_over_the_model_it_reads(
 ) -> None:
     model = write_tiny_model(tmp_path / "m.onnx")
     before = model.read_bytes()
-    for command in (["card"], ["stac"], ["threshold", tiny_index_file], ["reliability", tiny_index_file]):
+    for command in (["card"], ["stac"], ["threshold", tiny_index_file], ["calibrate", tiny_index_file]):
         ran = swath("model", command[0], model, *command[1:], "--out", model, "--overwrite")
         assert ran.code == 2
         assert f"{model} is the model itself" in ran.err
@@ -135,7 +134,9 @@ BLOCKER = """
 import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"torch", "torchvision", "lightning_fabric", "sklearn", "safetensors", "onnxscript"}:
+        if name.split(".")[0] in {
+            "torch", "torchvision", "lightning_fabric", "sklearn", "huggingface_hub", "safetensors", "onnxscript",
+        }:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Refuse())
 from swath.cli import main
@@ -162,17 +163,15 @@ def test_the_runtime_needs_no_torch(
         assert ran.returncode == 0, ran.stderr
 
 
-@pytest.mark.slow
-def test_help_is_quick() -> None:
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        ran = subprocess.run(
-            [sys.executable, "-m", "swath", "--help"], capture_output=True, text=True, check=True
-        )
-        times.append(time.perf_counter() - start)
+def test_help_loads_nothing_heavy() -> None:
+    """What makes it quick, on a busy machine too; benchmarks/start_up.py has the seconds."""
+    command = [sys.executable, "-X", "importtime", "-m", "swath", "--help"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "predict" in ran.stdout
-    assert min(times) < 0.5
+    loaded = {line.split("|")[-1].strip().split(".")[0] for line in ran.stderr.splitlines()}
+    assert "typer" in loaded
+    assert not loaded & {"numpy", "onnx", "openvino", "PIL", "pyarrow", "pydantic", "rasterio", "torch"}
+    assert len(ran.stderr.splitlines()) < 400  # modules, those of Python itself among them
 
 
 def test_calibrate_compare_and_predict_what_is_ood(
@@ -210,7 +209,7 @@ def test_ctrl_c_says_so(tiny_model: Path, tiny_patches: Path, tmp_path: Path) ->
         "from swath.cli import main\nmain()\n"
     )
     command = [sys.executable, "-c", script, "predict", tiny_model, tiny_patches, "--out", tmp_path / "p.csv"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 130
     assert ran.stderr.splitlines()[-1] == "swath: stopped"
     assert list(tmp_path.iterdir()) == []

@@ -67,7 +67,7 @@ def test_get_says_where_no_checksum_is_published(monkeypatch, file):
     body = file.read_bytes()
     with serving() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
-        hub.script = [says(200, body), says(200, b"{}"), says(200, body)]
+        hub.script = [says(200, body), says(200, b'{"id": "me/mine"}'), says(200, body)]
         assert "checksum not published" in run("get", "hf:me/mine/w.safetensors").stdout
 
 

@@ -73,12 +73,5 @@ def table_index(
 
 def sets_index(sets) -> PatchIndex:
     """An index of patches on paper that carry lists of labels."""
-    import pyarrow as pa
-
     made = table_index(["patch"] * len(sets))
-    columns = {"label": [None] * len(sets), "labels": [sorted(labels) for labels in sets]}
-    table = made.table
-    for name, values in columns.items():
-        field = SCHEMA.field(name)
-        table = table.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))
-    return PatchIndex(root=made.root, table=table, name="paper")
+    return made.with_columns({"label": [None] * len(sets), "labels": [sorted(labels) for labels in sets]})

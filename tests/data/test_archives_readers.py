@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from swath.data import archives
 from swath.data.archives import (
     FolderReader,
-    MissingPatchError,
     is_folder,
     is_image_name,
     read_file,
     safe_name,
 )
-from swath.errors import DataError
+from swath.errors import DataError, MissingFileError
 
 from .makers import write
 
@@ -89,9 +88,9 @@ def test_a_reader_does_not_leave_its_root(tmp_path):
 
 
 def test_a_missing_file_is_its_own_error(tmp_path):
-    with pytest.raises(MissingPatchError, match=r"gone\.jpg"):
+    with pytest.raises(MissingFileError, match=r"gone\.jpg"):
         FolderReader(tmp_path).read("gone.jpg")
-    with pytest.raises(MissingPatchError, match="there is no file or folder"):
+    with pytest.raises(MissingFileError, match="there is no file or folder"):
         is_folder(tmp_path / "gone")
 
 

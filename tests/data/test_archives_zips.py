@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from swath.data.archives import MissingPatchError, ZipReader
-from swath.errors import DataError
+from swath.data.archives import ZipReader
+from swath.errors import DataError, MissingFileError
 
 from .makers import packed, write
 
@@ -130,7 +130,7 @@ def test_housekeeping_files_and_folders_are_no_members(tmp_path):
     )
     with ZipReader(path) as reader:
         assert reader.names() == ["a/b.jpg"]
-        with pytest.raises(MissingPatchError, match=r"no member c\.jpg"):
+        with pytest.raises(MissingFileError, match=r"no member c\.jpg"):
             reader.read("c.jpg")
 
 

@@ -30,7 +30,7 @@ def test_pixels_are_those_of_the_files_in_row_order(index, tmp_path):
 def test_decodes_once(index, tmp_path, monkeypatch):
     first, again = [], []
     one = cached_pixels(index, cache=tmp_path / "c", progress=stages(first))
-    monkeypatch.setattr(cache, "decode", lambda *a, **k: pytest.fail("decoded a second time"))
+    monkeypatch.setattr(cache, "decode_patch", lambda *a, **k: pytest.fail("decoded a second time"))
     two = cached_pixels(index, cache=tmp_path / "c", progress=stages(again))
     assert "decode" in first
     assert again == []

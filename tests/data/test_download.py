@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
+from swath import fetch as download
 from swath.data import NAMED, get
 from swath.data.named import NamedSet
 from swath.errors import DataError, OutputError, SettingError
-from swath.fetch import parts as download
-from tests.fetch.pairs import two_at_once
+from tests.pairs import two_at_once
 
 from .archiveserver import DATA, Server, breaks_after, proper, says
 from .makers import write
@@ -92,7 +92,7 @@ def test_goes_on_where_the_connection_broke(server, known, tmp_path):
 
 def test_a_later_call_goes_on_from_the_part(server, known, tmp_path):
     server.script = [breaks_after(120_000), *[says(503)] * 3]
-    with pytest.raises(DataError, match="goes on where it stopped"):
+    with pytest.raises(DataError, match="resumes where it stopped"):
         fetch(tmp_path)
     part = tmp_path / "Tiny.zip.part"
     assert part.read_bytes() == DATA[:120_000]

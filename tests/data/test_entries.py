@@ -47,7 +47,7 @@ def test_files_of_unknown_kind_are_counted_and_companions_are_not():
         (["notes.txt", "A/data.mat"], "holds no images"),
         (["1.jpg", "A/2.jpg"], r"1\.jpg lies in no class folder"),
         (["train/1.jpg", "test/A/2.jpg"], r"train/1\.jpg lies in no class folder"),
-        (["train/A/1.jpg", "Town/2.jpg"], r"split folders \(train\) beside others \(Town\)"),
+        (["train/A/1.jpg", "Town/2.jpg"], r"split folders \(train\) next to others \(Town\)"),
     ],
 )
 def test_trees_that_cannot_be_read(names, message):

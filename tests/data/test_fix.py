@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import rasterio
 from PIL import Image
 
-from swath.data import SCHEMA, audit, build_index, cached_pixels, fix_index, read_index, write_index
+from swath.data import audit, build_index, cached_pixels, fix_index, read_index, write_index
 from swath.errors import DataError, OutputError, SettingError
 
 from .makers import encoded, write
@@ -21,9 +19,7 @@ def land(seed, size=64):
 
 
 def with_splits(index, side):
-    column = pa.array([side.get(path, "train") for path in index.paths], pa.string())
-    place = SCHEMA.get_field_index("split")
-    return replace(index, table=index.table.set_column(place, SCHEMA.field("split"), column))
+    return index.with_columns({"split": [side.get(path, "train") for path in index.paths]})
 
 
 @pytest.fixture(scope="module")

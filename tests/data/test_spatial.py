@@ -4,17 +4,14 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.data.index import SCHEMA
 from swath.data.named import NAMED
 from swath.data.spatial import (
     EARTH,
     block_names,
-    check_groups,
     group_blocks,
     optimistic_bias,
     spatial_autocorrelation,
@@ -28,11 +25,7 @@ lons, lats = st.floats(-180, 180), st.floats(-90, 90)
 
 
 def with_columns(index, **columns):
-    table = index.table
-    for name, values in columns.items():
-        place = SCHEMA.get_field_index(name)
-        table = table.set_column(place, SCHEMA.field(place), pa.array(values, SCHEMA.field(place).type))
-    return replace(index, table=table)
+    return index.with_columns(columns)
 
 
 def kilometers(lon1, lat1, lon2, lat2):
@@ -87,11 +80,6 @@ def test_blocks_need_coordinates():
     index = with_columns(table_index(["A", "B"]), lon=[1.0, None], lat=[1.0, None])
     with pytest.raises(DataError, match=r"1 of 2 patches .* have no coordinates"):
         group_blocks(index)
-
-
-def test_splitting_by_groups_needs_groups():
-    with pytest.raises(DataError, match=r"2 of 3 patches .* in no group"):
-        check_groups(table_index(["A"] * 3, groups=["g", None, None]))
 
 
 @given(st.lists(st.tuples(lons, lats), min_size=2, max_size=12), st.sampled_from([5.0, 500.0]))

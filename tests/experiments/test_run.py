@@ -9,12 +9,10 @@ import pyarrow as pa
 import pytest
 
 import swath
-from swath.data import build_index, cached_pixels, split_index
+from swath.data import build_index, split_index
 from swath.errors import DataError, SettingError
 from swath.experiments import ExperimentSettings, run_experiment, variants
-from swath.experiments.enlarged import enlarged_indexes
 from swath.training.recipe import dump_recipe
-from swath.training.superres import upscale_bicubic
 from swath.training.targets import choose_targets, training_parts
 from tests.tiny import write_patches, write_tiny_model
 from tests.training.runs import SMALL
@@ -80,7 +78,7 @@ def files(out):
     return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_interrupted_variants_go_on_and_finished_ones_are_never_rerun(tiny_index, tmp_path, real_trainings):
     choices = dataclasses.replace(CHOICES, changes=(*CHANGES, "epochs=2"))
     steps = []
@@ -245,28 +243,3 @@ def test_options_out_of_range(tiny_index, tmp_path, options, message):
     with pytest.raises(SettingError, match=message):
         run("learning-curve", tiny_index, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
-
-
-def test_enlarged_patches_keep_their_order_and_labels(tiny_index, tmp_path, monkeypatch):
-    import swath.experiments.enlarged as module
-
-    steps = []
-    whole = module.train_superres
-
-    def short(pixels, **options):
-        steps.append(len(pixels))
-        return whole(pixels, steps=2, **options)
-
-    monkeypatch.setattr(module, "train_superres", short)
-    made = enlarged_indexes(tiny_index, tmp_path, split="val", threads=1)
-    assert steps == [len(tiny_index.where("train"))]  # it learns from these alone
-    for way, index in made.items():
-        assert len(index) == 24 + 72
-        assert index.where("val").labels == tiny_index.where("val").labels
-        assert index.where("train").labels == tiny_index.where("train").labels
-        large = cached_pixels(index.where("val"))
-        assert large.shape == (24, 3, 128, 128)
-        if way == "bicubic":
-            assert (large == upscale_bicubic(np.array(cached_pixels(tiny_index.where("val"))))).all()
-    enlarged_indexes(tiny_index, tmp_path, split="val", threads=1)
-    assert len(steps) == 1

@@ -56,8 +56,8 @@ def right(path, truth) -> float:
 def test_auto_brings_the_classes_back(classifier, sewn, tmp_path, dense):
     scene, truth = sewn
     path = write_scene(tmp_path / "scene.tif", scene)
-    off = map_scene(classifier, path, tmp_path / "off.tif", match_colors="off", dense=dense)
-    auto = map_scene(classifier, path, tmp_path / "auto.tif", dense=dense)
+    off = map_scene(classifier, path, out=tmp_path / "off.tif", match_colors="off", dense=dense)
+    auto = map_scene(classifier, path, out=tmp_path / "auto.tif", dense=dense)
     assert right(tmp_path / "auto.tif", truth) > right(tmp_path / "off.tif", truth) + 0.1
     assert off.color_match.correction is None
     assert any("--match-colors on" in w for w in off.warnings)
@@ -70,7 +70,7 @@ def test_auto_brings_the_classes_back(classifier, sewn, tmp_path, dense):
 def test_a_small_scene_is_left_alone(classifier, sewn, tmp_path):
     scene, _ = sewn
     path = write_scene(tmp_path / "scene.tif", scene[:, :128, :128])
-    made = map_scene(classifier, path, tmp_path / "map.tif")
+    made = map_scene(classifier, path, out=tmp_path / "map.tif")
     assert made.color_match.correction is None
     assert not made.color_match.judged
 
@@ -78,7 +78,7 @@ def test_a_small_scene_is_left_alone(classifier, sewn, tmp_path):
 def test_an_unknown_mode_is_refused_before_any_work(classifier, sewn, tmp_path):
     path = write_scene(tmp_path / "scene.tif", sewn[0])
     with pytest.raises(SettingError, match="--match-colors perhaps"):
-        map_scene(classifier, path, tmp_path / "map.tif", match_colors="perhaps")
+        map_scene(classifier, path, out=tmp_path / "map.tif", match_colors="perhaps")
     assert not (tmp_path / "map.tif").exists()
 
 

@@ -36,8 +36,8 @@ def test_every_pixel_is_covered_at_any_size_and_stride(axis):
 @settings(max_examples=50, deadline=None)
 @given(axes)
 def test_cells_tile_the_windows_and_the_scene(axis):
-    assert axis.cells_a_window * axis.cell == axis.patch
-    assert axis.cells_a_step * axis.cell == axis.stride
+    assert axis.cells_per_window * axis.cell == axis.patch
+    assert axis.cells_per_step * axis.cell == axis.stride
     assert axis.cells_before * axis.cell == -axis.first
     assert (axis.cells - 1) * axis.cell < axis.length <= axis.cells * axis.cell
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -7,37 +9,35 @@ from PIL import Image
 from rasterio.crs import CRS
 
 from swath.mapping.area import pixel_area
-from swath.mapping.legend import ClassTotal, draw_legend, draw_map, round_length
+from swath.mapping.legend import LegendEntry, draw_legend, draw_map, round_length
 from swath.model.record import class_infos
-from tests.mapping.scenes import write_scene
 
-CLASSES = class_infos(("Forest", "River", "a very long name of a class $with$ dollars in it"))
-TOTALS = tuple(ClassTotal(c.name, 10, 1 / 3, 12.5) for c in CLASSES)
+NAMES = ("Forest", "River", "a very long name of a class $with$ dollars in it")
+LEGEND = tuple(LegendEntry(c.value + 1, c.color_hint, c.name, 10, 1 / 3, 12.5) for c in class_infos(NAMES))
 
 
 def colors(path):
     """Share of the picture's pixels that have each class's exact color."""
     picture = np.asarray(Image.open(path).convert("RGB"))
-    return picture.shape, [float((picture == np.array(c.rgb)).all(axis=2).mean()) for c in CLASSES]
+    return picture.shape, [float((picture == np.array(c.rgb)).all(axis=2).mean()) for c in LEGEND]
 
 
 def test_the_legend_shows_every_class_and_the_same_one_gives_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
-        draw_legend(tmp_path / name, CLASSES, TOTALS, nodata=5)
+        draw_legend(tmp_path / name, LEGEND, nodata=5)
     assert min(colors(tmp_path / "a.png")[1]) > 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     (height, _, _), _ = colors(tmp_path / "a.png")
-    draw_legend(tmp_path / "c.png", CLASSES, TOTALS, nodata=0)
+    draw_legend(tmp_path / "c.png", LEGEND, nodata=0)
     assert colors(tmp_path / "c.png")[0][0] < height, "no line for nodata where there is none"
 
 
 @pytest.mark.parametrize("size", [(3000, 2000), (30, 20), (2, 900), (900, 2)])
 def test_the_quick_look_stays_small_and_has_the_maps_colors(tmp_path, size):
-    labels = np.ones((1, *size), np.uint8)
-    labels[:, size[0] // 2 :] = 2
-    raster = write_scene(tmp_path / "map.tif", labels, nodata=0)
+    labels = np.ones(size, np.uint8)
+    labels[size[0] // 2 :] = 2
     area = pixel_area(CRS.from_epsg(32632), Affine(10, 0, 0, 0, -10, 0), size[0])
-    draw_map(tmp_path / "map.png", raster, CLASSES, TOTALS, title="t $x$", area=area, nodata=0)
+    draw_map(tmp_path / "map.png", labels, LEGEND, title="t $x$", area=area, width=size[1], nodata=0)
     (height, width, _), (forest, river, _) = colors(tmp_path / "map.png")
     assert max(height, width) <= 1400
     assert forest > 0
@@ -45,9 +45,9 @@ def test_the_quick_look_stays_small_and_has_the_maps_colors(tmp_path, size):
 
 
 def test_a_map_without_a_place_has_no_scale_bar(tmp_path):
-    raster = write_scene(tmp_path / "map.tif", np.ones((1, 64, 64), np.uint8))
-    plain = tuple(ClassTotal(c.name, 10, 1 / 3, None) for c in CLASSES)
-    draw_map(tmp_path / "a.png", raster, CLASSES, plain, title="t", area=None, nodata=9)
+    plain = tuple(replace(entry, hectares=None) for entry in LEGEND)
+    labels = np.ones((64, 64), np.uint8)
+    draw_map(tmp_path / "a.png", labels, plain, title="t", area=None, width=64, nodata=9)
     picture = np.asarray(Image.open(tmp_path / "a.png").convert("L"))
     below = picture[-40:, :900]
     assert below.min() == 255

@@ -4,27 +4,11 @@ import numpy as np
 import pytest
 
 from swath.mapping import make_grid
-from swath.mapping.legend import NONE_OF_THESE, Totals, painted_classes
-from swath.mapping.paint import Painter
+from swath.mapping.paint import NONE_OF_THESE, Painter, Totals, painted_classes
 from swath.mapping.strips import Strip
-from swath.mapping.summary import SceneStatistics
+from swath.mapping.writer import ArrayWriter, map_layers
 from swath.model import Record
 from swath.model.record import class_infos
-from tests.tiny import input_spec
-
-
-class Kept:
-    """Keeps the rows that would be written."""
-
-    def __init__(self):
-        self.rows = []
-
-    def write(self, rows):
-        self.rows.append(np.array(rows))
-
-    @property
-    def all(self):
-        return np.concatenate(self.rows, axis=1)
 
 
 def model(task="single-label", **thresholds):
@@ -36,25 +20,18 @@ def model(task="single-label", **thresholds):
 def paint(valid, probabilities, *, size, patch, stride, classified=None, record=None):
     """Paint a scene that is one strip high; returns labels, confidences, cells and totals."""
     grid = make_grid(*size, patch=patch, stride=stride)
-    kept = Kept(), Kept(), Kept()
     record = record or model()
-    totals = Totals(tuple(c.name for c in painted_classes(record)), None)
-    painter = Painter(
-        grid,
-        record,
-        labels=kept[0],
-        confidences=kept[1],
-        cells=kept[2],
-        totals=totals,
-        watch=SceneStatistics(input_spec(), grid),
-    )
+    classes = painted_classes(record)
+    totals = Totals(classes, None)
+    writer = ArrayWriter(map_layers(grid, classes, ood=False, probabilities=record.class_names))
+    painter = Painter(grid, record, writer, totals, probabilities=True)
     rows, cols = grid.rows, grid.cols
     wide = np.zeros((rows.span(rows.windows), cols.span(cols.windows)), bool)
     wide[-rows.first : -rows.first + rows.length, -cols.first : -cols.first + cols.length] = valid
     strip = Strip(0, rows.windows, rows.first, np.ones((3, *wide.shape), np.uint8), wide)
     done = np.ones(probabilities.shape[:2], bool) if classified is None else classified
     painter.add(strip, probabilities, done)
-    return *(k.all for k in kept), totals
+    return *writer.arrays.values(), totals
 
 
 def test_cells_become_pixels_and_gaps_stay_empty():
@@ -69,7 +46,7 @@ def test_cells_become_pixels_and_gaps_stay_empty():
     np.testing.assert_array_equal(sure[0], np.where(valid, np.where(expected == 1, 60, 90), 255))
     np.testing.assert_allclose(cells, values.transpose(2, 0, 1))
     assert totals.nodata == 11
-    assert [c.pixels for c in totals.classes()] == [39, 0, 20]
+    assert [c.pixels for c in totals.legend()] == [39, 0, 20]
 
 
 @pytest.mark.parametrize("stride", [4, 2])
@@ -96,7 +73,7 @@ def test_a_binary_map_is_decided_by_the_threshold_and_not_by_the_larger_half():
     )
     np.testing.assert_array_equal(labels[0, 0, ::4], [1, 1, 2, 2])
     np.testing.assert_array_equal(sure[0, 0, ::4], [90, 71, 30, 80])
-    assert {total.name: total.pixels for total in totals.classes()} == {"a": 32, "b": 32}
+    assert {total.name: total.pixels for total in totals.legend()} == {"a": 32, "b": 32}
 
 
 def test_a_multi_label_map_shows_the_most_probable_label_that_counts_or_none_of_these():
@@ -108,8 +85,8 @@ def test_a_multi_label_map_shows_the_most_probable_label_that_counts_or_none_of_
     np.testing.assert_array_equal(labels[0, 0, ::4], [1, 1, 4, 2])
     np.testing.assert_array_equal(sure[0, 0, ::4], [60, 60, 80, 90])  # of none: what the likeliest leaves
     assert len(cells) == 3  # probabilities are of classes only
-    assert totals.classes()[-1].name == NONE_OF_THESE
-    assert totals.classes()[-1].pixels == 16
+    assert totals.legend()[-1].name == NONE_OF_THESE
+    assert totals.legend()[-1].pixels == 16
 
 
 def test_windows_that_were_not_classified_have_no_confidence_in_having_no_label():

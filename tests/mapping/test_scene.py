@@ -46,7 +46,7 @@ def cells(path):
 def test_the_map_says_what_predict_says(tmp_path, classifier, sewn):
     scene, pixels, truth = sewn
     out, probabilities = tmp_path / "map.tif", tmp_path / "p" / "all.tif"
-    summary = map_scene(classifier, scene, out, probabilities=probabilities)
+    summary = map_scene(classifier, scene, out=out, probabilities=probabilities)
     predicted = classifier.predict(pixels)
     np.testing.assert_allclose(cells(probabilities).reshape(12, -1), predicted.probabilities, atol=1e-3)
     expected = predicted.probabilities.argmax(axis=1).reshape(3, 4) + 1
@@ -65,7 +65,9 @@ def test_the_map_says_what_predict_says(tmp_path, classifier, sewn):
 
 def test_everything_is_written_beside_the_map(tmp_path, classifier, sewn):
     seen = []
-    summary = map_scene(classifier, sewn[0], tmp_path / "map.tif", progress=lambda *a, **k: seen.append(a))
+    summary = map_scene(
+        classifier, sewn[0], out=tmp_path / "map.tif", progress=lambda *a, **k: seen.append(a)
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == NAMES
     assert {p.name for p in summary.files.all()} == set(NAMES)
     assert seen[2] == ("mapping", 12, 12)
@@ -85,7 +87,11 @@ def test_overlapping_windows_average_their_probabilities(tmp_path, classifier, s
     scene, pixels, _ = sewn
     whole = pixels.reshape(3, 4, 3, 64, 64).transpose(2, 0, 3, 1, 4).reshape(3, 192, 256)
     map_scene(
-        classifier, str(scene), str(tmp_path / "map.tif"), stride=32, probabilities=str(tmp_path / "p.tif")
+        classifier,
+        str(scene),
+        out=str(tmp_path / "map.tif"),
+        stride=32,
+        probabilities=str(tmp_path / "p.tif"),
     )
     found = cells(tmp_path / "p.tif")
     assert found.shape == (6, 8, 4)
@@ -104,7 +110,7 @@ def test_overlapping_windows_average_their_probabilities(tmp_path, classifier, s
 def test_the_batch_size_changes_nothing(tmp_path, classifier, sewn):
     maps = []
     for batch_size in (1, 5, 256):
-        map_scene(classifier, sewn[0], tmp_path / f"{batch_size}.tif", stride=24, batch_size=batch_size)
+        map_scene(classifier, sewn[0], out=tmp_path / f"{batch_size}.tif", stride=24, batch_size=batch_size)
         maps.append(read(tmp_path / f"{batch_size}.tif"))
     assert (maps[0] == maps[1]).all()
     assert (maps[0] == maps[2]).all()
@@ -115,11 +121,11 @@ def test_the_batch_size_changes_nothing(tmp_path, classifier, sewn):
 def test_every_pixel_gets_a_class_at_any_size(tmp_path, classifier, size, stride):
     values = np.broadcast_to(patches("Forest", 1)[0][:, :1, :1], (3, *size))
     summary = map_scene(
-        classifier, write_scene(tmp_path / "s.tif", values), tmp_path / "map.tif", stride=stride
+        classifier, write_scene(tmp_path / "s.tif", values), out=tmp_path / "map.tif", stride=stride
     )
     assert read(tmp_path / "map.tif").shape == size
     assert (read(tmp_path / "map.tif") == 1).all()
-    assert summary.classes[0].pixels == size[0] * size[1]
+    assert summary.legend[0].pixels == size[0] * size[1]
 
 
 def test_nodata_stays_without_a_class_and_empty_windows_are_not_classified(tmp_path, classifier):
@@ -127,7 +133,7 @@ def test_nodata_stays_without_a_class_and_empty_windows_are_not_classified(tmp_p
     values[:, :, :64] = 0
     values[:, 30:34, 70:80] = 0
     scene = write_scene(tmp_path / "s.tif", values, nodata=0)
-    summary = map_scene(classifier, scene, tmp_path / "map.tif", probabilities=tmp_path / "p.tif")
+    summary = map_scene(classifier, scene, out=tmp_path / "map.tif", probabilities=tmp_path / "p.tif")
     labels, sure = read(tmp_path / "map.tif"), read(tmp_path / "map.confidence.tif")
     empty = (values == 0).all(axis=0)
     np.testing.assert_array_equal(labels == 0, empty)
@@ -139,7 +145,7 @@ def test_nodata_stays_without_a_class_and_empty_windows_are_not_classified(tmp_p
 
 def test_a_scene_without_any_data_is_mapped_as_such(tmp_path, classifier):
     scene = write_scene(tmp_path / "s.tif", np.zeros((3, 70, 70), np.uint8), nodata=0)
-    summary = map_scene(classifier, scene, tmp_path / "map.tif")
+    summary = map_scene(classifier, scene, out=tmp_path / "map.tif")
     assert not read(tmp_path / "map.tif").any()
     assert summary.classified == 0
     assert any("no data at all" in w for w in summary.warnings)
@@ -147,7 +153,7 @@ def test_a_scene_without_any_data_is_mapped_as_such(tmp_path, classifier):
 
 def test_a_scene_without_a_place_is_mapped_with_a_warning(tmp_path, classifier):
     scene = write_scene(tmp_path / "s.tif", patches("River", 1)[0], crs=None, transform=None)
-    summary = map_scene(classifier, scene, tmp_path / "map.tif")
+    summary = map_scene(classifier, scene, out=tmp_path / "map.tif")
     assert summary.hectares is None
     assert summary.crs is None
     assert any("coordinate reference system" in w for w in summary.warnings)
@@ -162,9 +168,11 @@ def test_reflectance_is_mapped_once_rendered(tmp_path, classifier):
     assert (rescale_reflectance(reflectance) == np.where(reflectance == 0, 0, wanted)).all()
     scene = write_scene(tmp_path / "s.tif", np.concatenate(list(reflectance), axis=2))
     with pytest.raises(DataError, match="--rescale 0:2750"):
-        map_scene(classifier, scene, tmp_path / "map.tif")
+        map_scene(classifier, scene, out=tmp_path / "map.tif")
     assert [p.name for p in tmp_path.iterdir()] == ["s.tif"]
-    map_scene(classifier, scene, tmp_path / "map.tif", rescale=(0, 2750), probabilities=tmp_path / "p.tif")
+    map_scene(
+        classifier, scene, out=tmp_path / "map.tif", rescale=(0, 2750), probabilities=tmp_path / "p.tif"
+    )
     np.testing.assert_allclose(
         cells(tmp_path / "p.tif")[0], classifier.predict(wanted).probabilities, atol=1e-3
     )
@@ -174,13 +182,13 @@ def test_a_nodata_value_without_end_is_recorded(tmp_path, classifier):
     values = np.full((3, 64, 64), 0.1, np.float32)
     values[:, :, :8] = -np.inf
     scene = write_scene(tmp_path / "s.tif", values, nodata=float("-inf"))
-    map_scene(classifier, scene, tmp_path / "map.tif", rescale=(0, 0.275))
+    map_scene(classifier, scene, out=tmp_path / "map.tif", rescale=(0, 0.275))
     assert json.loads((tmp_path / "map.json").read_text())["nodata"] == "-inf"
 
 
 def test_bands_can_be_chosen(tmp_path, classifier):
     backwards = write_scene(tmp_path / "s.tif", patches("SeaLake", 1)[0][::-1])
-    summary = map_scene(classifier, backwards, tmp_path / "map.tif", bands=(3, 2, 1))
+    summary = map_scene(classifier, backwards, out=tmp_path / "map.tif", bands=(3, 2, 1))
     assert summary.bands.indexes == (3, 2, 1)
     assert (read(tmp_path / "map.tif") == 4).all()
 
@@ -204,17 +212,17 @@ def test_a_stopped_map_leaves_nothing_and_starts_over(tmp_path, tiny_model, sewn
     broken = load(tiny_model, threads=1)
     broken._engine = _Failing(broken._engine, 2)
     with pytest.raises(KeyboardInterrupt):
-        map_scene(broken, sewn[0], tmp_path / "map.tif", probabilities=tmp_path / "p.tif", batch_size=4)
+        map_scene(broken, sewn[0], out=tmp_path / "map.tif", probabilities=tmp_path / "p.tif", batch_size=4)
     assert list(tmp_path.iterdir()) == []
-    map_scene(load(tiny_model, threads=1), sewn[0], tmp_path / "map.tif")
+    map_scene(load(tiny_model, threads=1), sewn[0], out=tmp_path / "map.tif")
     assert sorted(p.name for p in tmp_path.iterdir()) == NAMES
 
 
-@pytest.mark.parametrize("step", ["strips.Strips._read", "paint.Painter.add", "writer.finish_classes"])
+@pytest.mark.parametrize("step", ["strips.Strips._read", "paint.Painter.add", "writer.make_cog"])
 def test_an_error_while_reading_or_writing_leaves_nothing(tmp_path, classifier, sewn, monkeypatch, step):
     monkeypatch.setattr(f"swath.mapping.{step}", _no_space)
     with pytest.raises(OutputError, match="no space"):
-        map_scene(classifier, sewn[0], tmp_path / "map.tif")
+        map_scene(classifier, sewn[0], out=tmp_path / "map.tif")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -229,7 +237,7 @@ def test_the_same_map_comes_of_any_way_to_classify(tmp_path, tiny_model, sewn):
     for dense in (False, True, None):
         out = tmp_path / f"{dense}.tif"
         options = {"dense": dense, "probabilities": tmp_path / "p.tif", "overwrite": True}
-        summary = map_scene(exact, sewn[0], out, stride=8, **options)
+        summary = map_scene(exact, sewn[0], out=out, stride=8, **options)
         assert summary.dense == (dense is not False)
         assert json.loads(summary.files.record.read_text())["dense"] == summary.dense
         found[dense] = read(out), cells(tmp_path / "p.tif")
@@ -247,16 +255,16 @@ def test_a_move_that_fails_leaves_no_class_raster(tmp_path, classifier, sewn):
             (tmp_path / "map.json" / "in the way").touch()
 
     with pytest.raises(OSError, match=r"map\.json"):
-        map_scene(classifier, sewn[0], tmp_path / "map.tif", progress=block)
+        map_scene(classifier, sewn[0], out=tmp_path / "map.tif", progress=block)
     assert not (tmp_path / "map.tif").exists()
 
 
 def test_outputs_are_checked_before_any_work(tmp_path, classifier, sewn):
     (tmp_path / "map.json").write_text("mine")
     with pytest.raises(OutputError, match="--overwrite"):
-        map_scene(classifier, sewn[0], tmp_path / "map.tif")
+        map_scene(classifier, sewn[0], out=tmp_path / "map.tif")
     assert (tmp_path / "map.json").read_text() == "mine"
-    map_scene(classifier, sewn[0], tmp_path / "map.tif", overwrite=True)
+    map_scene(classifier, sewn[0], out=tmp_path / "map.tif", overwrite=True)
     assert json.loads((tmp_path / "map.json").read_text())["swath"]
     for options in (
         {"out": tmp_path / "map.png"},
@@ -265,14 +273,14 @@ def test_outputs_are_checked_before_any_work(tmp_path, classifier, sewn):
         with pytest.raises(SettingError, match=r"does not end in \.tif"):
             map_scene(classifier, sewn[0], overwrite=True, **options)
     with pytest.raises(SettingError, match="same file"):
-        map_scene(classifier, sewn[0], tmp_path / "m.tif", probabilities=tmp_path / "m.tif")
+        map_scene(classifier, sewn[0], out=tmp_path / "m.tif", probabilities=tmp_path / "m.tif")
 
 
 def test_a_map_never_replaces_its_scene(tmp_path, classifier):
     scene = write_scene(tmp_path / "s.tif", patches("River", 1)[0])
     before = scene.read_bytes()
     with pytest.raises(SettingError, match="is the scene itself"):
-        map_scene(classifier, scene, scene, overwrite=True)
+        map_scene(classifier, scene, out=scene, overwrite=True)
     assert scene.read_bytes() == before
 
 
@@ -288,7 +296,7 @@ def test_a_map_never_replaces_its_scene(tmp_path, classifier):
 def test_bad_input_leaves_nothing_behind(tmp_path, classifier, bands, options, error, message):
     scene = write_scene(tmp_path / "s.tif", np.ones((bands, 70, 70), np.uint8))
     with pytest.raises(error, match=message):
-        map_scene(classifier, scene, tmp_path / "map.tif", **options)
+        map_scene(classifier, scene, out=tmp_path / "map.tif", **options)
     assert [p.name for p in tmp_path.iterdir()] == ["s.tif"]
 
 
@@ -296,7 +304,7 @@ def test_a_model_of_too_many_classes_is_refused(tmp_path, sewn):
     names = ("Forest", *(f"class {i}" for i in range(254)))
     many = load(write_tiny_model(tmp_path / "many.onnx", names), threads=1)
     with pytest.raises(DataError, match="254 classes at most"):
-        map_scene(many, sewn[0], tmp_path / "map.tif")
+        map_scene(many, sewn[0], out=tmp_path / "map.tif")
 
 
 @pytest.mark.parametrize("task", ["binary", "multi-label"])
@@ -321,7 +329,9 @@ def test_models_of_other_tasks_are_mapped(tmp_path, task):
         engine="onnxruntime",
         threads=1,
     )
-    found = map_scene(model, tmp_path / "scene.tif", tmp_path / "map.tif", probabilities=tmp_path / "p.tif")
+    found = map_scene(
+        model, tmp_path / "scene.tif", out=tmp_path / "map.tif", probabilities=tmp_path / "p.tif"
+    )
     said = model.predict(np.stack(np.split(pixels, 4, axis=2)))
     with rasterio.open(tmp_path / "map.tif") as made, rasterio.open(tmp_path / "p.tif") as cells:
         values = made.read(1)[32, 32::64]
@@ -340,9 +350,9 @@ def test_models_of_other_tasks_are_mapped(tmp_path, task):
     ]
     assert listed["model"]["task"] == task
     assert listed["model"]["thresholds"] == thresholds
-    assert sum(total.pixels for total in found.classes) == 64 * 256
+    assert sum(total.pixels for total in found.legend) == 64 * 256
     if task == "multi-label":
-        assert 0 < found.classes[-1].pixels < 64 * 256
+        assert 0 < found.legend[-1].pixels < 64 * 256
 
 
 @pytest.fixture(scope="module")
@@ -359,21 +369,23 @@ def test_what_is_not_like_the_training_data_is_marked(tmp_path, doubting, classi
     changed[:4] = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64))
     scene, out = tmp_path / "scene.tif", tmp_path / "map.tif"
     write_mosaic(changed, [CLASSES[0]] * 12, CLASSES, columns=4, out=scene)
-    summary = map_scene(doubting, scene, out)
+    summary = map_scene(doubting, scene, out=out)
     label_matrix = read(tmp_path / "map.ood.tif")
     expected = doubting.predict(changed).is_ood.reshape(3, 4)
     assert expected[0].all()
     np.testing.assert_array_equal(label_matrix, expected.repeat(64, axis=0).repeat(64, axis=1))
-    assert summary.ood == pytest.approx(expected.mean())
-    assert json.loads((tmp_path / "map.json").read_text())["ood"] == pytest.approx(summary.ood, abs=1e-4)
-    assert any("not like the training data" in warning for warning in summary.warnings)
+    assert summary.ood_share == pytest.approx(expected.mean())
+    assert json.loads((tmp_path / "map.json").read_text())["ood"] == pytest.approx(
+        summary.ood_share, abs=1e-4
+    )
+    assert any("unlike the training data" in warning for warning in summary.warnings)
     whole = read(out)
-    finer = map_scene(doubting, scene, tmp_path / "fine.tif", stride=16, dense=False)
-    assert finer.ood > summary.ood  # windows across two of the patches are like none
-    assert map_scene(doubting, scene, tmp_path / "dense.tif", stride=16, dense=True).ood is None
+    finer = map_scene(doubting, scene, out=tmp_path / "fine.tif", stride=16, dense=False)
+    assert finer.ood_share > summary.ood_share  # windows across two of the patches are like none
+    assert map_scene(doubting, scene, out=tmp_path / "dense.tif", stride=16, dense=True).ood_share is None
     # A model that cannot tell leaves no raster, not even an old one.
-    plain = map_scene(classifier, scene, out, overwrite=True)
-    assert plain.ood is None
+    plain = map_scene(classifier, scene, out=out, overwrite=True)
+    assert plain.ood_share is None
     assert not (tmp_path / "map.ood.tif").exists()
     np.testing.assert_array_equal(read(out), whole)
 
@@ -384,7 +396,7 @@ def test_overviews_of_what_is_ood_keep_what_is_like(tmp_path, doubting):
     pixels = np.maximum(tiles, 1)
     pixels[:, ::6, ::6] = 0
     scene = write_scene(tmp_path / "s.tif", pixels, nodata=0)
-    map_scene(doubting, scene, tmp_path / "map.tif")
+    map_scene(doubting, scene, out=tmp_path / "map.tif")
     with rasterio.open(tmp_path / "map.ood.tif") as file:
         assert file.overviews(1)
         fine = file.read(1)
@@ -398,7 +410,7 @@ def test_overviews_of_what_is_ood_keep_what_is_like(tmp_path, doubting):
 def test_names_that_gdal_cannot_be_given_are_one_sentence(tmp_path, classifier, sewn):
     odd = tmp_path / os.fsdecode(b"m\xff.tif")
     with pytest.raises(SettingError, match="is not UTF-8; rename it"):
-        map_scene(classifier, sewn[0], odd)
+        map_scene(classifier, sewn[0], out=odd)
     odd.write_bytes(sewn[0].read_bytes())
     with pytest.raises(SettingError, match="is not UTF-8; rename it"):
-        map_scene(classifier, odd, tmp_path / "map.tif")
+        map_scene(classifier, odd, out=tmp_path / "map.tif")

@@ -13,7 +13,7 @@ def names(folder):
 def test_files_appear_together_at_the_end(tmp_path):
     targets = (tmp_path / "a.txt", tmp_path / "sub" / "b.txt")
     with staged(targets) as paths:
-        for path in paths:
+        for path in paths.values():
             path.write_text(path.name)
         assert not any(t.exists() for t in targets)
     assert [t.read_text() for t in targets] == ["a.txt", "b.txt"]
@@ -22,7 +22,7 @@ def test_files_appear_together_at_the_end(tmp_path):
 
 def write_half(targets):
     with staged(targets, overwrite=True) as paths:
-        paths[0].write_text("half")
+        paths[targets[0]].write_text("half")
         raise ZeroDivisionError
 
 
@@ -38,9 +38,9 @@ def test_the_leftovers_of_a_killed_run_are_cleared(tmp_path):
     leftover = tmp_path / ".a.txt.partial"
     leftover.mkdir()
     (leftover / "big.tmp").write_text("left by a killed run")
-    with staged((tmp_path / "a.txt",)) as (path,):
+    with staged((tmp_path / "a.txt",)) as paths:
         assert names(leftover) == []
-        path.write_text("new")
+        paths[tmp_path / "a.txt"].write_text("new")
     assert names(tmp_path) == ["a.txt"]
 
 
@@ -69,11 +69,11 @@ def test_runs_that_share_a_folder_leave_each_other_alone(tmp_path):
     for name in "abp":
         (tmp_path / name).mkdir()
     with staged(both[0]) as first:
-        first[1].write_text("first")
+        first[both[0][1]].write_text("first")
         with staged(both[1]) as second:
-            for path in second:
+            for path in second.values():
                 path.write_text("second")
-        first[0].write_text("first")
+        first[both[0][0]].write_text("first")
     assert [path.read_text() for targets in both for path in targets] == [
         "first",
         "first",

@@ -6,7 +6,7 @@ import zipfile
 import onnx
 import pytest
 
-from swath.errors import ModelFileError, OutputError, SettingError
+from swath.errors import MissingFileError, ModelFileError, OutputError, SettingError
 from swath.model import check_not_model, read_model, resolve_model, shipped_models, write_model
 from swath.model.record import RECORD_KEY, SCHEMA_VERSION
 from tests.tiny import CLASSES, tiny_graph, tiny_record, write_tiny_model
@@ -63,7 +63,7 @@ def test_a_breach_of_the_contract_is_not_written(tmp_path):
 
 
 def test_nothing_of_that_name():
-    with pytest.raises(ModelFileError, match=r"there is no model 'no\.onnx'.*shipped name"):
+    with pytest.raises(MissingFileError, match=r"there is no model 'no\.onnx'.*shipped name"):
         resolve_model("no.onnx")
 
 

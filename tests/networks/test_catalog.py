@@ -92,11 +92,12 @@ def test_the_smallest_patch_runs_and_less_is_refused(name):
 
 
 def exports():
-    """Every network at 3 and 13 bands; one is quick enough for every run."""
+    """Every network at 3 and 13 bands; one is quick enough for every run, and the others in 13 can wait."""
     for name in network_names():
         for bands in (3, 13):
             quick = name == "stripnet" and bands == 13
-            yield pytest.param(name, bands, marks=() if quick else pytest.mark.slow)
+            longer = pytest.mark.slow if bands == 3 else pytest.mark.soak
+            yield pytest.param(name, bands, marks=() if quick else longer)
 
 
 @pytest.mark.parametrize(("name", "bands"), list(exports()))

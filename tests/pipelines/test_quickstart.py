@@ -59,7 +59,7 @@ def test_a_bad_source_leaves_nothing(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["empty"]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_shipped_patches_teach_a_network(tmp_path: Path) -> None:
     shown = quickstart(tmp_path / "report", changes=["epochs=8"])
     assert shown.evaluation.accuracy.low > 0.6

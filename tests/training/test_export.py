@@ -10,7 +10,7 @@ from swath.errors import ModelFileError
 from swath.inference.choice import make_engine
 from swath.model.graph import assemble, head_of
 from swath.networks import PatchNet
-from swath.training.export import BATCHES, bf16_parity, check_export, export_body
+from swath.training.export import BATCHES, RoundedProducts, bf16_parity, check_export, export_body
 from tests.tiny import MEAN, SD, input_spec
 
 from .runs import some
@@ -46,7 +46,7 @@ def forward(network):
             torch.from_numpy(np.array(pixels)).float() - torch.tensor(MEAN).view(3, 1, 1)
         ) / torch.tensor(SD).view(3, 1, 1)
         with torch.no_grad():
-            return network(values).logits.softmax(1).numpy()
+            return network(values).logits.float().softmax(1).numpy()
 
     return run
 
@@ -126,3 +126,12 @@ def test_the_bf16_figure_is_measured(forward):
     moved = bf16_parity(lambda p: forward(p) + np.float32(0.25), forward, PIXELS)
     assert moved.max_difference == pytest.approx(0.25, abs=1e-6)
     assert (moved.precision, moved.label_agreement, moved.patches) == ("bf16", 1.0, 20)
+
+
+def test_rounded_products_move_probabilities_as_far_as_bf16_does(forward):
+    exact = forward(PIXELS)
+    with torch.autocast("cpu", torch.bfloat16):
+        real = np.abs(forward(PIXELS) - exact).mean()
+    with RoundedProducts():
+        rounded = np.abs(forward(PIXELS) - exact).mean()
+    assert real / 2 < rounded < 2 * real

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from swath.errors import SettingError
+from swath.errors import MissingFileError, SettingError
 from swath.training import Recipe, load_recipe, recipe_names
 from swath.training.recipe import dump_recipe
 
@@ -64,7 +64,7 @@ def test_no_such_recipe():
         match=r"no recipe 'fats'; use one of accurate, dense, .* or a .yaml",
     ):
         load_recipe("fats")
-    with pytest.raises(SettingError, match=r"cannot read none\.yaml"):
+    with pytest.raises(MissingFileError, match=r"none\.yaml"):
         load_recipe("none.yaml")
 
 

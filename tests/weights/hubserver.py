@@ -20,7 +20,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, kind: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(("127.0.0.1", 0), kind)
         self.script: list[Callable[[Handler], None]] = []
-        self.requests: list[tuple[str, str, str | None, str | None]] = []
+        self.requests: list[tuple[str | None, ...]] = []
 
     @property
     def url(self) -> str:
@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.requests.append(
-            (self.command, self.path, self.headers["Range"], self.headers["Authorization"])
+            (self.command, self.path, *(self.headers[n] for n in ("Range", "Authorization", "User-Agent")))
         )
         (self.server.script.pop(0) if self.server.script else type(self).proper)(self)
 
@@ -77,9 +77,16 @@ class HubHandler(Handler):
             if repository not in hub.cards:
                 self.send(404, X_Error_Code="RepoNotFound")
                 return
-            self.send(200, json.dumps(hub.cards[repository]).encode(), Content_Type="application/json")
+            self.send(
+                200,
+                json.dumps({"id": repository} | hub.cards[repository]).encode(),
+                Content_Type="application/json",
+            )
             return
         repository, _, rest = self.path.removeprefix("/").partition("/resolve/")
+        if repository in hub.moved:
+            self.send(307, Location=f"/{hub.moved[repository]}/resolve/{rest}")
+            return
         filename = rest.partition("/")[2]
         body = hub.files.get(f"{repository}/{filename}")
         if body is None:
@@ -98,10 +105,10 @@ class HubHandler(Handler):
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """A hub with `files` (``owner/name/file``) and `cards`, and its `cdn` on another port."""
+    """A hub of `files` (``owner/name/file``), `cards` and `moved` repositories; its `cdn` is on another port."""
     with Server(Cdn) as cdn, Server(HubHandler) as hub:
         cdn.files = {}
-        hub.cdn, hub.files, hub.cards = cdn, {}, {}
+        hub.cdn, hub.files, hub.cards, hub.moved = cdn, {}, {}, {}
         threads = [
             threading.Thread(target=s.serve_forever, kwargs={"poll_interval": 0.01}) for s in (cdn, hub)
         ]

@@ -9,9 +9,15 @@ from safetensors.torch import save_file
 
 from swath.errors import SettingError
 from swath.networks import Network
-from swath.weights import Expectation, WeightFacts, weights_metadata
-from swath.weights.facts import read_expects, read_network
-from swath.weights.metadata import license_of
+from swath.weights import (
+    OWN,
+    Expectation,
+    WeightFacts,
+    license_allows_shipping,
+    license_warning,
+    weights_metadata,
+)
+from swath.weights.facts import expects_of, license_kind, license_of, read_expects, read_network
 
 
 def facts(license, source="hf:a/b/c.safetensors"):
@@ -74,3 +80,71 @@ def test_damaged_metadata_is_an_error(text):
 def test_no_metadata_is_none():
     assert read_expects({}, where="x") is None
     assert read_network({}, where="x") is None
+
+
+def test_a_stated_normalization_is_read():
+    assert expects_of({"normalisation": "mean 0.5 std 0.5"}, where="x").mean == (0.5, 0.5, 0.5)
+    three = expects_of({"normalisation": "mean 0.485, 0.456,0.406 sd 0.229,0.224,0.225"}, where="x")
+    assert (three.mean, three.sd, three.scale) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 255)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "imagenet",
+        "mean 0.5",
+        "mean 0.5 std 0",
+        "mean . std .",
+        "mean 1,2 std 1",
+        "mean 0.5 std 0.5 or so",
+    ],
+)
+def test_anything_else_is_not_guessed_at(text):
+    assert expects_of({"normalization": text}, where="x") is None
+    assert expects_of({}, where="x") is None
+
+
+def test_licenses_in_either_spelling():
+    assert license_of({"license": "mit"}) == license_of({"license": "mit"}) == "mit"
+    assert license_of({}) is None
+
+
+@pytest.mark.parametrize(
+    "license",
+    ["apache-2.0", "Apache-2.0", "MIT", "bsd-3-clause", "CC-BY-4.0", "cc-by-sa-4.0", "CC0-1.0", "GPL-3.0-only",
+     "LGPL-2.1-or-later", " mit ", "cc by 4.0", OWN],
+)  # fmt: skip
+def test_open_licenses_allow_shipping(license):
+    assert license_allows_shipping(license)
+    assert license_warning(license, "x") is None
+
+
+@pytest.mark.parametrize(
+    ("license", "kind", "reason"),
+    [
+        ("cc-by-nc-4.0", "non-commercial", "forbids commercial use"),
+        ("CC-BY-NC-SA-4.0", "non-commercial", "forbids commercial use"),
+        ("CC-BY-NC", "non-commercial", "forbids commercial use"),
+        ("Creative Commons Attribution-NonCommercial 4.0", "non-commercial", "forbids commercial use"),
+        ("research only", "non-commercial", "forbids commercial use"),
+        ("cc-by-nd-4.0", "no-derivatives", "anything derived"),
+        ("CC-BY-NC-ND-4.0", "no-derivatives", "anything derived"),
+        ("other", "custom", "terms of its own"),
+        ("dinov3-license", "custom", "terms of its own"),
+        ("openrail", "custom", "terms of its own"),
+        ("several: mit, cc0-1.0", "custom", "terms of its own"),
+        ("OlmoEarth Artifact License", "custom", "terms of its own"),
+        (None, "unknown", "is not known"),
+        ("", "unknown", "is not known"),
+        ("unknown", "unknown", "is not known"),
+        ("-", "unknown", "is not known"),
+    ],
+)
+def test_all_others_do_not(license, kind, reason):
+    assert license_kind(license) == kind
+    assert not license_allows_shipping(license)
+    warning = license_warning(license, "hf:a/b/c")
+    assert reason in warning
+    assert "hf:a/b/c" in warning
+    assert "cannot be shipped" in warning

@@ -1,9 +1,10 @@
-"""From a specification to a verified file."""
+"""From a specification to a verified file; the hub is a real server on loopback."""
 
 from __future__ import annotations
 
 import hashlib
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import save, save_file
@@ -12,8 +13,8 @@ from swath.errors import DataError, SettingError
 from swath.weights import Expectation, add_weights, locate
 from swath.weights import known as tables
 from swath.weights.known import PublishedWeights
-from swath.weights.sources import store_name
-from tests.fetch.pairs import two_at_once
+from swath.weights.sources import Spec, parse_spec, store_name
+from tests.pairs import two_at_once
 
 from .hubserver import COMMIT, breaks_after, says
 
@@ -57,7 +58,7 @@ def test_goes_on_where_the_connection_broke(filled, store, some_weights):
 
 def test_a_later_call_goes_on_from_the_part(filled, store, some_weights):
     filled.cdn.script = [breaks_after(120_000), *[says(503)] * 3]
-    with pytest.raises(DataError, match="goes on where it stopped"):
+    with pytest.raises(DataError, match="resumes where it stopped"):
         find(store)
     assert store.entries() == []
     filled.cdn.requests.clear()
@@ -96,7 +97,7 @@ def test_a_file_without_a_published_checksum_is_remembered_by_its_own(filled, st
         handler.send(200, some_weights, ETag='"' + "a" * 40 + '"')
 
     def card(handler):
-        handler.send(200, b"{}")
+        handler.send(200, b'{"id": "me/mine"}')
 
     filled.script = [plain, card, plain]
     found = find(store)
@@ -118,7 +119,7 @@ def test_without_a_published_checksum_two_versions_are_never_joined(filled, stor
         where = {"Content_Range": f"bytes {start}-{len(new) - 1}/{len(new)}"} if start else {}
         handler.send(206 if start else 200, new[start:], **where)
 
-    filled.script = [plain, says(200, b"{}"), breaks_after(120_000), replaced]
+    filled.script = [plain, says(200, b'{"id": "me/mine"}'), breaks_after(120_000), replaced]
     assert find(store).path.read_bytes() == new
 
 
@@ -189,17 +190,19 @@ class TestLost:
             find(store)
 
     def test_offline_the_message_is_the_usual_one(self, lost, store):
-        with pytest.raises(DataError, match="is not in the store, and SWATH_OFFLINE forbids"):
+        with pytest.raises(DataError, match="is not in the store, and fetching is switched off"):
             find(store, offline=True)
 
 
 class TestOffline:
-    @pytest.mark.parametrize("way", ["environment", "keyword"])
+    @pytest.mark.parametrize("way", ["environment", "hub's environment", "keyword"])
     def test_nothing_is_asked_and_the_message_says_what_to_put_where(self, filled, store, monkeypatch, way):
         if way == "environment":
             monkeypatch.setenv("SWATH_OFFLINE", "1")
+        if way == "hub's environment":  # which its library reads once, when it is imported
+            monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         with pytest.raises(
-            DataError, match=f"{SPEC} is not in the store, and SWATH_OFFLINE forbids"
+            DataError, match=f"{SPEC} is not in the store, and fetching is switched off"
         ) as caught:
             find(store, offline=True if way == "keyword" else None)
         assert f"{filled.url}/me/mine/resolve/main/w.safetensors" in caught.value.fix
@@ -330,6 +333,7 @@ class TestFile:
 def test_proxies_are_taken_from_the_environment(filled, store, monkeypatch, some_weights):
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.example.invalid")
     monkeypatch.setenv("http_proxy", filled.url)
+    huggingface_hub.close_session()
 
     def forward(handler):
         handler.path = handler.path.removeprefix("http://hub.example.invalid")
@@ -341,3 +345,236 @@ def test_proxies_are_taken_from_the_environment(filled, store, monkeypatch, some
     filled.script = [forward, forward, direct]
     assert find(store).path.read_bytes() == some_weights
     assert all(request[1].startswith("http://hub.example.invalid/") for request in filled.requests)
+
+
+class TestHub:
+    def test_length_checksum_and_commit_are_learned_without_fetching(self, filled, store):
+        find(store)
+        commands = [request[0] for request in filled.requests]
+        paths = [request[1] for request in filled.requests]
+        assert commands == ["HEAD", "GET", "GET"]
+        assert paths == [
+            "/me/mine/resolve/main/w.safetensors",
+            "/api/models/me/mine/revision/main",
+            f"/me/mine/resolve/{COMMIT}/w.safetensors",
+        ]
+
+    def test_it_is_told_nothing_of_the_machine(self, filled, store):
+        find(store)
+        assert not any("torch" in request[4] for request in filled.requests + filled.cdn.requests)
+
+    def test_a_repository_that_has_moved_is_followed(self, filled, store, some_weights, monkeypatch):
+        monkeypatch.setenv("HF_TOKEN", "hf_secret")
+        filled.moved["me/old"] = "me/mine"
+        filled.cards["me/old"] = filled.cards["me/mine"]
+        assert find(store, "hf:me/old/w.safetensors").path.read_bytes() == some_weights
+        assert {request[3] for request in filled.requests} == {"Bearer hf_secret"}
+
+    def test_one_that_moves_in_circles_is_not_followed_for_ever(self, filled, store):
+        filled.moved |= {"me/old": "me/new", "me/new": "me/old"}
+        with pytest.raises(DataError):
+            find(store, "hf:me/old/w.safetensors")
+
+    @pytest.mark.parametrize(
+        "headers", [{}, {"X_Linked_Size": "many"}, {"X_Linked_Size": "-1"}, {"X_Linked_Size": "0"}]
+    )
+    def test_a_hub_that_does_not_say_how_large_is_refused(self, filled, store, headers):
+        filled.script = [says(302, Location="http://127.0.0.1:9/x", **headers)]
+        with pytest.raises(DataError, match="does not say how large it is"):
+            find(store)
+
+    def test_a_move_to_what_is_no_address(self, filled, store):
+        filled.script = [says(302, Location="http://[bad/x")] * 4
+        with pytest.raises(DataError):
+            find(store)
+        assert store.entries() == []
+
+    @pytest.mark.parametrize("wrong", ["http://[bad", "hub.example", "http://me:secret@hub.example"])
+    def test_a_hub_that_is_no_address(self, store, monkeypatch, wrong):
+        monkeypatch.setenv("HF_ENDPOINT", wrong)
+        with pytest.raises(DataError) as caught:
+            find(store)
+        assert "set HF_ENDPOINT" in caught.value.fix
+        assert "secret" not in str(caught.value)
+
+    @pytest.mark.parametrize("status", [429, 500, 503])
+    def test_transient_troubles_are_tried_again(self, filled, store, status):
+        filled.script = [says(status), says(status, Retry_After="0")]
+        assert find(store).source == SPEC
+
+    def test_a_lasting_trouble_ends(self, filled, store):
+        filled.script = [says(503)] * 9
+        with pytest.raises(DataError, match="answers 503, 4 times in a row") as caught:
+            find(store)
+        assert "swath weights add FILE" in caught.value.fix
+        assert len(filled.requests) == 4
+
+    @pytest.mark.parametrize(
+        ("status", "code", "message"),
+        [
+            (401, "", "private, gated or not there"),
+            (403, "GatedRepo", "private, gated or not there"),
+            (404, "EntryNotFound", "no such file"),
+            (404, "RevisionNotFound", "no such revision"),
+            (404, "RepoNotFound", "no such repository"),
+            (404, "", "no such repository, revision or file"),
+            (410, "", "answers 410"),
+        ],
+    )
+    def test_final_answers_say_what_they_mean(self, filled, store, status, code, message):
+        filled.script = [says(status, X_Error_Code=code)]
+        with pytest.raises(DataError, match=message) as caught:
+            find(store)
+        assert len(filled.requests) == 1
+        assert caught.value.fix
+        assert "\n" not in str(caught.value)
+
+    def test_nobody_there(self, hub, store, monkeypatch):
+        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        with pytest.raises(DataError, match=r"cannot reach .*Connection refused"):
+            find(store)
+
+    def test_odd_names_are_quoted(self, store, monkeypatch):
+        monkeypatch.setenv("HF_ENDPOINT", "https://hub.example/")
+        with pytest.raises(DataError) as caught:
+            find(store, "hf:a/b/some folder/w #1.safetensors@refs/pr/1", offline=True)
+        address = "https://hub.example/a/b/resolve/refs%2Fpr%2F1/some%20folder/w%20%231.safetensors"
+        assert address in caught.value.fix
+
+
+class TestToken:
+    def test_it_is_in_no_message(self, filled, store, monkeypatch):
+        monkeypatch.setenv("HF_TOKEN", "hf_secret")
+        filled.script = [says(403)]
+        with pytest.raises(DataError, match="the token has no access") as caught:
+            find(store)
+        assert "hf_secret" not in str(caught.value)
+        assert "HF_TOKEN" in caught.value.fix
+
+    def test_it_is_not_sent_in_the_open(self, filled, store, monkeypatch):
+        monkeypatch.setenv("HF_TOKEN", "hf_secret")
+        monkeypatch.setenv("HF_ENDPOINT", "http://hub.example.invalid")
+        monkeypatch.setenv("http_proxy", filled.url)
+        huggingface_hub.close_session()
+        filled.script = [says(404)]
+        with pytest.raises(DataError):
+            find(store)
+        assert [request[3] for request in filled.requests] == [None]
+
+    @pytest.mark.parametrize(
+        "token", ["hf_secret\nhf_other", "hf_secret other", "hf_sécret", "hf_secret\x07"]
+    )
+    def test_what_can_be_none_is_refused_and_not_repeated(self, filled, store, monkeypatch, token):
+        monkeypatch.setenv("HF_TOKEN", token)
+        with pytest.raises(SettingError, match="HF_TOKEN holds") as caught:
+            find(store)
+        assert "cret" not in str(caught.value)
+        assert filled.requests == []
+
+    def test_the_one_of_a_login_is_used(self, filled, store, monkeypatch, tmp_path):
+        (tmp_path / "token").write_text("hf_stored")
+        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+        find(store)
+        assert {request[3] for request in filled.requests} == {"Bearer hf_stored"}
+
+    def test_without_one_nothing_is_sent(self, filled, store):
+        find(store)
+        assert {request[3] for request in filled.requests} == {None}
+
+
+class TestCard:
+    @pytest.fixture
+    def bare(self, hub):
+        """A file that says nothing of its license."""
+        hub.files["me/mine/w.safetensors"] = save({"a": torch.ones(2)})
+        return hub
+
+    @pytest.mark.parametrize(
+        ("card", "expected"),
+        [
+            ({"cardData": {"license": "apache-2.0"}}, ("apache-2.0", None)),
+            ({"cardData": {"license": ["mit"]}}, ("mit", None)),
+            ({"cardData": {"license": ["mit", "cc0-1.0"]}}, ("several: mit, cc0-1.0", None)),
+            ({"tags": ["timm", "license:mit"]}, ("mit", None)),
+            ({"cardData": None, "tags": None}, (None, None)),
+            ({}, (None, None)),
+            (
+                {
+                    "cardData": {
+                        "license": "other",
+                        "license_name": "x-terms",
+                        "license_link": "https://x.example/t",
+                    }
+                },
+                ("x-terms", "https://x.example/t"),
+            ),
+            ({"cardData": {"license": "other", "license_link": "file:///etc"}}, ("other", None)),
+            (
+                {"cardData": {"license": "\ud800x\x1b[2J", "license_link": "https://x.example/\udfff"}},
+                ("?x?[2J", "https://x.example/?"),
+            ),
+        ],
+    )
+    def test_the_license_is_read(self, bare, store, card, expected):
+        bare.cards["me/mine"] = card
+        found = find(store)
+        assert (found.license, found.license_url) == expected
+
+    @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b"[" * 100_000, b'{"cardData": 3}'])
+    def test_nonsense_is_an_error(self, bare, store, body):
+        bare.script = [type(self).proper, says(200, body)]
+        with pytest.raises(DataError, match="does not answer as the hub does"):
+            find(store)
+
+    @staticmethod
+    def proper(handler):
+        type(handler).proper(handler)
+
+
+class TestSpec:
+    def test_all_forms(self, tmp_path):
+        file = tmp_path / "imagenet.safetensors"
+        file.touch()
+        assert parse_spec("none").kind == "none"
+        assert parse_spec("imagenet").kind == "imagenet"
+        assert parse_spec(str(file)) == Spec("file", str(file))
+        assert parse_spec("torchgeo:A.B") == Spec("torchgeo", "A.B")
+        plain = parse_spec("hf:timm/resnet50.a1_in1k/model.safetensors")
+        assert (plain.repository, plain.filename, plain.revision) == (
+            "timm/resnet50.a1_in1k", "model.safetensors", "main",
+        )  # fmt: skip
+        deep = parse_spec("hf:me/mine/some folder/w.safetensors@refs/pr/1")
+        assert (deep.filename, deep.revision) == ("some folder/w.safetensors", "refs/pr/1")
+
+    @pytest.mark.parametrize(
+        "text", ["hf:", "hf:timm", "hf:timm/resnet50", "hf:a/b/../../c.safetensors", "hf:a/b/", "hf:../b/c.safetensors",
+                 "hf:a/b//c.safetensors", "hf:a/b/c.safetensors@..", "hf:a/b/c.safetensors@", "hf:a?x/b/c.safetensors",
+                 "hf:a--b/c/d.safetensors"]
+    )  # fmt: skip
+    def test_names_that_are_none(self, text):
+        with pytest.raises(SettingError, match="not of the form hf:OWNER/NAME/FILE"):
+            parse_spec(text)
+
+    @pytest.mark.parametrize("suffix", [".bin", ".pth", ".pt", ".ckpt", ".PTH", ".pkl"])
+    def test_pickles_on_the_hub_are_refused_with_a_way_to_convert(self, suffix):
+        with pytest.raises(SettingError, match="a pickle can run anything") as caught:
+            parse_spec(f"hf:a/b/weights{suffix}")
+        assert "save_file" in caught.value.fix
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("imagnet", "no file of weights 'imagnet'"),
+            ("", "are none of"),
+            ("https://example.invalid/x.safetensors", "are none of"),
+            ("timm:resnet50", "are none of"),
+            ("hf:a/b/config.json", "no .safetensors file"),
+        ],
+    )
+    def test_anything_else(self, text, message):
+        with pytest.raises(SettingError, match=message):
+            parse_spec(text)
+
+    def test_a_folder_is_no_file(self, tmp_path):
+        with pytest.raises(SettingError, match="no file of weights"):
+            parse_spec(str(tmp_path))

@@ -1,4 +1,8 @@
-"""The command line: parse, call one function, print. Every command imports what it needs when it runs."""
+"""The command line: parse, call one function, print. Every command imports what it needs when it runs.
+
+Commands stand in groups of help; a new one is registered below with the heading it belongs to. Mistakes end in
+one sentence on standard error and exit status 2, whoever finds them: a room of swath or the parser of options.
+"""
 
 from __future__ import annotations
 
@@ -8,36 +12,23 @@ from typing import Annotated
 import typer
 
 from swath.cli import data, demo, evaluate, map, model, predict, train, weights
+from swath.cli.options import Commands
 from swath.errors import SwathError
 
-app = typer.Typer(
-    name="swath",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,  # plain help starts faster and reads the same in any terminal
-    pretty_exceptions_enable=False,
-    help="Labeled satellite patches to a classifier you can trust, and on to a georeferenced land map.\n\n"
+app = Commands(
+    "Labeled satellite patches to a classifier you can trust, and on to a georeferenced land map.\n\n"
     "Start with: swath demo",
+    add_completion=True,
 )
-app.add_typer(data.app, name="data")
-app.add_typer(model.app, name="model")
-app.command("train")(train.train)
-app.command("recipes")(train.recipes)
-app.command("tune")(train.tune)
-app.command("experiment")(train.experiment)
-app.add_typer(weights.app, name="weights")
-app.command("networks")(train.networks)
-app.command("predict")(predict.predict)
-app.command("evaluate")(evaluate.evaluate)
-app.command("compare")(evaluate.compare)
-app.command("explain")(predict.explain)
-app.command("errors")(evaluate.errors)
-app.command("label-issues")(evaluate.label_issues)
-app.command("robustness")(evaluate.robustness)
-app.command("report")(evaluate.report)
-app.command("map")(map.map_scene)
-app.command("demo")(demo.demo)
-app.command("quickstart")(demo.quickstart)
+app.add("Start here", demo=demo.demo, quickstart=demo.quickstart)
+app.add("Data", data=data.app)
+app.add("Train", train=train.train, tune=train.tune, experiment=train.experiment, recipes=train.recipes)
+app.add("Train", networks=train.networks, weights=weights.app)
+app.add("Evaluate", evaluate=evaluate.evaluate, report=evaluate.report, compare=evaluate.compare)
+app.add("Evaluate", errors=evaluate.errors, label_issues=evaluate.label_issues)
+app.add("Evaluate", robustness=evaluate.robustness, explain=predict.explain)
+app.add("Predict and map", predict=predict.predict, map=map.map_scene)
+app.add("Model files", model=model.app)
 
 
 def _version(show: bool) -> None:
@@ -52,7 +43,7 @@ def _version(show: bool) -> None:
 def _options(
     _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -64,16 +55,23 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command line; a user's mistake is one message on standard error and exit status 2."""
     try:
-        app()
+        code = app(prog_name="swath", standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        problem = " ".join(error.format_message().split()).rstrip(".")
+        _stop(
+            f"{problem[:1].lower()}{problem[1:]}; see: {context.command_path if context else 'swath'} --help",
+            error,
+        )
     except SwathError as error:
         _stop(str(error), error)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _stop(f"{place}{error.strerror or error}", error)
-    except SystemExit as stop:
-        if stop.code == _INTERRUPTED:  # typer makes this of Ctrl-C
+    else:
+        if code == _INTERRUPTED:  # typer makes this of Ctrl-C
             typer.echo("swath: stopped", err=True)
-        raise
+        sys.exit(code)
 
 
 def _stop(message: str, error: Exception) -> None:

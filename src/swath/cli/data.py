@@ -1,34 +1,53 @@
-"""``swath data``: fetch, index, audit, split and degrade labeled patches."""
+"""``swath data``: download, index, audit, split, report on and clean labeled patches.
+
+Every command but ``get`` and ``index`` reads a patch index; those that change it write another one.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from swath.cli.options import Index, Overwrite
-
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Labeled patches: get, index, audit, split, report on, mend.",
+from swath.cli.options import (
+    Commands,
+    FailedCheck,
+    Index,
+    IndexOut,
+    Overwrite,
+    Seed,
+    complete_patches,
+    hint,
+    output,
 )
-IndexOut = Annotated[Path, typer.Option(help="Index to write, ending in .parquet.")]
+
+if TYPE_CHECKING:
+    from swath.data import PatchIndex
+
+app = Commands("Download, index, audit, split, report on and clean labeled patches.")
+
+
+def _complete_named() -> list[str]:
+    from swath.data.named import NAMED
+
+    return sorted(NAMED)
 
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="A data set known by name: eurosat-rgb.")],
-    out: Annotated[Path, typer.Option(help="File or folder to download to.")] = Path(),
-    mirror: Annotated[
-        str | None, typer.Option(help="Take the archive from this file or URL instead.")
+    name: Annotated[
+        str, typer.Argument(help="Name of the data set: eurosat-rgb.", autocompletion=_complete_named)
+    ],
+    out: Annotated[
+        Path | None, output("File or folder to download to.  [default: the current folder]")
     ] = None,
+    mirror: Annotated[str | None, typer.Option(help="File or URL to take the archive from instead.")] = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Download a published archive; it goes on where it broke off, and its checksum is verified.
+) -> object:
+    """Download a published data set and verify its checksum.
 
-    Proxies are taken from the environment.
+    An interrupted download resumes. Proxies are taken from the environment.
 
     Example: swath data get eurosat-rgb --out data/
     """
@@ -36,27 +55,34 @@ def get(
     from swath.progress import Bars
 
     with Bars() as progress:
-        path = run(name, out, mirror=mirror, overwrite=overwrite, progress=progress)
+        path = run(name, out or Path(), mirror=mirror, overwrite=overwrite, progress=progress)
     typer.echo(f"{path}: checksum verified")
+    return {"archive": path}
 
 
 @app.command()
 def index(
     source: Annotated[
         str,
-        typer.Argument(help="Folder of class folders, CSV, zip of either, COCO-style JSON, or eurosat-mini."),
+        typer.Argument(
+            help="Folder of class folders, CSV, zip of either, COCO-style JSON, or eurosat-mini (shipped).",
+            autocompletion=complete_patches,
+        ),
     ],
     out: IndexOut,
     part_of: Annotated[
         str | None,
-        typer.Option(help="Published set it is a part or copy of, for its license and scale: eurosat-rgb."),
+        typer.Option(
+            help="Published data set these patches come from, for license and ground resolution: eurosat-rgb.",
+            autocompletion=_complete_named,
+        ),
     ] = None,
     skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read, and count them.")
+        bool, typer.Option("--skip-unreadable", help="Skip images that cannot be read, and count them.")
     ] = False,
     overwrite: Overwrite = False,
-) -> None:
-    """Check every image once and write the patch index that all other commands take.
+) -> object:
+    """Read every image once and write the patch index other commands use.
 
     Example: swath data index EuroSAT_RGB.zip --out eurosat.parquet
     """
@@ -70,27 +96,27 @@ def index(
     write_index(made, out, overwrite=overwrite)
     typer.echo(f"{len(made):,} patches in {len(made.classes)} classes: {out}")
     if made.skipped:
-        typer.echo(
-            f"{len(made.skipped)} unreadable images left out, the first is {made.skipped[0]}", err=True
-        )
+        typer.echo(f"{len(made.skipped)} unreadable images skipped, the first is {made.skipped[0]}", err=True)
     if made.ignored:
-        typer.echo(f"{made.ignored} files of other kinds passed over", err=True)
+        typer.echo(f"{made.ignored} files that are no images skipped", err=True)
     if None in made.split_counts:
-        typer.echo(
-            f"next: swath data audit {out}, then swath data split {out} --out {out} --overwrite", err=True
-        )
+        hint(f"next: swath data audit {out}, then swath data split {out} --out {out} --overwrite")
+    return _summary(made, out) | {"skipped": made.skipped, "ignored": made.ignored}
 
 
 @app.command()
 def audit(
     index: Index,
-    out: Annotated[Path | None, typer.Option(help="Also write the findings as JSON.")] = None,
+    out: Annotated[Path | None, output("JSON file to write the findings to as well.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with status 1 if anything lies on two sides of the splits.")
+        bool,
+        typer.Option(
+            "--strict", help="Exit with status 1 if duplicates or groups are in more than one split."
+        ),
     ] = False,
     overwrite: Overwrite = False,
-) -> None:
-    """Look for what would spoil a result: duplicates, leaks across splits, odd files, uneven classes.
+) -> object:
+    """Find duplicates, leaks across splits, odd files and class imbalance.
 
     Example: swath data audit eurosat.parquet --out audit.json --strict
     """
@@ -105,8 +131,9 @@ def audit(
     if out is not None:
         write_audit(found, out, overwrite=overwrite)
     if strict and found.crossing:
-        typer.echo(f"swath: {found.crossing:,} duplicates or groups lie in more than one split", err=True)
-        raise typer.Exit(1)
+        typer.echo(f"swath: {found.crossing:,} duplicates or groups are in more than one split", err=True)
+        raise FailedCheck(found)
+    return found
 
 
 @app.command()
@@ -115,49 +142,43 @@ def split(
     out: IndexOut,
     val: Annotated[
         float | None,
-        typer.Option(help="Share of each class for validation. [default: 0.2, or what is on --val-list]"),
+        typer.Option(help="Fraction of each class for validation.  [default: 0.2, or what --val-list names]"),
     ] = None,
     test: Annotated[
         float | None,
-        typer.Option(help="Share of each class for the test. [default: 0.2, or what is on --test-list]"),
+        typer.Option(help="Fraction of each class for the test.  [default: 0.2, or what --test-list names]"),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Another seed gives another split.", show_default="0")
-    ] = None,
-    train_list: Annotated[Path | None, typer.Option(help="File naming the train patches.")] = None,
-    val_list: Annotated[Path | None, typer.Option(help="File naming the val patches.")] = None,
-    test_list: Annotated[Path | None, typer.Option(help="File naming the test patches.")] = None,
-    resplit: Annotated[bool, typer.Option("--resplit", help="Forget the splits the index has.")] = False,
+    seed: Seed = 0,
+    train_list: Annotated[Path | None, typer.Option(help="File that lists the train patches.")] = None,
+    val_list: Annotated[Path | None, typer.Option(help="File that lists the val patches.")] = None,
+    test_list: Annotated[Path | None, typer.Option(help="File that lists the test patches.")] = None,
+    resplit: Annotated[
+        bool, typer.Option("--resplit", help="Ignore the splits the index already has.")
+    ] = False,
     by: Annotated[
-        str, typer.Option(help="What stays together beside duplicates: random (nothing), block or group.")
+        Literal["random", "block", "group"],
+        typer.Option(help="Grouping besides duplicates: none (random), spatial block, or group column."),
     ] = "random",
     block_km: Annotated[
-        float | None, typer.Option(help="Side of a block on the globe, km.", show_default="10")
+        float | None, typer.Option(help="Side of a spatial block, kilometers.  [default: 10]")
     ] = None,
-    folds: Annotated[int | None, typer.Option(help="Cross-validate: cut this many equal parts.")] = None,
-    fold: Annotated[int, typer.Option(help="The part that is the test, from 0.")] = 0,
+    folds: Annotated[int | None, typer.Option(help="Number of cross-validation folds.")] = None,
+    fold: Annotated[int, typer.Option(help="The fold that is the test, from 0.")] = 0,
     overwrite: Overwrite = False,
-) -> None:
-    """Cut an index into train, val and test: by class and in whole groups, or from lists.
+) -> object:
+    """Split an index into train, val and test.
 
-    Near duplicates that an audit finds are grouped first, so that they stay on one side.
+    Splits are stratified by class, or taken from lists. Near duplicates are found first and stay on one side.
 
     Example: swath data split eurosat.parquet --out eurosat.parquet --overwrite
 
-    By place: swath data split scenes.parquet --by block --block-km 10 --resplit --out blocks.parquet
+    By place: swath data split scenes.parquet --by block --out blocks.parquet
 
-    Published lists, and val from the first:
-    swath data split eurosat.parquet --train-list train.csv --test-list test.csv --val 0.1 --out lists.parquet
+    By published lists, with --val 0.1 of the train list for val:
+
+    swath data split a.parquet --train-list train.csv --test-list test.csv --val 0.1 -o b.parquet
     """
-    from swath.data import (
-        group_duplicates,
-        make_splits,
-        make_val_split,
-        read_index,
-        split_index,
-        with_bias_note,
-        write_index,
-    )
+    from swath.data import group_duplicates, read_index, split_index, write_index
     from swath.data.spatial import BLOCK_KM, OPTIMISTIC_BIAS
     from swath.errors import SettingError
     from swath.files import check_output
@@ -165,62 +186,53 @@ def split(
 
     check_output(out, overwrite=overwrite)
     named = {"train": train_list, "val": val_list, "test": test_list}
-    lists = {side: path for side, path in named.items() if path is not None}
-    if lists and (folds is not None or fold or by != "random"):
-        raise SettingError("lists say which patch goes where", fix="leave --by, --folds and --fold out")
-    if lists and test is not None:
-        raise SettingError("lists say which patch goes where", fix="leave --test out, or give a --test-list")
-    if lists and val is None and seed is not None:
+    lists = {side: path for side, path in named.items() if path is not None} or None
+    if lists and val is None and seed:
         raise SettingError("lists say which patch goes where", fix="leave --seed out, or give --val")
-    if folds is not None and test is not None:
-        raise SettingError("with --folds the test is one fold", fix="leave --test out")
     if block_km is not None and by != "block":
         raise SettingError("--block-km is the side of blocks", fix="add --by block, or leave it out")
     given = read_index(index)
     with Bars() as progress:
-        if lists:
-            listed = split_index(given, lists=lists)
-            made = with_bias_note(
-                listed if val is None else make_val_split(listed, val=val, seed=seed or 0, progress=progress)
-            )
-        else:
-            made = make_splits(
-                group_duplicates(given, progress=progress),
-                by=by,
-                block_km=BLOCK_KM if block_km is None else block_km,
-                folds=folds,
-                fold=fold,
-                val=0.2 if val is None else val,
-                test=0.2 if test is None else test,
-                seed=seed or 0,
-                keep=not resplit,
-            )
-            asked = val is not None or test is not None or seed is not None or by != "random"
-            if asked and made.table["split"].equals(given.table["split"]):
-                raise SettingError(
-                    "the index has all its splits, so nothing was cut", fix="pass --resplit to cut again"
-                )
+        made = split_index(
+            given if lists else group_duplicates(given, progress=progress),
+            by=by,
+            block_km=BLOCK_KM if block_km is None else block_km,
+            val=val,
+            test=test,
+            seed=seed,
+            lists=lists,
+            folds=folds,
+            fold=fold,
+            keep=not resplit,
+            progress=progress,
+        )
+    asked = val is not None or test is not None or seed != 0 or by != "random"
+    if asked and not lists and made.column("split") == given.column("split"):
+        raise SettingError("the index already has all its splits", fix="pass --resplit to split it again")
     write_index(made, out, overwrite=overwrite)
     counts = ", ".join(f"{n:,} {side or 'in no split'}" for side, n in made.split_counts.items())
     typer.echo(f"{counts}: {out}")
     if OPTIMISTIC_BIAS in made.split_protocol:
         typer.echo(f"splits: {made.split_protocol}", err=True)
+    return _summary(made, out)
 
 
 @app.command()
 def binary(
     index: Index,
-    positive: Annotated[str, typer.Option(help="The class looked for.")],
+    positive: Annotated[str, typer.Option(help="The positive class.")],
     out: IndexOut,
     negatives_per_positive: Annotated[
-        float | None, typer.Option(help="Draw so many other patches for each positive; all by default.")
+        float | None, typer.Option(help="Negative patches to draw per positive one; by default, all.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
+    seed: Seed = 0,
     overwrite: Overwrite = False,
-) -> None:
-    """Make an index of two classes: one class, and "not" that class. Splits and groups stay.
+) -> object:
+    """Make a binary index: one class against all others.
 
-    Example: swath data binary eurosat.parquet --positive River --negatives-per-positive 10 --out river.parquet
+    Splits and groups are kept.
+
+    Example: swath data binary eurosat.parquet --positive River --out river.parquet
     """
     from swath.data import binary_index, read_index, write_index
     from swath.files import check_output
@@ -234,27 +246,31 @@ def binary(
         sides = [label == positive for label, side in rows if side == split]
         typer.echo(f"{split or 'no split'}: {sum(sides):,} {positive}, {len(sides) - sum(sides):,} others")
     typer.echo(f"{len(made):,} of {len(given):,} patches: {out}")
+    return _summary(made, out)
 
 
 @app.command()
 def resample(
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder for the patches and their index.parquet.")],
-    gsd: Annotated[float | None, typer.Option(help="Meters a pixel wanted.")] = None,
+    out: Annotated[Path, output("Folder to write: the patches and index.parquet.")],
+    gsd: Annotated[
+        float | None, typer.Option(help="Target ground sampling distance, meters per pixel.")
+    ] = None,
     factor: Annotated[float | None, typer.Option(help="Or how many times coarser.")] = None,
     from_gsd: Annotated[
-        float | None, typer.Option(help="Meters a pixel now, where the index does not say.")
+        float | None,
+        typer.Option(help="Present ground sampling distance, where the index does not hold it."),
     ] = None,
     sensor_blur: Annotated[
-        bool, typer.Option("--sensor-blur/--no-sensor-blur", help="Blur as by a sensor's point spread.")
+        bool, typer.Option("--sensor-blur/--no-sensor-blur", help="Apply the point spread of a sensor.")
     ] = True,
     overwrite: Overwrite = False,
-) -> None:
-    """Write a copy of the patches as a coarser sensor would have recorded them, to pre-train on.
+) -> object:
+    """Resample the patches to a coarser GSD, as another sensor records.
 
-    Labels, groups and splits stay.
+    Meant for pre-training on sharper patches. Labels, groups and splits are kept.
 
-    Example: swath data resample ucmerced.parquet --gsd 2.4 --from-gsd 0.3 --out ucmerced-2.4m
+    Example: swath data resample fine.parquet --gsd 2.4 --from-gsd 0.3 --out coarse/
     """
     from swath.data import read_index, resample_index
     from swath.progress import Bars
@@ -273,23 +289,25 @@ def resample(
     side = min(made.table["width"].to_pylist())
     typer.echo(f"{len(made):,} patches, {side} pixels wide or more: {out / 'index.parquet'}")
     if side < 16:
-        typer.echo(f"{side} pixels show little of a place; a smaller factor leaves more", err=True)
+        typer.echo(f"{side} pixels show little of a place; a smaller --factor leaves more", err=True)
+    return _summary(made, out / "index.parquet")
 
 
 @app.command()
 def relabel(
     index: Index,
     review: Annotated[
-        Path, typer.Argument(help="The list of swath label-issues, its column 'verdict' filled in.")
+        Path,
+        typer.Argument(help="label_issues.csv of swath label-issues with its column 'verdict' filled in."),
     ],
     out: IndexOut,
     overwrite: Overwrite = False,
-) -> None:
-    """Write an index with the labels a person changed and without the patches dropped; says what changed.
+) -> object:
+    """Apply reviewed label corrections to an index.
 
-    Verdicts: ok, relabel (to the class suggested), drop, or a class. Splits and groups stay.
+    Verdicts are ok, relabel (to the suggested class), drop, or the name of a class. Splits and groups are kept.
 
-    Example: swath data relabel eurosat.parquet look/label_issues.csv --out mended.parquet
+    Example: swath data relabel index.parquet label_issues.csv --out corrected.parquet
     """
     from swath.data import read_index, write_index
     from swath.data import relabel as run
@@ -301,19 +319,21 @@ def relabel(
     for line in made.lines():
         typer.echo(line)
     typer.echo(f"{len(made.index):,} patches: {out}")
+    return _summary(made.index, out)
 
 
 @app.command()
 def report(
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder to write: index.html and facts.json.")],
+    out: Annotated[Path, output("Folder to write: index.html and facts.json.")],
     overwrite: Overwrite = False,
-) -> None:
-    """Write one HTML page about a data set: what is in it, and whether a score on it can be believed.
+) -> object:
+    """Write an HTML page about a data set and how far to trust scores on it.
 
-    Duplicates, leaks, files of EuroSAT, what headers alone tell of the class, colors, outliers, maps.
+    It shows duplicates, leaks, overlap with EuroSAT, classes separable by file headers or colors alone, outliers
+    and maps.
 
-    Example: swath data report eurosat.parquet --out look/
+    Example: swath data report eurosat.parquet --out data-report/
     """
     from swath.data import read_index
     from swath.datareport import data_report, verdict
@@ -323,20 +343,21 @@ def report(
         facts = data_report(read_index(index), out, overwrite=overwrite, progress=progress)
     typer.echo(verdict(facts))
     typer.echo(f"written: {out / 'index.html'}")
+    return {"verdict": verdict(facts), "page": out / "index.html", "facts": out / "facts.json"}
 
 
 @app.command()
 def fix(
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder to write: index.parquet, patches/ and fix.json.")],
+    out: Annotated[Path, output("Folder to write: index.parquet, patches/ and fix.json.")],
     size: Annotated[
-        int | None, typer.Option(help="Side of all patches, pixels; the commonest if left out.")
+        int | None, typer.Option(help="Side of the patches in pixels; by default, the most common.")
     ] = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Write a cleaned copy: no file twice, all of one size, mode and format, near duplicates grouped.
+) -> object:
+    """Write a cleaned copy: no surplus copies, one size, mode and format.
 
-    The source stays as it is; fix.json says everything that changed.
+    Near duplicates are grouped. The source is not changed; fix.json lists every change.
 
     Example: swath data fix scenes.parquet --out scenes-clean
     """
@@ -348,3 +369,10 @@ def fix(
     for line in fixed.lines():
         typer.echo(line)
     typer.echo(f"written: {out / 'index.parquet'}")
+    return fixed
+
+
+def _summary(index: PatchIndex, out: Path) -> dict[str, object]:
+    """What ``--json`` prints of an index that was written."""
+    counts = {name or "none": count for name, count in index.split_counts.items()}
+    return {"index": out, "patches": len(index), "classes": index.classes, "splits": counts}

@@ -1,4 +1,4 @@
-"""``swath demo`` and ``swath quickstart``: see the whole thing work."""
+"""``swath demo`` and ``swath quickstart``: the whole path, with the shipped model or with one trained on the way."""
 
 from __future__ import annotations
 
@@ -9,51 +9,78 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swath.cli.options import Engine, Overwrite, Threads
+from swath.cli.options import (
+    Changes,
+    Engine,
+    Overwrite,
+    Threads,
+    complete_model,
+    complete_patches,
+    complete_recipe,
+    output,
+)
 
 if TYPE_CHECKING:
     from swath.pipelines import ShowcaseResult
 
 Open = Annotated[
     bool | None,
-    typer.Option("--open/--no-open", help="Open the report in a browser; by default if there is one."),
+    typer.Option("--open/--no-open", help="Open the report in a browser; by default, if there is a screen."),
 ]
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("swath-demo"),
-    model: Annotated[str, typer.Option(help="Any model with EuroSAT's classes.")] = "eurosat",
+    out: Annotated[Path | None, output("Folder to write.  [default: swath-demo]")] = None,
+    model: Annotated[
+        str, typer.Option(help="Any model with EuroSAT's classes.", autocompletion=complete_model)
+    ] = "eurosat",
     engine: Engine = "auto",
     threads: Threads = None,
     open_: Open = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Classify, explain, test and map shipped patches with the shipped model, in seconds.
+) -> object:
+    """Predict, explain, evaluate and map shipped patches, in seconds.
 
-    Example: swath demo --out look/
+    The folder holds index.html, which links everything, and a scene to try swath map on.
+
+    Example: swath demo --out demo/
     """
     from swath.pipelines import demo as run
     from swath.progress import Bars
 
     with Bars() as progress:
-        shown = run(out, model=model, engine=engine, threads=threads, overwrite=overwrite, progress=progress)
-    _print_result(shown, open_)
+        shown = run(
+            out or Path("swath-demo"),
+            model=model,
+            engine=engine,
+            threads=threads,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    return _print_result(shown, open_)
 
 
 def quickstart(
     source: Annotated[
-        str, typer.Argument(help="Folder of class folders, CSV, zip of either, or eurosat-mini.")
+        str,
+        typer.Argument(
+            help="Folder of class folders, CSV, zip of either, or eurosat-mini (shipped).",
+            autocompletion=complete_patches,
+        ),
     ] = "eurosat-mini",
-    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("swath-quickstart"),
-    recipe: Annotated[str, typer.Option(help="A shipped recipe or a .yaml file.")] = "quickstart",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a field of the recipe: epochs=5")
+    out: Annotated[Path | None, output("Folder to write.  [default: swath-quickstart]")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A shipped recipe or a .yaml file.  [default: quickstart]", autocompletion=complete_recipe
+        ),
     ] = None,
+    set_: Changes = None,
     threads: Threads = None,
     open_: Open = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Index, audit, split, train, test, explain and map labeled patches: the whole path in minutes.
+) -> object:
+    """Index, audit, split, train, evaluate, explain and map, in minutes.
 
     Example: swath quickstart eurosat-mini --out report/
     """
@@ -64,24 +91,24 @@ def quickstart(
     require_training()
     with Bars() as progress:
         shown = run(
-            out,
+            out or Path("swath-quickstart"),
             source=source,
-            recipe=recipe,
+            recipe=recipe or "quickstart",
             changes=set_,
             threads=threads,
             overwrite=overwrite,
             progress=progress,
         )
-    _print_result(shown, open_)
+    return _print_result(shown, open_)
 
 
-def _print_result(shown: ShowcaseResult, open_: bool | None) -> None:
+def _print_result(shown: ShowcaseResult, open_: bool | None) -> ShowcaseResult:
     for line in shown.evaluation.lines():
         typer.echo(line)
     agreed = shown.map_accuracy
     if agreed is not None:
         typer.echo(
-            f"map of the sewn test scene: {agreed.patches_right:,} of {agreed.patches:,} patches right "
+            f"map of a mosaic of test patches: {agreed.patches_right:,} of {agreed.patches:,} patches correct "
             f"({100 * agreed.patches_right / agreed.patches:.1f} %)"
         )
     page = shown.report.resolve().as_uri()
@@ -90,6 +117,7 @@ def _print_result(shown: ShowcaseResult, open_: bool | None) -> None:
         import webbrowser
 
         webbrowser.open(page)
+    return shown
 
 
 def _has_screen() -> bool:

@@ -1,4 +1,8 @@
-"""``swath predict`` and ``evaluate``: use a model on images and indexes."""
+"""``swath evaluate``, ``report``, ``compare``, ``errors``, ``label-issues`` and ``robustness``: how good a model is.
+
+All of them read a patch index; all but ``evaluate`` and ``report`` are for the validation split, on which choices
+are made.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,43 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import Engine, Index, Model, Overwrite, TestTimeAugmentation, Threads
+from swath.cli.options import (
+    Changes,
+    Engine,
+    Index,
+    Model,
+    Overwrite,
+    Seed,
+    Split,
+    SplitName,
+    TestTimeAugmentation,
+    Threads,
+    complete_model,
+    complete_recipe,
+    hint,
+    output,
+)
 
 
 def evaluate(
     model: Model,
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder to write: metrics.json, confusion.csv and .png...")],
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    out: Annotated[
+        Path, output("Folder to write: metrics.json, predictions.csv, confusion.csv and figures.")
+    ],
+    split: Split = "val",
     threshold: Annotated[float | None, typer.Option(hidden=True)] = None,
     engine: Engine = "auto",
     threads: Threads = None,
     tta: TestTimeAugmentation = 1,
     overwrite: Overwrite = False,
-) -> None:
-    """Measure a model on one split, beside two simple baselines; every number with its 95 % interval.
+) -> object:
+    """Measure a model on one split, with 95 % intervals and two baselines.
 
-    Thresholds are those of the model file; swath model threshold chooses them anew, on validation patches.
+    Each access to the test split is recorded. Thresholds are those of the model file; to choose them again on
+    validation patches: swath model threshold
 
-    Example: swath evaluate runs/mine/model.onnx index.parquet --split test --out runs/mine/test
+    Example: swath evaluate runs/mine/model.onnx index.parquet --out runs/mine/val
     """
     from swath.data import read_index
     from swath.errors import SettingError
@@ -46,23 +68,26 @@ def evaluate(
     for line in result.lines():
         typer.echo(line)
     typer.echo(f"written to {out}")
+    return result
 
 
 def compare(
     first: Model,
-    second: Annotated[str, typer.Argument(help="The model to hold it against.")],
+    second: Annotated[
+        str, typer.Argument(help="The model to compare it with.", autocompletion=complete_model)
+    ],
     index: Index,
-    split: Annotated[str, typer.Option(help="val, test or train.")] = "val",
-    out: Annotated[
-        Path | None, typer.Option(help="JSON file to write; needed to open the test split.")
-    ] = None,
+    split: Split = "val",
+    out: Annotated[Path | None, output("JSON file to write; required with --split test.")] = None,
     engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Is one model better than another? Paired tests on the same patches, whole and class by class.
+) -> object:
+    """Test whether one model is better than another, on the same patches.
 
-    Example: swath compare runs/a/model.onnx runs/b/model.onnx index.parquet --split val
+    The tests are paired: over all patches and for each class.
+
+    Example: swath compare runs/a/model.onnx runs/b/model.onnx index.parquet
     """
     from swath.data import read_index
     from swath.evaluation.compare import compare as run
@@ -78,22 +103,23 @@ def compare(
         typer.echo(line)
     if out is not None:
         typer.echo(f"written to {out}")
+    return result
 
 
 def errors(
     model: Model,
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder to write: index.html, errors.csv, errors.json.")],
-    split: Annotated[
-        str, typer.Option(help="val, test or train. Who acts on what test shows needs another test.")
-    ] = "val",
+    out: Annotated[Path, output("Folder to write: index.html, errors.csv and errors.json.")],
+    split: Split = "val",
     engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Look at a model's mistakes: confused pairs, weakest classes, slices, and where the network looked.
+) -> object:
+    """Analyze a model's errors: confused classes, weak classes and slices.
 
-    Example: swath errors runs/mine/model.onnx index.parquet --out runs/mine/errors
+    The page shows the misclassified patches with heat maps of the evidence for the predicted class.
+
+    Example: swath errors runs/mine/model.onnx index.parquet --out errors/
     """
     from swath.data import read_index
     from swath.evaluation.errors import find_errors
@@ -108,35 +134,42 @@ def errors(
     for line in found.lines():
         typer.echo(line)
     typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
+    return found
 
 
 def label_issues(
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder to write: label_issues.csv, label_issues.html, folds.")],
+    out: Annotated[Path, output("Folder to write: label_issues.csv, label_issues.html and the folds.")],
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Recipe of the networks, one a fold: by default flash, or quickstart for few patches."
+            help="Recipe of the networks, one per fold; by default flash, or quickstart for few patches.",
+            autocompletion=complete_recipe,
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a field of the recipe: epochs=5")
-    ] = None,
+    set_: Changes = None,
     model: Annotated[
-        str | None, typer.Option(help="Train nothing: use the features of this model, in seconds.")
+        str | None,
+        typer.Option(
+            help="Train no networks: use the features of this model, which takes seconds.",
+            autocompletion=complete_model,
+        ),
     ] = None,
-    folds: Annotated[int, typer.Option(help="Parts; each is judged by what the others teach.")] = 4,
-    seed: Annotated[int, typer.Option(help="Another seed gives other folds.")] = 0,
+    folds: Annotated[int, typer.Option(help="Number of cross-validation folds.")] = 4,
+    seed: Seed = 0,
     with_test: Annotated[
-        bool, typer.Option("--with-test", help="Judge test patches too, and record that the test was opened.")
+        bool, typer.Option("--with-test", help="Include the test split, and record the access to it.")
     ] = False,
     engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
-) -> None:
-    """List patches whose label is probably wrong, for a person to review; see also: swath data relabel.
+) -> object:
+    """List patches whose label is probably wrong, for review.
 
-    A stopped run goes on when the command is given again. Example: swath label-issues index.parquet --out look/
+    Each patch is classified by a network trained on the other folds. An interrupted run resumes when the command is
+    repeated. Apply the reviewed list with swath data relabel.
+
+    Example: swath label-issues index.parquet --out label_issues/
     """
     from swath.cli.train import require_training
     from swath.data import read_index
@@ -145,7 +178,9 @@ def label_issues(
     from swath.progress import Bars
 
     if model is not None and (recipe is not None or set_):
-        raise SettingError("--model trains nothing, --recipe and --set do", fix="pass one of them")
+        raise SettingError(
+            "--recipe and --set are for training, --model trains no network", fix="pass one of them"
+        )
     if model is None:
         require_training()
     with Bars() as progress:
@@ -164,33 +199,33 @@ def label_issues(
             progress=progress,
         )
     typer.echo(
-        f"{made.candidates:,} of {made.patches:,} patches are label issues; about {made.estimated:,.0f} labels are "
-        "wrong, as estimated"
+        f"{made.candidates:,} of {made.patches:,} patches are label issues; estimated number of wrong labels: "
+        f"{made.estimated:,.0f}"
     )
     typer.echo(f"list: {made.table}; page: {made.page.resolve().as_uri()}")
-    typer.echo(
+    hint(
         "next: fill in its column 'verdict' (ok, relabel, drop or a class), then: "
-        f"swath data relabel {index} {made.table} --out INDEX2",
-        err=True,
+        f"swath data relabel {index} {made.table} --out INDEX2"
     )
+    return made
 
 
 def robustness(
     model: Model,
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder to write: index.html, stress.json, stress.csv...")],
-    split: Annotated[
-        str, typer.Option(help="val, test or train. Who acts on what test shows needs another test.")
-    ] = "val",
-    patches: Annotated[int, typer.Option(help="Patches to draw; 0: all.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Another seed gives other patches and other clouds.")] = 0,
+    out: Annotated[Path, output("Folder to write: index.html, a table and figures.")],
+    split: Split = "val",
+    patches: Annotated[int, typer.Option(help="Number of patches to draw; 0 for all.")] = 1000,
+    seed: Seed = 0,
     engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Test a model under 13 shifts at five strengths: atmosphere, haze, blur, noise, clouds, JPEG and others.
+) -> object:
+    """Measure a model under 13 shifts and corruptions at severity 1 to 5.
 
-    Example: swath robustness runs/mine/model.onnx index.parquet --out runs/mine/stress
+    Among them are atmosphere, haze, clouds, blur, noise and JPEG compression.
+
+    Example: swath robustness runs/mine/model.onnx index.parquet --out robustness/
     """
     from swath.data import read_index
     from swath.evaluation.robustness import robustness as run
@@ -212,6 +247,7 @@ def robustness(
     for line in result.lines():
         typer.echo(line)
     typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
+    return result
 
 
 def report(
@@ -219,22 +255,25 @@ def report(
         str,
         typer.Argument(
             metavar="RUN_OR_MODEL",
-            help="The folder of a training run, a .onnx file, or a shipped model's name.",
+            help="The folder of a training run, a .onnx file, or the name of a shipped model.",
+            autocompletion=complete_model,
         ),
     ],
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder to write: index.html, report.json, score/, stress/...")],
-    split: Annotated[
-        str, typer.Option(help="Of the score: test or val. Mistakes, shifts and maps are looked at on val.")
+    out: Annotated[Path, output("Folder to write: index.html, report.json and a folder per section.")],
+    score_split: Annotated[
+        SplitName, typer.Option(help="Split to compute the score on; all other sections use val.")
     ] = "test",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Fewer patches under shifts and in the check of maps.")
+        bool, typer.Option("--quick", help="Use fewer patches for robustness and for checking heat maps.")
     ] = False,
     engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Measure a model in every way and gather it on one page: what it is good for, where it fails, what to try.
+) -> object:
+    """Write a full report: what a model is good for, where it fails, what to try.
+
+    It measures the score, errors, robustness, heat maps and the data, on one page.
 
     Example: swath report runs/mine index.parquet --out runs/mine/report
     """
@@ -247,7 +286,7 @@ def report(
             model,
             read_index(index),
             out=out,
-            split=split,
+            split=score_split,
             quick=quick,
             engine=engine,
             threads=threads,
@@ -259,3 +298,4 @@ def report(
         for sentence in sentences:
             typer.echo(f"  {sentence}")
     typer.echo(f"page: {made.page.resolve().as_uri()}")
+    return {"verdict": made.verdict, "page": made.page}

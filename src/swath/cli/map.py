@@ -7,40 +7,64 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import Engine, MatchColors, Model, Overwrite, TestTimeAugmentation, Threads
+from swath.cli.options import (
+    Engine,
+    MatchColorsMode,
+    Model,
+    Overwrite,
+    TestTimeAugmentation,
+    Threads,
+    numbers,
+    output,
+)
+from swath.errors import SettingError
 
 
 def map_scene(
     model: Model,
-    scene: Annotated[Path, typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands.")],
+    scene: Annotated[
+        str,
+        typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands, or its /vsi name."),
+    ],
     out: Annotated[
-        Path, typer.Option(help="Class raster to write, ending in .tif; the rest goes beside it.")
+        Path, output("Class raster to write, ending in .tif; the other files are written next to it.")
     ],
     stride: Annotated[
-        int | None, typer.Option(help="Pixels from one window to the next; by default the patch size.")
+        int | None, typer.Option(help="Step between windows in pixels; by default, the patch size.")
     ] = None,
     bands: Annotated[
-        str | None, typer.Option(help="The scene's bands to use, in the model's order: 1,2,3")
+        str | None,
+        typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3"),
     ] = None,
     rescale: Annotated[
-        str | None, typer.Option(help="Render reflectance to 8 bit, LOW:HIGH; as EuroSAT was: 0:2750")
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750"
+        ),
     ] = None,
     nodata: Annotated[
-        float | None, typer.Option(help="Value that means no data, in place of the scene's own.")
+        float | None, typer.Option(help="Value that means no data, instead of the scene's own.")
     ] = None,
-    match_colors: MatchColors = "auto",
+    match_colors: Annotated[
+        MatchColorsMode,
+        typer.Option(
+            help="Match the scene's colors to the training images, one gain and offset per band: on, off, or auto: "
+            "only where they are outside the training range."
+        ),
+    ] = "auto",
     probabilities: Annotated[
-        Path | None, typer.Option(help="Also write every class's probability to this .tif.")
+        Path | None, typer.Option(help="Raster (.tif) to write the probability of every class to as well.")
     ] = None,
     engine: Engine = "auto",
     threads: Threads = None,
     tta: TestTimeAugmentation = 1,
     overwrite: Overwrite = False,
-) -> None:
-    """Classify a scene and write a map: classes and confidence as COGs, areas, legend and a picture.
+) -> object:
+    """Classify a scene and write a georeferenced land map.
 
-    A smaller stride lets windows overlap and draws finer borders. It takes longer by its square, except with a
-    network that does not pad, such as eurosat-dense, which classifies all windows of a strip at once.
+    Written are classes and confidence as Cloud Optimized GeoTIFFs, the area of each class, a legend and a picture.
+    With a smaller --stride windows overlap and borders get finer. Time grows with the square of the overlap, except
+    for a network without padding, such as eurosat-dense, which classifies all windows of a strip at once.
 
     Example: swath map eurosat-dense scene.tif --out map.tif --stride 8
     """
@@ -48,54 +72,42 @@ def map_scene(
     from swath.mapping import map_scene as run
     from swath.progress import Bars
 
-    chosen = _numbers(bands) if bands is not None else None
-    limits = _limits(rescale) if rescale is not None else None
+    chosen = None if bands is None else numbers(bands, int, option="--bands", example="1,2,3")
+    limits = None if rescale is None else _limits(rescale)
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:
-        summary = run(
+        made = run(
             classifier,
             scene,
-            out,
+            out=out,
             stride=stride,
             bands=chosen,
             rescale=limits,
             nodata=nodata,
             match_colors=match_colors,
-            probabilities=probabilities,
+            probabilities=probabilities or False,
             overwrite=overwrite,
             progress=progress,
         )
-    for total in sorted(summary.classes, key=lambda total: -total.pixels):
-        hectares = "" if total.hectares is None else f"{total.hectares:>14,.1f} ha"
-        typer.echo(f"{100 * total.share:>6.1f} %{hectares}  {total.name}")
-    if summary.ood is not None:
-        typer.echo(f"{100 * summary.ood:>6.1f} %  of it not like the training data ({summary.files.ood})")
-    for warning in summary.warnings:
+    for entry in sorted(made.legend, key=lambda entry: -entry.pixels):
+        hectares = "" if entry.hectares is None else f"{entry.hectares:>14,.1f} ha"
+        typer.echo(f"{100 * entry.share:>6.1f} %{hectares}  {entry.name}")
+    if made.ood_share is not None:
+        typer.echo(f"{100 * made.ood_share:>6.1f} %  unlike the training data ({made.files.ood})")
+    for warning in made.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(
-        f"{summary.files.classes}: {summary.width:,} x {summary.height:,} pixels, {summary.classified:,} windows "
-        f"in {summary.seconds:.1f} s (engine: {classifier.engine})"
+        f"{made.files.classes}: {made.width:,} x {made.height:,} pixels, {made.classified:,} windows "
+        f"in {made.seconds:.1f} s (engine: {classifier.engine})"
     )
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    from swath.errors import SettingError
-
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise SettingError(
-            f"--bands '{text}' is not a list of numbers", fix="for example --bands 1,2,3"
-        ) from None
+    return made
 
 
 def _limits(text: str) -> tuple[float, float]:
-    from swath.errors import SettingError
-
     try:
         low, high = (float(part) for part in text.split(":"))
     except ValueError:
         raise SettingError(
-            f"--rescale '{text}' is not LOW:HIGH", fix="for example --rescale 0:2750"
+            f"--rescale {text} is not LOW:HIGH", fix="give two numbers, as in --rescale 0:2750"
         ) from None
     return low, high

@@ -1,4 +1,4 @@
-"""``swath model``: show a model's card, export it, check a model file, choose its thresholds anew."""
+"""``swath model``: describe, check, calibrate and publish model files."""
 
 from __future__ import annotations
 
@@ -7,40 +7,43 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import Engine, Index, Model, Overwrite, Threads
-
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="A model file: show, check, card, thresholds, trust."
+from swath.cli.options import (
+    Commands,
+    Engine,
+    EngineName,
+    Index,
+    Model,
+    ModelOut,
+    Overwrite,
+    Split,
+    Threads,
+    output,
 )
+
+app = Commands("Show, check, calibrate and publish model files.")
 
 
 @app.command()
-def show(
-    model: Model,
-    json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
-) -> None:
-    """Print a model's card.
+def show(model: Model) -> object:
+    """Print what a model is, what it was trained on and how good it is.
+
+    With --json, print the whole record.
 
     Example: swath model show eurosat
     """
     from swath.model import card, read_model
 
     file = read_model(model)
-    if json:
-        typer.echo(file.record.model_dump_json(indent=2))
-        return
     rows = card(file)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         typer.echo(f"{name:<{width}}  {value}")
+    return file.record
 
 
 @app.command()
-def check(
-    model: Model,
-    engine: Engine = "auto",
-) -> None:
-    """Validate a model file and run the reference patches it carries.
+def check(model: Model, engine: Engine = "auto") -> object:
+    """Validate a model file and run its reference patches.
 
     Example: swath model check runs/mine/model.onnx
     """
@@ -51,21 +54,24 @@ def check(
         f"sound: {result.patches} reference patches on {result.engine}, largest difference "
         f"{result.max_difference:.1e} (allowed {result.tolerance:.0e})"
     )
+    return result
 
 
 @app.command()
 def threshold(
     model: Model,
     index: Index,
-    out: Annotated[Path, typer.Option(help="Model file to write, ending in .onnx.")],
-    split: Annotated[str, typer.Option(help="val, or train; never test.")] = "val",
+    out: ModelOut,
+    split: Split = "val",
     engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Choose the thresholds of a binary or multi-label model anew, for the largest F1 on validation patches.
+) -> object:
+    """Choose the thresholds of a binary or multi-label model again.
 
-    The model itself stays as it is. Example: swath model threshold dumps.onnx new.parquet --out dumps2.onnx
+    Each threshold maximizes F1 on the validation split; test is refused. MODEL is not changed.
+
+    Example: swath model threshold dumps.onnx new.parquet --out dumps2.onnx
     """
     from swath.data import read_index
     from swath.evaluation import rethreshold
@@ -81,26 +87,30 @@ def threshold(
         typer.echo(f"{name}: {made.before[name]:.4f} -> {value:.4f}")
     if made.kept:
         typer.echo(
-            f"no patch in the split '{split}', so the old threshold stays: {', '.join(made.kept)}", err=True
+            f"no patch in the split '{split}', so the threshold is kept: {', '.join(made.kept)}", err=True
         )
-    typer.echo(f"written to {out}; metrics at thresholds are left out of its record: measure it anew")
+    typer.echo(f"written to {out}; metrics at thresholds are not in its record: run swath evaluate again")
+    return made
 
 
 @app.command()
 def calibrate(
     model: Model,
     index: Index,
-    out: Annotated[Path, typer.Option(help="Model file to write, ending in .onnx.")],
+    out: ModelOut,
     false_alarms: Annotated[
-        float, typer.Option(help="Share of patches like the training data that may be called unlike it.")
+        float, typer.Option(help="Fraction of in-distribution patches that may be flagged as out of it.")
     ] = 0.02,
-    engine: Engine = "onnxruntime",
+    engine: Annotated[
+        EngineName | None,
+        typer.Option(metavar="ENGINE", help="As in other commands, but by default onnxruntime, in fp32."),
+    ] = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Fit again what a model doubts answers by: conformal quantiles, and what is not like its training data.
+) -> object:
+    """Fit conformal quantiles and out-of-distribution detection again.
 
-    Training does it too; this is for models that were trained without, or for patches of another place.
+    Training does it too. Use this for a model trained without, or for patches of another place.
 
     Example: swath model calibrate old.onnx index.parquet --out new.onnx
     """
@@ -109,7 +119,7 @@ def calibrate(
     from swath.inference import load
     from swath.progress import Bars
 
-    classifier = load(model, engine=engine, threads=threads)
+    classifier = load(model, engine=engine or "onnxruntime", threads=threads)
     with Bars() as progress:
         record = write_calibration(
             classifier,
@@ -127,15 +137,18 @@ def calibrate(
             f"unlike the training data from {kept.threshold:.3f} on ({kept.patches:,} validation patches)"
         )
     typer.echo(f"written to {out}")
+    return {"model": out, "conformal": record.conformal, "ood_threshold": kept and kept.threshold}
 
 
 @app.command("card")
 def model_card(
     model: Model,
-    out: Annotated[Path, typer.Option(help="Markdown file to write, such as README.md.")],
+    out: Annotated[Path, output("Markdown file to write, such as README.md.")],
     overwrite: Overwrite = False,
-) -> None:
-    """Write a model's card for a model hub: YAML in front, then intended use, limits, data and metrics.
+) -> object:
+    """Write a model card for a model hub.
+
+    It has YAML front matter, intended use, limits, data and metrics.
 
     Example: swath model card runs/mine/model.onnx --out README.md
     """
@@ -147,19 +160,20 @@ def model_card(
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
     typer.echo(f"written to {out}")
+    return {"card": out}
 
 
 @app.command()
 def stac(
     model: Model,
-    out: Annotated[Path, typer.Option(help="JSON file to write; the model is linked relative to it.")],
+    out: Annotated[Path, output("JSON file to write; the model is linked relative to it.")],
     overwrite: Overwrite = False,
-) -> None:
-    """Write a model as an item of a STAC catalog, with the Machine Learning Model extension.
+) -> object:
+    """Write a STAC item with the Machine Learning Model extension.
 
     Example: swath model stac runs/mine/model.onnx --out runs/mine/item.json
     """
-    import json as json_module
+    import json
 
     from swath.files import atomic_file
     from swath.model import check_not_model, read_model, stac_item
@@ -167,16 +181,21 @@ def stac(
     check_not_model(out, model)
     item = stac_item(read_model(model), beside=out)
     with atomic_file(out, overwrite=overwrite) as temporary:
-        text = json_module.dumps(item, indent=2, ensure_ascii=False)
+        text = json.dumps(item, indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
     typer.echo(f"written to {out}")
+    return item
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of the record that model files carry."""
-    import json as json_module
+def schema() -> object:
+    """Print the JSON Schema of the record in model files.
+
+    Example: swath model schema > record.schema.json
+    """
+    import json
 
     from swath.model import record_schema
 
-    typer.echo(json_module.dumps(record_schema(), indent=2))
+    typer.echo(json.dumps(record_schema(), indent=2))
+    return record_schema()

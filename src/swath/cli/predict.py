@@ -1,15 +1,24 @@
-"""``swath predict`` and ``explain``: what a model says of images, and why."""
+"""``swath predict`` and ``swath explain``: classify images, and show the evidence for a class."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from swath.cli.options import Engine, MatchColors, Model, Overwrite, TestTimeAugmentation, Threads
+from swath.cli.options import (
+    Engine,
+    MatchColorsMode,
+    Model,
+    Overwrite,
+    SplitName,
+    TestTimeAugmentation,
+    Threads,
+    output,
+)
 from swath.errors import MissingExtraError, SettingError
 
 if TYPE_CHECKING:
@@ -24,18 +33,26 @@ _TORCH = "grad-cam"
 def predict(
     model: Model,
     inputs: Inputs,
-    out: Annotated[Path, typer.Option(help="Table to write: .csv, .json or .parquet.")],
-    top_k: Annotated[int | None, typer.Option(help="Also list the K most probable classes.")] = None,
+    out: Annotated[Path, output("Table to write: .csv, .json or .parquet.")],
+    top_k: Annotated[int | None, typer.Option(help="List the K most probable classes as well.")] = None,
     skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Pass over images that cannot be read, and count them.")
+        bool, typer.Option("--skip-unreadable", help="Skip images that cannot be read, and count them.")
     ] = False,
-    match_colors: MatchColors = "off",
+    match_colors: Annotated[
+        MatchColorsMode | None,
+        typer.Option(
+            help="Match the colors of all images together to the training images, one gain and offset per band: on, "
+            "off, or auto: only where they are outside the training range. Without it, colors are not changed."
+        ),
+    ] = None,
     engine: Engine = "auto",
     threads: Threads = None,
     tta: TestTimeAugmentation = 1,
     overwrite: Overwrite = False,
-) -> None:
-    """Classify images: path, label (or labels), confidence and the probability of every class.
+) -> object:
+    """Classify images into a table of labels and probabilities.
+
+    One row per image: path, label (or labels), confidence and the probability of every class.
 
     Example: swath predict eurosat patches/ --out preds.csv --top-k 3
     """
@@ -51,7 +68,7 @@ def predict(
             out,
             top_k=top_k,
             skip_unreadable=skip_unreadable,
-            match_colors=match_colors,
+            match_colors=match_colors or "off",
             overwrite=overwrite,
             progress=progress,
         )
@@ -65,20 +82,21 @@ def predict(
     if summary.other_sizes:
         typer.echo(
             f"{counted(summary.other_sizes, 'image is', 'images are')} not {classifier.size} x {classifier.size} px, "
-            "the size the model was trained at: resized, so check that the ground resolution fits",
+            "the size the model was trained at, and were resized: check that the ground resolution fits",
             err=True,
         )
     if summary.ood:
         typer.echo(
-            f"warning: {counted(summary.ood, 'image', 'images')} ({100 * summary.ood / summary.rows:.1f} %) not "
-            "like the training data: the answer means little there (column is_ood)",
+            f"warning: {counted(summary.ood, 'image', 'images')} ({100 * summary.ood / summary.rows:.1f} %) "
+            "unlike the training data: predictions are unreliable there (column is_ood)",
             err=True,
         )
     if summary.color_match.warning:
         typer.echo(f"warning: {summary.color_match.warning}", err=True)
-    elif match_colors != "off":
-        typer.echo(f"harmonize {match_colors}: {summary.color_match.sentence}", err=True)
+    elif match_colors not in {None, "off"}:
+        typer.echo(f"--match-colors {match_colors}: {summary.color_match.sentence}", err=True)
     typer.echo(f"{counted(summary.rows, 'row', 'rows')} in {out} (engine: {classifier.engine})")
+    return summary
 
 
 def explain(
@@ -87,33 +105,39 @@ def explain(
         list[Path],
         typer.Argument(help="Images, folders or zip archives; or, with --check, one patch index (.parquet)."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write: a PNG an image and explain.csv, or the page.")],
+    out: Annotated[
+        Path, output("Folder to write: a PNG per image and explain.csv, or the page of a checked index.")
+    ],
     class_name: Annotated[
         str | None, typer.Option("--class", help="Explain this class instead of the predicted one.")
     ] = None,
     method: Annotated[
-        str,
+        Literal["cam", "occlusion", "grad-cam"],
         typer.Option(
-            help="cam (exact, from the model file), occlusion (any model file), or grad-cam (MODEL is the "
-            "folder of a training run; needs the train extra)."
+            help="cam (exact, from the model file), occlusion (any model file), or grad-cam (MODEL is the folder of a "
+            "training run; needs the train extra)."
         ),
     ] = "cam",
     check: Annotated[
-        bool, typer.Option("--check", help="Hold the maps against random ones and say which fail.")
+        bool, typer.Option("--check", help="Compare the maps with random ones and report which fail.")
     ] = False,
-    split: Annotated[str | None, typer.Option(help="Of an index: val or train.", show_default="val")] = None,
+    split: Annotated[
+        SplitName | None, typer.Option(help="Split of an index to use: val or train.  [default: val]")
+    ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Patches of an index to check.", show_default="300")
+        int | None, typer.Option(help="Number of patches of an index to check.  [default: 300]")
     ] = None,
     engine: Engine = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Draw where the network saw evidence for a class; with --check, measure whether the maps are true.
+) -> object:
+    """Draw heat maps of the evidence for a class.
 
-    Example: swath explain eurosat field.jpg --out why/ --class AnnualCrop --check
+    With --check, measure whether the maps are faithful: whether hiding what they mark changes the prediction.
 
-    Example: swath explain eurosat index.parquet --check --out maps/
+    Example: swath explain eurosat field.jpg --out why/ --class AnnualCrop
+
+    With all maps of a split: swath explain eurosat index.parquet --check --out maps/
     """
     from swath.explain import explain_images
     from swath.inference import load
@@ -122,7 +146,7 @@ def explain(
     indexes = [path for path in inputs if path.suffix == ".parquet"]
     if indexes and (len(inputs) > 1 or not check or class_name is not None):
         raise SettingError(
-            f"{indexes[0]} is an index, whose patches are there to check the maps of their predicted classes on",
+            f"{indexes[0]} is an index, on which maps of the predicted classes are checked",
             fix="give it alone, with --check and without --class; or give images",
         )
     if not indexes and (split is not None or limit is not None):
@@ -165,7 +189,7 @@ def explain(
         for line in found.lines():
             typer.echo(line)
         typer.echo(f"written to {out}")
-        return
+        return found
     for row in rows[:20]:
         verdict = f", {row.verdict} (beats {row.beaten} of 19 random maps)" if row.verdict else ""
         typer.echo(
@@ -174,11 +198,12 @@ def explain(
     typer.echo(f"{len(rows)} pictures in {out}")
     if check:
         failed = sum(row.verdict == "fails" for row in rows)
-        typer.echo(f"{failed} of {len(rows)} maps fail: do not read those")
+        typer.echo(f"{failed} of {len(rows)} maps fail: do not interpret those")
+    return rows
 
 
 def _maps(classifier: Classifier, method: str) -> tuple[Explainer, Callable[[Part, int], Explainer]]:
-    """What makes the maps, and what makes those of the same network when it forgot."""
+    """What makes the maps, and what makes those of the same network with its weights randomized."""
     if method == _TORCH:
         for module in ("torch", "safetensors"):
             if importlib.util.find_spec(module) is None:

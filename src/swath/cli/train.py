@@ -1,57 +1,68 @@
-"""``swath train`` and ``swath recipes``."""
+"""``swath train``, ``tune``, ``experiment``, ``recipes`` and ``networks``: what needs the train extra."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal
 
 import typer
 
-from swath.cli.options import Index, Overwrite, Threads
-from swath.errors import MissingExtraError, SettingError
-
-N = TypeVar("N", int, float)
+from swath.cli.options import (
+    Changes,
+    Index,
+    Overwrite,
+    Recipe,
+    Seed,
+    Split,
+    Threads,
+    complete_recipe,
+    numbers,
+    output,
+)
+from swath.errors import MissingExtraError
 
 
 def train(
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    recipe: Annotated[
-        str, typer.Option(help="A shipped recipe (see: swath recipes) or a .yaml file.")
-    ] = "fast",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a field of the recipe: optimizer.lr=0.1")
-    ] = None,
+    out: Annotated[Path, output("Folder of the run: model.onnx, weights, metrics and checkpoints.")],
+    recipe: Recipe = "fast",
+    set_: Changes = None,
     weights: Annotated[
         str | None,
         typer.Option(
-            help="Start from: imagenet, a file, hf:REPO/FILE, torchgeo:NAME or none; else the recipe's."
+            help="Initial weights: imagenet, a file, hf:REPO/FILE, torchgeo:NAME or none, instead of the recipe's."
         ),
     ] = None,
     require_redistributable: Annotated[
         bool,
         typer.Option(
-            "--require-redistributable", help="Refuse weights whose license forbids passing the model on."
+            "--require-redistributable", help="Refuse weights whose license forbids redistributing the model."
         ),
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Name of the model; the folder's by default.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume from the last finished epoch.")] = False,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    devices: Annotated[int, typer.Option(help="How many processes or GPUs.")] = 1,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model; by default, that of the folder.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the last completed epoch.")] = False,
+    accelerator: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Hardware to train on.")
+    ] = "auto",
+    devices: Annotated[int, typer.Option(help="Number of processes or GPUs.")] = 1,
     threads: Threads = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Train a network and write its model file. Never opens the test split.
+) -> object:
+    """Train a network and write its model file.
 
-    Examples:
+    The val split decides when to stop and calibrates the model; the test split is not used.
 
-    swath train index.parquet --recipe fast --out runs/mine --set epochs=20
+    Example: swath train index.parquet --out runs/mine --set epochs=20
 
-    swath train index.parquet --recipe mobilenetv2-finetune --weights imagenet --out runs/tuned
+    From ImageNet weights:
+
+    swath train index.parquet --recipe mobilenetv2-finetune --out runs/tuned
     """
+    import json
+
     require_training()
     from swath.data import read_index
     from swath.progress import Bars
@@ -81,66 +92,81 @@ def train(
             f"(95 %: {100 * value.low:.2f} to {100 * value.high:.2f}, n = {value.n:,})"
         )
     typer.echo(f"model file: {result.model}")
+    return {"model": result.model, "metrics": result.metrics}
 
 
-def recipes() -> None:
-    """List the recipes in the package."""
+def recipes() -> object:
+    """List the shipped recipes.
+
+    Example: swath recipes
+    """
     require_training()
     from swath.training import load_recipe, recipe_names
 
-    width = max(map(len, recipe_names()))
-    for name in recipe_names():
-        typer.echo(f"{name:<{width}}  {load_recipe(name).about}")
+    about = {name: load_recipe(name).about for name in recipe_names()}
+    for name, text in about.items():
+        typer.echo(f"{name:<{max(map(len, about))}}  {text}")
+    return about
 
 
 def require_training() -> None:
     """Say in one sentence that training needs its extra, before anything is imported."""
-    from swath.errors import MissingExtraError
-
-    for module in ("torch", "lightning_fabric", "safetensors", "sklearn", "onnxscript", "timm"):
+    for module in ("torch", "lightning_fabric", "safetensors", "onnxscript", "timm"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError("training", extra="train")
 
 
 def experiment(
     name: Annotated[
-        str,
+        Literal[
+            "scratch-vs-transfer",
+            "learning-curve",
+            "input-size",
+            "preprocessing",
+            "sensor-shift",
+            "high-resolution-first",
+            "upsampling",
+        ],
         typer.Argument(
+            show_choices=False,
             help="scratch-vs-transfer, learning-curve, input-size, preprocessing, sensor-shift, "
-            "high-resolution-first or upsampling."
+            "high-resolution-first or upsampling.",
         ),
     ],
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder; the same command goes on where it was interrupted.")],
-    seeds: Annotated[int, typer.Option(help="Repeats of every variant.")] = 1,
-    split: Annotated[str, typer.Option(help="Patches that all variants answer for: val or test.")] = "val",
-    scratch: Annotated[str, typer.Option(help="Recipe that trains from scratch.")] = "fast",
+    out: Annotated[Path, output("Folder to write: table.csv, a figure and the runs.")],
+    seeds: Annotated[int, typer.Option(help="Number of repeats of each variant.")] = 1,
+    split: Split = "val",
+    scratch: Annotated[
+        str, typer.Option(help="Recipe that trains from scratch.", autocompletion=complete_recipe)
+    ] = "fast",
     transfer: Annotated[
-        str, typer.Option(help="Recipe that starts from other weights.")
+        str, typer.Option(help="Recipe that starts from other weights.", autocompletion=complete_recipe)
     ] = "mobilenetv2-finetune",
     weights: Annotated[
-        str | None, typer.Option(help="What --transfer starts from, instead of what the recipe says.")
+        str | None, typer.Option(help="Initial weights of --transfer, instead of the recipe's.")
     ] = None,
     fractions: Annotated[
         str | None,
         typer.Option(
-            help="Shares of the labels. By default 0.01,0.05,0.1,0.25,0.5,1 where they are the question, else all."
+            metavar="F,F,...",
+            help="Fractions of the labels; by default 0.01,0.05,0.1,0.25,0.5,1 for learning-curve, else all labels.",
         ),
     ] = None,
-    sizes: Annotated[str, typer.Option(help="Patch sides, pixels.")] = "32,64,96,128,224",
+    sizes: Annotated[
+        str, typer.Option(metavar="N,N,...", help="Sides of the patches in pixels, for input-size.")
+    ] = "32,64,96,128,224",
     first: Annotated[
         Path | None, typer.Option(help="Index of sharper patches, for high-resolution-first.")
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a field of every recipe: epochs=5")
-    ] = None,
+    set_: Changes = None,
     threads: Threads = None,
-) -> None:
-    """Compare ways of training, paired on the same patches; finished variants are never rerun.
+) -> object:
+    """Compare ways of training on the same patches.
 
-    Example:
+    Variants are compared in pairs. Repeat the command to resume: completed variants are not run again.
 
-    swath experiment learning-curve eurosat.parquet --scratch flash --fractions 0.01,0.1,1 --out curve
+    Example: swath experiment learning-curve index.parquet --out curve
     """
     require_training()
     from swath.data import read_index
@@ -150,8 +176,10 @@ def experiment(
     choices = ExperimentSettings(
         scratch=scratch,
         transfer=transfer,
-        fractions=None if fractions is None else _numbers(fractions, float, "--fractions"),
-        sizes=_numbers(sizes, int, "--sizes"),
+        fractions=None
+        if fractions is None
+        else numbers(fractions, float, option="--fractions", example="0.1,1"),
+        sizes=numbers(sizes, int, option="--sizes", example="32,64"),
         changes=tuple(set_ or ()),
         weights=weights,
     )
@@ -168,29 +196,28 @@ def experiment(
             progress=progress,
         )
     typer.echo(result.text)
-    typer.echo(f"table, picture and runs: {out}")
+    typer.echo(f"table, figure and runs: {out}")
+    return result
 
 
 def tune(
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder; the same command goes on with the search.")],
-    recipe: Annotated[str, typer.Option(help="Recipe to start from.")] = "fast",
-    trials: Annotated[int, typer.Option(help="Recipes to try in all.")] = 20,
+    out: Annotated[Path, output("Folder to write: best.yaml, trials.csv and a figure.")],
+    recipe: Recipe = "fast",
+    trials: Annotated[int, typer.Option(help="Total number of recipes to try.")] = 20,
     pruner: Annotated[
-        str, typer.Option(help="How poor trials are cut short: asha, median or none.")
+        Literal["asha", "median", "none"], typer.Option(help="How to stop poor trials early.")
     ] = "asha",
-    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a field of the recipe: epochs=5")
-    ] = None,
+    seed: Seed = 0,
+    set_: Changes = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
-) -> None:
-    """Search for a better recipe on the validation split; writes best.yaml, trials.csv and a picture.
+) -> object:
+    """Search for a better recipe on the validation split.
 
-    Example:
+    The search starts from --recipe. Repeat the command to resume it.
 
-    swath tune eurosat.parquet --recipe flash --trials 20 --out search
+    Example: swath tune index.parquet --recipe flash --out search
     """
     require_training()
     if importlib.util.find_spec("optuna") is None:
@@ -214,30 +241,20 @@ def tune(
         )
     typer.echo(result.text)
     typer.echo(f"best recipe: {result.best}")
-
-
-def _numbers(text: str, kind: Callable[[str], N], option: str) -> tuple[N, ...]:
-    try:
-        return tuple(kind(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise SettingError(
-            f"{option} {text} is not a list of numbers",
-            fix=f"give numbers and commas, as in {option} 0.1,1"
-            if kind is float
-            else f"give whole numbers and commas, as in {option} 32,64",
-        ) from None
+    return result
 
 
 def networks(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Networks to show; all by default. Also timm:NAME.")
+        list[str] | None, typer.Argument(help="Networks to show, also timm:NAME; by default, all.")
     ] = None,
     size: Annotated[int, typer.Option(min=1, help="Side of the patches in pixels.")] = 64,
-    bands: Annotated[int, typer.Option(min=1, max=64, help="Bands of the patches.")] = 3,
-) -> None:
-    """List the networks with their parameters, multiplications a patch, maps and needs.
+    bands: Annotated[int, typer.Option(min=1, max=64, help="Number of bands.")] = 3,
+) -> object:
+    """List the networks with their size, cost and requirements.
 
-    Any backbone of timm's is a network too: timm:NAME. With _fpn behind it, a name has a feature pyramid.
+    Any backbone of timm is a network too: timm:NAME. A name that ends in _fpn has a feature pyramid.
+
     Example: swath networks --size 96 resnet50 timm:regnety_004
     """
     require_training()
@@ -273,3 +290,4 @@ def networks(
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
+    return [dict(zip(header, row, strict=True)) for row in rows[1:]]

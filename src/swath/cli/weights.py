@@ -1,4 +1,4 @@
-"""``swath weights``: what to start a training from."""
+"""``swath weights``: pretrained weights to start a training from."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Annotated
 
 import typer
 
+from swath.cli.options import Commands
 from swath.cli.train import require_training
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Weights to start from: list, fetch, add to the store."
-)
+app = Commands("List, download and add pretrained weights.")
 
 
 @app.command("list")
-def list_() -> None:
-    """Show the weights in the store, and those known by name.
+def list_() -> object:
+    """List the weights in the store and those known by name.
 
     Example: swath weights list
     """
@@ -32,7 +31,7 @@ def list_() -> None:
             f"  {entry.name:<48} {entry.size / 2**20:7.1f} MiB  {entry.license or 'license unknown':<16} "
             f"sha256 {entry.sha256[:12]}"
         )
-    typer.echo("known by name, fetched when first used:")
+    typer.echo("known by name, downloaded when first used:")
     for backbone in named_backbones():
         known = imagenet_weights(backbone)
         typer.echo(
@@ -40,25 +39,27 @@ def list_() -> None:
         )
     for name, known in TORCHGEO.items():
         typer.echo(f"  torchgeo:{name:<39} {known.license or 'license unknown':<16} {known.about}")
+    names = [*(f"imagenet:{name}" for name in named_backbones()), *(f"torchgeo:{name}" for name in TORCHGEO)]
+    return {"store": store.folder, "entries": entries, "known": names}
 
 
 @app.command()
 def get(
     spec: Annotated[str, typer.Argument(help="imagenet, hf:REPO/FILE[@REVISION] or torchgeo:NAME.")],
     network: Annotated[
-        str | None, typer.Option(help="The network imagenet weights are for (see: swath networks).")
+        str | None, typer.Option(help="Network for which to get imagenet weights (see: swath networks).")
     ] = None,
-) -> None:
-    """Fetch weights into the store, or verify those that are there.
+) -> object:
+    """Download weights into the store, or verify those in it.
 
-    It goes on where it broke off. Proxies are taken from the environment; HF_TOKEN opens gated repositories.
+    An interrupted download resumes. Proxies are taken from the environment; HF_TOKEN opens gated repositories.
+
     Example: swath weights get imagenet --network resnet50
     """
     require_training()
     from swath.errors import SettingError
     from swath.progress import Bars
-    from swath.weights import license_warning, locate
-    from swath.weights.spec import parse_spec
+    from swath.weights import license_warning, locate, parse_spec
 
     if parse_spec(spec).kind == "file":
         raise SettingError(
@@ -71,29 +72,34 @@ def get(
     warning = license_warning(found.license, found.source)
     if warning is not None:
         typer.echo(f"note: {warning}", err=True)
+    return found
 
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A .safetensors file, or a state dict as .pth.")],
+    file: Annotated[Path, typer.Argument(help="A .safetensors file, or a state dict (.pth).")],
     as_: Annotated[
         str | None,
-        typer.Option("--as", help="What it stands in for: imagenet:NETWORK, hf:REPO/FILE or torchgeo:NAME."),
+        typer.Option("--as", help="Name to use it for: imagenet:NETWORK, hf:REPO/FILE or torchgeo:NAME."),
     ] = None,
     license: Annotated[
-        str | None, typer.Option(help="Its license, such as apache-2.0 or cc-by-nc-4.0.")
+        str | None, typer.Option(help="License of the weights, such as apache-2.0 or cc-by-nc-4.0.")
     ] = None,
-    license_url: Annotated[str | None, typer.Option(help="Where the text of the license is.")] = None,
+    license_url: Annotated[str | None, typer.Option(help="URL of the license text.")] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="The input it expects: mean=[0.5,0.5,0.5], sd=, scale=, bands=, data_type="
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Input the network expects: mean=[0.5,0.5,0.5], sd=, scale=, bands=, data_type=",
         ),
     ] = None,
-) -> None:
-    """Put a file into the store, so that it is used in place of a download and its license is known.
+) -> object:
+    """Add a file to the store.
 
-    Example: swath weights add mobilenet.safetensors --as imagenet:mobilenet_v2 --license apache-2.0
+    With --as it is used instead of a download of that name; its license then travels with the models made from it.
+
+    Example: swath weights add mine.safetensors --as imagenet:mobilenet_v2 --license mit
     """
     require_training()
     from swath.weights import add_weights, license_warning
@@ -104,8 +110,10 @@ def add(
     )
     if entry.expects is None:
         typer.echo(
-            "note: the input it expects is not known; state it with --set mean=[...] --set sd=[...]", err=True
+            "note: the input the network expects is not known; give it with --set mean=[...] --set sd=[...]",
+            err=True,
         )
     warning = license_warning(entry.license, entry.name)
     if warning is not None:
         typer.echo(f"note: {warning}", err=True)
+    return entry

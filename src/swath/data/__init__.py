@@ -1,8 +1,9 @@
-"""Labeled patches: index them once, audit and split them, decode them once into a mapped array.
+"""Labeled patches: index them once, audit and split them, decode them once into a memory-mapped array.
 
-Everything right of this room sees patches through a :class:`PatchIndex` (one Parquet table, one row
-a patch) and never looks at folders again. The order of making is: check and decode, find duplicates,
-group, split. Sources are folders, CSVs, zip archives, and data sets known by name.
+Other rooms see patches through a :class:`PatchIndex` (one Parquet table, one row per patch) and never read folders.
+:func:`build_index` makes it of folders, CSVs, zip archives, tables, torch datasets and data sets known by name: check
+and decode, find duplicates, group, split. :func:`fix_index`, :func:`resample_index`, :func:`relabel` and
+:func:`binary_index` make one index of another.
 """
 
 from swath.data.archives import Images, PatchReader, open_patches, walk_images
@@ -14,9 +15,8 @@ from swath.data.fix import CleaningReport, fix_index
 from swath.data.index import SCHEMA, SPLITS, PatchIndex, read_index, write_index
 from swath.data.named import NAMED, NamedSet, find_named, shipped_path
 from swath.data.relabel import RelabelingReport, binary_index, relabel
-from swath.data.resample import resample_index
+from swath.data.rewrite import resample_index
 from swath.data.sources import build_index
-from swath.data.spatial import make_splits, make_val_split, with_bias_note
 from swath.data.splits import fold_index, split_index
 from swath.data.statistics import color_feature_names, color_features
 
@@ -44,8 +44,6 @@ __all__ = [
     "fold_index",
     "get",
     "group_duplicates",
-    "make_splits",
-    "make_val_split",
     "near_duplicates",
     "open_patches",
     "read_index",
@@ -54,7 +52,6 @@ __all__ = [
     "shipped_path",
     "split_index",
     "walk_images",
-    "with_bias_note",
     "write_audit",
     "write_index",
 ]

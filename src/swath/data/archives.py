@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from swath.errors import DataError
+from swath.errors import DataError, MissingFileError
 from swath.imagery import SUFFIXES
 
 MAX_MEMBERS = 5_000_000
@@ -44,11 +45,24 @@ class PatchReader(ABC):
 
         Raises
         ------
-        MissingPatchError
+        MissingFileError
             If there is no such file.
         DataError
             If the name leads outside the root, or the file is too large or damaged.
         """
+
+    def read_unchanged(self, path: str, sha256: str) -> bytes:
+        """Bytes of one file that an index lists with this hexadecimal SHA-256.
+
+        Raises
+        ------
+        DataError
+            As :meth:`read`, or if the file has changed since it was indexed.
+        """
+        data = self.read(path)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise DataError(f"{path} has changed since it was indexed", fix="run swath data index again")
+        return data
 
     def close(self) -> None:  # noqa: B027  (a folder has nothing to close)
         """Let go of open files."""
@@ -88,7 +102,7 @@ class ZipReader(PatchReader):
         """Bytes of one member, its checksum verified; see :class:`PatchReader`."""
         member = self._members.get(path)
         if member is None:
-            raise MissingPatchError(f"{self.root} has no member {path}")
+            raise MissingFileError(f"{self.root} has no member {path}")
         data = self._packed(member)
         if data is not None and member.compress_type == zipfile.ZIP_DEFLATED:
             data = _inflated(data, member.file_size)
@@ -185,10 +199,6 @@ def _mismatch(info: zipfile.ZipInfo) -> str | None:
     return next((mismatch for mismatch, present in faults.items() if present), None)
 
 
-class MissingPatchError(DataError):
-    """A file that was named is not there."""
-
-
 class FolderReader(PatchReader):
     """A folder; links in it are followed, since whoever made the folder put them there."""
 
@@ -229,7 +239,7 @@ def is_folder(path: Path) -> bool:
 
     Raises
     ------
-    MissingPatchError
+    MissingFileError
         If there is nothing at `path`.
     DataError
         If it is neither, or cannot be read.
@@ -240,7 +250,7 @@ def is_folder(path: Path) -> bool:
             with path.open("rb"):
                 return False
     except FileNotFoundError:
-        raise MissingPatchError(f"there is no file or folder {path}") from None
+        raise MissingFileError(f"there is no file or folder {path}") from None
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror})") from error
     if not stat.S_ISDIR(mode):
@@ -253,7 +263,7 @@ def read_file(path: Path) -> bytes:
 
     Raises
     ------
-    MissingPatchError
+    MissingFileError
         If there is no such file.
     DataError
         If it is no regular file, too large, or cannot be read.
@@ -266,7 +276,7 @@ def read_file(path: Path) -> bytes:
             raise DataError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB", fix="cut it into patches")
         return path.read_bytes()
     except FileNotFoundError:
-        raise MissingPatchError(f"there is no file {path}") from None
+        raise MissingFileError(f"there is no file {path}") from None
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror})") from error
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from swath.data.archives import open_patches
 from swath.data.index import PatchIndex
-from swath.data.threads import in_order
+from swath.data.rows import decode_patch, map_patches
 from swath.errors import DataError, OutputError, SettingError
 from swath.files import atomic_file
-from swath.imagery import RGB, decode, resize, select_bands
+from swath.imagery import RGB, resize, select_bands
 from swath.progress import Progress, silent
 
 LAYOUT = 1  # raise when the meaning of a cached file changes
@@ -101,7 +100,7 @@ def cache_key(index: PatchIndex, *, bands: Sequence[str], size: int) -> str:
         str(size),
     ):
         digest.update(part.encode() + b"\0")
-    for content in index.table.column("sha256").to_pylist():
+    for content in index.column("sha256"):
         digest.update(content.encode())
     return digest.hexdigest()
 
@@ -113,7 +112,7 @@ def _side(index: PatchIndex, size: int | None) -> int:
                 f"patch size {size} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size"
             )
         return size
-    sizes = Counter(zip(index.table["width"].to_pylist(), index.table["height"].to_pylist(), strict=True))
+    sizes = Counter(zip(index.column("width"), index.column("height"), strict=True))
     (width, height), _ = sizes.most_common(1)[0]
     if len(sizes) > 1 or width != height or width > MAX_SIZE:
         shown = ", ".join(f"{w} x {h} ({n})" for (w, h), n in sizes.most_common(3))
@@ -136,56 +135,35 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels | None:
 
 
 def _fill(path: Path, index: PatchIndex, bands: Sequence[str], side: int, progress: Progress) -> None:
-    """Decode all patches into a new file, which takes its final name when it is whole."""
+    """Decode all patches into a new file, which takes its final name when it is complete."""
     paths = index.paths
-    contents: list[str] = index.table.column("sha256").to_pylist()
-    with open_patches(index.root) as reader:
 
-        def one(row: int) -> Pixels:
-            data = reader.read(paths[row])
-            if hashlib.sha256(data).hexdigest() != contents[row]:
-                raise DataError(
-                    f"{paths[row]} has changed since it was indexed", fix="run swath data index again"
-                )
-            picture = decode(data, name=paths[row])
-            if picture.pixels.dtype not in (np.uint8, np.uint16):
-                raise DataError(
-                    f"{paths[row]} holds {picture.pixels.dtype}; patches are 8 or 16 bit",
-                    fix="convert the patches",
-                )
-            return resize(select_bands(picture, bands), side)
+    def decoded(data: bytes, row: int) -> Pixels:
+        return resize(select_bands(decode_patch(data, paths[row]), bands), side)
 
-        first = one(0)
-        shape = (len(paths), *first.shape)
-
-        def part(rows: range) -> npt.NDArray[Any]:
-            block = np.empty((len(rows), *first.shape), first.dtype)
-            for place, row in enumerate(rows):
-                patch = one(row)
+    chunk = max(1, min(64, _CHUNK_BYTES // (2 * len(bands) * side * side)))
+    patches = map_patches(index, decoded, chunk=chunk, stage="decode", progress=progress)
+    first = next(patches)
+    with atomic_file(path, overwrite=True) as temporary:
+        if shutil.disk_usage(path.parent).free < first.nbytes * len(paths):
+            raise OutputError(
+                f"no room for {first.nbytes * len(paths) / 2**30:.1f} GiB of decoded patches in {path.parent}",
+                fix="set SWATH_CACHE to a folder on another disk",
+            )
+        # Plain writes, not a writable map: a disk that fills up is then an error, not a signal.
+        with temporary.open("wb") as file:
+            header = {
+                "descr": np.lib.format.dtype_to_descr(first.dtype),
+                "fortran_order": False,
+                "shape": (len(paths), *first.shape),
+            }
+            np.lib.format.write_array_header_1_0(file, header)
+            for row, patch in enumerate(itertools.chain([first], patches)):
                 if patch.dtype != first.dtype:
                     raise DataError(
                         f"{paths[row]} holds {patch.dtype}, but {paths[0]} holds {first.dtype}",
                         fix="index 8-bit and 16-bit patches apart",
                     )
-                block[place] = patch
-            return block
-
-        with atomic_file(path, overwrite=True) as temporary:
-            if shutil.disk_usage(path.parent).free < first.nbytes * len(paths):
-                raise OutputError(
-                    f"no room for {first.nbytes * len(paths) / 2**30:.1f} GiB of decoded patches in {path.parent}",
-                    fix="set SWATH_CACHE to a folder on another disk",
-                )
-            # Plain writes, not a writable map: a disk that fills up is then an error, not a signal.
-            with temporary.open("wb") as file:
-                header = {
-                    "descr": np.lib.format.dtype_to_descr(first.dtype),
-                    "fortran_order": False,
-                    "shape": shape,
-                }
-                np.lib.format.write_array_header_1_0(file, header)
-                chunk = max(1, min(64, _CHUNK_BYTES // first.nbytes))
-                for block in in_order(part, len(paths), chunk=chunk, stage="decode", progress=progress):
-                    file.write(block.data)
-                file.flush()
-                os.fsync(file.fileno())
+                file.write(np.ascontiguousarray(patch).data)
+            file.flush()
+            os.fsync(file.fileno())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from swath.data.named import NamedSet, find_named
+from swath.data.named import find_named
 from swath.errors import DataError
-from swath.fetch import ExpectedFile, exclusive, fetch_any, mismatch, refuse
+from swath.fetch import RemoteFile, download_lock, fetch
 from swath.files import atomic_file, check_output
 from swath.progress import Progress, silent
 
@@ -23,7 +23,7 @@ def get(
 ) -> Path:
     """Fetch a named data set, or do nothing if it is there already.
 
-    What has arrived is kept as ``<out>.part``; a later call resumes from there. Proxies are taken
+    What has arrived is kept as ``<out>.part``; a later call resumes there. Proxies are taken
     from the environment (``https_proxy``, ``no_proxy``).
 
     Parameters
@@ -56,41 +56,41 @@ def get(
         If `out` is another file and `overwrite` is false, or cannot be written.
     """
     known = find_named(name)
-    wanted = _wanted(known)
-    # A name without a suffix is a folder, also before there is one.
-    target = out / known.filename if out.is_dir() or not (out.exists() or out.suffix) else out
-    if _is_there(target, wanted):
-        return target
-    check_output(target, overwrite=overwrite)
-    if mirror is not None and not str(mirror).lower().startswith(("http://", "https://")):
-        _copy(Path(mirror), target, wanted, overwrite=overwrite, progress=progress)
-        return target
-    part = target.with_name(f"{target.name}.part")
-    with exclusive(part, size=wanted.size, progress=progress):
-        if not _is_there(target, wanted):  # another program may have fetched it meanwhile
-            fetch_any([str(mirror)] if mirror else known.urls, part, wanted, pause=pause, progress=progress)
-            part.replace(target)
-    return target
-
-
-def _is_there(target: Path, wanted: ExpectedFile) -> bool:
-    return target.is_file() and mismatch(target, wanted) is None
-
-
-def _copy(source: Path, target: Path, wanted: ExpectedFile, *, overwrite: bool, progress: Progress) -> None:
-    if not source.is_file():
-        raise DataError(f"there is no mirror file {source}", fix="give a file or an http(s) address")
-    refuse(mismatch(source, wanted), str(source), wanted)
-    with atomic_file(target, overwrite=overwrite) as temporary:
-        shutil.copyfile(source, temporary)
-    progress("download", wanted.size, wanted.size)
-
-
-def _wanted(known: NamedSet) -> ExpectedFile:
-    return ExpectedFile(
+    from_file = mirror is not None and not str(mirror).lower().startswith(("http://", "https://"))
+    remote = RemoteFile(
         name=known.name,
+        urls=(str(mirror),) if mirror else known.urls,
         size=known.size,
         sha256=known.sha256,
         copy="give a copy with --mirror FILE_OR_URL",
         other="to use another archive of patches, index it as it is: swath data index FILE",
     )
+    # A name without a suffix is a folder, also before there is one.
+    target = out / known.filename if out.is_dir() or not (out.exists() or out.suffix) else out
+    if _is_there(target, remote):
+        return target
+    check_output(target, overwrite=overwrite)
+    if from_file:
+        _copy(Path(str(mirror)), target, remote, overwrite=overwrite, progress=progress)
+        return target
+    part = target.with_name(f"{target.name}.part")
+    with download_lock(part, size=remote.size, progress=progress):
+        if not _is_there(target, remote):  # another program may have fetched it meanwhile
+            fetch(remote, part, pause=pause, progress=progress)
+            part.replace(target)
+    return target
+
+
+def _is_there(target: Path, remote: RemoteFile) -> bool:
+    return target.is_file() and remote.mismatch(target) is None
+
+
+def _copy(source: Path, target: Path, remote: RemoteFile, *, overwrite: bool, progress: Progress) -> None:
+    if not source.is_file():
+        raise DataError(f"there is no mirror file {source}", fix="give a file or an http(s) address")
+    mismatch = remote.mismatch(source)
+    if mismatch is not None:
+        raise remote.refusal(str(source), mismatch)
+    with atomic_file(target, overwrite=overwrite) as temporary:
+        shutil.copyfile(source, temporary)
+    progress("download", remote.size, remote.size)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from dataclasses import replace as with_fields
 from typing import Generic, TypeVar
 
 import numpy as np
-import pyarrow as pa
 
-from swath.data.archives import open_patches
 from swath.data.cache import Pixels, cached_pixels
-from swath.data.index import SCHEMA, PatchIndex
+from swath.data.index import PatchIndex
 from swath.data.matching import SIDE, similar_rows
-from swath.imagery import RGB, decode
+from swath.data.rows import first_bands
+from swath.imagery import RGB
 from swath.progress import Progress, silent
 
 N = TypeVar("N", bound=Hashable)
@@ -159,27 +157,21 @@ def group_duplicates(index: PatchIndex, *, progress: Progress = silent) -> Patch
     DataError, OutputError
         As :func:`near_duplicates`.
     """
-    groups = groups_with(index, near_duplicates(index, progress=progress))
-    place = SCHEMA.get_field_index("group")
-    field = SCHEMA.field("group")
-    return with_fields(index, table=index.table.set_column(place, field, pa.array(groups, field.type)))
+    return index.with_columns({"group": groups_with(index, near_duplicates(index, progress=progress))})
 
 
 def groups_with(index: PatchIndex, pairs: Iterable[DuplicatePair]) -> list[str | None]:
     """Group of each patch when exact copies and these near duplicates are joined to the groups there are."""
-    contents: list[str] = index.table.column("sha256").to_pylist()
+    contents: list[str] = index.column("sha256")
     of = dict(zip(index.paths, contents, strict=True))
     same = linked((of[pair.first], of[pair.second]) for pair in pairs)
-    return joined_groups(index.table.column("group").to_pylist(), [same.get(c, c) for c in contents])
+    return joined_groups(index.column("group"), [same.get(c, c) for c in contents])
 
 
 def comparison_bands(index: PatchIndex) -> tuple[str, ...]:
     """Bands to compare patches by: red, green and blue, or else all of the first patch but alpha."""
-    with open_patches(index.root) as reader:
-        bands = decode(reader.read(index.paths[0]), name=index.paths[0]).bands
-    if "gray" in bands or set(RGB) <= set(bands):
-        return RGB
-    return tuple(band for band in bands if band != "alpha")
+    bands = first_bands(index)
+    return RGB if "gray" in bands or set(RGB) <= set(bands) else bands
 
 
 def level_scale(pixels: Pixels) -> float:
@@ -191,7 +183,7 @@ def level_scale(pixels: Pixels) -> float:
 
 def _first_of_each(index: PatchIndex) -> list[int]:
     """Rows of the first path of each content, in order of path."""
-    contents = index.table.column("sha256").to_pylist()
+    contents = index.column("sha256")
     first: dict[str, int] = {}
     for row in sorted(range(len(index)), key=index.paths.__getitem__):
         first.setdefault(contents[row], row)

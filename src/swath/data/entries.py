@@ -1,4 +1,8 @@
-"""Which patches a source speaks of: pure decisions on names and text, nothing is opened here."""
+"""The patches a source lists, and their labels: decisions on names, text and tables; no image is opened here.
+
+A folder tree names each patch's class by a folder. A CSV, a COCO-style JSON and a table in memory all become rows of
+the same columns (:data:`COLUMNS`), which one function validates: :func:`entries_from_rows`.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +10,33 @@ import csv
 import io
 import json
 import math
+import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+import pyarrow as pa
 
 from swath.data.archives import is_image_name, safe_name
 from swath.errors import DataError
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-COLUMNS = ("path", "label", "labels", "split", "group", "lon", "lat")
-# Files that commonly lie beside images; others that are not images are counted, so that a data set
+COLUMNS = ("path", "label", "labels", "split", "group", "lon", "lat", "gsd", "source", "license")
+_REMADE = ("sha256", "width", "height", "mode")  # columns of an index that indexing makes anyway
+# Files that commonly lie next to images; others that are not images are counted, so that a data set
 # in a format that is not read does not vanish without a word.
-COMPANIONS = frozenset(
-    {
-        ".txt",
-        ".md",
-        ".rst",
-        ".csv",
-        ".tsv",
-        ".json",
-        ".geojson",
-        ".xml",
-        ".yaml",
-        ".yml",
-        ".html",
-        ".pdf",
-        ".zip",
-    }
-    | {
-        ".parquet",
-        ".py",
-        ".ipynb",
-        ".prj",
-        ".tfw",
-        ".jgw",
-        ".pgw",
-        ".wld",
-        ".ovr",
-        ".db",
-        ".ini",
-        ".log",
-        ".sha256",
-    }
-)
+_TEXTS = {".txt", ".md", ".rst", ".html", ".pdf", ".py", ".ipynb", ".log", ".ini"}
+_TABLES = {".csv", ".tsv", ".json", ".geojson", ".xml", ".yaml", ".yml", ".parquet", ".db"}
+_SIDECARS = {".prj", ".tfw", ".jgw", ".pgw", ".wld", ".ovr", ".zip", ".sha256"}
+COMPANIONS = frozenset(_TEXTS | _TABLES | _SIDECARS)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One patch as its source describes it; `path` is relative to the root.
+    """One patch as its source describes it, its fields as in an index; `path` is relative to the root.
 
     It has one `label`, or `labels`, sorted, of which there may be none.
     """
@@ -68,6 +48,9 @@ class Entry:
     lon: float | None = None
     lat: float | None = None
     labels: tuple[str, ...] | None = None
+    gsd: float | None = None
+    source: str | None = None
+    license: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +75,7 @@ def entries_from_tree(names: Iterable[str], *, where: str) -> Entries:
     Raises
     ------
     DataError
-        If there is no image, an image lies in no class folder, or split folders lie beside others.
+        If there is no image, an image lies in no class folder, or split folders lie next to others.
     """
     images, ignored = [], 0
     for name in names:
@@ -118,7 +101,7 @@ def entries_from_tree(names: Iterable[str], *, where: str) -> Entries:
         return Entries(tuple(rows), ignored)
     if as_splits != tops:
         raise DataError(
-            f"{where} holds split folders ({', '.join(sorted(as_splits))}) beside others "
+            f"{where} holds split folders ({', '.join(sorted(as_splits))}) next to others "
             f"({', '.join(sorted(tops - as_splits)[:3])})",
             fix="keep either classes or splits at the top, or list the images in a CSV",
         )
@@ -140,8 +123,81 @@ def _wrapping(images: Sequence[PurePosixPath]) -> int:
     return int(len(tops) == 1 and deep and next(iter(tops)).lower() not in SPLIT_NAMES)
 
 
+def entries_from_rows(
+    rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: str, folder: str = ""
+) -> Entries:
+    """Validate the rows of a table, whatever it was read from.
+
+    Parameters
+    ----------
+    rows : iterable of (str, mapping)
+        The place of each row, for messages, and its values by column of :data:`COLUMNS`. Values are text, or what
+        :func:`str` makes text of; ``None``, NaN and ``""`` mean none. ``labels`` is a sequence of labels, or text
+        with ``;`` or ``|`` between them.
+    where : str
+        The table, for messages.
+    folder : str
+        Folder that paths start from, relative to the root; ``""`` for the root.
+
+    Raises
+    ------
+    DataError
+        If there is no row, a path leads outside the root or occurs twice, or a value is not valid.
+    """
+    entries: dict[str, Entry] = {}
+    for place, values in rows:
+        entry = _entry(values, folder, place)
+        if entry.path in entries:
+            raise DataError(f"{place} names {entry.path} a second time", fix="remove one of the two rows")
+        entries[entry.path] = entry
+    if not entries:
+        raise DataError(f"{where} lists no images")
+    return Entries(tuple(entries.values()))
+
+
+def entries_from_table(table: pa.Table, *, root: Path | None, where: str) -> tuple[Path, Entries]:
+    """Read the rows of an Arrow table with columns as in :data:`COLUMNS`.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Its paths are absolute, or start from `root`. Columns without any value, and those of an index that are
+        made again, are passed over.
+    root : Path or None
+        Folder or archive of the patches. By default paths start from the working folder, and the root is the
+        deepest folder that holds all of them.
+    where : str
+        The table, for messages.
+
+    Returns
+    -------
+    tuple of Path and Entries
+        The root, and the patches.
+
+    Raises
+    ------
+    DataError
+        As :func:`entries_from_csv`, or if the paths share no folder.
+    """
+    names = [n for n in table.column_names if n not in _REMADE and table.column(n).null_count < len(table)]
+    if len(table):
+        _check_columns(names, where)
+    rows = table.select(names if len(table) else []).to_pylist()
+    paths = [os.path.abspath(Path(root or "") / str(row["path"] or "")) for row in rows]  # noqa: PTH100
+    try:
+        base = Path(root or os.path.commonpath([os.path.dirname(path) for path in paths] or ["."]))  # noqa: PTH120
+        for row, path in zip(rows, paths, strict=True):
+            row["path"] = Path(os.path.relpath(path, base)).as_posix() if row["path"] else ""
+    except ValueError:
+        raise DataError(
+            f"the paths of {where} lie on several drives", fix="copy them into one folder"
+        ) from None
+    numbered = ((f"{where}, row {number}", row) for number, row in enumerate(rows))
+    return base.resolve(), entries_from_rows(numbered, where=where)
+
+
 def entries_from_csv(text: str, *, folder: str, where: str) -> Entries:
-    """Read rows of a CSV with columns ``path,label[,split,group,lon,lat]``.
+    """Read the rows of a CSV with columns ``path,label[,split,group,lon,lat,gsd,source,license]``.
 
     With a column ``labels`` in place of ``label``, each patch has as many labels as stand there with ``;`` or
     ``|`` between them: any number, or none where it is empty.
@@ -161,29 +217,21 @@ def entries_from_csv(text: str, *, folder: str, where: str) -> Entries:
         If a column is unknown or missing, or a value is not valid; the line is named.
     """
     reader = csv.reader(io.StringIO(text), strict=True)
-    rows: list[Entry] = []
-    seen: set[str] = set()
-    try:
+
+    def rows() -> Iterator[tuple[str, dict[str, str]]]:
         columns = [column.strip() for column in next(reader, [])]
         _check_columns(columns, where)
         for values in reader:
-            if not values:
-                continue
             place = f"{where}, line {reader.line_num}"
-            if len(values) != len(columns):
+            if values and len(values) != len(columns):
                 raise DataError(f"{place} has {len(values)} values for {len(columns)} columns")
-            entry = _entry(
-                dict(zip(columns, (value.strip() for value in values), strict=True)), folder, place
-            )
-            if entry.path in seen:
-                raise DataError(f"{place} names {entry.path} a second time", fix="remove one of the two rows")
-            seen.add(entry.path)
-            rows.append(entry)
+            if values:
+                yield place, dict(zip(columns, values, strict=True))
+
+    try:
+        return entries_from_rows(rows(), where=where, folder=folder)
     except csv.Error as error:
         raise DataError(f"{where}, line {reader.line_num} is not valid CSV ({error})") from error
-    if not rows:
-        raise DataError(f"{where} lists no images")
-    return Entries(tuple(rows))
 
 
 def _check_columns(columns: Sequence[str], where: str) -> None:
@@ -205,49 +253,65 @@ def _check_columns(columns: Sequence[str], where: str) -> None:
         raise DataError(f"{where} names a column twice")
 
 
-def _entry(values: Mapping[str, str], folder: str, place: str) -> Entry:
-    path = safe_name(values["path"])
+def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
+    cells = {name: _text(value) for name, value in values.items() if name != "labels"}
+    path = safe_name(cells["path"])
     if path is None:
         raise DataError(
-            f"{place}: path {values['path']!r} is empty or leads outside the folder of the CSV",
-            fix="write paths relative to the CSV, beneath its folder",
+            f"{place}: path {cells['path']!r} is empty or leads outside the folder it starts from",
+            fix="give paths of files beneath that folder",
         )
     labels = _several(values["labels"]) if "labels" in values else None
-    if labels is None and not values["label"]:
+    if labels is None and not cells["label"]:
         raise DataError(f"{place}: the label is empty")
-    split = values.get("split") or None
-    if split is not None and split.lower() not in SPLIT_NAMES:
+    split = cells.get("split", "").lower()
+    if split and split not in SPLIT_NAMES:
         raise DataError(
-            f"{place}: unknown split '{split}'", fix="write train, val or test, or leave it empty"
+            f"{place}: unknown split '{cells['split']}'", fix="use train, val or test, or leave it empty"
         )
-    lon, lat = (_degrees(values.get(name), name, limit, place) for name, limit in (("lon", 180), ("lat", 90)))
+    lon, lat, gsd = (
+        _number(cells.get(name), name, bounds, place)
+        for name, bounds in (("lon", (-180, 180)), ("lat", (-90, 90)), ("gsd", (1e-3, 1e6)))
+    )
     if (lon is None) != (lat is None):
         raise DataError(f"{place}: lon and lat go together, one of them is empty")
     return Entry(
         path=f"{folder}/{path}" if folder else path,
-        label=values["label"] if labels is None else None,
+        label=cells["label"] if labels is None else None,
         labels=labels,
-        split=SPLIT_NAMES[split.lower()] if split else None,
-        group=values.get("group") or None,
+        split=SPLIT_NAMES.get(split),
+        group=cells.get("group") or None,
         lon=lon,
         lat=lat,
+        gsd=gsd,
+        source=cells.get("source") or None,
+        license=cells.get("license") or None,
     )
 
 
-def _several(text: str) -> tuple[str, ...]:
+def _text(value: Any) -> str:
+    """A cell as text; nothing, and what is not a number where there should be one, are empty."""
+    return "" if value is None or value != value else str(value).strip()  # noqa: PLR0124
+
+
+def _several(value: Any) -> tuple[str, ...]:
     """The labels in a cell, each once, sorted."""
-    return tuple(sorted({label.strip() for label in re.split("[;|]", text)} - {""}))
+    labels = re.split("[;|]", _text(value)) if isinstance(value, str) or value is None else value
+    return tuple(sorted({_text(label) for label in labels} - {""}))
 
 
-def _degrees(text: str | None, name: str, limit: float, place: str) -> float | None:
+def _number(text: str | None, name: str, bounds: tuple[float, float], place: str) -> float | None:
     if not text:
         return None
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not abs(value) <= limit:
-        raise DataError(f"{place}: {name} '{text}' is not a number of degrees between -{limit} and {limit}")
+    if not bounds[0] <= value <= bounds[1]:
+        unit = "meters" if name == "gsd" else "degrees"
+        raise DataError(
+            f"{place}: {name} '{text}' is not a number of {unit} between {bounds[0]:g} and {bounds[1]:g}"
+        )
     return value
 
 
@@ -269,7 +333,7 @@ def entries_from_coco(text: str, *, folder: str, where: str) -> Entries:
     Raises
     ------
     DataError
-        If it is not such a file, an annotation speaks of an image or category it does not list, or an image
+        If it is not such a file, an annotation refers to an image or category it does not list, or an image
         leads outside the folder, is listed twice, or has an unknown ``split``.
     """
     try:
@@ -303,21 +367,20 @@ def entries_from_coco(text: str, *, folder: str, where: str) -> Entries:
                 )
         labels[annotation["image_id"]].add(names[annotation["category_id"]])
     single = all(len(labels[image["id"]]) == 1 for image in images)
-    rows: list[Entry] = []
-    for image in images:
-        several = tuple(sorted(labels[image["id"]]))
-        rows.append(
-            Entry(
-                path=_path(image["file_name"], folder, where),
-                label=several[0] if single else None,
-                labels=None if single else several,
-                split=_split(image, where),
-            )
+    rows = (
+        (
+            f"{where}, image {image['id']!r}",
+            {
+                "path": image["file_name"],
+                "label" if single else "labels": next(iter(labels[image["id"]]))
+                if single
+                else labels[image["id"]],
+                "split": image.get("split"),
+            },
         )
-    twice = len(rows) - len({row.path for row in rows})
-    if twice:
-        raise DataError(f"{where} lists {twice} image(s) a second time", fix="list each file once")
-    return Entries(tuple(rows))
+        for image in images
+    )
+    return entries_from_rows(rows, where=where, folder=folder)
 
 
 def _objects(content: Any, key: str, fields: dict[str, Any], where: str) -> list[dict[str, Any]]:
@@ -332,22 +395,3 @@ def _objects(content: Any, key: str, fields: dict[str, Any], where: str) -> list
             if not isinstance(one, dict) or not isinstance(one.get(field), kind):
                 raise DataError(f"{where}: number {place + 1} of '{key}' has no '{field}'")
     return found
-
-
-def _path(name: str, folder: str, where: str) -> str:
-    path = safe_name(name)
-    if path is None:
-        raise DataError(
-            f"{where}: file_name {name!r} is empty or leads outside the folder of the JSON",
-            fix="write file names relative to the JSON, beneath its folder",
-        )
-    return f"{folder}/{path}" if folder else path
-
-
-def _split(image: dict[str, Any], where: str) -> str | None:
-    split = image.get("split")
-    if split is None:
-        return None
-    if str(split).lower() not in SPLIT_NAMES:
-        raise DataError(f"{where}: unknown split {split!r}", fix="write train, val or test, or leave it out")
-    return SPLIT_NAMES[str(split).lower()]

@@ -2,67 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from dataclasses import replace as with_fields
-from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-from PIL import Image
-from rasterio.io import MemoryFile
-
-from swath.data.archives import open_patches
 from swath.data.cache import MAX_SIZE
 from swath.data.duplicates import group_duplicates
-from swath.data.index import SCHEMA, SPLITS, PatchIndex, write_index
+from swath.data.index import SPLITS, PatchIndex, write_index
 from swath.data.known import published_facts
-from swath.data.threads import in_order
+from swath.data.rewrite import EncodedPatch, encode_patch, write_patches
+from swath.data.rows import first_bands, map_patches
 from swath.errors import DataError, SettingError
 from swath.files import atomic_folder
 from swath.imagery import RGB, decode, resize, select_bands
-from swath.imagery.header import mode_name
 from swath.progress import Progress, silent
 
-_PNG_MODES = {"L", "LA", "RGB", "RGBA", "I;16"}
 # A copy that is held out stays held out: dropping it from train leaves old test results comparable.
 _KEEP_FIRST = ("test", "val", "train", None)
 _SHOWN = 5
-
-
-def encode_lossless(pixels: npt.NDArray[Any], bands: Sequence[str]) -> tuple[bytes, str]:
-    """Encode one picture; the same pixels give the same bytes.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray
-        ``[bands, H, W]`` uint8 or uint16.
-    bands : sequence of str
-        One name a band; a GeoTIFF keeps them as band descriptions.
-
-    Returns
-    -------
-    tuple of bytes and str
-        The file and its suffix, ``.png`` or ``.tif``.
-    """
-    if mode_name(str(pixels.dtype), tuple(bands)) in _PNG_MODES:
-        stream = BytesIO()
-        planes = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
-        Image.fromarray(planes).save(stream, "PNG")
-        return stream.getvalue(), ".png"
-    count, height, width = pixels.shape
-    profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": pixels.dtype}
-    with MemoryFile() as memory:
-        with memory.open(**profile, compress="deflate", photometric="MINISBLACK") as dataset:
-            dataset.write(pixels)
-            dataset.descriptions = tuple(bands)
-        return bytes(memory.read()), ".tif"
 
 
 @dataclass(frozen=True)
@@ -103,10 +62,7 @@ def resolve(
         Of each content the one row that stays, none where its copies carry different labels; and the rest
         with the reason.
     """
-    labels = list(
-        zip(index.table["label"].to_pylist(), map(str, index.table["labels"].to_pylist()), strict=True)
-    )
-    splits = index.table["split"].to_pylist()
+    labels, splits = index.label_sets, index.column("split")
     alike: dict[str, list[int]] = defaultdict(list)
     for row, content in zip(rows, contents, strict=True):
         alike[content].append(row)
@@ -126,9 +82,9 @@ def resolve(
 
 def gathered(index: PatchIndex) -> tuple[PatchIndex, tuple[MovedPatch, ...]]:
     """Bring each group that lies in several splits to the one most of its patches are in."""
-    splits: list[str | None] = index.table["split"].to_pylist()
+    splits = index.column("split")
     members: dict[str, list[int]] = defaultdict(list)
-    for row, group in enumerate(index.table["group"].to_pylist()):
+    for row, group in enumerate(index.column("group")):
         if group is not None:
             members[group].append(row)
     moved: list[MovedPatch] = []
@@ -143,12 +99,10 @@ def gathered(index: PatchIndex) -> tuple[PatchIndex, tuple[MovedPatch, ...]]:
                 splits[row] = home
     if not moved:
         return index, ()
-    field = SCHEMA.field("split")
-    table = index.table.set_column(SCHEMA.get_field_index("split"), field, pa.array(splits, field.type))
     protocol = (
         f"{index.split_protocol or 'as given'}; {len(moved):,} patches moved to the split of their group"
     )
-    return with_fields(index, table=table, split_protocol=protocol), tuple(moved)
+    return index.with_columns({"split": splits}, split_protocol=protocol), tuple(moved)
 
 
 @dataclass(frozen=True)
@@ -248,36 +202,31 @@ def fix_index(
         raise SettingError(
             f"patch size {side} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size"
         )
-    rows, dropped = resolve(index, range(len(index)), index.table["sha256"].to_pylist())
+    rows, dropped = resolve(index, range(len(index)), index.column("sha256"))
+    source = index.take(rows)
     with atomic_folder(out, overwrite=overwrite, keep=index.inputs) as folder:
-        names, contents, mode = _convert(index, rows, side, folder / "patches", progress)
-        stay, again = resolve(index, rows, contents)
-        place = {row: at for at, row in enumerate(rows)}
-        for row in set(rows) - set(stay):
-            (folder / "patches" / names[place[row]]).unlink()
+        written = _write_squares(source, folder / "patches", side, first_bands(index), progress)
+        stay, again = resolve(source, range(len(source)), written.column("sha256"))
+        for row in set(range(len(source))) - set(stay):
+            (folder / "patches" / written.paths[row]).unlink()
         if not stay:
-            raise DataError(f"nothing is left of index '{index.name}'", fix="mend the labels of its copies")
-        clean = _rewritten(
-            index,
-            stay,
-            root=folder / "patches",
-            names=[names[place[row]] for row in stay],
-            contents=[contents[place[row]] for row in stay],
-            mode=mode,
-            side=side,
-        )
-        clean, moved = gathered(group_duplicates(clean, progress=progress))
+            raise DataError(
+                f"nothing is left of index '{index.name}'", fix="correct the labels of its copies"
+            )
+        stay.sort(key=written.paths.__getitem__)
+        clean, moved = gathered(group_duplicates(written.take(stay), progress=progress))
         sizes = Counter(clean.table["group"].drop_null().to_pylist())
-        forms = list(zip(*(index.table[c].to_pylist() for c in ("mode", "width", "height")), strict=True))
+        forms = Counter(zip(*(index.column(name) for name in ("mode", "width", "height")), strict=True))
+        kept = source.take(stay)
         fixed = CleaningReport(
             name=index.name,
             before=index.fingerprint,
             after=clean.fingerprint,
             patches_before=len(index),
             patches_after=len(clean),
-            form=f"{PurePosixPath(clean.paths[0]).suffix}, {mode}, {side} x {side}",
-            converted=dict(Counter(f"{m} {w} x {h}" for m, w, h in forms).most_common()),
-            squeezed=sum(forms[row][1] != forms[row][2] for row in stay),
+            form=f"{PurePosixPath(clean.paths[0]).suffix}, {clean.column('mode')[0]}, {side} x {side}",
+            converted={f"{mode} {w} x {h}": n for (mode, w, h), n in forms.most_common()},
+            squeezed=sum(w != h for w, h in zip(kept.column("width"), kept.column("height"), strict=True)),
             dropped=tuple(sorted([*dropped, *again], key=lambda one: one.path)),
             groups=sum(count > 1 for count in sizes.values()),
             moved=moved,
@@ -289,95 +238,36 @@ def fix_index(
 
 
 def _commonest_side(index: PatchIndex) -> int:
-    """Shorter side of the commonest size; of sizes that are as common, of a square."""
-    sizes = Counter(zip(index.table["width"].to_pylist(), index.table["height"].to_pylist(), strict=True))
+    """Shorter side of the most frequent size; of equally frequent sizes, of a square."""
+    sizes = Counter(zip(index.column("width"), index.column("height"), strict=True))
     best = min(sizes, key=lambda size: (-sizes[size], size[0] != size[1], size))
     return min(int(best[0]), int(best[1]), MAX_SIZE)
 
 
-def _kept_bands(index: PatchIndex) -> tuple[str, ...]:
-    """Red, green and blue if the first patch is a picture, else all its bands but alpha."""
-    with open_patches(index.root) as reader:
-        bands = decode(reader.read(index.paths[0]), name=index.paths[0]).bands
-    seen = tuple(band for band in bands if band != "alpha")
-    return RGB if set(seen) <= {*RGB, "gray"} else seen
+def _write_squares(
+    index: PatchIndex, folder: Path, side: int, bands: tuple[str, ...], progress: Progress
+) -> PatchIndex:
+    """Write every patch as a square of `side` pixels with these bands, all of one depth."""
+    bands = RGB if set(bands) <= {*RGB, "gray"} else bands
 
+    def square(data: bytes, row: int) -> EncodedPatch:
+        picture = decode(data, name=index.paths[row])
+        return encode_patch(resize(select_bands(picture, bands), side), bands)
 
-def _convert(
-    index: PatchIndex, rows: Sequence[int], side: int, folder: Path, progress: Progress
-) -> tuple[list[str], list[str], str]:
-    """Write every row of `rows` anew; return their names, SHA-256 and mode."""
-    bands = _kept_bands(index)
-    contents = index.table["sha256"].to_pylist()
-    folder.mkdir()
-    with open_patches(index.root) as reader:
-        kinds: set[str] = set()
-
-        def one(row: int) -> tuple[bytes, str]:
-            path = index.paths[row]
-            data = reader.read(path)
-            if hashlib.sha256(data).hexdigest() != contents[row]:
-                raise DataError(f"{path} has changed since it was indexed", fix="run swath data index again")
-            pixels = resize(select_bands(decode(data, name=path), bands), side)
-            kinds.add(mode_name(str(pixels.dtype), bands))
-            if len(kinds) > 1:
+    def checked() -> Iterator[EncodedPatch]:
+        mode = None
+        for path, patch in zip(index.paths, patches, strict=True):
+            mode = mode or patch.mode
+            if patch.mode != mode:
                 raise DataError(
-                    f"{path} is deeper or shallower than the others ({', '.join(sorted(kinds))})",
+                    f"{path} is {patch.mode}, but {index.paths[0]} is {mode}",
                     fix="index 8-bit and 16-bit patches apart",
                 )
-            return encode_lossless(pixels, bands)
+            yield patch
 
-        def part(places: range) -> list[tuple[bytes, str]]:
-            return [one(rows[place]) for place in places]
-
-        names: list[str] = []
-        hashes: list[str] = []
-        taken: set[str] = set()
-        for block in in_order(part, len(rows), stage="convert", progress=progress):
-            for data, suffix in block:
-                path = PurePosixPath(index.paths[rows[len(names)]])
-                name = path.with_suffix(suffix).as_posix()
-                if name.lower() in taken:  # a.jpg beside a.png; some file systems take A and a for the same
-                    name = f"{path.as_posix()}{suffix}"
-                taken.add(name.lower())
-                target = folder / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
-                names.append(name)
-                hashes.append(hashlib.sha256(data).hexdigest())
-    return names, hashes, next(iter(kinds), "")
-
-
-def _rewritten(
-    index: PatchIndex,
-    rows: Sequence[int],
-    *,
-    root: Path,
-    names: Sequence[str],
-    contents: Sequence[str],
-    mode: str,
-    side: int,
-) -> PatchIndex:
-    """Take `rows` of an index with their new files; meters a pixel follow the size."""
-    table = index.table.take(pa.array(rows, pa.int64()))
-    gsd = [
-        None if meters is None else meters * min(width, height) / side
-        for meters, width, height in zip(
-            *(table[column].to_pylist() for column in ("gsd", "width", "height")), strict=True
-        )
-    ]
-    n = len(rows)
-    columns = {
-        "path": list(names),
-        "sha256": list(contents),
-        "gsd": gsd,
-        "mode": [mode] * n,
-        "width": [side] * n,
-        "height": [side] * n,
-        **published_facts(index, rows),  # new files no longer tell where they come from
-    }
-    for name, values in columns.items():
-        field = SCHEMA.field(name)
-        table = table.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))
-    order = pa.array(sorted(range(n), key=names.__getitem__), pa.int64())
-    return with_fields(index, root=root, table=table.take(order), skipped=(), ignored=0)
+    patches = map_patches(index, square, stage="convert", progress=progress)
+    sizes = zip(index.column("gsd"), index.column("width"), index.column("height"), strict=True)
+    gsd = [None if meters is None else meters * min(w, h) / side for meters, w, h in sizes]
+    written = write_patches(index, folder, checked(), gsd=gsd)
+    # The new files no longer have the hashes by which those of published sets are recognized.
+    return written.with_columns(published_facts(index), skipped=(), ignored=0)

@@ -1,4 +1,9 @@
-"""The patch index: one table, one row a patch, made once and never guessed again."""
+"""The patch index: one table with one row per patch, made once by :func:`swath.data.build_index`.
+
+:class:`PatchIndex` is the table and the folder or archive its paths start from, with what other rooms ask of it:
+labels as names or as numbers, one split, rows as dictionaries, pandas or Arrow, a torch dataset. It is stored as one
+Parquet file, which is validated when read.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +11,29 @@ import hashlib
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass, field
-from dataclasses import replace as with_fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from swath.data.archives import safe_name
 from swath.data.named import shipped_name, shipped_path
-from swath.errors import DataError, SettingError
+from swath.errors import DataError, MissingExtraError, MissingFileError, SettingError
 from swath.files import atomic_file
+from swath.imagery import RGB
 
-SPLITS = ("train", "val", "test")
+if TYPE_CHECKING:
+    from swath.data.tensors import PatchDataset
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 SCHEMA = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
@@ -44,31 +56,48 @@ VERSION = 1
 MAX_ROWS = 50_000_000
 _METADATA_KEY = b"swath.index"
 _SHIPPED_PREFIX = "shipped:"
+_AGAIN = "make the index again with: swath data index SOURCE --out INDEX"
+# What the metadata of an index file hold, besides the attributes of PatchIndex the version and where its root is.
+_FACTS = {"version": int, "root": str, "name": str, "attribution": str, "split_protocol": str}
+_FACTS |= {"skipped": list, "ignored": int}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PatchIndex:
     """Labeled patches: where they are and what is known of each.
+
+    ``len()`` counts patches; iteration yields one dictionary per patch, keyed by the columns of :data:`SCHEMA`.
 
     Attributes
     ----------
     root : Path
         Folder or zip archive that holds the patches, resolved.
     table : pyarrow.Table
-        One row a patch, columns as in :data:`SCHEMA`. ``path`` is relative to `root`, with forward
-        slashes; ``group`` names patches that must stay on one side of every split.
+        One row per patch, columns as in :data:`SCHEMA`. ``path`` is relative to `root`, with forward
+        slashes; patches of the same ``group`` must stay in the same split.
     name : str
-        Of the data set.
+        Name of the data set.
     attribution : str
         The line that must accompany works made from the data; empty if not known.
     split_protocol : str
-        How the splits came about, in words; empty where there are none.
+        How the splits were made, in words; empty where there are none.
     skipped : tuple of str
         Images left out because they could not be read.
     ignored : int
-        Files passed over because their suffix is of no known kind.
+        Files passed over because their suffix is not that of an image.
     file : pathlib.Path or None
-        Where it was read from.
+        The file the index was read from.
+
+    Examples
+    --------
+    >>> import swath.data
+    >>> index = swath.data.build_index("eurosat-mini")
+    >>> index
+    PatchIndex('eurosat-mini': 2,200 patches, 10 classes, 1,400 train, 200 val, 600 test)
+    >>> len(index.where("val"))
+    200
+    >>> next(iter(index))["label"], int(index.targets()[0])
+    ('AnnualCrop', 0)
     """
 
     root: Path
@@ -78,20 +107,46 @@ class PatchIndex:
     split_protocol: str = ""
     skipped: tuple[str, ...] = ()
     ignored: int = 0
-    file: Path | None = field(default=None, compare=False, repr=False)
+    file: Path | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for batch in self.table.to_batches(max_chunksize=1024):
+            yield from batch.to_pylist()
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{n:,} {split or 'in no split'}" for split, n in self.split_counts.items())
+        counts = f"{len(self):,} patches, {len(self.classes)} classes"
+        return f"PatchIndex({self.name!r}: {counts}, {splits if self.has_splits else 'no splits'})"
+
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """What must not be thrown away when something is made of the index."""
+        """Files and folders that an output made from the index must not replace."""
         return (self.root,) if self.file is None else (self.root, self.file)
+
+    def column(self, name: str) -> list[Any]:
+        """Values of one column of :data:`SCHEMA`, in row order; ``None`` where there is no value."""
+        values: list[Any] = self.table.column(name).to_pylist()
+        return values
+
+    def with_columns(self, columns: Mapping[str, Sequence[Any]], **fields: Any) -> PatchIndex:
+        """Return a copy with other values in some columns, and other attributes such as ``split_protocol``."""
+        table = self.table
+        for name, values in columns.items():
+            new = pa.array(values, SCHEMA.field(name).type)
+            table = table.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), new)
+        return replace(self, table=table, **fields)
+
+    def take(self, rows: Sequence[int]) -> PatchIndex:
+        """Return a copy with these rows only, in this order."""
+        return replace(self, table=self.table.take(pa.array(rows, pa.int64())))
 
     @cached_property
     def paths(self) -> list[str]:
         """Path of every patch, relative to the root."""
-        return self._column("path")
+        return self.column("path")
 
     @cached_property
     def labels(self) -> list[str]:
@@ -102,14 +157,13 @@ class PatchIndex:
         DataError
             If patches carry several labels or none.
         """
-        labels: list[str | None] = self._column("label")
-        whole = [label for label in labels if label is not None]
-        if len(whole) != len(labels):
+        lacking = self.table.column("label").null_count
+        if lacking:
             raise DataError(
-                f"{len(labels) - len(whole)} of {len(labels)} patches of index '{self.name}' have no single label",
+                f"{lacking} of {len(self)} patches of index '{self.name}' have no single label",
                 fix="give each patch one label in the 'label' column",
             )
-        return whole
+        return self.column("label")
 
     @cached_property
     def label_sets(self) -> list[tuple[str, ...]]:
@@ -121,13 +175,9 @@ class PatchIndex:
             If a patch has neither a label nor a list of labels.
         """
         sets: list[tuple[str, ...]] = []
-        for path, label, several in zip(
-            self.paths, self._column("label"), self._column("labels"), strict=True
-        ):
+        for path, label, several in zip(self.paths, self.column("label"), self.column("labels"), strict=True):
             if label is None and several is None:
-                raise DataError(
-                    f"patch {path} of index '{self.name}' has no label", fix="make the index again"
-                )
+                raise DataError(f"patch {path} of index '{self.name}' has no label", fix=_AGAIN)
             sets.append((label,) if label is not None else tuple(several))
         return sets
 
@@ -139,20 +189,52 @@ class PatchIndex:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of all classes, sorted."""
-        names = {label for label in self._column("label") if label is not None}
-        for several in self._column("labels"):
-            names.update(several or ())
-        return tuple(sorted(names))
+        single = self.table.column("label").unique().drop_null()
+        several = pc.list_flatten(self.table.column("labels")).unique()
+        return tuple(sorted({*single.to_pylist(), *several.to_pylist()}))
+
+    def targets(
+        self, classes: Sequence[str] | None = None, *, multi_label: bool | None = None
+    ) -> npt.NDArray[Any]:
+        """Labels as numbers, for training and for metrics.
+
+        Parameters
+        ----------
+        classes : sequence of str, optional
+            Class names in the order of a model's outputs; for a binary model the other class, then the
+            positive one. By default :attr:`classes`.
+        multi_label : bool, optional
+            Whether to return one column per class. By default as the index is.
+
+        Returns
+        -------
+        numpy.ndarray
+            int64 ``[N]`` class numbers; if `multi_label`, float32 ``[N, K]`` of 0 and 1.
+
+        Raises
+        ------
+        DataError
+            If a patch has a label that is not among `classes`, or several where one is needed.
+        """
+        names = self.classes if classes is None else classes
+        if multi_label is None:
+            multi_label = self.multi_label
+        return label_matrix(self.label_sets, names) if multi_label else class_numbers(self.labels, names)
 
     @property
     def split_counts(self) -> dict[str | None, int]:
         """Number of patches in each split that occurs; the key ``None`` counts those in no split."""
-        counts = Counter(self._column("split"))
+        counts = Counter(self.column("split"))
         return {split: counts[split] for split in (*SPLITS, None) if counts[split]}
 
     @property
+    def has_splits(self) -> bool:
+        """Whether any patch is in a split."""
+        return bool(self.table.column("split").null_count < len(self))
+
+    @property
     def gsd(self) -> float | None:
-        """Ground sampling distance in meters a pixel, where all patches share one."""
+        """Ground sampling distance in meters per pixel, where all patches share one."""
         gsd: float | None = self._shared("gsd")
         return gsd
 
@@ -164,12 +246,12 @@ class PatchIndex:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Identity of the data, whatever the order of rows and wherever they lie: hexadecimal SHA-256.
+        """Identity of the data, independent of row order and location: hexadecimal SHA-256.
 
         It covers path, label(s), split, group and content of every patch.
         """
         rows = zip(
-            *(self._column(c) for c in ("path", "label", "labels", "split", "group", "sha256")), strict=True
+            *(self.column(c) for c in ("path", "label", "labels", "split", "group", "sha256")), strict=True
         )
         digest = hashlib.sha256()
         for line in sorted(json.dumps(row, ensure_ascii=False) for row in rows):
@@ -194,21 +276,128 @@ class PatchIndex:
                 f"index '{self.name}' has no patches in split '{split}'",
                 fix="make splits with: swath data split",
             )
-        return with_fields(self, table=rows)
+        return replace(self, table=rows)
+
+    def to_table(self) -> pa.Table:
+        """Return the rows as an Arrow table, columns as in :data:`SCHEMA`."""
+        return self.table
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a ``pandas.DataFrame``, columns as in :data:`SCHEMA`.
+
+        Raises
+        ------
+        SettingError
+            If pandas is not installed.
+        """
+        try:
+            return self.table.to_pandas()
+        except ImportError as error:
+            raise SettingError(
+                "to_pandas needs pandas", fix="pip install pandas, or use to_table()"
+            ) from error
+
+    def to_torch(
+        self,
+        split: Split | None = None,
+        transform: Callable[[Any], Any] | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        bands: Sequence[str] = RGB,
+        size: int | None = None,
+    ) -> PatchDataset:
+        """Return the patches as a torch ``Dataset`` that decodes a patch whenever it is asked for.
+
+        Parameters
+        ----------
+        split : str, optional
+            ``train``, ``val`` or ``test``; by default all patches.
+        transform : callable, optional
+            Called with the pixels, a uint8 or uint16 tensor ``[bands, H, W]``; its result takes their place.
+        classes : sequence of str, optional
+            Class names in the order of the numbers; by default :attr:`classes` of the whole index, so that
+            all its splits agree.
+        bands : sequence of str
+            Bands to take, in this order; see :func:`swath.imagery.select_bands`.
+        size : int, optional
+            Side in pixels to resize to; by default patches keep their size.
+
+        Returns
+        -------
+        torch.utils.data.Dataset
+            Items are (pixels, target). The target is an int, or for several labels per patch a float32
+            tensor ``[K]`` of 0 and 1. It can be pickled, so a ``DataLoader`` may use any number of workers.
+
+        Raises
+        ------
+        MissingExtraError
+            If torch is not installed.
+        SwathError
+            As :meth:`where` and :meth:`targets`.
+        """
+        try:
+            from swath.data.tensors import PatchDataset
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("to_torch", extra="train") from error
+        part = self if split is None else self.where(split)
+        targets = part.targets(self.classes if classes is None else classes, multi_label=self.multi_label)
+        return PatchDataset(
+            self.root,
+            list(zip(part.paths, part.column("sha256"), strict=True)),
+            targets,
+            transform=transform,
+            bands=bands,
+            size=size,
+        )
 
     def _shared(self, name: str) -> Any:
         values = self.table.column(name).unique().to_pylist()
         return values[0] if len(values) == 1 else None
 
-    def _column(self, name: str) -> list[Any]:
-        values: list[Any] = self.table.column(name).to_pylist()
-        return values
+
+def class_numbers(labels: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Place of each label in `classes`: int64 ``[N]``.
+
+    Raises
+    ------
+    DataError
+        If a label is not among `classes`.
+    """
+    places = {name: place for place, name in enumerate(classes)}
+    try:
+        return np.array([places[label] for label in labels], np.int64)
+    except KeyError as error:
+        raise _unknown(error.args[0], classes) from None
+
+
+def label_matrix(label_sets: Sequence[Sequence[str]], classes: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Which patch has which label: float32 ``[N, K]`` of 0 and 1.
+
+    Raises
+    ------
+    DataError
+        If a label is not among `classes`.
+    """
+    places = {name: place for place, name in enumerate(classes)}
+    matrix = np.zeros((len(label_sets), len(classes)), np.float32)
+    for row, labels in zip(matrix, label_sets, strict=True):
+        for label in labels:
+            if label not in places:
+                raise _unknown(label, classes)
+            row[places[label]] = 1
+    return matrix
+
+
+def _unknown(label: str, classes: Sequence[str]) -> DataError:
+    return DataError(
+        f"label '{label}' is not among the classes {', '.join(classes)}", fix="give the classes of this index"
+    )
 
 
 def write_index(index: PatchIndex, path: str | Path, *, overwrite: bool = False) -> None:
     """Write an index as Parquet; the same index gives the same bytes.
 
-    The root is stored relative to the folder of `path`, so that index and patches can move together.
+    The root is stored relative to the folder of `path`, so that index and patches can be moved together.
 
     Raises
     ------
@@ -217,15 +406,10 @@ def write_index(index: PatchIndex, path: str | Path, *, overwrite: bool = False)
     """
     path = Path(path)
     shipped = shipped_name(index.root)
-    facts = {
-        "version": VERSION,
-        "root": f"{_SHIPPED_PREFIX}{shipped}" if shipped else _relative(index.root, path.resolve().parent),
-        "name": index.name,
-        "attribution": index.attribution,
-        "split_protocol": index.split_protocol,
-        "skipped": list(index.skipped),
-        "ignored": index.ignored,
-    }
+    relative = Path(os.path.relpath(index.root, path.resolve().parent)).as_posix()
+    facts = {name: getattr(index, name) for name in ("name", "attribution", "split_protocol", "ignored")}
+    facts |= {"version": VERSION, "root": f"{_SHIPPED_PREFIX}{shipped}" if shipped else relative}
+    facts["skipped"] = list(index.skipped)
     table = index.table.cast(SCHEMA).replace_schema_metadata(
         {_METADATA_KEY: json.dumps(facts, sort_keys=True)}
     )
@@ -236,83 +420,85 @@ def write_index(index: PatchIndex, path: str | Path, *, overwrite: bool = False)
 def read_index(path: str | Path) -> PatchIndex:
     """Read and validate an index.
 
+    Parameters
+    ----------
+    path : str or Path
+        A file written by :func:`write_index`.
+
     Raises
     ------
     DataError
-        If the file is missing, is no patch index or a damaged one, comes from a newer swath, or the
-        patches it speaks of are gone.
+        If the file is missing, is not a patch index or a damaged one, comes from a newer swath, or its
+        patches are gone.
+
+    Examples
+    --------
+    >>> import tempfile, swath.data
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     swath.data.write_index(swath.data.build_index("eurosat-mini"), f"{folder}/mini.parquet")
+    ...     len(swath.data.read_index(f"{folder}/mini.parquet"))
+    2200
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"there is no index {path}", fix="make one with: swath data index SOURCE --out INDEX")
-    again = "make one with: swath data index SOURCE --out INDEX"
+        raise MissingFileError(
+            f"there is no index {path}", fix="make one with: swath data index SOURCE --out INDEX"
+        )
     try:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows > MAX_ROWS:
                 raise DataError(f"{path} has {file.metadata.num_rows} rows; at most {MAX_ROWS} are read")
             facts = _facts((file.schema_arrow.metadata or {}).get(_METADATA_KEY), path)
             if not file.schema_arrow.equals(SCHEMA):
-                raise DataError(f"the columns of {path} are not those of a patch index", fix=again)
+                raise DataError(f"the columns of {path} are not those of a patch index", fix=_AGAIN)
             table = file.read()
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path} is not a patch index, or is damaged ({reason})", fix=again) from error
+        raise DataError(f"{path} is not a patch index, or is damaged ({reason})", fix=_AGAIN) from error
     _check_rows(table, path)
     return PatchIndex(
-        root=_find_root(facts["root"], path),
+        root=_find_root(facts.pop("root"), path),
         table=table.replace_schema_metadata(None),
-        name=facts["name"],
-        attribution=facts["attribution"],
-        split_protocol=facts["split_protocol"],
-        skipped=tuple(facts["skipped"]),
-        ignored=facts["ignored"],
+        skipped=tuple(facts.pop("skipped")),
         file=path,
+        **facts,
     )
 
 
 def _facts(raw: bytes | None, path: Path) -> dict[str, Any]:
-    """Parse and check what an index says of itself."""
-    kinds = {"version": int, "root": str, "name": str, "attribution": str, "split_protocol": str}
-    kinds |= {"skipped": list, "ignored": int}
+    """Parse and check the metadata of an index file; the attributes of PatchIndex, and its root as stored."""
     try:
         facts = json.loads(raw or b"null")
     except ValueError:
         facts = None
     if not isinstance(facts, dict) or not isinstance(facts.get("version"), int):
-        raise DataError(
-            f"{path} is a Parquet file, but not a patch index",
-            fix="make one with: swath data index SOURCE --out INDEX",
-        )
+        raise DataError(f"{path} is a Parquet file, but not a patch index", fix=_AGAIN)
     if facts["version"] > VERSION:
         raise DataError(
             f"{path} was written by a newer swath (index version {facts['version']})", fix="upgrade swath"
         )
-    for name, kind in kinds.items():
+    for name, kind in _FACTS.items():
         if not isinstance(facts.get(name), kind):
-            raise DataError(f"the metadata of {path} are damaged at '{name}'", fix="make the index again")
-    return facts
+            raise DataError(f"the metadata of {path} are damaged at '{name}'", fix=_AGAIN)
+    return {name: facts[name] for name in _FACTS if name != "version"}
 
 
 def _check_rows(table: pa.Table, path: Path) -> None:
-    """Refuse rows no swath would have written."""
+    """Refuse rows that :func:`write_index` would not have written."""
     paths = table.column("path").to_pylist()
+    problem = None
     if not paths:
-        raise DataError(f"{path} has no rows", fix="make the index again")
-    for name in paths:
-        if name is None or safe_name(name) != name:
-            raise DataError(
-                f"{path} has a patch path that leads outside its root: {name!r}", fix="make it again"
-            )
-    if len(set(paths)) != len(paths):
-        raise DataError(f"{path} names a patch twice", fix="make the index again")
-    for column in SCHEMA:
-        if not column.nullable and table.column(column.name).null_count:
-            raise DataError(f"{path} has rows without '{column.name}'", fix="make the index again")
-    odd = set(table.column("split").to_pylist()) - {*SPLITS, None}
-    if odd:
-        raise DataError(
-            f"{path} has unknown splits: {', '.join(sorted(odd))}", fix=f"known: {', '.join(SPLITS)}"
-        )
+        problem = "has no rows"
+    elif outside := [name for name in paths if name is None or safe_name(name) != name]:
+        problem = f"has a patch path that leads outside its root: {outside[0]!r}"
+    elif len(set(paths)) != len(paths):
+        problem = "names a patch twice"
+    elif lacking := [c.name for c in SCHEMA if not c.nullable and table.column(c.name).null_count]:
+        problem = f"has rows without '{lacking[0]}'"
+    elif odd := set(table.column("split").to_pylist()) - {*SPLITS, None}:
+        problem = f"has unknown splits: {', '.join(sorted(odd))}"
+    if problem is not None:
+        raise DataError(f"{path} {problem}", fix=_AGAIN)
 
 
 def _find_root(stored: str, path: Path) -> Path:
@@ -320,12 +506,7 @@ def _find_root(stored: str, path: Path) -> Path:
         return shipped_path(stored.removeprefix(_SHIPPED_PREFIX))
     root = (path.resolve().parent / stored).resolve()
     if not root.exists():
-        raise DataError(
-            f"the patches of {path} are gone: there is no {root}",
-            fix="put them back, or make the index again with: swath data index",
+        raise MissingFileError(
+            f"the patches of {path} are gone: there is no {root}", fix=f"put them back, or {_AGAIN}"
         )
     return root
-
-
-def _relative(root: Path, folder: Path) -> str:
-    return Path(os.path.relpath(root, folder)).as_posix()

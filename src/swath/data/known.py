@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -132,25 +132,23 @@ def known_overlaps(index: PatchIndex, labels: list[str]) -> tuple[Overlap, ...]:
     return tuple(one for one in overlaps if one.identical or one.recorded)
 
 
-def published_facts(index: PatchIndex, rows: Sequence[int]) -> dict[str, list[str | None]]:
-    """Source and license of rows, filled in from the published set where a file is one of its own.
+def published_facts(index: PatchIndex) -> dict[str, list[str | None]]:
+    """Source and license of patches, filled in from the published set where a file is one of its own.
 
     Returns
     -------
     dict of str to list of str or None
-        ``"source"`` and ``"license"``, one value a row.
+        ``"source"`` and ``"license"``, one value per patch.
     """
     at = {int(value): NAMED[name] for name in known_names() for value in known_set(name).hashes if value}
-    columns: dict[str, list[str | None]] = {}
-    for column in ("source", "license"):
-        given = index.table[column].to_pylist()
-        contents = index.table["sha256"].to_pylist()
-        found = [at.get(short_hash(contents[row])) for row in rows]
-        columns[column] = [
-            given[row] or (getattr(known, column) if known is not None else None)
-            for row, known in zip(rows, found, strict=True)
+    found = [at.get(short_hash(content)) for content in index.column("sha256")]
+    return {
+        column: [
+            given or (getattr(known, column) if known is not None else None)
+            for given, known in zip(index.column(column), found, strict=True)
         ]
-    return columns
+        for column in ("source", "license")
+    }
 
 
 def known_names() -> tuple[str, ...]:
@@ -202,7 +200,7 @@ def _overlap(index: PatchIndex, labels: list[str], known: KnownSet) -> Overlap:
     together: dict[str, Counter[str]] = {}
     facts = NAMED[known.name]
     recorded = 0
-    contents, sources = (index.table[column].to_pylist() for column in ("sha256", "source"))
+    contents, sources = (index.column(column) for column in ("sha256", "source"))
     for path, label, sha256, source in zip(index.paths, labels, contents, sources, strict=True):
         place = at.get(short_hash(sha256))
         if place is not None:

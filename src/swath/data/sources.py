@@ -1,54 +1,56 @@
-"""Make a patch index from a class-folder tree, a table, a zip of either, or a shipped data set."""
+"""Make a patch index from files or from a table, list or dataset in memory.
+
+Every source is first turned into a list of paths and labels (:mod:`swath.data.entries`); from there on there is one
+way: read and decode each patch once, refuse what is missing or damaged, group identical files.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from swath.data.archives import MissingPatchError, PatchReader, open_patches
+from swath.data.archives import PatchReader, open_patches
 from swath.data.duplicates import joined_groups
-from swath.data.entries import Entries, Entry, entries_from_coco, entries_from_csv, entries_from_tree
+from swath.data.entries import (
+    Entries,
+    Entry,
+    entries_from_coco,
+    entries_from_csv,
+    entries_from_table,
+    entries_from_tree,
+)
 from swath.data.index import SCHEMA, PatchIndex
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
-from swath.data.threads import in_order
-from swath.errors import DataError
-from swath.imagery import decode
+from swath.data.rewrite import encode_patch
+from swath.data.rows import map_rows
+from swath.errors import DataError, MissingFileError, SettingError
+from swath.files import atomic_folder
+from swath.imagery import RGB, decode
+from swath.imagery.arrays import bands_first
+from swath.imagery.header import numbered_bands
 from swath.progress import Progress, silent
 
 MIN_CLASSES = 2
-MIN_PATCHES = 3  # a class: one each for train, val and test
+MIN_PATCHES = 3  # per class: one each for train, val and test
 NAMED_IN_MESSAGES = 5
+_UNUSUAL = re.compile(r"[^\w .-]|^\.+")  # in the name of a folder
 _LISTS = {".csv": entries_from_csv, ".json": entries_from_coco}
 
 
-@dataclass(frozen=True)
-class CheckedPatch:
-    """One patch that was read and decoded."""
-
-    entry: Entry
-    sha256: str
-    width: int
-    height: int
-    mode: str
-
-
-@dataclass(frozen=True)
-class RejectedPatch:
-    """One patch that could not be; `missing` if there is no such file."""
-
-    path: str
-    reason: str
-    missing: bool
-
-
 def build_index(
-    source: str | Path,
+    source: str | Path | Any,
     *,
+    root: str | Path | None = None,
+    out: str | Path | None = None,
+    classes: Sequence[str] | None = None,
     part_of: str | None = None,
     skip_unreadable: bool = False,
     progress: Progress = silent,
@@ -57,11 +59,23 @@ def build_index(
 
     Parameters
     ----------
-    source : str or Path
-        A folder or zip of ``Class/.../image`` or ``{train,val,test}/Class/.../image`` (one wrapping
-        folder is looked through), a CSV with columns ``path,label[,split,group,lon,lat]`` and paths
-        relative to itself (``labels`` in place of ``label`` where patches have several, with ``;`` or
-        ``|`` between them), a COCO-style ``.json``, a zip with one CSV, or the name of a shipped data set.
+    source : str, Path, table, list of pairs or dataset
+        Files: a folder or zip of ``Class/.../image`` or ``{train,val,test}/Class/.../image`` (one wrapping
+        folder is looked through); a CSV with columns ``path,label[,split,group,lon,lat,gsd,source,license]``
+        and paths relative to itself (``labels`` in place of ``label`` where patches have several, with ``;``
+        or ``|`` between them); a COCO-style ``.json``; a zip with one CSV; or the name of a shipped data set.
+
+        In memory: a pandas ``DataFrame``, a pyarrow ``Table`` or another Arrow table with the columns of the
+        CSV; a list of (path, label) pairs; a torchvision ``ImageFolder``; or a torch ``Dataset`` of
+        (image, label) items, images being PIL pictures, arrays or tensors of 8 or 16 bits, which are
+        written to `out`.
+    root : str or Path, optional
+        Folder or zip archive that the paths of a table or of pairs start from. By default they start from the
+        working folder, and the root of the index is the deepest folder that holds all of them.
+    out : str or Path, optional
+        New folder for the images of a torch ``Dataset``.
+    classes : sequence of str, optional
+        Class names of the numbers that a torch ``Dataset`` gives; by default its attribute ``classes``.
     part_of : str, optional
         Name of the published data set that the source is a part or a copy of, such as
         ``eurosat-rgb``: its source, license, attribution and ground sampling distance are recorded.
@@ -70,7 +84,7 @@ def build_index(
         Leave out images that cannot be decoded and list them in ``PatchIndex.skipped``, rather
         than stop.
     progress : Progress
-        Called with stage ``"check"``.
+        Called with stage ``"check"``, and ``"write"`` for the images of a torch ``Dataset``.
 
     Returns
     -------
@@ -81,31 +95,157 @@ def build_index(
     Raises
     ------
     SettingError
-        If no published data set is named `part_of`.
+        If no published data set is named `part_of`, or `root`, `out` or `classes` does not go with `source`.
     DataError
         If the source is not one of the above, has no images, fewer than two classes or a class with
-        fewer than three patches, or names or holds images that are missing or cannot be read.
+        fewer than three patches, or lists or holds images that are missing or cannot be read.
+    OutputError
+        If `out` is not empty or cannot be written.
+
+    Examples
+    --------
+    >>> import swath.data
+    >>> index = swath.data.build_index("eurosat-mini")
+    >>> index.classes[:3]
+    ('AnnualCrop', 'Forest', 'HerbaceousVegetation')
+    >>> pairs = [(path, label) for path, label in zip(index.paths, index.labels) if label != "Forest"]
+    >>> swath.data.build_index(pairs, root=index.root)
+    PatchIndex('eurosat-mini': 1,980 patches, 9 classes, no splits)
     """
-    path = _locate(source)
     published = find_named(part_of) if part_of is not None else None
-    listed = path.suffix.lower() in _LISTS and path.is_file()
-    with open_patches(path.parent if listed else path) as reader:
-        entries = _list_table(reader, path.name) if listed else _list_patches(reader)
-        checked, refused = _check_all(reader, entries.rows, progress)
-        root = reader.root
-    _judge(refused, path, skip_unreadable=skip_unreadable)
-    _check_classes(checked, path)
+    listed: Entries | None = None
+    if isinstance(source, str | Path):
+        _refuse_unused("a file or folder", root=root, out=out, classes=classes)
+        path = _locate(source)
+        where, is_list = str(path), path.suffix.lower() in _LISTS and path.is_file()
+        base = path.parent if is_list else path
+    else:
+        where = "the list of pairs" if isinstance(source, list | tuple) else f"the {type(source).__name__}"
+        table = _table_of(source, where, out=out, classes=classes, root=root, progress=progress)
+        given = out or root
+        base, listed = entries_from_table(table, root=None if given is None else Path(given), where=where)
+        path, is_list = base, False
+    with open_patches(base) as reader:
+        if listed is None:
+            listed = _list_table(reader, path.name) if is_list else _list_patches(reader)
+        checked, refused = _check_all(reader, listed.rows, progress)
+        base = reader.root
+    _refuse_unreadable(refused, where, skip_unreadable=skip_unreadable)
+    _check_classes(checked, where)
     known = _known_set(path)
     facts = published or known
+    groups = joined_groups([row["group"] for row in checked], [row["sha256"] for row in checked])
+    for row, group in zip(checked, groups, strict=True):
+        row["group"] = group
+        for name in ("gsd", "source", "license"):
+            row[name] = row[name] or (getattr(facts, name) if facts else None)
     return PatchIndex(
-        root=root,
-        table=_table(checked, facts),
+        root=base,
+        table=pa.Table.from_pylist(checked, schema=SCHEMA),
         name=shipped_name(path) or (known.name if known else path.stem),
         attribution=facts.attribution if facts else "",
-        split_protocol="as the source gives it" if any(p.entry.split for p in checked) else "",
-        skipped=tuple(sorted(patch.path for patch in refused)),
-        ignored=entries.ignored,
+        split_protocol="as the source gives it" if any(row["split"] for row in checked) else "",
+        skipped=tuple(name for name, _ in refused),
+        ignored=listed.ignored,
     )
+
+
+def _refuse_unused(kind: str, **given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise SettingError(f"{name}= does not go with {kind}", fix=f"leave {name}= out")
+
+
+def _table_of(
+    source: Any,
+    where: str,
+    *,
+    root: str | Path | None,
+    out: str | Path | None,
+    classes: Sequence[str] | None,
+    progress: Progress,
+) -> pa.Table:
+    """Rows of a source in memory, columns as a CSV has them."""
+    if hasattr(source, "__arrow_c_stream__"):
+        _refuse_unused("a table", out=out, classes=classes)
+        table = pa.table(source)
+        return table.drop_columns([name for name in table.column_names if name.startswith("__index_level_")])
+    if hasattr(source, "samples") and hasattr(source, "classes"):
+        _refuse_unused("an ImageFolder", out=out, classes=classes)
+        pairs = [(path, source.classes[number]) for path, number in source.samples]
+    elif isinstance(source, list | tuple):
+        _refuse_unused("a list of pairs", out=out, classes=classes)
+        if not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in source):
+            raise DataError("the list does not hold (path, label) pairs", fix="give [(path, label), ...]")
+        pairs = list(source)
+    elif hasattr(source, "__getitem__") and hasattr(source, "__len__"):
+        _refuse_unused("a dataset of images in memory", root=root)
+        pairs = _write_items(source, where, out=out, classes=classes, progress=progress)
+    else:
+        raise SettingError(
+            f"{where} is no source of patches",
+            fix="give a folder, CSV, zip, name, table, list of (path, label) pairs or dataset",
+        )
+    paths, labels = [str(path) for path, _ in pairs], [label for _, label in pairs]
+    several = any(isinstance(label, list | tuple | set) for label in labels)
+    values = [sorted(label) if several else str(label) for label in labels]
+    return pa.table({"path": paths, "labels" if several else "label": values})
+
+
+def _write_items(
+    dataset: Any,
+    where: str,
+    *,
+    out: str | Path | None,
+    classes: Sequence[str] | None,
+    progress: Progress,
+) -> list[tuple[str, str]]:
+    """Write the images of a dataset to ``out/Class/number.png``; return their paths and labels."""
+    if out is None:
+        raise SettingError(
+            f"{where} holds images in memory, and an index lists files",
+            fix="give a new folder with out=FOLDER",
+        )
+    names = getattr(dataset, "classes", None) if classes is None else classes
+    pairs: list[tuple[str, str]] = []
+    with atomic_folder(Path(out)) as folder:
+        for number in range(len(dataset)):
+            image, label = dataset[number]
+            name = label if isinstance(label, str) else _class_name(label, names, f"{where}, item {number}")
+            data, suffix = _encode_item(image, f"{where}, item {number}")
+            path = f"{_UNUSUAL.sub('_', name)}/{number:06d}{suffix}"
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_bytes(data)
+            pairs.append((path, name))
+            progress("write", number + 1, len(dataset))
+    return pairs
+
+
+def _class_name(label: Any, classes: Sequence[str] | None, place: str) -> str:
+    if classes is None:
+        raise SettingError(
+            f"{place} has the label {label}, a number", fix="give the names with classes=[...]"
+        )
+    if not 0 <= int(label) < len(classes):
+        raise DataError(f"{place} has the label {label}, but there are {len(classes)} classes")
+    return str(classes[int(label)])
+
+
+def _encode_item(image: Any, place: str) -> tuple[bytes, str]:
+    """A picture of PIL, or an array or tensor of pixels, as a lossless file and its suffix."""
+    if hasattr(image, "convert"):
+        stream = BytesIO()
+        (image.convert("RGB") if image.mode in ("CMYK", "YCbCr") else image).save(stream, "PNG")
+        return stream.getvalue(), ".png"
+    pixels = bands_first(np.asarray(image), name=place)
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise DataError(
+            f"{place} holds {pixels.dtype} pixels",
+            fix="give uint8 or uint16: leave the conversion to floats out of the dataset's transform",
+        )
+    bands = {1: ("gray",), 3: RGB}.get(len(pixels), numbered_bands(len(pixels)))
+    patch = encode_patch(pixels, bands)
+    return patch.data, patch.suffix
 
 
 def _locate(source: str | Path) -> Path:
@@ -118,7 +258,7 @@ def _locate(source: str | Path) -> Path:
         raise DataError(
             f"'{source}' is a data set to download first", fix=f"swath data get {source} --out FILE"
         )
-    raise DataError(
+    raise MissingFileError(
         f"there is no folder, CSV or zip {source}", fix=f"shipped data sets: {', '.join(sorted(SHIPPED))}"
     )
 
@@ -150,65 +290,62 @@ def _list_table(reader: PatchReader, name: str) -> Entries:
 
 def _check_all(
     reader: PatchReader, entries: Sequence[Entry], progress: Progress
-) -> tuple[list[CheckedPatch], list[RejectedPatch]]:
-    """Read and decode all patches; both lists come back in order of path."""
+) -> tuple[list[dict[str, Any]], list[tuple[str, DataError]]]:
+    """Read and decode all patches: rows of an index, and paths refused with the reason, in order of path."""
     ordered = sorted(entries, key=lambda entry: entry.path)
 
-    def check(rows: range) -> list[CheckedPatch | RejectedPatch]:
-        return [_check(reader, ordered[row]) for row in rows]
+    def check(row: int) -> dict[str, Any] | tuple[str, DataError]:
+        path = ordered[row].path
+        try:
+            data = reader.read(path)
+            picture = decode(data, name=path)
+        except DataError as error:
+            return path, error
+        digest = hashlib.sha256(data).hexdigest()
+        size = {"width": picture.width, "height": picture.height, "mode": picture.mode}
+        return {**vars(ordered[row]), "sha256": digest, **size}
 
-    results = [
-        one for part in in_order(check, len(ordered), stage="check", progress=progress) for one in part
-    ]
-    return [one for one in results if isinstance(one, CheckedPatch)], [
-        one for one in results if isinstance(one, RejectedPatch)
-    ]
-
-
-def _check(reader: PatchReader, entry: Entry) -> CheckedPatch | RejectedPatch:
-    try:
-        data = reader.read(entry.path)
-        picture = decode(data, name=entry.path)
-    except DataError as error:
-        return RejectedPatch(entry.path, error.problem, missing=isinstance(error, MissingPatchError))
-    return CheckedPatch(entry, hashlib.sha256(data).hexdigest(), picture.width, picture.height, picture.mode)
+    results = list(map_rows(check, len(ordered), stage="check", progress=progress))
+    return [r for r in results if isinstance(r, dict)], [r for r in results if isinstance(r, tuple)]
 
 
-def _judge(refused: Sequence[RejectedPatch], source: Path, *, skip_unreadable: bool) -> None:
+def _refuse_unreadable(
+    refused: Sequence[tuple[str, DataError]], where: str, *, skip_unreadable: bool
+) -> None:
     """Stop at missing files, and at unreadable ones unless they are to be skipped."""
-    for missing, mismatch, fix in (
+    for missing, problem, fix in (
         (True, "are missing", "put them back, or remove them from the list"),
-        (False, "cannot be read", "mend or remove them, or go on without them with --skip-unreadable"),
+        (False, "cannot be read", "repair or remove them, or leave them out with --skip-unreadable"),
     ):
-        affected = [patch for patch in refused if patch.missing == missing]
+        affected = [(path, e) for path, e in refused if isinstance(e, MissingFileError) == missing]
         if affected and (missing or not skip_unreadable):
-            first = ", ".join(patch.path for patch in affected[:NAMED_IN_MESSAGES])
+            first = ", ".join(path for path, _ in affected[:NAMED_IN_MESSAGES])
             more = " and more" if len(affected) > NAMED_IN_MESSAGES else ""
-            why = "" if missing else f" ({affected[0].reason})"
-            raise DataError(f"{source}: {len(affected)} image(s) {mismatch}: {first}{more}{why}", fix=fix)
+            why = "" if missing else f" ({affected[0][1].problem})"
+            raise DataError(f"{where}: {len(affected)} image(s) {problem}: {first}{more}{why}", fix=fix)
 
 
-def _check_classes(checked: Sequence[CheckedPatch], source: Path) -> None:
+def _check_classes(checked: Sequence[dict[str, Any]], where: str) -> None:
     if not checked:
-        raise DataError(f"{source} has no readable image left")
+        raise DataError(f"{where} has no readable image left")
     counts: Counter[str] = Counter()
-    for patch in checked:
-        counts.update((patch.entry.label,) if patch.entry.label is not None else patch.entry.labels)
+    for row in checked:
+        counts.update((row["label"],) if row["label"] is not None else row["labels"])
     if len(counts) < MIN_CLASSES:
         raise DataError(
-            f"{source} has one class only ('{next(iter(counts))}')" if counts else f"{source} names no class",
+            f"{where} has one class only ('{next(iter(counts))}')" if counts else f"{where} names no class",
             fix="a classifier needs at least two classes",
         )
     label, fewest = min(counts.items(), key=lambda item: (item[1], item[0]))
     if fewest < MIN_PATCHES:
         raise DataError(
-            f"{source}: class '{label}' has {fewest} patch(es)",
+            f"{where}: class '{label}' has {fewest} patch(es)",
             fix=f"each class needs at least {MIN_PATCHES}: one each for train, val and test",
         )
 
 
 def _known_set(path: Path) -> NamedSet | None:
-    """Facts of the published archive that `path` is a copy of, or was cut from by us."""
+    """Facts of the published archive that `path` is a copy of, or was taken from."""
     shipped = shipped_name(path)
     if shipped:
         return NAMED[SHIPPED[shipped]]
@@ -218,25 +355,3 @@ def _known_set(path: Path) -> NamedSet | None:
                 if hashlib.file_digest(file, "sha256").hexdigest() == known.sha256:
                     return known
     return None
-
-
-def _table(checked: Sequence[CheckedPatch], facts: NamedSet | None) -> pa.Table:
-    entries = [patch.entry for patch in checked]
-    n = len(checked)
-    columns = {
-        "path": [entry.path for entry in entries],
-        "label": [entry.label for entry in entries],
-        "labels": [entry.labels for entry in entries],
-        "split": [entry.split for entry in entries],
-        "group": joined_groups([entry.group for entry in entries], [patch.sha256 for patch in checked]),
-        "sha256": [patch.sha256 for patch in checked],
-        "width": [patch.width for patch in checked],
-        "height": [patch.height for patch in checked],
-        "mode": [patch.mode for patch in checked],
-        "lon": [entry.lon for entry in entries],
-        "lat": [entry.lat for entry in entries],
-        "gsd": [facts.gsd if facts else None] * n,
-        "source": [facts.source if facts else None] * n,
-        "license": [facts.license if facts else None] * n,
-    }
-    return pa.Table.from_pydict(columns, schema=SCHEMA)

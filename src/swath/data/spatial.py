@@ -1,9 +1,8 @@
-"""Where patches lie: blocks on the globe that a split keeps whole, and whether a split flatters.
+"""Where patches lie: blocks on the globe that a split keeps whole, and whether a split is optimistic.
 
-Patches that lie side by side resemble each other. A random split puts neighbors on both sides, and a test
-then measures memory: on EuroSAT's own patches macro-F1 was 0.954 by a random split and 0.910 by a spatial
-one. Blocks keep neighbors together, but for those along the borders of blocks (Roberts et al. 2017,
-Ecography 40, 913-929).
+Adjacent patches are similar. A random split puts neighbors into train and test, and the test then partly measures
+memory: on EuroSAT's own patches macro-F1 was 0.954 by a random split and 0.910 by a spatial one. Blocks keep
+neighbors together, except along the borders of blocks (Roberts et al. 2017, Ecography 40, 913-929).
 """
 
 from __future__ import annotations
@@ -11,29 +10,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import replace as with_fields
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from swath.data.duplicates import group_duplicates, joined_groups
-from swath.data.index import SCHEMA, PatchIndex
+from swath.data.duplicates import joined_groups
+from swath.data.index import PatchIndex
 from swath.data.named import NAMED
-from swath.data.splits import GROUPS_WHOLE, fold_index, split_index
 from swath.errors import DataError, SettingError
-from swath.progress import Progress, silent
 
 EARTH = 6371.0  # mean radius, km
-CLOSE = 10.0  # km: land this near resembles itself
-SHARE = 0.1  # of held-out patches, with a training patch closer than that, that make a split flatter
+CLOSE = 10.0  # km: land this near is spatially autocorrelated
+SHARE = 0.1  # of held-out patches with a training patch closer than that, above which a split is optimistic
 OPTIMISTIC_BIAS = "optimistic"
-BLOCKS_WHOLE = "km kept whole"  # what the protocol of a split by blocks says
-MOST = 2_000  # held-out patches whose neighbors are looked for; drawn with seed 0
-_BLOCK = 256
-By = Literal["random", "block", "group"]
+GROUPS_WHOLE = "groups kept whole"  # in the protocol of every split that does not depend on places
+BLOCKS_WHOLE = "km kept whole"  # in the protocol of a split by blocks
 BLOCK_KM = 10.0
+MOST = 2_000  # held-out patches whose neighbors are searched; drawn with seed 0
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ class SpatialAutocorrelation:
 
 
 def block_names(lon: Sequence[float | None], lat: Sequence[float | None], *, km: float) -> list[str | None]:
-    """Name the block each place lies in; blocks are about `km` by `km` and never overlap.
+    """Name the block that each place lies in; blocks are about `km` by `km` and never overlap.
 
     Rows of blocks are bands of latitude `km` high; each row has as many equal columns around the globe
     as are at least `km` wide along its middle, so that blocks keep their size away from the equator.
@@ -95,8 +89,8 @@ def block_names(lon: Sequence[float | None], lat: Sequence[float | None], *, km:
     return names
 
 
-def group_blocks(index: PatchIndex, *, km: float = 10.0) -> PatchIndex:
-    """Join patches of one block, and of groups that reach into it, so that no split can part them.
+def group_blocks(index: PatchIndex, *, km: float = BLOCK_KM) -> PatchIndex:
+    """Join patches of one block, and of groups that reach into it, so that no split can separate them.
 
     Raises
     ------
@@ -105,7 +99,7 @@ def group_blocks(index: PatchIndex, *, km: float = 10.0) -> PatchIndex:
     DataError
         If a patch has no coordinates.
     """
-    blocks = block_names(index.table["lon"].to_pylist(), index.table["lat"].to_pylist(), km=km)
+    blocks = block_names(index.column("lon"), index.column("lat"), km=km)
     lacking = sum(block is None for block in blocks)
     if lacking:
         raise DataError(
@@ -113,43 +107,25 @@ def group_blocks(index: PatchIndex, *, km: float = 10.0) -> PatchIndex:
             fix="index a CSV with columns lon and lat, or split with --by random or --by group",
         )
     named = [block for block in blocks if block is not None]
-    given: list[str | None] = index.table["group"].to_pylist()
+    given: list[str | None] = index.column("group")
     # A patch of no group is in one named by its block, so that every block has a name.
     groups = joined_groups([g or b for g, b in zip(given, named, strict=True)], named)
-    place = SCHEMA.get_field_index("group")
-    field = SCHEMA.field("group")
-    return with_fields(index, table=index.table.set_column(place, field, pa.array(groups, field.type)))
-
-
-def check_groups(index: PatchIndex) -> None:
-    """Refuse an index whose patches are not all in groups: there would be nothing to split by.
-
-    Raises
-    ------
-    DataError
-        Saying how many are not.
-    """
-    lacking = index.table["group"].null_count
-    if lacking:
-        raise DataError(
-            f"{lacking:,} of {len(index):,} patches of index '{index.name}' are in no group to split by",
-            fix="index a CSV with a column group (the scene, say), or split with --by random",
-        )
+    return index.with_columns({"group": groups})
 
 
 def spatial_autocorrelation(index: PatchIndex, *, km: float = CLOSE) -> SpatialAutocorrelation | None:
-    """Measure how near held-out patches lie to training patches; ``None`` where that cannot be known.
+    """Measure how near held-out patches lie to training patches; ``None`` without coordinates or splits.
 
     Parameters
     ----------
     index : PatchIndex
         With splits and coordinates. Of more than 2,000 held-out patches that many are drawn.
     km : float
-        What counts as near, kilometers on the great circle.
+        Distance that counts as near, kilometers on the great circle.
     """
-    splits = np.array(index.table["split"].to_pylist(), dtype=object)
-    lon = np.array(index.table["lon"].to_pylist(), dtype=np.float64)
-    lat = np.array(index.table["lat"].to_pylist(), dtype=np.float64)
+    splits = np.array(index.column("split"), dtype=object)
+    lon = np.array(index.column("lon"), dtype=np.float64)
+    lat = np.array(index.column("lat"), dtype=np.float64)
     placed = np.isfinite(lon) & np.isfinite(lat)
     train = np.flatnonzero(placed & (splits == "train"))
     held = np.flatnonzero(placed & np.isin(splits, ["val", "test"]))
@@ -169,11 +145,11 @@ def spatial_autocorrelation(index: PatchIndex, *, km: float = CLOSE) -> SpatialA
 
 
 def optimistic_bias(index: PatchIndex) -> str:
-    """Say why a split that looked at no places or scenes flatters; empty where it does not, or is not known.
+    """Why a test on the splits of an index is optimistic; empty where it is not, or that is not known.
 
-    It does where more than a tenth of the held-out patches have a training patch within 10 km, and where
-    the set is known to be cut side by side from few scenes although it does not say where. A split that
-    is by blocks in all its parts is never said to.
+    It is where more than a tenth of the held-out patches have a training patch within 10 km, and where the set is
+    known to consist of adjacent patches of few scenes although its index has no coordinates. A split whose parts
+    are all made of blocks is never called optimistic.
     """
     if BLOCKS_WHOLE in index.split_protocol and GROUPS_WHOLE not in index.split_protocol:
         return ""
@@ -194,116 +170,3 @@ def _on_sphere(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> np
     """Unit vectors ``[N, 3]``; rows without a place are not numbers."""
     x, y = np.radians(lon), np.radians(lat)
     return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=1)
-
-
-def make_splits(
-    index: PatchIndex,
-    *,
-    by: str = "random",
-    block_km: float = BLOCK_KM,
-    folds: int | None = None,
-    fold: int = 0,
-    val: float = 0.2,
-    test: float = 0.2,
-    seed: int = 0,
-    keep: bool = True,
-) -> PatchIndex:
-    """Cut an index into train, val and test; groups, such as near duplicates, stay whole in every way.
-
-    Parameters
-    ----------
-    index : PatchIndex
-        Its groups stay as they are.
-    by : str
-        ``random``: groups and single patches are shared out. ``block``: patches of one block on the globe
-        go together. ``group``: the same as random, but every patch must be in a group, such as its scene.
-    block_km : float
-        Side of a block, kilometers; used by ``block`` alone.
-    folds : int, optional
-        Make this many folds and test one of them; `test` and `keep` are not used then.
-    fold : int
-        Which fold, from 0.
-    val, test, seed, keep
-        As :func:`swath.data.split_index`.
-
-    Returns
-    -------
-    PatchIndex
-        Its ``split_protocol`` says all of this, and ``optimistic`` of a random cut whose held-out patches
-        lie among training patches; see :func:`swath.data.spatial.optimistic_bias`.
-
-    Raises
-    ------
-    SettingError, DataError
-        If `by` is none of these, the index lacks what it needs, or as :func:`swath.data.split_index`.
-    """
-    if by not in get_args(By):
-        raise SettingError(
-            f"there is no way to split by '{by}'", fix=f"choose --by from {', '.join(get_args(By))}"
-        )
-    if fold and folds is None:
-        raise SettingError(f"fold {fold} of no folds", fix="say how many there are, for example --folds 5")
-    if by == "group":
-        check_groups(index)
-    whole = group_blocks(index, km=block_km) if by == "block" else index
-    if folds is not None:
-        made = fold_index(whole, folds=folds, fold=fold, val=val, seed=seed)
-    else:
-        made = split_index(whole, val=val, test=test, seed=seed, keep=keep)
-    if made.table["split"].equals(index.table["split"]):
-        return (
-            with_bias_note(index) if by == "random" else index
-        )  # nothing was cut, so nothing is said of how
-    place = SCHEMA.get_field_index("split")
-    table = index.table.set_column(place, SCHEMA.field("split"), made.table["split"])
-    protocol = made.split_protocol
-    if by == "block":
-        protocol = protocol.replace(GROUPS_WHOLE, f"blocks of {block_km:g} {BLOCKS_WHOLE}")
-    cut = with_fields(index, table=table, split_protocol=protocol)
-    return with_bias_note(cut) if by == "random" else cut
-
-
-def make_val_split(
-    index: PatchIndex, *, val: float, seed: int = 0, progress: Progress = silent
-) -> PatchIndex:
-    """Cut a val split from the train split alone, by class and with near duplicates kept together.
-
-    For published train and test lists: copies that lie on both of them stay where they are.
-
-    Parameters
-    ----------
-    index : PatchIndex
-        With a train split and no val split.
-    val : float
-        Share of each class of the train split, above 0 to below 1.
-    seed : int
-        Another seed gives another split.
-    progress : Progress
-        Told of the search for duplicates.
-
-    Raises
-    ------
-    SettingError
-        If `index` has a val split, or the share is out of range.
-    DataError
-        If there is no train split, or too few groups of a class in it.
-    """
-    if index.split_counts.get("val"):
-        raise SettingError("there is a val split already", fix="leave --val or the list of val patches out")
-    if not val > 0:
-        raise SettingError(f"val {val} is no share to cut", fix="give --val 0.1, say")
-    train = group_duplicates(index.where("train"), progress=progress)
-    cut = iter(split_index(train, val=val, test=0, seed=seed, keep=False).table["split"].to_pylist())
-    splits = [next(cut) if split == "train" else split for split in index.table["split"].to_pylist()]
-    place = SCHEMA.get_field_index("split")
-    table = index.table.set_column(place, SCHEMA.field("split"), pa.array(splits, SCHEMA.field("split").type))
-    how = f"val cut from train ({100 * val:g} % of each class, {GROUPS_WHOLE}, seed {seed})"
-    return with_fields(index, table=table, split_protocol=f"{index.split_protocol or 'as given'}; {how}")
-
-
-def with_bias_note(index: PatchIndex) -> PatchIndex:
-    """Add to the protocol of a split that looked at no places why its tests will flatter, if they will."""
-    why = optimistic_bias(index)
-    if not why or why in index.split_protocol:
-        return index
-    return with_fields(index, split_protocol=f"{index.split_protocol}; {why}")

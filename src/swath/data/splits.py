@@ -1,4 +1,9 @@
-"""Cut an index into train, val and test: stratified, grouped and seeded, or from lists."""
+"""Split an index into train, val and test: stratified, in whole groups and seeded, or from published lists.
+
+:func:`split_index` is the one way in. Rows that must stay together form a :class:`Unit`: a group of the index, such as
+near duplicates or a scene; a block on the globe; or a single patch. Units are shared out class by class. Every split
+describes itself in ``PatchIndex.split_protocol``.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +11,162 @@ import csv
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from dataclasses import replace as with_fields
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-
-import pyarrow as pa
+from typing import Literal, get_args
 
 from swath.data.archives import is_image_name
-from swath.data.index import SCHEMA, SPLITS, PatchIndex
+from swath.data.duplicates import group_duplicates
+from swath.data.index import SPLITS, PatchIndex
+from swath.data.spatial import BLOCK_KM, BLOCKS_WHOLE, GROUPS_WHOLE, group_blocks, optimistic_bias
 from swath.errors import DataError, SettingError
+from swath.progress import Progress, silent
 
-GROUPS_WHOLE = "groups kept whole"  # what the protocol of every split says that looked at no places
+SplitBy = Literal["random", "block", "group"]
+SHARE = 0.2  # of each class, for val and for test
 NO_LABEL = ""  # no class has this name
 MOST_FOLDS = 100
+
+
+def split_index(
+    index: PatchIndex,
+    *,
+    by: SplitBy = "random",
+    block_km: float = BLOCK_KM,
+    val: float | None = None,
+    test: float | None = None,
+    seed: int = 0,
+    lists: Mapping[str, str | Path] | None = None,
+    folds: int | None = None,
+    fold: int = 0,
+    keep: bool = True,
+    progress: Progress = silent,
+) -> PatchIndex:
+    """Split an index into train, val and test; groups, such as near duplicates, always stay whole.
+
+    Each class is shared out as asked, to within one group; the outcome depends on the paths and the seed, not on the
+    order of rows. Where patches have several labels, they are shared out by the rarest of them first (iterative
+    stratification: Sechidis, Tsoumakas and Vlahavas 2011, ECML PKDD, 145-158); patches without a label are shared
+    out like a class.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        See :func:`swath.data.group_duplicates` for grouping its near duplicates first.
+    by : str
+        ``random``: groups and single patches are shared out. ``block``: patches of one block on the globe
+        stay together. ``group``: as random, but every patch must be in a group, such as its scene.
+    block_km : float
+        Side of a block, kilometers; for ``block`` alone.
+    val, test : float, optional
+        Share of each class, from 0 to below 1, of what is in no val or test split already. By default 0.2;
+        with `lists`, no val but the listed one, else that share of the train list, near duplicates grouped.
+    seed : int
+        Another seed gives another split.
+    lists : mapping of str to Path, optional
+        Text or CSV files by split (train, val, test) whose first column names patches by path, by
+        its last folder and file (``Class/file``), or by file name. They replace all splits there
+        were; rows on no list get none (``PatchIndex.split_counts[None]`` counts them).
+    folds : int, optional
+        Cross-validation: make this many folds, from 2 to 100, and use one as the test split. The same call with
+        another `fold` gives the other parts of the same division.
+    fold : int
+        Which fold, from 0.
+    keep : bool
+        Keep the val and test splits the index has; without folds or lists.
+    progress : Progress
+        Called while near duplicates are searched, with `lists` and `val` alone.
+
+    Returns
+    -------
+    PatchIndex
+        Its ``split_protocol`` says all of this, and ``optimistic`` of a random split whose held-out patches
+        lie among training patches; see :func:`swath.data.spatial.optimistic_bias`.
+
+    Raises
+    ------
+    SettingError
+        If the shares leave nothing to train on, a split or `by` has an unknown name, there is no such fold, or
+        arguments contradict one another.
+    DataError
+        If a class has too few groups for the splits asked for, a group already lies in two splits, patches lack
+        the coordinates or groups to split by, or a list is missing or empty, names unknown patches, or
+        conflicts with another.
+
+    Examples
+    --------
+    >>> import swath.data
+    >>> index = swath.data.build_index("eurosat-mini")
+    >>> swath.data.split_index(index, val=0.1, test=0.2, keep=False).split_counts
+    {'train': 1540, 'val': 220, 'test': 440}
+    >>> swath.data.split_index(index, folds=5, fold=1, val=0.0).split_counts
+    {'train': 1760, 'test': 440}
+    """
+    if lists is not None:
+        if folds is not None or fold or by != "random" or test is not None:
+            raise SettingError(
+                "lists say which patch goes where",
+                fix="leave --by, --folds, --fold and --test out, or give a --test-list",
+            )
+        listed = _listed(index, {split: Path(path) for split, path in lists.items()})
+        return _noted(
+            listed if val is None else _val_from_train(listed, val=val, seed=seed, progress=progress)
+        )
+    if by not in get_args(SplitBy):
+        raise SettingError(
+            f"there is no way to split by '{by}'", fix=f"choose --by from {', '.join(get_args(SplitBy))}"
+        )
+    if fold and folds is None:
+        raise SettingError(f"fold {fold} of no folds", fix="give their number, for example --folds 5")
+    if folds is not None and test is not None:
+        raise SettingError("with --folds the test is one fold", fix="leave --test out")
+    lacking = index.table["group"].null_count
+    if by == "group" and lacking:
+        raise DataError(
+            f"{lacking:,} of {len(index):,} patches of index '{index.name}' are in no group to split by",
+            fix="index a CSV with a column group (the scene, say), or split with --by random",
+        )
+    whole = group_blocks(index, km=block_km) if by == "block" else index
+    val, test = (SHARE if share is None else share for share in (val, test))
+    if folds is not None:
+        made = fold_index(whole, folds=folds, fold=fold, val=val, seed=seed)
+    else:
+        made = _shared_out(whole, val=val, test=test, seed=seed, keep=keep)
+    splits, protocol = made.column("split"), made.split_protocol
+    if splits == index.column("split"):  # nothing has changed, so the protocol stays
+        return _noted(index) if by == "random" else index
+    if by == "block":
+        protocol = protocol.replace(GROUPS_WHOLE, f"blocks of {block_km:g} {BLOCKS_WHOLE}")
+    cut = index.with_columns({"split": splits}, split_protocol=protocol)
+    return _noted(cut) if by == "random" else cut
+
+
+def _noted(index: PatchIndex) -> PatchIndex:
+    """Add to the protocol of a random split why tests on it are optimistic, if they are."""
+    why = optimistic_bias(index)
+    if not why or why in index.split_protocol:
+        return index
+    return replace(index, split_protocol=f"{index.split_protocol}; {why}")
+
+
+def _listed(index: PatchIndex, lists: Mapping[str, Path]) -> PatchIndex:
+    files = ", ".join(f"{split} from {lists[split].name}" for split in SPLITS if split in lists)
+    return index.with_columns(
+        {"split": splits_from_lists(index, lists)}, split_protocol=f"from lists ({files})"
+    )
+
+
+def _val_from_train(index: PatchIndex, *, val: float, seed: int, progress: Progress) -> PatchIndex:
+    """Take a val split from the train split alone; copies on two published lists stay where they are."""
+    if index.split_counts.get("val"):
+        raise SettingError("there is a val split already", fix="leave --val or the list of val patches out")
+    if not val > 0:
+        raise SettingError(f"val {val} is no share to take", fix="give --val 0.1, say")
+    train = group_duplicates(index.where("train"), progress=progress)
+    parts = iter(_shared_out(train, val=val, test=0, seed=seed, keep=False).column("split"))
+    splits = [next(parts) if split == "train" else split for split in index.column("split")]
+    how = f"val cut from train ({100 * val:g} % of each class, {GROUPS_WHOLE}, seed {seed})"
+    return index.with_columns({"split": splits}, split_protocol=f"{index.split_protocol}; {how}")
 
 
 def splits_from_lists(index: PatchIndex, lists: Mapping[str, Path]) -> list[str | None]:
@@ -38,7 +186,7 @@ def splits_from_lists(index: PatchIndex, lists: Mapping[str, Path]) -> list[str 
                 raise DataError(f"{index.paths[row]} is listed for {twice}", fix="list each patch once")
             splits[row] = split
     groups: dict[str, int] = {}
-    for row, group in enumerate(index.table.column("group").to_pylist()):
+    for row, group in enumerate(index.column("group")):
         if group is None or splits[row] is None:
             continue
         other = groups.setdefault(group, row)
@@ -104,58 +252,12 @@ class Unit:
     rarest: str | None = None  # of several labels, the one by which it is shared out
 
 
-def split_index(
-    index: PatchIndex,
-    *,
-    val: float = 0.2,
-    test: float = 0.2,
-    seed: int = 0,
-    lists: Mapping[str, Path] | None = None,
-    keep: bool = True,
-) -> PatchIndex:
-    """Give rows a split.
-
-    Without lists, every row gets one. Each class is shared out as asked, to within one group; groups
-    stay whole; the outcome depends on the paths and the seed, not on the order of rows. Where patches have
-    several labels, they are shared out by the rarest of them first (iterative stratification: Sechidis,
-    Tsoumakas and Vlahavas 2011, ECML PKDD, 145-158); patches without a label are shared out like a class.
-
-    Parameters
-    ----------
-    index : PatchIndex
-        Splits it already has are kept: a val or test split stays as it is, and a missing one is cut
-        from the other rows.
-    val, test : float
-        Share of each class, from 0 to below 1, of what is in no val or test split already.
-    seed : int
-        Another seed gives another split.
-    lists : mapping of str to Path, optional
-        Text or CSV files by split (train, val, test) whose first column names patches by path, by
-        its last folder and file (``Class/file``), or by file name. They replace all splits there
-        were; rows on no list get none (``PatchIndex.split_counts[None]`` counts them).
-    keep : bool
-        Whether to keep splits the index already has.
-
-    Raises
-    ------
-    SettingError
-        If the shares leave nothing to train on, or a split has an unknown name.
-    DataError
-        If a class has too few groups for the splits asked for, a group already lies in two splits,
-        or a list is missing or empty, names unknown patches, or conflicts with another.
-    """
-    if lists is not None:
-        splits = splits_from_lists(index, lists)
-        files = ", ".join(f"{split} from {lists[split].name}" for split in SPLITS if split in lists)
-        protocol = f"from lists ({files})"
-    else:
-        given: list[str | None] = index.table.column("split").to_pylist() if keep else [None] * len(index)
-        splits = _assign(index, given, shares={"test": test, "val": val}, seed=seed)
-        protocol = _protocol(given, splits, before=index.split_protocol, val=val, test=test, seed=seed)
-    column = pa.array(splits, SCHEMA.field("split").type)
-    place = SCHEMA.get_field_index("split")
-    table = index.table.set_column(place, SCHEMA.field("split"), column)
-    return with_fields(index, table=table, split_protocol=protocol)
+def _shared_out(index: PatchIndex, *, val: float, test: float, seed: int, keep: bool = True) -> PatchIndex:
+    """Give every row a split; those of val and test that the index has are kept if `keep`."""
+    given = index.column("split") if keep else [None] * len(index)
+    splits = _assign(index, given, shares={"test": test, "val": val}, seed=seed)
+    protocol = _protocol(given, splits, before=index.split_protocol, val=val, test=test, seed=seed)
+    return index.with_columns({"split": splits}, split_protocol=protocol)
 
 
 def _protocol(
@@ -223,7 +325,7 @@ def units_of(index: PatchIndex, seed: int) -> list[Unit]:
     # A patch without any label counts as one of a class of its own.
     sets, paths = [labels or (NO_LABEL,) for labels in index.label_sets], index.paths
     rows: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for row, group in enumerate(index.table.column("group").to_pylist()):
+    for row, group in enumerate(index.column("group")):
         rows[("path", paths[row]) if group is None else ("group", group)].append(row)
 
     def order(members: Sequence[int]) -> bytes:
@@ -241,9 +343,7 @@ def _by_rarest(units: Sequence[Unit]) -> list[Unit]:
     sizes: Counter[str] = Counter()
     for unit in units:
         sizes.update(unit.counts)
-    label_matrix = [
-        with_fields(u, rarest=min(u.counts, key=lambda label: (sizes[label], label))) for u in units
-    ]
+    label_matrix = [replace(u, rarest=min(u.counts, key=lambda label: (sizes[label], label))) for u in units]
     return sorted(label_matrix, key=lambda unit: (sizes[str(unit.rarest)], str(unit.rarest)))
 
 
@@ -314,23 +414,9 @@ def _check_sides(index: PatchIndex, splits: Sequence[str | None], sides: Sequenc
 def fold_index(
     index: PatchIndex, *, folds: int = 5, fold: int = 0, val: float = 0.2, seed: int = 0
 ) -> PatchIndex:
-    """Make one fold the test split, and cut val from the rest.
+    """Make one fold the test split, and take val from the rest; see `folds` of :func:`split_index`.
 
-    The folds depend on paths, groups and the seed only; so the same call with another `fold` gives the
-    other parts of the same division.
-
-    Parameters
-    ----------
-    index : PatchIndex
-        Splits it has are forgotten; groups stay whole.
-    folds : int
-        How many parts, at least 2.
-    fold : int
-        Which of them is tested, from 0.
-    val : float
-        Share of the rest of each class for validation, 0 for none.
-    seed : int
-        Another seed gives another division.
+    The folds depend on paths, groups and the seed only; splits the index has are ignored.
 
     Raises
     ------
@@ -347,12 +433,11 @@ def fold_index(
         )
     numbers = fold_numbers(units_of(index, seed), len(index), folds=folds)
     _check(index, numbers, folds)
-    splits = pa.array(["test" if n == fold else None for n in numbers], SCHEMA.field("split").type)
-    place = SCHEMA.get_field_index("split")
-    table = index.table.set_column(place, SCHEMA.field("split"), splits)
+    splits = ["test" if number == fold else None for number in numbers]
     how = f"is fold {fold} of {folds} (numbered from 0, {GROUPS_WHOLE}, seed {seed})"
-    tested = with_fields(index, table=table, split_protocol=how)
-    return split_index(tested, val=val, test=0.0, seed=seed)
+    return _shared_out(
+        index.with_columns({"split": splits}, split_protocol=how), val=val, test=0.0, seed=seed
+    )
 
 
 def fold_numbers(units: Sequence[Unit], rows: int, *, folds: int) -> list[int]:

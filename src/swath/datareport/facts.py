@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data import PatchIndex, color_features
-from swath.data.archives import PatchReader, open_patches
 from swath.data.audit import Audit, audit, one_path_per_content
 from swath.data.cache import Pixels, cached_pixels
 from swath.data.duplicates import comparison_bands, groups_with, level_scale
 from swath.data.known import Overlap, known_overlaps
 from swath.data.matching import SIDE
+from swath.data.rows import map_patches
 from swath.data.spatial import SpatialAutocorrelation, optimistic_bias, spatial_autocorrelation
-from swath.data.threads import in_order
 from swath.datareport.embedding import Embedding, embed
 from swath.datareport.shortcuts import Shortcuts, drawn, measure_shortcuts
 from swath.errors import DataError
@@ -49,24 +47,11 @@ def read_headers(index: PatchIndex, *, progress: Progress = silent) -> list[Stor
     DataError
         If a patch is gone or has changed.
     """
-    paths, contents = index.paths, index.table["sha256"].to_pylist()
 
-    def read(reader: PatchReader, row: int) -> Storage:
-        data = reader.read(paths[row])
-        if hashlib.sha256(data).hexdigest() != contents[row]:
-            raise DataError(
-                f"{paths[row]} has changed since it was indexed", fix="run swath data index again"
-            )
-        return storage(data, name=paths[row])
+    def headers(data: bytes, row: int) -> Storage:
+        return storage(data, name=index.paths[row])
 
-    with open_patches(index.root) as reader:
-
-        def part(rows: range) -> list[Storage]:
-            return [read(reader, row) for row in rows]
-
-        return [
-            one for some in in_order(part, len(index), stage="headers", progress=progress) for one in some
-        ]
+    return list(map_patches(index, headers, stage="headers", progress=progress))
 
 
 @dataclass(frozen=True)

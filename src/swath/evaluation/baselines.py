@@ -1,4 +1,4 @@
-"""The two simple rules every model is held against, as the model file carries them; fitted in training.
+"""The two simple rules every model is compared with: fitted in training, and carried by the model file.
 
 A model that does not clearly beat the commonest class has learned nothing, and one that does not clearly
 beat the colors of a patch has learned nothing that a spreadsheet could not.
@@ -6,6 +6,7 @@ beat the colors of a patch has learned nothing that a spreadsheet could not.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,39 @@ import numpy.typing as npt
 
 from swath.data import color_feature_names, color_features
 from swath.errors import ModelFileError
+from swath.evaluation.softmax import fit_softmax
 from swath.model.record import Baselines, ColorBaseline
+
+
+def fit_baselines(
+    pixels: npt.NDArray[Any], labels: npt.NDArray[np.int64], *, bands: Sequence[str], classes: Sequence[str]
+) -> Baselines:
+    """Fit the majority class, and multinomial logistic regression on color statistics.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``[N, bands, P, P]`` of the training split.
+    labels : numpy.ndarray
+        ``[N]``.
+    bands : sequence of str
+        One name per band.
+    classes : sequence of str
+        In order.
+    """
+    # scikit-learn's penalty with C = 1, which with two classes it puts on the difference of their weights.
+    ridge = (2 if len(classes) == 2 else 1) / len(labels)
+    fitted = fit_softmax(color_features(pixels), labels, outputs=len(classes), ridge=ridge)
+    return Baselines(
+        majority=classes[Counter(labels.tolist()).most_common(1)[0][0]],
+        color=ColorBaseline(
+            features=tuple(color_feature_names(bands)),
+            center=tuple(fitted.center.tolist()),
+            scale=tuple(fitted.scale.tolist()),
+            weights=tuple(tuple(row) for row in fitted.weights.T.tolist()),
+            bias=tuple(fitted.bias.tolist()),
+        ),
+    )
 
 
 def baseline_predictions(
@@ -33,7 +66,7 @@ def baseline_predictions(
     pixels : numpy.ndarray
         ``[N, bands, H, W]`` uint8 or uint16.
     bands : sequence of str
-        One name a band.
+        One name per band.
     classes : sequence of str
         The model's classes in order.
 

@@ -95,7 +95,7 @@ def fit_softmax(
         if np.abs(slope).max() < TOLERANCE:
             weights = following
             break
-        if float((slope * (following - weights)).sum()) > 0:  # going uphill: start the momentum anew
+        if float((slope * (following - weights)).sum()) > 0:  # going uphill: restart the momentum
             momentum = 1.0
         later = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         ahead = following + (momentum - 1) / later * (following - weights)

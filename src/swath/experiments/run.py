@@ -15,7 +15,7 @@ from swath.errors import DataError, SettingError
 from swath.evaluation.evaluate import note_test_access
 from swath.experiments.catalog import Experiment, ExperimentSettings, make_experiment
 from swath.experiments.compare import Row, draw, make_rows, paragraph, write_table
-from swath.experiments.enlarged import WAYS, enlarged_indexes
+from swath.experiments.upsampling import WAYS, upsampled_indexes
 from swath.experiments.variants import VariantResult, run_variant
 from swath.experiments.views import can_show
 from swath.files import atomic_file
@@ -125,7 +125,9 @@ def run_experiment(
     if first is not None:
         indexes["first"] = first
     if needed & set(WAYS):
-        indexes |= enlarged_indexes(index, out / "enlarged", split=split, threads=threads, progress=progress)
+        indexes |= upsampled_indexes(
+            index, out / "upsampled", split=split, threads=threads, progress=progress
+        )
     results = _run_variants(
         experiment, indexes, out, seeds=seeds, split=split, threads=threads, progress=progress
     )

@@ -24,7 +24,7 @@ from swath.progress import Progress, silent
 from swath.training import Recipe, load_recipe, train
 from swath.training.checkpoint import CHECKPOINT
 from swath.training.train import MODEL
-from swath.weights.spec import weights_fingerprint
+from swath.weights import weights_fingerprint
 
 EVERY = 7  # of a class's patches that a variant may use, every 7th chooses its epoch instead of training
 ANSWERS, FACTS = "answers.npz", "variant.json"

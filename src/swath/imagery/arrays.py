@@ -1,38 +1,22 @@
-"""NumPy ``.npy`` files: header checked by hand, nothing unpickled."""
+"""Arrays as pictures: which axis holds the bands, and ``.npy`` files, whose header is checked and nothing unpickled."""
 
 from __future__ import annotations
 
 import math
 import os
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from swath.errors import DataError
 from swath.imagery.header import Header, Picture, check_size, mode_name, numbered_bands, units_of
-
-_DTYPES = frozenset(
-    (
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "float16",
-        "float32",
-        "float64",
-    )
-)
 
 
 class ArrayReader:
     """An opened ``.npy`` file holding ``[H, W]``, ``[H, W, bands]`` or ``[bands, H, W]``.
 
-    The band axis of a three-axis array is the first or the last one, whichever is shorter than both
-    other axes; if neither is, the array is refused rather than guessed at.
+    Which axis holds the bands is decided as by :func:`bands_first`.
 
     Raises
     ------
@@ -52,16 +36,16 @@ class ArrayReader:
                 f"{name} is .npy version {version[0]}.{version[1]}, which holds records and not pixels",
                 fix="save a plain array of numbers with numpy.save",
             )
-        if stored.name not in _DTYPES:
+        if stored.kind not in "uif" or stored.itemsize > 8:
             raise DataError(
                 f"{name} holds values of type {stored}, not plain numbers",
                 fix="save it as one of uint8, uint16, int16 or float32 with numpy.save",
             )
         self._shape = tuple(int(length) for length in shape)
         self._stored = stored
-        self._band_axis = _band_axis(self._shape, name=name)
+        axis = _band_axis(self._shape, name=name)
         lengths = list(self._shape)
-        count = 1 if self._band_axis is None else lengths.pop(self._band_axis)
+        count = 1 if axis is None else lengths.pop(axis)
         height, width = lengths
         check_size(width, height, name=name, max_pixels=max_pixels, bands=count, dtype=stored.name)
         _check_length(stream, math.prod(self._shape) * stored.itemsize, name=name)
@@ -78,10 +62,24 @@ class ArrayReader:
         """Read the values, in this machine's byte order."""
         values = np.frombuffer(self._stream.read(), dtype=self._stored)
         array = values.reshape(self._shape, order="F" if self._fortran else "C")
-        array = array[np.newaxis] if self._band_axis is None else np.moveaxis(array, self._band_axis, 0)
+        array = bands_first(array)
         header = self._header
         pixels = array.astype(header.dtype, order="C", copy=True)
         return Picture(pixels, header.bands, units_of(header.dtype), header.mode)
+
+
+def bands_first(array: npt.NDArray[Any], *, name: str = "the array") -> npt.NDArray[Any]:
+    """View an array ``[H, W]``, ``[H, W, bands]`` or ``[bands, H, W]`` as ``[bands, H, W]``.
+
+    The band axis of a three-axis array is the first or the last one, whichever is shorter than both other axes.
+
+    Raises
+    ------
+    DataError
+        If neither is, or there are not two or three axes.
+    """
+    axis = _band_axis(array.shape, name=name)
+    return array[np.newaxis] if axis is None else np.moveaxis(array, axis, 0)
 
 
 def _band_axis(shape: tuple[int, ...], *, name: str) -> int | None:

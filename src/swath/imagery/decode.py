@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from swath.errors import DataError, SwathError
+from swath.errors import DataError, MissingFileError, SwathError
 from swath.imagery.arrays import ArrayReader
 from swath.imagery.header import Header, Picture, Reader, orientation_tag
 from swath.imagery.photos import PhotoReader
@@ -102,7 +102,8 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterato
     try:
         stream = source.open("rb") if isinstance(source, Path) else BytesIO(source)
     except OSError as error:
-        raise DataError(f"{name} cannot be opened ({error.strerror})", fix="check the path") from error
+        mistake = MissingFileError if isinstance(error, FileNotFoundError) else DataError
+        raise mistake(f"{name} cannot be opened ({error.strerror})", fix="check the path") from error
     with stream:
         kind = kind_of(stream, name)
         try:

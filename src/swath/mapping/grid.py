@@ -1,4 +1,4 @@
-"""Where the windows lie and which pixels share them: pure arithmetic.
+"""Where the windows lie, which pixels share them, and the mean of their probabilities there: pure arithmetic.
 
 Along each axis windows of `patch` pixels start every `stride` pixels, the first one `patch - stride`
 pixels before the scene. So when the stride divides the patch every pixel, those at the edges too, lies in
@@ -6,13 +6,14 @@ exactly ``patch / stride`` windows; otherwise in at least ``patch // stride``. P
 mirror images of those inside.
 
 The start of every window, and its end, is a multiple of ``gcd(patch, stride)``. Pixels between two such
-multiples (a *cell*) lie in the same windows, so they share one result: everything is computed a cell, not
-a pixel.
+multiples (a *cell*) lie in the same windows, so they share one result: everything is computed per cell, not
+per pixel.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,12 +64,12 @@ class Axis:
         return -self.first // self.cell
 
     @property
-    def cells_a_window(self) -> int:
+    def cells_per_window(self) -> int:
         """Cells of a window."""
         return self.patch // self.cell
 
     @property
-    def cells_a_step(self) -> int:
+    def cells_per_step(self) -> int:
         """Cells from one window to the next."""
         return self.stride // self.cell
 
@@ -132,3 +133,98 @@ def make_grid(height: int, width: int, *, patch: int, stride: int) -> Grid:
             fix=f"give --stride a number from 1 to {patch}",
         )
     return Grid(Axis(height, patch, stride), Axis(width, patch, stride))
+
+
+@dataclass(frozen=True)
+class CellRows:
+    """Finished rows of cells, all with the same content.
+
+    Attributes
+    ----------
+    start, stop : int
+        The rows of cells, counted from the top of the scene.
+    mean : numpy.ndarray
+        float32 ``[K, cells]``, the mean probabilities; 0 where nothing was classified.
+    covered : numpy.ndarray
+        bool ``[cells]``, True where at least one window was classified.
+    """
+
+    start: int
+    stop: int
+    mean: npt.NDArray[np.float32]
+    covered: npt.NDArray[np.bool_]
+
+
+class Blend:
+    """Takes rows of windows from top to bottom and gives rows of cells as soon as they are finished.
+
+    Parameters
+    ----------
+    grid : Grid
+        Windows and cells.
+    classes : int
+        K.
+    """
+
+    def __init__(self, grid: Grid, classes: int) -> None:
+        self._grid, self._classes, self._next = grid, classes, 0
+        held = -(-grid.rows.cells_per_window // grid.rows.cells_per_step)
+        self._held: deque[npt.NDArray[np.float32]] = deque(maxlen=held)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held between two rows of windows."""
+        return sum(row.nbytes for row in self._held)
+
+    def add(
+        self, probabilities: npt.NDArray[np.float32], classified: npt.NDArray[np.bool_]
+    ) -> list[CellRows]:
+        """Add the next row of windows.
+
+        Parameters
+        ----------
+        probabilities : numpy.ndarray
+            float32 ``[windows, K]``.
+        classified : numpy.ndarray
+            bool ``[windows]``; the probabilities of a window that was not are left out.
+
+        Returns
+        -------
+        list of CellRows
+            The rows of cells that no later window touches: none, one or two groups, in order.
+        """
+        rows = self._grid.rows
+        self._held.append(self._spread(probabilities, classified))
+        number, self._next = self._next, self._next + 1
+        per_window, per_step = rows.cells_per_window, rows.cells_per_step
+        # Of the step's rows of cells, the first few may lie under one row of windows more than the rest.
+        rest = per_window % per_step
+        top = number * per_step - rows.cells_before
+        groups = [
+            (top, top + rest, per_window // per_step + 1),
+            (top + rest, top + per_step, per_window // per_step),
+        ]
+        return [
+            self._finish(max(start, 0), min(stop, rows.cells), windows)
+            for start, stop, windows in groups
+            if max(start, 0) < min(stop, rows.cells)
+        ]
+
+    def _spread(
+        self, probabilities: npt.NDArray[np.float32], classified: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float32]:
+        """Sum a row of windows into cells: ``[K + 1, cells]``, the last row counting windows."""
+        cols = self._grid.cols
+        step, last = cols.cells_per_step, (cols.windows - 1) * cols.cells_per_step
+        values = np.empty((self._classes + 1, cols.windows), np.float32)
+        values[:-1] = np.where(classified, probabilities.T, 0)
+        values[-1] = classified
+        sums = np.zeros((self._classes + 1, last + cols.cells_per_window), np.float32)
+        for offset in range(cols.cells_per_window):
+            sums[:, offset : offset + last + 1 : step] += values
+        return sums[:, cols.cells_before : cols.cells_before + cols.cells]
+
+    def _finish(self, start: int, stop: int, windows: int) -> CellRows:
+        total = np.sum(list(self._held)[-windows:], axis=0)
+        count = total[-1]
+        return CellRows(start, stop, total[:-1] / np.maximum(count, 1), count > 0)

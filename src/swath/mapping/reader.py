@@ -1,25 +1,35 @@
-"""Open a scene, and refuse one that cannot be mapped."""
+"""Open a scene: a raster file, a ``/vsi`` name, an open dataset or an array; and choose its bands.
+
+Whatever it comes from, a scene is a :class:`Scene` to the rest of this package: facts and one function that reads a
+window. What cannot be mapped (other values than the model takes, missing bands, storage that would take too much
+memory) is refused here, before any work.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import rasterio
-from rasterio.enums import ColorInterp
+from rasterio import Affine
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
+from rasterio.windows import Window
 
-from swath.errors import DataError, SettingError
+from swath.errors import DataError, MissingFileError, SettingError
 from swath.imagery.rgb import find_band, is_known, plain_name
 from swath.inference.engines import free_cores
 
-# Formats that are one local file, told by its first bytes. VRT and the like are left out: they name other
+# Formats that are one local file, recognized by its first bytes. VRT and the like are left out: they name other
 # files, remote ones too.
 _DRIVERS = {
     b"II*\0": "GTiff",
@@ -48,8 +58,10 @@ _COLORS = {
     ColorInterp.blue: "blue",
     ColorInterp.alpha: "alpha",
 }
+_ROWS, _COLUMNS = {"y", "lat", "latitude"}, {"x", "lon", "longitude"}
 
 
+@dataclass(frozen=True)
 class Scene:
     """An opened scene; see :func:`open_scene`.
 
@@ -57,58 +69,240 @@ class Scene:
     ----------
     name : str
         What messages call it.
-    width, height : int
+    height, width : int
         Pixels.
-    crs : rasterio.crs.CRS or None
-        Coordinate reference system.
-    transform : affine.Affine
-        Pixels to coordinates.
     dtype : str
         NumPy name of the stored type.
     bands : tuple of str or None
         What the scene calls its bands: descriptions, else colors.
+    crs : rasterio.crs.CRS or None
+        Coordinate reference system.
+    transform : affine.Affine
+        Pixels to coordinates.
+    nodata : float or None
+        Value that means no data.
+    block : int
+        Rows that are stored, and so decoded, together.
+    read : callable
+        Takes band numbers, counted from 1, and a window; gives values ``[bands, rows, columns]`` and, where the
+        scene has a mask or an alpha band, a bool ``[rows, columns]`` that is True where there is data.
     """
 
-    def __init__(self, dataset: DatasetReader, *, name: str) -> None:
-        self.dataset = dataset
-        self.name = name
-        self.width: int = dataset.width
-        self.height: int = dataset.height
-        self.crs = dataset.crs
-        self.transform = dataset.transform
-        self.dtype: str = dataset.dtypes[0]
-        self.bands = tuple(
-            "alpha" if color == ColorInterp.alpha else (text or "").strip() or _COLORS.get(color)
-            for text, color in zip(dataset.descriptions, dataset.colorinterp, strict=True)
-        )
+    name: str
+    height: int
+    width: int
+    dtype: str
+    bands: tuple[str | None, ...]
+    crs: Any
+    transform: Affine
+    nodata: float | None
+    block: int
+    read: Callable[[Sequence[int], Window], tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]]
 
 
 @contextlib.contextmanager
-def open_scene(path: Path) -> Iterator[Scene]:
-    """Open a local GeoTIFF (COGs too), JPEG 2000, PNG or JPEG scene.
+def open_scene(scene: Any, *, crs: Any = None, transform: Any = None) -> Iterator[Scene]:
+    """Open a scene, of whatever kind.
+
+    Parameters
+    ----------
+    scene : path, str, rasterio dataset, numpy.ndarray or xarray.DataArray
+        A local GeoTIFF (COGs too), JPEG 2000, PNG or JPEG; the ``/vsi...`` name of one, as GDAL takes it; an open
+        dataset, which stays open; an array ``[bands, H, W]``, ``[H, W, bands]`` or ``[H, W]``; or a DataArray with
+        dimensions ``y``, ``x`` and at most one more, which is read window by window and so may be lazy.
+    crs, transform : optional
+        Replace the scene's own: what :meth:`rasterio.crs.CRS.from_user_input` takes, and an affine transform or
+        its first six numbers.
 
     Raises
     ------
     DataError
-        If there is no such file, it is none of these, or it cannot be read in strips of bounded memory.
+        If there is no such file, the scene is none of these, or it cannot be read in strips of bounded memory.
     """
-    if not path.is_file():
-        raise DataError(f"there is no scene {path}", fix="give a raster file on this machine")
-    check_name(path)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **ENVIRONMENT))
-        driver = _driver(path)
-        try:
-            # An absolute path of a file that exists is never taken for a URL.
-            dataset = stack.enter_context(rasterio.open(path.resolve(), driver=driver, sharing=False))
-        except RasterioError as error:
+        if isinstance(scene, str | Path):
+            opened = _dataset_scene(stack.enter_context(_open_file(str(scene))), Path(scene).name)
+        elif hasattr(scene, "dataset_mask"):
+            opened = _dataset_scene(scene, Path(scene.name).name)
+        elif hasattr(scene, "dims") and hasattr(scene, "coords"):
+            opened = _labeled_scene(scene)
+        elif isinstance(scene, np.ndarray):
+            opened = _array_scene(_bands_first(scene), name="the array")
+        else:
             raise DataError(
-                f"{path} is a damaged or cut-short scene ({error.__cause__ or error})",
-                fix="fetch or write the file again",
-            ) from error
-        _check_storage(dataset, path.name)
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(dataset)))
-        yield Scene(dataset, name=path.name)
+                f"a scene cannot be a {type(scene).__name__}",
+                fix="give a path, an open rasterio dataset, a NumPy array or an xarray.DataArray",
+            )
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(opened)))
+        if crs is not None:
+            opened = replace(opened, crs=CRS.from_user_input(crs))
+        if transform is not None:
+            opened = replace(opened, transform=Affine(*tuple(transform)[:6]))
+        yield opened
+
+
+def _open_file(name: str) -> DatasetReader:
+    """Open a local file of one of the formats, or what a ``/vsi`` name leads to."""
+    target, driver = name, None
+    if not name.startswith(
+        "/vsi"
+    ):  # which names GDAL's virtual file system, and maybe another machine, on purpose
+        path = Path(name)
+        if not path.is_file():
+            raise MissingFileError(f"there is no scene {path}", fix="give a raster file or a /vsi name")
+        check_name(path)
+        # An absolute path of a file that exists is never taken for a URL.
+        target, driver = str(path.resolve()), _driver(path)
+    try:
+        return rasterio.open(target, driver=driver, sharing=False)
+    except RasterioError as error:
+        raise DataError(
+            f"{name} cannot be opened, is damaged or cut short ({error.__cause__ or error})",
+            fix="check the name, or download or write the file again",
+        ) from error
+
+
+def _driver(path: Path) -> str:
+    with path.open("rb") as stream:
+        head = stream.read(16)
+    for first, driver in _DRIVERS.items():
+        if head.startswith(first):
+            return driver
+    raise DataError(
+        f"{path} is not a GeoTIFF, JPEG 2000, PNG or JPEG scene",
+        fix="convert it, for example with: gdal_translate -of COG",
+    )
+
+
+def _dataset_scene(dataset: DatasetReader, name: str) -> Scene:
+    if len(dataset.subdatasets) > 1:
+        raise DataError(f"{name} holds {len(dataset.subdatasets)} pages", fix="save one scene per file")
+    dtype = dataset.dtypes[0]
+    if dtype.startswith("complex"):
+        raise DataError(f"{name} holds {dtype} values", fix="write its magnitude as float32")
+    # Blocks are decoded whole, so one that holds the whole scene would break the bound on memory.
+    for height, width in dataset.block_shapes:
+        if height * width * dataset.count * np.dtype(dtype).itemsize > _MAX_BLOCK:
+            raise DataError(
+                f"{name} is stored in blocks of {width} x {height} pixels, which take too much memory",
+                fix="write it in tiles, for example with: gdal_translate -of COG",
+            )
+    masked = any(
+        flag in (MaskFlags.per_dataset, MaskFlags.alpha)
+        for flags in dataset.mask_flag_enums
+        for flag in flags
+    )
+
+    def read(bands: Sequence[int], window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        values = dataset.read(list(bands), window=window)
+        return values, dataset.dataset_mask(window=window) > 0 if masked else None
+
+    return Scene(
+        name=name,
+        height=dataset.height,
+        width=dataset.width,
+        dtype=dtype,
+        bands=tuple(
+            "alpha" if color == ColorInterp.alpha else (text or "").strip() or _COLORS.get(color)
+            for text, color in zip(dataset.descriptions, dataset.colorinterp, strict=True)
+        ),
+        crs=dataset.crs,
+        transform=dataset.transform,
+        nodata=dataset.nodata,
+        block=max(height for height, _ in dataset.block_shapes),
+        read=read,
+    )
+
+
+def _bands_first(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``[bands, H, W]``: the band axis is the first or the last one, whichever is shorter than the other two."""
+    if array.ndim == 2:
+        return array[None]
+    if array.ndim == 3 and 0 not in array.shape:
+        first, middle, last = array.shape
+        if first < min(middle, last):
+            return array
+        if last < min(first, middle):
+            return np.moveaxis(array, -1, 0)
+    raise DataError(
+        f"an array of shape {array.shape} is not clearly a scene",
+        fix="give [bands, H, W], [H, W, bands] or [H, W], with more rows and columns than bands",
+    )
+
+
+def _array_scene(cube: Any, *, name: str, **known: Any) -> Scene:
+    """A scene of anything that is cut as ``cube[band, rows, columns]``."""
+    dtype = np.dtype(cube.dtype)
+    if dtype.kind not in "uif":
+        raise DataError(f"{name} holds {dtype} values", fix="give uint8, uint16, int16 or float32 values")
+
+    def read(bands: Sequence[int], window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        rows, columns = window.toslices()
+        parts = [np.ma.asarray(cube[band - 1, rows, columns]) for band in bands]
+        values = np.stack([part.data for part in parts], dtype=dtype.name)
+        if all(part.mask is np.ma.nomask for part in parts):
+            return values, None
+        return values, ~np.all([np.ma.getmaskarray(part) for part in parts], axis=0)
+
+    count, height, width = cube.shape
+    place = {"bands": (None,) * count, "crs": None, "transform": Affine.identity(), "nodata": None} | known
+    return Scene(name=name, height=height, width=width, dtype=dtype.name, block=1, read=read, **place)
+
+
+def _labeled_scene(data: Any) -> Scene:
+    """A scene of an ``xarray.DataArray``, with its place by the conventions of rioxarray and odc-geo."""
+    found = [
+        next((dim for dim in data.dims if str(dim).lower() in names), None) for names in (_ROWS, _COLUMNS)
+    ]
+    others = [dim for dim in data.dims if dim not in found]
+    if None in found or len(others) > 1:
+        raise DataError(
+            f"a DataArray with the dimensions {', '.join(map(str, data.dims))} is not one scene",
+            fix="give dimensions band, y and x, for example with .isel(time=0)",
+        )
+    names: Sequence[Any] = ()
+    if others:
+        cube, band = data.transpose(*others, *found), data.coords.get(others[0])
+        described = data.attrs.get("long_name")
+        names = described if isinstance(described, tuple | list) else () if band is None else band.values
+    else:
+        cube = data.expand_dims("band").transpose("band", *found)
+    if len(names) != cube.shape[0] or not all(isinstance(name, str) for name in names):
+        names = (None,) * cube.shape[0]
+    filled = data.attrs.get("_FillValue", data.attrs.get("nodata", data.encoding.get("_FillValue")))
+    return _array_scene(
+        cube,
+        name=str(data.name or "the array"),
+        bands=tuple(None if name is None else str(name) for name in names),
+        crs=_labeled_crs(data),
+        transform=_labeled_transform(data, *found),
+        nodata=None if filled is None else float(filled),
+    )
+
+
+def _labeled_crs(data: Any) -> Any:
+    mapping = data.encoding.get("grid_mapping", data.attrs.get("grid_mapping", "spatial_ref"))
+    stated = data.coords[mapping].attrs if mapping in data.coords else {}
+    text = stated.get("crs_wkt", stated.get("spatial_ref", data.attrs.get("crs")))
+    return None if text is None else CRS.from_user_input(text)
+
+
+def _labeled_transform(data: Any, rows: Any, columns: Any) -> Affine:
+    """From coordinates, which are those of the pixels' centers."""
+    steps, starts = [], []
+    for dim in (columns, rows):
+        if dim not in data.coords or data.sizes[dim] < 2:
+            return Affine.identity()
+        centers = np.asarray(data.coords[dim].values, np.float64)
+        step = (centers[-1] - centers[0]) / (len(centers) - 1)
+        if step == 0 or not np.allclose(np.diff(centers), step, rtol=1e-3, atol=0):
+            raise DataError(
+                f"the coordinates along '{dim}' are not evenly spaced", fix="resample to a regular grid"
+            )
+        steps.append(step)
+        starts.append(centers[0] - step / 2)
+    return Affine(steps[0], 0, starts[0], 0, steps[1], starts[1])
 
 
 def check_name(path: Path) -> None:
@@ -175,38 +369,10 @@ def check_values(dtype: str, wanted: str, *, rescale: tuple[float, float] | None
         )
 
 
-def _driver(path: Path) -> str:
-    with path.open("rb") as stream:
-        head = stream.read(16)
-    for first, driver in _DRIVERS.items():
-        if head.startswith(first):
-            return driver
-    raise DataError(
-        f"{path} is not a GeoTIFF, JPEG 2000, PNG or JPEG scene",
-        fix="convert it, for example with: gdal_translate -of COG",
-    )
-
-
-def _cache(dataset: DatasetReader) -> int:
-    """Bytes of cache that let each block be decoded once: two rows of blocks, within bounds."""
-    height, width = dataset.block_shapes[0]
-    across = math.ceil(dataset.width / width) * width * dataset.count * np.dtype(dataset.dtypes[0]).itemsize
-    return int(min(max(_CACHE, 2 * height * across), _MAX_CACHE))
-
-
-def _check_storage(dataset: DatasetReader, name: str) -> None:
-    if len(dataset.subdatasets) > 1:
-        raise DataError(f"{name} holds {len(dataset.subdatasets)} pages", fix="save one scene a file")
-    dtype = dataset.dtypes[0]
-    if dtype.startswith("complex"):
-        raise DataError(f"{name} holds {dtype} values", fix="write its magnitude as float32")
-    # Blocks are decoded whole, so one that holds the whole scene would break the bound on memory.
-    for height, width in dataset.block_shapes:
-        if height * width * dataset.count * np.dtype(dtype).itemsize > _MAX_BLOCK:
-            raise DataError(
-                f"{name} is stored in blocks of {width} x {height} pixels, which take too much memory",
-                fix="write it in tiles, for example with: gdal_translate -of COG",
-            )
+def _cache(scene: Scene) -> int:
+    """Bytes of GDAL's cache that let each block be decoded once: two rows of blocks, within bounds."""
+    across = scene.width * len(scene.bands) * np.dtype(scene.dtype).itemsize
+    return min(max(_CACHE, 2 * scene.block * across), _MAX_CACHE)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
-"""Map a scene: lay the windows, classify strip by strip, write the rasters and what belongs to them.
+"""Map a scene: open it, lay the windows, classify strip by strip, write the layers and what goes with them.
 
-The scene is read on one thread and the map written on another while the engine runs on this one.
+Data goes one way: reader, strips, windows, engine, painter, writer, summary. The scene is read on one thread and the
+map written on another while the engine runs on this one. Rasters on disk and arrays in memory take the same way and
+differ in the writer alone.
 """
 
 from __future__ import annotations
@@ -9,80 +11,73 @@ import contextlib
 import functools
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from rasterio import Affine
-
-from swath import __version__
-from swath.errors import DataError
-from swath.inference import Classifier
-from swath.inference.color_match import check_mode, compare_scene
-from swath.mapping import writer
-from swath.mapping.area import PixelArea, pixel_area
+from swath.errors import DataError, SettingError
+from swath.inference import Classifier, load
+from swath.inference.color_match import Mode, compare_scene
+from swath.mapping.area import pixel_area
 from swath.mapping.grid import Grid, make_grid
-from swath.mapping.legend import Totals, draw_legend, draw_map, painted_classes
-from swath.mapping.paint import Painter
-from swath.mapping.reader import Scene, check_name, check_values, choose_bands, open_scene
-from swath.mapping.strips import Strips, ahead, behind
-from swath.mapping.summary import MapFiles, MapSummary, SceneStatistics, map_record, ood_warning, size_warning
+from swath.mapping.legend import draw_legend, draw_map
+from swath.mapping.paint import Painter, Totals, painted_classes
+from swath.mapping.reader import check_name, check_values, choose_bands, open_scene
+from swath.mapping.strips import Strips
+from swath.mapping.summary import Map, MapFiles, map_record, map_warnings
 from swath.mapping.windows import Windows, make_windows, with_data
-from swath.mapping.writer import mean, most_frequent, staged
+from swath.mapping.writer import ArrayWriter, RasterWriter, map_layers, raster_writer, staged
 from swath.progress import Progress, silent
 
 _MAX_CLASSES = 254
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What every step of one mapping needs."""
-
-    classifier: Classifier
-    scene: Scene
-    grid: Grid
-    strips: Strips
-    windows: Windows
-    progress: Progress
+T = TypeVar("T")
+_END = object()
 
 
 def map_scene(
-    classifier: Classifier,
-    scene: str | Path,
-    out: str | Path,
+    model: Classifier | str | Path,
+    scene: Any,
     *,
+    out: str | Path | None = None,
     stride: int | None = None,
-    bands: tuple[int, ...] | None = None,
+    bands: Sequence[int] | None = None,
     rescale: tuple[float, float] | None = None,
     nodata: float | None = None,
-    match_colors: str = "auto",
-    probabilities: str | Path | None = None,
+    match_colors: Mode = "auto",
+    probabilities: bool | str | Path = False,
+    crs: Any = None,
+    transform: Any = None,
     batch_size: int = 1024,
     dense: bool | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> MapSummary:
-    """Classify a scene window by window and write a georeferenced map.
+) -> Map:
+    """Classify a scene window by window and make a georeferenced map, in memory or on disk.
 
     Windows have the model's patch size; where they overlap, their probabilities are averaged, and the class
     with the largest mean is mapped. A binary model's threshold decides on the mean instead; a multi-label
     model's most probable label that reaches its threshold is mapped, and "none of these", one class more,
     where none does. Pixels past the edges of the scene are mirror images of those inside, so
     every pixel lies under as many windows as any other. A window without any data is not classified; one
-    that has some is, with the pixels as they are. Pixels without data stay without a class.
+    that has some is, with the pixels unchanged. Pixels without data stay without a class.
 
     Parameters
     ----------
-    classifier : Classifier
-        A loaded model.
-    scene : str or pathlib.Path
-        GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands in the model's data type.
-    out : str or pathlib.Path
-        Class raster to write, ending in ``.tif``; see :class:`MapFiles` for what is written beside it.
+    model : Classifier, str or pathlib.Path
+        A loaded model, or what :func:`swath.load` takes.
+    scene : str, pathlib.Path, rasterio dataset, numpy.ndarray or xarray.DataArray
+        Pixels with the model's bands in the model's data type: a GeoTIFF, JPEG 2000, PNG or JPEG; the ``/vsi...``
+        name of one; an open dataset; an array ``[bands, H, W]``, ``[H, W, bands]`` or ``[H, W]``; or a DataArray with
+        dimensions ``y``, ``x`` and, for several bands, one more. An open dataset must not be used elsewhere meanwhile.
+    out : str or pathlib.Path, optional
+        Class raster to write, ending in ``.tif``; see :class:`MapFiles` for what is written next to it. Memory is then
+        bounded by the scene's width, whatever its height. By default nothing is written and the map is kept in memory,
+        which takes 2 bytes per pixel (3 where the model detects what is unlike its training data).
     stride : int, optional
         Pixels from one window to the next; the patch size by default, so that windows do not overlap.
-    bands : tuple of int, optional
+    bands : sequence of int, optional
         The scene's bands to use, counted from 1, in the model's order; by name or position by default.
     rescale : tuple of float, optional
         LOW and HIGH reflectance that become 1 and 255, for an 8-bit model on a scene of reflectances.
@@ -91,9 +86,12 @@ def map_scene(
     match_colors : str
         ``"on"`` matches the scene's channels to the training patches', ``"off"`` does not, ``"auto"`` does if
         they lie outside; see :mod:`swath.imagery.color_match`.
-    probabilities : str or pathlib.Path, optional
-        Also write the mean probabilities: float32 GeoTIFF, one band a class, one pixel a cell. Its last
-        cells may reach past the scene.
+    probabilities : bool, str or pathlib.Path
+        Also keep the mean probabilities, or write them to this GeoTIFF: float32, one band per class, one pixel per
+        cell. The last cells may reach past the scene.
+    crs, transform : optional
+        Coordinate reference system (anything :meth:`rasterio.crs.CRS.from_user_input` takes) and affine transform, in
+        place of the scene's own.
     batch_size : int
         Windows cut out and handed to the engine at a time, which takes as many of them as it likes.
     dense : bool, optional
@@ -106,7 +104,8 @@ def map_scene(
 
     Returns
     -------
-    MapSummary
+    Map
+        The legend with areas, and the rasters or their files.
 
     Raises
     ------
@@ -116,59 +115,85 @@ def map_scene(
         If an option does not fit the model or the scene.
     OutputError
         If an output exists without `overwrite` or cannot be written. Nothing is left half-written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import swath
+    >>> from swath.mapping import map_scene
+    >>> scene = np.full((3, 128, 192), 60, np.uint8)
+    >>> land = map_scene(swath.load("eurosat"), scene, crs="EPSG:32632", transform=(10, 0, 6e5, 0, -10, 5.4e6))
+    >>> land.array.shape
+    (128, 192)
+    >>> sum(land.hectares.values())
+    245.76
     """
     began = time.monotonic()
+    classifier = model if isinstance(model, Classifier) else load(model)
     record = classifier.record
-    scene, out = Path(scene), Path(out)
-    probabilities = None if probabilities is None else Path(probabilities)
-    files = MapFiles.next_to(out, probabilities=probabilities, ood=classifier.detects_ood)
-    files.check(scene)
-    check_name(out)
-    check_mode(match_colors)
-    legend = painted_classes(record)
-    if len(legend) > _MAX_CLASSES:
-        raise DataError(f"a map holds {_MAX_CLASSES} classes at most and the model has {len(legend)}")
+    classes = painted_classes(record)
+    if len(classes) > _MAX_CLASSES:
+        raise DataError(f"a map holds {_MAX_CLASSES} classes at most and the model has {len(classes)}")
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(open_scene(scene))
+        opened = stack.enter_context(open_scene(scene, crs=crs, transform=transform))
         chosen = choose_bands(opened.bands, record.input.bands, asked=bands, scene=opened.name)
         check_values(opened.dtype, record.input.data_type, rescale=rescale, scene=opened.name)
         patch = record.input.size
         grid = make_grid(opened.height, opened.width, patch=patch, stride=patch if stride is None else stride)
         windows = make_windows(classifier, grid, batch_size=batch_size, dense=dense)
-        if not windows.detects_ood:
-            files = replace(files, ood=None)
-        paths = stack.enter_context(staged(files.all(), overwrite=overwrite))
-        partial = dict(zip(files.all(), paths, strict=True))
+        files = _name_files(out, scene, probabilities=probabilities, ood=windows.detects_ood)
+        partial = stack.enter_context(staged(files.all(), overwrite=overwrite)) if files else {}
         strips = Strips(opened, grid, bands=chosen.indexes, rescale=rescale, nodata=nodata)
         color_match = compare_scene(strips.sample(), record.input, mode=match_colors)
         strips.correction = color_match.correction
         area = pixel_area(opened.crs, opened.transform, opened.height)
-        totals, watch = Totals(tuple(c.name for c in legend), area), SceneStatistics(record.input, grid)
-        job = _Job(classifier, opened, grid, strips, windows, progress)
-        classified = _write_rasters(job, files, partial, totals, watch)
-        found = [chosen.warning, *_place_warnings(opened, area), size_warning(area, record.input.gsd)]
-        warnings = [w for w in [*found, color_match.warning] if w]
-        ood = totals.ood_share if files.ood else None
-        warnings += ood_warning(ood)
-        warnings += watch.warnings(rescaled=rescale is not None, compared=color_match.judged)
-        classes = totals.classes()
-        draw_legend(partial[files.legend], legend, classes, nodata=totals.nodata)
-        draw_map(
-            partial[files.picture],
-            partial[files.classes],
-            legend,
-            classes,
-            title=f"{opened.name}, {record.name}",
-            area=area,
-            nodata=totals.nodata,
-        )
-        summary = MapSummary(
-            files=files,
-            classes=classes,
-            nodata_pixels=totals.nodata,
-            width=opened.width,
+        totals = Totals(classes, area)
+        names = record.class_names if probabilities else ()
+        layers = map_layers(grid, classes, ood=windows.detects_ood, probabilities=names)
+        writing: contextlib.AbstractContextManager[ArrayWriter | RasterWriter]
+        if files is None:
+            writing = contextlib.nullcontext(ArrayWriter(layers))
+        else:
+            targets = {layer.name: partial[getattr(files, layer.name)] for layer in layers}
+            place = {"crs": opened.crs, "transform": opened.transform}
+            writing = raster_writer(layers, targets, progress=progress, **place)
+        with writing as writer:
+            painter = Painter(
+                grid, record, writer, totals, ood=windows.detects_ood, probabilities=bool(probabilities)
+            )
+            classified = _classify(strips, windows, painter, grid, progress=progress)
+        legend = totals.legend()
+        preview = writer.preview if isinstance(writer, RasterWriter) else None
+        if files is not None and preview is not None:
+            draw_legend(partial[files.legend], legend, nodata=totals.nodata)
+            draw_map(
+                partial[files.picture],
+                preview,
+                legend,
+                title=f"{opened.name}, {record.name}",
+                area=area,
+                width=opened.width,
+                nodata=totals.nodata,
+            )
+        ood_share = totals.ood_share if windows.detects_ood else None
+        made = Map(
+            legend=legend,
             height=opened.height,
-            crs=opened.crs.to_string() if opened.crs else None,
+            width=opened.width,
+            crs=opened.crs,
+            transform=opened.transform,
+            nodata_pixels=totals.nodata,
+            ood_share=ood_share,
+            warnings=map_warnings(
+                opened,
+                area,
+                strips.statistics,
+                record.input,
+                bands=chosen,
+                color_match=color_match,
+                ood_share=ood_share,
+                rescaled=rescale is not None,
+            ),
             bands=chosen,
             color_match=color_match,
             stride=grid.stride,
@@ -176,136 +201,116 @@ def map_scene(
             windows=grid.windows,
             classified=classified,
             seconds=time.monotonic() - began,
-            warnings=tuple(warnings),
-            ood=ood,
+            layers=writer.arrays if isinstance(writer, ArrayWriter) else {},
+            written=files,
         )
-        content = map_record(
-            summary,
-            classifier,
-            opened,
-            grid,
-            area=area,
-            rescale=rescale,
-            nodata=strips.nodata,
-            means=watch.means,
-        )
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-        partial[files.record].write_text(text + "\n", encoding="utf-8")
-    if files.ood is None and overwrite:  # of an earlier map of this name
-        out.with_name(f"{out.stem}.ood{out.suffix}").unlink(missing_ok=True)
-    return summary
-
-
-def _write_rasters(
-    job: _Job, files: MapFiles, partial: dict[Path, Path], totals: Totals, watch: SceneStatistics
-) -> int:
-    """Stream both rasters (and the probabilities) and make COGs of them; returns the windows classified."""
-    scene, grid = job.scene, job.grid
-    out = partial[files.classes]
-    labels, confidences, strange = (
-        out.with_name(f"{name}.rows.tif") for name in ("classes", "confidence", "ood")
-    )
-    place: dict[str, Any] = {"crs": scene.crs, "transform": scene.transform}
-    size: dict[str, Any] = {"width": scene.width, "height": scene.height, "bands": 1, "dtype": "uint8"}
-    record = job.classifier.record
-    with contextlib.ExitStack() as stack:
-        to_labels = stack.enter_context(
-            writer.row_writer(labels, nodata=writer.NODATA, halve=most_frequent, **size, **place)
-        )
-        to_confidence = stack.enter_context(
-            writer.row_writer(confidences, nodata=writer.NO_CONFIDENCE, halve=mean, **size, **place)
-        )
-        to_ood = None
-        if files.ood is not None:
-            to_ood = stack.enter_context(
-                writer.row_writer(
-                    strange,
-                    nodata=writer.NO_CONFIDENCE,
-                    halve=functools.partial(most_frequent, nodata=writer.NO_CONFIDENCE),
-                    **size,
-                    **place,
-                )
+        if files is not None:
+            content = map_record(
+                made,
+                classifier,
+                opened,
+                grid,
+                area=area,
+                rescale=rescale,
+                nodata=strips.nodata,
+                means=strips.statistics.means,
             )
-        to_cells = None
-        if files.probabilities is not None:
-            to_cells = stack.enter_context(
-                writer.row_writer(
-                    partial[files.probabilities],
-                    width=grid.cols.cells,
-                    height=grid.rows.cells,
-                    bands=len(record.classes),
-                    dtype="float32",
-                    nodata=float("nan"),
-                    crs=scene.crs,
-                    transform=_coarser(scene.transform, grid.cell),
-                    names=list(record.class_names),
-                )
-            )
-        painter = Painter(
-            grid,
-            record,
-            labels=to_labels,
-            confidences=to_confidence,
-            cells=to_cells,
-            ood=to_ood,
-            totals=totals,
-            watch=watch,
-        )
-        classified = _classify(job, painter)
-    if files.probabilities is not None:
-        writer.check_whole(partial[files.probabilities])
-    software = f"swath {__version__}"
-    job.progress("writing", 0, 2)
-    with ThreadPoolExecutor(2) as pool:
-        finished = [
-            pool.submit(
-                writer.finish_bytes,
-                confidences,
-                partial[files.confidence],
-                name="confidence, percent",
-                software=software,
-            ),
-            pool.submit(writer.finish_classes, labels, out, painted_classes(record), software=software),
-        ]
-        if files.ood is not None:
-            finished.append(
-                pool.submit(
-                    writer.finish_bytes,
-                    strange,
-                    partial[files.ood],
-                    name="not like the training data",
-                    software=software,
-                )
-            )
-        for number, file in enumerate(finished, start=1):
-            file.result()
-            job.progress("writing", number, len(finished))
-    return classified
+            text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+            partial[files.record].write_text(text + "\n", encoding="utf-8")
+    if files is not None and files.ood is None and overwrite:  # of an earlier map of this name
+        files.classes.with_name(f"{files.classes.stem}.ood{files.classes.suffix}").unlink(missing_ok=True)
+    return made
 
 
-def _classify(job: _Job, painter: Painter) -> int:
+def _name_files(
+    out: str | Path | None, scene: Any, *, probabilities: bool | str | Path, ood: bool
+) -> MapFiles | None:
+    """The files to write, none of which may be the scene; None for a map in memory."""
+    if out is None:
+        if not isinstance(probabilities, bool):
+            raise SettingError(
+                f"a map in memory does not write probabilities to {probabilities}",
+                fix="give out too, or probabilities=True to keep them",
+            )
+        return None
+    out = Path(out)
+    check_name(out)
+    if isinstance(probabilities, bool):
+        cells = out.with_name(f"{out.stem}.probabilities{out.suffix}") if probabilities else None
+    else:
+        cells = Path(probabilities)
+    files = MapFiles.next_to(out, probabilities=cells, ood=ood)
+    files.check(scene)
+    return files
+
+
+def _classify(strips: Strips, windows: Windows, painter: Painter, grid: Grid, *, progress: Progress) -> int:
     """Read, classify and write at once, a strip each; returns the number of windows classified."""
-    grid, done = job.grid, 0
-    with behind(depth=1) as later, ahead(job.strips.pieces(), depth=1) as pieces:
-        for strip in job.strips.cut(pieces, windows=job.windows.rows):
+    done = 0
+    with behind(depth=1) as later, ahead(strips.pieces(), depth=1) as pieces:
+        for strip in strips.cut(pieces, windows=windows.rows):
             held = with_data(strip, grid)
-            values = job.windows.classify(strip, held)
+            values = windows.classify(strip, held)
             later(functools.partial(painter.add, strip, values, held))
             done += int(held.sum())
             for row in range(strip.first + 1, strip.first + strip.windows + 1):
-                job.progress("mapping", row * grid.cols.windows, grid.windows)
+                progress("mapping", row * grid.cols.windows, grid.windows)
     return done
 
 
-def _coarser(pixels: Affine, cell: int) -> Affine:
-    return Affine(pixels.a * cell, pixels.b * cell, pixels.c, pixels.d * cell, pixels.e * cell, pixels.f)
+@contextlib.contextmanager
+def ahead(items: Iterator[T], *, depth: int) -> Iterator[Iterator[T]]:
+    """Make the next `depth` items on a thread while the current one is used.
+
+    Parameters
+    ----------
+    items : iterator
+        Runs on the thread; an error it raises is raised where its item is asked for.
+    depth : int
+        Items that may wait, 1 or more.
+
+    Yields
+    ------
+    iterator
+        The same items.
+    """
+    with _one_thread("swath reader") as submit:
+        waiting: deque[Future[object]] = deque()
+
+        def taken() -> Iterator[T]:
+            for _ in range(depth):
+                waiting.append(submit(lambda: next(items, _END)))
+            while (item := waiting.popleft().result()) is not _END:
+                waiting.append(submit(lambda: next(items, _END)))
+                yield item  # type: ignore[misc]  # all that is not the end is an item
+
+        yield taken()
 
 
-def _place_warnings(scene: Scene, area: PixelArea | None) -> list[str | None]:
-    if not scene.crs:
-        return [
-            "the scene has no coordinate reference system: the map has none either, and no areas in hectares"
-        ]
-    if area is None:
-        return ["the size of the scene's pixels is not known: the map has no areas in hectares"]
-    return [area.warning]
+@contextlib.contextmanager
+def behind(*, depth: int) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Yield a function that runs jobs on a thread, one after the other, in order.
+
+    It waits while `depth` jobs are waiting. When the block ends well all jobs are done; if it raises, those
+    that have not begun are dropped. An error of a job is raised at a later call, or at the end.
+    """
+    with _one_thread("swath writer") as submit:
+        waiting: deque[Future[object]] = deque()
+
+        def later(job: Callable[[], None]) -> None:
+            while waiting and (len(waiting) >= depth or waiting[0].done()):
+                waiting.popleft().result()
+            waiting.append(submit(job))
+
+        yield later
+        while waiting:
+            waiting.popleft().result()
+
+
+@contextlib.contextmanager
+def _one_thread(name: str) -> Iterator[Callable[[Callable[[], object]], Future[object]]]:
+    pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        yield pool.submit
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,18 +1,19 @@
-"""Read a scene once, from top to bottom, and cut the strips under the rows of windows from memory."""
+"""Read a scene once, from top to bottom, and cut the strips under the rows of windows from memory.
+
+On the way values become those that the model takes: rescaled where asked for, and with matched colors. Statistics of
+them are collected as each row goes by. Strips overlap as windows do; pieces of the scene that several of them need
+are held until the last one.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -26,8 +27,7 @@ _PIECE = 24 * 2**20  # bytes read at a time, where the scene's blocks allow it
 _TALLEST = 96 * 2**20  # blocks of more than this are taken in parts, from GDAL's cache
 # A sample is 8 x 8 squares of 128 pixels: all of a small scene, and few of the blocks of a large one.
 _SQUARES, _SQUARE = 8, 128
-T = TypeVar("T")
-_END = object()
+_EVERY = 4  # every fourth pixel each way says enough about a mean
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,35 @@ class Strip:
     valid: npt.NDArray[np.bool_]
 
 
+class PixelStatistics:
+    """Sums over the pixels with data that go by, of every fourth one each way.
+
+    Attributes
+    ----------
+    count, black : int
+        Pixels seen, and those of them that are 0 in all bands.
+    """
+
+    def __init__(self, bands: int) -> None:
+        self._sums = np.zeros(bands)
+        self.count = self.black = 0
+
+    def add(self, start: int, pixels: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
+        """Add the rows from `start` on: ``[bands, rows, columns]``, and where they are data."""
+        part = np.s_[-start % _EVERY :: _EVERY, ::_EVERY]
+        there = valid[part]
+        seen = pixels[:, *part]
+        seen = seen.reshape(len(seen), -1) if there.all() else seen[:, there]
+        self._sums += seen.sum(axis=1, dtype=np.uint64)
+        self.count += seen.shape[1]
+        self.black += seen.shape[1] - int(np.count_nonzero(seen.any(axis=0)))
+
+    @property
+    def means(self) -> tuple[float, ...] | None:
+        """Mean of each band; None if no pixel has data."""
+        return tuple((self._sums / self.count).tolist()) if self.count else None
+
+
 class Strips:
     """Gives the strips under the rows of windows, from top to bottom.
 
@@ -94,7 +123,9 @@ class Strips:
     Attributes
     ----------
     correction : Correction or None
-        Done to all pixels with data that are read from now on.
+        Applied to all pixels with data that are read from now on.
+    statistics : PixelStatistics
+        Of the pixels read by :meth:`pieces` so far.
     """
 
     correction: Correction | None = None
@@ -109,13 +140,9 @@ class Strips:
         nodata: float | None = None,
     ) -> None:
         self._scene, self._grid, self._bands, self._rescale = scene, grid, list(bands), rescale
-        stated = scene.dataset.nodata if nodata is None else nodata
+        stated = scene.nodata if nodata is None else nodata
         self.nodata: float | None = 0.0 if stated is None and rescale else stated
-        self._masked = any(
-            flag in (MaskFlags.per_dataset, MaskFlags.alpha)
-            for flags in scene.dataset.mask_flag_enums
-            for flag in flags
-        )
+        self.statistics = PixelStatistics(len(self._bands))
         cols = grid.cols
         self._columns = cols.source(cols.first, cols.first + cols.span(cols.windows))
 
@@ -149,9 +176,8 @@ class Strips:
         DataError
             If the file is damaged.
         """
-        dataset = self._scene.dataset
         across = self._scene.width * len(self._bands) * np.dtype(self._scene.dtype).itemsize
-        block = max(height for height, _ in dataset.block_shapes)
+        block = self._scene.block
         if block * across > _TALLEST:
             step = math.ceil(block / math.ceil(block * across / _TALLEST))
         else:
@@ -188,22 +214,23 @@ class Strips:
     def _read(self, start: int, count: int) -> Piece:
         values, valid = self._values(Window(0, start, self._scene.width, count))
         if self.correction is not None:
-            # Black stays black, so that a collar nobody declared is still told from land.
+            # Black stays black, so that a collar nobody declared still differs from land.
             values = self.correction.apply(values, valid & values.any(axis=0))
+        self.statistics.add(start, values, valid)
         return Piece(start, self._widen(values), self._widen(valid))
 
     def _values(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels in the model's data type, and where they are data."""
         try:
-            values = self._scene.dataset.read(self._bands, window=window)
-            valid = _has_data(values, self.nodata)
-            if self._masked:
-                valid = valid & (self._scene.dataset.dataset_mask(window=window) > 0)
+            values, mask = self._scene.read(self._bands, window)
         except RasterioError as error:
             raise DataError(
                 f"{self._scene.name} is damaged or cut short near row {window.row_off} ({error.__cause__ or error})",
-                fix="fetch or write the file again",
+                fix="download or write the file again",
             ) from error
+        valid = _has_data(values, self.nodata)
+        if mask is not None:
+            valid = valid & mask
         if self._rescale is not None:
             low, high = self._rescale
             values = rescale_reflectance(values, low=low, high=high, nodata=self.nodata)
@@ -254,61 +281,3 @@ def _has_data(values: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[np.
         there = np.ones(band.shape, bool) if nodata is None or math.isnan(nodata) else band != nodata
         present |= there & ~np.isnan(band) if floating else there
     return present
-
-
-@contextlib.contextmanager
-def ahead(items: Iterator[T], *, depth: int) -> Iterator[Iterator[T]]:
-    """Make the next `depth` items on a thread while the current one is used.
-
-    Parameters
-    ----------
-    items : iterator
-        Runs on the thread; an error it raises is raised where its item is asked for.
-    depth : int
-        Items that may wait, 1 or more.
-
-    Yields
-    ------
-    iterator
-        The same items.
-    """
-    with _one_thread("swath reader") as submit:
-        waiting: deque[Future[object]] = deque()
-
-        def taken() -> Iterator[T]:
-            for _ in range(depth):
-                waiting.append(submit(lambda: next(items, _END)))
-            while (item := waiting.popleft().result()) is not _END:
-                waiting.append(submit(lambda: next(items, _END)))
-                yield item  # type: ignore[misc]  # all that is not the end is an item
-
-        yield taken()
-
-
-@contextlib.contextmanager
-def behind(*, depth: int) -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Yield a function that runs jobs on a thread, one after the other, in order.
-
-    It waits while `depth` jobs are waiting. When the block ends well all jobs are done; if it raises, those
-    that have not begun are dropped. An error of a job is raised at a later call, or at the end.
-    """
-    with _one_thread("swath writer") as submit:
-        waiting: deque[Future[object]] = deque()
-
-        def later(job: Callable[[], None]) -> None:
-            while waiting and (len(waiting) >= depth or waiting[0].done()):
-                waiting.popleft().result()
-            waiting.append(submit(job))
-
-        yield later
-        while waiting:
-            waiting.popleft().result()
-
-
-@contextlib.contextmanager
-def _one_thread(name: str) -> Iterator[Callable[[Callable[[], object]], Future[object]]]:
-    pool = ThreadPoolExecutor(1, thread_name_prefix=name)
-    try:
-        yield pool.submit
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

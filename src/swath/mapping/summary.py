@@ -1,31 +1,33 @@
-"""What came out of a mapping, for people and for ``map.json``."""
+"""What a mapping gives: the map with its legend, its files, its warnings, and the content of ``map.json``."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from rasterio import Affine
 
 from swath import __version__
-from swath.errors import SettingError
+from swath.errors import MissingExtraError, SettingError
 from swath.inference import Classifier
 from swath.inference.color_match import ColorMatch
 from swath.mapping.area import PixelArea
 from swath.mapping.grid import Grid
-from swath.mapping.legend import ClassTotal, painted_classes
+from swath.mapping.legend import LegendEntry
 from swath.mapping.reader import Bands, Scene
-from swath.mapping.strips import Strip
+from swath.mapping.strips import PixelStatistics
+from swath.mapping.writer import NO_CONFIDENCE, NODATA
 from swath.model.record import InputSpec
 
-# Every fourth pixel each way says enough about a mean.
-_EVERY = 4
-_FAR = 1.0  # spreads of the training patches' pixels
+_FAR = 1.0  # standard deviations of the training patches' pixels
 _OTHER_SIZE = 1.5
 _OOD = 0.05  # well above the false alarms, 2 % by the choice of the threshold
 
@@ -39,7 +41,7 @@ class MapFiles:
     classes : Path
         Class raster, COG: uint8, 0 is nodata, class i is i + 1, with a color table.
     names : Path
-        ``.aux.xml`` beside it, where GDAL and QGIS find the names of the classes.
+        ``.aux.xml`` next to it, where GDAL and QGIS find the names of the classes.
     confidence : Path
         COG: uint8, percent, 255 is nodata.
     record : Path
@@ -47,10 +49,10 @@ class MapFiles:
     legend, picture : Path
         PNG.
     ood : Path or None
-        COG: uint8, 1 where most windows over a pixel are not like the training data, 0 where not, 255 is nodata; only
-        if the model file can tell.
+        COG: uint8, 1 where most windows over a pixel are unlike the training data, 0 where not, 255 is nodata; only
+        if the model detects it.
     probabilities : Path or None
-        float32, one band a class and one pixel a cell of the grid; only if asked for.
+        float32, one band per class and one pixel per cell of the grid; only if asked for.
     """
 
     classes: Path
@@ -81,8 +83,8 @@ class MapFiles:
         others = (self.names, self.confidence, self.record, self.legend, self.picture)
         return (self.classes, *others, *(path for path in (self.ood, self.probabilities) if path))
 
-    def check(self, scene: Path) -> None:
-        """Refuse names that are no GeoTIFF's, or that of the scene.
+    def check(self, scene: Any) -> None:
+        """Refuse names that are no GeoTIFF's, or that of the scene where it is a file.
 
         Raises
         ------
@@ -92,32 +94,36 @@ class MapFiles:
         for path in (self.classes, self.probabilities):
             if path is not None and path.suffix.lower() not in {".tif", ".tiff"}:
                 raise SettingError(f"{path} does not end in .tif", fix="maps are GeoTIFF files")
-        if scene.exists():
+        if isinstance(scene, str | Path) and Path(scene).exists():
             for path in self.all():
                 if path.exists() and path.samefile(scene):
                     raise SettingError(f"{path} is the scene itself", fix="choose another name for the map")
 
 
-@dataclass(frozen=True)
-class MapSummary:
-    """What came out of a mapping.
+@dataclass(frozen=True, eq=False)
+class Map:
+    """A map: its legend with areas, how it was made, and its rasters, in memory or on disk.
 
     Attributes
     ----------
-    files : MapFiles
-        What was written.
-    classes : tuple of ClassTotal
-        Pixels, share and hectares of every class, in the model's order; for a multi-label model also of
-        "none of these".
+    legend : tuple of LegendEntry
+        Value, color, name, pixels, share and hectares of every class, in the model's order; for a multi-label model
+        also of "none of these".
+    height, width : int
+        Pixels of the scene and of the map.
+    crs : rasterio.crs.CRS or None
+        Coordinate reference system.
+    transform : affine.Affine
+        Pixels to coordinates.
     nodata_pixels : int
         Pixels without a class.
-    width, height : int
-        Pixels of the scene and of the map.
-    crs : str or None
-        Coordinate reference system.
+    ood_share : float or None
+        Share of the mapped pixels that are unlike the training data, 0-1; None where the model cannot detect it.
+    warnings : tuple of str
+        What to know before using the map.
     bands : Bands
         Which bands of the scene were read.
-    color_match : Harmony
+    color_match : ColorMatch
         How the scene's channels compare with the training patches', and what was done about it.
     stride : int
         Pixels from one window to the next.
@@ -127,18 +133,21 @@ class MapSummary:
         Windows laid, and those that held data.
     seconds : float
         Time taken.
-    warnings : tuple of str
-        What the user should know before believing the map.
-    ood : float or None
-        Share of the mapped pixels that are not like the training data, 0-1; None where that was not asked.
+    layers : mapping of str to numpy.ndarray
+        The rasters ``[bands, height, width]`` of a map in memory: ``classes``, ``confidence``, ``ood`` where the model
+        detects it, ``probabilities`` where asked for. Empty for a map on disk.
+    written : MapFiles or None
+        The files of a map on disk.
     """
 
-    files: MapFiles
-    classes: tuple[ClassTotal, ...]
-    nodata_pixels: int
-    width: int
+    legend: tuple[LegendEntry, ...]
     height: int
-    crs: str | None
+    width: int
+    crs: Any
+    transform: Affine
+    nodata_pixels: int
+    ood_share: float | None
+    warnings: tuple[str, ...]
     bands: Bands
     color_match: ColorMatch
     stride: int
@@ -146,18 +155,182 @@ class MapSummary:
     windows: int
     classified: int
     seconds: float
-    warnings: tuple[str, ...]
-    ood: float | None = None
+    layers: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    written: MapFiles | None = None
+
+    def __repr__(self) -> str:
+        """Size, place, the three largest classes, and where the rasters are."""
+        largest = sorted(self.legend, key=lambda entry: -entry.pixels)[:3]
+        shares = ", ".join(f"{entry.name} {entry.share:.1%}" for entry in largest if entry.pixels)
+        place = self.crs.to_string() if self.crs else "no CRS"
+        where = "in memory" if self.written is None else str(self.written.classes)
+        notes = f"; {len(self.warnings)} warnings" if self.warnings else ""
+        return f"<Map {self.height} x {self.width}, {place}: {shares or 'no data'}; {where}{notes}>"
+
+    @property
+    def array(self) -> npt.NDArray[np.uint8]:
+        """uint8 ``[height, width]`` of a map in memory: the legend's values, 0 for nodata."""
+        return self._layer("classes")
+
+    @property
+    def confidence(self) -> npt.NDArray[np.uint8]:
+        """uint8 ``[height, width]`` of a map in memory: percent, 255 for nodata."""
+        return self._layer("confidence")
+
+    @property
+    def files(self) -> MapFiles:
+        """The files of a map on disk."""
+        if self.written is None:
+            raise SettingError("this map is in memory and has no files", fix="give map_scene an out")
+        return self.written
 
     @property
     def hectares(self) -> dict[str, float] | None:
         """Hectares of every class; None where pixels have no known size."""
-        areas = {c.name: c.hectares for c in self.classes if c.hectares is not None}
-        return areas if len(areas) == len(self.classes) else None
+        areas = {entry.name: entry.hectares for entry in self.legend if entry.hectares is not None}
+        return areas if len(areas) == len(self.legend) else None
+
+    def to_xarray(self) -> Any:
+        """A map in memory as an ``xarray.Dataset``.
+
+        Returns
+        -------
+        xarray.Dataset
+            Variables ``classes``, ``confidence`` and, where the model detects it, ``ood``, with dimensions ``y`` and
+            ``x``. The legend is in the attributes of ``classes`` as CF has it (``flag_values``, ``flag_meanings``);
+            the reference system in the coordinate ``spatial_ref``, where rioxarray and odc-geo look for it.
+
+        Raises
+        ------
+        MissingExtraError
+            If xarray is not installed.
+        SettingError
+            If the map is on disk.
+        """
+        named = {name: (("y", "x"), self._layer(name)) for name in ("classes", "confidence")}
+        if "ood" in self.layers:
+            named["ood"] = (("y", "x"), self._layer("ood"))
+        try:
+            xarray = importlib.import_module("xarray")
+        except ImportError as error:
+            raise MissingExtraError("a map as an xarray.Dataset", extra="eo") from error
+        t = self.transform
+        coords = {}
+        if t.b == t.d == 0:  # coordinates of the pixels' centers, unless the grid is turned
+            coords["x"] = t.c + t.a * (np.arange(self.width) + 0.5)
+            coords["y"] = t.f + t.e * (np.arange(self.height) + 0.5)
+        made = xarray.Dataset(named, coords=coords)
+        numbers = " ".join(str(value) for value in (t.c, t.a, t.b, t.f, t.d, t.e))
+        place = {"GeoTransform": numbers} | ({"crs_wkt": self.crs.to_wkt()} if self.crs else {})
+        made = made.assign_coords(spatial_ref=((), 0, place))
+        for name in named:
+            nodata = NODATA if name == "classes" else NO_CONFIDENCE
+            made[name].attrs.update(grid_mapping="spatial_ref", _FillValue=nodata)
+        made["classes"].attrs.update(
+            flag_values=[entry.value for entry in self.legend],
+            flag_meanings=" ".join("_".join(entry.name.split()) for entry in self.legend),
+            flag_colors=" ".join(f"#{entry.color}" for entry in self.legend),
+        )
+        return made
+
+    def _layer(self, name: str) -> npt.NDArray[np.uint8]:
+        if self.written is not None:
+            raise SettingError(
+                f"the rasters of this map are on disk, in {self.written.classes}",
+                fix="open them with rasterio, or call map_scene without out",
+            )
+        rows: npt.NDArray[np.uint8] = self.layers[name][0]
+        return rows
+
+
+def map_warnings(
+    scene: Scene,
+    area: PixelArea | None,
+    statistics: PixelStatistics,
+    spec: InputSpec,
+    *,
+    bands: Bands,
+    color_match: ColorMatch,
+    ood_share: float | None,
+    rescaled: bool,
+) -> tuple[str, ...]:
+    """What a user should know before using a map: whole sentences without a full stop."""
+    found = [bands.warning, color_match.warning, ood_warning(ood_share)]
+    if not scene.crs:
+        found.append(
+            "the scene has no coordinate reference system: the map has none either, and no areas in hectares"
+        )
+    elif area is None:
+        found.append("the size of the scene's pixels is unknown: the map has no areas in hectares")
+    else:
+        found += [area.warning, size_warning(area, spec.gsd)]
+    found += pixel_warnings(statistics, spec, rescaled=rescaled, compared=color_match.judged)
+    return tuple(warning for warning in found if warning)
+
+
+def size_warning(area: PixelArea, gsd: float | None) -> str | None:
+    """For pixels much larger or smaller on the ground than the model's."""
+    if gsd is None or 1 / _OTHER_SIZE < area.side / gsd < _OTHER_SIZE:
+        return None
+    return (
+        f"the scene's pixels are {area.side:.3g} m wide and the model was trained at {gsd:g} m: "
+        "resample the scene to that size first"
+    )
+
+
+def ood_warning(share: float | None) -> str | None:
+    """For a map of which a part is unlike the training data, beyond a few false alarms."""
+    if share is None or share < _OOD:
+        return None
+    return (
+        f"{100 * share:.0f} % of the map is unlike the training data (clouds, another sensor or land the model does "
+        "not know): predictions are unreliable there, see the raster .ood.tif"
+    )
+
+
+def pixel_warnings(
+    statistics: PixelStatistics, spec: InputSpec, *, rescaled: bool, compared: bool = False
+) -> list[str]:
+    """For pixels that hold no data, are black, or whose means differ from the training patches'.
+
+    Parameters
+    ----------
+    statistics : PixelStatistics
+        Of the scene, as the model gets it.
+    spec : InputSpec
+        What the model expects.
+    rescaled : bool
+        Whether the pixels were rescaled from reflectance.
+    compared : bool
+        Whether their quantiles were compared with the training patches', which says more than means.
+    """
+    means, found = statistics.means, []
+    if means is None:
+        return ["the scene holds no data at all: nothing was mapped"]
+    black = statistics.black / statistics.count
+    if black > 0.01:
+        found.append(
+            f"{100 * black:.0f} % of the pixels are 0 in all bands and were classified as if they were "
+            "data; use --nodata 0 if they are not"
+        )
+    far = [
+        f"{band} {mean:.0f} (training {usual:.0f} ± {spread:.0f})"
+        for band, mean, usual, spread in zip(
+            spec.bands, means, spec.channel_mean, spec.channel_sd, strict=True
+        )
+        if abs(mean - usual) > _FAR * spread
+    ]
+    if far and not compared:
+        found.append(
+            f"the scene's channel means are far from the training patches': {', '.join(far)}; "
+            + ("check the range given to --rescale" if rescaled else "it may be rescaled differently")
+            + ", and compare the map with the scene before you use it"
+        )
+    return found
 
 
 def map_record(
-    summary: MapSummary,
+    made: Map,
     classifier: Classifier,
     scene: Scene,
     grid: Grid,
@@ -165,11 +338,10 @@ def map_record(
     area: PixelArea | None,
     rescale: tuple[float, float] | None,
     nodata: float | None,
-    means: Sequence[float] | None,
+    means: tuple[float, ...] | None,
 ) -> dict[str, Any]:
     """The content of ``map.json``."""
-    record = classifier.record
-    files = summary.files
+    record, files, pixels = classifier.record, made.files, made.width * made.height
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "swath": __version__,
@@ -187,37 +359,30 @@ def map_record(
         },
         "scene": {
             "name": scene.name,
-            "width": scene.width,
-            "height": scene.height,
-            "crs": summary.crs,
-            "transform": list(scene.transform)[:6],
+            "width": made.width,
+            "height": made.height,
+            "crs": made.crs.to_string() if made.crs else None,
+            "transform": list(made.transform)[:6],
             "dtype": scene.dtype,
             "bands": list(scene.bands),
         },
         "bands": {
             "model": list(record.input.bands),
-            "scene": list(summary.bands.indexes),
-            "how": summary.bands.how,
+            "scene": list(made.bands.indexes),
+            "how": made.bands.how,
         },
         "rescale": None if rescale is None else {"low": rescale[0], "high": rescale[1]},
-        "match_colors": summary.color_match.record(),
+        "match_colors": made.color_match.record(),
         "nodata": nodata if nodata is None or math.isfinite(nodata) else str(nodata),
         "channel_means": None if means is None else [round(mean, 2) for mean in means],
         "patch": grid.patch,
         "stride": grid.stride,
         "cell": grid.cell,
-        "dense": summary.dense,
-        "windows": {"all": summary.windows, "classified": summary.classified},
-        "pixels": {
-            "all": scene.width * scene.height,
-            "mapped": scene.width * scene.height - summary.nodata_pixels,
-            "nodata": summary.nodata_pixels,
-        },
+        "dense": made.dense,
+        "windows": {"all": made.windows, "classified": made.classified},
+        "pixels": {"all": pixels, "mapped": pixels - made.nodata_pixels, "nodata": made.nodata_pixels},
         "area_method": None if area is None else area.method,
-        "classes": [
-            {"value": info.value + 1, "color": info.color_hint, **asdict(total)}
-            for info, total in zip(painted_classes(record), summary.classes, strict=True)
-        ],
+        "classes": [asdict(entry) for entry in made.legend],
         "files": {
             "classes": files.classes.name,
             "confidence": files.confidence.name,
@@ -226,99 +391,7 @@ def map_record(
             "probabilities": files.probabilities and files.probabilities.name,
             "ood": files.ood and files.ood.name,
         },
-        "ood": None if summary.ood is None else round(summary.ood, 4),
-        "warnings": list(summary.warnings),
-        "seconds": round(summary.seconds, 2),
+        "ood": None if made.ood_share is None else round(made.ood_share, 4),
+        "warnings": list(made.warnings),
+        "seconds": round(made.seconds, 2),
     }
-
-
-class SceneStatistics:
-    """Looks at the pixels that go by: channel means, and black pixels taken for data.
-
-    Parameters
-    ----------
-    spec : InputSpec
-        What the model expects.
-    grid : Grid
-        The windows, which overlap.
-    """
-
-    def __init__(self, spec: InputSpec, grid: Grid) -> None:
-        self._spec, self._grid = spec, grid
-        self._sums = np.zeros(len(spec.bands))
-        self._count = self._black = 0
-
-    def add(self, strip: Strip) -> None:
-        """Look at the part of a strip that the next one does not hold."""
-        rows, cols = self._grid.rows, self._grid.cols
-        following = strip.windows * rows.stride
-        top, bottom = max(0, -strip.start), min(following, rows.length - strip.start)
-        if top >= bottom:
-            return
-        part = np.s_[top:bottom:_EVERY, -cols.first : -cols.first + cols.length : _EVERY]
-        valid = strip.valid[part]
-        seen = np.ascontiguousarray(strip.pixels[:, *part]).reshape(len(self._sums), -1)
-        if not valid.all():
-            seen = seen[:, valid.ravel()]
-        self._sums += seen.sum(axis=1, dtype=np.uint64)
-        self._count += seen.shape[1]
-        self._black += seen.shape[1] - int(np.count_nonzero(seen.any(axis=0)))
-
-    @property
-    def means(self) -> tuple[float, ...] | None:
-        """Mean of each of the model's bands over pixels with data; None if there are none."""
-        return tuple((self._sums / self._count).tolist()) if self._count else None
-
-    def warnings(self, *, rescaled: bool, compared: bool = False) -> list[str]:
-        """What the pixels give reason to doubt, in whole sentences without a full stop.
-
-        Parameters
-        ----------
-        rescaled : bool
-            Whether they were rendered from reflectance.
-        compared : bool
-            Whether their quantiles were held against the training patches', which says more than means.
-        """
-        means, spec, found = self.means, self._spec, []
-        if means is None:
-            return ["the scene holds no data at all: nothing was mapped"]
-        black = self._black / self._count
-        if black > 0.01:
-            found.append(
-                f"{100 * black:.0f} % of the pixels are 0 in all bands and were classified as if they were "
-                "data; use --nodata 0 if they are not"
-            )
-        far = [
-            f"{band} {mean:.0f} (training {usual:.0f} ± {spread:.0f})"
-            for band, mean, usual, spread in zip(
-                spec.bands, means, spec.channel_mean, spec.channel_sd, strict=True
-            )
-            if abs(mean - usual) > _FAR * spread
-        ]
-        if far and not compared:
-            found.append(
-                f"the scene's channel means are far from the training patches': {', '.join(far)}; "
-                + ("check the range given to --rescale" if rescaled else "it may be rendered differently")
-                + ", and hold the map against the scene before you believe it"
-            )
-        return found
-
-
-def ood_warning(share: float | None) -> list[str]:
-    """Say so where a part of the map is not like the training data, beyond a few false alarms."""
-    if share is None or share < _OOD:
-        return []
-    return [
-        f"{100 * share:.0f} % of the map is not like the training data (clouds, another sensor or land the model does "
-        "not know): see the raster .ood.tif before you believe it"
-    ]
-
-
-def size_warning(area: PixelArea | None, gsd: float | None) -> str | None:
-    """Say so if the scene's pixels are much larger or smaller on the ground than the model's."""
-    if area is None or gsd is None or 1 / _OTHER_SIZE < area.side / gsd < _OTHER_SIZE:
-        return None
-    return (
-        f"the scene's pixels are {area.side:.3g} m wide and the model was trained at {gsd:g} m: "
-        "resample the scene to that size first"
-    )

@@ -1,63 +1,262 @@
-"""Write rasters row by row, then turn them into Cloud Optimized GeoTIFFs.
+"""Where the rows of a map go: to arrays in memory, or to Cloud Optimized GeoTIFFs that appear together.
 
-The COG driver writes once, from a complete raster, so rows go to a plain tiled GeoTIFF first, and their
-overviews to files beside it (``.ovr``, ``.ovr.ovr`` and so on, where GDAL looks for them). Those files are
-packed as fast as can be: they are read once and removed.
+A map has up to four layers, and one :class:`MapWriter` takes the rows of all of them. :class:`ArrayWriter` keeps them.
+:func:`raster_writer` writes them: the COG driver writes once, from a complete raster, so rows go to a plain tiled
+GeoTIFF first, and their overviews to files next to it (``.ovr``, ``.ovr.ovr`` and so on, where GDAL looks for them).
+Those files are packed as fast as can be: they are copied once and removed.
 
 The class raster has one band and the confidence a file of its own. In one file with two bands GDAL's COG
 driver declares the second one to be transparency, and QGIS takes any raster of two bands for a color
 composite and not for classes. GDAL and QGIS read the names of the classes from ``<file>.aux.xml``: TIFF
 has no place for them.
+
+:func:`staged` makes files appear under their final names together, when all of them are complete.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import html
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
 import rasterio.shutil
+from rasterio import Affine
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
+from swath import __version__
 from swath.errors import OutputError, SettingError
 from swath.files import check_output
+from swath.mapping.grid import Grid
 from swath.model.record import ClassInfo
+from swath.progress import Progress
 
 NODATA = 0
 NO_CONFIDENCE = 255
 _TILE = 512
+_PREVIEW = (
+    1000  # pixels of the longer side of a preview, at most; more than a tile, so that some overview has it
+)
 _MAX_BUFFER = 48 * 2**20
-Halve = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
 Pixels = npt.NDArray[np.uint8]
+Halve = Callable[[Pixels], Pixels]
 
 
-class RowWriter:
-    """Collects rows into whole tiles, so that every tile is compressed once."""
+@dataclass(frozen=True)
+class Layer:
+    """One raster of a map.
 
-    def __init__(self, dataset: DatasetWriter, rows: int, *, coarser: OverviewWriter | None = None) -> None:
-        self._dataset, self._at, self._filled, self._coarser = dataset, 0, 0, coarser
-        self._held = np.empty((dataset.count, rows, dataset.width), dataset.dtypes[0])
+    Attributes
+    ----------
+    name : str
+        ``classes``, ``confidence``, ``ood`` or ``probabilities``.
+    bands : tuple of str
+        Descriptions of its bands.
+    height, width : int
+        Pixels.
+    dtype : str
+        Type of its values.
+    nodata : float
+        Value of pixels without data.
+    halve : callable, optional
+        Makes overviews, of uint8 ``[n, width]`` to half as many rows and columns. A layer that has them becomes a
+        COG; another one stays a tiled GeoTIFF.
+    cell : int
+        Pixels of the scene that a pixel of the layer covers each way.
+    classes : sequence of ClassInfo
+        Names and colors of its values: class i is stored as i + 1.
+    """
 
-    def write(self, rows: npt.NDArray[Any]) -> None:
-        """Append `rows` ``[bands, n, width]``.
+    name: str
+    bands: tuple[str, ...]
+    height: int
+    width: int
+    dtype: str = "uint8"
+    nodata: float = NO_CONFIDENCE
+    halve: Halve | None = None
+    cell: int = 1
+    classes: Sequence[ClassInfo] = ()
+
+
+def map_layers(
+    grid: Grid, classes: Sequence[ClassInfo], *, ood: bool, probabilities: Sequence[str] = ()
+) -> tuple[Layer, ...]:
+    """The layers of a map.
+
+    Parameters
+    ----------
+    grid : Grid
+        Of the scene.
+    classes : sequence of ClassInfo
+        What may be painted, at most 254.
+    ood : bool
+        Whether to mark what is unlike the training data.
+    probabilities : sequence of str
+        Names of the classes whose probabilities are kept; none for no such layer.
+    """
+    height, width = grid.rows.length, grid.cols.length
+    layers = [
+        Layer("classes", ("class",), height, width, nodata=NODATA, halve=most_frequent, classes=classes),
+        Layer("confidence", ("confidence, percent",), height, width, halve=mean),
+    ]
+    if ood:
+        halve = functools.partial(most_frequent, nodata=NO_CONFIDENCE)
+        layers.append(Layer("ood", ("unlike the training data",), height, width, halve=halve))
+    if probabilities:
+        names, size = tuple(probabilities), (grid.rows.cells, grid.cols.cells)
+        layers.append(Layer("probabilities", names, *size, "float32", float("nan"), cell=grid.cell))
+    return tuple(layers)
+
+
+class MapWriter(Protocol):
+    """Takes the rows of a map's layers, each layer from top to bottom."""
+
+    def write(self, layer: str, rows: npt.NDArray[Any]) -> None:
+        """Append `rows` ``[bands, n, width]`` to a layer."""
+
+
+class ArrayWriter:
+    """Keeps layers in memory.
+
+    That takes 2 bytes per pixel of the scene, 3 where the model detects what is unlike its training data, and
+    4 bytes per class and cell for probabilities.
+
+    Attributes
+    ----------
+    arrays : dict of str to numpy.ndarray
+        ``[bands, height, width]`` by the layer's name.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.arrays: dict[str, npt.NDArray[Any]] = {
+            layer.name: np.empty((len(layer.bands), layer.height, layer.width), layer.dtype)
+            for layer in layers
+        }
+        self._filled = dict.fromkeys(self.arrays, 0)
+
+    def write(self, layer: str, rows: npt.NDArray[Any]) -> None:
+        """Append `rows` ``[bands, n, width]`` to a layer."""
+        start = self._filled[layer]
+        self._filled[layer] = stop = start + rows.shape[1]
+        self.arrays[layer][:, start:stop] = rows
+
+
+class RasterWriter:
+    """Writes layers to GeoTIFFs; see :func:`raster_writer`."""
+
+    def __init__(self, rows: Mapping[str, RowWriter]) -> None:
+        self._rows = rows
+
+    def write(self, layer: str, rows: npt.NDArray[Any]) -> None:
+        """Append `rows` ``[bands, n, width]`` to a layer.
 
         Raises
         ------
         OutputError
             If they cannot be written, for want of space for instance.
         """
+        self._rows[layer].write(rows)
+
+    @property
+    def preview(self) -> Pixels | None:
+        """The class raster, or its first overview of at most 1,000 pixels a side, once all is written."""
+        return self._rows["classes"].preview
+
+
+@contextlib.contextmanager
+def raster_writer(
+    layers: Sequence[Layer], paths: Mapping[str, Path], *, crs: Any, transform: Affine, progress: Progress
+) -> Iterator[RasterWriter]:
+    """Yield a writer of layers; if the block ends well, their rasters are made COGs.
+
+    Memory is bounded by the width of the scene: a row of tiles of each layer and of each of its overviews.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    paths : mapping of str to Path
+        The file of each layer, by its name. The names of classes go to ``<file>.aux.xml``.
+    crs, transform
+        Of the scene, as rasterio takes them.
+    progress : Progress
+        Called for every COG.
+
+    Raises
+    ------
+    OutputError
+        If a raster cannot be written.
+    """
+    writers, unfinished = {}, {}
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            path = paths[layer.name]
+            if layer.halve is not None:
+                unfinished[path] = path = path.with_name(f"{layer.name}.rows.tif")
+            writers[layer.name] = stack.enter_context(row_writer(path, layer, crs=crs, transform=transform))
+        yield RasterWriter(writers)
+    for layer in layers:
+        if layer.halve is None:
+            check_whole(paths[layer.name])
+        if layer.classes:
+            path = paths[layer.name]
+            path.with_name(f"{path.name}.aux.xml").write_text(_aux_xml(layer.classes), encoding="utf-8")
+    progress("writing", 0, len(unfinished))
+    with ThreadPoolExecutor(2) as pool:
+        cogs = [pool.submit(make_cog, rows, path) for path, rows in unfinished.items()]
+        for number, cog in enumerate(as_completed(cogs), start=1):
+            cog.result()
+            progress("writing", number, len(cogs))
+
+
+class RowWriter:
+    """Collects rows into whole tiles, so that every tile is compressed once.
+
+    Parameters
+    ----------
+    dataset : rasterio.io.DatasetWriter
+        Open for writing.
+    rows : int
+        Height of its tiles.
+    halve : callable, optional
+        Makes the rows of the next overview.
+    coarser : RowWriter, optional
+        Takes them.
+    kept : numpy.ndarray, optional
+        A copy of the whole raster is left here.
+    """
+
+    def __init__(
+        self,
+        dataset: DatasetWriter,
+        rows: int,
+        *,
+        halve: Halve | None = None,
+        coarser: RowWriter | None = None,
+        kept: Pixels | None = None,
+    ) -> None:
+        self._dataset, self._at, self._filled = dataset, 0, 0
+        self._halve, self._coarser, self._kept = halve, coarser, kept
+        self._held = np.empty((dataset.count, rows, dataset.width), dataset.dtypes[0])
+
+    @property
+    def preview(self) -> Pixels | None:
+        """The copy that was kept of this raster or of one of its overviews."""
+        return self._coarser.preview if self._kept is None and self._coarser else self._kept
+
+    def write(self, rows: npt.NDArray[Any]) -> None:
+        """Append `rows` ``[bands, n, width]``."""
         done, room = 0, self._held.shape[1]
         while done < rows.shape[1]:
             step = min(rows.shape[1] - done, room - self._filled)
@@ -68,62 +267,44 @@ class RowWriter:
                 self.flush()
 
     def flush(self) -> None:
-        """Write the rows held."""
-        if self._filled:
-            window = Window(0, self._at, self._dataset.width, self._filled)
-            with _writing(self._dataset.name):
-                self._dataset.write(self._held[:, : self._filled], window=window)
-            if self._coarser is not None:
-                self._coarser.add(self._held[0, : self._filled])
-            self._at += self._filled
-            self._filled = 0
-
-
-@dataclass(frozen=True)
-class OverviewWriter:
-    """Where the next overview is written, and how it is made."""
-
-    to: RowWriter
-    halve: Halve
-
-    def add(self, rows: npt.NDArray[np.uint8]) -> None:
-        """Halve `rows` ``[n, width]``, n being even except at the end, and write them."""
-        self.to.write(self.halve(rows)[None])
+        """Write the rows held; their number is even, except at the end."""
+        if not self._filled:
+            return
+        rows = self._held[:, : self._filled]
+        with _writing(self._dataset.name):
+            self._dataset.write(rows, window=Window(0, self._at, self._dataset.width, self._filled))
+        if self._kept is not None:
+            self._kept[self._at : self._at + self._filled] = rows[0]
+        if self._coarser is not None and self._halve is not None:
+            self._coarser.write(self._halve(rows[0])[None])
+        self._at += self._filled
+        self._filled = 0
 
 
 @contextlib.contextmanager
 def row_writer(
-    path: Path,
-    *,
-    width: int,
-    height: int,
-    bands: int,
-    dtype: str,
-    nodata: float,
-    crs: Any,
-    transform: Any,
-    names: Sequence[str] | None = None,
-    halve: Halve | None = None,
+    path: Path, layer: Layer, *, crs: Any = None, transform: Affine | None = None, preview: bool = True
 ) -> Iterator[RowWriter]:
-    """Make a tiled GeoTIFF and yield its writer.
+    """Make a tiled GeoTIFF, and files of its overviews if it is on the way to a COG, and yield its writer.
 
     Parameters
     ----------
     path : Path
         File to make.
-    width, height : int
-        Pixels; `height` rows are expected.
-    bands, dtype, nodata, crs, transform
-        As rasterio takes them.
-    names : sequence of str, optional
-        Descriptions of the bands.
-    halve : callable, optional
-        Makes overviews of a raster of one band, uint8 ``[n, width]`` to half as many rows and columns. The
-        file is then one on the way to a COG.
+    layer : Layer
+        What it holds.
+    crs, transform
+        Of the scene, as rasterio takes them.
+    preview : bool
+        Keep a small copy in memory, if the layer has overviews.
     """
-    side = _TILE
-    while side > 16 and side * width * bands * np.dtype(dtype).itemsize > _MAX_BUFFER:
+    side, width, height = _TILE, layer.width, layer.height
+    while side > 16 and side * width * len(layer.bands) * np.dtype(layer.dtype).itemsize > _MAX_BUFFER:
         side //= 2
+    if transform is not None:
+        a, b, c, d, e, f = (transform[i] for i in range(6))
+        transform = Affine(a * layer.cell, b * layer.cell, c, d * layer.cell, e * layer.cell, f)
+    packing = {"compress": "deflate", "zlevel": 1} if layer.halve is None else {"compress": "packbits"}
     with (
         _writing(path),
         rasterio.open(
@@ -132,9 +313,9 @@ def row_writer(
             driver="GTiff",
             width=width,
             height=height,
-            count=bands,
-            dtype=dtype,
-            nodata=nodata,
+            count=len(layer.bands),
+            dtype=layer.dtype,
+            nodata=layer.nodata,
             crs=crs,
             transform=transform,
             tiled=True,
@@ -142,69 +323,28 @@ def row_writer(
             blockysize=side,
             interleave="band",
             bigtiff="if_safer",
-            **({"compress": "deflate", "zlevel": 1} if halve is None else {"compress": "packbits"}),
+            **packing,
         ) as dataset,
         contextlib.ExitStack() as stack,
     ):
-        if names is not None:
-            dataset.descriptions = tuple(names)
-        coarser = None
-        if halve is not None and max(width, height) > _TILE:
-            half = row_writer(
-                path.with_name(f"{path.name}.ovr"),
-                width=-(-width // 2),
-                height=-(-height // 2),
-                bands=bands,
-                dtype=dtype,
-                nodata=nodata,
-                crs=None,
-                transform=None,
-                halve=halve,
-            )
-            coarser = OverviewWriter(stack.enter_context(half), halve)
-        writer = RowWriter(dataset, side, coarser=coarser)
+        dataset.descriptions = layer.bands
+        dataset.update_tags(TIFFTAG_SOFTWARE=f"swath {__version__}")
+        if layer.classes:
+            colors = {c.value + 1: (*c.rgb, 255) for c in layer.classes}
+            dataset.write_colormap(1, {NODATA: (0, 0, 0, 0)} | colors)
+            # For a file that has lost its .aux.xml: a JSON list, from value 0 on.
+            names = json.dumps(category_names(layer.classes), ensure_ascii=False)
+            dataset.update_tags(1, class_names=names)
+        coarser = kept = None
+        if preview and layer.halve is not None and max(width, height) <= _PREVIEW:
+            kept = np.empty((height, width), np.uint8)
+        if layer.halve is not None and max(width, height) > _TILE:
+            half = replace(layer, width=-(-width // 2), height=-(-height // 2), classes=())
+            overview = row_writer(path.with_name(f"{path.name}.ovr"), half, preview=preview and kept is None)
+            coarser = stack.enter_context(overview)
+        writer = RowWriter(dataset, side, halve=layer.halve, coarser=coarser, kept=kept)
         yield writer
         writer.flush()
-
-
-def finish_classes(rows: Path, out: Path, classes: Sequence[ClassInfo], *, software: str) -> None:
-    """Turn the raster of class numbers into a COG with a color table, and write its names beside it.
-
-    The names are in the tag ``class_names`` too (a JSON list, from
-    value 0 on), for a file that has lost its ``.aux.xml``.
-
-    Parameters
-    ----------
-    rows : Path
-        uint8, one band, 0 for nodata and class i as i + 1; its tags are changed.
-    out : Path
-        COG to make.
-    classes : sequence of ClassInfo
-        Names and colors, at most 255.
-    software : str
-        What made it, for the TIFF tag.
-    """
-    names = category_names(classes)
-    with _writing(out):
-        with rasterio.open(rows, "r+") as dataset:
-            table = {NODATA: (0, 0, 0, 0)}
-            table |= {c.value + 1: (*c.rgb, 255) for c in classes}
-            dataset.write_colormap(1, table)
-            dataset.colorinterp = [ColorInterp.palette]
-            dataset.set_band_description(1, "class")
-            dataset.update_tags(TIFFTAG_SOFTWARE=software)
-            dataset.update_tags(1, class_names=json.dumps(names, ensure_ascii=False))
-        _to_cog(rows, out)
-    out.with_name(f"{out.name}.aux.xml").write_text(_aux_xml(names), encoding="utf-8")
-
-
-def finish_bytes(rows: Path, out: Path, *, name: str, software: str) -> None:
-    """Turn a raster of one uint8 band, such as confidences in percent, into a COG; `name` is the band's."""
-    with _writing(out):
-        with rasterio.open(rows, "r+") as dataset:
-            dataset.set_band_description(1, name)
-            dataset.update_tags(TIFFTAG_SOFTWARE=software)
-        _to_cog(rows, out)
 
 
 def category_names(classes: Sequence[ClassInfo]) -> list[str]:
@@ -212,11 +352,17 @@ def category_names(classes: Sequence[ClassInfo]) -> list[str]:
     return ["No data", *(c.name for c in classes)]
 
 
-def _to_cog(rows: Path, out: Path) -> None:
-    """Copy a raster and the overviews beside it into a COG, and remove them."""
-    rasterio.shutil.copy(
-        rows, out, driver="COG", compress="DEFLATE", blocksize=_TILE, bigtiff="IF_SAFER", overviews="AUTO"
-    )
+def make_cog(rows: Path, out: Path) -> None:
+    """Copy a raster and the overviews next to it into a COG, and remove them.
+
+    This and :func:`check_whole` are the only places where a map opens a file that it has written itself, and the
+    reader is GDAL: its COG driver copies nothing but complete rasters, and it does not report a write that failed
+    while a file was closed. Pixels, totals and pictures are never taken from files.
+    """
+    with _writing(out):
+        rasterio.shutil.copy(
+            rows, out, driver="COG", compress="DEFLATE", blocksize=_TILE, bigtiff="IF_SAFER", overviews="AUTO"
+        )
     check_whole(out)
     while rows.exists():
         rows.unlink()
@@ -224,14 +370,14 @@ def _to_cog(rows: Path, out: Path) -> None:
 
 
 def check_whole(path: Path) -> None:
-    """Hold the places of all blocks of a GeoTIFF against the length of its file.
+    """Compare the places of all blocks of a GeoTIFF with the length of its file.
 
-    GDAL says nothing of a disk that fills up while it closes a file.
+    GDAL does not report a disk that fills up while it closes a file.
 
     Raises
     ------
     OutputError
-        If a block is not there.
+        If a block is missing.
     """
     length = path.stat().st_size
     with rasterio.open(path) as made:
@@ -247,7 +393,8 @@ def check_whole(path: Path) -> None:
                     )
 
 
-def _aux_xml(names: Sequence[str]) -> str:
+def _aux_xml(classes: Sequence[ClassInfo]) -> str:
+    names = category_names(classes)
     lines = "".join(f"      <Category>{html.escape(name, quote=False)}</Category>\n" for name in names)
     return (
         '<PAMDataset>\n  <PAMRasterBand band="1">\n    <CategoryNames>\n'
@@ -266,12 +413,12 @@ def _writing(path: Path | str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[tuple[Path, ...]]:
+def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[dict[Path, Path]]:
     """Yield a path to write for each target; move them all, the first one last, if the block ends well.
 
-    The paths lie in hidden folders beside their targets, ``.<first target there>.partial``, under the targets'
-    own names. It is removed if the block raises. A killed process leaves it; the next run for the same
-    target removes it and starts over, so only one run at a time may write to a target.
+    The paths lie in hidden folders next to their targets, ``.<first target there>.partial``, under the targets'
+    own names. They are removed if the block raises. A killed process leaves them; the next run for the same
+    target removes them and starts over, so only one run at a time may write to a target.
 
     Parameters
     ----------
@@ -295,14 +442,14 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[tupl
     folders: dict[Path, Path] = {}
     for target in targets:
         folders.setdefault(target.parent, target.parent / f".{target.name}.partial")
-    paths = tuple(folders[target.parent] / target.name for target in targets)
+    paths = {target: folders[target.parent] / target.name for target in targets}
     try:
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
             _make(folder)
         yield paths
-        for path, target in reversed(list(zip(paths, targets, strict=True))):
-            path.replace(target)
+        for target in reversed(targets):
+            paths[target].replace(target)
     finally:
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)

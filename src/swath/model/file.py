@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped,u
 from onnx import numpy_helper
 from pydantic import ValidationError
 
-from swath.errors import ModelFileError, SettingError
+from swath.errors import MissingFileError, ModelFileError, SettingError
 from swath.files import atomic_file
 from swath.model.graph import INPUT, TEMPERATURE, TYPES, head_of, patch_size
 from swath.model.record import RECORD_KEY, SCHEMA_VERSION, Record
@@ -56,6 +56,8 @@ def check_contract(graph: onnx.ModelProto, record: Record, *, where: str) -> Non
     _check_ends(graph, record, where)
     try:
         _check_weights(graph, record, where)
+    except ModelFileError:
+        raise
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise ModelFileError(f"{where} holds damaged weights ({error})") from error
 
@@ -159,7 +161,7 @@ def resolve_model(model: str | Path) -> Path:
 
     Raises
     ------
-    ModelFileError
+    MissingFileError
         If there is neither such a file nor such a shipped model.
     """
     path = Path(model)
@@ -168,7 +170,9 @@ def resolve_model(model: str | Path) -> Path:
     if path.is_file():
         return path
     known = ", ".join(shipped_models()) or "none"
-    raise ModelFileError(f"there is no model '{model}'", fix=f"give a .onnx file or a shipped name ({known})")
+    raise MissingFileError(
+        f"there is no model '{model}'", fix=f"give a .onnx file or a shipped name ({known})"
+    )
 
 
 def check_not_model(out: Path, model: str | Path) -> None:
@@ -178,7 +182,7 @@ def check_not_model(out: Path, model: str | Path) -> None:
     ------
     SettingError
         If it is.
-    ModelFileError
+    MissingFileError
         As :func:`resolve_model`.
     """
     path = resolve_model(model)
@@ -191,6 +195,8 @@ def read_model(model: str | Path) -> ModelFile:
 
     Raises
     ------
+    MissingFileError
+        If there is neither such a file nor such a shipped model.
     ModelFileError
         If it is not ONNX, carries no swath record, is damaged, or was written by a newer swath.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from swath.data import audit, build_index, group_duplicates, make_splits, write_audit, write_index
+from swath.data import audit, build_index, group_duplicates, split_index, write_audit, write_index
 from swath.evaluation import training_section
 from swath.evaluation.run_report.gather import open_run
 from swath.files import atomic_folder
@@ -52,7 +52,7 @@ def quickstart(
     chosen = load_recipe(recipe, changes=changes)
     with atomic_folder(out, overwrite=overwrite) as folder:
         index = build_index(source, progress=progress)
-        index = make_splits(group_duplicates(index, progress=progress))
+        index = split_index(group_duplicates(index, progress=progress))
         write_index(index, folder / "index.parquet")
         audited = audit(index, progress=progress)
         write_audit(audited, folder / "audit.json")

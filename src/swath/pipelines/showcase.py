@@ -32,7 +32,7 @@ from swath.explain.evidence import class_evidence
 from swath.imagery import decode
 from swath.inference import Classifier, predict_files
 from swath.inference.predictions import JOINED, NO_LABEL
-from swath.mapping import MapAccuracy, MapSummary, map_accuracy, map_scene, write_mosaic
+from swath.mapping import Map, MapAccuracy, map_accuracy, map_scene, write_mosaic
 from swath.pages.figures import to_display_rgb
 from swath.pages.html import Link, Number, Section, write_report
 from swath.progress import Progress
@@ -201,7 +201,7 @@ def _explain_mistakes(
 
 def _map_known_scene(
     classifier: Classifier, part: PatchIndex, pixels: npt.NDArray[Any], folder: Path
-) -> tuple[MapSummary, MapAccuracy]:
+) -> tuple[Map, MapAccuracy]:
     """Sew the test patches into a scene whose truth is known, and map it."""
     names = classifier.record.class_names
     labels = np.array([names.index(label) for label in part.labels])
@@ -221,11 +221,11 @@ def _map_known_scene(
         out=scene,
         gsd=part.gsd or 10.0,
     )
-    mapped = map_scene(classifier, scene, folder / "map.tif")
+    mapped = map_scene(classifier, scene, out=folder / "map.tif")
     return mapped, map_accuracy(mapped.files.classes, truth, patch=classifier.size)
 
 
-def _map_part(classifier: Classifier, mapped: MapSummary, agreed: MapAccuracy, folder: Path) -> Section:
+def _map_part(classifier: Classifier, mapped: Map, agreed: MapAccuracy, folder: Path) -> Section:
     scene = decode(folder / "scene.tif")
     Image.fromarray(to_display_rgb(scene.pixels, scene.bands, limit=800)).save(folder / "scene.png")
     right = proportion(agreed.patches_right, agreed.patches)

@@ -7,18 +7,15 @@ without an error on a small validation split would be declared certain of everyt
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
 
-from swath.data import color_feature_names, color_features
 from swath.evaluation import best_threshold, confusion_matrix, measure, measure_binary, measure_multilabel
-from swath.model.record import Baselines, ColorBaseline, Estimate, Task
+from swath.model.record import Estimate, Task
 from swath.training.targets import Targets, one_hot
 
 _LOW, _HIGH = 0.05, 20.0
@@ -213,35 +210,3 @@ def to_probabilities(logits: Floats, task: Task, temperature: float) -> Floats:
 
 def _thresholds(truth: npt.NDArray[np.bool_], probabilities: Floats) -> Sequence[float]:
     return [best_threshold(t, p) for t, p in zip(truth.T, probabilities.T, strict=True)]
-
-
-def fit_baselines(
-    pixels: npt.NDArray[Any], labels: npt.NDArray[np.int64], *, bands: Sequence[str], classes: Sequence[str]
-) -> Baselines:
-    """Majority class, and multinomial logistic regression on color statistics.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray
-        ``[N, bands, P, P]`` of the training split.
-    labels : numpy.ndarray
-        ``[N]``.
-    """
-    features = color_features(pixels)
-    center, scale = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(scale > 1e-12, scale, 1.0)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky").fit((features - center) / scale, labels)
-    weights, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
-    if len(classes) == 2:  # scikit-learn keeps one row for two classes
-        weights, bias = np.vstack([-weights[0], weights[0]]) / 2, np.array([-bias[0], bias[0]]) / 2
-    majority = Counter(labels.tolist()).most_common(1)[0][0]
-    return Baselines(
-        majority=classes[majority],
-        color=ColorBaseline(
-            features=tuple(color_feature_names(bands)),
-            center=tuple(center.tolist()),
-            scale=tuple(scale.tolist()),
-            weights=tuple(tuple(row) for row in weights.tolist()),
-            bias=tuple(bias.tolist()),
-        ),
-    )

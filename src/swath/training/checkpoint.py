@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from swath.errors import DataError
+from swath.errors import DataError, SwathError
 from swath.files import atomic_file
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -101,6 +101,8 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as file:
             yield file
+    except SwathError:  # of the block that reads the file
+        raise
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError(
             f"{path} is not a usable checkpoint ({error})", fix="start over with --overwrite"

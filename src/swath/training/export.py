@@ -15,6 +15,8 @@ import numpy.typing as npt
 import onnx
 import torch
 from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from swath.errors import ModelFileError
 from swath.inference.choice import make_engine
@@ -150,7 +152,8 @@ def bf16_parity(
 ) -> EngineParity:
     """Measure how far probabilities move when products are taken in bf16, as matrix units do.
 
-    Both functions run torch, so that the figure exists on machines without such units too.
+    Both functions run torch, so that the figure exists on machines without such units too:
+    :class:`RoundedProducts` stands in for them.
     """
     reference, moved = forward(pixels), bf16(pixels)
     return EngineParity(
@@ -161,3 +164,25 @@ def bf16_parity(
         max_difference=float(np.abs(moved - reference).max()),
         label_agreement=_agreement(moved, reference, cuts),
     )
+
+
+class RoundedProducts(TorchFunctionMode):
+    """Products as bf16 units take them, where there are none: torch would emulate each, 20 times slower than fp32."""
+
+    _PRODUCTS = frozenset(
+        {
+            torch.conv2d,
+            torch.matmul,
+            torch.Tensor.matmul,
+            torch.Tensor.__matmul__,
+            functional.linear,
+            functional.scaled_dot_product_attention,
+        }
+    )
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Round both sides and the result to bf16, and multiply and add in fp32."""
+        if func not in self._PRODUCTS:
+            return func(*args, **kwargs or {})
+        rounded = (arg.bfloat16().float() if isinstance(arg, torch.Tensor) else arg for arg in args)
+        return func(*rounded, **kwargs or {}).bfloat16().float()

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 
 import swath
 from swath.data import PatchIndex
+from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
 from swath.files import atomic_file
 from swath.imagery.color_match import patch_quantiles
@@ -43,13 +44,12 @@ from swath.progress import Progress
 from swath.training.batches import Normalization, Patches
 from swath.training.calibrate import (
     ValidationResult,
-    fit_baselines,
     fit_offsets,
     to_probabilities,
     validate_network,
 )
-from swath.training.export import bf16_parity, check_export, export_body
-from swath.training.loop import TrainedNetwork
+from swath.training.export import RoundedProducts, bf16_parity, check_export, export_body
+from swath.training.loop import TrainedNetwork, has_bf16
 from swath.training.recipe import Recipe
 from swath.training.targets import Targets, one_hot
 from swath.weights import OWN as OWN_LICENSE
@@ -190,7 +190,7 @@ def finalize_run(
         return to_probabilities(_forward(fitted, pixels), targets.task, judged.temperature)
 
     def bf16(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16) if has_bf16("cpu") else RoundedProducts():
             return forward(pixels)
 
     cuts = tuple(judged.thresholds.values())

@@ -25,7 +25,7 @@ from swath.training.finalize import finalize_run
 from swath.training.loop import fit, make_fabric, resolved
 from swath.training.recipe import Recipe, dump_recipe
 from swath.training.targets import Targets, choose_targets, decoded, training_parts
-from swath.weights.spec import parse_spec, weights_fingerprint
+from swath.weights import parse_spec, weights_fingerprint
 
 MODEL = "model.onnx"
 # What a run writes into its folder.

@@ -31,7 +31,7 @@ from swath.training.loop import Score, fit, make_fabric, resolved
 from swath.training.recipe import Recipe, dump_recipe
 from swath.training.targets import Targets, choose_targets, decoded, training_parts
 from swath.training.train import torch_settings
-from swath.weights.spec import weights_fingerprint
+from swath.weights import weights_fingerprint
 
 Value = float | int | bool
 CROP = "augmentation.crop"  # on or off; its side stays the recipe's

@@ -36,7 +36,7 @@ class Expectation(Settings):
     @model_validator(mode="after")
     def _same_length(self) -> Expectation:
         if not len(self.bands) == len(self.mean) == len(self.sd):
-            raise ValueError(f"mean and sd need one number a band ({len(self.bands)})")
+            raise ValueError(f"mean and sd need one number per band ({len(self.bands)})")
         return self
 
     def normalization(
@@ -110,7 +110,7 @@ def check_expectation(
 
 
 def _scale_problem(expects: Expectation, data_type: str, largest: float) -> tuple[str, str] | None:
-    """What is wrong with the scale of the pixels, and its mend; ``None`` if nothing is evident."""
+    """What is wrong with the scale of the pixels, and its remedy; ``None`` if nothing is evident."""
     wide = expects.data_type == "uint16"
     if largest <= 1:
         return (

@@ -1,30 +1,70 @@
-"""From a specification to a verified file: out of the store, from disk, or from the hub."""
+"""From a specification to a verified file: out of the store, from disk, or from the Hugging Face hub.
+
+What the hub says of a file (length, SHA-256, commit) and of a repository (its license) is asked with
+``huggingface_hub``. The bytes come by :mod:`swath.fetch`, because that library drops what an interrupted call has
+fetched.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
+import httpx2
 import timm
+from huggingface_hub import HfApi, constants, get_hf_file_metadata, get_token, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from swath.errors import DataError, SettingError
-from swath.fetch import ExpectedFile, exclusive, fetch_any
+from swath.fetch import ATTEMPTS, TIMEOUT, TRANSIENT, RemoteFile, check_address, download_lock, fetch
 from swath.networks.catalog import find
 from swath.progress import Progress, silent
-from swath.weights import hub
 from swath.weights.expects import Expectation
+from swath.weights.facts import expects_of, license_of
 from swath.weights.known import PublishedWeights, imagenet_weights, torchgeo_weights
-from swath.weights.metadata import expects_of, license_of
-from swath.weights.spec import Spec, parse_spec
 from swath.weights.store import Entry, Store, sha256_of
 from swath.weights.tensors import check_safetensors, read_metadata
 
+# Otherwise the library tells the hub which programs are installed and run here, and asks it which to look for.
+constants.HF_HUB_DISABLE_TELEMETRY = True
+HUB = "https://huggingface.co"
 OFFLINE = "SWATH_OFFLINE"
+T = TypeVar("T")
+_FORMS = "none, imagenet, a file, hf:REPO/FILE or torchgeo:NAME"
+_HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[^@]+?)(?:@(?P<rev>[\w./-]+))?")
+_PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pickle")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class WeightLocation:
+class Spec:
+    """One specification, taken apart.
+
+    Attributes
+    ----------
+    kind : str
+        ``none``, ``imagenet``, ``file``, ``hf`` or ``torchgeo``.
+    name : str
+        The file's path, or the name behind the colon.
+    repository, filename, revision : str
+        Of ``hf``; empty otherwise.
+    """
+
+    kind: Literal["none", "imagenet", "file", "hf", "torchgeo"]
+    name: str = ""
+    repository: str = ""
+    filename: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
     """A file of weights, verified.
 
     Attributes
@@ -40,7 +80,7 @@ class WeightLocation:
     expects : Expectation or None
         Where known.
     published : bool
-        Whether a fetched file was held against a checksum its publisher states.
+        Whether a fetched file was compared with a checksum its publisher states.
     """
 
     path: Path
@@ -52,6 +92,34 @@ class WeightLocation:
     published: bool = True
 
 
+def parse_spec(text: str) -> Spec:
+    """Take a specification apart: ``hf:OWNER/NAME/FILE[@REVISION]`` and the other forms.
+
+    Raises
+    ------
+    SettingError
+        If it has none of the forms, or names a file on the hub that only unpickling could open.
+    """
+    if text in ("none", "imagenet"):
+        return Spec("none" if text == "none" else "imagenet")
+    front, colon, name = text.partition(":")
+    if colon and front == "hf":
+        return _hub_spec(text, name)
+    if colon and front == "torchgeo":
+        return Spec("torchgeo", name)
+    if not text or re.match(r"[a-z]{2,}:", text):
+        raise SettingError(f"weights '{text}' are none of {_FORMS}", fix="for example --weights imagenet")
+    if not Path(text).is_file():
+        raise SettingError(f"there is no file of weights '{text}'", fix=f"weights are {_FORMS}")
+    return Spec("file", text)
+
+
+def weights_fingerprint(text: str) -> str:
+    """The content of a file of weights, by its SHA-256: another file may take its name. Empty for other forms."""
+    spec = parse_spec(text)
+    return sha256_of(Path(spec.name)) if spec.kind == "file" else ""
+
+
 def locate(
     text: str,
     *,
@@ -60,7 +128,7 @@ def locate(
     offline: bool | None = None,
     pause: float = 1.0,
     progress: Progress = silent,
-) -> WeightLocation:
+) -> WeightsFile:
     """Find weights, fetching them into the store if they are not there; what a user stated of them is kept.
 
     Parameters
@@ -94,11 +162,11 @@ def locate(
     name = store_name(text, network=network)
     entry = kept.find(name)
     if entry is None or kept.holds(entry.sha256) is None:
-        known = _known(spec, network)
+        known = _published(spec, network)
         entry = _fetch(spec, name, known, kept, offline=_offline(offline), pause=pause, progress=progress)
     path = kept.path(entry)
     noted = kept.about(entry.sha256, name=name) or entry
-    return WeightLocation(
+    return WeightsFile(
         path, name, entry.sha256, noted.license, noted.license_url, noted.expects, entry.published
     )
 
@@ -115,12 +183,12 @@ def store_name(text: str, *, network: str | None = None) -> str:
     return f"imagenet:{backbone_of(network)}" if spec.kind == "imagenet" else text
 
 
-def _local(path: Path, store: Store) -> WeightLocation:
+def _local(path: Path, store: Store) -> WeightsFile:
     """A file as it lies: the store may know more of it, by its content."""
     digest = sha256_of(path)
     noted = store.about(digest)
     metadata = read_metadata(path)
-    return WeightLocation(
+    return WeightsFile(
         path,
         path.name,
         digest,
@@ -128,95 +196,6 @@ def _local(path: Path, store: Store) -> WeightLocation:
         noted.license_url if noted else None,
         (noted.expects if noted else None) or expects_of(metadata, where=path.name),
     )
-
-
-def _fetch(
-    spec: Spec,
-    name: str,
-    known: PublishedWeights | None,
-    store: Store,
-    *,
-    offline: bool,
-    pause: float,
-    progress: Progress,
-) -> Entry:
-    """Fetch into the store; what the hub states of the file is checked, and so is what is known and noted of it."""
-    repository, filename, revision = (
-        (known.repository, known.filename, known.revision)
-        if known
-        else (spec.repository, spec.filename, spec.revision)
-    )
-    address = hub.address(repository, filename, revision)
-    copy = f"get {address} by other means, then: swath weights add FILE --as {name}"
-    if offline:
-        raise DataError(f"{name} is not in the store, and {OFFLINE} forbids to fetch it", fix=copy)
-    stated = hub.look_up(repository, filename, revision, copy=copy, pause=pause)
-    before = store.find(name)  # its file was lost, and what was stated of it still holds
-    sha256 = stated.sha256 or (before.sha256 if before else None)
-    if before and sha256 != before.sha256:
-        raise DataError(
-            f"{stated.url} is not the {name} that was in the store: its SHA-256 is {sha256}, not {before.sha256}",
-            fix=f"to use it in its place, {copy}",
-        )
-    if known and known.sha256_start and not (sha256 or "").startswith(known.sha256_start):
-        raise DataError(
-            f"{stated.url} is not the published {name}: its SHA-256 should begin with {known.sha256_start}",
-            fix=copy,
-        )
-    license, link = known.license if known else None, None
-    if known is None and before is None:
-        license, link = hub.card_license(repository, revision, copy=copy, pause=pause)
-    wanted = ExpectedFile(
-        name=name,
-        size=stated.size,
-        sha256=sha256,
-        copy=copy,
-        other=copy,
-        authorization=hub.authorization(),
-    )
-    part = store.partial(sha256 or stated.url)
-    with exclusive(part, size=stated.size, progress=progress):
-        present = store.find(name)
-        if present and store.holds(present.sha256):  # another program has fetched it meanwhile
-            return present
-        held = store.holds(sha256) if sha256 else None  # perhaps under another name
-        if held is None or sha256_of(held) != sha256:
-            fetch_any([stated.url], part, wanted, pause=pause, progress=progress)
-            if filename.endswith(".safetensors"):
-                _check(part, stated.url, copy)
-            held = None
-        metadata = read_metadata(held or part)
-        entry = before or Entry(
-            name=name,
-            sha256=sha256 or sha256_of(part),
-            size=stated.size,
-            filename=Path(filename).name,
-            url=stated.url,
-            license=license or license_of(metadata),
-            license_url=link,
-            expects=known.expects if known else expects_of(metadata, where=filename),
-            published=stated.sha256 is not None,
-        )
-        if held is None:
-            store.adopt(part, entry)
-        else:
-            store.note(entry)
-    return entry
-
-
-def _check(part: Path, url: str, copy: str) -> None:
-    """What has no published checksum may be anything, such as a page that asks to log in."""
-    try:
-        check_safetensors(part, name=url, fix=copy)
-    except DataError:
-        part.unlink()
-        raise
-
-
-def _known(spec: Spec, network: str | None) -> PublishedWeights | None:
-    if spec.kind == "imagenet":
-        return imagenet_weights(backbone_of(network))
-    return torchgeo_weights(spec.name) if spec.kind == "torchgeo" else None
 
 
 def backbone_of(network: str | None) -> str:
@@ -238,5 +217,219 @@ def backbone_of(network: str | None) -> str:
     return network
 
 
+def _hub_spec(text: str, name: str) -> Spec:
+    found = _HUB.fullmatch(name)
+    parts = (found["repo"] + "/" + found["file"] + "/" + (found["rev"] or "main")).split("/") if found else []
+    if found is None or any(part in ("", ".", "..") for part in parts) or not _is_repository(found["repo"]):
+        raise SettingError(
+            f"'{text}' is not of the form hf:OWNER/NAME/FILE",
+            fix="for example hf:timm/resnet50.a1_in1k/model.safetensors, with @REVISION behind it if you like",
+        )
+    if found["file"].lower().endswith(_PICKLES):
+        raise SettingError(
+            f"'{text}' is a pickle, and a pickle can run anything when it is opened",
+            fix="look for a .safetensors file in that repository; or convert it where you trust it: "
+            "safetensors.torch.save_file(state_dict, 'weights.safetensors'), and give that file",
+        )
+    if not found["file"].endswith(".safetensors"):
+        raise SettingError(f"'{text}' is no .safetensors file", fix="name one in that repository")
+    return Spec("hf", name, found["repo"], found["file"], found["rev"] or "main")
+
+
+def _is_repository(name: str) -> bool:
+    try:
+        hf_hub_url(name, "x")
+    except HFValidationError:
+        return False
+    return True
+
+
+def _published(spec: Spec, network: str | None) -> PublishedWeights | None:
+    if spec.kind == "imagenet":
+        return imagenet_weights(backbone_of(network))
+    return torchgeo_weights(spec.name) if spec.kind == "torchgeo" else None
+
+
+def _fetch(
+    spec: Spec,
+    name: str,
+    known: PublishedWeights | None,
+    store: Store,
+    *,
+    offline: bool,
+    pause: float,
+    progress: Progress,
+) -> Entry:
+    """Fetch into the store; what the hub states of the file is checked, and so is what is known and noted of it."""
+    place = known or spec
+    repository, filename, revision = place.repository, place.filename, place.revision
+    url = hf_hub_url(repository, filename, revision=revision, endpoint=_hub_address())
+    copy = f"get {url} by other means, then: swath weights add FILE --as {name}"
+    if offline:
+        raise DataError(
+            f"{name} is not in the store, and fetching is switched off ({OFFLINE} or HF_HUB_OFFLINE)",
+            fix=copy,
+        )
+    stated = _hub_file(url, name, copy=copy, pause=pause)
+    found_at = stated.urls[0]
+    before = store.find(name)  # its file was lost, and what was stated of it still holds
+    sha256 = stated.sha256 or (before.sha256 if before else None)
+    if before and sha256 != before.sha256:
+        raise DataError(
+            f"{found_at} is not the {name} that was in the store: its SHA-256 is {sha256}, not {before.sha256}",
+            fix=f"to use it in its place, {copy}",
+        )
+    if known and known.sha256_start and not (sha256 or "").startswith(known.sha256_start):
+        raise DataError(
+            f"{found_at} is not the published {name}: its SHA-256 should begin with {known.sha256_start}",
+            fix=copy,
+        )
+    license, link = known.license if known else None, None
+    if known is None and before is None:
+        license, link = _card_license(repository, revision, copy=copy, pause=pause)
+    part = store.partial(sha256 or found_at)
+    with download_lock(part, size=stated.size, progress=progress):
+        present = store.find(name)
+        if present and store.holds(present.sha256):  # another program has fetched it meanwhile
+            return present
+        held = store.holds(sha256) if sha256 else None  # perhaps under another name
+        if held is None or sha256_of(held) != sha256:
+            held = None
+            fetch(replace(stated, sha256=sha256), part, pause=pause, progress=progress)
+            if filename.endswith(".safetensors"):
+                _check(part, found_at, copy)
+        metadata = read_metadata(held or part)
+        entry = before or Entry(
+            name=name,
+            sha256=sha256 or sha256_of(part),
+            size=stated.size,
+            filename=Path(filename).name,
+            url=found_at,
+            license=license or license_of(metadata),
+            license_url=link,
+            expects=known.expects if known else expects_of(metadata, where=filename),
+            published=stated.sha256 is not None,
+        )
+        if held is None:
+            store.adopt(part, entry)
+        else:
+            store.note(entry)
+    return entry
+
+
+def _check(part: Path, url: str, copy: str) -> None:
+    """What has no published checksum may be anything, such as a page that asks to log in."""
+    try:
+        check_safetensors(part, name=url, fix=copy)
+    except DataError:
+        part.unlink()
+        raise
+
+
+def _hub_address() -> str:
+    """The hub's address: ``HF_ENDPOINT`` or the public one; read at each call, unlike the library's own."""
+    chosen = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    check_address(chosen, fix=f"set HF_ENDPOINT to an address such as {HUB}")
+    return chosen
+
+
+def _hub_token() -> str | None:
+    """The user's token (``HF_TOKEN``, or the one of ``hf auth login``), if the hub's address keeps it secret."""
+    token = (os.environ.get("HF_TOKEN") or get_token() or "").strip()
+    if re.search(r"[^!-~]", token):  # an HTTP client's error would repeat it
+        raise SettingError(
+            "HF_TOKEN holds a blank, a line break or another character that no token has",
+            fix="set it to one token and nothing else",
+        )
+    parts = urlsplit(_hub_address())
+    private = parts.scheme == "https" or parts.hostname in ("127.0.0.1", "localhost", "::1")
+    return token if token and private else None
+
+
+def _hub_file(url: str, name: str, *, copy: str, pause: float) -> RemoteFile:
+    """Ask the hub about a file, following a repository that has moved; its address is of exactly this version."""
+    token = _hub_token()
+    found = _asked(
+        lambda: get_hf_file_metadata(url, token=token or False, timeout=TIMEOUT), url, copy=copy, pause=pause
+    )
+    if found.size is None or found.size < 1:
+        raise DataError(f"{url} is an empty file, or the hub does not say how large it is", fix=copy)
+    if found.commit_hash and re.fullmatch(r"[0-9a-f]{40}", found.commit_hash):
+        url = re.sub(r"/resolve/[^/]+/", f"/resolve/{found.commit_hash}/", url, count=1)
+    sha256 = found.etag if _SHA256.fullmatch(found.etag or "") else None  # of small files the hub states none
+    return RemoteFile(name, (url,), found.size, sha256, copy=copy, other=copy, token=token)
+
+
+def _card_license(
+    repository: str, revision: str, *, copy: str, pause: float
+) -> tuple[str | None, str | None]:
+    """License a repository's card states (an SPDX identifier, or a name of its own), and where its text is."""
+    api = HfApi(endpoint=_hub_address(), token=_hub_token() or False)
+    said = _asked(
+        lambda: api.model_info(repository, revision=revision, timeout=TIMEOUT),
+        f"{api.endpoint}/{repository}",
+        copy=copy,
+        pause=pause,
+    )
+    card: Any = said.card_data or {}
+    license, link = card.get("license"), card.get("license_link")
+    if isinstance(license, list):
+        license = str(license[0]) if len(license) == 1 else f"several: {', '.join(map(str, license))}"
+    if license is None:
+        license = next(
+            (t.removeprefix("license:") for t in said.tags or () if t.startswith("license:")), None
+        )
+    if license == "other" and isinstance(card.get("license_name"), str):
+        license = card["license_name"]
+    if not (isinstance(link, str) and link.startswith(("http://", "https://"))):
+        link = None
+    return _shown(str(license)[:200]) if license else None, _shown(link[:500]) if link else None
+
+
+def _asked(question: Callable[[], T], url: str, *, copy: str, pause: float) -> T:
+    """The hub's answer, asked for again after a transient failure; a refusal is said in one sentence."""
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(pause * 2 ** (attempt - 1))
+        try:
+            return question()
+        except HfHubHTTPError as error:
+            status = error.response.status_code
+            if status not in TRANSIENT:
+                raise _refusal(url, status, error.response.headers.get("X-Error-Code", ""), copy) from error
+            problem = f"the hub answers {status}"
+        except (httpx2.HTTPError, OSError) as error:
+            problem = str(error) or type(error).__name__
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError, httpx2.InvalidURL) as error:
+            raise DataError(f"{url} does not answer as the hub does ({error})", fix=copy) from error
+    raise DataError(
+        f"cannot reach {url} ({problem}, {ATTEMPTS} times in a row)",
+        fix=f"check the network and proxy settings; or {copy}",
+    )
+
+
+def _refusal(url: str, status: int, code: str, copy: str) -> DataError:
+    if status in (401, 403) or code == "GatedRepo":
+        how = "the token has no access to it" if _hub_token() else "it is private, gated or not there"
+        return DataError(
+            f"{url} answers {status}: {how}",
+            fix="check the name, accept its terms on the hub's page and set HF_TOKEN to a token that may read it",
+        )
+    if status == 404:
+        missing = {"EntryNotFound": "file", "RevisionNotFound": "revision", "RepoNotFound": "repository"}
+        return DataError(
+            f"{url} answers 404: there is no such {missing.get(code, 'repository, revision or file')}",
+            fix="check the name on the hub's page",
+        )
+    return DataError(f"{url} answers {status}", fix=copy)
+
+
+def _shown(text: str) -> str:
+    """What a note and a terminal can take: no control characters, no halves of a character."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _offline(chosen: bool | None) -> bool:
-    return os.environ.get(OFFLINE, "0").strip() not in ("", "0") if chosen is None else chosen
+    if chosen is not None:
+        return chosen
+    return constants.is_offline_mode() or os.environ.get(OFFLINE, "0").strip() not in ("", "0")

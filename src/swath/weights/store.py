@@ -148,7 +148,7 @@ class Store:
         self.note(entry)
 
     def note(self, entry: Entry) -> None:
-        """Write down, or anew, what a name means."""
+        """Write down what a name means."""
         with atomic_file(self._note(entry.name), overwrite=True) as temporary:
             temporary.write_text(entry.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
