@@ -167,10 +167,11 @@ def label_issues(
         f"{made.candidates:,} of {made.patches:,} patches are label issues; about {made.estimated:,.0f} labels are "
         "wrong, as estimated"
     )
-    typer.echo(f"list: {made.table}; page: {made.page.resolve().as_uri()}")
+    table, page = out / "label_issues.csv", out / "label_issues.html"
+    typer.echo(f"list: {table}; page: {page.resolve().as_uri()}")
     typer.echo(
         "next: fill in its column 'verdict' (ok, relabel, drop or a class), then: "
-        f"swath data relabel {index} {made.table} --out INDEX2",
+        f"swath data relabel {index} {table} --out INDEX2",
         err=True,
     )
 
@@ -178,7 +179,9 @@ def label_issues(
 def robustness(
     model: Model,
     index: Index,
-    out: Annotated[Path, typer.Option(help="Folder to write: index.html, stress.json, stress.csv...")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write: index.html, robustness.json, robustness.csv...")
+    ],
     split: Annotated[
         str, typer.Option(help="val, test or train. Who acts on what test shows needs another test.")
     ] = "val",

@@ -304,7 +304,7 @@ def _draw_samples(
 ) -> None:
     rows = [(int(row), name) for name, some in chosen.items() for row in some[:SAMPLES]]
     shown = np.stack([pixels[row] for row, _ in rows])
-    sample_grid(path, shown, [name for _, name in rows], bands=bands, each=SAMPLES)
+    path.write_bytes(sample_grid(shown, [name for _, name in rows], bands=bands, each=SAMPLES))
 
 
 def _draw_means(

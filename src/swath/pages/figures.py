@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -79,10 +80,17 @@ def fitted(name: str, *, inches: float, points: float, after: str = "") -> str:
     return shown + after
 
 
-def save(figure: Figure, path: Path, *, dpi: int = 110) -> None:
-    """Write a figure as PNG on white; the same figure gives the same bytes."""
+def to_png(figure: Figure, *, dpi: int = 110) -> bytes:
+    """Draw a figure as PNG on white; the same figure gives the same bytes."""
+    stream = io.BytesIO()
     with _boxes_for_unknown_letters():
-        figure.savefig(path, dpi=dpi, format="png", facecolor="white", metadata={"Software": None})
+        figure.savefig(stream, dpi=dpi, format="png", facecolor="white", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def save(figure: Figure, path: Path, *, dpi: int = 110) -> None:
+    """Write a figure as PNG; see :func:`to_png`."""
+    path.write_bytes(to_png(figure, dpi=dpi))
 
 
 @contextmanager

@@ -27,9 +27,9 @@ from swath.evaluation import (
     result_section,
     write_report,
 )
-from swath.evaluation.evaluate import checked_split
 from swath.evaluation.intervals import proportion
 from swath.evaluation.plots import sample_grid
+from swath.evaluation.predictions import checked_split
 from swath.evaluation.results import display_name
 from swath.explain import Faithfulness, contact_sheet, explain_images, faithfulness
 from swath.explain.cam import class_evidence
@@ -96,7 +96,8 @@ def show(
     pixels = cached_pixels(part, bands=classifier.record.input.bands, size=size, progress=progress)
     progress("report", 0, 6, note="samples")
     labels = _main_labels(part)
-    sample_grid(folder / "samples.png", pixels, labels, bands=classifier.record.input.bands)
+    picture = sample_grid(pixels, labels, bands=classifier.record.input.bands)
+    (folder / "samples.png").write_bytes(picture)
     samples = _copy_samples(part, labels, folder / "samples")
     predict_files(classifier, [samples], folder / "predictions.csv", top_k=min(3, len(record.classes)))
     _shorten(folder / "predictions.csv", folder)

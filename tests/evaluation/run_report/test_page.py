@@ -11,7 +11,7 @@ from PIL import Image
 from swath.data import audit, binary_index, build_index, split_index
 from swath.data.spatial import optimistic_bias
 from swath.errors import DataError, OutputError
-from swath.evaluation.evaluate import TEST_ACCESSES
+from swath.evaluation.predictions import TEST_ACCESSES
 from swath.evaluation.run_report import Findings, report
 from swath.evaluation.run_report import gather as parts
 from swath.evaluation.run_report.gather import open_run

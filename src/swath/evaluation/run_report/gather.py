@@ -6,20 +6,19 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from swath.data import Audit, PatchIndex, audit
 from swath.data.spatial import optimistic_bias
 from swath.errors import DataError, SwathError
-from swath.evaluation.errors.analyze import analyze_errors
+from swath.evaluation.errors.analyze import measure_errors
 from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs
 from swath.evaluation.errors.page import error_sections
-from swath.evaluation.evaluate import TEST_ACCESSES, evaluate
+from swath.evaluation.evaluate import measure_split, write_evaluation
 from swath.evaluation.faithfulness import SANITY_DRAWS
 from swath.evaluation.faithfulness_page import write_maps_report
 from swath.evaluation.results import Evaluation
-from swath.evaluation.robustness import robustness
+from swath.evaluation.robustness import measure_robustness, write_robustness
 from swath.evaluation.run_report.color_match import measure_color_match
 from swath.evaluation.run_report.verdict import ConfusedClasses, Findings
 from swath.explain import explainer
@@ -30,7 +29,6 @@ from swath.pages.html import Section
 from swath.progress import Progress
 
 SCORE, ROBUSTNESS, MAPS, ERRORS = "score", "robustness", "maps", "errors.json"
-CONFUSION = "confusion.csv"
 _METHOD = "cam"
 FEW_MISTAKES = 10  # below which another split tells more of which classes are confused
 MODEL = "model.onnx"
@@ -89,13 +87,14 @@ def gather(
     """
     acted = used_for_decisions(index, split)
     left_out: dict[str, str] = {}
-    score = evaluate(classifier, index, split=split, out=folder / SCORE, progress=progress)
+    score = measure_split(classifier, index, split=split, progress=progress)
+    write_evaluation(score, folder / SCORE)
     errors = suite = maps = color_match = None
     mistakes: list[Section] = []
     try:
-        errors, answers, _ = analyze_errors(classifier, index, split=acted, progress=progress)
-        mistakes = error_sections(classifier, answers, errors)
-        (folder / ERRORS).write_text(errors.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        errors = measure_errors(classifier, index, split=acted, progress=progress)
+        mistakes = error_sections(errors)
+        (folder / ERRORS).write_text(errors.to_json(), encoding="utf-8")
     except SwathError as error:
         left_out["mistakes"] = error.problem
     try:
@@ -113,24 +112,16 @@ def gather(
     except SwathError as error:
         left_out["maps"] = error.problem
     try:
-        suite = robustness(
-            classifier,
-            index,
-            out=folder / ROBUSTNESS,
-            split=acted,
-            patches=effort.shifted,
-            progress=progress,
-        )
+        suite = measure_robustness(classifier, index, split=acted, patches=effort.shifted, progress=progress)
+        write_robustness(suite, folder / ROBUSTNESS)
         color_match = measure_color_match(
             classifier, index, split=acted, patches=effort.shifted, progress=progress
         )
     except SwathError as error:
         left_out["shifts"] = error.problem
-    # The parts noted an access to the test split each, in a folder of the report: the report notes one, beside it.
-    (folder / TEST_ACCESSES).unlink(missing_ok=True)
     findings = Findings(
         score=score,
-        confused=_confused(classifier, errors, score, folder / SCORE / CONFUSION),
+        confused=_confused(errors, score),
         errors=errors,
         robustness=suite,
         maps=maps,
@@ -147,18 +138,15 @@ def used_for_decisions(index: PatchIndex, split: str) -> str:
     return next((name for name in ("val", "train") if name in there), split)
 
 
-def _confused(
-    classifier: Classifier, errors: ErrorAnalysis | None, score: Evaluation, path: Path
-) -> ConfusedClasses | None:
-    """Which classes are taken for which: where mistakes were looked at, or in the score if those are few."""
+def _confused(errors: ErrorAnalysis | None, score: Evaluation) -> ConfusedClasses | None:
+    """Which classes are confused: where mistakes were looked at, or in the score if those are few."""
     if errors is None:
         return None
-    if errors.errors >= FEW_MISTAKES or errors.split == score.split:
+    if errors.errors >= FEW_MISTAKES or errors.split == score.split or score.predictions is None:
         return ConfusedClasses(errors.split, errors.pairs)
-    names = classifier.record.class_names
-    with path.open(newline="", encoding="utf-8") as file:
-        counts = np.array([[int(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]], np.int64)
-    return ConfusedClasses(score.split, confused_pairs(counts, names))
+    return ConfusedClasses(
+        score.split, confused_pairs(score.predictions.confusion, score.predictions.classes)
+    )
 
 
 @dataclass(frozen=True)

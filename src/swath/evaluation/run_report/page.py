@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swath.data import PatchIndex
-from swath.evaluation.calibration import Reliability, reliability_images
-from swath.evaluation.evaluate import TEST_ACCESSES, checked_split, note_test_access
+from swath.evaluation.calibration import Reliability
 from swath.evaluation.faithfulness_page import checked_section, key_numbers
+from swath.evaluation.predictions import TEST_ACCESSES, checked_split, note_test_access
 from swath.evaluation.results import BinaryEvaluation, Evaluation, SingleLabelEvaluation, display_name
 from swath.evaluation.robustness import robustness_section
 from swath.evaluation.run_report.color_match import ColorMatchResult
@@ -28,7 +28,13 @@ from swath.evaluation.run_report.gather import (
     used_for_decisions,
 )
 from swath.evaluation.run_report.verdict import Verdict, verdict
-from swath.evaluation.sections import data_section, provenance_section, result_section, training_section
+from swath.evaluation.sections import (
+    data_section,
+    evaluation_images,
+    provenance_section,
+    result_section,
+    training_section,
+)
 from swath.files import atomic_folder
 from swath.inference import load
 from swath.inference.choice import AUTO
@@ -101,7 +107,7 @@ def page_sections(
         sections.append(replace(shifted, text=(*shifted.text, *told)))
     else:
         sections.append(_absent("Under other conditions", left, "shifts"))
-    sections.append(_reliability(reliability, score, folder / SCORE))
+    sections.append(_reliability(reliability, score))
     sections.append(_data(found, record))
     if run is not None and run.curves is not None:
         sections.append(training_section(run.curves, facts=run.facts))
@@ -170,7 +176,7 @@ def _color_match(found: ColorMatchResult | None) -> tuple[str, ...]:
     )
 
 
-def _reliability(reliability: Reliability | None, score: Evaluation, folder: Path) -> Section:
+def _reliability(reliability: Reliability | None, score: Evaluation) -> Section:
     text = []
     if reliability is None:
         text.append("Calibration and abstention are measured where a patch has one label.")
@@ -188,7 +194,7 @@ def _reliability(reliability: Reliability | None, score: Evaluation, folder: Pat
         text=text,
         numbers=numbers,
         tables=reliability.tables() if reliability else (),
-        images=reliability_images(folder) if reliability else (),
+        images=evaluation_images(score, "reliability.png"),
     )
 
 
