@@ -13,6 +13,7 @@ from swath.data.download import get
 from swath.data.duplicates import DuplicatePair, group_duplicates, near_duplicates
 from swath.data.fix import CleaningReport, fix_index
 from swath.data.index import SCHEMA, SPLITS, PatchIndex, read_index, write_index
+from swath.data.labels import class_numbers, label_matrix
 from swath.data.named import NAMED, NamedSet, find_named, shipped_path
 from swath.data.relabel import RelabelingReport, binary_index, relabel
 from swath.data.rewrite import resample_index
@@ -36,6 +37,7 @@ __all__ = [
     "binary_index",
     "build_index",
     "cached_pixels",
+    "class_numbers",
     "color_feature_names",
     "color_features",
     "default_cache",
@@ -44,6 +46,7 @@ __all__ = [
     "fold_index",
     "get",
     "group_duplicates",
+    "label_matrix",
     "near_duplicates",
     "open_patches",
     "read_index",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,7 @@ from swath.errors import DataError
 from swath.evaluation.intervals import percentile_interval, proportion, resample, resample_patches
 from swath.model import Record
 from swath.model.record import Estimate, leading
-from swath.pages.html import Cell, Image, Table
-from swath.pages.wording import percent
+from swath.pages.html import Cell, Table
 
 BINS = 15
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make an endless loss
@@ -353,27 +351,10 @@ class Reliability(Settings):
     conformal: dict[str, Conformal]
     selective: Selective
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """Rows of text for a terminal."""
-        rows: list[tuple[str, ...]] = [("trust in a single answer", "", "")]
-        rows += [(name, *_number(value)) for name, value in self._errors()]
-        for level, found in self.conformal.items():
-            size = f"{found.size.value:.3f} classes a set, {100 * found.empty:.1f} % empty"
-            rows.append(
-                (f"{_percent(level)} prediction sets contain the true class", *percent(found.coverage))
-            )
-            rows.append(("  their size", size, f"{found.size.low:.3f}\u2013{found.size.high:.3f}"))
-        rows += [
-            (f"accuracy of the most confident {_percent(share)}", *percent(value))
-            for share, value in self.selective.accuracy.items()
-        ]
-        return rows
-
-    def tables(self) -> tuple[Table, ...]:
-        """Tables for a report."""
-        errors: list[tuple[Cell, ...]] = [(name, *_number(value)) for name, value in self._errors()]
-        kept: list[tuple[Cell, ...]] = [
-            (_percent(share), value) for share, value in self.selective.accuracy.items()
+    def tables(self) -> list[Table]:
+        """Tables for text and page."""
+        errors: list[tuple[Cell, ...]] = [
+            (name, f"{e.value:.4f}", f"{e.low:.4f}\u2013{e.high:.4f}") for name, e in self._errors()
         ]
         sets: list[tuple[Cell, ...]] = [
             (
@@ -385,22 +366,17 @@ class Reliability(Settings):
             )
             for level, found in self.conformal.items()
         ]
-        columns = ("wanted", "sets that hold the truth", "classes a set", "one class", "empty")
-        return (
+        kept: list[tuple[Cell, ...]] = [
+            (_percent(share), value) for share, value in self.selective.accuracy.items()
+        ]
+        names = ("prediction sets", "contain the true class", "classes per set", "one class", "empty")
+        return [
             Table(
-                ("what", "value", "95 % interval"), errors, "Probabilities against outcomes; small is good"
+                ("calibration", "value", "95 % interval"), errors, "Probabilities and outcomes; small is good"
             ),
-            *(
-                [Table(columns, sets, "Prediction sets, their quantiles from validation patches")]
-                if sets
-                else []
-            ),
-            Table(
-                ("most confident answers kept", "accuracy"),
-                kept,
-                "Accuracy when the unsure answers are left out",
-            ),
-        )
+            *([Table(names, sets, "Conformal sets, quantiles from validation patches")] if sets else []),
+            Table(("most confident", "accuracy"), kept, "Accuracy of the most confident predictions"),
+        ]
 
     def _errors(self) -> list[tuple[str, Estimate]]:
         found = self.calibration
@@ -433,23 +409,6 @@ def measure_reliability(
         conformal=check_sets(probabilities, truth, record.conformal),
         selective=measure_selective(said == truth, confidence),
     )
-
-
-def reliability_images(folder: Path) -> tuple[Image, ...]:
-    """Pictures for a report, from a folder of :func:`evaluate`."""
-    return (
-        Image(
-            folder / "reliability.png",
-            "Reliability diagram and risk-coverage curve",
-            "Left: how often answers came true against the probability they were given, with 95 % intervals; on "
-            "the dashed line probabilities mean what they say. Right: share of wrong answers among the most "
-            "confident ones.",
-        ),
-    )
-
-
-def _number(value: Estimate) -> tuple[str, str]:
-    return f"{value.value:.4f}", f"{value.low:.4f}\u2013{value.high:.4f}"
 
 
 def _percent(share: str) -> str:

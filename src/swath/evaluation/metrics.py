@@ -435,11 +435,6 @@ def measure_multilabel(
     )
 
 
-def label_matrix(sets: Sequence[tuple[str, ...]], names: Sequence[str]) -> Truth:
-    """Sets of labels as bool ``[N, K]``."""
-    return np.array([[name in labels for name in names] for labels in sets], bool)
-
-
 def _resampled(
     truth: Truth, called: Truth, rankings: Sequence[Ranking], present: Sequence[int], *, seed: int
 ) -> dict[str, Floats]:

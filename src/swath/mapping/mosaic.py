@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -140,7 +141,7 @@ def write_mosaic(
     return np.array([places[label] for label in labels], np.intp).reshape(rows, columns)
 
 
-def map_accuracy(map_path: Path, truth: npt.NDArray[np.intp], patch: int) -> MapAccuracy:
+def map_accuracy(land: Path | npt.NDArray[np.uint8], truth: npt.NDArray[np.intp], patch: int) -> MapAccuracy:
     """Hold a class raster against the truth of a sewn scene.
 
     A patch counts as right if its true class is the most frequent one among its mapped pixels (the lower
@@ -148,8 +149,8 @@ def map_accuracy(map_path: Path, truth: npt.NDArray[np.intp], patch: int) -> Map
 
     Parameters
     ----------
-    map_path : Path
-        A map of the scene, as :func:`swath.mapping.map_scene` writes it.
+    land : Path or numpy.ndarray
+        A map of the scene, as :func:`swath.mapping.map_scene` writes it, or its classes ``[height, width]``.
     truth : numpy.ndarray
         ``[rows, columns]``, from :func:`write_mosaic`.
     patch : int
@@ -161,19 +162,21 @@ def map_accuracy(map_path: Path, truth: npt.NDArray[np.intp], patch: int) -> Map
         If the map has not the size of the scene.
     """
     rows, columns = truth.shape
-    with rasterio.open(map_path.resolve(), driver="GTiff") as dataset:
-        if (dataset.height, dataset.width) != (rows * patch, columns * patch):
-            raise DataError(
-                f"{map_path.name} is {dataset.width} x {dataset.height} pixels and not that of a scene of "
-                f"{columns} x {rows} patches of {patch}"
-            )
-        patches_right = pixels_count = pixels_right = 0
-        for row in range(rows):
-            strip = dataset.read(1, window=Window(0, row * patch, columns * patch, patch))
-            values = strip.reshape(patch, columns, patch).transpose(1, 0, 2).reshape(columns, -1)
-            counts = np.stack([np.bincount(v, minlength=256) for v in values])[:, 1:]
-            hits = counts[np.arange(columns), truth[row]]
-            patches_right += int(((counts.argmax(axis=1) == truth[row]) & (hits > 0)).sum())
-            pixels_count += int(counts.sum())
-            pixels_right += int(hits.sum())
-    return MapAccuracy(rows * columns, patches_right, pixels_count, pixels_right)
+    classes = land if isinstance(land, np.ndarray) else _read_classes(land)
+    height, width = classes.shape
+    if (height, width) != (rows * patch, columns * patch):
+        raise DataError(
+            f"the map is {width} x {height} pixels and the mosaic {columns * patch} x {rows * patch}",
+            fix="give the map of this mosaic",
+        )
+    values = classes.reshape(rows, patch, columns, patch).transpose(0, 2, 1, 3).reshape(rows * columns, -1)
+    counts = np.stack([np.bincount(own, minlength=256) for own in values])[:, 1:]
+    true = truth.ravel()
+    hits = counts[np.arange(len(true)), true]
+    right = (counts.argmax(axis=1) == true) & (hits > 0)
+    return MapAccuracy(len(true), int(right.sum()), int(counts.sum()), int(hits.sum()))
+
+
+def _read_classes(path: Path) -> npt.NDArray[Any]:
+    with rasterio.open(path.resolve(), driver="GTiff") as dataset:
+        return np.asarray(dataset.read(1))

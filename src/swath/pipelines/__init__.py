@@ -7,9 +7,7 @@ the way from patches to a map. Both leave one folder whose ``index.html`` links 
 
 from __future__ import annotations
 
-from swath.pipelines.demo import demo
 from swath.pipelines.label_issues import find_label_issues
-from swath.pipelines.quickstart import quickstart
-from swath.pipelines.showcase import ShowcaseResult
+from swath.pipelines.showcase import ShowcaseResult, demo, quickstart
 
 __all__ = ["ShowcaseResult", "demo", "find_label_issues", "quickstart"]
