@@ -213,7 +213,7 @@ def test_pictures_are_real_pictures(reported):
             assert min(picture.size) > 50
 
 
-def test_what_the_audit_doubts_is_in_the_verdict(tmp_path):
+def test_findings_of_the_audit_are_in_the_verdict(tmp_path):
     for label, side in (("A", 64), ("B", 96)):
         for k in range(3):
             write(tmp_path / "p" / label / f"{k}.png", encoded(land(ord(label) * 10 + k, side)))

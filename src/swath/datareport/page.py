@@ -19,7 +19,7 @@ from swath.evaluation import data_section
 from swath.files import atomic_folder
 from swath.imagery import RGB
 from swath.pages.html import Cell, Image, Number, Section, Table, write_report
-from swath.pages.wording import counted
+from swath.pages.text import counted
 from swath.progress import Progress, silent
 
 _MODES = 3

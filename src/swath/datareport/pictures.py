@@ -26,7 +26,7 @@ from swath.pages.figures import (
     tile_sheet,
     to_png,
 )
-from swath.pages.wording import written
+from swath.pages.text import written
 
 SHOWN_CLASSES = 40
 SAMPLES = 10

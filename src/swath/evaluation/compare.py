@@ -32,7 +32,7 @@ from swath.files import atomic_file
 from swath.inference import Classifier
 from swath.model.record import Estimate
 from swath.pages.html import Cell, Table
-from swath.pages.wording import points, written
+from swath.pages.text import points, written
 from swath.progress import Progress, silent
 
 LEVEL = 0.05

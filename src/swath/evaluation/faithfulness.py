@@ -39,7 +39,7 @@ from swath.explain.faithful import (
 )
 from swath.inference import Classifier
 from swath.model.record import Estimate
-from swath.pages.wording import columns, percent, points
+from swath.pages.text import columns, percent, points
 from swath.progress import Progress, silent
 
 INTERVALS = "95 %, bootstrap percentile: over patches, and over draws of weights for correlations"

@@ -18,7 +18,7 @@ from swath.evaluation.metrics import ClassMetrics, LabelMetrics, Metrics, MultiL
 from swath.evaluation.predictions import SplitPredictions
 from swath.evaluation.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
 from swath.pages.figures import to_display_rgb, to_png
-from swath.pages.wording import written
+from swath.pages.text import written
 
 _INK, _ACCENT, _SOFT = "#1d2a33", "#1f6f8b", "#8a98a1"
 _TILE, _GAP = 100, 5  # pixels of a patch in the sample grid, and between two

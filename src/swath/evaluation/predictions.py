@@ -28,7 +28,7 @@ from swath.files import check_folder
 from swath.inference import Classifier, load
 from swath.inference.predictions import Predictions, joined
 from swath.model import Record
-from swath.pages.wording import written
+from swath.pages.text import written
 from swath.progress import Progress, silent
 
 BATCH = 256  # patches per call of the model

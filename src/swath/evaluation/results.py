@@ -26,7 +26,7 @@ from swath.evaluation.plots import (
 from swath.evaluation.predictions import SplitPredictions
 from swath.model.record import Estimate, Task
 from swath.pages.html import Cell, Table
-from swath.pages.wording import columns, percent, points, written
+from swath.pages.text import columns, percent, points, written
 
 INTERVALS = (
     "95 %; accuracy, precision, recall: Wilson; F1: indirect Wilson; macro-F1: the wider of bootstrap and "

@@ -140,9 +140,9 @@ def explanation_section(
     failed = sum(not check.holds for check in checks)
     if checks:
         text.append(
-            "Each map was held against 19 random ones: the pixels it marks were hidden, most marked first, and "
-            f"the answer had to suffer more than under 18 of them. {len(checks) - failed} of {len(checks)} maps "
-            "hold; under those that fail it says so: the answer does not rest on what they mark."
+            "Each map was compared with 19 random ones: the pixels it marks were hidden, most marked first, and the "
+            f"probability had to fall faster than for 18 of them. {len(checks) - failed} of {len(checks)} maps "
+            "hold; those that fail are marked: the prediction does not depend on what they show."
         )
     return Section(
         "Where the model looks",

@@ -33,7 +33,7 @@ from swath.evaluation.predictions import (
 from swath.evaluation.results import FEW
 from swath.files import atomic_folder, write_csv
 from swath.inference import Classifier
-from swath.pages.wording import written
+from swath.pages.text import written
 from swath.progress import Progress, silent
 
 

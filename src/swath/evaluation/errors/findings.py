@@ -17,7 +17,7 @@ from swath.evaluation.predictions import SplitPredictions
 from swath.evaluation.results import Result, text_table
 from swath.model.record import Estimate
 from swath.pages.html import Table
-from swath.pages.wording import percent, points, written
+from swath.pages.text import percent, points, written
 
 WEAKEST = 3
 MOST_PAIRS = 10

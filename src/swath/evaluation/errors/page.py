@@ -27,7 +27,7 @@ from swath.explain.overlay import overlay_colors, scale_limit
 from swath.inference import Classifier
 from swath.pages.figures import to_display_rgb
 from swath.pages.html import Image, Link, Number, Section, Table, write_report
-from swath.pages.wording import points, written
+from swath.pages.text import points, written
 
 PANEL = 112  # pixels a side
 _GAP = 4

@@ -14,7 +14,7 @@ from swath.evaluation.robustness.shifts import LEVELS, Patches, Shift
 from swath.model.record import Estimate
 from swath.pages.figures import to_display_rgb, to_png
 from swath.pages.html import Cell, Image, Link, Number, Section, Table, write_report
-from swath.pages.wording import percent, points
+from swath.pages.text import percent, points
 
 _HARMLESS = 0.01  # a drop that is nothing to speak of, where its whole interval is smaller
 _INK, _ACCENT, _SOFT, _WARM = "#1d2a33", "#1f6f8b", "#8a98a1", "#c8553d"

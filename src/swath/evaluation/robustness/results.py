@@ -14,7 +14,7 @@ from swath.evaluation.intervals import proportion
 from swath.evaluation.results import Result, text_table
 from swath.model.record import Estimate
 from swath.pages.html import Cell, Table
-from swath.pages.wording import points
+from swath.pages.text import points
 
 UNSURE = 0.5  # confidence below which an answer is taken for a guess
 

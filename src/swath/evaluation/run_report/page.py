@@ -51,7 +51,7 @@ from swath.inference import load
 from swath.inference.choice import AUTO
 from swath.model import Record
 from swath.pages.html import Image, Link, Number, Section, Table, write_report
-from swath.pages.wording import listed, points
+from swath.pages.text import listed, points
 from swath.progress import Progress, silent
 
 PAGE, FACTS = "index.html", "report.json"
@@ -264,7 +264,8 @@ def key_figures(measured: ReportMeasurements) -> list[Number]:
 def _verdict(measured: ReportMeasurements) -> Section:
     parts = verdict(measured.findings).parts
     texts = [f"{name}: {' '.join(sentences)}" for name, sentences in parts.items()]
-    missing = [title.lower() for part, title in _TITLES.items() if part not in measured.parts]
+    names = {"mistakes": "mistakes", "maps": "explanation maps", "shifts": "shifts"}
+    missing = [name for part, name in names.items() if part not in measured.parts]
     if missing:
         texts.append(
             f"Not measured here: {listed(missing)}. Measure all with: swath report MODEL INDEX --out DIR"
