@@ -1,4 +1,4 @@
-"""The two simple rules every model is held against, as the model file carries them; fitted in training.
+"""The two simple rules every model is compared with, as the model file carries them; fitted in training.
 
 A model that does not clearly beat the commonest class has learned nothing, and one that does not clearly
 beat the colors of a patch has learned nothing that a spreadsheet could not.
