@@ -77,7 +77,7 @@ POOR = Estimate(value=0.3, low=0.2, high=0.4, n=40)  # of 200: guessing has 0.2
         ),
     ],
 )
-def test_each_reason_for_doubt_is_said_once(change, said):
+def test_each_weakness_is_named_once(change, said):
     plain = {"n": FEW, "split": "test", "same_index": True, "absent": (), "leads": CLEAR}
     assert warnings_for(**plain) == ()
     (warning,) = warnings_for(**plain | change)

@@ -1,4 +1,8 @@
-"""Whether probabilities mean what they say: reliability, ECE, negative log-likelihood and Brier score."""
+"""What a single prediction is worth: calibration, accuracy of the most confident, and conformal prediction sets.
+
+:func:`measure_reliability` measures all three: ECE, negative log-likelihood and Brier score; risk and coverage; and
+the coverage and size of the sets that a model file's quantiles give.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +65,7 @@ class Calibration(Settings):
 def measure_calibration(
     truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any], *, binary: bool = False, seed: int = 0
 ) -> Calibration:
-    """Hold probabilities against what was true.
+    """Compare probabilities with outcomes.
 
     ECE is ``sum over bins of n_b / n |observed_b - stated_b|`` over 15 bins of equal width, closed above
     (Guo et al. 2017, ICML, section 2): of the most probable class and whether it was right, or for a
@@ -91,7 +95,7 @@ def measure_calibration(
     values = np.asarray(probabilities, np.float64)
     if values.ndim != 2 or truth.shape != values.shape[:1] or not len(truth):
         raise DataError(
-            f"truth has shape {truth.shape}, probabilities {values.shape}", fix="give one row a patch"
+            f"truth has shape {truth.shape}, probabilities {values.shape}", fix="give one row per patch"
         )
     if binary:
         stated, true = values[:, -1], (truth == values.shape[1] - 1).astype(np.float64)
@@ -151,7 +155,7 @@ def _bin(number: int, stated: Floats, true: Floats) -> Bin:
 
 
 class Selective(Settings):
-    """Accuracy among the most confident answers.
+    """Accuracy among the most confident predictions.
 
     Attributes
     ----------
@@ -244,7 +248,7 @@ class Conformal(Settings):
     quantile : float
         A class is in the set where 1 minus its probability is at most this.
     coverage : Estimate
-        Share of the sets that hold the truth.
+        Share of the sets that contain the true class.
     size : Estimate
         Mean number of classes in a set.
     empty, single : float
@@ -302,7 +306,7 @@ def check_sets(
     *,
     seed: int = 0,
 ) -> dict[str, Conformal]:
-    """How often the sets of a model file hold the truth, and how large they are.
+    """How often the sets of a model file contain the true class, and how large they are.
 
     Coverage has a Wilson interval, the size a bootstrap interval.
 
@@ -335,16 +339,16 @@ def check_sets(
 
 
 class Reliability(Settings):
-    """What a single answer is worth, measured on labeled patches.
+    """What a single prediction is worth, measured on labeled patches.
 
     Attributes
     ----------
     calibration : Calibration
-        Whether probabilities mean what they say.
+        Whether probabilities agree with outcomes.
     conformal : dict of str to Conformal
         By wanted coverage, the sets that the model file's quantiles give; empty where it has none.
     selective : Selective
-        What leaving out unsure answers gains.
+        What leaving out uncertain predictions gains.
     """
 
     calibration: Calibration

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: confusion matrix, bars of the classes, and a sheet of sample patches."""
+"""Pictures of an evaluation, each as PNG bytes: confusion matrix, F1 per class, curves, reliability, sample patches."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def _finish(axis: Axes, across: str, up: str) -> None:
 def reliability_picture(
     calibration: Calibration, right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]
 ) -> bytes:
-    """Draw the reliability diagram, and the risk-coverage curve beside it.
+    """Draw the reliability diagram, and the risk-coverage curve next to it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The parts a swath report is made of, built from plain values and finished files."""
+"""Sections of a report: data, training, result, explanations, map and provenance, from plain values."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def data_section(
     counts : mapping of str to mapping of str to int
         Patches of each class in each split.
     patches : int
-        How many there are; more classes than one a patch make the counts add up to more.
+        How many there are; patches with several classes make the counts add up to more.
     sentences : sequence of str
         What the audit found, in plain words.
     samples : Path or bytes, optional
@@ -129,7 +129,7 @@ def explanation_section(
     sheet : Path or bytes
         The sheet.
     checks : sequence of Faithfulness
-        Of its maps, where they were checked; the sheet tells them one by one.
+        Of its maps, where they were checked; the sheet shows them one by one.
     links : sequence of Link
         Further pictures.
     """
@@ -140,9 +140,9 @@ def explanation_section(
     failed = sum(not check.holds for check in checks)
     if checks:
         text.append(
-            "Each map was compared with 19 random ones: the pixels it marks were hidden, most marked first, and the "
-            f"probability had to fall faster than for 18 of them. {len(checks) - failed} of {len(checks)} maps "
-            "hold; those that fail are marked: the prediction does not depend on what they show."
+            "Each map was compared with 19 random ones: the pixels it marks were hidden, most marked first, and "
+            f"the probability had to fall more than under 18 of them. {len(checks) - failed} of {len(checks)} maps "
+            "pass; those that fail are marked: the prediction does not rest on what they show."
         )
     return Section(
         "Where the model looks",
@@ -179,7 +179,7 @@ def map_section(
     links : sequence of Link
         The files.
     scene : Path or bytes, optional
-        The scene itself, shown beside the map.
+        The scene itself, shown next to the map.
     """
     total = sum(hectares.values())
     ordered = sorted(classes, key=lambda c: -hectares.get(c.name, 0.0))
@@ -192,7 +192,7 @@ def map_section(
         for c in ordered
     ]
     images = [] if scene is None else [Image(scene, "The scene in true color", "The scene.")]
-    images.append(Image(picture, "Land map, one color a class", "The map; colors as in the table."))
+    images.append(Image(picture, "Land map, one color per class", "The map; colors as in the table."))
     return Section(
         "Map",
         text=tuple(sentences),

@@ -1,4 +1,8 @@
-"""Choose a model's decision thresholds on validation patches, and write them into a new model file."""
+"""Give a finished model new decision thresholds, or new calibration statistics, in a new model file.
+
+Thresholds are chosen on validation patches; conformal quantiles and out-of-distribution statistics are fitted on
+training and validation patches. The test split is never used.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +57,7 @@ def choose_thresholds(
     index : PatchIndex
         Labeled patches with splits.
     split : str
-        ``"val"``, or ``"train"``, on which thresholds come out too bold; never ``"test"``.
+        ``"val"``, or ``"train"``, on which thresholds come out too low; never ``"test"``.
     progress : Progress
         Called for every batch.
 
@@ -181,14 +185,14 @@ def with_calibration(
     index : PatchIndex
         With the training and validation patches of the model, or others of the same kind.
     false_alarms : float
-        Share of patches like the training data that may be called unlike.
+        Share of patches like the training data that may be flagged.
     progress : Progress
         Called for every batch.
 
     Raises
     ------
     DataError
-        As :func:`swath.evaluation.evaluate`, or if the model has no features to judge by, or validation patches are
+        As :func:`swath.evaluation.evaluate`, or if the model has no features or logits, or validation patches are
         too few to choose a threshold.
     SettingError
         If `false_alarms` is not between 0 and 1.
@@ -198,7 +202,9 @@ def with_calibration(
         raise SettingError(f"a share of false alarms of {false_alarms}", fix="give a number between 0 and 1")
     missing = [name for name in NEEDED if name not in classifier.outputs]
     if missing:
-        raise DataError(f"model '{record.name}' has no output '{missing[0]}' to judge by")
+        raise DataError(
+            f"model '{record.name}' has no output '{missing[0]}', which the out-of-distribution score needs"
+        )
     n = index.split_counts.get("train", 0)
     few = np.linspace(0, n - 1, min(n, TRAIN_PATCHES)).round().astype(np.int64)
     train, val = (

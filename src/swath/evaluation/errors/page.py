@@ -1,4 +1,8 @@
-"""The page of an error analysis: pairs, classes, slices, and galleries of patches with evidence maps."""
+"""The page of an error analysis: pairs, classes, slices, and galleries of patches with evidence maps.
+
+:func:`choose_galleries` and :func:`evidence_maps` decide what is shown and belong to the measurement; the rest draws
+and writes it without a model.
+"""
 
 from __future__ import annotations
 
@@ -176,7 +180,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
             Section(
                 "No mistake",
                 text=[
-                    f"The model answers all {analysis.n:,} patches as they are labeled. That does not make it "
+                    f"The model predicts the label of all {analysis.n:,} patches. That does not make it "
                     f"perfect: with so many patches an error rate up to {100 * (1 - analysis.accuracy.low):.2f} % "
                     "is compatible (95 % interval)."
                 ],
@@ -204,7 +208,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
             "Confused pairs",
             text=["Pairs of label and answer, most frequent first.", *([note] if note else [])],
             warnings=analysis.warnings,
-            tables=[Table(("label", "called", "patches", "share of the class"), pairs)],
+            tables=[Table(("label", "predicted", "patches", "share of the class"), pairs)],
         ),
         *(Section(title, tiles=galleries[title]) for title in shown),
         Section(
@@ -212,7 +216,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
             text=["Classes with mistakes, lowest F1 first."],
             tables=[
                 Table(
-                    ("class", "n", "F1", "recall", "precision", "called instead", "wrongly called so"),
+                    ("class", "n", "F1", "recall", "precision", "predicted instead", "wrongly predicted"),
                     weak,
                 )
             ],
@@ -229,7 +233,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
     if "sure" in galleries:
         sections.append(
             Section(
-                "Surest other mistakes",
+                "Most confident other mistakes",
                 text=["Of the mistakes not shown above, those the model was most confident of."],
                 tiles=galleries["sure"],
             )
@@ -252,7 +256,7 @@ def _slice_section(analysis: ErrorAnalysis) -> Section:
     text = [slices_sentence(analysis.slices)]
     if rows:
         text.append(
-            "Each slice is held against all other patches with Fisher's exact test, and the p-values are corrected "
+            "Each slice is compared with all other patches by Fisher's exact test, and the p-values are corrected "
             "for the number of slices (Holm). The accuracy expected of its classes is what the slice would have if "
             "each of its classes did as well in it as in the whole split: a slice that is no worse than that is hard "
             "because of its classes, not of its light."
