@@ -65,7 +65,7 @@ def main() -> None:
                     )
                     summaries[scene] = {
                         "match_colors": summary.color_match.record(),
-                        "share": {c.name: round(c.share, 4) for c in summary.classes if c.pixels},
+                        "share": {c.name: round(c.share, 4) for c in summary.legend if c.pixels},
                     }
                     own = [place for place in places if place["scene"] == scene]
                     answers += look_up(out, own, classifier)

@@ -47,7 +47,7 @@ def test_a_missing_extra_names_the_command_that_installs_it():
         lambda path: swath.load("eurosat", threads=1).predict(path),
         swath.build_index,
         swath.read_index,
-        lambda path: swath.map_scene(swath.load("eurosat", threads=1), path, path.with_name("map.tif")),
+        lambda path: swath.map_scene(swath.load("eurosat", threads=1), path, out=path.with_name("map.tif")),
     ],
 )
 def test_a_missing_input_is_a_file_that_is_not_found(missing, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 
@@ -20,8 +21,9 @@ from swath.mapping.strips import Strips
 from swath.mapping.windows import make_windows, with_data
 from swath.progress import silent
 from swath.training import load_recipe
-from swath.training.loop import fit
-from swath.training.targets import choose_targets, decoded, initialize_network, training_parts
+from swath.training.loop import TrainingLoop
+from swath.training.run import TrainingRun, decode_patches, initialize_network
+from swath.training.targets import choose_targets, training_parts
 from tests.mapping.scenes import write_scene
 
 
@@ -90,10 +92,11 @@ def test_training_costs_little_beyond_the_network(tmp_path):
     index = split_index(build_index("eurosat-mini"), val=0.1)
     recipe = load_recipe("flash", changes=["epochs=1", "precision=fp32", "augmentation.crop=null"])
     targets = choose_targets(index, recipe)
-    patches = decoded(training_parts(index), recipe, targets, cache=tmp_path, progress=silent)
+    patches = decode_patches(training_parts(index), recipe, targets, cache=tmp_path, progress=silent)
     fabric = Fabric(accelerator="cpu", devices=1)
-    network = initialize_network(patches["train"].pixels, recipe, logits=len(targets.classes)).network
-    steps = len(patches["train"]) // recipe.batch_size
+    run = TrainingRun(recipe, targets, *patches, folder=tmp_path, identity="x", fabric=fabric)
+    network = initialize_network(run).network
+    steps = len(run.train) // recipe.batch_size
     values, truth = (
         torch.randn(recipe.batch_size, 3, 64, 64),
         torch.arange(recipe.batch_size) % len(targets.classes),
@@ -107,15 +110,8 @@ def test_training_costs_little_beyond_the_network(tmp_path):
     def whole() -> None:
         folder = tmp_path / str(time.monotonic_ns())
         folder.mkdir()
-        fit(
-            patches["train"],
-            patches["val"],
-            recipe,
-            targets=targets,
-            folder=folder,
-            identity="x",
-            fabric=fabric,
-        )
+        attempt = dataclasses.replace(run, folder=folder)
+        TrainingLoop(attempt, initialize_network(attempt)).fit()
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)

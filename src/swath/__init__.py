@@ -6,8 +6,8 @@ The names below are the whole face of the package; each is imported when it is f
 >>> import numpy as np
 >>> import swath
 >>> classifier = swath.load("eurosat")
->>> classifier.predict(np.full((64, 64, 3), (40, 75, 65), np.uint8)).labels
-['Forest']
+>>> classifier.predict(np.full((64, 64, 3), (35, 70, 110), np.uint8)).labels
+['SeaLake']
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Unknown fields are errors. A message names the field, what was given and what is
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,34 +107,61 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Apply ``a.b=value`` assignments to nested plain values; values are read as YAML.
+def override(
+    values: Mapping[str, Any], assignments: Sequence[str] = (), fields: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Set fields of nested plain values, by ``a.b=value`` assignments (values are YAML) and then by name.
+
+    A mapping among `fields` changes the fields it names; one that is empty, or gives the group another ``name``,
+    replaces the group, for the fields of one network or optimizer seldom suit another.
 
     Raises
     ------
     SettingError
         If an assignment is not of the form ``name=value`` or goes through a plain value.
+
+    Examples
+    --------
+    >>> override({"optimizer": {"lr": 0.1, "momentum": 0.6}}, ["epochs=3"], {"optimizer": {"lr": 0.05}})
+    {'optimizer': {'lr': 0.05, 'momentum': 0.6}, 'epochs': 3}
     """
     result: dict[str, Any] = _copy(values)
-    for assignment in assignments:
-        name, separator, text = assignment.partition("=")
-        if not separator or not name.strip():
-            raise SettingError(
-                f"'{assignment}' is not of the form name=value", fix="for example --set optimizer.lr=0.1"
-            )
-        try:
-            value = _load(text)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise SettingError(f"the value in '{assignment}' is not valid YAML ({_reason(error)})") from None
+    for path, value in (*map(_parsed, assignments), *_leaves(fields or {}, result)):
         node = result
-        *parents, last = name.strip().split(".")
+        *parents, last = path
         for parent in parents:
             child = node.setdefault(parent, {})
             if not isinstance(child, dict):
-                raise SettingError(f"'{name}': '{parent}' holds a value, not a group of fields")
+                raise SettingError(f"'{'.'.join(path)}': '{parent}' holds a value, not a group of fields")
             node = child
         node[last] = value
     return result
+
+
+def _parsed(assignment: str) -> tuple[tuple[str, ...], Any]:
+    """The field's path and the value of ``a.b=value``."""
+    name, separator, text = assignment.partition("=")
+    if not separator or not name.strip():
+        raise SettingError(
+            f"'{assignment}' is not of the form name=value", fix="for example --set optimizer.lr=0.1"
+        )
+    try:
+        return tuple(name.strip().split(".")), _load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SettingError(f"the value in '{assignment}' is not valid YAML ({_reason(error)})") from None
+
+
+def _leaves(
+    fields: Mapping[str, Any], held: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Paths and values of nested fields; a mapping that replaces a whole group is one value."""
+    for name, value in fields.items():
+        inner = held.get(name)
+        merges = isinstance(value, Mapping) and value and isinstance(inner, Mapping)
+        if merges and inner is not None and value.get("name", inner.get("name")) == inner.get("name"):
+            yield from _leaves(value, inner, (*path, name))
+        else:
+            yield (*path, name), str(value) if isinstance(value, Path) else value
 
 
 def _load(text: str) -> Any:

@@ -67,9 +67,11 @@ class OutputError(SwathError, RuntimeError):
 
 
 class MissingExtraError(SwathError, ImportError):
-    """A part of swath is needed that is not installed; the message names the extra that installs it."""
+    """A part of swath, or a package that works with it, is needed and not installed; the message names it."""
 
-    def __init__(self, what: str, *, extra: str) -> None:
-        super().__init__(
-            f"{what} needs the '{extra}' extra", fix=f"in swath's folder run: pip install '.[{extra}]'"
-        )
+    def __init__(self, what: str, *, extra: str = "", package: str = "") -> None:
+        if extra:
+            missing, fix = f"the '{extra}' extra", f"in swath's folder run: pip install '.[{extra}]'"
+        else:
+            missing, fix = f"{package}, which is not installed", f"run: pip install {package}"
+        super().__init__(f"{what} needs {missing}", fix=fix)

@@ -1,4 +1,7 @@
-"""Writing that never leaves half a file behind under its final name."""
+"""Writing that never leaves half a file behind under its final name.
+
+Outputs are checked before any work is done, written under a temporary name, and renamed when they are whole.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ def check_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] = 
 
 @contextlib.contextmanager
 def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` if the block ends well.
+    """Yield a temporary path next to `path`; rename it to `path` if the block ends well.
 
     The temporary name keeps the suffix (writers that look at it keep working), starts with a dot,
     and is removed if the block raises. A killed process can leave only the temporary file.
@@ -84,7 +87,7 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; rename it to `path` if the block ends well.
+    """Yield a temporary folder next to `path`; rename it to `path` if the block ends well.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ class _Rate(ProgressColumn):
 
 
 class Bars:
-    """A context manager that is itself a :class:`Progress`: one line per stage, rate and time left.
+    """A context manager that is itself a :class:`Progress`: one line per stage, with rate and time left.
 
     Parameters
     ----------

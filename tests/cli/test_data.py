@@ -66,10 +66,12 @@ def test_split_by_blocks_scenes_and_folds(swath: Swath, tmp_path: Path) -> None:
         assert said in ran.err
     ran = swath("data", "split", out, "--out", out, "--val", "0.4", "--overwrite")
     assert ran.code == 2
-    assert "the index has all its splits, so nothing was cut; pass --resplit" in ran.err
+    assert "pass --resplit" in ran.err
 
 
-def test_val_is_cut_from_a_published_train_list(swath: Swath, tiny_index_file: Path, tmp_path: Path) -> None:
+def test_val_is_split_from_a_published_train_list(
+    swath: Swath, tiny_index_file: Path, tmp_path: Path
+) -> None:
     whole, out = read_index(tiny_index_file), tmp_path / "split.parquet"
     lists = {"train": whole.paths[::2], "test": whole.paths[1::2]}
     named = []
@@ -107,7 +109,24 @@ def test_a_strict_audit_fails_where_something_crosses(swath: Swath, tmp_path: Pa
     assert swath("data", "audit", index).code == 0
     ran = swath("data", "audit", index, "--strict", "--out", tmp_path / "audit.json")
     assert ran.code == 1
-    assert "2 duplicates or groups lie in more than one split" in ran.err
+    assert "2 duplicates or groups are in more than one split" in ran.err
     assert (tmp_path / "audit.json").exists()
     assert swath("data", "fix", index, "--out", tmp_path / "clean").code == 0
     assert swath("data", "audit", tmp_path / "clean" / "index.parquet", "--strict").code == 0
+
+
+def test_resampled_patches_have_their_own_index(swath: Swath, tiny_patches: Path, tmp_path: Path) -> None:
+    index, out = tmp_path / "fine.parquet", tmp_path / "coarse"
+    assert swath("data", "index", tiny_patches, "--out", index).code == 0
+    ran = swath("data", "resample", index, "--gsd", 20, "--from-gsd", 10, "--out", out)
+    assert ran.code == 0, ran.err
+    assert f"120 patches, 32 pixels wide or more: {out / 'index.parquet'}" in ran.out
+    made = read_index(out / "index.parquet")
+    assert made.labels == read_index(index).labels
+    assert made.gsd == 20
+    ran = swath("data", "resample", index, "--factor", 8, "--out", out, "--overwrite")
+    assert ran.code == 0, ran.err
+    assert "8 pixels show little" in ran.err
+    ran = swath("data", "resample", index, "--gsd", 20, "--out", tmp_path / "b")
+    assert ran.code == 2
+    assert "--from-gsd" in ran.err

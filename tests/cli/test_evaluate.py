@@ -3,9 +3,10 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
+
 from swath.data import read_index, write_index
-from tests.cli.conftest import Swath
-from tests.cli.test_bad_input import refused
+from tests.cli.conftest import Swath, refused
 from tests.evaluation.errors.cases import mislabeled
 from tests.tiny import write_tiny_model
 
@@ -62,6 +63,16 @@ def test_mistakes(swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_pat
     out.parent.mkdir()
     label_issues = ("label-issues", tiny_index_file, "--out", out)
     refused(swath, out, *label_issues, "--model", tiny_model, "--recipe", "fast", says=("trains nothing",))
+    refused(
+        swath,
+        out,
+        *label_issues,
+        "--model",
+        tiny_model,
+        "--recipe",
+        "fast",
+        says=("--model", "pass one of them"),
+    )
     refused(swath, out, *label_issues, "--model", tiny_model, "--folds", 1, says=("1 folds",))
     refused(swath, out, *label_issues, "--model", "gone", says=("there is no model 'gone'",))
     other = write_tiny_model(tmp_path / "m.onnx", ("Forest", "River", "SeaLake"))
@@ -77,3 +88,22 @@ def test_mistakes(swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_pat
         out,
         says=("cannot read",),
     )
+
+
+def test_robustness_prints_the_drop_and_the_page(swath, tiny_model, tiny_index_file, tmp_path):
+    out = tmp_path / "robustness"
+    ran = swath(
+        "robustness", tiny_model, tiny_index_file, "--out", out, "--patches", 8, "--engine", "onnxruntime"
+    )
+    assert ran.code == 0, ran.err
+    assert "drop" in ran.out
+    assert (out / "index.html").exists()
+
+
+@pytest.mark.slow
+def test_report_prints_the_verdict_and_the_page(swath, tiny_model, tiny_index_file, tmp_path):
+    out = tmp_path / "report"
+    ran = swath("report", tiny_model, tiny_index_file, "--out", out, "--quick", "--engine", "onnxruntime")
+    assert ran.code == 0, ran.err
+    assert "Only 24 patches" in ran.out
+    assert (out / "index.html").as_uri() in ran.out

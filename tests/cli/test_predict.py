@@ -28,7 +28,7 @@ def test_pictures_with_their_verdicts(swath: Swath, tiny_model: Path, tiny_patch
     assert {row["verdict"] for row in rows} <= {"holds", "fails"}
     assert all(0 <= int(row["beaten"]) <= 19 for row in rows)
     failed = sum(row["verdict"] == "fails" for row in rows)
-    assert f"{failed} of 2 maps fail: do not read those" in ran.out
+    assert f"{failed} of 2 maps fail: do not interpret those" in ran.out
     assert f"{rows[0]['verdict']} (beats {rows[0]['beaten']} of 19 random maps)" in ran.out
 
 
@@ -56,7 +56,7 @@ def test_an_index_is_checked(swath: Swath, tiny_model: Path, tiny_index_file: Pa
         (("--check", "--class", "River"), "give it alone, with --check and without --class"),
         (("--check", "--split", "test"), "the test split is for swath evaluate"),
         (("--check", "--limit", "9"), "9 patches are too few to check maps on; give --limit 10 or more"),
-        (("--check", "--method", "lime"), "use one of cam, occlusion or grad-cam"),
+        (("--check", "--method", "lime"), "'cam', 'occlusion', 'grad-cam'"),
     ],
 )
 def test_what_cannot_be_done_is_one_message(

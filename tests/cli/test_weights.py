@@ -45,7 +45,7 @@ def test_list_shows_what_is_known_and_what_is_there(file):
 def test_add_says_what_is_not_known(file):
     result = run("add", file)
     assert "license unknown" in result.stdout
-    assert "the input it expects is not known" in result.stderr
+    assert "the input the network expects is not known" in result.stderr
     assert "cannot be shipped" in result.stderr
     stated = run("add", file, "--license", "mit", "--set", "mean=[0.5,0.5,0.5]", "--set", "sd=[0.5,0.5,0.5]")
     assert stated.stderr == ""

@@ -82,7 +82,7 @@ def test_the_terminal_shows_everything_that_matters(found):
         "Town/near.jpg  Town/t2.png",
         "2 duplicates lie in more than one split",
         "1 duplicate carries different labels",
-        "The size and mode of the files alone tell the class of 90 %",
+        "size and mode predict the class of 90 %",
         "1 image was left out",
     ):
         assert part in shown, part
@@ -154,6 +154,6 @@ def test_a_random_split_of_neighbors_is_called_optimistic_but_nothing_crosses_it
     found = audit(index)
     assert found.warnings[0] == (
         "The splits are optimistic: 100 % of held-out patches lie within 10 km of a training patch. "
-        "A test on new land will go worse."
+        "Accuracy on new land will be lower."
     )
     assert found.crossing == 0

@@ -1,32 +1,41 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from swath.data.audit import find_problems
+from swath.data.audit import Audit, Channels, find_problems
+from swath.data.duplicates import DuplicatePair
 
-SOUND = {
-    "classes": {c: {"train": 300, "val": 100, "test": 100} for c in "AB"},
-    "unreadable": 0,
-    "ignored": 0,
-    "copies": 0,
-    "near": 0,
-    "leaks": [],
-    "torn": [],
-    "contradictions": [],
-    "optimistic": "",
-    "labels": ["A"] * 500 + ["B"] * 500,
-    "forms": ["64 RGB"] * 1000,
-}
+SOUND = Audit(
+    name="paper",
+    fingerprint="",
+    patches=1000,
+    classes={c: {"train": 300, "val": 100, "test": 100} for c in "AB"},
+    unreadable=(),
+    ignored=0,
+    exact=(),
+    near=(),
+    leaks=(),
+    torn=(),
+    contradictions=(),
+    sizes={},
+    modes={},
+    channels=Channels((), (), (), {}, 0, 0),
+    findings=(),
+)
+PAIR = DuplicatePair("a", "b", 1.0, 0.0)
+ROWS = {"optimistic": "", "labels": ["A"] * 500 + ["B"] * 500, "forms": ["64 RGB"] * 1000}
 
 
 def judged(**changes):
-    given = {**SOUND, **changes}
+    audit = replace(SOUND, **{name: value for name, value in changes.items() if name not in (*ROWS, "sizes")})
     sizes = Counter()
-    for counts in given["classes"].values():
+    for counts in audit.classes.values():
         sizes.update({None if split == "none" else split: n for split, n in counts.items()})
-    return find_problems(**{"sizes": sizes, **given})
+    given = {"sizes": sizes, **ROWS}
+    return find_problems(audit, **{name: changes.get(name, value) for name, value in given.items()})
 
 
 def kinds(**changes):
@@ -55,13 +64,13 @@ def of(a, b=None):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"leaks": [("a", "b")]}, "1 duplicate lies in more than one split, so a test would flatter: the first is a"),
+        ({"leaks": [("a", "b")]}, "lies in more than one split, so test results are optimistic: the first is a"),
         ({"contradictions": [("a", "b")] * 2}, "2 duplicates carry different labels: the first is a = b."),
-        ({"optimistic": "optimistic: all near"}, "The splits are optimistic: all near. A test on new land"),
-        ({"unreadable": 1}, "1 image was left out because of damage."),
+        ({"optimistic": "optimistic: all near"}, "The splits are optimistic: all near. Accuracy on new land"),
+        ({"unreadable": ("a.png",)}, "1 image was left out because of damage."),
         ({"ignored": 2}, "2 files of other kinds passed over."),
-        ({"copies": 1200}, "1,200 files repeat another one byte for byte."),
-        ({"near": 3}, "3 pairs of patches are near duplicates."),
+        ({"exact": (("a",) * 1201,)}, "1,200 files repeat another one byte for byte."),
+        ({"near": (PAIR,) * 3}, "3 pairs of patches are near duplicates."),
         (of("0 0 0 10"), "There are no splits yet"),
         (of("9 0 300"), "There is no val split"),
         (of("300 9 300", "300 0 300"), "Split 'val' has no patch of 'B'."),
@@ -77,7 +86,7 @@ def test_each_fault_is_one_plain_sentence(changes, sentence):
 def test_files_whose_form_tells_the_class_are_a_shortcut():
     forms = ["64 RGB"] * 500 + ["256 CMYK"] * 500
     said = text(forms=forms)
-    assert "tell the class of 100 % of the patches (the largest class has 50 %)" in said
+    assert "predict the class of 100 % of the patches (the largest class has 50 %)" in said
 
 
 def test_mixed_forms_that_tell_nothing_are_fine():
@@ -89,8 +98,8 @@ def test_sizes_that_are_all_different_tell_nothing():
     assert kinds(forms=[f"{n} x 64 RGB" for n in range(1000)]) == []
 
 
-def test_the_gravest_comes_first():
-    assert kinds(near=1, leaks=[("a", "b")], unreadable=1, contradictions=[("a", "b")]) == [
+def test_the_most_serious_comes_first():
+    assert kinds(near=(PAIR,), leaks=[("a", "b")], unreadable=("c",), contradictions=[("a", "b")]) == [
         "leak", "contradiction", "unreadable", "near",
     ]  # fmt: skip
 

@@ -98,7 +98,7 @@ def test_what_changed_is_written_down(fixed):
     assert told["patches_after"] == found.patches_after
     assert len(told["dropped"]) == 4
     text = "\n".join(found.lines())
-    assert "2 copies of files that stay" in text
+    assert "2 copies of files that are kept" in text
     assert "2 copies that carry different labels" in text
 
 

@@ -45,8 +45,8 @@ def mixed(tmp_path):
 def unlisted():
     known = known_set("eurosat-rgb")
     place = int(np.flatnonzero(known.hashes == 0)[0])
-    label = known.class_at(place)
-    number = next(n for n in range(1, known.counts[label] + 1) if known.place_of(f"{label}_{n}") == place)
+    label = known.labels[place]
+    number = next(n for n in range(1, known.counts[label] + 1) if known.places[f"{label}_{n}"] == place)
     return f"{label}_{number}"
 
 

@@ -96,7 +96,7 @@ def test_rows_and_parts_are_those_asked_for():
     for name in ("means", "spread", "detail"):
         assert np.array_equal(getattr(whole, name)[rows], getattr(some, name))
     assert np.allclose(whole.take(rows).coefficients, some.coefficients, atol=1e-5)
-    part = whole.part(510, 514)
+    part = whole.take(slice(510, 514))
     assert len(part) == 4
     assert np.array_equal(part.means, whole.means[510:514])
     assert np.diag(similarity(part, part)) == pytest.approx(1, abs=1e-4)

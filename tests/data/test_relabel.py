@@ -53,7 +53,7 @@ def test_every_verdict_does_what_it_says(index, tmp_path):
     assert found.index.split_protocol == "2 labels changed and 1 patches dropped by review"
     assert found.index.fingerprint != index.fingerprint
     told = found.lines()
-    assert told[0].startswith("2 labels changed, 1 patches dropped, 2 labels confirmed, 1 not looked at")
+    assert told[0].startswith("2 labels changed, 1 patches dropped, 2 labels confirmed, 1 not reviewed")
     assert any("Field to Water" in line for line in told)
 
 
@@ -103,7 +103,7 @@ def test_copies_with_different_labels_are_told(tmp_path):
         ([f"{name(0)},Town,Water,ok"], ["is 'Town' in the review but 'Field' in the index"]),
         (
             [f"{name(0)},Field,Water,ok", f"{name(1)},Field,Water,ok", f"{name(0)},Field,Water,drop"],
-            ["lines 2 and 4 say different things of", name(0)],
+            ["lines 2 and 4 have different verdicts for", name(0)],
         ),
         ([f"{name(0)},Field,Water,ok,extra"], ["line 2 has 5 values for 4 columns"]),
         ([f"{name(row)},{LABELS[row]},Water,drop" for row in range(12)], ["drops every patch"]),

@@ -70,7 +70,7 @@ def test_it_survives_writing(index, tmp_path):
     write_index(made, tmp_path / "b.parquet")
     again = read_index(tmp_path / "b.parquet")
     assert again.fingerprint == made.fingerprint
-    assert "River against the rest; 2 others for each drawn, seed 0" in again.split_protocol
+    assert "River against the rest; 2 others per positive drawn, seed 0" in again.split_protocol
 
 
 def test_what_cannot_be_made_is_refused(index):
@@ -78,7 +78,7 @@ def test_what_cannot_be_made_is_refused(index):
         binary_index(index, "Rivers")
     with pytest.raises(SettingError, match="above 0"):
         binary_index(index, "River", negatives_per_positive=0)
-    with pytest.raises(DataError, match="fewer than the 1000 asked for a positive"):
+    with pytest.raises(DataError, match="fewer than the 1000 asked for per positive"):
         binary_index(index, "River", negatives_per_positive=1000)
     with pytest.raises(DataError, match="has a class 'not River' already"):
         binary_index(binary_index(index, "River"), "River")
@@ -88,7 +88,7 @@ def test_what_cannot_be_made_is_refused(index):
 
 def test_a_split_without_negatives_is_refused():
     index = table_index(["River", "Lake"] * 6, splits=["train"] * 8 + ["val"] * 4)
-    with pytest.raises(DataError, match=r"0\.2 negatives a positive leave split 'val' without any"):
+    with pytest.raises(DataError, match=r"0\.2 negatives per positive leave split 'val' without any"):
         binary_index(index, "River", negatives_per_positive=0.2)
 
 

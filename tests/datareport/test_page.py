@@ -223,7 +223,7 @@ def test_findings_of_the_audit_are_in_the_verdict(tmp_path):
     facts = data_report(index, tmp_path / "out")
     said = verdict(facts)
     for part in (
-        "The size and mode of the files alone tell the class of 100 %",
+        "size and mode predict the class of 100 %",
         "There is no val split",
         "Split 'test' has no patch of 'A'.",
         "The test split has 1 patch: intervals will be wide.",

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from sklearn import metrics as reference
 
-from swath.data import PatchIndex, binary_index, build_index, label_matrix, split_index
+from swath.data import PatchIndex, binary_index, build_index, split_index
 from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation import (
     BinaryEvaluation,
@@ -135,7 +135,8 @@ def test_a_multi_label_model_is_measured_label_by_label(several_model, several_d
     assert "confusion.png" not in written
     rows = rows_of(tmp_path / "out" / "predictions.csv")
     truth, called = (
-        label_matrix([row[c].split(";") for row in rows], CLASSES) for c in ("label", "predicted")
+        np.array([[name in row[c].split(";") for name in CLASSES] for row in rows])
+        for c in ("label", "predicted")
     )
     macro = reference.f1_score(truth, called, average="macro", zero_division=0)
     assert found.macro_f1.value == pytest.approx(macro, abs=1e-9)

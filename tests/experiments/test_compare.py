@@ -104,7 +104,7 @@ def test_the_paragraph_says_what_the_numbers_hold(wrong, said):
     assert said in text
     assert "one reaches 80.0 % (75.8 to 83.6) after 12 s of training" in text
     assert "400 patches" in text
-    assert "One seed a variant" in text
+    assert "One seed per variant" in text
     if wrong == 0.02:
         assert "p < 0.001" in text
 

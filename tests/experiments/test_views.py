@@ -11,7 +11,7 @@ from tests.tiny import patches
 
 def test_views_by_hand():
     pixels = np.array([[[[10, 20], [30, 40]], [[1, 2], [3, 4]], [[50, 50], [50, 50]]]], np.uint8)
-    assert (view_named("as they are")(pixels) == pixels).all()
+    assert (view_named("unchanged")(pixels) == pixels).all()
     assert (view_named("bands reversed")(pixels)[0, 0] == 50).all()
     assert (view_named("bands reversed")(pixels)[0, 2] == pixels[0, 0]).all()
     assert view_named("stretched to the brightest pixel")(pixels)[0, 0].tolist() == [[51, 102], [153, 204]]
@@ -46,5 +46,5 @@ def test_shifts_that_do_not_suit_the_patches_are_known():
 
 
 def test_an_unknown_view_is_one_message():
-    with pytest.raises(SettingError, match="no view 'upside down'; use one of as they are"):
+    with pytest.raises(SettingError, match="no view 'upside down'; use one of unchanged"):
         view_named("upside down")

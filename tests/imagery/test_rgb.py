@@ -30,7 +30,7 @@ def test_gray_becomes_three_equal_bands(bands):
 def test_what_has_no_colors_is_refused():
     with pytest.raises(DataError, match="bands nir, swir hold neither gray nor red"):
         as_rgb(picture("nir", "swir"))
-    with pytest.raises(DataError, match="float32 values cannot serve"):
+    with pytest.raises(DataError, match="float32 values cannot be used"):
         as_rgb(picture(*RGB, dtype="float32"))
 
 

@@ -4,16 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 import swath
 from swath.data import cached_pixels
 from swath.errors import DataError, SettingError
-from swath.imagery import decode
-from swath.inference import Predictions
 from swath.inference import classifier as module
 from swath.inference.engines import describe
-from tests.tiny import CLASSES, input_spec, patch, patches, tiny_graph, write_patches, write_tiny_model
+from tests.tiny import CLASSES, patch, patches, tiny_graph, write_tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +32,6 @@ def test_it_gets_its_own_classes_mostly_right(classifier, tiny_index):
     np.testing.assert_array_equal(predictions.confidence, predictions.probabilities.max(axis=1))
 
 
-def test_paths_bytes_pictures_and_arrays_give_the_same(classifier, tmp_path):
-    write_patches(tmp_path, n=1)
-    paths = sorted(tmp_path.rglob("*.png"))
-    wanted = classifier.predict(paths)
-    assert wanted.labels == [p.parent.name for p in paths]
-    for images in (
-        [str(p) for p in paths],
-        [p.read_bytes() for p in paths],
-        [decode(p, name="x") for p in paths],
-        [np.asarray(Image.open(p)).transpose(2, 0, 1) for p in paths],
-        np.stack([np.asarray(Image.open(p)).transpose(2, 0, 1) for p in paths]),
-        (p for p in paths),
-    ):
-        got = classifier.predict(images)
-        assert got.labels == wanted.labels
-        np.testing.assert_allclose(got.probabilities, wanted.probabilities, atol=1e-6)
-
-
-def test_one_image_alone_is_a_list_of_one(classifier, tmp_path):
-    path = next(write_patches(tmp_path, ["River"], 1).rglob("*.png"))
-    for image in (path, str(path), path.read_bytes(), decode(path, name="x"), patches("River", 1)[0]):
-        assert classifier.predict(image).labels == ["River"]
-
-
 @given(st.integers(1, 40), st.sampled_from(["run", "stream"]))
 @settings(max_examples=20, deadline=None)
 def test_the_batch_does_not_change_the_answer(classifier, pixels, batch_size, how):
@@ -68,9 +41,9 @@ def test_the_batch_does_not_change_the_answer(classifier, pixels, batch_size, ho
     else:
         named = [(str(i), p) for i, p in enumerate(pixels)]
         parts = list(classifier.stream(named, batch_size=batch_size))
-        assert [n for names, _ in parts for n in names] == [n for n, _ in named]
-        assert max(len(names) for names, _ in parts) == min(batch_size, len(pixels))
-        got = np.concatenate([answers.probabilities for _, answers in parts])
+        assert [path for part in parts for path in part.paths] == [name for name, _ in named]
+        assert max(map(len, parts)) == min(batch_size, len(pixels))
+        got = np.concatenate([part.probabilities for part in parts])
     np.testing.assert_allclose(got, whole, atol=1e-6)
 
 
@@ -87,7 +60,7 @@ def test_sizes_may_differ_and_keep_their_order(classifier):
 def test_large_pictures_go_in_small_batches(classifier, monkeypatch):
     monkeypatch.setattr(module, "HELD_BYTES", 3 * 100 * 100 * 2)
     images = [(str(i), np.full((3, 100, 100), 90, np.uint8)) for i in range(5)]
-    assert [len(names) for names, _ in classifier.stream(images)] == [2, 2, 1]
+    assert [len(part) for part in classifier.stream(images)] == [2, 2, 1]
 
 
 def test_progress_counts_up_to_the_number_of_images(classifier, pixels):
@@ -136,39 +109,10 @@ def test_pixels_that_do_not_fit(classifier, shape, dtype, message):
         classifier.run(np.zeros(shape, dtype))
 
 
-def test_sixteen_bit_images_name_what_renders_them(classifier, tmp_path):
-    np.save(tmp_path / "a.npy", np.full((3, 64, 64), 1000, np.uint16))
-    for image in (tmp_path / "a.npy", np.full((3, 64, 64), 1000, np.uint16)):
-        with pytest.raises(DataError, match=r"is uint16, model 'tiny' takes uint8; .*render_reflectance"):
-            classifier.predict([image])
-
-
-def test_eight_bit_images_for_a_sixteen_bit_model(tmp_path):
-    path = write_tiny_model(tmp_path / "m.onnx", spec=input_spec(data_type="uint16"))
-    with pytest.raises(DataError, match="is uint8, model 'tiny' takes uint16; give the numbers as stored"):
-        swath.load(path, threads=1).predict(patches("River", 1)[0])
-
-
-def test_an_image_of_another_shape_is_named_by_its_place(classifier, pixels):
-    with pytest.raises(DataError, match=r"image 1 has shape \(64, 64, 3\)"):
-        classifier.predict([pixels[0], pixels[0].transpose(1, 2, 0)])
-    with pytest.raises(DataError, match=r"image 0 has shape \(64, 64\)"):
-        classifier.predict([pixels[0, 0]])
-
-
-def test_unreadable_and_missing_images_are_named(classifier, tmp_path):
-    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nxxx")
-    with pytest.raises(DataError, match=r"bad\.png"):
-        classifier.predict([tmp_path / "bad.png"])
-    with pytest.raises(DataError, match=r"gone\.png"):
-        classifier.predict([tmp_path / "gone.png"])
-
-
-@pytest.mark.parametrize("image", [Image.new("RGB", (64, 64)), bytearray(b"x"), None, 5])
-def test_what_is_no_image_is_named_by_its_type(classifier, image):
-    for images in (image, [image]):
-        with pytest.raises(DataError, match=f"image 0 is of type {type(image).__name__}.*; give a path"):
-            classifier.predict(images)
+def test_its_repr_says_what_it_is(classifier):
+    text = repr(classifier)
+    for part in ("tiny", "4 classes", "Forest", "uint8 red, green, blue", "64 x 64 px", classifier.engine):
+        assert part in text
 
 
 def test_no_image(classifier):
@@ -188,13 +132,6 @@ def test_another_graph_can_run_on_the_same_engine(tiny_model, pixels, engine):
 def test_no_batch(classifier, pixels):
     with pytest.raises(SettingError, match="batch of 0"):
         classifier.run(pixels, batch_size=0)
-
-
-def test_top_k_is_ordered_and_ties_keep_class_order():
-    probabilities = np.array([[0.2, 0.5, 0.3, 0.0], [0.25, 0.25, 0.25, 0.25]], np.float32)
-    top = Predictions([], np.zeros(2, np.float32), probabilities, CLASSES, []).top(2)
-    assert [[name for name, _ in row] for row in top] == [["Residential", "River"], ["Forest", "Residential"]]
-    assert top[0][0][1] == pytest.approx(0.5)
 
 
 def test_a_binary_model_decides_by_its_threshold(tmp_path):

@@ -23,7 +23,7 @@ EVERY = [
 ATOL = {"onnxruntime": 1e-6, "openvino": 1e-6, "openvino-bf16": 0.05}
 
 
-def bf16_parity(map_accuracy: float) -> tuple[EngineParity, ...]:
+def bf16_parity(agreement: float) -> tuple[EngineParity, ...]:
     return (
         EngineParity(
             engine="torch",
@@ -31,7 +31,7 @@ def bf16_parity(map_accuracy: float) -> tuple[EngineParity, ...]:
             patches=512,
             batch_sizes=(),
             max_difference=0.01,
-            label_agreement=map_accuracy,
+            label_agreement=agreement,
         ),
     )
 
@@ -130,7 +130,7 @@ def test_an_unknown_engine_names_the_known():
 
 
 @pytest.mark.parametrize(
-    ("map_accuracy", "installed", "hardware", "name", "note"),
+    ("agreement", "installed", "hardware", "name", "note"),
     [
         (1.0, {"openvino", "onnxruntime"}, True, "openvino-bf16", ""),
         (1.0, {"openvino"}, True, "openvino-bf16", ""),
@@ -140,10 +140,10 @@ def test_an_unknown_engine_names_the_known():
         (1.0, {"onnxruntime"}, True, "onnxruntime", "openvino is not installed"),
     ],
 )
-def test_auto(map_accuracy, installed, hardware, name, note):
+def test_auto(agreement, installed, hardware, name, note):
     choice = choose_engine(
         "auto",
-        bf16_parity(map_accuracy) if map_accuracy is not None else (),
+        bf16_parity(agreement) if agreement is not None else (),
         installed=installed.__contains__,
         has_bf16=lambda: hardware,
     )

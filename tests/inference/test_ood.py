@@ -36,21 +36,25 @@ def kept(classifier) -> OutOfDistribution:
 
 @pytest.fixture(scope="module")
 def strange(classifier, kept) -> OodScorer:
-    return OodScorer(classifier.record, kept)
+    return scorer(kept)
+
+
+def scorer(kept: OutOfDistribution) -> OodScorer:
+    return OodScorer(kept, name="tiny", task="single-label", temperature=1.0, size=64)
 
 
 def score(classifier, strange: OodScorer, pixels: np.ndarray) -> np.ndarray:
     found = classifier.run(pixels, wanted=NEEDED)
-    return strange.of(pixels, found["features"], found["logits"])
+    return strange.score(pixels, found["features"], found["logits"])
 
 
 def test_few_usual_patches_are_called_ood(classifier, kept, strange):
     val, _ = seen(classifier, 50, 2)
-    flagged = strange.of(val.pixels, val.features, val.logits) >= kept.threshold
+    flagged = strange.score(val.pixels, val.features, val.logits) >= kept.threshold
     assert flagged.mean() <= 0.02  # chosen on these
     new_modules, _ = seen(classifier, 100, 3)
     assert (
-        strange.of(new_modules.pixels, new_modules.features, new_modules.logits) >= kept.threshold
+        strange.score(new_modules.pixels, new_modules.features, new_modules.logits) >= kept.threshold
     ).mean() < 0.08
 
 
@@ -65,7 +69,7 @@ def test_strange_patches_are(classifier, kept, strange, what):
         "black": np.zeros((40, 3, 64, 64), np.uint8),
         "stripes": np.ascontiguousarray(stripes),
     }[what]
-    usual = strange.of(val.pixels, val.features, val.logits)
+    usual = strange.score(val.pixels, val.features, val.logits)
     scores = score(classifier, strange, pixels)
     assert auroc(np.repeat([False, True], [len(usual), 40]), np.concatenate([usual, scores])) > 0.95
     assert (scores >= kept.threshold).mean() > 0.9
@@ -94,7 +98,7 @@ def test_all_equal_patches_do_not_break_the_fit(classifier):
         same, np.zeros(60, np.int64), same, task="single-label", temperature=1.0, size=64
     )
     assert made is not None
-    far = OodScorer(classifier.record, made)
+    far = scorer(made)
     assert score(classifier, far, patches("Forest", 3)).min() > made.threshold
 
 
@@ -117,7 +121,7 @@ def test_the_record_keeps_it_and_refuses_damage(classifier, kept):
         OutOfDistribution.model_validate(kept.model_dump() | {"mean": kept.mean[:-1]})
     hurt = kept.model_copy(update={"classes": kept.classes.model_copy(update={"values": "AAAA"})})
     with pytest.raises(ModelFileError, match="damaged"):
-        OodScorer(classifier.record, hurt)
+        scorer(hurt)
     old = classifier.record.model_dump() | {"out_of_distribution": {}}
     assert Record.model_validate(old).out_of_distribution is None
 

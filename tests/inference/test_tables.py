@@ -181,7 +181,7 @@ def test_an_empty_folder(classifier, tmp_path):
 
 def test_sixteen_bit_images_stop_the_run_unless_they_may_be_passed_over(classifier, folder, tmp_path):
     np.save(folder / "River" / "a.npy", np.full((3, 64, 64), 1000, np.uint16))
-    with pytest.raises(DataError, match=r"a\.npy is uint16.*render_reflectance"):
+    with pytest.raises(DataError, match=r"a\.npy is uint16.*rescale_reflectance"):
         predict_files(classifier, [folder], tmp_path / "p.csv")
     summary = predict_files(classifier, [folder], tmp_path / "p.csv", skip_unreadable=True)
     assert summary.skipped == (str(folder / "River" / "a.npy"),)

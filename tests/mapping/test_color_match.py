@@ -61,10 +61,10 @@ def test_auto_brings_the_classes_back(classifier, sewn, tmp_path, dense):
     assert right(tmp_path / "auto.tif", truth) > right(tmp_path / "off.tif", truth) + 0.1
     assert off.color_match.correction is None
     assert any("--match-colors on" in w for w in off.warnings)
-    assert any("it was color-matched" in w for w in auto.warnings)
-    told = json.loads((tmp_path / "auto.json").read_text())["match_colors"]
-    assert told["applied"]
-    assert told["correction"]["offset"] == list(auto.color_match.correction.offset)
+    assert any("colors were matched" in w for w in auto.warnings)
+    record = json.loads((tmp_path / "auto.json").read_text())["match_colors"]
+    assert record["applied"]
+    assert record["correction"]["offset"] == list(auto.color_match.correction.offset)
 
 
 def test_a_small_scene_is_left_alone(classifier, sewn, tmp_path):
@@ -72,7 +72,7 @@ def test_a_small_scene_is_left_alone(classifier, sewn, tmp_path):
     path = write_scene(tmp_path / "scene.tif", scene[:, :128, :128])
     made = map_scene(classifier, path, out=tmp_path / "map.tif")
     assert made.color_match.correction is None
-    assert not made.color_match.judged
+    assert not made.color_match.compared
 
 
 def test_an_unknown_mode_is_refused_before_any_work(classifier, sewn, tmp_path):

@@ -23,15 +23,16 @@ def paint(valid, probabilities, *, size, patch, stride, classified=None, record=
     record = record or model()
     classes = painted_classes(record)
     totals = Totals(classes, None)
-    writer = ArrayWriter(map_layers(grid, classes, ood=False, probabilities=record.class_names))
-    painter = Painter(grid, record, writer, totals, probabilities=True)
+    layers = map_layers(grid, classes, ood=False, probabilities=record.class_names)
+    writers = {layer.name: ArrayWriter(layer) for layer in layers}
+    painter = Painter(grid, record, writers, totals)
     rows, cols = grid.rows, grid.cols
     wide = np.zeros((rows.span(rows.windows), cols.span(cols.windows)), bool)
     wide[-rows.first : -rows.first + rows.length, -cols.first : -cols.first + cols.length] = valid
     strip = Strip(0, rows.windows, rows.first, np.ones((3, *wide.shape), np.uint8), wide)
     done = np.ones(probabilities.shape[:2], bool) if classified is None else classified
     painter.add(strip, probabilities, done)
-    return *writer.arrays.values(), totals
+    return *(writer.array for writer in writers.values()), totals
 
 
 def test_cells_become_pixels_and_gaps_stay_empty():

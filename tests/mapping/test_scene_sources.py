@@ -129,6 +129,11 @@ def test_arrays_that_hold_no_plain_numbers_are_refused(classifier, dtype):
         map_scene(classifier, np.zeros((3, 70, 70), dtype))
 
 
+def test_a_reference_system_that_does_not_exist_is_refused(classifier, pixels):
+    with pytest.raises(SettingError, match="EPSG:32632"):
+        map_scene(classifier, pixels, crs="EPSG:nothing")
+
+
 def test_a_name_that_leads_nowhere_is_refused(classifier):
     with pytest.raises(DataError, match="check the name"):
         map_scene(classifier, "/vsimem/nothing.tif")

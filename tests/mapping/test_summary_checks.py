@@ -46,7 +46,7 @@ def test_every_row_counts_once_whatever_is_read_at_a_time(tmp_path, monkeypatch)
     assert statistics(path).means == whole == pytest.approx(values[:, ::4, ::4].mean(axis=(1, 2)))
 
 
-def test_a_scene_unlike_the_training_patches_is_noticed(tmp_path):
+def test_a_scene_of_other_colors_is_noticed(tmp_path):
     (warning,) = warnings(write_scene(tmp_path / "s.tif", flat((MEAN[0], MEAN[1], 40))), rescaled=True)
     assert "blue 40 (training 100 ± 25)" in warning
     assert "red" not in warning

@@ -113,7 +113,7 @@ def test_several_views_are_taken_patch_by_patch(unpadded, scene):
     several = load(unpadded.path, engine="onnxruntime", threads=1, tta=8)
     grid = make_grid(90, 90, patch=SIZE, stride=4)
     assert isinstance(make_windows(several, grid, batch_size=8), PatchByPatch)
-    with pytest.raises(SettingError, match="every window one way"):
+    with pytest.raises(SettingError, match="--tta 1"):
         make_windows(several, grid, batch_size=8, dense=True)
     once, _ = classified(unpadded, scene, 16, dense=False)
     found, held = classified(several, scene, 16, dense=False)

@@ -19,7 +19,7 @@ from swath.mapping.writer import (
     category_names,
     check_whole,
     map_layers,
-    raster_writer,
+    raster_writers,
 )
 from swath.model.record import class_infos
 from swath.progress import silent
@@ -46,11 +46,11 @@ def write(folder, classes=None, confidence=None, *, step=37):
         "confidence": np.full(SIZE, 80, np.uint8) if confidence is None else confidence,
     }
     paths = {name: folder / f"{name}.tif" for name in values}
-    with raster_writer(layers(), paths, **UTM, progress=silent) as to:
+    with raster_writers(layers(), paths, **UTM, progress=silent) as to:
         for start in range(0, SIZE[0], step):
             for name, rows in values.items():
-                to.write(name, rows[None, start : start + step])
-    return paths, to.preview
+                to[name].write(rows[None, start : start + step])
+    return paths, to["classes"].preview
 
 
 def test_the_class_raster_is_a_whole_cog(tmp_path):
@@ -116,11 +116,11 @@ def test_rows_of_any_height_end_up_in_their_place(tmp_path, step):
 
 
 def test_arrays_hold_what_rasters_hold():
-    writer = ArrayWriter(layers(ood=True, probabilities=("a", "b")))
+    writers = {layer.name: ArrayWriter(layer) for layer in layers(ood=True, probabilities=("a", "b"))}
     for start in range(0, SIZE[0], 37):
-        writer.write("classes", field()[None, start : start + 37])
-    np.testing.assert_array_equal(writer.arrays["classes"][0], field())
-    assert {name: (values.shape, values.dtype.name) for name, values in writer.arrays.items()} == {
+        writers["classes"].write(field()[None, start : start + 37])
+    np.testing.assert_array_equal(writers["classes"].array[0], field())
+    assert {name: (writer.array.shape, writer.array.dtype.name) for name, writer in writers.items()} == {
         "classes": ((1, *SIZE), "uint8"),
         "confidence": ((1, *SIZE), "uint8"),
         "ood": ((1, *SIZE), "uint8"),
@@ -133,8 +133,8 @@ def test_a_wide_raster_is_buffered_in_fewer_rows(tmp_path):
         "probabilities", tuple(f"c{i}" for i in range(20)), 32, 20_000, "float32", float("nan"), cell=4
     )
     path = tmp_path / "p.tif"
-    with raster_writer([wide], {wide.name: path}, **UTM, progress=silent) as to:
-        to.write(wide.name, np.zeros((20, 32, 20_000), np.float32))
+    with raster_writers([wide], {wide.name: path}, **UTM, progress=silent) as to:
+        to[wide.name].write(np.zeros((20, 32, 20_000), np.float32))
     with rasterio.open(path) as dataset:
         assert dataset.block_shapes[0] == (16, 16)
         assert dataset.descriptions[19] == "c19"

@@ -160,7 +160,7 @@ def test_a_head_of_another_shape(graph, record):
         tensor.name = f"real.{name}"
         graph.graph.node[-3].input[:] = [f"real.{n}" if n == name else n for n in graph.graph.node[-3].input]
         graph.graph.initializer.append(numpy_helper.from_array(np.zeros((2, 6), np.float32), name))
-    with pytest.raises(ModelFileError, match="one row a logit"):
+    with pytest.raises(ModelFileError, match="one row per logit"):
         check_contract(graph, record, where="m.onnx")
 
 

@@ -74,11 +74,11 @@ def test_reference_shapes_are_positive(shape):
         (("classes", 1, "name"), "", "at least 1 character"),
         (("classes", 1, "color_hint"), "red", "six hexadecimal digits"),
         (("classes",), [], "at least 1 item"),
-        (("reference", "probabilities"), [[1.0]] * 4, "one number a class"),
+        (("reference", "probabilities"), [[1.0]] * 4, "one number per class"),
         (("reference", "probabilities"), [[0.25] * 4] * 3, "differ in number"),
         (("reference", "data_type"), "uint16", "bands and type of the input"),
         (("reference", "shape"), [4, 1, 64, 192], "bands and type of the input"),
-        (("input", "mean"), [1.0], "'mean' needs one number a band"),
+        (("input", "mean"), [1.0], "'mean' needs one number per band"),
         (("input", "sd"), [1.0, 0.0, 1.0], "greater than 0"),
         (("input", "bands"), [], "at least 1 item"),
         (("temperature",), 0, "greater than 0"),
@@ -110,7 +110,7 @@ def test_colors_are_upper_case_and_read_as_numbers():
 
 def test_band_statistics_must_match_the_bands():
     fields = input_spec().model_dump() | {"bands": ("red", "green")}
-    with pytest.raises(ValidationError, match="one number a band"):
+    with pytest.raises(ValidationError, match="one number per band"):
         InputSpec(**fields)
 
 
@@ -161,9 +161,9 @@ def test_quantiles_are_one_rising_row_a_band(values):
     assert InputSpec.model_validate(spec).channel_quantiles.values[2] == (10, 20)
     assert InputSpec.model_validate(values["input"]).channel_quantiles is None
     for wrong, message in [
-        ({"values": [[10, 20]] * 2}, "one row a band"),
+        ({"values": [[10, 20]] * 2}, "one row per band"),
         ({"values": [[20, 10]] * 3}, "none below the one before it"),
-        ({"values": [[10]] * 3}, "one quantile a level"),
+        ({"values": [[10]] * 3}, "one quantile per level"),
         ({"levels": [0.5, 0.02]}, "must rise"),
         ({"levels": [0.0, 0.5]}, "greater than 0"),
     ]:

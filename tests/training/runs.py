@@ -10,7 +10,8 @@ import numpy as np
 from swath.data import PatchIndex
 from swath.training import Recipe, TrainResult, load_recipe, train
 from swath.training.batches import Patches
-from swath.training.loop import TrainedNetwork, fit, make_fabric
+from swath.training.loop import TrainedNetwork, TrainingLoop
+from swath.training.run import TrainingRun, initialize_network, make_fabric
 from swath.training.targets import Targets
 from tests.tiny import CLASSES, patches
 
@@ -29,17 +30,22 @@ def some(n: int = 12, *, seed: int = 0, size: int = 32, classes: tuple[str, ...]
     return Patches(pixels, np.repeat(np.arange(len(classes)), n))
 
 
-def small_fit(
-    folder: Path, recipe: Recipe | None = None, *, identity: str = "a", **options: Any
-) -> TrainedNetwork:
-    """Fit the small network, without anything after it."""
+def small_run(folder: Path, recipe: Recipe | None = None, **options: Any) -> TrainingRun:
+    """A run of the small network, about to begin."""
     folder.mkdir(exist_ok=True)
     recipe = recipe or small_recipe()
     fabric = make_fabric(recipe, accelerator="cpu")
     fabric.launch()
-    given = {"train": some(), "val": some(4, seed=1), "targets": SINGLE} | options
-    train_patches, val = given.pop("train"), given.pop("val")
-    return fit(train_patches, val, recipe, folder=folder, identity=identity, fabric=fabric, **given)
+    given = {"targets": SINGLE, "train": some(), "val": some(4, seed=1), "identity": "a"} | options
+    return TrainingRun(recipe, folder=folder, fabric=fabric, **given)
+
+
+def small_fit(
+    folder: Path, recipe: Recipe | None = None, *, on_epoch: Any = None, **options: Any
+) -> TrainedNetwork:
+    """Fit the small network, without anything after it."""
+    run = small_run(folder, recipe, **options)
+    return TrainingLoop(run, initialize_network(run)).fit(on_epoch=on_epoch)
 
 
 def small_train(index: PatchIndex, out: Path, recipe: Recipe | None = None, **options: Any) -> TrainResult:

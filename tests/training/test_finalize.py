@@ -14,9 +14,8 @@ from swath.errors import ModelFileError
 from swath.inference import check_model
 from swath.networks import PatchNet
 from swath.training import finalize as module
-from swath.training.batches import Patches
 
-from .runs import SINGLE, small_fit, small_recipe
+from .runs import small_recipe, small_train
 
 
 @pytest.fixture(scope="module")
@@ -84,26 +83,9 @@ def test_a_graph_that_disagrees_is_not_written_nor_anything_else(tiny_index, tmp
 
     module_assemble = module.assemble
     monkeypatch.setattr(module, "assemble", tampered)
-    patches = {}
-    for split in ("train", "val"):
-        part = tiny_index.where(split)
-        labels = np.array([tiny_index.classes.index(c) for c in part.labels])
-        patches[split] = Patches(cached_pixels(part), labels)
-    recipe = small_recipe("epochs=1")
-    fitted = small_fit(tmp_path / "fit", recipe, **patches)
-    (tmp_path / "out").mkdir()
     with pytest.raises(ModelFileError, match="no model file was written"):
-        module.finalize_run(
-            tiny_index,
-            patches,
-            recipe,
-            SINGLE,
-            fitted,
-            out=tmp_path / "out",
-            name="x",
-            progress=lambda *a, **k: None,
-        )
-    assert list((tmp_path / "out").iterdir()) == []
+        small_train(tiny_index, tmp_path / "out", small_recipe("epochs=1"))
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["checkpoint.safetensors", "recipe.yaml"]
 
 
 def test_places_are_spread_over_classes():

@@ -8,7 +8,7 @@ import torch
 
 from swath.errors import DataError, SettingError
 from swath.training.batches import Normalization, Patches
-from swath.training.loop import make_fabric, resolved
+from swath.training.run import make_fabric, resolved
 
 from .runs import small_fit, small_recipe, some
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -33,12 +35,12 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
     ("change", "message"),
     [
         ("optimizer.learning_rate=1", "recipe fast: unknown field 'optimizer.learning_rate'"),
-        ("optimizer.lr=1", "unknown field 'optimizer'; did you mean 'optimizer'"),
+        ("optimzer.lr=1", "unknown field 'optimzer'; did you mean 'optimizer'"),
         ("optimizer.momentun=0", "unknown field 'optimizer.momentun'; did you mean 'momentum'"),
         ("epoch=1", "unknown field 'epoch'; did you mean 'epochs'"),
         ("epochs=0", "field 'epochs'.*greater than or equal to 1.*given: 0"),
         ("epochs=1.5", "field 'epochs'"),
-        ("batch_size=1", "field 'batch'"),
+        ("batch_size=1", "field 'batch_size'"),
         ("size=8", "field 'size'"),
         ("optimizer.lr=0", "field 'optimizer.lr'"),
         ("optimizer.lr=.inf", "field 'optimizer.lr'.*finite"),
@@ -61,7 +63,7 @@ def test_a_mistake_names_the_field_and_the_nearest_known(change, message):
 def test_no_such_recipe():
     with pytest.raises(
         SettingError,
-        match=r"no recipe 'fats'; use one of accurate, dense, .* or a .yaml",
+        match=r"no recipe 'fats'; use one of accurate, .* or a .yaml",
     ):
         load_recipe("fats")
     with pytest.raises(MissingFileError, match=r"none\.yaml"):
@@ -74,6 +76,38 @@ def test_muon_is_refused_where_it_would_undo_pre_trained_weights():
         load_recipe("fast", changes=given)
     assert load_recipe("fast", changes=[*given, "optimizer={name: adamw, lr: 0.001}"]).weights == "imagenet"
     assert load_recipe("fast", changes=["network={name: resnet18}"]).optimizer.name == "muon"
+
+
+def test_fields_are_keyword_arguments_and_groups_are_merged():
+    recipe = load_recipe("fast", epochs=3, optimizer={"lr": 0.05}, weights=Path("w.safetensors"))
+    assert (recipe.epochs, recipe.optimizer.lr, recipe.weights) == (3, 0.05, "w.safetensors")
+    plain = load_recipe("fast")
+    assert recipe.optimizer == plain.optimizer.model_copy(update={"lr": 0.05})
+    assert recipe.augmentation == plain.augmentation
+    assert load_recipe("fast", changes=["epochs=3"], epochs=4) == load_recipe("fast", changes=["epochs=4"])
+
+
+def test_another_name_or_an_empty_mapping_replaces_a_group():
+    assert load_recipe("fast", network={"name": "resnet18"}) == load_recipe(
+        "fast", changes=["network={name: resnet18}"]
+    )
+    frozen = load_recipe("resnet50-finetune", weights="none", freeze={})
+    assert frozen.freeze == load_recipe("fast").freeze
+    weighted = load_recipe("fast", loss={"class_weights": {"River": 2}})
+    assert weighted.loss.class_weights == {"River": 2}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"epoch": 3}, "unknown field 'epoch'; did you mean 'epochs'"),
+        ({"optimizer": {"momentun": 0.5}}, "unknown field 'optimizer.momentun'; did you mean 'momentum'"),
+        ({"epochs": "many"}, "field 'epochs'"),
+    ],
+)
+def test_a_mistaken_keyword_names_the_field_and_the_nearest_known(fields, message):
+    with pytest.raises(SettingError, match=message):
+        load_recipe("fast", **fields)
 
 
 def test_classes_may_have_numbers_for_names():

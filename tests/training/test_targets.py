@@ -6,7 +6,7 @@ import pytest
 
 from swath.data.index import SCHEMA, PatchIndex
 from swath.errors import DataError
-from swath.training.targets import Targets, choose_targets, one_hot
+from swath.training.targets import Targets, choose_targets
 
 from .runs import small_recipe
 
@@ -87,7 +87,8 @@ def test_task_and_index_at_odds(tmp_path, labels, change, message):
 
 
 def test_targets_as_shares():
-    assert one_hot(np.array([0, 2]), "single-label", 3).tolist() == [[1, 0, 0], [0, 0, 1]]
-    assert one_hot(np.array([0, 1]), "binary", 2).tolist() == [[0], [1]]
+    classes = ("a", "b", "c")
+    assert Targets("single-label", classes).shares(np.array([0, 2])).tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert Targets("binary", classes[:2]).shares(np.array([0, 1])).tolist() == [[0], [1]]
     label_matrix = np.array([[1, 0, 1]], np.float32)
-    assert one_hot(label_matrix, "multi-label", 3) is label_matrix
+    assert Targets("multi-label", classes).shares(label_matrix) is label_matrix

@@ -85,7 +85,9 @@ def test_an_interrupted_run_is_not_resumed_by_chance_nor_with_another_recipe(tin
     with pytest.raises(Stop):
         small_train(tiny_index, out, progress=stop_after(5))
     before = {p.name: p.read_bytes() for p in out.iterdir()}
-    with pytest.raises(OutputError, match="holds a run already; pass --resume to go on, or --overwrite"):
+    with pytest.raises(
+        OutputError, match="holds a run already; pass --resume to continue it, or --overwrite"
+    ):
         small_train(tiny_index, out)
     with pytest.raises(DataError, match="another recipe or other data"):
         small_train(tiny_index, out, small_recipe("optimizer.lr=0.2"), resume=True)

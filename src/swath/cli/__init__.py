@@ -6,6 +6,7 @@ one sentence on standard error and exit status 2, whoever finds them: a room of 
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
@@ -57,12 +58,7 @@ def main() -> None:
     try:
         code = app(prog_name="swath", standalone_mode=False)
     except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        problem = " ".join(error.format_message().split()).rstrip(".")
-        _stop(
-            f"{problem[:1].lower()}{problem[1:]}; see: {context.command_path if context else 'swath'} --help",
-            error,
-        )
+        _stop(_usage_sentence(error), error)
     except SwathError as error:
         _stop(str(error), error)
     except OSError as error:
@@ -72,6 +68,14 @@ def main() -> None:
         if code == _INTERRUPTED:  # typer makes this of Ctrl-C
             typer.echo("swath: stopped", err=True)
         sys.exit(code)
+
+
+def _usage_sentence(error: typer.TyperException) -> str:
+    """What the parser of options found, in the form of swath's own messages."""
+    problem = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+    problem = re.sub(r"\. Did you mean (.+)$", r" (did you mean \1)", problem)
+    command = getattr(getattr(error, "ctx", None), "command_path", "swath")
+    return f"{problem[:1].lower()}{problem[1:]}; see: {command} --help"
 
 
 def _stop(message: str, error: Exception) -> None:

@@ -10,22 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from swath.cli.options import (
-    Commands,
-    FailedCheck,
-    Index,
-    IndexOut,
-    Overwrite,
-    Seed,
-    complete_patches,
-    hint,
-    output,
-)
+from swath.cli import options as opt
 
 if TYPE_CHECKING:
     from swath.data import PatchIndex
 
-app = Commands("Download, index, audit, split, report on and clean labeled patches.")
+app = opt.Commands("Download, index, audit, split, report on and clean labeled patches.")
 
 
 def _complete_named() -> list[str]:
@@ -40,10 +30,10 @@ def get(
         str, typer.Argument(help="Name of the data set: eurosat-rgb.", autocompletion=_complete_named)
     ],
     out: Annotated[
-        Path | None, output("File or folder to download to.  [default: the current folder]")
+        Path | None, opt.output("File or folder to download to.  [default: the current folder]")
     ] = None,
     mirror: Annotated[str | None, typer.Option(help="File or URL to take the archive from instead.")] = None,
-    overwrite: Overwrite = False,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Download a published data set and verify its checksum.
 
@@ -66,10 +56,10 @@ def index(
         str,
         typer.Argument(
             help="Folder of class folders, CSV, zip of either, COCO-style JSON, or eurosat-mini (shipped).",
-            autocompletion=complete_patches,
+            autocompletion=opt.complete_patches,
         ),
     ],
-    out: IndexOut,
+    out: opt.IndexOut,
     part_of: Annotated[
         str | None,
         typer.Option(
@@ -80,7 +70,7 @@ def index(
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Skip images that cannot be read, and count them.")
     ] = False,
-    overwrite: Overwrite = False,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Read every image once and write the patch index other commands use.
 
@@ -100,21 +90,21 @@ def index(
     if made.ignored:
         typer.echo(f"{made.ignored} files that are no images skipped", err=True)
     if None in made.split_counts:
-        hint(f"next: swath data audit {out}, then swath data split {out} --out {out} --overwrite")
+        opt.hint(f"next: swath data audit {out}, then swath data split {out} --out {out} --overwrite")
     return _summary(made, out) | {"skipped": made.skipped, "ignored": made.ignored}
 
 
 @app.command()
 def audit(
-    index: Index,
-    out: Annotated[Path | None, output("JSON file to write the findings to as well.")] = None,
+    index: opt.Index,
+    out: Annotated[Path | None, opt.output("JSON file to write the findings to as well.")] = None,
     strict: Annotated[
         bool,
         typer.Option(
             "--strict", help="Exit with status 1 if duplicates or groups are in more than one split."
         ),
     ] = False,
-    overwrite: Overwrite = False,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Find duplicates, leaks across splits, odd files and class imbalance.
 
@@ -132,14 +122,14 @@ def audit(
         write_audit(found, out, overwrite=overwrite)
     if strict and found.crossing:
         typer.echo(f"swath: {found.crossing:,} duplicates or groups are in more than one split", err=True)
-        raise FailedCheck(found)
+        raise opt.FailedCheck(found)
     return found
 
 
 @app.command()
 def split(
-    index: Index,
-    out: IndexOut,
+    index: opt.Index,
+    out: opt.IndexOut,
     val: Annotated[
         float | None,
         typer.Option(help="Fraction of each class for validation.  [default: 0.2, or what --val-list names]"),
@@ -148,7 +138,7 @@ def split(
         float | None,
         typer.Option(help="Fraction of each class for the test.  [default: 0.2, or what --test-list names]"),
     ] = None,
-    seed: Seed = 0,
+    seed: opt.Seed = 0,
     train_list: Annotated[Path | None, typer.Option(help="File that lists the train patches.")] = None,
     val_list: Annotated[Path | None, typer.Option(help="File that lists the val patches.")] = None,
     test_list: Annotated[Path | None, typer.Option(help="File that lists the test patches.")] = None,
@@ -164,7 +154,7 @@ def split(
     ] = None,
     folds: Annotated[int | None, typer.Option(help="Number of cross-validation folds.")] = None,
     fold: Annotated[int, typer.Option(help="The fold that is the test, from 0.")] = 0,
-    overwrite: Overwrite = False,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Split an index into train, val and test.
 
@@ -219,20 +209,20 @@ def split(
 
 @app.command()
 def binary(
-    index: Index,
+    index: opt.Index,
     positive: Annotated[str, typer.Option(help="The positive class.")],
-    out: IndexOut,
+    out: opt.IndexOut,
     negatives_per_positive: Annotated[
         float | None, typer.Option(help="Negative patches to draw per positive one; by default, all.")
     ] = None,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
+    seed: opt.Seed = 0,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Make a binary index: one class against all others.
 
     Splits and groups are kept.
 
-    Example: swath data binary eurosat.parquet --positive River --out river.parquet
+    Example: swath data binary index.parquet --positive River -o river.parquet
     """
     from swath.data import binary_index, read_index, write_index
     from swath.files import check_output
@@ -251,8 +241,8 @@ def binary(
 
 @app.command()
 def resample(
-    index: Index,
-    out: Annotated[Path, output("Folder to write: the patches and index.parquet.")],
+    index: opt.Index,
+    out: Annotated[Path, opt.output("Folder to write: the patches and index.parquet.")],
     gsd: Annotated[
         float | None, typer.Option(help="Target ground sampling distance, meters per pixel.")
     ] = None,
@@ -264,13 +254,13 @@ def resample(
     sensor_blur: Annotated[
         bool, typer.Option("--sensor-blur/--no-sensor-blur", help="Apply the point spread of a sensor.")
     ] = True,
-    overwrite: Overwrite = False,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Resample the patches to a coarser GSD, as another sensor records.
 
     Meant for pre-training on sharper patches. Labels, groups and splits are kept.
 
-    Example: swath data resample fine.parquet --gsd 2.4 --from-gsd 0.3 --out coarse/
+    Example: swath data resample fine.parquet --gsd 2.4 --out coarse/
     """
     from swath.data import read_index, resample_index
     from swath.progress import Bars
@@ -295,19 +285,19 @@ def resample(
 
 @app.command()
 def relabel(
-    index: Index,
+    index: opt.Index,
     review: Annotated[
         Path,
         typer.Argument(help="label_issues.csv of swath label-issues with its column 'verdict' filled in."),
     ],
-    out: IndexOut,
-    overwrite: Overwrite = False,
+    out: opt.IndexOut,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Apply reviewed label corrections to an index.
 
     Verdicts are ok, relabel (to the suggested class), drop, or the name of a class. Splits and groups are kept.
 
-    Example: swath data relabel index.parquet label_issues.csv --out corrected.parquet
+    Example: swath data relabel index.parquet reviewed.csv -o clean.parquet
     """
     from swath.data import read_index, write_index
     from swath.data import relabel as run
@@ -324,9 +314,9 @@ def relabel(
 
 @app.command()
 def report(
-    index: Index,
-    out: Annotated[Path, output("Folder to write: index.html and facts.json.")],
-    overwrite: Overwrite = False,
+    index: opt.Index,
+    out: Annotated[Path, opt.output("Folder to write: index.html and facts.json.")],
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Write an HTML page about a data set and how far to trust scores on it.
 
@@ -348,12 +338,12 @@ def report(
 
 @app.command()
 def fix(
-    index: Index,
-    out: Annotated[Path, output("Folder to write: index.parquet, patches/ and fix.json.")],
+    index: opt.Index,
+    out: Annotated[Path, opt.output("Folder to write: index.parquet, patches/ and fix.json.")],
     size: Annotated[
         int | None, typer.Option(help="Side of the patches in pixels; by default, the most common.")
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Write a cleaned copy: no surplus copies, one size, mode and format.
 

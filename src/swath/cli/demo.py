@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swath.cli.options import (
-    Changes,
-    Engine,
-    Overwrite,
-    Threads,
-    complete_model,
-    complete_patches,
-    complete_recipe,
-    output,
-)
+from swath.cli import options as opt
 
 if TYPE_CHECKING:
     from swath.pipelines import ShowcaseResult
@@ -30,14 +21,14 @@ Open = Annotated[
 
 
 def demo(
-    out: Annotated[Path | None, output("Folder to write.  [default: swath-demo]")] = None,
+    out: Annotated[Path | None, opt.output("Folder to write.  [default: swath-demo]")] = None,
     model: Annotated[
-        str, typer.Option(help="Any model with EuroSAT's classes.", autocompletion=complete_model)
+        str, typer.Option(help="Any model with EuroSAT's classes.", autocompletion=opt.complete_model)
     ] = "eurosat",
-    engine: Engine = "auto",
-    threads: Threads = None,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
     open_: Open = None,
-    overwrite: Overwrite = False,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Predict, explain, evaluate and map shipped patches, in seconds.
 
@@ -65,20 +56,21 @@ def quickstart(
         str,
         typer.Argument(
             help="Folder of class folders, CSV, zip of either, or eurosat-mini (shipped).",
-            autocompletion=complete_patches,
+            autocompletion=opt.complete_patches,
         ),
     ] = "eurosat-mini",
-    out: Annotated[Path | None, output("Folder to write.  [default: swath-quickstart]")] = None,
+    out: Annotated[Path | None, opt.output("Folder to write.  [default: swath-quickstart]")] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="A shipped recipe or a .yaml file.  [default: quickstart]", autocompletion=complete_recipe
+            help="A shipped recipe or a .yaml file.  [default: quickstart]",
+            autocompletion=opt.complete_recipe,
         ),
     ] = None,
-    set_: Changes = None,
-    threads: Threads = None,
+    set_: opt.Changes = None,
+    threads: opt.Threads = None,
     open_: Open = None,
-    overwrite: Overwrite = False,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Index, audit, split, train, evaluate, explain and map, in minutes.
 

@@ -11,43 +11,28 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import (
-    Changes,
-    Engine,
-    Index,
-    Model,
-    Overwrite,
-    Seed,
-    Split,
-    SplitName,
-    TestTimeAugmentation,
-    Threads,
-    complete_model,
-    complete_recipe,
-    hint,
-    output,
-)
+from swath.cli import options as opt
 
 
 def evaluate(
-    model: Model,
-    index: Index,
+    model: opt.Model,
+    index: opt.Index,
     out: Annotated[
-        Path, output("Folder to write: metrics.json, predictions.csv, confusion.csv and figures.")
+        Path, opt.output("Folder to write: metrics.json, predictions.csv, confusion.csv and figures.")
     ],
-    split: Split = "val",
+    split: opt.Split = "val",
     threshold: Annotated[float | None, typer.Option(hidden=True)] = None,
-    engine: Engine = "auto",
-    threads: Threads = None,
-    tta: TestTimeAugmentation = 1,
-    overwrite: Overwrite = False,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    tta: opt.TestTimeAugmentation = 1,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Measure a model on one split, with 95 % intervals and two baselines.
 
     Each access to the test split is recorded. Thresholds are those of the model file; to choose them again on
     validation patches: swath model threshold
 
-    Example: swath evaluate runs/mine/model.onnx index.parquet --out runs/mine/val
+    Example: swath evaluate runs/mine/model.onnx index.parquet --out val/
     """
     from swath.data import read_index
     from swath.errors import SettingError
@@ -72,16 +57,16 @@ def evaluate(
 
 
 def compare(
-    first: Model,
+    first: opt.Model,
     second: Annotated[
-        str, typer.Argument(help="The model to compare it with.", autocompletion=complete_model)
+        str, typer.Argument(help="The model to compare it with.", autocompletion=opt.complete_model)
     ],
-    index: Index,
-    split: Split = "val",
-    out: Annotated[Path | None, output("JSON file to write; required with --split test.")] = None,
-    engine: Engine = "auto",
-    threads: Threads = None,
-    overwrite: Overwrite = False,
+    index: opt.Index,
+    split: opt.Split = "val",
+    out: Annotated[Path | None, opt.output("JSON file to write; required with --split test.")] = None,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Test whether one model is better than another, on the same patches.
 
@@ -107,13 +92,13 @@ def compare(
 
 
 def errors(
-    model: Model,
-    index: Index,
-    out: Annotated[Path, output("Folder to write: index.html, errors.csv and errors.json.")],
-    split: Split = "val",
-    engine: Engine = "auto",
-    threads: Threads = None,
-    overwrite: Overwrite = False,
+    model: opt.Model,
+    index: opt.Index,
+    out: Annotated[Path, opt.output("Folder to write: index.html, errors.csv and errors.json.")],
+    split: opt.Split = "val",
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Analyze a model's errors: confused classes, weak classes and slices.
 
@@ -138,31 +123,31 @@ def errors(
 
 
 def label_issues(
-    index: Index,
-    out: Annotated[Path, output("Folder to write: label_issues.csv, label_issues.html and the folds.")],
+    index: opt.Index,
+    out: Annotated[Path, opt.output("Folder to write: label_issues.csv, label_issues.html and the folds.")],
     recipe: Annotated[
         str | None,
         typer.Option(
             help="Recipe of the networks, one per fold; by default flash, or quickstart for few patches.",
-            autocompletion=complete_recipe,
+            autocompletion=opt.complete_recipe,
         ),
     ] = None,
-    set_: Changes = None,
+    set_: opt.Changes = None,
     model: Annotated[
         str | None,
         typer.Option(
             help="Train no networks: use the features of this model, which takes seconds.",
-            autocompletion=complete_model,
+            autocompletion=opt.complete_model,
         ),
     ] = None,
     folds: Annotated[int, typer.Option(help="Number of cross-validation folds.")] = 4,
-    seed: Seed = 0,
+    seed: opt.Seed = 0,
     with_test: Annotated[
         bool, typer.Option("--with-test", help="Include the test split, and record the access to it.")
     ] = False,
-    engine: Engine = "auto",
-    threads: Threads = None,
-    overwrite: Overwrite = False,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """List patches whose label is probably wrong, for review.
 
@@ -204,7 +189,7 @@ def label_issues(
     )
     table, page = out / "label_issues.csv", out / "label_issues.html"
     typer.echo(f"list: {table}; page: {page.resolve().as_uri()}")
-    hint(
+    opt.hint(
         "next: fill in its column 'verdict' (ok, relabel, drop or a class), then: "
         f"swath data relabel {index} {table} --out INDEX2"
     )
@@ -212,21 +197,21 @@ def label_issues(
 
 
 def robustness(
-    model: Model,
-    index: Index,
-    out: Annotated[Path, output("Folder to write: index.html, a table and figures.")],
-    split: Split = "val",
+    model: opt.Model,
+    index: opt.Index,
+    out: Annotated[Path, opt.output("Folder to write: index.html, a table and figures.")],
+    split: opt.Split = "val",
     patches: Annotated[int, typer.Option(help="Number of patches to draw; 0 for all.")] = 1000,
-    seed: Seed = 0,
-    engine: Engine = "auto",
-    threads: Threads = None,
-    overwrite: Overwrite = False,
+    seed: opt.Seed = 0,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Measure a model under 13 shifts and corruptions at severity 1 to 5.
 
     Among them are atmosphere, haze, clouds, blur, noise and JPEG compression.
 
-    Example: swath robustness runs/mine/model.onnx index.parquet --out robustness/
+    Example: swath robustness runs/mine/model.onnx index.parquet -o robustness/
     """
     from swath.data import read_index
     from swath.evaluation.robustness import robustness as run
@@ -257,20 +242,20 @@ def report(
         typer.Argument(
             metavar="RUN_OR_MODEL",
             help="The folder of a training run, a .onnx file, or the name of a shipped model.",
-            autocompletion=complete_model,
+            autocompletion=opt.complete_model,
         ),
     ],
-    index: Index,
-    out: Annotated[Path, output("Folder to write: index.html, report.json and a folder per section.")],
+    index: opt.Index,
+    out: Annotated[Path, opt.output("Folder to write: index.html, report.json and a folder per section.")],
     score_split: Annotated[
-        SplitName, typer.Option(help="Split to compute the score on; all other sections use val.")
+        opt.SplitName, typer.Option(help="Split to compute the score on; all other sections use val.")
     ] = "test",
     quick: Annotated[
         bool, typer.Option("--quick", help="Use fewer patches for robustness and for checking heat maps.")
     ] = False,
-    engine: Engine = "auto",
-    threads: Threads = None,
-    overwrite: Overwrite = False,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Write a full report: what a model is good for, where it fails, what to try.
 

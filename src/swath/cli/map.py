@@ -7,27 +7,18 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import (
-    Engine,
-    MatchColorsMode,
-    Model,
-    Overwrite,
-    TestTimeAugmentation,
-    Threads,
-    numbers,
-    output,
-)
+from swath.cli import options as opt
 from swath.errors import SettingError
 
 
 def map_scene(
-    model: Model,
+    model: opt.Model,
     scene: Annotated[
         str,
         typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands, or its /vsi name."),
     ],
     out: Annotated[
-        Path, output("Class raster to write, ending in .tif; the other files are written next to it.")
+        Path, opt.output("Class raster to write, ending in .tif; the other files are written next to it.")
     ],
     stride: Annotated[
         int | None, typer.Option(help="Step between windows in pixels; by default, the patch size.")
@@ -45,20 +36,14 @@ def map_scene(
     nodata: Annotated[
         float | None, typer.Option(help="Value that means no data, instead of the scene's own.")
     ] = None,
-    match_colors: Annotated[
-        MatchColorsMode,
-        typer.Option(
-            help="Match the scene's colors to the training images, one gain and offset per band: on, off, or auto: "
-            "only where they are outside the training range."
-        ),
-    ] = "auto",
+    match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
     probabilities: Annotated[
         Path | None, typer.Option(help="Raster (.tif) to write the probability of every class to as well.")
     ] = None,
-    engine: Engine = "auto",
-    threads: Threads = None,
-    tta: TestTimeAugmentation = 1,
-    overwrite: Overwrite = False,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    tta: opt.TestTimeAugmentation = 1,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Classify a scene and write a georeferenced land map.
 
@@ -72,7 +57,7 @@ def map_scene(
     from swath.mapping import map_scene as run
     from swath.progress import Bars
 
-    chosen = None if bands is None else numbers(bands, int, option="--bands", example="1,2,3")
+    chosen = None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3")
     limits = None if rescale is None else _limits(rescale)
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:

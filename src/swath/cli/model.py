@@ -7,24 +7,13 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import (
-    Commands,
-    Engine,
-    EngineName,
-    Index,
-    Model,
-    ModelOut,
-    Overwrite,
-    Split,
-    Threads,
-    output,
-)
+from swath.cli import options as opt
 
-app = Commands("Show, check, calibrate and publish model files.")
+app = opt.Commands("Show, check, calibrate and publish model files.")
 
 
 @app.command()
-def show(model: Model) -> object:
+def show(model: opt.Model) -> object:
     """Print what a model is, what it was trained on and how good it is.
 
     With --json, print the whole record.
@@ -42,7 +31,7 @@ def show(model: Model) -> object:
 
 
 @app.command()
-def check(model: Model, engine: Engine = "auto") -> object:
+def check(model: opt.Model, engine: opt.Engine = "auto") -> object:
     """Validate a model file and run its reference patches.
 
     Example: swath model check runs/mine/model.onnx
@@ -59,13 +48,13 @@ def check(model: Model, engine: Engine = "auto") -> object:
 
 @app.command()
 def threshold(
-    model: Model,
-    index: Index,
-    out: ModelOut,
-    split: Split = "val",
-    engine: Engine = "auto",
-    threads: Threads = None,
-    overwrite: Overwrite = False,
+    model: opt.Model,
+    index: opt.Index,
+    out: opt.ModelOut,
+    split: opt.Split = "val",
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Choose the thresholds of a binary or multi-label model again.
 
@@ -95,18 +84,18 @@ def threshold(
 
 @app.command()
 def calibrate(
-    model: Model,
-    index: Index,
-    out: ModelOut,
+    model: opt.Model,
+    index: opt.Index,
+    out: opt.ModelOut,
     false_alarms: Annotated[
         float, typer.Option(help="Fraction of in-distribution patches that may be flagged as out of it.")
     ] = 0.02,
     engine: Annotated[
-        EngineName | None,
+        opt.EngineName | None,
         typer.Option(metavar="ENGINE", help="As in other commands, but by default onnxruntime, in fp32."),
     ] = None,
-    threads: Threads = None,
-    overwrite: Overwrite = False,
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Fit conformal quantiles and out-of-distribution detection again.
 
@@ -142,9 +131,9 @@ def calibrate(
 
 @app.command("card")
 def model_card(
-    model: Model,
-    out: Annotated[Path, output("Markdown file to write, such as README.md.")],
-    overwrite: Overwrite = False,
+    model: opt.Model,
+    out: Annotated[Path, opt.output("Markdown file to write, such as README.md.")],
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Write a model card for a model hub.
 
@@ -165,9 +154,9 @@ def model_card(
 
 @app.command()
 def stac(
-    model: Model,
-    out: Annotated[Path, output("JSON file to write; the model is linked relative to it.")],
-    overwrite: Overwrite = False,
+    model: opt.Model,
+    out: Annotated[Path, opt.output("JSON file to write; the model is linked relative to it.")],
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Write a STAC item with the Machine Learning Model extension.
 

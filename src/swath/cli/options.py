@@ -58,16 +58,17 @@ Overwrite = Annotated[
 ]
 Split = Annotated[SplitName, typer.Option(help="Split to use. Do not tune on test.")]
 Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same result.")]
-Recipe = Annotated[
-    str,
-    typer.Option(
-        help="A shipped recipe (see: swath recipes) or a .yaml file.", autocompletion=complete_recipe
-    ),
-]
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe: --set optimizer.lr=0.1"),
 ]
+RECIPE = typer.Option(
+    help="A shipped recipe (see: swath recipes) or a .yaml file.", autocompletion=complete_recipe
+)
+MATCH_COLORS = typer.Option(
+    help="Match colors to the training images, one gain and offset per band for the whole input: on, off, or auto: "
+    "only where they are outside the training range."
+)
 Engine = Annotated[
     EngineName,
     typer.Option(

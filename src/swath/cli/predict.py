@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from swath.cli.options import (
-    Engine,
-    MatchColorsMode,
-    Model,
-    Overwrite,
-    SplitName,
-    TestTimeAugmentation,
-    Threads,
-    output,
-)
+from swath.cli import options as opt
 from swath.errors import MissingExtraError, SettingError
 
 if TYPE_CHECKING:
@@ -31,28 +22,23 @@ _TORCH = "grad-cam"
 
 
 def predict(
-    model: Model,
+    model: opt.Model,
     inputs: Inputs,
-    out: Annotated[Path, output("Table to write: .csv, .json or .parquet.")],
+    out: Annotated[Path, opt.output("Table to write: .csv, .json or .parquet.")],
     top_k: Annotated[int | None, typer.Option(help="List the K most probable classes as well.")] = None,
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Skip images that cannot be read, and count them.")
     ] = False,
-    match_colors: Annotated[
-        MatchColorsMode | None,
-        typer.Option(
-            help="Match the colors of all images together to the training images, one gain and offset per band: on, "
-            "off, or auto: only where they are outside the training range. Without it, colors are not changed."
-        ),
-    ] = None,
-    engine: Engine = "auto",
-    threads: Threads = None,
-    tta: TestTimeAugmentation = 1,
-    overwrite: Overwrite = False,
+    match_colors: Annotated[opt.MatchColorsMode | None, opt.MATCH_COLORS] = None,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    tta: opt.TestTimeAugmentation = 1,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Classify images into a table of labels and probabilities.
 
-    One row per image: path, label (or labels), confidence and the probability of every class.
+    One row per image: path, label (or labels), confidence and the probability of every class. Colors are changed
+    only with --match-colors.
 
     Example: swath predict eurosat patches/ --out preds.csv --top-k 3
     """
@@ -100,13 +86,13 @@ def predict(
 
 
 def explain(
-    model: Model,
+    model: opt.Model,
     inputs: Annotated[
         list[Path],
         typer.Argument(help="Images, folders or zip archives; or, with --check, one patch index (.parquet)."),
     ],
     out: Annotated[
-        Path, output("Folder to write: a PNG per image and explain.csv, or the page of a checked index.")
+        Path, opt.output("Folder to write: a PNG per image and explain.csv, or the page of a checked index.")
     ],
     class_name: Annotated[
         str | None, typer.Option("--class", help="Explain this class instead of the predicted one.")
@@ -122,14 +108,14 @@ def explain(
         bool, typer.Option("--check", help="Compare the maps with random ones and report which fail.")
     ] = False,
     split: Annotated[
-        SplitName | None, typer.Option(help="Split of an index to use: val or train.  [default: val]")
+        opt.SplitName | None, typer.Option(help="Split of an index to use: val or train.  [default: val]")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Number of patches of an index to check.  [default: 300]")
     ] = None,
-    engine: Engine = "auto",
-    threads: Threads = None,
-    overwrite: Overwrite = False,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Draw heat maps of the evidence for a class.
 
@@ -137,7 +123,7 @@ def explain(
 
     Example: swath explain eurosat field.jpg --out why/ --class AnnualCrop
 
-    With all maps of a split: swath explain eurosat index.parquet --check --out maps/
+    Checked on an index: swath explain eurosat index.parquet --check --out maps/
     """
     from swath.explain import explain_images
     from swath.inference import load

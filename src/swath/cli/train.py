@@ -8,26 +8,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from swath.cli.options import (
-    Changes,
-    Index,
-    Overwrite,
-    Recipe,
-    Seed,
-    Split,
-    Threads,
-    complete_recipe,
-    numbers,
-    output,
-)
+from swath.cli import options as opt
 from swath.errors import MissingExtraError
 
 
 def train(
-    index: Index,
-    out: Annotated[Path, output("Folder of the run: model.onnx, weights, metrics and checkpoints.")],
-    recipe: Recipe = "fast",
-    set_: Changes = None,
+    index: opt.Index,
+    out: Annotated[Path, opt.output("Folder of the run: model.onnx, weights, metrics and checkpoints.")],
+    recipe: Annotated[str, opt.RECIPE] = "fast",
+    set_: opt.Changes = None,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -48,8 +37,8 @@ def train(
         Literal["auto", "cpu", "cuda"], typer.Option(help="Hardware to train on.")
     ] = "auto",
     devices: Annotated[int, typer.Option(help="Number of processes or GPUs.")] = 1,
-    threads: Threads = None,
-    overwrite: Overwrite = False,
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Train a network and write its model file.
 
@@ -133,15 +122,17 @@ def experiment(
             "high-resolution-first or upsampling.",
         ),
     ],
-    index: Index,
-    out: Annotated[Path, output("Folder to write: table.csv, a figure and the runs.")],
+    index: opt.Index,
+    out: Annotated[Path, opt.output("Folder to write: table.csv, a figure and the runs.")],
     seeds: Annotated[int, typer.Option(help="Number of repeats of each variant.")] = 1,
-    split: Split = "val",
+    split: Annotated[
+        Literal["val", "test"], typer.Option(help="Split to evaluate on. Do not tune on test.")
+    ] = "val",
     scratch: Annotated[
-        str, typer.Option(help="Recipe that trains from scratch.", autocompletion=complete_recipe)
+        str, typer.Option(help="Recipe that trains from scratch.", autocompletion=opt.complete_recipe)
     ] = "fast",
     transfer: Annotated[
-        str, typer.Option(help="Recipe that starts from other weights.", autocompletion=complete_recipe)
+        str, typer.Option(help="Recipe that starts from other weights.", autocompletion=opt.complete_recipe)
     ] = "mobilenetv2-finetune",
     weights: Annotated[
         str | None, typer.Option(help="Initial weights of --transfer, instead of the recipe's.")
@@ -159,8 +150,8 @@ def experiment(
     first: Annotated[
         Path | None, typer.Option(help="Index of sharper patches, for high-resolution-first.")
     ] = None,
-    set_: Changes = None,
-    threads: Threads = None,
+    set_: opt.Changes = None,
+    threads: opt.Threads = None,
 ) -> object:
     """Compare ways of training on the same patches.
 
@@ -178,8 +169,8 @@ def experiment(
         transfer=transfer,
         fractions=None
         if fractions is None
-        else numbers(fractions, float, option="--fractions", example="0.1,1"),
-        sizes=numbers(sizes, int, option="--sizes", example="32,64"),
+        else opt.numbers(fractions, float, option="--fractions", example="0.1,1"),
+        sizes=opt.numbers(sizes, int, option="--sizes", example="32,64"),
         changes=tuple(set_ or ()),
         weights=weights,
     )
@@ -201,17 +192,17 @@ def experiment(
 
 
 def tune(
-    index: Index,
-    out: Annotated[Path, output("Folder to write: best.yaml, trials.csv and a figure.")],
-    recipe: Recipe = "fast",
+    index: opt.Index,
+    out: Annotated[Path, opt.output("Folder to write: best.yaml, trials.csv and a figure.")],
+    recipe: Annotated[str, opt.RECIPE] = "fast",
     trials: Annotated[int, typer.Option(help="Total number of recipes to try.")] = 20,
     pruner: Annotated[
         Literal["asha", "median", "none"], typer.Option(help="How to stop poor trials early.")
     ] = "asha",
-    seed: Seed = 0,
-    set_: Changes = None,
-    threads: Threads = None,
-    overwrite: Overwrite = False,
+    seed: opt.Seed = 0,
+    set_: opt.Changes = None,
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
 ) -> object:
     """Search for a better recipe on the validation split.
 

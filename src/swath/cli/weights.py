@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from swath.cli.options import Commands
+from swath.cli import options as opt
 from swath.cli.train import require_training
 
-app = Commands("List, download and add pretrained weights.")
+app = opt.Commands("List, download and add pretrained weights.")
 
 
 @app.command("list")
@@ -99,7 +99,7 @@ def add(
 
     With --as it is used instead of a download of that name; its license then travels with the models made from it.
 
-    Example: swath weights add mine.safetensors --as imagenet:mobilenet_v2 --license mit
+    Example: swath weights add a.pth --as imagenet:resnet18 --license mit
     """
     require_training()
     from swath.weights import add_weights, license_warning

@@ -12,8 +12,15 @@ from swath.data.cache import cached_pixels, default_cache
 from swath.data.download import get
 from swath.data.duplicates import DuplicatePair, group_duplicates, near_duplicates
 from swath.data.fix import CleaningReport, fix_index
-from swath.data.index import SCHEMA, SPLITS, PatchIndex, read_index, write_index
-from swath.data.labels import class_numbers, label_matrix
+from swath.data.index import (
+    SCHEMA,
+    SPLITS,
+    PatchIndex,
+    class_numbers,
+    label_matrix,
+    read_index,
+    write_index,
+)
 from swath.data.named import NAMED, NamedSet, find_named, shipped_path
 from swath.data.relabel import RelabelingReport, binary_index, relabel
 from swath.data.rewrite import resample_index

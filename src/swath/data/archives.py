@@ -1,4 +1,8 @@
-"""Open a folder or a zip archive of images, and go through images however they are given."""
+"""Read files of a folder or a zip archive, and iterate over images given as files, folders and archives.
+
+Archives come from anywhere, so :func:`open_patches` checks their directory before anything is read; a folder is
+trusted, but names from an index must not lead outside it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ _DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)")
 
 
 class PatchReader(ABC):
-    """Read access to the files beneath one root; a context manager, usable from several threads."""
+    """Read access to the files beneath one root; a context manager, safe with several threads."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -65,7 +69,7 @@ class PatchReader(ABC):
         return data
 
     def close(self) -> None:  # noqa: B027  (a folder has nothing to close)
-        """Let go of open files."""
+        """Close open files."""
 
     def __enter__(self) -> PatchReader:
         return self
@@ -156,10 +160,10 @@ def _checked_members(root: Path) -> dict[str, zipfile.ZipInfo]:
         raise DataError(f"{root} is unsafe: its members overlap", fix="pack it again")
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        told = _name(info)
-        if info.is_dir() and not told.strip("./"):  # the folder itself, as some packers list it
+        given = _name(info)
+        if info.is_dir() and not given.strip("./"):  # the folder itself, as some packers list it
             continue
-        name = safe_name(told)
+        name = safe_name(given)
         if name is None:
             raise DataError(
                 f"{root} is unsafe: member {info.orig_filename!r} leads outside the archive",
@@ -176,7 +180,7 @@ def _checked_members(root: Path) -> dict[str, zipfile.ZipInfo]:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """Its name: many packers write UTF-8 without the flag that says so, which is read as the old PC's letters."""
+    """Name of a member: many packers write UTF-8 without the flag for it, which zipfile reads as code page 437."""
     if info.flag_bits & 0x800:
         return info.orig_filename
     try:
@@ -186,9 +190,9 @@ def _name(info: zipfile.ZipInfo) -> str:
 
 
 def _mismatch(info: zipfile.ZipInfo) -> str | None:
-    """Say what is wrong with one member, if anything."""
+    """What makes a member unsafe, if anything."""
     too_dense = info.file_size > RATIO_FREE_BYTES and info.file_size > MAX_RATIO * info.compress_size
-    faults = {
+    problems = {
         "is a link": stat.S_ISLNK(info.external_attr >> 16),
         "is encrypted": bool(info.flag_bits & _ENCRYPTED),
         "is packed by a method other than store and deflate": info.compress_type
@@ -196,7 +200,7 @@ def _mismatch(info: zipfile.ZipInfo) -> str | None:
         f"unpacks to more than {MAX_FILE_BYTES // 2**20} MiB": info.file_size > MAX_FILE_BYTES,
         f"unpacks to more than {MAX_RATIO} times its packed size": too_dense,
     }
-    return next((mismatch for mismatch, present in faults.items() if present), None)
+    return next((mismatch for mismatch, present in problems.items() if present), None)
 
 
 class FolderReader(PatchReader):
@@ -220,7 +224,7 @@ def safe_name(name: str) -> str | None:
     plain = PurePosixPath(name.replace("\\", "/"))
     if not plain.parts or plain.is_absolute() or ".." in plain.parts or "\0" in name:
         return None
-    # "./C:" is plain only once its dot is gone: the drive is looked for in what will be used.
+    # "./C:" is a drive only without its dot: look for one in the name that will be used.
     return None if _DRIVE.match(plain.as_posix()) else plain.as_posix()
 
 
@@ -230,12 +234,12 @@ def is_image_name(name: str) -> bool:
 
 
 def is_hidden(part: str) -> bool:
-    """Whether a file or folder of that name is housekeeping of an operating system."""
+    """Whether an operating system hides a file or folder of that name."""
     return part.startswith(".") or part == "__MACOSX"
 
 
 def is_folder(path: Path) -> bool:
-    """Tell a folder from a file that can be read.
+    """Whether a path is a folder rather than a readable file.
 
     Raises
     ------
@@ -273,7 +277,9 @@ def read_file(path: Path) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise DataError(f"{path} is not a file")
         if status.st_size > MAX_FILE_BYTES:
-            raise DataError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB", fix="cut it into patches")
+            raise DataError(
+                f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB", fix="split it into patches"
+            )
         return path.read_bytes()
     except FileNotFoundError:
         raise MissingFileError(f"there is no file {path}") from None
@@ -320,7 +326,7 @@ def open_patches(root: Path) -> PatchReader:
 
 @dataclass(frozen=True)
 class Images:
-    """Images found by :func:`walk_images`; goes through names and undecoded bytes, has a length."""
+    """Images found by :func:`walk_images`: iterates over names and undecoded bytes, and has a length."""
 
     plan: tuple[tuple[Path, tuple[str, ...] | None], ...]
     on_unreadable: Callable[[str, DataError], None] | None = None
@@ -338,7 +344,7 @@ class Images:
                     yield from self._read(f"{path}/{name}", partial(reader.read, name))
 
     def spread(self, count: int) -> Images:
-        """At most `count` of the images, evenly spread over all; those that cannot be read are passed over."""
+        """At most `count` of the images, evenly spread over all; unreadable ones are passed over."""
         kept = set(range(0, len(self), max(1, -(-len(self) // count))))
         plan: list[tuple[Path, tuple[str, ...] | None]] = []
         place = 0
@@ -366,7 +372,7 @@ class Images:
 def walk_images(
     inputs: Sequence[Path], *, on_unreadable: Callable[[str, DataError], None] | None = None
 ) -> Images:
-    """Go through images given as files, folders and zip archives, reading one at a time.
+    """Iterate over images given as files, folders and zip archives, reading one at a time.
 
     Folders (all levels, sorted) and archives give their files with an image suffix; a file named
     directly is passed on whatever it is, so that the decoder can say what is wrong with it.
@@ -376,7 +382,7 @@ def walk_images(
     inputs : sequence of Path
         Checked, and folders and archives listed, before the first image is read.
     on_unreadable : callable, optional
-        Told the name of a file that cannot be read, and why; it is passed over then. By default the
+        Called with the name of a file that cannot be read and the error; it is passed over then. By default the
         error is raised.
 
     Returns
@@ -397,7 +403,7 @@ def walk_images(
 
 
 def _names_in(path: Path) -> tuple[str, ...] | None:
-    """Images in a folder or archive; ``None`` for a file to be taken as it is."""
+    """Images in a folder or archive; ``None`` for a single file."""
     if not is_folder(path) and (is_image_name(path.name) or not zipfile.is_zipfile(path)):
         return None
     with open_patches(path) as reader:

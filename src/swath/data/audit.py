@@ -1,4 +1,8 @@
-"""Audit an index: look for what would spoil a result before a minute is spent on training."""
+"""Audit an index: find what would make a result wrong before a minute is spent on training.
+
+:func:`audit` measures (duplicates, leaks across splits, sizes, modes, statistics of the bands), :func:`find_problems`
+decides what to warn of, :class:`Audit` holds both and renders them as text.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +31,7 @@ SEED = 0
 _BLOCK = 512
 UNEVEN = 5.0  # times more patches in the largest class than in the smallest
 FEW_IN_TEST = 200  # below, a 95 % interval of an accuracy is wider than about 5 points
-SHORTCUT_GAIN = 0.05  # share of patches that size and mode may tell the class of, beyond the largest class
+SHORTCUT_GAIN = 0.05  # accuracy by size and mode alone, above that of the largest class, to warn of
 _SHOWN = 5
 _NO_SPLIT = "none"
 
@@ -103,7 +107,7 @@ def measure_channels(
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know before training.
+    """One warning before training.
 
     Attributes
     ----------
@@ -117,102 +121,28 @@ class Finding:
     text: str
 
 
-def find_problems(
-    *,
-    classes: Mapping[str, Mapping[str, int]],
-    sizes: Mapping[str | None, int],
-    unreadable: int,
-    ignored: int,
-    copies: int,
-    near: int,
-    leaks: Sequence[Sequence[str]],
-    torn: Sequence[str],
-    contradictions: Sequence[Sequence[str]],
-    optimistic: str,
-    labels: Sequence[str],
-    forms: Sequence[Hashable],
-) -> tuple[Finding, ...]:
-    """Decide what to warn of, the gravest first.
-
-    Parameters
-    ----------
-    classes : mapping
-        Patches of each class in each split; split ``"none"`` is no split.
-    sizes : mapping
-        Patches of each split, of ``None`` too; fewer than the classes' sum where patches have several labels.
-    unreadable, ignored : int
-        Images left out, and files of other kinds passed over.
-    copies, near : int
-        Files that repeat another byte for byte, and pairs of near duplicates.
-    leaks, contradictions : sequence of sequence of str
-        Paths of duplicates that lie in several splits, and that carry several labels; the first two of each differ so.
-    torn : sequence of str
-        Groups that lie in several splits.
-    optimistic : str
-        Why the split flatters; empty where it is not known to. See :func:`swath.data.spatial.optimistic_bias`.
-    labels, forms : sequence
-        Label of each patch, and how it is stored (size and mode).
-    """
-    found: list[Finding] = []
-
-    def warn(kind: str, text: str | None) -> None:
-        if text is not None:
-            found.append(Finding(kind, text))
-
-    if leaks:
-        warn(
-            "leak",
-            f"{counted(len(leaks), 'duplicate lies', 'duplicates lie')} in more than one split, so a test would "
-            f"flatter: the first is {' = '.join(leaks[0][:2])}. Cut the splits anew with: swath data split --resplit.",
-        )
-    if torn:
-        warn(
-            "torn",
-            f"{counted(len(torn), 'group lies', 'groups lie')} in more than one split: the first is '{torn[0]}'. "
-            "Cut the splits anew with: swath data split --resplit.",
-        )
-    if contradictions:
-        warn(
-            "contradiction",
-            f"{counted(len(contradictions), 'duplicate carries', 'duplicates carry')} different labels: the first is "
-            f"{' = '.join(contradictions[0][:2])}.",
-        )
-    if optimistic:
-        warn("optimistic", f"The splits are {optimistic}. A test on new land will go worse.")
-    warn("shortcut", _shortcut(labels, forms))
-    if unreadable:
-        warn("unreadable", f"{counted(unreadable, 'image was', 'images were')} left out because of damage.")
-    if ignored:
-        warn("ignored", f"{counted(ignored, 'file', 'files')} of other kinds passed over.")
-    if copies:
-        warn("copies", f"{counted(copies, 'file repeats', 'files repeat')} another one byte for byte.")
-    if near:
-        warn("near", f"{counted(near, 'pair of patches is', 'pairs of patches are')} near duplicates.")
-    warn("uneven", _uneven(classes))
-    found.extend(_split_findings(classes, sizes))
-    return tuple(found)
-
-
 def _shortcut(labels: Sequence[str], forms: Sequence[Hashable]) -> str | None:
-    """Warn if size and mode tell the class: a network would learn these, not the land."""
+    """Warn if size and mode predict the class: a network would learn these instead of the land."""
     together: dict[Hashable, Counter[str]] = defaultdict(Counter)
     for label, form in zip(labels, forms, strict=True):
         together[form][label] += 1
     if len(together) < 2:
         return None
     commonest, most = Counter(labels).most_common(1)[0]
-    told = sum(_told(counts, commonest) for counts in together.values()) / len(labels)
+    accuracy = sum(_predicted(counts, commonest) for counts in together.values()) / len(labels)
     largest = most / len(labels)
-    if told < largest + SHORTCUT_GAIN:
+    if accuracy < largest + SHORTCUT_GAIN:
         return None
     return (
-        f"The size and mode of the files alone tell the class of {100 * told:.0f} % of the patches (the largest class "
-        f"has {100 * largest:.0f} %): what a network scores here may say little about the land."
+        f"The classes are separable by file headers alone: size and mode predict the class of {100 * accuracy:.0f} % "
+        f"of the patches (the largest class has {100 * largest:.0f} %), so a score here may say little about the land."
     )
 
 
-def _told(counts: Counter[str], commonest: str) -> int:
-    """Patches of one form whose class the *other* patches of that form tell; a lone one is called the commonest."""
+def _predicted(counts: Counter[str], commonest: str) -> int:
+    """Patches of one form whose class is the majority of the *other* patches of that form; a lone one counts as
+    predicted if it is of the most frequent class.
+    """
     if counts.total() == 1:
         return counts[commonest]
     most, *others = (n for _, n in counts.most_common(2))
@@ -225,7 +155,7 @@ def _uneven(classes: Mapping[str, Mapping[str, int]]) -> str | None:
     if sizes[most] < UNEVEN * sizes[fewest]:
         return None
     return (
-        f"Classes are uneven: '{most}' has {sizes[most]:,} patches, '{fewest}' {sizes[fewest]:,}; look at "
+        f"Classes are uneven: '{most}' has {sizes[most]:,} patches, '{fewest}' {sizes[fewest]:,}; use "
         f"macro-F1 rather than accuracy."
     )
 
@@ -265,7 +195,7 @@ def _split_findings(
 
 @dataclass(frozen=True)
 class Audit:
-    """What is in an index, and what is wrong with it.
+    """Contents and problems of an index.
 
     Attributes
     ----------
@@ -294,7 +224,7 @@ class Audit:
     channels : Channels
         Mean and standard deviation of each band.
     findings : tuple of Finding
-        What should be known before training, the gravest first.
+        Warnings before training, the most serious first.
     """
 
     name: str
@@ -315,16 +245,16 @@ class Audit:
 
     @property
     def crossing(self) -> int:
-        """Duplicates, or where there are none groups, on both sides of a split; 0 is what is wanted."""
+        """Number of duplicates, or where there are none of groups, that lie in several splits; it should be 0."""
         return len(self.leaks) or len(self.torn)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The findings, in plain sentences."""
+        """The findings as sentences."""
         return tuple(finding.text for finding in self.findings)
 
     def sentences(self) -> tuple[str, ...]:
-        """Return the few things a reader of a report should know: what there is, then what is wrong."""
+        """Return a summary for a report: the contents, then the first problems."""
         sets = f"{len(self.exact):,} set{'' if len(self.exact) == 1 else 's'}"
         pairs = f"{len(self.near):,} pair{'' if len(self.near) == 1 else 's'}"
         copies = f"{sets} of identical files and {pairs} of near duplicates"
@@ -345,7 +275,7 @@ class Audit:
             for band, mean, sd in zip(self.channels.bands, self.channels.mean, self.channels.sd, strict=True)
         ]
         if self.channels.patches < self.patches:
-            lines.append(f"        (of {self.channels.patches:,} patches drawn at random)")
+            lines.append(f"        (of {self.channels.patches:,} random patches)")
         lines += [
             "",
             f"unreadable files left out  {len(self.unreadable):>6,}",
@@ -361,6 +291,53 @@ class Audit:
                 lines.append(f"  and {len(self.near) - _SHOWN:,} more")
         lines += ["", *(self.warnings or ("Nothing to warn of.",))]
         return lines
+
+
+def find_problems(
+    audit: Audit,
+    *,
+    sizes: Mapping[str | None, int],
+    optimistic: str,
+    labels: Sequence[str],
+    forms: Sequence[Hashable],
+) -> tuple[Finding, ...]:
+    """Decide what to warn of, the most serious first.
+
+    Parameters
+    ----------
+    audit : Audit
+        All but the findings.
+    sizes : mapping
+        Patches of each split, of ``None`` too; fewer than the classes' sum where patches have several labels.
+    optimistic : str
+        Why a test is optimistic; empty where it is not known to be. See :func:`swath.data.spatial.optimistic_bias`.
+    labels, forms : sequence
+        Label of each patch, and how it is stored (size and mode).
+    """
+    leaks, torn, contradictions = audit.leaks, audit.torn, audit.contradictions
+    unreadable, copies, near = len(audit.unreadable), sum(len(s) - 1 for s in audit.exact), len(audit.near)
+    resplit = "Split again with: swath data split --resplit."
+    found = {
+        "leak": leaks
+        and f"{counted(len(leaks), 'duplicate lies', 'duplicates lie')} in more than one split, so test results are "
+        f"optimistic: the first is {' = '.join(leaks[0][:2])}. {resplit}",
+        "torn": torn
+        and f"{counted(len(torn), 'group lies', 'groups lie')} in more than one split: the first is '{torn[0]}'. "
+        f"{resplit}",
+        "contradiction": contradictions
+        and f"{counted(len(contradictions), 'duplicate carries', 'duplicates carry')} different labels: the first is "
+        f"{' = '.join(contradictions[0][:2])}.",
+        "optimistic": optimistic and f"The splits are {optimistic}. Accuracy on new land will be lower.",
+        "shortcut": _shortcut(labels, forms),
+        "unreadable": unreadable
+        and f"{counted(unreadable, 'image was', 'images were')} left out because of damage.",
+        "ignored": audit.ignored and f"{counted(audit.ignored, 'file', 'files')} of other kinds passed over.",
+        "copies": copies and f"{counted(copies, 'file repeats', 'files repeat')} another one byte for byte.",
+        "near": near and f"{counted(near, 'pair of patches is', 'pairs of patches are')} near duplicates.",
+        "uneven": _uneven(audit.classes),
+    }
+    warnings = [Finding(kind, text) for kind, text in found.items() if isinstance(text, str) and text]
+    return (*warnings, *_split_findings(audit.classes, sizes))
 
 
 def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
@@ -382,8 +359,8 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     bands = comparison_bands(index)
     pixels = cached_pixels(index, bands=bands, size=SIDE, progress=progress)
     labels = one_path_per_content(index)
-    splits: list[str | None] = index.table.column("split").to_pylist()
-    contents: list[str] = index.table.column("sha256").to_pylist()
+    splits: list[str | None] = index.column("split")
+    contents: list[str] = index.column("sha256")
     rows: dict[str, list[int]] = defaultdict(list)  # of each content
     for row, content in enumerate(contents):
         rows[content].append(row)
@@ -397,34 +374,17 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     # A pair of copies that each lie in one split leaks if these differ; so does a set.
     alike = [*exact, *pairs]
     leaks = sorted({_apart(members, splits, index.paths) for members in alike} - {()})
-    torn = _torn(index.table.column("group").to_pylist(), splits, contents)
+    torn = _torn(index.column("group"), splits, contents)
     contradictions = sorted({_apart(members, labels, index.paths) for members in alike} - {()})
-    sizes = [
-        f"{w} x {h}"
-        for w, h in zip(index.table["width"].to_pylist(), index.table["height"].to_pylist(), strict=True)
-    ]
-    modes: list[str] = index.table.column("mode").to_pylist()
+    sizes = [f"{w} x {h}" for w, h in zip(index.column("width"), index.column("height"), strict=True)]
+    modes: list[str] = index.column("mode")
     sets = zip(index.label_sets, splits, strict=True)  # a patch of several labels counts for each of them
     counts = Counter((label, split) for several, split in sets for label in several)
     classes = {
         label: {s or _NO_SPLIT: counts[label, s] for s in (*SPLITS, None) if counts[label, s]}
         for label in index.classes
     }
-    found = find_problems(
-        classes=classes,
-        sizes=index.split_counts,
-        unreadable=len(index.skipped),
-        ignored=index.ignored,
-        copies=sum(len(members) - 1 for members in exact),
-        near=len(near),
-        leaks=leaks,
-        torn=torn,
-        contradictions=contradictions,
-        optimistic=optimistic_bias(index),
-        labels=labels,
-        forms=list(zip(sizes, modes, strict=True)),
-    )
-    return Audit(
+    found = Audit(
         name=index.name,
         fingerprint=index.fingerprint,
         patches=len(index),
@@ -439,8 +399,16 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         sizes=dict(Counter(sizes).most_common()),
         modes=dict(Counter(modes).most_common()),
         channels=measure_channels(pixels, labels, bands=bands),
-        findings=found,
+        findings=(),
     )
+    findings = find_problems(
+        found,
+        sizes=index.split_counts,
+        optimistic=optimistic_bias(index),
+        labels=labels,
+        forms=list(zip(sizes, modes, strict=True)),
+    )
+    return replace(found, findings=findings)
 
 
 def write_audit(audit: Audit, path: Path, *, overwrite: bool = False) -> None:
@@ -477,8 +445,8 @@ def _torn(groups: Sequence[str | None], splits: Sequence[str | None], contents: 
 
 def one_path_per_content(index: PatchIndex) -> list[str]:
     """Name each patch: its label, or its several labels joined, or ``(no label)``."""
-    one = index.table.column("label").to_pylist()
-    several = index.table.column("labels").to_pylist()
+    one = index.column("label")
+    several = index.column("labels")
     return [
         label if label is not None else " + ".join(more or ("(no label)",))
         for label, more in zip(one, several, strict=True)

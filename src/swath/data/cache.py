@@ -39,7 +39,7 @@ def cached_pixels(
     """Return the pixels of all patches, decoding them only if the cache does not hold them.
 
     The cached file is named by the SHA-256 of the patches' contents in order, bands, size and
-    decoder versions, so it can never be stale; a damaged one is made again.
+    decoder versions, so it can never be stale; a damaged one is written again.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def cached_pixels(
 
 
 def default_cache() -> Path:
-    """Folder for what can be made again: ``$SWATH_CACHE``, or ``~/.cache/swath``."""
+    """Folder for files that can be made again: ``$SWATH_CACHE``, or ``~/.cache/swath``."""
     chosen = os.environ.get("SWATH_CACHE")
     return Path(chosen) if chosen else Path.home() / ".cache" / "swath"
 
@@ -119,19 +119,21 @@ def _side(index: PatchIndex, size: int | None) -> int:
         more = f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""
         raise DataError(
             f"the patches of index '{index.name}' are not all squares of one size: {shown}{more}",
-            fix="give the side in pixels to bring them to with --size (size=)",
+            fix="give the side in pixels to resize them to with --size (size=)",
         )
     return int(width)
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels | None:
-    """Map a cached file; ``None`` if there is none or it is not whole."""
+    """Map a cached file; ``None`` if there is none or it is incomplete."""
     try:
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    whole = isinstance(pixels, np.memmap) and pixels.shape == shape and pixels.dtype in (np.uint8, np.uint16)
-    return pixels if whole and pixels.flags.c_contiguous else None
+    complete = (
+        isinstance(pixels, np.memmap) and pixels.shape == shape and pixels.dtype in (np.uint8, np.uint16)
+    )
+    return pixels if complete and pixels.flags.c_contiguous else None
 
 
 def _fill(path: Path, index: PatchIndex, bands: Sequence[str], side: int, progress: Progress) -> None:

@@ -1,4 +1,8 @@
-"""Near duplicates of an index: the same picture again in another file; see :mod:`swath.data.matching`."""
+"""Duplicates of an index, exact and near, and the groups that keep them in one split.
+
+:func:`near_duplicates` finds the same picture in another file (:mod:`swath.data.matching` decides what is the same);
+:func:`group_duplicates` joins groups.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ N = TypeVar("N", bound=Hashable)
 
 
 class _Forest(Generic[N]):
-    """Nodes tied to one another; :meth:`find` gives the same node for all that hang together."""
+    """Union-find: :meth:`find` gives the same node for all that are connected."""
 
     def __init__(self) -> None:
         self._parent: dict[N, N] = {}
@@ -71,7 +75,7 @@ def joined_groups(groups: Sequence[str | None], contents: Sequence[str]) -> list
 
 
 def linked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Give all that hang together through pairs one name: the first of theirs in alphabetical order.
+    """Give all names that pairs connect one name: the first of theirs in alphabetical order.
 
     Parameters
     ----------
@@ -81,7 +85,7 @@ def linked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Each name that occurs in `pairs`, and the one it goes by.
+        The common name of each name in `pairs`.
     """
     forest: _Forest[str] = _Forest()
     seen: set[str] = set()
@@ -150,7 +154,7 @@ def near_duplicates(index: PatchIndex, *, progress: Progress = silent) -> tuple[
 
 
 def group_duplicates(index: PatchIndex, *, progress: Progress = silent) -> PatchIndex:
-    """Join the groups of exact and near duplicates, so that no split can part them.
+    """Join the groups of exact and near duplicates, so that no split can separate them.
 
     Raises
     ------

@@ -155,7 +155,7 @@ def entries_from_rows(
     return Entries(tuple(entries.values()))
 
 
-def entries_from_table(table: pa.Table, *, root: Path | None, where: str) -> tuple[Path, Entries]:
+def entries_from_table(table: pa.Table, *, root: str | Path | None, where: str) -> tuple[Path, Entries]:
     """Read the rows of an Arrow table with columns as in :data:`COLUMNS`.
 
     Parameters
@@ -163,7 +163,7 @@ def entries_from_table(table: pa.Table, *, root: Path | None, where: str) -> tup
     table : pyarrow.Table
         Its paths are absolute, or start from `root`. Columns without any value, and those of an index that are
         made again, are passed over.
-    root : Path or None
+    root : str or Path, optional
         Folder or archive of the patches. By default paths start from the working folder, and the root is the
         deepest folder that holds all of them.
     where : str

@@ -1,4 +1,4 @@
-"""Write a cleaned copy of a data set: no file twice, one form for all files, near duplicates grouped."""
+"""Write a cleaned copy of a data set: no duplicate files, one size and format, near duplicates grouped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class DroppedPatch:
-    """A patch left out, and why: ``copy`` of the path `of`, or ``contradiction`` with it."""
+    """A patch left out, and why: a ``copy`` of the path `of`, or in ``contradiction`` with it."""
 
     path: str
     why: str
@@ -35,7 +35,7 @@ class DroppedPatch:
 
 @dataclass(frozen=True)
 class MovedPatch:
-    """A patch that went to the split most of its group is in."""
+    """A patch that was moved to the split of most of its group."""
 
     path: str
     before: str | None
@@ -45,12 +45,12 @@ class MovedPatch:
 def resolve(
     index: PatchIndex, rows: Sequence[int], contents: Sequence[str]
 ) -> tuple[list[int], list[DroppedPatch]]:
-    """Decide which of `rows` stay, given what each contains.
+    """Decide which rows to keep, given what each contains.
 
     Parameters
     ----------
     index : PatchIndex
-        Its labels, splits and paths are looked at.
+        Its labels, splits and paths decide.
     rows : sequence of int
         Rows to choose from.
     contents : sequence of str
@@ -58,8 +58,8 @@ def resolve(
 
     Returns
     -------
-    tuple of list of int and list of Dropped
-        Of each content the one row that stays, none where its copies carry different labels; and the rest
+    tuple of list of int and list of DroppedPatch
+        The one row to keep of each content, none where its copies carry different labels; and the others
         with the reason.
     """
     labels, splits = index.label_sets, index.column("split")
@@ -81,7 +81,7 @@ def resolve(
 
 
 def gathered(index: PatchIndex) -> tuple[PatchIndex, tuple[MovedPatch, ...]]:
-    """Bring each group that lies in several splits to the one most of its patches are in."""
+    """Move each group that lies in several splits to the one that most of its patches are in."""
     splits = index.column("split")
     members: dict[str, list[int]] = defaultdict(list)
     for row, group in enumerate(index.column("group")):
@@ -114,18 +114,18 @@ class CleaningReport:
     name, before, after : str
         Of the index, and its fingerprints before and after.
     patches_before, patches_after : int
-        How many patches.
+        Number of patches.
     form : str
-        Suffix, mode and size of every file now.
+        Suffix, mode and size of the new files.
     converted : mapping of str to int
-        Files of each size and mode there were.
+        Old files of each mode and size.
     squeezed : int
-        Files that were not square, and are.
-    dropped : tuple of Dropped
+        Files that were not square.
+    dropped : tuple of DroppedPatch
         Patches left out.
     groups : int
-        Groups of two or more patches now.
-    moved : tuple of Moved
+        New groups of two or more patches.
+    moved : tuple of MovedPatch
         Patches that changed their split.
     """
 
@@ -146,15 +146,15 @@ class CleaningReport:
         copies = [one for one in self.dropped if one.why == "copy"]
         against = [one for one in self.dropped if one.why == "contradiction"]
         lines = [f"{self.name}: {self.patches_after:,} of {self.patches_before:,} patches kept"]
-        lines.append(f"dropped   {len(copies):,} copies of files that stay")
-        lines.append(f"          {len(against):,} copies that carry different labels, all of them")
+        lines.append(f"dropped   {len(copies):,} copies of files that are kept")
+        lines.append(f"          {len(against):,} copies that carry different labels, all dropped")
         lines += [f"          {one.path} = {one.of}" for one in self.dropped[:_SHOWN]]
         forms = ", ".join(f"{form} ({n:,})" for form, n in list(self.converted.items())[:_SHOWN])
         lines.append(f"converted {forms}")
         lines.append(f"          all to {self.form}")
         if self.squeezed:
             lines.append(f"          {self.squeezed:,} were not square and are squeezed")
-        lines.append(f"grouped   {self.groups:,} groups of patches that stay together")
+        lines.append(f"grouped   {self.groups:,} groups of patches kept in one split")
         lines.append(f"moved     {len(self.moved):,} patches to the split of their group")
         return lines
 
@@ -167,22 +167,22 @@ def fix_index(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> CleaningReport:
-    """Write ``out/index.parquet``, ``out/patches/`` and ``out/fix.json``; the source is left as it is.
+    """Write ``out/index.parquet``, ``out/patches/`` and ``out/fix.json``; the source is not changed.
 
-    Of files that are the same byte for byte, or are so once converted, one stays: a test patch rather
+    Of files that are the same byte for byte, or are so once converted, one is kept: a test patch rather
     than a val patch rather than a train patch, then the first by path. Copies that carry different labels
-    all go, since nobody knows which is right. Every file becomes a square of one size, 8-bit RGB PNG (a
+    are all dropped, since nobody knows which is right. Every file becomes a square of one size, 8-bit RGB PNG (a
     lossless TIFF where there are more than 8 bits or other bands). Groups that near duplicates join
-    across splits go to the split most of their patches are in.
+    across splits move to the split that most of their patches are in.
 
     Parameters
     ----------
     index : PatchIndex
-        What to clean.
+        The index to clean.
     out : Path
-        Folder to write; it appears when all is done.
+        Folder to write; it appears when everything is done.
     size : int, optional
-        Side of all patches, pixels; by default the commonest.
+        Side of all patches, pixels; by default the most frequent one.
     overwrite : bool
         Replace an existing folder.
     progress : Progress

@@ -1,4 +1,4 @@
-"""Patches of published sets inside an index, told by the hashes of their files.
+"""Patches of published sets inside an index, recognized by the hashes of their files.
 
 A list of hashes ships with the package: the first eight bytes of the SHA-256 of each patch of EuroSAT RGB
 (Helber et al. 2019, MIT license), made by ``scripts/make_known_hashes.py``. Two different files share
@@ -8,11 +8,10 @@ eight bytes by chance once in 10^19 pairs.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -23,8 +22,7 @@ from swath.data.named import NAMED
 from swath.errors import DataError
 
 HASH_BYTES = 8
-MISSING = 0  # stands for a patch whose content the list does not have
-_NAME = re.compile(r"(.+)_(\d+)")
+MISSING = 0  # in place of the hash of a patch that the list lacks
 _FOLDER = Path(__file__).resolve().parent / "shipped"
 
 
@@ -51,25 +49,18 @@ class KnownSet:
         """Patches whose hash is known."""
         return int(np.count_nonzero(self.hashes))
 
-    def place_of(self, stem: str) -> int | None:
-        """Place in `hashes` of the patch with that file name (no suffix); ``None`` if there is none."""
-        match = _NAME.fullmatch(stem)
-        if match is None or not 1 <= int(match[2]) <= self.counts.get(match[1], 0):
-            return None
-        before = 0
-        for label, count in self.counts.items():
-            if label == match[1]:
-                break
-            before += count
-        return before + int(match[2]) - 1
+    @cached_property
+    def labels(self) -> list[str]:
+        """Class of each patch."""
+        return [label for label, count in self.counts.items() for _ in range(count)]
 
-    def class_at(self, place: int) -> str:
-        """Class of the patch at a place in `hashes`."""
-        for label, count in self.counts.items():
-            if place < count:
-                return label
-            place -= count
-        raise IndexError(place)
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Place in `hashes` of each file name without suffix."""
+        numbers = (number for count in self.counts.values() for number in range(1, count + 1))
+        return {
+            f"{label}_{n}": place for place, (label, n) in enumerate(zip(self.labels, numbers, strict=True))
+        }
 
 
 @dataclass(frozen=True)
@@ -85,12 +76,12 @@ class Overlap:
     identical : tuple of str
         Paths of files that are the same byte for byte.
     named : tuple of str
-        Paths that bear the name of a patch whose hash is not known, and are likely that patch: every
-        file here with the name of a listed patch must be identical to it, or this is empty.
+        Paths with the name of a patch whose hash is not known, which are likely that patch: empty unless every
+        file here with the name of a listed patch is identical to it.
     classes : mapping of str to mapping of str to int
         For each class of the index, how many of its `identical` files are of which published class.
     recorded : int
-        Patches that the index says come from the set, in files of another form.
+        Patches of the set according to the index, in files of another format.
     """
 
     name: str
@@ -104,15 +95,15 @@ class Overlap:
     recorded: int = 0
 
     def sentence(self) -> str:
-        """Say it in words."""
+        """Return the overlap as a sentence."""
         whose = f"{self.source} (license {self.license})"
         if not self.identical:
-            return f"{self.recorded:,} patches come from {whose}, says the index."
+            return f"{self.recorded:,} patches come from {whose} according to the index."
         text = f"{len(self.identical):,} files are byte for byte those of {whose}"
         if not self.named:
             return f"{text}."
         return (
-            f"{text}; {len(self.named):,} more bear names of its patches that the shipped list of "
+            f"{text}; {len(self.named):,} more have names of its patches that the shipped list of "
             f"{self.listed:,} of {self.size:,} hashes lacks, and since every file with a listed name is "
             f"identical, they are most likely the same: {len(self.identical) + len(self.named):,} in all."
         )
@@ -205,14 +196,14 @@ def _overlap(index: PatchIndex, labels: list[str], known: KnownSet) -> Overlap:
         place = at.get(short_hash(sha256))
         if place is not None:
             identical.append(path)
-            together.setdefault(label, Counter())[known.class_at(place)] += 1
+            together.setdefault(label, Counter())[known.labels[place]] += 1
             continue
         recorded += source == facts.source
-        bears = known.place_of(PurePosixPath(path).stem)
+        bears = known.places.get(PurePosixPath(path).stem)
         if bears is not None and known.hashes[bears] == MISSING:
             candidates.append(path)
         elif bears is not None:
-            contradicted = True  # the name of a listed patch on another content: names mean nothing here
+            contradicted = True  # a listed name on another content: names prove nothing here
     return Overlap(
         name=known.name,
         source=facts.source,

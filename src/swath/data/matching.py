@@ -1,10 +1,11 @@
-"""Which patches show the same picture: re-encoded, resized, shifted, brightened, turned or mirrored.
+"""Which patches show the same picture: re-encoded, resized, shifted, brightened, rotated or flipped.
 
-All pairs are compared at a glance (:mod:`swath.data.matching`); those alike, of one color and equally contrasted are
-looked at closely, in the best of eight positions and 49 shifts (:mod:`swath.data.matching`). They are the same if
-they are finely alike; or if both are plain and compression has visibly taken the detail of one, and they are coarsely
-alike, unturned and of the same color. Two plain patches that both have their detail, or both lack it, are never
-joined by coarse waves alone: of flat water that would join hundreds of different ones.
+All pairs are compared coarsely by a few cosine coefficients (:func:`similarity`); those that are similar, of one color
+and of similar contrast are compared in detail by their spectra, in the best of eight positions and 49 shifts
+(:func:`aligned`). They are the same if their fine detail agrees; or if both are plain and compression has visibly
+removed the detail of one, and they agree coarsely, unrotated and in color. Two plain patches that both have their
+detail, or both lack it, are never joined by coarse coefficients alone: that would join hundreds of different patches
+of flat water.
 
 Thresholds were chosen on EuroSAT's 21,600 train and val patches (2026-11-21, ``benchmarks/duplicates.py``). Of 1,500
 copies planted among them, 155 of these SeaLake, and of all pairs reported:
@@ -22,7 +23,7 @@ shifted, x 1.15, JPEG 75        95.5 %  56.8 %      0.07 %
 
 Of EuroSAT's own patches seven pairs are reported, all the same place shifted by a pixel or two, and none is wrong. On
 plain haze (1,500 cloud patches of another set) five pairs were wrong. What is missed is water of which compression has
-left a few plain blocks.
+left only a few plain blocks.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _BANDS = ((16, 0.3), (6, 0.5))  # highest wave number, power of the amplitudes: 
 _TAPER = 8  # pixels at each edge that fade out, since a shift moves others in
 Complex = npt.NDArray[np.complex64]
 Floats = npt.NDArray[np.float32]
-GLANCE = 0.45  # similarity of coarse coefficients that makes a pair worth a closer look
+GLANCE = 0.45  # similarity of coarse coefficients above which a pair is compared in detail
 BRIGHTNESS = 45.0  # 8-bit levels, in any band
 CONTRAST = 2.0
 COLOR = 3.0  # 8-bit levels, once one brightness or one gain is made equal
@@ -64,7 +65,7 @@ FINE_PLAIN, FINE, FINE_TURNED = 0.50, 0.60, 0.70
 PLAIN = 8.0  # 8-bit levels: standard deviation of the plainer patch at most
 DETAILED, LOST = 0.35, 0.65  # detail of the one at least, and of the other at most as a share of it
 PLAINLY_ALIKE, PLAIN_COLOR, PLAIN_BRIGHTNESS = 0.42, 1.5, 20.0  # without turning; 8-bit levels
-DETAIL = 0.1  # of the more detailed of two patches at least, else nothing tells them apart
+DETAIL = 0.1  # of the more detailed of two patches at least, else they cannot be told apart
 _BLOCK = 512  # small enough for a processor's cache
 _PAIRS = 256
 _STAGE, _CLOSER = "compare", "align"
@@ -86,7 +87,7 @@ class Signatures:
         ``[N]`` float32, standard deviation of the mean of the bands, 8-bit levels.
     detail : numpy.ndarray
         ``[N]`` float32, share of neighboring pixels that differ. Flat water that was strongly
-        compressed has nearly none, and then nothing is left to tell one patch from another.
+        compressed has nearly none, and then patches cannot be told apart.
     """
 
     coefficients: Array
@@ -97,15 +98,8 @@ class Signatures:
     def __len__(self) -> int:
         return len(self.means)
 
-    def take(self, rows: npt.NDArray[np.intp]) -> Signatures:
-        """Return a copy of some rows, in the order given."""
-        return Signatures(
-            self.coefficients[:, :, rows], self.means[rows], self.spread[rows], self.detail[rows]
-        )
-
-    def part(self, start: int, stop: int) -> Signatures:
-        """Return a view of consecutive rows."""
-        rows = slice(start, stop)
+    def take(self, rows: npt.NDArray[np.intp] | slice) -> Signatures:
+        """Return some rows: of a slice a view, else a copy in the order given."""
         return Signatures(
             self.coefficients[:, :, rows], self.means[rows], self.spread[rows], self.detail[rows]
         )
@@ -114,7 +108,7 @@ class Signatures:
 def describe(
     pixels: npt.NDArray[Any], rows: npt.NDArray[np.intp] | None = None, *, scale: float = 1.0
 ) -> Signatures:
-    """Describe patches, a block of them at a time.
+    """Compute the coarse descriptions of patches, a block of them at a time.
 
     Parameters
     ----------
@@ -229,7 +223,7 @@ def difference(a: npt.NDArray[Any], b: npt.NDArray[Any], *, scale: float = 1.0) 
     """
     first = _centered(a)
     return float(
-        scale * min(np.sqrt(np.square(first - turned).mean()) for turned in _turned_patches(_centered(b)))
+        scale * min(np.sqrt(np.square(first - turned).mean()) for turned in _positions(_centered(b)))
     )
 
 
@@ -237,15 +231,6 @@ def _centered(patch: npt.NDArray[Any]) -> Array:
     values = patch.astype(np.float32)
     centered: Array = values - values.mean(axis=(1, 2), keepdims=True)
     return centered
-
-
-def _turned_patches(patch: Array) -> Iterator[Array]:
-    """Go through a square patch turned and mirrored in all eight ways."""
-    for base in (patch, patch.transpose(0, 2, 1)):
-        yield base
-        yield base[:, ::-1]
-        yield base[:, :, ::-1]
-        yield base[:, ::-1, ::-1]
 
 
 @dataclass(frozen=True)
@@ -261,7 +246,7 @@ class Spectra:
 
 
 def spectra(pixels: npt.NDArray[Any], rows: npt.NDArray[np.intp], *, scale: float = 1.0) -> Spectra:
-    """Describe patches by their spectra, a block of them at a time.
+    """Compute the spectra of patches, a block of them at a time.
 
     Parameters
     ----------
@@ -329,8 +314,8 @@ def _tempered(waves: npt.NDArray[np.complexfloating], highest: int, power: float
     return unit
 
 
-def _positions(values: Complex) -> Iterator[Complex]:
-    """Spectra of patches turned and mirrored in all eight ways, the first as they are."""
+def _positions(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Squares ``[N, S, S]`` rotated and flipped in all eight ways, the first unchanged."""
     for base in (values, values.swapaxes(1, 2)):
         yield base
         yield base[:, ::-1]
@@ -393,7 +378,7 @@ def _same_pixels(
 
 
 def _candidates(signed: Signatures, progress: Progress) -> Pairs:
-    """Pairs ``[M, 2]`` that are alike at a glance, of one color and equally contrasted.
+    """Pairs ``[M, 2]`` that are coarsely similar, of one color and of similar contrast.
 
     Rows come sorted by brightness, so that blocks too far apart need not be compared.
     """
@@ -404,10 +389,10 @@ def _candidates(signed: Signatures, progress: Progress) -> Pairs:
     progress(_STAGE, 0, total)
     for start in range(0, total, _BLOCK):
         stop = min(start + _BLOCK, total)
-        here = signed.part(start, stop)
+        here = signed.take(slice(start, stop))
         reach = int(np.searchsorted(gray, gray[stop - 1] + BRIGHTNESS, side="right"))
         for other in range(start, reach, _BLOCK):
-            alike = similarity(here, signed.part(other, min(other + _BLOCK, reach)))
+            alike = similarity(here, signed.take(slice(other, min(other + _BLOCK, reach))))
             i, j = np.nonzero(alike >= GLANCE)
             a, b = start + i, other + j
             color = np.where(alike[i, j] >= SURE, CLIPPED_COLOR, COLOR)
@@ -446,7 +431,7 @@ def _verified(
     scale: float,
     progress: Progress,
 ) -> Iterable[tuple[tuple[int, int], float]]:
-    """Candidates that show the same picture, with their similarity."""
+    """Candidates that show the same picture, and their similarity."""
     total = len(candidates)
     progress(_CLOSER, 0, total)
     if not total:

@@ -1,4 +1,4 @@
-"""Data sets known by name: those that can be downloaded, and those shipped inside the package."""
+"""Data sets known by name: those that can be downloaded, and those shipped in the package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class NamedSet:
     Attributes
     ----------
     name : str
-        What users type.
+        Name in commands.
     filename : str
         Name of the archive on disk.
     urls : tuple of str
@@ -27,9 +27,9 @@ class NamedSet:
     source, license, attribution : str
         Where it comes from, under which terms, and the line that must accompany derived works.
     gsd : float or None
-        Ground sampling distance, meters a pixel.
+        Ground sampling distance, meters per pixel.
     side_by_side : bool
-        Whether patches were cut next to one another from few scenes, so that a random split flatters.
+        Whether patches are adjacent parts of few scenes, so that tests on a random split are optimistic.
     """
 
     name: str
@@ -64,7 +64,7 @@ NAMED: dict[str, NamedSet] = {
         side_by_side=True,
     )
 }
-# Shipped archives carry the facts of the set they were cut from.
+# Shipped archives, and the published set they are part of.
 SHIPPED: dict[str, str] = {"eurosat-mini": "eurosat-rgb"}
 
 
@@ -81,7 +81,7 @@ def find_named(name: str) -> NamedSet:
     if name in SHIPPED:
         raise SettingError(
             f"'{name}' is shipped with swath and needs no download",
-            fix=f"use it as it is: swath data index {name}",
+            fix=f"index it directly: swath data index {name}",
         )
     raise SettingError(f"no data set is named '{name}'", fix=f"known names: {', '.join(sorted(NAMED))}")
 

@@ -1,4 +1,8 @@
-"""Change labels as a person who reviewed them says, and say what was changed."""
+"""Give patches of an index other labels: those of a person's review, or a class against the rest.
+
+:func:`relabel` applies the verdicts of the table that ``swath label-issues`` writes; :func:`binary_index` makes two
+classes of many. Both keep splits and groups and describe themselves in ``PatchIndex.split_protocol``.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,15 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from dataclasses import replace as with_fields
 from pathlib import Path
 
-import pyarrow as pa
-
-from swath.data.index import SCHEMA, PatchIndex
+from swath.data.index import PatchIndex
 from swath.errors import DataError, SettingError
 
 OK, RELABEL, DROP = "ok", "relabel", "drop"
 _WORDS = (OK, RELABEL, DROP)
 _EXACT = ("path", "label", "suggested")  # may have spaces around them, as folders may
-_HOW = "a verdict is ok, relabel, drop, or the name of a class; leave it empty for 'not looked at'"
+_HOW = "a verdict is ok, relabel, drop, or the name of a class; leave it empty for 'not reviewed'"
 NEGATIVE = "not {}"
 
 
@@ -38,11 +39,11 @@ class RelabelingReport:
     dropped : tuple of str
         Paths left out.
     confirmed : int
-        Patches whose label was found right.
+        Patches whose label was found correct.
     open : int
         Rows of the review without a verdict.
     warnings : tuple of str
-        What is odd about the index now.
+        Possible problems of the new index.
     """
 
     index: PatchIndex
@@ -53,10 +54,10 @@ class RelabelingReport:
     warnings: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Tell the changes in plain text, for a terminal."""
+        """Return the changes as text for a terminal."""
         lines = [
             f"{len(self.changed):,} labels changed, {len(self.dropped):,} patches dropped, "
-            f"{self.confirmed:,} labels confirmed, {self.open:,} not looked at"
+            f"{self.confirmed:,} labels confirmed, {self.open:,} not reviewed"
         ]
         pairs = Counter((before, after) for _, before, after in self.changed)
         lines += [f"{n:>8,}  {before} to {after}" for (before, after), n in pairs.most_common()]
@@ -94,7 +95,7 @@ def relabel(index: PatchIndex, review: Path) -> RelabelingReport:
         if values.get("label", label).strip() != label.strip():
             raise DataError(
                 f"{where}: {path} is '{values['label']}' in the review but '{label}' in the index",
-                fix="the index has changed since: make the list again, or give the index it was made from",
+                fix="make the list again, or give the index it was made from",
             )
         if not verdict:
             still_open += 1
@@ -103,34 +104,25 @@ def relabel(index: PatchIndex, review: Path) -> RelabelingReport:
         before = verdicts.setdefault(path, (line, after))
         if before[1] != after:
             raise DataError(
-                f"{review}: lines {before[0]} and {line} say different things of {path}",
+                f"{review}: lines {before[0]} and {line} have different verdicts for {path}",
                 fix="keep one of them",
             )
-    return _applied(index, rows, {path: after for path, (_, after) in verdicts.items()}, still_open)
-
-
-def _applied(
-    index: PatchIndex, rows: dict[str, int], verdicts: dict[str, str | None], still_open: int
-) -> RelabelingReport:
-    labels: list[str | None] = list(index.labels)
-    for path, after in verdicts.items():
-        labels[rows[path]] = after
+    changes = {rows[path]: after for path, (_, after) in verdicts.items()}
+    labels: list[str | None] = [changes.get(row, label) for row, label in enumerate(index.labels)]
     changed = tuple(
-        (path, index.labels[rows[path]], after)
-        for path, after in sorted(verdicts.items(), key=lambda item: rows[item[0]])
-        if after is not None and after != index.labels[rows[path]]
+        (path, before, after)
+        for path, before, after in zip(index.paths, index.labels, labels, strict=True)
+        if after is not None and after != before
     )
-    dropped = tuple(path for path in index.paths if path in verdicts and verdicts[path] is None)
-    if len(dropped) == len(index):
+    kept = [row for row, label in enumerate(labels) if label is not None]
+    dropped = tuple(path for path, label in zip(index.paths, labels, strict=True) if label is None)
+    if not kept:
         raise DataError("the review drops every patch", fix="keep some")
-    place = SCHEMA.get_field_index("label")
-    column = pa.array(labels, SCHEMA.field("label").type)
-    table = index.table.set_column(place, SCHEMA.field("label"), column)
-    table = table.filter(pa.array([label is not None for label in labels]))
-    told = f"{len(changed)} labels changed and {len(dropped)} patches dropped by review"
-    touched = changed or dropped
-    protocol = "; ".join(filter(None, [index.split_protocol, told])) if touched else index.split_protocol
-    made = with_fields(index, table=table, split_protocol=protocol)
+    protocol = index.split_protocol
+    if changed or dropped:
+        note = f"{len(changed)} labels changed and {len(dropped)} patches dropped by review"
+        protocol = f"{protocol}; {note}" if protocol else note
+    made = index.with_columns({"label": labels}, split_protocol=protocol).take(kept)
     return RelabelingReport(
         index=made,
         changed=changed,
@@ -142,17 +134,17 @@ def _applied(
 
 
 def _warnings(before: PatchIndex, after: PatchIndex) -> tuple[str, ...]:
-    """Say which classes a split has lost, and which copies are labeled differently now."""
+    """Classes that a split has lost, and copies that carry different labels now."""
 
     def pairs(index: PatchIndex) -> set[tuple[str, str]]:
-        splits = index.table.column("split").to_pylist()
+        splits = index.column("split")
         return {(label, split or "the index") for label, split in zip(index.labels, splits, strict=True)}
 
     found = [
         f"no patch of '{label}' is left in {split}" for label, split in sorted(pairs(before) - pairs(after))
     ]
     contents: dict[str, set[str]] = {}
-    for content, label in zip(after.table.column("sha256").to_pylist(), after.labels, strict=True):
+    for content, label in zip(after.column("sha256"), after.labels, strict=True):
         contents.setdefault(content, set()).add(label)
     twice = sum(len(labels) > 1 for labels in contents.values())
     if twice:
@@ -189,12 +181,12 @@ def _label_after(
 
 
 def _known(text: str, among: Container[str]) -> str:
-    """As it stands if that is known, for folders may have spaces around their names; else without them."""
+    """The text itself if it is known, for folder names may have spaces around them; otherwise without spaces."""
     return text if text in among else text.strip()
 
 
 def _read(review: Path) -> list[tuple[int, dict[str, str]]]:
-    """Lines of the review with their numbers; blank lines are passed over, and spaces around what a person wrote."""
+    """Lines of the review with their numbers; blank lines, and spaces around verdicts, are left out."""
     try:
         # As written by a spreadsheet: perhaps with a byte order mark, perhaps with semicolons.
         text = review.read_text(encoding="utf-8-sig")
@@ -223,7 +215,7 @@ def _read(review: Path) -> list[tuple[int, dict[str, str]]]:
         if len(values) != len(header):
             raise DataError(
                 f"{review}, line {number} has {len(values)} values for {len(header)} columns",
-                fix="mend the line; put values with commas in quotes",
+                fix="correct the line; put values with commas in quotes",
             )
         rows.append(
             (
@@ -251,10 +243,10 @@ def binary_index(
     positive : str
         The class looked for.
     negatives_per_positive : float, optional
-        Keep as many patches as there can be with so many others for each positive, in every split by itself,
-        so that rarity is the same everywhere; the classes of the others keep their shares. By default, all.
+        Number of other patches to draw per positive one, in every split separately, so that prevalence is the
+        same in all; as many patches as possible are kept, and the other classes keep their shares. By default, all.
     seed : int
-        Another seed draws others.
+        Another seed draws other patches.
 
     Returns
     -------
@@ -271,7 +263,7 @@ def binary_index(
     """
     if negatives_per_positive is not None and not negatives_per_positive > 0:
         raise SettingError(
-            f"{negatives_per_positive:g} negatives for each positive", fix="give a number above 0, such as 10"
+            f"{negatives_per_positive:g} negatives per positive", fix="give a number above 0, such as 10"
         )
     negative = NEGATIVE.format(positive)
     _check(index, positive, negative)
@@ -279,19 +271,17 @@ def binary_index(
     kept = list(range(len(index)))
     if negatives_per_positive is not None:
         kept = _drawn(index, holds, per_positive=negatives_per_positive, seed=seed)
-    table = index.table.take(pa.array(kept, pa.int64()))
-    columns = {
+    columns: dict[str, list[str | None]] = {
         "label": [positive if holds[row] else negative for row in kept],
         "labels": [None] * len(kept),
     }
-    for name, values in columns.items():
-        place = SCHEMA.get_field_index(name)
-        table = table.set_column(place, SCHEMA.field(name), pa.array(values, SCHEMA.field(name).type))
     drawn = (
-        f"; {negatives_per_positive:g} others for each drawn, seed {seed}" if negatives_per_positive else ""
+        f"; {negatives_per_positive:g} others per positive drawn, seed {seed}"
+        if negatives_per_positive
+        else ""
     )
     protocol = f"{index.split_protocol}; {positive} against the rest{drawn}" if index.split_protocol else ""
-    return with_fields(index, table=table, split_protocol=protocol)
+    return index.take(kept).with_columns(columns, split_protocol=protocol)
 
 
 def _check(index: PatchIndex, positive: str, negative: str) -> None:
@@ -302,15 +292,15 @@ def _check(index: PatchIndex, positive: str, negative: str) -> None:
     if negative in index.classes:
         raise DataError(
             f"index '{index.name}' has a class '{negative}' already",
-            fix="it is a binary index, use it as it is",
+            fix="use it without this step, it is binary",
         )
     if all(positive in labels for labels in index.label_sets):
         raise DataError(f"every patch of index '{index.name}' is {positive}", fix="add patches that are not")
 
 
 def _drawn(index: PatchIndex, holds: list[bool], *, per_positive: float, seed: int) -> list[int]:
-    """Rows to keep, in order: in each split the most positives and others that are in the ratio asked for."""
-    splits: list[str | None] = index.table.column("split").to_pylist()
+    """Rows to keep, in order: in each split as many positives and others as are in the given ratio."""
+    splits: list[str | None] = index.column("split")
     kept: list[int] = []
     for split in sorted(set(splits), key=str):
         positives: list[int] = []
@@ -328,12 +318,12 @@ def _drawn(index: PatchIndex, holds: list[bool], *, per_positive: float, seed: i
         if positives and not most:
             raise DataError(
                 f"split '{split or 'none'}' has {left} patches of other classes, fewer than the "
-                f"{per_positive:g} asked for a positive",
+                f"{per_positive:g} asked for per positive",
                 fix="ask for fewer",
             )
         if positives and not round(most * per_positive):
             raise DataError(
-                f"{per_positive:g} negatives a positive leave split '{split or 'none'}' without any",
+                f"{per_positive:g} negatives per positive leave split '{split or 'none'}' without any",
                 fix="ask for more",
             )
         kept += _spread([positives], most, index, seed)
@@ -342,7 +332,7 @@ def _drawn(index: PatchIndex, holds: list[bool], *, per_positive: float, seed: i
 
 
 def _spread(classes: list[list[int]], wanted: int, index: PatchIndex, seed: int) -> list[int]:
-    """Draw rows so that every class keeps its share: each row's place within its class decides."""
+    """Draw rows so that every class keeps its share, by each row's rank within its class."""
     ranked: list[tuple[float, bytes, int]] = []
     for rows in classes:
         order = sorted((_mix(index.paths[row], seed), row) for row in rows)

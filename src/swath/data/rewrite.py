@@ -26,7 +26,7 @@ from swath.errors import SettingError
 from swath.files import atomic_folder
 from swath.imagery import resample_to_gsd
 from swath.imagery.header import mode_name
-from swath.imagery.resample import resampled_side
+from swath.imagery.resize import resampled_side
 from swath.progress import Progress, silent
 
 INDEX = "index.parquet"

@@ -122,8 +122,7 @@ def build_index(
     else:
         where = "the list of pairs" if isinstance(source, list | tuple) else f"the {type(source).__name__}"
         table = _table_of(source, where, out=out, classes=classes, root=root, progress=progress)
-        given = out or root
-        base, listed = entries_from_table(table, root=None if given is None else Path(given), where=where)
+        base, listed = entries_from_table(table, root=out if root is None else root, where=where)
         path, is_list = base, False
     with open_patches(base) as reader:
         if listed is None:
@@ -188,8 +187,11 @@ def _table_of(
         )
     paths, labels = [str(path) for path, _ in pairs], [label for _, label in pairs]
     several = any(isinstance(label, list | tuple | set) for label in labels)
-    values = [sorted(label) if several else str(label) for label in labels]
-    return pa.table({"path": paths, "labels" if several else "label": values})
+    if several:
+        labels = [[label] if isinstance(label, str) else sorted(label) for label in labels]
+    return pa.table(
+        {"path": paths, "labels" if several else "label": labels if several else list(map(str, labels))}
+    )
 
 
 def _write_items(
@@ -226,9 +228,13 @@ def _class_name(label: Any, classes: Sequence[str] | None, place: str) -> str:
         raise SettingError(
             f"{place} has the label {label}, a number", fix="give the names with classes=[...]"
         )
-    if not 0 <= int(label) < len(classes):
-        raise DataError(f"{place} has the label {label}, but there are {len(classes)} classes")
-    return str(classes[int(label)])
+    try:
+        number = int(label)
+    except (TypeError, ValueError):
+        raise DataError(f"{place} has the label {label!r}, neither a name nor a number") from None
+    if not 0 <= number < len(classes):
+        raise DataError(f"{place} has the label {number}, but there are {len(classes)} classes")
+    return str(classes[number])
 
 
 def _encode_item(image: Any, place: str) -> tuple[bytes, str]:

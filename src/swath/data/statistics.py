@@ -1,8 +1,10 @@
-"""Color statistics of patches: the features of the baseline every network has to beat."""
+"""Features of patches that need no network: color statistics, those of the baseline every network must beat, and the
+texture that tells a sensor's patches from other pictures.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -20,7 +22,7 @@ Floats = npt.NDArray[Any]  # float32, which numpy does not keep track of
 
 
 def color_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Describe each patch by its colors alone, without regard to where in the patch they are.
+    """Describe each patch by its colors alone, wherever in the patch they are.
 
     Parameters
     ----------
@@ -30,7 +32,7 @@ def color_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     Returns
     -------
     numpy.ndarray
-        ``[N, F]`` float64, columns as :func:`color_feature_names` says. For each band its mean,
+        ``[N, F]`` float64, columns as :func:`color_feature_names` names them. For each band its mean,
         standard deviation and quantiles, in units of the pixels (a quantile is the value of the
         pixel at that rank), and its share in the sum of the band means; for each pair of bands the
         normalized difference of their means. Shares of a black patch are equal, its differences 0.
@@ -40,13 +42,7 @@ def color_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     DataError
         If `pixels` is not such an array.
     """
-    if pixels.ndim != 4 or pixels.dtype not in (np.uint8, np.uint16) or 0 in pixels.shape[1:]:
-        raise DataError(
-            f"color statistics need uint8 or uint16 pixels [N, bands, H, W], not {pixels.dtype} {list(pixels.shape)}"
-        )
-    block = max(1, _BLOCK_VALUES // int(np.prod(pixels.shape[1:])))
-    parts = [_color_block(pixels[start : start + block]) for start in range(0, len(pixels), block)]
-    return np.concatenate(parts) if parts else np.empty((0, _count(pixels.shape[1])))
+    return _in_blocks(_color_block, pixels, what="color statistics", smallest=1)
 
 
 def color_feature_names(bands: Sequence[str]) -> tuple[str, ...]:
@@ -59,8 +55,28 @@ def color_feature_names(bands: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _count(bands: int) -> int:
-    return len(color_feature_names([str(band) for band in range(bands)]))
+def _in_blocks(
+    describe: Callable[[npt.NDArray[Any]], npt.NDArray[np.float64]],
+    pixels: npt.NDArray[Any],
+    *,
+    what: str,
+    smallest: int,
+) -> npt.NDArray[np.float64]:
+    """Describe patches a block at a time, so that memory stays small whatever their number and size."""
+    shape = pixels.shape
+    if (
+        pixels.ndim != 4
+        or pixels.dtype not in (np.uint8, np.uint16)
+        or not shape[1]
+        or min(shape[2:]) < smallest
+    ):
+        raise DataError(
+            f"{what} needs uint8 or uint16 pixels [N, bands, H, W] of {smallest} x {smallest} or more, "
+            f"not {pixels.dtype} {list(shape)}"
+        )
+    block = max(1, _BLOCK_VALUES // int(np.prod(shape[1:])))
+    parts = [describe(pixels[start : start + block]) for start in range(0, len(pixels), block)]
+    return np.concatenate(parts) if parts else describe(np.zeros((1, *shape[1:]), pixels.dtype))[:0]
 
 
 def _color_block(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -82,7 +98,7 @@ def _ranked(flat: npt.NDArray[Any], ranks: list[int]) -> npt.NDArray[Any]:
     """The values ``[n, bands, R]`` at these ranks of the pixels ``[n, bands, P]``."""
     if flat.dtype != np.uint8:
         return np.partition(flat, sorted(set(ranks)), axis=2)[:, :, ranks]
-    # Counting is four times as fast where there are 256 values: the value is how many of them come before the rank.
+    # Counting is four times as fast where there are 256 values: the value is the number of values up to the rank.
     rows = flat.reshape(-1, flat.shape[2])
     shifted = rows + 256 * np.arange(len(rows))[:, None]
     upto = np.bincount(shifted.ravel(), minlength=256 * len(rows)).reshape(-1, 256).cumsum(axis=1)
@@ -91,11 +107,11 @@ def _ranked(flat: npt.NDArray[Any], ranks: list[int]) -> npt.NDArray[Any]:
 
 
 def texture_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Describe each patch by its contrasts.
+    """Describe each patch by its texture.
 
     A Haar pyramid halves the patch four times. At each scale: the logarithm of the standard deviation of each
     band's horizontal and vertical details, that of the diagonal details of all bands, and the correlation of the
-    details of neighboring bands; the same of what is left at the end, without diagonals. Bands of one sensor
+    details of neighboring bands; the same of the remaining coarse patch, without diagonals. Bands of one sensor
     in one atmosphere vary together in a way that another order of bands, other optics or a photograph do not.
 
     Parameters
@@ -113,16 +129,7 @@ def texture_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     DataError
         If `pixels` is not such an array.
     """
-    if pixels.ndim != 4 or pixels.dtype not in (np.uint8, np.uint16) or min(pixels.shape[2:]) < SMALLEST:
-        raise DataError(
-            f"texture needs uint8 or uint16 pixels [N, bands, H, W] of {SMALLEST} x {SMALLEST} or more, "
-            f"not {pixels.dtype} {list(pixels.shape)}"
-        )
-    block = max(1, _BLOCK_VALUES // int(np.prod(pixels.shape[1:])))
-    parts = [_texture_block(pixels[start : start + block]) for start in range(0, len(pixels), block)]
-    bands = pixels.shape[1]
-    empty = np.empty((0, bands + SCALES * 2 * bands + 2 * bands - 1))
-    return np.concatenate(parts) if parts else empty
+    return _in_blocks(_texture_block, pixels, what="texture", smallest=SMALLEST)
 
 
 def _texture_block(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from swath.data import class_numbers
 from swath.data.audit import SHORTCUT_GAIN
 from swath.data.splits import Unit, fold_numbers
 from swath.evaluation.intervals import proportion
@@ -73,7 +74,7 @@ def cross_validated(
     units = _units(labels, groups)
     if len(names) < 2 or len(units) < folds:
         return None
-    classes = np.array([names.index(label) for label in labels], np.int64)
+    classes = class_numbers(labels, names)
     fold = np.array(fold_numbers(units, len(labels), folds=folds))
     right = 0
     for number in range(folds):

@@ -420,7 +420,7 @@ def chosen_patches(
     order = np.random.default_rng(seed).permutation(len(part))
     if record.task == "multi-label":
         return np.ascontiguousarray(pixels[order[:limit]]), None
-    labels = np.array([record.class_names.index(label) for label in part.labels], np.int64)
+    labels = part.targets(record.class_names, multi_label=False)
     turn = np.empty(len(order), np.int64)  # of each patch within its class
     for k in np.unique(labels):
         own = order[labels[order] == k]

@@ -113,7 +113,7 @@ class SplitPredictions:
     def predicted(self) -> npt.NDArray[Any]:
         """Predicted labels, in the form of :attr:`truth`."""
         if self.record.task == "multi-label":
-            return label_matrix(self.predictions.label_sets, self.classes)
+            return label_matrix(self.predictions.label_sets, self.classes) > 0
         return class_numbers(self.predictions.labels, self.classes)
 
     @cached_property
@@ -256,7 +256,7 @@ def model_pixels(
 def truth_of(part: PatchIndex, record: Record) -> npt.NDArray[Any]:
     """Labels of patches as a model numbers its classes: ``[N]`` int64, or for a multi-label model ``[N, K]`` bool."""
     if record.task == "multi-label":
-        return label_matrix(part.label_sets, record.class_names)
+        return label_matrix(part.label_sets, record.class_names) > 0
     return class_numbers(part.labels, record.class_names)
 
 

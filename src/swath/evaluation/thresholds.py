@@ -82,7 +82,7 @@ def choose_thresholds(
         )
     found = predict_split(classifier, index, split=split, progress=progress)
     names = record.class_names
-    truth = label_matrix(found.part.label_sets, names)
+    truth = label_matrix(found.part.label_sets, names) > 0
     looked_for = range(len(names) - len(record.cuts), len(names))
     chosen = {
         names[k]: best_threshold(truth[:, k], found.probabilities[:, k])

@@ -1,7 +1,7 @@
 """Experiments: a question, variants that train alike but for one choice, and an answer with intervals.
 
 ``run_experiment`` trains every variant once, lets all of them answer for the same patches, and writes a table, a
-picture and a paragraph made from the numbers. Needs the ``train`` extra.
+picture and a paragraph generated from the numbers. Needs the ``train`` extra.
 """
 
 from __future__ import annotations

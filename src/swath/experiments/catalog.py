@@ -1,4 +1,4 @@
-"""The experiments by name: what is asked, and the variants that answer."""
+"""The experiments by name: the question, and the variants that are compared."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import difflib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from swath.errors import SettingError
 from swath.experiments.variants import Variant
 from swath.experiments.views import SENSORS, view_names
 from swath.training import load_recipe
 
+ExperimentName = Literal[
+    "scratch-vs-transfer",
+    "learning-curve",
+    "input-size",
+    "preprocessing",
+    "sensor-shift",
+    "high-resolution-first",
+    "upsampling",
+]
 FRACTIONS = (0.01, 0.05, 0.10, 0.25, 0.50, 1.0)
 SIZES = (32, 64, 96, 128, 224)
 SENSOR_STRENGTH = 0.7  # of the augmentation, where it is on
 
 
-# What an experiment sets of its variants' recipes, so that nobody else may.
+# Fields that an experiment sets in its variants' recipes, and users may not.
 _OWN = {
     "scratch-vs-transfer": ("weights",),
     "high-resolution-first": ("weights",),
@@ -36,7 +46,7 @@ class Experiment:
         On the command line.
     question : str
         What the variants are compared for.
-    variants : tuple of Arm
+    variants : tuple of Variant
         In the order they are run; a variant that another refers to comes first.
     across : str
         What lies along the x axis of the picture: ``fraction`` of the labels, or nothing but the ``variant``.
@@ -50,7 +60,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class ExperimentSettings:
-    """What a user may change of an experiment.
+    """Options of an experiment.
 
     Attributes
     ----------
@@ -254,7 +264,7 @@ def _upsampling(choices: ExperimentSettings) -> Experiment:
     given = recipe.augmentation
     crop = "null" if given.crop is None else f"{2 * given.crop}"
     large = (*changes, f"augmentation.crop={crop}", f"augmentation.shift={min(64, 2 * given.shift)}")
-    plain, bicubic = "as they are", "twice as large, bicubic"
+    plain, bicubic = "unchanged", "twice as large, bicubic"
     return Experiment(
         "upsampling",
         "Is a small super-resolution network a better way to enlarge patches than bicubic interpolation?",

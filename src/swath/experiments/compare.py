@@ -1,4 +1,4 @@
-"""From the answers of variants and seeds to a table: accuracies, and paired differences between variants."""
+"""From predictions of variants and seeds to a table: accuracies, and paired differences between variants."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from swath.model.record import Estimate
 
 _LEVEL = 0.05
 COLORS = ("#14539A", "#D98032", "#1B6B3A", "#8A3A8F", "#7A6A1B", "#9A1430")
-MOST = 6  # comparisons told one by one
+MOST = 6  # comparisons listed one by one
 COLUMNS = (
     *(
         "variant",
@@ -92,11 +92,11 @@ class Row:
 
 
 def make_rows(results: Sequence[VariantResult]) -> list[Row]:
-    """One row a variant; a variant stands right after the one it is compared with.
+    """One row per variant, right after the one it is compared with.
 
     Parameters
     ----------
-    results : sequence of ArmResult
+    results : sequence of VariantResult
         The same seeds of each variant, in one order.
 
     Raises
@@ -116,12 +116,12 @@ def make_rows(results: Sequence[VariantResult]) -> list[Row]:
 def paired_difference(
     first: Sequence[npt.NDArray[np.bool_]], second: Sequence[npt.NDArray[np.bool_]]
 ) -> Estimate:
-    """First minus second share of right answers to the same patches.
+    """First minus second accuracy on the same patches.
 
     Parameters
     ----------
     first, second : sequence of numpy.ndarray
-        One bool ``[N]`` a seed: which answers are right.
+        One bool ``[N]`` per seed: which predictions are right.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def _row(several: Sequence[VariantResult], variants: dict[str, list[VariantResul
         if any(not np.array_equal(other.truth, one.truth) for other in (*others, *several)):
             raise DataError(
                 f"'{one.variant.name}' and '{one.variant.against}' answered for different patches",
-                fix="give another --out, or remove their folders to run them anew",
+                fix="give another --out, or remove their folders to train them again",
             )
         difference = paired_difference(right, [r.predicted == r.truth for r in others])
         if len(several) == 1:
@@ -177,7 +177,7 @@ def _row(several: Sequence[VariantResult], variants: dict[str, list[VariantResul
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """One line a variant; accuracies and differences as shares, with their 95 % limits."""
+    """One line per variant; accuracies and differences as shares, with their 95 % limits."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -200,7 +200,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
 
 
 def draw(path: Path, experiment: Experiment, rows: Sequence[Row]) -> None:
-    """Accuracy with its interval: lines over shares of the labels, or one bar a variant."""
+    """Accuracy with its interval: lines over shares of the labels, or one bar per variant."""
     lines = experiment.across == "fraction"
     height = 4.8 if lines else 1.2 + 0.34 * max(5, len(rows))
     figure = Figure(figsize=(9, height), layout="constrained")
@@ -248,7 +248,7 @@ def _percents(rows: Sequence[Row]) -> tuple[list[float], list[list[float]]]:
 
 
 def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> str:
-    """What the numbers say, in plain words; nothing in it but what they hold.
+    """The result in a paragraph, made from the numbers alone.
 
     Parameters
     ----------
@@ -279,14 +279,16 @@ def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> s
     else:
         parts.append("Intervals are 95 % over patches.")
     if seeds == 1:
-        parts.append("One seed a variant: how much another seed would move these numbers is not measured.")
+        parts.append(
+            "One seed per variant: how much another seed would change these numbers is not measured."
+        )
     else:
         parts.append(f"Means of {seeds} seeds; their spread is in the table and not in the intervals.")
     return " ".join(parts)
 
 
 def _counted(rows: Sequence[Row]) -> str:
-    """Many comparisons in a sentence: how they came out, and the two that lie farthest apart."""
+    """Many comparisons in a sentence: counts, and the two that lie farthest apart."""
     gains = {row.name: 0.0 if row.difference is None else row.difference.value for row in rows}
     better = sum(row.clear and gains[row.name] > 0 for row in rows)
     worse = sum(row.clear and gains[row.name] < 0 for row in rows)

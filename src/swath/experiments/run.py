@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
 from swath.evaluation.predictions import note_test_access
-from swath.experiments.catalog import Experiment, ExperimentSettings, make_experiment
+from swath.experiments.catalog import Experiment, ExperimentName, ExperimentSettings, make_experiment
 from swath.experiments.compare import Row, draw, make_rows, paragraph, write_table
 from swath.experiments.upsampling import WAYS, upsampled_indexes
 from swath.experiments.variants import VariantResult, run_variant
@@ -27,14 +27,14 @@ FACTS = "experiment.json"
 
 @dataclass(frozen=True)
 class ExperimentResult:
-    """What an experiment left behind.
+    """Result of an experiment.
 
     Attributes
     ----------
     rows : list of Row
         One a variant.
     text : str
-        What they say.
+        The result in a paragraph.
     out : pathlib.Path
         Folder with ``table.csv``, ``picture.png``, ``summary.md``, ``experiment.json`` and the variants' runs.
     """
@@ -45,21 +45,21 @@ class ExperimentResult:
 
 
 def run_experiment(
-    name: str,
+    name: ExperimentName,
     index: PatchIndex,
     *,
     out: str | Path,
     choices: ExperimentSettings | None = None,
     first: PatchIndex | None = None,
     seeds: int = 1,
-    split: str = "val",
+    split: Literal["val", "test"] = "val",
     threads: int | None = None,
     progress: Progress = silent,
 ) -> ExperimentResult:
     """Run all variants of an experiment that are not done yet, and write what they say.
 
     A variant learns from part of the train split and chooses its epoch on another part of it; all variants answer for
-    the same patches of `split`. Interrupted, the same call goes on where it was; finished variants are never rerun,
+    the same patches of `split`. Interrupted, the same call resumes; finished variants are never rerun,
     and further shares, sizes or seeds are added to them.
 
     Parameters
@@ -69,15 +69,15 @@ def run_experiment(
     index : PatchIndex
         One label a patch, with a train split and the one to evaluate.
     out : str or pathlib.Path
-        Folder, made or gone on with.
-    choices : Choices, optional
+        Folder; an interrupted experiment in it is resumed.
+    choices : ExperimentSettings, optional
         Recipes, shares of the labels, sizes, changes.
     first : PatchIndex, optional
         What ``high-resolution-first`` trains on first.
     seeds : int
         Repeats of every variant, seeds 0, 1, ...
     split : str
-        ``val``, or ``test``, whose opening is then written down in `out`.
+        ``val``, or ``test``, whose access is then recorded in `out`.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def _possible(experiment: Experiment, index: PatchIndex) -> Experiment:
 
 
 def _claim(out: Path, facts: Mapping[str, Any]) -> None:
-    """Write down what a folder is for, or refuse one that is for something else."""
+    """Record what a folder is for, or refuse one that holds something else."""
     path = out / FACTS
     if not path.is_file():
         _write_facts(out, facts)

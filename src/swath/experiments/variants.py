@@ -1,4 +1,4 @@
-"""One variant of an experiment: what it trains, on how many labels, and how its answers are kept."""
+"""One variant of an experiment: what it trains, on how many labels, and its stored predictions."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import replace as with_fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 import swath
-from swath.data import SCHEMA, PatchIndex, cached_pixels
+from swath.data import PatchIndex, cached_pixels, class_numbers
 from swath.errors import DataError
 from swath.experiments.views import view_named
 from swath.files import atomic_file
 from swath.progress import Progress, silent
 from swath.training import Recipe, load_recipe, train
 from swath.training.checkpoint import CHECKPOINT
+from swath.training.run import identity_of
 from swath.training.train import MODEL
-from swath.weights import weights_fingerprint
 
 EVERY = 7  # of a class's patches that a variant may use, every 7th chooses its epoch instead of training
 ANSWERS, FACTS = "answers.npz", "variant.json"
@@ -71,11 +69,8 @@ def subset(index: PatchIndex, *, fraction: float, seed: int, evaluated: str | No
         kept = order[: max(2, round(fraction * len(order)))]
         for number, row in enumerate(kept.tolist()):
             splits[row] = "train" if number % EVERY else "val"
-    place = SCHEMA.get_field_index("split")
-    table = index.table.set_column(place, SCHEMA.field("split"), pa.array(splits, pa.string()))
-    return with_fields(
-        index,
-        table=table,
+    return index.with_columns(
+        {"split": splits},
         split_protocol=f"{100 * fraction:g} % of the train split, seed {seed}, "
         + (f"{evaluated} as test" if evaluated else "nothing as test"),
     )
@@ -94,7 +89,7 @@ class Variant:
     changes : tuple of str
         Fields of the recipe that differ, as ``field=value``.
     fraction : float
-        Share of the training labels it may use, above 0 to 1.
+        Share of the training labels it uses, above 0 to 1.
     against : str, optional
         The variant it is compared with.
     minutes_of : str, optional
@@ -102,7 +97,7 @@ class Variant:
     pace_of : str, optional
         The variant of the same recipe and labels whose pace says how many epochs that are.
     view : str
-        How the evaluated patches are shown to it; see :mod:`swath.experiments.views`.
+        Preprocessing of the evaluated patches; see :mod:`swath.experiments.views`.
     shares : str, optional
         Use the network of another variant, trained once, under this view.
     weights_of : str, optional
@@ -119,7 +114,7 @@ class Variant:
     against: str | None = None
     minutes_of: str | None = None
     pace_of: str | None = None
-    view: str = "as they are"
+    view: str = "unchanged"
     shares: str | None = None
     weights_of: str | None = None
     on: str = "main"
@@ -127,11 +122,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class VariantResult:
-    """Answers of one variant and seed to the evaluated patches.
+    """Predictions of one variant and seed for the evaluated patches.
 
     Attributes
     ----------
-    variant : Arm
+    variant : Variant
         What it was.
     seed : int
         Of the recipe and of the choice of labels.
@@ -169,7 +164,7 @@ def run_variant(
 
     Parameters
     ----------
-    variant : Arm
+    variant : Variant
         What to run.
     index : PatchIndex
         Whole; see :func:`swath.experiments.variants.subset`.
@@ -198,7 +193,7 @@ def run_variant(
     if facts and facts["identity"] != identity:
         raise DataError(
             f"{out} holds a variant of other settings or other patches",
-            fix="give another --out, or remove that folder to run the variant anew",
+            fix="give another --out, or remove that folder to train the variant again",
         )
     if "seconds" not in facts or (answers and not (out / ANSWERS).is_file()):
         _write_facts(out, {"identity": identity})
@@ -213,7 +208,7 @@ def run_variant(
             _write_answers(out / ANSWERS, variant, part, folder / MODEL, threads=threads, progress=progress)
         facts = {"identity": identity, **_history(folder), "labels": _labels(part)}
         _write_facts(out, facts)
-        (folder / CHECKPOINT).unlink(missing_ok=True)  # a finished variant is never gone on with
+        (folder / CHECKPOINT).unlink(missing_ok=True)  # a finished variant is never resumed
     if not answers:
         return None
     with np.load(out / ANSWERS, allow_pickle=False) as held:
@@ -224,11 +219,11 @@ def run_variant(
 def _write_answers(
     path: Path, variant: Variant, part: PatchIndex, model: Path, *, threads: int | None, progress: Progress
 ) -> None:
-    """Show the evaluated patches to a model, and keep what it says of each."""
+    """Predict the evaluated patches with a model, and store truth and predictions."""
     test = part.where("test")
     classifier = swath.load(model, threads=threads)
     sides = {side for name in ("width", "height") for side in test.table.column(name).unique().to_pylist()}
-    # Patches of one size are resized by the graph, as in use; others must share one to be held together.
+    # Patches of one size are resized by the graph, as in use; others need one size to lie in one array.
     size = None if len(sides) == 1 else classifier.record.input.size
     pixels = cached_pixels(test, bands=classifier.record.input.bands, size=size, progress=progress)
     show = view_named(variant.view)
@@ -237,12 +232,11 @@ def _write_answers(
         shown = show(np.ascontiguousarray(pixels[start : start + _BLOCK]))
         labels += classifier.predict(shown).labels
         progress("answers", len(labels), len(test), note=variant.name)
-    numbers = {name: number for number, name in enumerate(part.classes)}
     with atomic_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
-            truth=np.array([numbers[label] for label in test.labels], np.int64),
-            predicted=np.array([numbers[label] for label in labels], np.int64),
+            truth=test.targets(part.classes, multi_label=False),
+            predicted=class_numbers(labels, part.classes),
         )
 
 
@@ -258,11 +252,7 @@ def _identity(variant: Variant, recipe: Recipe, part: PatchIndex, done: Mapping[
     others = [
         _facts(done[name])["identity"] for name in (variant.shares, variant.weights_of) if name is not None
     ]
-    fields = recipe.model_dump(mode="json", exclude={"name", "about"})
-    text = json.dumps(
-        [variant.view, others, fields, weights_fingerprint(recipe.weights), part.fingerprint], sort_keys=True
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
+    return identity_of(recipe, part.fingerprint, variant.view, *others)
 
 
 def _history(folder: Path) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Ways of showing the same patches to a network: right, and wrong as people get it wrong."""
+"""Preprocessing of the patches a network is evaluated on: right, and wrong in common ways."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _small(pixels: Pixels) -> Pixels:
 
 
 _VIEWS: dict[str, View] = {
-    "as they are": lambda pixels: pixels,
+    "unchanged": lambda pixels: pixels,
     "bands reversed": _bgr,
     "stretched to the brightest pixel": _brightest,
     "each patch standardized": _each_standard,

@@ -51,19 +51,14 @@ class ArrayReader:
         _check_length(stream, math.prod(self._shape) * stored.itemsize, name=name)
         bands = ("gray",) if count == 1 else numbered_bands(count)
         self._stream = stream
-        self._header = Header(width, height, bands, stored.name, mode_name(stored.name, bands))
-
-    @property
-    def header(self) -> Header:
-        """Size and storage of the array."""
-        return self._header
+        self.header = Header(width, height, bands, stored.name, mode_name(stored.name, bands))
 
     def read(self) -> Picture:
         """Read the values, in this machine's byte order."""
         values = np.frombuffer(self._stream.read(), dtype=self._stored)
         array = values.reshape(self._shape, order="F" if self._fortran else "C")
         array = bands_first(array)
-        header = self._header
+        header = self.header
         pixels = array.astype(header.dtype, order="C", copy=True)
         return Picture(pixels, header.bands, units_of(header.dtype), header.mode)
 

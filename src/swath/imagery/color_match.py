@@ -1,20 +1,20 @@
-"""Match the channels of a scene to those a model was trained on: one gain and one offset a band, for all of it.
+"""Match the channels of a scene to those a model was trained on: one gain and one offset per band for all of it.
 
 Two renderings of the same land differ by an atmosphere and a stretch, which are nearly linear in each band (a
 signal of the ground, scaled by the transmittance, and a path radiance added to it: Vermote et al. 1997, IEEE
-TGRS 35, 675-686). Two different lands differ in their channels as well, and that must not be taken off.
-So what tells them apart is asked first: pixels that lie *outside* all that was seen in training. Of 400 groups of 25
+TGRS 35, 675-686). Two different landscapes differ in their channels as well, and that must not be removed.
+So a scene is matched only if pixels lie *outside* the range of the training patches. Of 400 groups of 25
 EuroSAT patches of a single class none had more than 16 % of a band's pixels outside the range between the
 0.5 % and 99.5 % quantiles of all classes (dark water; the next class 8 %), of 150 random mixtures none more than
 7 %; all the way from a top-of-atmosphere to a surface rendering, 95 % of the mixtures had more than 34 %.
 
 The match anchors the dark end: the 2 % quantile, mostly water, shadow and dense plants, differs less between
-lands than any other. Of the spread above it only the square root of the difference is taken, as land makes
-about as much of it as the rendering. On mixtures of validation patches under the full shift that left an
+landscapes than any other. Of the spread above it only the square root of the ratio is corrected, as the landscape
+causes about as much of it as the rendering. On mixtures of validation patches under the full shift that left an
 accuracy of 0.943, the whole spread 0.938, all quantiles by least squares 0.927, the median alone 0.912, mean
 and standard deviation 0.934, and nothing 0.26; without any shift, where matching can only harm, none did less
-harm. All of these are made by benchmarks/color_match_rule.py. Everything rests on quantiles of the whole scene: no
-patch and no brightest pixel decides.
+harm. All of these are made by benchmarks/color_match_rule.py. Everything depends on quantiles of the whole
+scene, never on a single patch or the brightest pixel.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 LEVELS = (0.005, 0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 0.995)
-FAR = 0.2  # share of a band's pixels outside the training range above which a scene is another rendering
-ENOUGH = 25 * 64 * 64  # pixels that the rule was tried with: fewer are no scene
+FAR = 0.2  # share of a band's pixels outside the training range above which a scene is rendered differently
+ENOUGH = 25 * 64 * 64  # pixels that the rule was tested with; fewer are no scene
 _DARK, _BRIGHT = 0.02, 0.9
 _PATCHES = 4000
 _LIMIT = 2.0  # spreads are taken to differ by this factor at most
@@ -45,20 +45,20 @@ class Quantiles:
     levels : tuple of float
         Rising, between 0 and 1.
     values : tuple of tuple of float
-        One row a band, one value a level, in units of the pixels.
+        One row per band, one value per level, in units of the pixels.
     """
 
     levels: tuple[float, ...]
     values: tuple[tuple[float, ...], ...]
 
     def at(self, level: float) -> Floats:
-        """Value of each band ``[bands]`` at one level; between stated levels on a line."""
+        """Value of each band ``[bands]`` at one level, interpolated linearly."""
         return np.array([np.interp(level, self.levels, row) for row in self.values])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A scene beside the training patches.
+    """A scene compared with the training patches.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Comparison:
     quantiles : Quantiles
         The scene's own.
     pixels : int
-        Pixels that were looked at, clouds and saturated ones left out.
+        Pixels compared, without clouds and saturated ones.
     """
 
     outside: tuple[float, ...]
@@ -79,7 +79,7 @@ class Comparison:
 
     @property
     def far(self) -> bool:
-        """Whether the scene is another rendering than the training patches."""
+        """Whether the scene is rendered differently from the training patches."""
         return max(self.outside) > FAR
 
 
@@ -138,7 +138,7 @@ def patch_quantiles(pixels: npt.NDArray[Any]) -> Quantiles:
 
 
 def clear_pixels(pixels: npt.NDArray[Any], training: Quantiles) -> npt.NDArray[Any]:
-    """Leave out pixels that say nothing of the land: no data, saturated, and bright clouds.
+    """Leave out pixels that do not show the ground: no data, saturated, and bright clouds.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def clear_pixels(pixels: npt.NDArray[Any], training: Quantiles) -> npt.NDArray[A
 
 
 def compare(pixels: npt.NDArray[Any], training: Quantiles) -> Comparison | None:
-    """Hold pixels ``[bands, n]`` of a whole scene against the training patches'; None if none is clear."""
+    """Compare pixels ``[bands, n]`` of a whole scene with the training patches; None if none is clear."""
     clear = clear_pixels(pixels, training)
     if not clear.shape[1]:
         return None

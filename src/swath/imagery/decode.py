@@ -1,4 +1,8 @@
-"""One decoder for every picture format: what a file is, its first bytes say, never its name."""
+"""One decoder for every picture format, which it detects from the first bytes of a file, never from its name.
+
+:func:`_reading` opens a picture and makes one error of whatever a decoder raises; the formats themselves are read in
+``arrays.py`` (NumPy), ``photos.py`` (Pillow) and ``rasters.py`` (rasterio).
+"""
 
 from __future__ import annotations
 
@@ -31,13 +35,13 @@ _FIRST_BYTES = {
     b"\x93NUMPY": "npy",
 }
 _DEEP_PNG = "16-bit color PNG"
-_MEND = "replace it or leave it out"
+_REMEDY = "replace it or leave it out"
 
 
 def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 100_000_000) -> Picture:
     """Decode a JPEG, PNG, WebP, TIFF, GeoTIFF, JPEG 2000 or ``.npy`` picture.
 
-    The format is told by content. The EXIF orientation is applied; palettes are expanded to RGB
+    The format is detected from the content. The EXIF orientation is applied; palettes are expanded to RGB
     (RGBA if they have transparent entries), values of fewer than eight bits are stretched to 0-255, CMYK
     is converted to RGB; all other values are as stored, and no bits are dropped. Band names come from the
     format, a GeoTIFF's band descriptions or its color interpretation, else they are ``band_1``...; nodata is
@@ -65,6 +69,15 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 1
     DataError
         Naming the file, if it cannot be opened, is not such a picture, is cut short or damaged, is too
         large, or holds several pages or frames.
+
+    Examples
+    --------
+    >>> import io, numpy, swath.imagery
+    >>> file = io.BytesIO()
+    >>> numpy.save(file, numpy.zeros((3, 64, 48), "uint16"))
+    >>> picture = swath.imagery.decode(file.getvalue())
+    >>> picture.bands, picture.pixels.shape, picture.pixels.dtype.name
+    (('band_1', 'band_2', 'band_3'), (3, 64, 48), 'uint16')
     """
     with _reading(source, name, max_pixels) as reader:
         return reader.read()
@@ -112,7 +125,7 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterato
         except SwathError:
             raise
         except Exception as error:  # decoders raise nearly anything on hostile bytes
-            raise DataError(f"{name} is not a sound {kind} file ({error})", fix=_MEND) from error
+            raise DataError(f"{name} is not a sound {kind} file ({error})", fix=_REMEDY) from error
 
 
 @contextlib.contextmanager
@@ -137,7 +150,7 @@ def _reader(
 
 
 def kind_of(stream: BinaryIO, name: str) -> str:
-    """Tell the format by its first bytes and rewind.
+    """Detect the format from the first bytes and rewind.
 
     Raises
     ------
@@ -147,7 +160,7 @@ def kind_of(stream: BinaryIO, name: str) -> str:
     head = stream.read(26)
     stream.seek(0)
     if not head:
-        raise DataError(f"{name} is an empty file", fix=_MEND)
+        raise DataError(f"{name} is an empty file", fix=_REMEDY)
     for first, kind in _FIRST_BYTES.items():
         if head.startswith(first) and (kind != "WebP" or head[8:12] == b"WEBP"):
             depth, color = head[24:25], head[25:26]  # of a PNG's first chunk; color 0 is gray

@@ -1,4 +1,6 @@
-"""What a file says about its pixels before they are decoded, and the limits put on it."""
+"""Decoded pictures, and what the header of a file says about one before it is decoded: size, bands, limits,
+orientation.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ import numpy.typing as npt
 from swath.errors import DataError
 
 RGB = ("red", "green", "blue")
-MAX_BYTES_A_PIXEL = 32
-MAX_BANDS = 1024
+MAX_BYTES_A_PIXEL = 32  # 16 bands of 16 bits; the memory limit is this many bytes times the pixel limit
+MAX_BANDS = 1024  # more than any sensor has; readers take time that grows with the square of the bands
 _MODES = {
     ("uint8", ("gray",)): "L",
     ("uint8", ("gray", "alpha")): "LA",
@@ -39,7 +41,7 @@ class Picture:
     pixels : numpy.ndarray
         ``[bands, H, W]``; uint8 or uint16 for pictures, any real dtype for ``.npy`` and GeoTIFF.
     bands : tuple of str
-        One name a band: ``red``, ``green``, ``blue``, ``gray``, ``alpha``, ``nir``, or ``band_1``...
+        One name per band: ``red``, ``green``, ``blue``, ``gray``, ``alpha``, ``nir``, or ``band_1``...
     units : str
         ``"display"`` for 8-bit pictures made to be looked at, ``"digital number"`` otherwise.
     mode : str
@@ -64,12 +66,6 @@ class Picture:
     def width(self) -> int:
         """Columns of pixels."""
         return int(self.pixels.shape[2])
-
-
-"""Room for 16 bands of 16 bits; the memory limit is this many bytes times the pixel limit."""
-
-
-"""More than any sensor has; readers take time that grows with the square of the bands."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ class Reader(Protocol):
 def check_size(
     width: int, height: int, *, name: str, max_pixels: int, bands: int = 1, dtype: str = "uint8"
 ) -> None:
-    """Refuse a picture that is too large, from what its header says.
+    """Refuse a picture that is too large according to its header.
 
     Raises
     ------
@@ -134,7 +130,7 @@ def check_size(
 
 
 def numbered_bands(count: int) -> tuple[str, ...]:
-    """Names for bands nobody has named: ``band_1``, ``band_2``..."""
+    """Names of bands without a name: ``band_1``, ``band_2``..."""
     return tuple(f"band_{number}" for number in range(1, count + 1))
 
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from PIL.Image import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -66,16 +67,8 @@ class PhotoReader:
         check_size(*image.size, name=name, max_pixels=max_pixels)
         if getattr(image, "n_frames", 1) > 1:
             raise DataError(f"{name} is an animated {kind}", fix="save one still picture a file")
-        if image.mode not in _MODES:
-            raise DataError(
-                f"{name} is a {kind} in mode {image.mode}, which swath does not read",
-                fix="save it as 8-bit gray or RGB",
-            )
         self._image, self._stream, self._name = image, stream, name
-        palette_alpha = image.mode == "P" and "transparency" in image.info
-        self._convert, self._bands, self._dtype = (
-            _TRANSPARENT_PALETTE if palette_alpha else _MODES[image.mode]
-        )
+        self._convert, self._bands, self._dtype = _stored_as(image, name)
 
     @property
     def header(self) -> Header:
@@ -85,11 +78,10 @@ class PhotoReader:
 
     def orientation(self) -> int:
         """EXIF orientation, 1 to 8, as far as the file has been read."""
-        exif = self._image.info.get("exif")
-        return orientation_tag(BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else 1
+        return _orientation(self._image)
 
     def read(self) -> Picture:
-        """Decode the pixels and turn them upright.
+        """Decode the pixels and apply the orientation.
 
         Raises
         ------
@@ -97,20 +89,56 @@ class PhotoReader:
             If a PNG ends before its last row, which Pillow leaves black.
         """
         image = self._image
-        mode = image.mode
         values = np.asarray(image)
         # Missing rows are the last ones and black; only interlaced ones lie anywhere.
-        doubtful = isinstance(image, PngImageFile) and (image.info.get("interlace") or not values[-1].any())
-        if doubtful and _ends_early(self._stream):
+        suspect = isinstance(image, PngImageFile) and (image.info.get("interlace") or not values[-1].any())
+        if suspect and _ends_early(self._stream):
             raise DataError(
                 f"{self._name} holds fewer rows of pixels than it says", fix="replace it or leave it out"
             )
-        if self._convert is not None:
-            values = np.asarray(image.convert(self._convert))
-        # Asked for after decoding: a PNG may carry its EXIF block behind the pixels.
-        orientation = self.orientation()
-        planes = values[np.newaxis] if values.ndim == 2 else values.transpose(2, 0, 1)
-        return Picture(_own(upright(planes, orientation)), self._bands, units_of(self._dtype), mode)
+        return picture_of(image, name=self._name, values=values)
+
+
+def picture_of(image: Image, *, name: str, values: npt.NDArray[Any] | None = None) -> Picture:
+    """The pixels of a Pillow image, as :func:`swath.imagery.decode` gives those of a file: upright, RGB of palettes.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Any image of at most 16 bits gray or 8 bits color.
+    name : str
+        What error messages call it.
+    values : numpy.ndarray, optional
+        Its own values, if they are at hand.
+
+    Raises
+    ------
+    DataError
+        If it is in a mode swath does not read.
+    """
+    convert, bands, dtype = _stored_as(image, name)
+    if convert is not None or values is None:
+        values = np.asarray(image if convert is None else image.convert(convert))
+    # Asked for after decoding: a PNG may carry its EXIF block behind the pixels.
+    orientation = _orientation(image)
+    planes = values[np.newaxis] if values.ndim == 2 else values.transpose(2, 0, 1)
+    return Picture(_own(upright(planes, orientation)), bands, units_of(dtype), image.mode)
+
+
+def _stored_as(image: Image, name: str) -> tuple[str | None, tuple[str, ...], str]:
+    """The mode to convert an image to first, if any, and the bands and type that this gives."""
+    if image.mode not in _MODES:
+        raise DataError(
+            f"{name} is a picture in mode {image.mode}, which swath does not read",
+            fix="save it as 8-bit gray or RGB",
+        )
+    palette_alpha = image.mode == "P" and "transparency" in image.info
+    return _TRANSPARENT_PALETTE if palette_alpha else _MODES[image.mode]
+
+
+def _orientation(image: Image) -> int:
+    exif = image.info.get("exif")
+    return orientation_tag(BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else 1
 
 
 def _own(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:

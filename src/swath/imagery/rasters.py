@@ -7,6 +7,7 @@ georeferencing is not followed: a file says nothing but its own pixels.
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.session import DummySession
 
-from swath.errors import DataError
+from swath.errors import DataError, MissingFileError
 from swath.imagery.header import (
     RGB,
     Header,
@@ -80,6 +81,38 @@ def open_raster(
         yield reader
 
 
+def read_dataset(dataset: DatasetReader, *, name: str, max_pixels: int = 100_000_000) -> Picture:
+    """All pixels of a raster that somebody has opened, of whatever format.
+
+    Raises
+    ------
+    DataError
+        As :func:`open_raster`, or if it is closed.
+    """
+    if dataset.closed:
+        raise DataError(f"{name} is closed", fix="give it while it is open")
+    return RasterReader(dataset, name=name, max_pixels=max_pixels, orientation=1).read()
+
+
+def read_virtual(name: str) -> Picture:
+    """All pixels of a raster on one of GDAL's virtual file systems (``/vsizip/``, ``/vsicurl/``...).
+
+    Raises
+    ------
+    MissingFileError
+        If there is none of this name.
+    DataError
+        As :func:`open_raster`.
+    """
+    try:
+        with rasterio.Env(**_ENVIRONMENT), rasterio.open(name, sharing=False) as dataset:
+            return read_dataset(dataset, name=name)
+    except rasterio.errors.RasterioError as error:
+        missing = "does not exist" in str(error) or "No such file" in str(error)
+        mistake = MissingFileError if missing else DataError
+        raise mistake(f"{name} cannot be opened ({error})", fix="check the name") from error
+
+
 class RasterReader:
     """An opened raster."""
 
@@ -95,7 +128,7 @@ class RasterReader:
             check_size(width, height, name=name, max_pixels=max_pixels, bands=dataset.count, dtype=dtype)
         self._space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE")
         self._table = _color_table(dataset)
-        self._header = self._describe(dtype)
+        self.header = self._describe(dtype)
 
     def _describe(self, dtype: str) -> Header:
         dataset = self._dataset
@@ -112,14 +145,9 @@ class RasterReader:
         width, height = upright_size(dataset.width, dataset.height, self._orientation)
         return Header(width, height, bands, dtype, mode)
 
-    @property
-    def header(self) -> Header:
-        """Size and storage of the raster."""
-        return self._header
-
     def read(self) -> Picture:
         """Decode the values as stored (nodata untouched); palettes and CMYK become RGB."""
-        header = self._header
+        header = self.header
         try:
             # GDAL presents CMYK as RGB and an alpha band that the file does not have.
             indexes = [1, 2, 3] if self._space == "CMYK" else None
@@ -148,7 +176,7 @@ def _band_names(dataset: DatasetReader) -> tuple[str, ...]:
         (description or "").strip().lower() or colors.get(color, number)
         for description, color, number in zip(dataset.descriptions, dataset.colorinterp, numbers, strict=True)
     )
-    names = tuple("gray" if name == "gray" else name for name in names)
+    names = tuple("gray" if re.fullmatch("gr[ae]y", name) else name for name in names)
     return names if len(set(names)) == len(names) else numbers
 
 
@@ -181,6 +209,6 @@ def _stretched(pixels: npt.NDArray[np.uint8], bits: str | None) -> npt.NDArray[n
 def _damaged(name: str, driver: str, error: Exception) -> DataError:
     reason: Any = error.__cause__ or error
     return DataError(
-        f"{name} is a damaged or cut-short {_KINDS[driver]} file ({reason})",
+        f"{name} is a damaged or cut-short {_KINDS.get(driver, driver)} file ({reason})",
         fix="replace it or leave it out",
     )

@@ -1,4 +1,6 @@
-"""Choosing bands: by color, by name, or by position where nothing is named."""
+"""Bands and their values: choosing bands by color, by name, or by position where none is named, and rescaling
+reflectance to 8 bits.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import numpy.typing as npt
 from swath.errors import DataError, SettingError
 from swath.imagery.header import RGB, Picture, numbered_bands
 
-# Names under which data providers publish a band, beside the band's own name. "B" numbers are those of
+# Names under which data providers publish a band, besides the band's own name. "B" numbers are those of
 # Sentinel-2, which for blue, green and red are Landsat 8's too.
 _ALIASES = {
     "blue": ("b", "visblue", "b2"),
@@ -40,7 +42,7 @@ def find_band(names: Sequence[str | None], band: str, *, bare: bool = False) -> 
     """Place of the one band that goes by a name or its aliases; None if there is none, or more than one.
 
     ``B04`` is red, as Sentinel-2 names it. ``B4`` may as well be any sensor's fourth band, so such bare numbers count
-    with `bare` alone, for callers that tell the user how they were read.
+    with `bare` alone, for callers that report how they were read.
     """
     plain, key = [plain_name(name or "") for name in names], plain_name(band)
     hits = [i for i, name in enumerate(plain) if name == key]
@@ -51,7 +53,7 @@ def find_band(names: Sequence[str | None], band: str, *, bare: bool = False) -> 
 
 
 def as_rgb(picture: Picture) -> Picture:
-    """Take red, green and blue from a picture; gray becomes three equal bands, alpha is dropped.
+    """Select red, green and blue of a picture; gray becomes three equal bands, alpha is dropped.
 
     Parameters
     ----------
@@ -70,7 +72,7 @@ def as_rgb(picture: Picture) -> Picture:
     """
     if picture.pixels.dtype not in (np.uint8, np.uint16):
         raise DataError(
-            f"{picture.pixels.dtype} values cannot serve as red, green and blue",
+            f"{picture.pixels.dtype} values cannot be used as red, green and blue",
             fix="convert the picture to uint8 or uint16",
         )
     if picture.bands == RGB:
@@ -90,10 +92,10 @@ def as_rgb(picture: Picture) -> Picture:
 
 
 def select_bands(picture: Picture, bands: Sequence[str]) -> npt.NDArray[Any]:
-    """Take the bands a model wants, in its order.
+    """Select the bands of a model, in its order.
 
-    Bands nobody has named (``band_1``...) are taken by position if there are as many as wanted.
-    Red, green and blue are taken as :func:`as_rgb` does, so a gray picture will serve. All else goes by
+    Bands without names (``band_1``...) are taken by position if their number fits.
+    Red, green and blue are taken as :func:`as_rgb` does, so a gray picture is accepted. All others are found by
     name, whatever its case, or by a name under which it is published, such as ``B04`` for red.
 
     Parameters
@@ -101,7 +103,7 @@ def select_bands(picture: Picture, bands: Sequence[str]) -> npt.NDArray[Any]:
     picture : Picture
         Any decoded picture.
     bands : sequence of str
-        Names of the bands wanted.
+        Names of the bands to select.
 
     Returns
     -------
@@ -131,7 +133,7 @@ def select_bands(picture: Picture, bands: Sequence[str]) -> npt.NDArray[Any]:
 def rescale_reflectance(
     pixels: npt.NDArray[Any], *, low: float = 0, high: float = 2750, nodata: float | None = 0
 ) -> npt.NDArray[np.uint8]:
-    """Clip values to `low`..`high` and stretch them linearly to 1..255; 0 is no data.
+    """Clip values to `low`..`high` and rescale them linearly to 1..255; 0 is no data.
 
     The defaults are EuroSAT's own rendering of Sentinel-2 L1C reflectance x 10 000 (Helber et al.
     2019). A value ``v`` becomes ``1 + 254 (v - low) / (high - low)``, computed in float64 and rounded
@@ -157,7 +159,7 @@ def rescale_reflectance(
         If `high` is not above `low`.
     """
     if not high > low:
-        raise SettingError(f"cannot render values from {low} to {high}", fix="give a high above the low")
+        raise SettingError(f"cannot rescale values from {low} to {high}", fix="give a high above the low")
     if pixels.dtype in (np.uint8, np.uint16):
         rescaled: npt.NDArray[np.uint8] = _table(pixels.dtype.name, low, high, nodata)[pixels]
         return rescaled
@@ -166,7 +168,7 @@ def rescale_reflectance(
 
 @functools.lru_cache(maxsize=8)
 def _table(dtype: str, low: float, high: float, nodata: float | None) -> npt.NDArray[np.uint8]:
-    """Every value the type can hold, rendered: a scene is then one look-up a pixel."""
+    """Every value the type can hold, rescaled: a scene then takes one look-up per pixel."""
     values = np.arange(np.iinfo(dtype).max + 1)
     return _stretch(values, low, high, nodata)
 

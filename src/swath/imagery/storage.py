@@ -1,4 +1,4 @@
-"""How a file stores its picture, apart from the picture: what could give a class away without its land."""
+"""How a file stores its picture, apart from the picture itself: what may separate classes by file headers alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BLOCKS = ("exif", "icc_profile", "dpi", "adobe", "comment", "gamma", "transpare
 
 @dataclass(frozen=True)
 class Storage:
-    """What the headers of a file say.
+    """Contents of the headers of a file.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Storage:
     tables : str
         Eight hexadecimal digits that stand for a JPEG's quantization tables; empty for others.
     extras : str
-        Blocks beside the pixels, such as ``dpi, exif``; empty if there are none.
+        Blocks besides the pixels, such as ``dpi, exif``; empty if there are none.
     bytes : int
         Length of the file.
     """
@@ -96,7 +96,7 @@ def _jpeg(data: bytes) -> tuple[str, str, str]:
     image = JpegImageFile(BytesIO(data))
     tables = image.quantization
     words = [f"quality {_quality(sum(tables[min(tables)]))}"] if tables else []
-    if len(image.layer) == 3:  # of one or four components nothing is drawn together as a rule
+    if len(image.layer) == 3:  # one or four components are not subsampled as a rule
         words.append(_SAMPLING.get(get_sampling(image), "other sampling"))
     if "progressive" in image.info or "progression" in image.info:
         words.append("progressive")
@@ -119,7 +119,7 @@ def _extras(info: dict[str | tuple[int, int], object]) -> str:
 
 
 def _webp_pixels(data: bytes) -> bytes:
-    """Name of the chunk that holds a WebP's pixels (RFC 9649): color profiles and more may stand before it."""
+    """Name of the chunk that holds a WebP's pixels (RFC 9649): color profiles and more may come before it."""
     place = 12
     while place + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, place)

@@ -99,7 +99,7 @@ def _moved(
     tolerance: float,
     exact: bool,
 ) -> bool:
-    """Whether a label differs from the stored one, though it was not stored as a close call."""
+    """Whether a label differs from the stored one, though it was not stored within the tolerance."""
     if record.task != "single-label":
         changed = called(record, got) != called(record, wanted)
         return bool((changed & (margins(record, wanted) > tolerance)).any())

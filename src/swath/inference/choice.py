@@ -76,7 +76,7 @@ def choose_engine(
 def make_engine(name: str, graph: onnx.ModelProto, *, threads: int | None = None) -> Engine:
     """Start an engine by name; `threads` defaults to the cores this process may use.
 
-    Graphs that resize to a patch size take pictures of any size; others, such as a network laid over a
+    Graphs that resize to a patch size take pictures of any size; others, such as a network run over a
     whole strip, see pixels as they are.
 
     Parameters

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
 from swath.errors import DataError, SettingError
-from swath.imagery import Picture, decode, select_bands
 from swath.inference.choice import AUTO, engine_for, key_of, make_engine
 from swath.inference.engines import Engine, Outputs, describe
+from swath.inference.images import Image, Layout, image_pixels, named_images
 from swath.inference.ood import NEEDED, OodScorer
 from swath.inference.predictions import Predictions, joined, judged
 from swath.model import ModelFile, Record, read_model
@@ -25,11 +25,10 @@ TTA_VIEWS = (1, 4, 8)
 # Images of one size held before they are handed to the engine, fewer if they are much larger than a patch.
 HELD = 256
 HELD_BYTES = 32 * 2**20
-Image = str | Path | bytes | Picture | npt.NDArray[Any]
 
 
 def check_tta(tta: int) -> int:
-    """`tta`, if patches can be shown in so many ways.
+    """`tta`, if it is a number of views there is.
 
     Raises
     ------
@@ -39,29 +38,35 @@ def check_tta(tta: int) -> int:
     if tta not in TTA_VIEWS:
         raise SettingError(
             f"{tta} views of a patch",
-            fix="give 1 (as it is), 4 (turned by quarters) or 8 (and mirrored too)",
+            fix="give 1, 4 (rotations) or 8 (rotations and flips)",
         )
     return tta
 
 
 def augmented_views(pixels: npt.NDArray[Any], tta: int) -> Iterator[npt.NDArray[Any]]:
-    """The other ``tta - 1`` ways to look at patches ``[N, bands, H, W]``; H and W change places in half of them."""
+    """The other ``tta - 1`` views of patches ``[N, bands, H, W]``: rotations, then flips; half of them swap H and W."""
     for view in range(1, tta):
         mirrored = pixels[..., ::-1] if view >= 4 else pixels
         yield np.ascontiguousarray(np.rot90(mirrored, view % 4, axes=(2, 3)))
 
 
 class Classifier:
-    """A loaded model; see :func:`load`.
+    """A loaded model that classifies images; made by :func:`load`.
 
     Attributes
     ----------
     record : Record
         The model's own record.
     engine : str
-        What runs it: engine, precision, threads and batch, such as ``openvino bf16, 2 threads, batch_size 8``.
+        What runs it: engine, precision, threads and batch, such as ``openvino bf16, 2 threads, batch 8``.
     tta : int
-        How many ways :meth:`answer` and :meth:`predict` look at a patch.
+        Views of a patch over which :meth:`answer` and :meth:`predict` average.
+
+    Examples
+    --------
+    >>> import swath
+    >>> swath.load("eurosat", engine="openvino", threads=1)  # doctest: +ELLIPSIS
+    <Classifier eurosat: 10 classes (AnnualCrop, Forest, ...), uint8 red, green, blue, 64 x 64 px; openvino ...>
     """
 
     def __init__(self, model: ModelFile, engine: Engine, *, ran: str | None = None, tta: int = 1) -> None:
@@ -73,8 +78,25 @@ class Classifier:
         self.outputs = tuple(o.name for o in model.graph.graph.output if o.name in OUTPUTS)
         self._engine = engine
         kept = model.record.out_of_distribution
-        tells = kept is not None and set(NEEDED) <= set(self.outputs)
-        self._ood_scorer = OodScorer(model.record, kept) if kept is not None and tells else None
+        self._ood_scorer = (
+            OodScorer(
+                kept,
+                name=self.record.name,
+                task=self.record.task,
+                temperature=self.record.temperature,
+                size=self.size,
+            )
+            if kept is not None and set(NEEDED) <= set(self.outputs)
+            else None
+        )
+
+    def __repr__(self) -> str:
+        spec = self.record.input
+        names = ", ".join(self.record.class_names)
+        return (
+            f"<Classifier {self.record.name}: {len(self.record.classes)} classes ({names}), {spec.data_type} "
+            f"{', '.join(spec.bands)}, {spec.size} x {spec.size} px; {self.engine}>"
+        )
 
     @property
     def size(self) -> int:
@@ -129,17 +151,17 @@ class Classifier:
 
     @property
     def detects_ood(self) -> bool:
-        """Whether the model file can tell what is not like its training data."""
+        """Whether the model file holds what detects patches unlike its training data."""
         return self._ood_scorer is not None
 
     def answer(self, pixels: npt.NDArray[Any], *, batch_size: int | None = None) -> Predictions:
-        """Classify patches of one size, and say which are not like the training data where the model can tell.
+        """Classify patches of one size, and flag those unlike the training data where the model file can detect them.
 
-        With several views, probabilities are the mean over them; how strange a patch is follows from it as it is.
+        With several views, probabilities are the mean over them; the OOD score is that of the patch itself.
 
         Parameters
         ----------
-        pixels, batch
+        pixels, batch_size
             As for :meth:`run`.
         """
         wanted = ("probabilities",) if self._ood_scorer is None else ("probabilities", *NEEDED)
@@ -151,27 +173,34 @@ class Classifier:
                 for view in augmented_views(pixels, self.tta)
             )
             probabilities = sum(others, start=probabilities) / np.float32(self.tta)
-        judged = self.decide(probabilities)
+        predictions = self.decide(probabilities)
         if self._ood_scorer is None:
-            return judged
-        strange = self._ood_scorer.of(pixels, found["features"], found["logits"])
-        return replace(
-            judged,
-            ood_score=strange,
-            is_ood=strange >= self._ood_scorer.threshold,
-        )
+            return predictions
+        score = self._ood_scorer.score(pixels, found["features"], found["logits"])
+        return replace(predictions, ood_score=score, is_ood=score >= self._ood_scorer.threshold)
 
     def same_engine(self, graph: onnx.ModelProto) -> Engine:
         """Start another engine of this one's kind, precision and threads, for another graph."""
         return make_engine(key_of(self._engine), graph, threads=self._engine.threads)
 
-    def predict(self, images: Image | Iterable[Image], *, progress: Progress = silent) -> Predictions:
+    def predict(
+        self, images: Image | Iterable[Image], *, layout: Layout | None = None, progress: Progress = silent
+    ) -> Predictions:
         """Classify images.
 
         Parameters
         ----------
-        images : array ``[N, bands, H, W]``, or iterable of paths, bytes, Pictures or arrays ``[bands, H, W]``
-            Sizes may differ. 8-bit models take 8-bit images. One image alone is taken as a list of one.
+        images : Image, or iterable of Images
+            Paths and ``/vsi...`` names, bytes of files, Pillow images, open rasterio datasets,
+            ``xarray.DataArray``s with the dimensions band, y and x (and one more for several), or arrays and
+            torch tensors ``[bands, H, W]``, ``[H, W, bands]`` or, for several, ``[N, ...]``. One image alone
+            is taken as a list of one. Sizes may differ. Pixels are those of the file, in the model's data
+            type: nothing is to be done to them. Folders are for :func:`swath.inference.predict_files`.
+        layout : {"chw", "hwc"}, optional
+            Which axis of plain arrays holds the bands: the first or the last. By default the one that is as
+            long as the model has bands.
+        progress : Progress
+            Called for every batch.
 
         Returns
         -------
@@ -181,30 +210,40 @@ class Classifier:
         ------
         DataError
             If an image cannot be decoded, is none of these, or does not have the model's bands and type.
+        SettingError
+            If there is no such layout.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import swath
+        >>> classifier = swath.load("eurosat")
+        >>> classifier.predict(np.full((2, 64, 64, 3), (35, 70, 110), np.uint8)).labels
+        ['SeaLake', 'SeaLake']
         """
-        if isinstance(images, np.ndarray) and images.ndim == 4:
-            return self.answer(images)
-        several = _several(images)
-        total = len(several) if isinstance(several, Sized) else None
-        parts = list(self.stream(_named(several), total=total, progress=progress))
+        named, total = named_images(images)
+        parts = list(self.stream(named, layout=layout, total=total, progress=progress))
         if not parts:
-            raise DataError("there is no image to classify")
-        return joined([p for _, p in parts])
+            raise DataError("there is no image to classify", fix="give at least one")
+        return joined(parts)
 
     def stream(
         self,
         images: Iterable[tuple[str, Image]],
         *,
+        layout: Layout | None = None,
         batch_size: int = HELD,
         total: int | None = None,
         progress: Progress = silent,
-    ) -> Iterator[tuple[list[str], Predictions]]:
+    ) -> Iterator[Predictions]:
         """Classify named images of any sizes, a batch at a time, in order.
 
         Parameters
         ----------
-        images : iterable of (str, image)
-            Images as :meth:`predict` takes them, each with a name for messages.
+        images : iterable of (str, Image)
+            Images as :meth:`predict` takes them, each with its path or another name.
+        layout : {"chw", "hwc"}, optional
+            As for :meth:`predict`.
         batch_size : int
             Images of one size held at a time; fewer if they are large.
         total : int, optional
@@ -212,50 +251,29 @@ class Classifier:
 
         Yields
         ------
-        tuple of list of str and Predictions
-            Names, and what the model says of those n images.
+        Predictions
+            Of the images of one batch.
         """
         names: list[str] = []
         held: list[npt.NDArray[Any]] = []
         done = 0
         for name, image in images:
-            pixels = self.pixels_of(image, name=name)
+            pixels = self.pixels_of(image, name=name, layout=layout)
             if held and (len(held) >= _chunk_size(held[0], batch_size) or pixels.shape != held[0].shape):
-                yield names, self.answer(np.stack(held))
+                yield replace(self.answer(np.stack(held)), paths=names)
                 done += len(held)
                 progress("classify", done, max(total or 0, done))
                 names, held = [], []
             names.append(name)
             held.append(pixels)
         if held:
-            yield names, self.answer(np.stack(held))
+            yield replace(self.answer(np.stack(held)), paths=names)
             done += len(held)
         progress("classify", done, done)
 
-    def pixels_of(self, image: Image, *, name: str) -> npt.NDArray[Any]:
-        """The model's bands ``[bands, H, W]`` of one image, in the model's data type."""
-        if isinstance(image, np.ndarray):
-            pixels = image
-        else:
-            picture = image if isinstance(image, Picture) else decode(_source(image, name), name=name)
-            try:
-                pixels = select_bands(picture, self.record.input.bands)
-            except DataError as error:
-                raise DataError(f"{name}: {error.problem}", fix=error.fix) from error
-        wanted = self.record.input.data_type
-        if pixels.dtype != wanted:
-            raise DataError(
-                f"{name} is {pixels.dtype}, model '{self.record.name}' takes {wanted}",
-                fix="render reflectance to 8 bit first, with swath.imagery.render_reflectance"
-                if wanted == "uint8"
-                else "give the numbers as stored, not a picture of them",
-            )
-        if pixels.ndim != 3 or len(pixels) != len(self.record.input.bands) or 0 in pixels.shape:
-            raise DataError(
-                f"{name} has shape {pixels.shape}, model '{self.record.name}' takes "
-                f"[{len(self.record.input.bands)}, H, W] ({', '.join(self.record.input.bands)})"
-            )
-        return pixels
+    def pixels_of(self, image: Image, *, name: str, layout: Layout | None = None) -> npt.NDArray[Any]:
+        """The model's bands ``[bands, H, W]`` of one image, in the model's data type; see :meth:`predict`."""
+        return image_pixels(image, self.record, name=name, layout=layout)
 
     def decide(self, probabilities: npt.NDArray[np.float32]) -> Predictions:
         """Turn probabilities ``[N, K]`` into labels and confidences."""
@@ -286,8 +304,8 @@ def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None, t
     threads : int, optional
         By default, as many as the cores this process may use.
     tta : int
-        1, or 4 (each patch turned by quarters) or 8 (and mirrored): the mean answer is a little better and takes as
-        many times as long.
+        Test-time augmentation: average over 1, 4 (rotations) or 8 (rotations and flips) views. Slightly more
+        accurate, that many times slower.
 
     Raises
     ------
@@ -297,38 +315,13 @@ def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None, t
     Examples
     --------
     >>> import swath
-    >>> swath.load("eurosat").predict(["field.jpg"]).labels  # doctest: +SKIP
-    ['AnnualCrop']
+    >>> classifier = swath.load("eurosat", threads=1)
+    >>> classifier.record.class_names[:3]
+    ('AnnualCrop', 'Forest', 'HerbaceousVegetation')
     """
     file = read_model(model)
     started, ran = engine_for(file, engine, threads=threads)
     return Classifier(file, started, ran=ran, tta=tta)
-
-
-def _several(images: Image | Iterable[Image]) -> Iterable[Image]:
-    """A list of one for an image that comes alone; text would otherwise be taken letter by letter."""
-    alone = isinstance(images, str | Path | bytes | bytearray | Picture)
-    if alone or not isinstance(images, Iterable) or (isinstance(images, np.ndarray) and images.ndim == 3):
-        return [cast(Image, images)]
-    return cast("Iterable[Image]", images)
-
-
-def _named(images: Iterable[Image]) -> Iterator[tuple[str, Image]]:
-    """Name images for messages: paths by themselves, others by their place."""
-    for number, image in enumerate(images):
-        yield (str(image) if isinstance(image, str | Path) else f"image {number}"), image
-
-
-def _source(image: Any, name: str) -> Path | bytes:
-    if isinstance(image, bytes):
-        return image
-    try:
-        return Path(image)
-    except TypeError as error:
-        raise DataError(
-            f"{name} is of type {type(image).__name__}, which is no image to swath",
-            fix="give a path, bytes, or an array such as numpy.asarray(image).transpose(2, 0, 1)",
-        ) from error
 
 
 def _chunk_size(patch: npt.NDArray[Any], batch_size: int) -> int:

@@ -1,4 +1,4 @@
-"""Is a scene what the model was trained on, and what is to be done if not?
+"""Whether a scene has the colors a model was trained on, and the correction where it has not.
 
 The decision for ``--match-colors auto|on|off``, from a sample of the scene's pixels and the model's record; the
 arithmetic is in :mod:`swath.imagery.color_match`.
@@ -18,8 +18,8 @@ from swath.imagery.color_match import ENOUGH, Comparison, Correction, Quantiles,
 from swath.model.record import InputSpec
 
 Mode = Literal["auto", "on", "off"]
-IMAGES = 256  # looked at, of however many there are
-_EACH = 64 * 64  # pixels of an image looked at: a single large picture is no scene either
+IMAGES = 256  # sampled, of however many there are
+_EACH = 64 * 64  # pixels sampled of an image: a single large picture is no scene either
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class ColorMatch:
     comparison : Comparison or None
         None if the model file holds no quantiles of its training patches, or no pixel is clear.
     correction : Correction or None
-        What is done to the pixels; None if nothing.
+        Applied to the pixels; None for none.
     sentence : str
-        What was found and done, in words, without a full stop.
+        What was found and done, in one sentence without a full stop.
     warning : str or None
-        What to beware of; None if the scene is like the training patches.
+        What the user should know; None if the scene is like the training patches.
     """
 
     asked: Mode
@@ -47,7 +47,7 @@ class ColorMatch:
     warning: str | None = None
 
     @property
-    def judged(self) -> bool:
+    def compared(self) -> bool:
         """Whether enough was seen to say if the scene is like the training patches."""
         return self.comparison is not None and self.comparison.pixels >= ENOUGH
 
@@ -64,7 +64,7 @@ class ColorMatch:
             "applied": done is not None,
             "correction": done,
             "scene": found,
-            "said": self.sentence,
+            "finding": self.sentence,
         }
 
 
@@ -88,7 +88,7 @@ def compare_scene(
     """Compare a scene with the training patches and decide whether to correct it.
 
     ``auto`` corrects where more than 20 % of the pixels of a band lie outside the training range. It takes
-    102,400 clear pixels (25 patches) to say so: fewer are no scene, and are left as they are without a word.
+    102,400 clear pixels (25 patches) to say so: fewer are no scene, and are left unchanged without a warning.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def compare_scene(
     mode : str
         ``"auto"``, ``"on"`` or ``"off"``.
     what : str
-        What sentences call the scene.
+        What messages call the scene.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def compare_scene(
     if spec.channel_quantiles is None:
         if asked == "on":
             raise SettingError(
-                "the model file holds no quantiles of its training patches to harmonize to",
+                "the model file holds no quantiles of its training patches, so colors cannot be matched",
                 fix="train the model again with this version, or leave out --match-colors on",
             )
         return ColorMatch(asked, None, None, "not compared: the model file holds no quantiles")
@@ -120,22 +120,26 @@ def compare_scene(
     found = compare(pixels, training)
     if found is None:
         if asked == "on":
-            raise DataError(f"{what} has no pixel that is clear and holds data: nothing to harmonize by")
+            raise DataError(
+                f"{what} has no pixel that is clear and holds data, so colors cannot be matched",
+                fix="leave out --match-colors on",
+            )
         return ColorMatch(asked, None, None, "not compared: no pixel is clear and holds data")
-    told = _found(found, spec.bands, what)
+    finding = _found(found, spec.bands, what)
     if found.pixels < ENOUGH and asked != "on":
-        return ColorMatch(asked, found, None, f"left as it is: too few pixels to judge by ({found.pixels:,})")
+        return ColorMatch(asked, found, None, f"left unchanged: too few pixels to compare ({found.pixels:,})")
     if asked == "on" or (asked == "auto" and found.far):
         correction = match(found.quantiles, training)
         done = "; ".join(
-            f"{band} x {gain:.2f} {offset:+.0f}"
+            f"{band}: gain {gain:.2f}, offset " + f"{offset:+.0f}".replace("-", "\N{MINUS SIGN}")
             for band, gain, offset in zip(spec.bands, correction.gain, correction.offset, strict=True)
         )
-        warning = f"{told}, so it was color-matched ({done})" if found.far else None
-        return ColorMatch(asked, found, correction, f"color-matched ({done}): {told}", warning)
+        matched = f"colors were matched to the training images ({done})"
+        warning = f"{finding}, so {matched}" if found.far else None
+        return ColorMatch(asked, found, correction, f"{matched}: {finding}", warning)
     if not found.far:
-        return ColorMatch(asked, found, None, f"left as it is: {told}")
-    return ColorMatch(asked, found, None, f"left as it is: {told}", f"{told}: try --match-colors on")
+        return ColorMatch(asked, found, None, f"left unchanged: {finding}")
+    return ColorMatch(asked, found, None, f"left unchanged: {finding}", f"{finding}: try --match-colors on")
 
 
 def sample_images(
@@ -167,4 +171,4 @@ def _found(found: Comparison, bands: tuple[str, ...], what: str) -> str:
     worst = int(np.argmax(found.outside))
     share, below = found.outside[worst], found.below[worst]
     side = "below" if below > 0.9 * share else "above" if below < 0.1 * share else "outside"
-    return f"{100 * share:.0f} % of {what}'s {bands[worst]} values lie {side} those of the training patches"
+    return f"{100 * share:.0f} % of {what}'s {bands[worst]} values lie {side} those of the training images"

@@ -51,7 +51,7 @@ def free_cores() -> int:
 
 
 def describe(engine: Engine, *, note: str = "") -> str:
-    """Say what runs, such as ``openvino bf16, 2 threads, batch_size 8``."""
+    """Say what runs, such as ``openvino bf16, 2 threads, batch 8``."""
     threads = f"{engine.threads} thread{'s' if engine.threads > 1 else ''}"
     text = f"{engine.name} {engine.precision}, {threads}, batch {engine.batch_size}"
     return f"{text} ({note})" if note else text

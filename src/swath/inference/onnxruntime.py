@@ -51,7 +51,7 @@ class OnnxRuntime:
                 for name, values in zip(wanted, zip(*parts, strict=True), strict=True)
             }
             if any(len(values) != len(pixels) for values in outputs.values()):
-                raise ValueError("an output does not have one row a patch")
+                raise ValueError("an output does not have one row per patch")
         except Exception as error:
             raise ModelFileError(f"ONNX Runtime cannot run the model ({first_line(error)})") from error
         return checked(outputs)

@@ -1,4 +1,4 @@
-"""How strange a patch is to a model: energy, and distance from the classes of its training data.
+"""How far a patch is from a model's training data: energy, and distance from the classes.
 
 Energy is ``-logsumexp(logits / T)`` (Liu et al. 2020, NeurIPS), for several labels the sum over them (Wang et al.
 2021, NeurIPS). It sees classes the network never learned. The distance is that of a Gaussian discriminant
@@ -20,7 +20,7 @@ from swath.data.statistics import SMALLEST, color_features, texture_features
 from swath.errors import ModelFileError
 from swath.imagery import resize
 from swath.model.ood import OutOfDistribution, PackedArray, RobustScale
-from swath.model.record import Record, Task
+from swath.model.record import Task
 
 NEEDED = ("features", "logits")
 Floats = npt.NDArray[np.float64]
@@ -32,95 +32,47 @@ _SHARED = 0.5  # of a class's covariance that is that of all classes
 _RIDGE = 1e-3
 
 
-@dataclass(frozen=True)
-class ClassGaussians:
-    """The statistics of a model file, unpacked and ready.
-
-    Attributes
-    ----------
-    projection : numpy.ndarray
-        ``[r, D]``.
-    center : numpy.ndarray
-        ``[D]``.
-    mean, scale : numpy.ndarray
-        ``[F]``.
-    classes : numpy.ndarray
-        ``[C, F]``.
-    whitening : numpy.ndarray
-        ``[C or 1, F, F]``.
-    """
-
-    projection: Floats
-    center: Floats
-    mean: Floats
-    scale: Floats
-    classes: Floats
-    whitening: Floats
-
-    def check_widths(self, features: npt.NDArray[Any], seen: Floats, *, name: str) -> None:
-        """Refuse statistics made for other features than model `name` gives, or for other :func:`pixel_features`.
-
-        Raises
-        ------
-        ModelFileError
-            If their widths differ.
-        """
-        whole = len(self.projection) + 2 + seen.shape[1]  # with what components leave over, and the energy
-        if features.shape[1:] != self.center.shape or self.mean.shape != (whole,):
-            raise ModelFileError(
-                f"the statistics by which model '{name}' tells strange patches are not for its features and bands",
-                fix="fit them anew: swath model calibrate MODEL INDEX --out NEW.onnx",
-            )
-
-    def described(self, features: npt.NDArray[Any], energy: Floats, seen: Floats) -> Floats:
-        """Describe patches ``[N, F]`` from features ``[N, D]``, energies ``[N]`` and :func:`pixel_features`."""
-        return np.concatenate(
-            [reduced(features, self.projection, self.center), energy[:, None], seen], axis=1
-        )
-
-    def distance(self, described: Floats) -> Floats:
-        """Twice the negative log-density ``[N]``, but for a constant, under the nearest class."""
-        values = (described - self.mean) / self.scale
-        nearest = np.full(len(values), np.inf)
-        for number, center in enumerate(self.classes):
-            triangle = self.whitening[number % len(self.whitening)]
-            size = 2 * np.log(np.maximum(np.abs(np.diag(triangle)), 1e-30)).sum()
-            np.minimum(nearest, (((values - center) @ triangle) ** 2).sum(axis=1) - size, out=nearest)
-        return nearest
-
-
 class OodScorer:
     """Scores patches by the statistics of a model file.
 
     Parameters
     ----------
-    record : Record
-        Of a model.
     kept : OutOfDistribution
-        Its statistics.
+        The statistics.
+    name : str
+        Of the model, for messages.
+    task, temperature
+        Of the model.
+    size : int
+        Side of the patches the network sees, pixels.
 
     Raises
     ------
     ModelFileError
-        If the statistics are damaged, or by :meth:`of` if they are not of this model.
+        If the statistics are damaged, or by :meth:`scores` if they are not of this model.
     """
 
-    def __init__(self, record: Record, kept: OutOfDistribution) -> None:
-        self._record, self._kept = record, kept
+    def __init__(
+        self, kept: OutOfDistribution, *, name: str, task: Task, temperature: float, size: int
+    ) -> None:
+        self._kept, self._name = kept, name
+        self._task: Task = task
+        self._temperature, self._size = temperature, size
         try:
-            self._gaussians = unpacked(kept)
+            self._projection = kept.projection.unpack()
+            self._classes, self._whitening = kept.classes.unpack(), kept.whitening.unpack()
         except ValueError as error:
-            raise ModelFileError(f"the record of model '{record.name}' is damaged: {error}") from error
+            raise ModelFileError(f"the record of model '{name}' is damaged: {error}") from error
 
     @property
     def threshold(self) -> float:
         """Least score that is called unlike the training data."""
         return self._kept.threshold
 
-    def of(
+    def score(
         self, pixels: npt.NDArray[Any], features: npt.NDArray[Any], logits: npt.NDArray[Any]
     ) -> npt.NDArray[np.float32]:
-        """How strange ``[N]`` patches are: 0 for the usual one, large for strange ones.
+        """How far ``[N]`` patches are from the training data: about 0 for usual ones, large for strange ones.
 
         Parameters
         ----------
@@ -129,30 +81,33 @@ class OodScorer:
         features, logits : numpy.ndarray
             ``[N, D]`` and ``[N, L]``, what the model gave for them.
         """
-        record, kept, gaussians = self._record, self._kept, self._gaussians
-        energy = energies(logits, task=record.task, temperature=record.temperature)
-        seen = pixel_features(pixels, size=record.input.size)
-        gaussians.check_widths(features, seen, name=record.name)
-        distance = gaussians.distance(gaussians.described(features, energy, seen))
-        return np.asarray(together(kept, energy, distance), np.float32)
+        return np.asarray(together(self._kept, *self.parts(pixels, features, logits)), np.float32)
 
+    def parts(
+        self, pixels: npt.NDArray[Any], features: npt.NDArray[Any], logits: npt.NDArray[Any]
+    ) -> tuple[Floats, Floats]:
+        """The two scores ``[N]`` before they are scaled and added: energy, and distance from the nearest class.
 
-def unpacked(kept: OutOfDistribution) -> ClassGaussians:
-    """Unpack the statistics.
-
-    Raises
-    ------
-    ValueError
-        If they are damaged.
-    """
-    return ClassGaussians(
-        kept.projection.unpack(),
-        np.array(kept.center),
-        np.array(kept.mean),
-        np.array(kept.scale),
-        kept.classes.unpack(),
-        kept.whitening.unpack(),
-    )
+        The distance is twice the negative log-density, but for a constant, under the nearest class.
+        """
+        kept = self._kept
+        energy = energies(logits, task=self._task, temperature=self._temperature)
+        seen = pixel_features(pixels, size=self._size)
+        # Components, what they leave over, and the energy, next to the texture and colors.
+        whole = len(self._projection) + 2 + seen.shape[1]
+        if features.shape[1:] != (len(kept.center),) or len(kept.mean) != whole:
+            raise ModelFileError(
+                f"the out-of-distribution statistics of model '{self._name}' are not for its features and bands",
+                fix="fit them again: swath model calibrate MODEL INDEX --out NEW.onnx",
+            )
+        described = _described(features, energy, seen, self._projection, np.array(kept.center))
+        values = (described - np.array(kept.mean)) / np.array(kept.scale)
+        nearest = np.full(len(values), np.inf)
+        for number, center in enumerate(self._classes):
+            triangle = self._whitening[number % len(self._whitening)]
+            size = 2 * np.log(np.maximum(np.abs(np.diag(triangle)), 1e-30)).sum()
+            np.minimum(nearest, (((values - center) @ triangle) ** 2).sum(axis=1) - size, out=nearest)
+        return energy, nearest
 
 
 def together(kept: OutOfDistribution, energy: Floats, distance: Floats) -> Floats:
@@ -172,12 +127,16 @@ def energies(logits: npt.NDArray[Any], *, task: Task, temperature: float) -> Flo
     return np.asarray(-(top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))))
 
 
-def reduced(features: npt.NDArray[Any], projection: Floats, center: Floats) -> Floats:
-    """Leading components of features, and the logarithm of what they leave over: ``[N, r + 1]``."""
+def _described(
+    features: npt.NDArray[Any], energy: Floats, seen: Floats, projection: Floats, center: Floats
+) -> Floats:
+    """What patches are compared by ``[N, F]``: leading components of the features, the logarithm of what they
+    leave over, the energy, and :func:`pixel_features`.
+    """
     values = np.asarray(features, np.float64) - center
     leading = values @ projection.T
     left = np.maximum((values**2).sum(axis=1) - (leading**2).sum(axis=1), 0.0)
-    return np.concatenate([leading, np.log(left + 1e-6)[:, None]], axis=1)
+    return np.concatenate([leading, np.log(left + 1e-6)[:, None], energy[:, None], seen], axis=1)
 
 
 def pixel_features(pixels: npt.NDArray[Any], *, size: int) -> Floats:
@@ -225,18 +184,18 @@ def fit_out_of_distribution(
 
     Parameters
     ----------
-    train : Seen
+    train : PatchOutputs
         Up to some thousands of training patches, not augmented.
     classes : numpy.ndarray
         ``[N]`` int64, their groups: the labels; for a multi-label model zeros.
-    val : Seen
+    val : PatchOutputs
         Validation patches.
     task, temperature
         Of the model.
     size : int
         Side of the patches the network sees.
     false_alarms : float
-        Share of patches like the training data that may be called unlike.
+        Share of patches like the training data that may be flagged.
 
     Returns
     -------
@@ -253,9 +212,7 @@ def fit_out_of_distribution(
     projection = PackedArray.pack(axes[:, ::-1][:, :COMPONENTS].T)
     seen = pixel_features(train.pixels, size=size)
     energy = energies(train.logits, task=task, temperature=temperature)
-    described = np.concatenate(
-        [reduced(features, projection.unpack(), center), energy[:, None], seen], axis=1
-    )
+    described = _described(features, energy, seen, projection.unpack(), center)
     mean, spread = described.mean(axis=0), described.std(axis=0)
     scale = np.where(spread > 1e-9 * (1 + np.abs(mean)), spread, 1.0)
     means, triangles = _class_gaussians((described - mean) / scale, classes)
@@ -272,12 +229,11 @@ def fit_out_of_distribution(
         false_alarms=false_alarms,
         patches=n,
     )
-    gaussians: ClassGaussians = unpacked(unscaled)
-    calm = energies(val.logits, task=task, temperature=temperature)
-    far = gaussians.distance(gaussians.described(val.features, calm, pixel_features(val.pixels, size=size)))
+    scorer = OodScorer(unscaled, name="in training", task=task, temperature=temperature, size=size)
+    calm, far = scorer.parts(val.pixels, val.features, val.logits)
     scaled = unscaled.model_copy(update={"energy": _standard(calm), "distance": _standard(far)})
     scores = np.sort(together(scaled, calm, far).astype(np.float32))
-    # Above the rank-th score: a patch as strange as that is not called unlike yet.
+    # Above the rank-th score: a patch with that very score is not flagged yet.
     return scaled.model_copy(update={"threshold": float(np.nextafter(scores[rank - 1], np.float32(np.inf)))})
 
 

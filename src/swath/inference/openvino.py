@@ -42,7 +42,7 @@ def has_bf16() -> bool:
 class OpenVino:
     """OpenVINO on the CPU; see :class:`swath.inference.engines.Engine`.
 
-    Patches go in batches of one fixed size, a stream a thread, so that threads never wait for each other
+    Patches go in batches of one fixed size, one stream per thread, so that threads never wait for each other
     within a layer; the last batch is filled up. What a patch gets so depends on nothing but the patch.
     Graphs without a patch size run at the shape of the pixels, all threads on one layer.
 
@@ -88,7 +88,7 @@ class OpenVino:
         batch_size = first.get_input_tensor().shape[0]
         shapes = [list(first.get_output_tensor(place).shape) for place in range(len(ready.names))]
         if any(shape[:1] != [batch_size] for shape in shapes):
-            raise ValueError("an output does not have one row a patch")
+            raise ValueError("an output does not have one row per patch")
         results = [np.empty((len(pixels), *shape[1:]), np.float32) for shape in shapes]
         busy: list[tuple[openvino.InferRequest, slice]] = []
 

@@ -171,11 +171,6 @@ class Blend:
         held = -(-grid.rows.cells_per_window // grid.rows.cells_per_step)
         self._held: deque[npt.NDArray[np.float32]] = deque(maxlen=held)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes held between two rows of windows."""
-        return sum(row.nbytes for row in self._held)
-
     def add(
         self, probabilities: npt.NDArray[np.float32], classified: npt.NDArray[np.bool_]
     ) -> list[CellRows]:

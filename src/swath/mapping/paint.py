@@ -7,7 +7,7 @@ to look at a written raster.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from swath.mapping.area import PixelArea
 from swath.mapping.grid import Blend, CellRows, Grid
 from swath.mapping.legend import LegendEntry
 from swath.mapping.strips import Strip
-from swath.mapping.writer import NO_CONFIDENCE, NODATA, MapWriter
+from swath.mapping.writer import NO_CONFIDENCE, NODATA, LayerWriter
 from swath.model import Record
 from swath.model.record import NONE, ClassInfo, leading
 
@@ -35,29 +35,19 @@ class Painter:
         Windows and cells.
     record : Record
         Of the model: its classes, and how it decides between them.
-    writer : MapWriter
-        Is given the rows of the layers ``classes``, ``confidence`` and, where asked for, the other two.
+    writers : mapping of str to LayerWriter
+        Take the rows of ``classes``, ``confidence`` and, where there are such layers, of ``ood`` and ``probabilities``,
+        the mean probabilities of each cell. For ``ood`` strips come with one more value per window, 1 where it is
+        unlike the training data.
     totals : Totals
         Counts every row.
-    ood : bool
-        Whether strips come with one more value per window, 1 where it is unlike the training data.
-    probabilities : bool
-        Whether the mean probabilities are written too, one pixel per cell.
     """
 
     def __init__(
-        self,
-        grid: Grid,
-        record: Record,
-        writer: MapWriter,
-        totals: Totals,
-        *,
-        ood: bool = False,
-        probabilities: bool = False,
+        self, grid: Grid, record: Record, writers: Mapping[str, LayerWriter], totals: Totals
     ) -> None:
-        self._grid, self._record, self._writer, self._totals = grid, record, writer, totals
-        self._ood, self._probabilities = ood, probabilities
-        self._blend = Blend(grid, len(record.classes) + ood)
+        self._grid, self._record, self._writers, self._totals = grid, record, writers, totals
+        self._blend = Blend(grid, len(record.classes) + ("ood" in writers))
 
     def add(
         self, strip: Strip, probabilities: npt.NDArray[np.float32], classified: npt.NDArray[np.bool_]
@@ -79,22 +69,22 @@ class Painter:
             row = np.repeat(cells.astype(np.uint8), grid.cell)[:width]
             return np.broadcast_to(row, valid.shape) if whole else np.where(valid, row, np.uint8(nodata))
 
-        if self._ood:
-            unlike = rows.mean[-1] > 0.5  # of the windows over a cell
+        if "ood" in self._writers:
+            most = rows.mean[-1] > 0.5  # of the windows over a cell
             rows = replace(rows, mean=rows.mean[:-1])
         chosen, certainty = decide(self._record, rows.mean)
         labels = pixels(np.where(rows.covered, chosen + 1, NODATA), NODATA)
         self._totals.add(start, labels)
-        self._writer.write("classes", labels[None])
+        self._writers["classes"].write(labels[None])
         confidence = pixels(np.where(rows.covered, np.rint(100 * certainty), 0), NO_CONFIDENCE)
-        self._writer.write("confidence", confidence[None])
-        if self._ood:
-            mask = np.where(labels == NODATA, np.uint8(NO_CONFIDENCE), pixels(unlike, 0))
+        self._writers["confidence"].write(confidence[None])
+        if "ood" in self._writers:
+            mask = np.where(labels == NODATA, np.uint8(NO_CONFIDENCE), pixels(most, 0))
             self._totals.add_ood(mask)
-            self._writer.write("ood", mask[None])
-        if self._probabilities:
+            self._writers["ood"].write(mask[None])
+        if "probabilities" in self._writers:
             cells = np.where(rows.covered, rows.mean, np.float32("nan"))
-            self._writer.write("probabilities", np.repeat(cells[:, None], rows.stop - rows.start, axis=1))
+            self._writers["probabilities"].write(np.repeat(cells[:, None], rows.stop - rows.start, axis=1))
 
 
 def decide(

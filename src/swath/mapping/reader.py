@@ -20,7 +20,7 @@ import rasterio
 from rasterio import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 from rasterio.windows import Window
@@ -136,7 +136,7 @@ def open_scene(scene: Any, *, crs: Any = None, transform: Any = None) -> Iterato
             )
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(opened)))
         if crs is not None:
-            opened = replace(opened, crs=CRS.from_user_input(crs))
+            opened = replace(opened, crs=_crs(crs))
         if transform is not None:
             opened = replace(opened, transform=Affine(*tuple(transform)[:6]))
         yield opened
@@ -145,9 +145,8 @@ def open_scene(scene: Any, *, crs: Any = None, transform: Any = None) -> Iterato
 def _open_file(name: str) -> DatasetReader:
     """Open a local file of one of the formats, or what a ``/vsi`` name leads to."""
     target, driver = name, None
-    if not name.startswith(
-        "/vsi"
-    ):  # which names GDAL's virtual file system, and maybe another machine, on purpose
+    # A /vsi name leads into GDAL's virtual file system, to another machine maybe: the user wants it so.
+    if not name.startswith("/vsi"):
         path = Path(name)
         if not path.is_file():
             raise MissingFileError(f"there is no scene {path}", fix="give a raster file or a /vsi name")
@@ -285,7 +284,16 @@ def _labeled_crs(data: Any) -> Any:
     mapping = data.encoding.get("grid_mapping", data.attrs.get("grid_mapping", "spatial_ref"))
     stated = data.coords[mapping].attrs if mapping in data.coords else {}
     text = stated.get("crs_wkt", stated.get("spatial_ref", data.attrs.get("crs")))
-    return None if text is None else CRS.from_user_input(text)
+    return None if text is None else _crs(text)
+
+
+def _crs(stated: Any) -> CRS:
+    try:
+        return CRS.from_user_input(stated)
+    except (CRSError, ValueError) as error:
+        raise SettingError(
+            f"{stated!r} is not a coordinate reference system", fix="give one such as crs='EPSG:32632'"
+        ) from error
 
 
 def _labeled_transform(data: Any, rows: Any, columns: Any) -> Affine:
@@ -319,47 +327,48 @@ def check_name(path: Path) -> None:
         raise SettingError(f"the name {str(path)!a} is not UTF-8", fix="rename it") from None
 
 
-def check_values(dtype: str, wanted: str, *, rescale: tuple[float, float] | None, scene: str) -> None:
+def check_values(dtype: str, needed: str, *, rescale: tuple[float, float] | None, scene: str) -> None:
     """Refuse a scene whose values are not those the model was trained on.
 
     Parameters
     ----------
     dtype : str
         Type of the scene's values.
-    wanted : str
+    needed : str
         Type the model takes.
     rescale : tuple of float, optional
-        LOW and HIGH the scene is to be rendered with.
+        LOW and HIGH reflectance, if the scene is to be rescaled.
     scene : str
         The scene's name, for messages.
 
     Raises
     ------
     DataError
-        If the type is another one and the scene is not rendered.
+        If the type is another one and the scene is not rescaled.
     SettingError
-        If it is to be rendered and that makes no sense.
+        If it is to be rescaled and that makes no sense.
     """
     bits = {"uint8": "8-bit (uint8)", "uint16": "16-bit (uint16)"}
     if rescale is None:
-        if dtype == wanted:
+        if dtype == needed:
             return
         fix = (
-            "render reflectance to 8 bit with --rescale 0:2750, as EuroSAT was (1000:3750 where 1000 was added "
-            "to the numbers, as Sentinel-2 does from processing baseline 04.00)"
-            if wanted == "uint8"
+            "rescale reflectance to 8 bit with --rescale 0:2750, as EuroSAT was (1000:3750 where 1000 was added "
+            "to the values, as Sentinel-2 does from processing baseline 04.00)"
+            if needed == "uint8"
             else "give a scene of that type"
         )
         raise DataError(
-            f"{scene} holds {bits.get(dtype, dtype)} values and the model takes {bits[wanted]} ones", fix=fix
+            f"{scene} holds {bits.get(dtype, dtype)} values and the model takes {bits[needed]} ones", fix=fix
         )
-    if wanted != "uint8":
+    if needed != "uint8":
         raise SettingError(
-            f"the model takes {bits[wanted]} values, rendering makes 8-bit ones", fix="leave out --rescale"
+            f"the model takes {bits[needed]} values, and rescaling gives 8-bit ones",
+            fix="leave out --rescale",
         )
     if not (math.isfinite(rescale[0]) and math.isfinite(rescale[1]) and rescale[1] > rescale[0]):
         raise SettingError(
-            f"cannot render values from {rescale[0]:g} to {rescale[1]:g}",
+            f"cannot rescale values from {rescale[0]:g} to {rescale[1]:g}",
             fix="give --rescale LOW:HIGH, LOW below HIGH",
         )
     if dtype == "uint8" and rescale[1] > 255:
@@ -377,7 +386,7 @@ def _cache(scene: Scene) -> int:
 
 @dataclass(frozen=True)
 class Bands:
-    """The bands of a scene that stand for a model's.
+    """The bands of a scene that are given to a model.
 
     Attributes
     ----------
@@ -395,11 +404,11 @@ class Bands:
 
 
 def choose_bands(
-    names: Sequence[str | None], wanted: Sequence[str], *, asked: Sequence[int] | None = None, scene: str
+    names: Sequence[str | None], needed: Sequence[str], *, asked: Sequence[int] | None = None, scene: str
 ) -> Bands:
     """Choose a model's bands from a scene's.
 
-    Named bands are taken by name, even where there are just as many as the model wants: blue for red
+    Named bands are taken by name, even where there are just as many as the model needs: blue for red
     ruins a map. Bands whose names say nothing are taken by position, with a warning if some are left over or some
     have names; but not where a name says that the position is wrong.
 
@@ -407,7 +416,7 @@ def choose_bands(
     ----------
     names : sequence of str or None
         What the scene calls its bands, from their descriptions and colors; ``"alpha"`` is never a choice.
-    wanted : sequence of str
+    needed : sequence of str
         The model's bands.
     asked : sequence of int, optional
         The user's own choice, counted from 1.
@@ -417,26 +426,26 @@ def choose_bands(
     Raises
     ------
     SettingError
-        If `asked` does not name as many bands as the model wants, or one the scene does not have.
+        If `asked` does not name as many bands as the model needs, or one the scene does not have.
     DataError
-        If the scene has fewer bands than the model, all of its bands are known and one is missing, or a band that is
-        known lies elsewhere than the model's order has it.
+        If the scene has fewer bands than the model, all of its bands are known and one is missing, or a known band is
+        not where the model's order has it.
     """
     if asked is not None:
-        return _asked(tuple(asked), len(names), wanted, scene)
+        return _asked(tuple(asked), len(names), needed, scene)
     plain = [plain_name(name or "") for name in names]
     usable = [i for i, name in enumerate(plain, start=1) if name != "alpha"]
-    if len(usable) < len(wanted):
+    if len(usable) < len(needed):
         raise DataError(
-            f"{scene} has {len(usable)} bands and the model needs {len(wanted)} ({', '.join(wanted)})",
+            f"{scene} has {len(usable)} bands and the model needs {len(needed)} ({', '.join(needed)})",
             fix="give a scene with all of the model's bands",
         )
-    found = [None if (at := find_band(names, band, bare=True)) is None else at + 1 for band in wanted]
+    found = [None if (at := find_band(names, band, bare=True)) is None else at + 1 for band in needed]
     if None not in found and len(set(found)) == len(found):
         indexes = tuple(i for i in found if i is not None)
         numbered = [names[i - 1] for i in indexes if plain[i - 1][:1] == "b" and plain[i - 1][1:].isdigit()]
         warning = (
-            f"bands {', '.join(str(n) for n in numbered)} were read as {', '.join(wanted)}, "
+            f"bands {', '.join(str(n) for n in numbered)} were read as {', '.join(needed)}, "
             "as Sentinel-2 numbers them; use --bands if this is another sensor"
             if numbered
             else None
@@ -444,29 +453,29 @@ def choose_bands(
         return Bands(indexes, "by name", warning)
     misplaced = any(i is not None and usable[at] != i for at, i in enumerate(found))
     if misplaced or all(is_known(plain[i - 1]) for i in usable):
-        missing = [band for band, i in zip(wanted, found, strict=True) if i is None]
+        missing = [band for band, i in zip(needed, found, strict=True) if i is None]
         raise DataError(
             f"{scene} has bands {', '.join(str(names[i - 1]) for i in usable)} but not {', '.join(missing)}",
             fix="say which bands to use instead, such as --bands 1,2,3",
         )
-    indexes = tuple(usable[: len(wanted)])
+    indexes = tuple(usable[: len(needed)])
     called = [str(names[i - 1]) for i in indexes if plain[i - 1]]
-    if len(usable) == len(wanted) and not called:
+    if len(usable) == len(needed) and not called:
         return Bands(indexes, "by position")
     return Bands(
         indexes,
         "by position",
         f"the scene has {len(usable)} bands"
         + (f" (called {', '.join(called)})" if called else "")
-        + f": the first {len(wanted)} were read as {', '.join(wanted)}; use --bands if they are not",
+        + f": the first {len(needed)} were read as {', '.join(needed)}; use --bands if they are not",
     )
 
 
-def _asked(asked: tuple[int, ...], count: int, wanted: Sequence[str], scene: str) -> Bands:
-    if len(asked) != len(wanted):
+def _asked(asked: tuple[int, ...], count: int, needed: Sequence[str], scene: str) -> Bands:
+    if len(asked) != len(needed):
         raise SettingError(
-            f"{len(asked)} bands were asked for and the model needs {len(wanted)} ({', '.join(wanted)})",
-            fix=f"give --bands {len(wanted)} numbers, in that order",
+            f"{len(asked)} bands were asked for and the model needs {len(needed)} ({', '.join(needed)})",
+            fix=f"give --bands {len(needed)} numbers, in that order",
         )
     outside = [index for index in asked if not 1 <= index <= count]
     if outside:

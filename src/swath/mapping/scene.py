@@ -21,14 +21,14 @@ from swath.errors import DataError, SettingError
 from swath.inference import Classifier, load
 from swath.inference.color_match import Mode, compare_scene
 from swath.mapping.area import pixel_area
-from swath.mapping.grid import Grid, make_grid
+from swath.mapping.grid import make_grid
 from swath.mapping.legend import draw_legend, draw_map
 from swath.mapping.paint import Painter, Totals, painted_classes
 from swath.mapping.reader import check_name, check_values, choose_bands, open_scene
 from swath.mapping.strips import Strips
 from swath.mapping.summary import Map, MapFiles, map_record, map_warnings
 from swath.mapping.windows import Windows, make_windows, with_data
-from swath.mapping.writer import ArrayWriter, RasterWriter, map_layers, raster_writer, staged
+from swath.mapping.writer import ArrayWriter, RowWriter, map_layers, raster_writers, staged
 from swath.progress import Progress, silent
 
 _MAX_CLASSES = 254
@@ -120,9 +120,8 @@ def map_scene(
     --------
     >>> import numpy as np
     >>> import swath
-    >>> from swath.mapping import map_scene
     >>> scene = np.full((3, 128, 192), 60, np.uint8)
-    >>> land = map_scene(swath.load("eurosat"), scene, crs="EPSG:32632", transform=(10, 0, 6e5, 0, -10, 5.4e6))
+    >>> land = swath.map_scene("eurosat", scene, crs="EPSG:32632", transform=(10, 0, 6e5, 0, -10, 5.4e6))
     >>> land.array.shape
     (128, 192)
     >>> sum(land.hectares.values())
@@ -150,25 +149,23 @@ def map_scene(
         totals = Totals(classes, area)
         names = record.class_names if probabilities else ()
         layers = map_layers(grid, classes, ood=windows.detects_ood, probabilities=names)
-        writing: contextlib.AbstractContextManager[ArrayWriter | RasterWriter]
-        if files is None:
-            writing = contextlib.nullcontext(ArrayWriter(layers))
-        else:
+        # Rasters on disk or arrays in memory: from here to the painter nothing else differs.
+        kept = {} if files else {layer.name: ArrayWriter(layer) for layer in layers}
+        writing: contextlib.AbstractContextManager[dict[str, RowWriter]] = contextlib.nullcontext({})
+        if files:
             targets = {layer.name: partial[getattr(files, layer.name)] for layer in layers}
-            place = {"crs": opened.crs, "transform": opened.transform}
-            writing = raster_writer(layers, targets, progress=progress, **place)
-        with writing as writer:
-            painter = Painter(
-                grid, record, writer, totals, ood=windows.detects_ood, probabilities=bool(probabilities)
+            writing = raster_writers(
+                layers, targets, crs=opened.crs, transform=opened.transform, progress=progress
             )
-            classified = _classify(strips, windows, painter, grid, progress=progress)
+        with writing as rasters:
+            painter = Painter(grid, record, kept or rasters, totals)
+            classified = _classify(strips, windows, painter, progress)
         legend = totals.legend()
-        preview = writer.preview if isinstance(writer, RasterWriter) else None
-        if files is not None and preview is not None:
+        if files:
             draw_legend(partial[files.legend], legend, nodata=totals.nodata)
             draw_map(
                 partial[files.picture],
-                preview,
+                rasters["classes"].preview,
                 legend,
                 title=f"{opened.name}, {record.name}",
                 area=area,
@@ -184,16 +181,7 @@ def map_scene(
             transform=opened.transform,
             nodata_pixels=totals.nodata,
             ood_share=ood_share,
-            warnings=map_warnings(
-                opened,
-                area,
-                strips.statistics,
-                record.input,
-                bands=chosen,
-                color_match=color_match,
-                ood_share=ood_share,
-                rescaled=rescale is not None,
-            ),
+            warnings=map_warnings(strips, record.input, area, chosen, color_match, ood_share),
             bands=chosen,
             color_match=color_match,
             stride=grid.stride,
@@ -201,23 +189,14 @@ def map_scene(
             windows=grid.windows,
             classified=classified,
             seconds=time.monotonic() - began,
-            layers=writer.arrays if isinstance(writer, ArrayWriter) else {},
+            layers={name: writer.array for name, writer in kept.items()},
             written=files,
         )
-        if files is not None:
-            content = map_record(
-                made,
-                classifier,
-                opened,
-                grid,
-                area=area,
-                rescale=rescale,
-                nodata=strips.nodata,
-                means=strips.statistics.means,
-            )
+        if files:
+            content = map_record(made, classifier, strips, area)
             text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
             partial[files.record].write_text(text + "\n", encoding="utf-8")
-    if files is not None and files.ood is None and overwrite:  # of an earlier map of this name
+    if files and files.ood is None and overwrite:  # of an earlier map of this name
         files.classes.with_name(f"{files.classes.stem}.ood{files.classes.suffix}").unlink(missing_ok=True)
     return made
 
@@ -233,20 +212,15 @@ def _name_files(
                 fix="give out too, or probabilities=True to keep them",
             )
         return None
-    out = Path(out)
-    check_name(out)
-    if isinstance(probabilities, bool):
-        cells = out.with_name(f"{out.stem}.probabilities{out.suffix}") if probabilities else None
-    else:
-        cells = Path(probabilities)
-    files = MapFiles.next_to(out, probabilities=cells, ood=ood)
+    check_name(Path(out))
+    files = MapFiles.next_to(Path(out), probabilities=probabilities, ood=ood)
     files.check(scene)
     return files
 
 
-def _classify(strips: Strips, windows: Windows, painter: Painter, grid: Grid, *, progress: Progress) -> int:
+def _classify(strips: Strips, windows: Windows, painter: Painter, progress: Progress) -> int:
     """Read, classify and write at once, a strip each; returns the number of windows classified."""
-    done = 0
+    grid, done = strips.grid, 0
     with behind(depth=1) as later, ahead(strips.pieces(), depth=1) as pieces:
         for strip in strips.cut(pieces, windows=windows.rows):
             held = with_data(strip, grid)

@@ -122,6 +122,8 @@ class Strips:
 
     Attributes
     ----------
+    scene, grid, rescale, nodata
+        As given; `nodata` is the value in force.
     correction : Correction or None
         Applied to all pixels with data that are read from now on.
     statistics : PixelStatistics
@@ -139,7 +141,7 @@ class Strips:
         rescale: tuple[float, float] | None = None,
         nodata: float | None = None,
     ) -> None:
-        self._scene, self._grid, self._bands, self._rescale = scene, grid, list(bands), rescale
+        self.scene, self.grid, self._bands, self.rescale = scene, grid, list(bands), rescale
         stated = scene.nodata if nodata is None else nodata
         self.nodata: float | None = 0.0 if stated is None and rescale else stated
         self.statistics = PixelStatistics(len(self._bands))
@@ -160,7 +162,7 @@ class Strips:
         DataError
             If the file is damaged.
         """
-        tops, lefts = (_spread(side) for side in (self._scene.height, self._scene.width))
+        tops, lefts = (_spread(side) for side in (self.scene.height, self.scene.width))
         parts = []
         for top, height in tops:
             for left, width in lefts:
@@ -176,14 +178,14 @@ class Strips:
         DataError
             If the file is damaged.
         """
-        across = self._scene.width * len(self._bands) * np.dtype(self._scene.dtype).itemsize
-        block = self._scene.block
+        across = self.scene.width * len(self._bands) * np.dtype(self.scene.dtype).itemsize
+        block = self.scene.block
         if block * across > _TALLEST:
             step = math.ceil(block / math.ceil(block * across / _TALLEST))
         else:
             step = block * max(1, _PIECE // (block * across))
-        for start in range(0, self._scene.height, step):
-            yield self._read(start, min(step, self._scene.height - start))
+        for start in range(0, self.scene.height, step):
+            yield self._read(start, min(step, self.scene.height - start))
 
     def cut(self, pieces: Iterator[Piece], *, windows: int = 1) -> Iterator[Strip]:
         """Cut strips from pieces.
@@ -195,7 +197,7 @@ class Strips:
         windows : int
             Rows of windows in a strip; the last one may have fewer.
         """
-        rows = self._grid.rows
+        rows = self.grid.rows
         firsts = range(0, rows.windows, windows)
         starts = [rows.first + first * rows.stride for first in firsts]
         counts = [min(windows, rows.windows - first) for first in firsts]
@@ -212,7 +214,7 @@ class Strips:
             yield Strip(first, count, start, held.pixels[:, part], held.valid[part])
 
     def _read(self, start: int, count: int) -> Piece:
-        values, valid = self._values(Window(0, start, self._scene.width, count))
+        values, valid = self._values(Window(0, start, self.scene.width, count))
         if self.correction is not None:
             # Black stays black, so that a collar nobody declared still differs from land.
             values = self.correction.apply(values, valid & values.any(axis=0))
@@ -222,23 +224,23 @@ class Strips:
     def _values(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels in the model's data type, and where they are data."""
         try:
-            values, mask = self._scene.read(self._bands, window)
+            values, mask = self.scene.read(self._bands, window)
         except RasterioError as error:
             raise DataError(
-                f"{self._scene.name} is damaged or cut short near row {window.row_off} ({error.__cause__ or error})",
+                f"{self.scene.name} is damaged or cut short near row {window.row_off} ({error.__cause__ or error})",
                 fix="download or write the file again",
             ) from error
         valid = _has_data(values, self.nodata)
         if mask is not None:
             valid = valid & mask
-        if self._rescale is not None:
-            low, high = self._rescale
+        if self.rescale is not None:
+            low, high = self.rescale
             values = rescale_reflectance(values, low=low, high=high, nodata=self.nodata)
         return values, valid
 
     def _widen(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Mirror columns ``[..., columns]`` at both sides; what lies between is copied as it is."""
-        cols, width = self._grid.cols, len(self._columns)
+        cols, width = self.grid.cols, len(self._columns)
         left, right = -cols.first, -cols.first + cols.length
         if (left, right) == (0, width):
             return values

@@ -20,10 +20,9 @@ from swath.errors import MissingExtraError, SettingError
 from swath.inference import Classifier
 from swath.inference.color_match import ColorMatch
 from swath.mapping.area import PixelArea
-from swath.mapping.grid import Grid
 from swath.mapping.legend import LegendEntry
-from swath.mapping.reader import Bands, Scene
-from swath.mapping.strips import PixelStatistics
+from swath.mapping.reader import Bands
+from swath.mapping.strips import PixelStatistics, Strips
 from swath.mapping.writer import NO_CONFIDENCE, NODATA
 from swath.model.record import InputSpec
 
@@ -65,17 +64,25 @@ class MapFiles:
     ood: Path | None = None
 
     @classmethod
-    def next_to(cls, out: Path, *, probabilities: Path | None = None, ood: bool = False) -> MapFiles:
-        """Name the files of the map `out`."""
+    def next_to(
+        cls, out: Path, *, probabilities: bool | str | Path | None = False, ood: bool = False
+    ) -> MapFiles:
+        """Name the files of the map `out`; probabilities may have a name of their own."""
+
+        def named(what: str) -> Path:
+            return out.with_name(f"{out.stem}.{what}")
+
+        if isinstance(probabilities, bool):
+            probabilities = named(f"probabilities{out.suffix}") if probabilities else None
         return cls(
             classes=out,
             names=out.with_name(f"{out.name}.aux.xml"),
-            confidence=out.with_name(f"{out.stem}.confidence{out.suffix}"),
-            record=out.with_name(f"{out.stem}.json"),
-            legend=out.with_name(f"{out.stem}.legend.png"),
-            picture=out.with_name(f"{out.stem}.png"),
-            probabilities=probabilities,
-            ood=out.with_name(f"{out.stem}.ood{out.suffix}") if ood else None,
+            confidence=named(f"confidence{out.suffix}"),
+            record=named("json"),
+            legend=named("legend.png"),
+            picture=named("png"),
+            probabilities=None if probabilities is None else Path(probabilities),
+            ood=named(f"ood{out.suffix}") if ood else None,
         )
 
     def all(self) -> tuple[Path, ...]:
@@ -244,19 +251,16 @@ class Map:
 
 
 def map_warnings(
-    scene: Scene,
-    area: PixelArea | None,
-    statistics: PixelStatistics,
+    strips: Strips,
     spec: InputSpec,
-    *,
+    area: PixelArea | None,
     bands: Bands,
     color_match: ColorMatch,
     ood_share: float | None,
-    rescaled: bool,
 ) -> tuple[str, ...]:
-    """What a user should know before using a map: whole sentences without a full stop."""
+    """What a user should know before using a map: sentences without a full stop."""
     found = [bands.warning, color_match.warning, ood_warning(ood_share)]
-    if not scene.crs:
+    if not strips.scene.crs:
         found.append(
             "the scene has no coordinate reference system: the map has none either, and no areas in hectares"
         )
@@ -264,7 +268,9 @@ def map_warnings(
         found.append("the size of the scene's pixels is unknown: the map has no areas in hectares")
     else:
         found += [area.warning, size_warning(area, spec.gsd)]
-    found += pixel_warnings(statistics, spec, rescaled=rescaled, compared=color_match.judged)
+    found += pixel_warnings(
+        strips.statistics, spec, rescaled=strips.rescale is not None, compared=color_match.compared
+    )
     return tuple(warning for warning in found if warning)
 
 
@@ -329,18 +335,10 @@ def pixel_warnings(
     return found
 
 
-def map_record(
-    made: Map,
-    classifier: Classifier,
-    scene: Scene,
-    grid: Grid,
-    *,
-    area: PixelArea | None,
-    rescale: tuple[float, float] | None,
-    nodata: float | None,
-    means: tuple[float, ...] | None,
-) -> dict[str, Any]:
+def map_record(made: Map, classifier: Classifier, strips: Strips, area: PixelArea | None) -> dict[str, Any]:
     """The content of ``map.json``."""
+    scene, grid, rescale, nodata = strips.scene, strips.grid, strips.rescale, strips.nodata
+    means = strips.statistics.means
     record, files, pixels = classifier.record, made.files, made.width * made.height
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -41,8 +41,8 @@ class Windows(Protocol):
     detects_ood: bool
 
     def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
-        """Probabilities ``[rows, windows, K]``, and after them, where `detects_ood`, 1 for a window that is not like
-        the training data and 0 for others; anything where `held` ``[rows, windows]`` is False."""
+        """Probabilities ``[rows, windows, K]``, and after them, where `detects_ood`, 1 for a window that is unlike the
+        training data and 0 for others; anything where `held` ``[rows, windows]`` is False."""
 
 
 def make_windows(
@@ -66,24 +66,22 @@ def make_windows(
     ModelFileError
         If the dense way is asked for and the network does not allow it.
     SettingError
-        If the dense way is asked for with several views of each window.
+        If the dense way is asked for with test-time augmentation.
     """
-    if dense and classifier.tta > 1:
-        raise SettingError(
-            "a dense pass sees every window one way", fix="classify patch by patch, or with 1 view"
-        )
-    if dense is False or classifier.tta > 1:
-        return PatchByPatch(classifier, grid, batch_size=batch_size)
-    model = read_model(classifier.path).graph
-    step = dense_stride(model, size=grid.patch)
-    if step is None:
+    step = None
+    if dense is not False and classifier.tta == 1:
+        model = read_model(classifier.path).graph
+        step = dense_stride(model, size=grid.patch)
+    if step is None or not (dense or dense_is_faster(grid, step)):
+        if dense and classifier.tta > 1:
+            raise SettingError(
+                "a dense pass does no test-time augmentation", fix="classify patch by patch, or with --tta 1"
+            )
         if dense:
             raise ModelFileError(
                 f"model '{classifier.record.name}' cannot be run densely: its network pads its layers",
                 fix="classify patch by patch",
             )
-        return PatchByPatch(classifier, grid, batch_size=batch_size)
-    if not dense and not dense_is_faster(grid, step):
         return PatchByPatch(classifier, grid, batch_size=batch_size)
     spacing = math.lcm(step, grid.stride)
     graph = dense_graph(model, size=grid.patch, stride=spacing)

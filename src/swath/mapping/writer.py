@@ -1,8 +1,8 @@
 """Where the rows of a map go: to arrays in memory, or to Cloud Optimized GeoTIFFs that appear together.
 
-A map has up to four layers, and one :class:`MapWriter` takes the rows of all of them. :class:`ArrayWriter` keeps them.
-:func:`raster_writer` writes them: the COG driver writes once, from a complete raster, so rows go to a plain tiled
-GeoTIFF first, and their overviews to files next to it (``.ovr``, ``.ovr.ovr`` and so on, where GDAL looks for them).
+A map has up to four layers, and a :class:`LayerWriter` takes the rows of each. :class:`ArrayWriter` keeps them;
+those of :func:`raster_writers` write them: the COG driver writes once, from a complete raster, so rows go to a plain
+tiled GeoTIFF first, and their overviews to files next to it (``.ovr``, ``.ovr.ovr`` and so on, where GDAL looks).
 Those files are packed as fast as can be: they are copied once and removed.
 
 The class raster has one band and the confidence a file of its own. In one file with two bands GDAL's COG
@@ -120,66 +120,37 @@ def map_layers(
     return tuple(layers)
 
 
-class MapWriter(Protocol):
-    """Takes the rows of a map's layers, each layer from top to bottom."""
+class LayerWriter(Protocol):
+    """Takes the rows of one layer from top to bottom."""
 
-    def write(self, layer: str, rows: npt.NDArray[Any]) -> None:
-        """Append `rows` ``[bands, n, width]`` to a layer."""
+    def write(self, rows: npt.NDArray[Any]) -> None:
+        """Append `rows` ``[bands, n, width]``."""
 
 
 class ArrayWriter:
-    """Keeps layers in memory.
-
-    That takes 2 bytes per pixel of the scene, 3 where the model detects what is unlike its training data, and
-    4 bytes per class and cell for probabilities.
+    """Keeps a layer in memory: 1 byte per pixel, or 4 bytes per class and cell for probabilities.
 
     Attributes
     ----------
-    arrays : dict of str to numpy.ndarray
-        ``[bands, height, width]`` by the layer's name.
+    array : numpy.ndarray
+        ``[bands, height, width]``.
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        self.arrays: dict[str, npt.NDArray[Any]] = {
-            layer.name: np.empty((len(layer.bands), layer.height, layer.width), layer.dtype)
-            for layer in layers
-        }
-        self._filled = dict.fromkeys(self.arrays, 0)
+    def __init__(self, layer: Layer) -> None:
+        self.array: npt.NDArray[Any] = np.empty((len(layer.bands), layer.height, layer.width), layer.dtype)
+        self._at = 0
 
-    def write(self, layer: str, rows: npt.NDArray[Any]) -> None:
-        """Append `rows` ``[bands, n, width]`` to a layer."""
-        start = self._filled[layer]
-        self._filled[layer] = stop = start + rows.shape[1]
-        self.arrays[layer][:, start:stop] = rows
-
-
-class RasterWriter:
-    """Writes layers to GeoTIFFs; see :func:`raster_writer`."""
-
-    def __init__(self, rows: Mapping[str, RowWriter]) -> None:
-        self._rows = rows
-
-    def write(self, layer: str, rows: npt.NDArray[Any]) -> None:
-        """Append `rows` ``[bands, n, width]`` to a layer.
-
-        Raises
-        ------
-        OutputError
-            If they cannot be written, for want of space for instance.
-        """
-        self._rows[layer].write(rows)
-
-    @property
-    def preview(self) -> Pixels | None:
-        """The class raster, or its first overview of at most 1,000 pixels a side, once all is written."""
-        return self._rows["classes"].preview
+    def write(self, rows: npt.NDArray[Any]) -> None:
+        """Append `rows` ``[bands, n, width]``."""
+        start, self._at = self._at, self._at + rows.shape[1]
+        self.array[:, start : self._at] = rows
 
 
 @contextlib.contextmanager
-def raster_writer(
+def raster_writers(
     layers: Sequence[Layer], paths: Mapping[str, Path], *, crs: Any, transform: Affine, progress: Progress
-) -> Iterator[RasterWriter]:
-    """Yield a writer of layers; if the block ends well, their rasters are made COGs.
+) -> Iterator[dict[str, RowWriter]]:
+    """Yield a writer for each layer, by its name; if the block ends well, their rasters are made COGs.
 
     Memory is bounded by the width of the scene: a row of tiles of each layer and of each of its overviews.
 
@@ -205,12 +176,12 @@ def raster_writer(
             if layer.halve is not None:
                 unfinished[path] = path = path.with_name(f"{layer.name}.rows.tif")
             writers[layer.name] = stack.enter_context(row_writer(path, layer, crs=crs, transform=transform))
-        yield RasterWriter(writers)
+        yield writers
     for layer in layers:
+        path = paths[layer.name]
         if layer.halve is None:
-            check_whole(paths[layer.name])
+            check_whole(path)
         if layer.classes:
-            path = paths[layer.name]
             path.with_name(f"{path.name}.aux.xml").write_text(_aux_xml(layer.classes), encoding="utf-8")
     progress("writing", 0, len(unfinished))
     with ThreadPoolExecutor(2) as pool:
@@ -233,8 +204,8 @@ class RowWriter:
         Makes the rows of the next overview.
     coarser : RowWriter, optional
         Takes them.
-    kept : numpy.ndarray, optional
-        A copy of the whole raster is left here.
+    kept : numpy.ndarray
+        ``[height, width]``, where a copy of the whole raster is left; empty for none.
     """
 
     def __init__(
@@ -242,18 +213,18 @@ class RowWriter:
         dataset: DatasetWriter,
         rows: int,
         *,
-        halve: Halve | None = None,
-        coarser: RowWriter | None = None,
-        kept: Pixels | None = None,
+        halve: Halve | None,
+        coarser: RowWriter | None,
+        kept: Pixels,
     ) -> None:
         self._dataset, self._at, self._filled = dataset, 0, 0
         self._halve, self._coarser, self._kept = halve, coarser, kept
         self._held = np.empty((dataset.count, rows, dataset.width), dataset.dtypes[0])
 
     @property
-    def preview(self) -> Pixels | None:
-        """The copy that was kept of this raster or of one of its overviews."""
-        return self._coarser.preview if self._kept is None and self._coarser else self._kept
+    def preview(self) -> Pixels:
+        """A copy in memory of this raster or of its first overview of at most 1,000 pixels a side."""
+        return self._kept if self._coarser is None or self._kept.size else self._coarser.preview
 
     def write(self, rows: npt.NDArray[Any]) -> None:
         """Append `rows` ``[bands, n, width]``."""
@@ -273,7 +244,7 @@ class RowWriter:
         rows = self._held[:, : self._filled]
         with _writing(self._dataset.name):
             self._dataset.write(rows, window=Window(0, self._at, self._dataset.width, self._filled))
-        if self._kept is not None:
+        if self._kept.size:
             self._kept[self._at : self._at + self._filled] = rows[0]
         if self._coarser is not None and self._halve is not None:
             self._coarser.write(self._halve(rows[0])[None])
@@ -335,12 +306,11 @@ def row_writer(
             # For a file that has lost its .aux.xml: a JSON list, from value 0 on.
             names = json.dumps(category_names(layer.classes), ensure_ascii=False)
             dataset.update_tags(1, class_names=names)
-        coarser = kept = None
-        if preview and layer.halve is not None and max(width, height) <= _PREVIEW:
-            kept = np.empty((height, width), np.uint8)
+        small = preview and layer.halve is not None and max(width, height) <= _PREVIEW
+        kept, coarser = np.empty((height, width) if small else (0, 0), np.uint8), None
         if layer.halve is not None and max(width, height) > _TILE:
             half = replace(layer, width=-(-width // 2), height=-(-height // 2), classes=())
-            overview = row_writer(path.with_name(f"{path.name}.ovr"), half, preview=preview and kept is None)
+            overview = row_writer(path.with_name(f"{path.name}.ovr"), half, preview=preview and not small)
             coarser = stack.enter_context(overview)
         writer = RowWriter(dataset, side, halve=layer.halve, coarser=coarser, kept=kept)
         yield writer

@@ -43,7 +43,7 @@ def card(model: ModelFile) -> list[tuple[str, str]]:
         ),
         ("pixels are", spec.meaning),
         ("channel means", _per_band(spec.channel_mean)),
-        ("channel spreads", _per_band(spec.channel_sd)),
+        ("channel standard deviations", _per_band(spec.channel_sd)),
         ("temperature", f"{record.temperature:.3f}"),
     ]
     if record.task == "binary":
@@ -83,7 +83,7 @@ def card(model: ModelFile) -> list[tuple[str, str]]:
 def model_card(model: ModelFile) -> str:
     """The README of a model hub: YAML in front, then what the record says in prose.
 
-    Everything in it comes from the record; what the record does not hold is said to be not stated or not measured.
+    Everything in it comes from the record; what the record does not hold is called not stated or not measured.
     """
     record = model.record
     front = yaml.safe_dump(_front(record), sort_keys=False, allow_unicode=True)
@@ -156,7 +156,7 @@ def _limits(record: Record) -> str:
         "It knows the classes above and no others; every image is given one of them."
         if record.task == "single-label"
         else "It knows the classes above and no others.",
-        f"It was trained on channels with the means {_per_band(spec.channel_mean)} and spreads "
+        f"It was trained on channels with the means {_per_band(spec.channel_mean)} and standard deviations "
         f"{_per_band(spec.channel_sd)}; imagery in another rendering has to be brought to these first.",
         "Metrics hold for patches drawn as the validation patches were; new regions, seasons and sensors do worse.",
     ]
@@ -206,7 +206,7 @@ def _ood(record: Record) -> str:
         return "Not measured: the model answers whatever it is shown."
     return (
         f"Marked by {found.method}; the threshold was chosen on {found.patches:,} validation patches, at most "
-        f"{100 * found.false_alarms:g} % of which it calls unlike."
+        f"{100 * found.false_alarms:g} % of which it flags."
     )
 
 

@@ -1,4 +1,4 @@
-"""Run a network over a whole strip at once and get what it says of every patch in it.
+"""Run a network over a whole strip at once and get its prediction for every patch in it.
 
 A patch's logits are the head applied to the mean of its activations. If no layer of the network pads its
 input, activation `k` of a patch depends only on the patch's pixels from ``k x stride`` on, wherever the

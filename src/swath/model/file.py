@@ -1,4 +1,8 @@
-"""Reading and writing the model file: one ``.onnx`` with its record inside."""
+"""Reading and writing the model file: one ``.onnx`` with its record inside.
+
+Both ways the file is checked against its own record: self-contained standard ONNX, the input and outputs of a swath
+model, and the bands, classes, thresholds and temperature that the record states.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +100,7 @@ def _check_weights(graph: onnx.ModelProto, record: Record, where: str) -> None:
         raise ModelFileError(f"{where}: the graph and the record state different patch sizes")
     head = head_of(graph)
     if head is not None and (head[0].ndim != 2 or not len(head[0]) == head[1].size == record.outputs):
-        raise ModelFileError(f"{where}: the head does not have one row a logit")
+        raise ModelFileError(f"{where}: the head does not have one row per logit")
     for tensor in graph.graph.initializer:
         if tensor.name == TEMPERATURE:
             value = numpy_helper.to_array(tensor)

@@ -1,8 +1,8 @@
 """The graph of a model file: a network's body with everything before and after it built in.
 
 Before: cast, resize, rounding and normalization. After: temperature and softmax or sigmoid. The pieces
-are plain ONNX operators laid down here, without any training library, so that what serves is what the
-gate measured.
+are plain ONNX operators written here, without any training library, so that what serves is what the export
+check measured.
 """
 
 from __future__ import annotations

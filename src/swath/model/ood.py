@@ -1,4 +1,4 @@
-"""What a model file keeps to tell patches that are not like its training data."""
+"""What a model file keeps to detect patches that are unlike its training data, and how arrays are packed in it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class PackedArray(Settings):
 
     shape: tuple[PositiveInt, ...] = Field(min_length=1, max_length=3)
     values: str = Field(description="zlib-compressed int8 in C order, base64")
-    scale: str = Field(description="zlib-compressed little-endian float32, one a row, base64")
+    scale: str = Field(description="zlib-compressed little-endian float32, one per row, base64")
 
     @classmethod
     def pack(cls, array: Floats) -> PackedArray:
         """Store a finite `array` of one to three dimensions."""
         scale = np.maximum(np.abs(array).max(axis=-1, keepdims=True), 1e-30).astype("<f4") / 127
         values = np.rint(array / scale).astype(np.int8)
-        return cls(shape=array.shape, values=_packed(values), scale=_packed(scale))
+        return cls(shape=array.shape, values=pack_bytes(values), scale=pack_bytes(scale))
 
     def unpack(self) -> Floats:
         """Give the array back, float64.
@@ -40,8 +40,8 @@ class PackedArray(Settings):
         ValueError
             If the stored bytes are damaged or larger than they say.
         """
-        values = _unpacked(self.values, self.shape, np.dtype(np.int8))
-        scale = _unpacked(self.scale, (*self.shape[:-1], 1), np.dtype("<f4"))
+        values = unpack_bytes(self.values, self.shape, np.dtype(np.int8))
+        scale = unpack_bytes(self.scale, (*self.shape[:-1], 1), np.dtype("<f4"))
         if not np.isfinite(scale).all():
             raise ValueError("statistics hold a number that is not finite")
         return np.asarray(values * scale.astype(np.float64))
@@ -55,7 +55,7 @@ class RobustScale(Settings):
 
 
 class OutOfDistribution(Settings):
-    """How strange a patch is, and from where on it is called unlike the training data.
+    """How far a patch is from the training data, and from which score on it is called unlike it.
 
     A patch is described by its energy, the leading principal components of the network's features with the
     logarithm of what they leave over, and its texture and colors, which come from the pixels alone. Each class
@@ -63,22 +63,22 @@ class OutOfDistribution(Settings):
 
     Attributes
     ----------
-    projection : Packed
+    projection : PackedArray
         ``[r, D]`` principal components of the features.
     center : tuple of float
         ``[D]`` mean of the features.
     mean, scale : tuple of float
         ``[F]``, standardize the description.
-    classes : Packed
+    classes : PackedArray
         ``[C, F]`` means of the classes, standardized.
-    whitening : Packed
+    whitening : PackedArray
         ``[C or 1, F, F]`` lower triangles L with ``L L^T`` the inverse covariance of a class.
-    energy, distance : Standard
+    energy, distance : RobustScale
         Scales on which the two scores are added.
     threshold : float
-        Least strangeness that is called unlike.
+        Least score that is called unlike the training data.
     false_alarms : float
-        Share of patches like the training data that are called unlike, at most, by the choice of threshold.
+        Share of patches like the training data that reach the threshold, at most.
     patches : int
         Validation patches it was chosen on.
     """
@@ -104,24 +104,34 @@ class OutOfDistribution(Settings):
         if len(self.scale) != f or self.classes.shape[1:] != (f,) or shape[1:] != (f, f):
             raise ValueError("the statistics differ in length")
         if shape[0] not in (1, self.classes.shape[0]):
-            raise ValueError("whitening needs one matrix, or one a class")
+            raise ValueError("whitening needs one matrix, or one per class")
         if self.projection.shape[1:] != (len(self.center),):
             raise ValueError("projection and center differ in length")
         return self
 
 
-def _packed(array: npt.NDArray[Any]) -> str:
+def pack_bytes(array: npt.NDArray[Any]) -> str:
+    """The values of an array in C order, zlib-compressed, base64."""
     return base64.b64encode(zlib.compress(np.ascontiguousarray(array).tobytes(), 9)).decode("ascii")
 
 
-def _unpacked(text: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    wanted = math.prod(shape) * dtype.itemsize
-    if wanted > MAX_BYTES:
-        raise ValueError(f"statistics of {wanted} bytes")
+def unpack_bytes(
+    text: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, what: str = "statistics"
+) -> npt.NDArray[Any]:
+    """The array that :func:`pack_bytes` packed.
+
+    Raises
+    ------
+    ValueError
+        If the stored bytes are damaged or larger than they say; it names `what` is stored.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if size > MAX_BYTES:
+        raise ValueError(f"{what} of {size} bytes")
     try:
-        raw = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), wanted + 1)
+        raw = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
     except (zlib.error, ValueError) as error:
-        raise ValueError(f"statistics are damaged ({error})") from error
-    if len(raw) != wanted:
-        raise ValueError("statistics do not have the size they state")
+        raise ValueError(f"{what} are damaged ({error})") from error
+    if len(raw) != size:
+        raise ValueError(f"{what} do not have the size they state")
     return np.frombuffer(raw, dtype).reshape(shape)

@@ -1,4 +1,4 @@
-"""The record a model file carries: what it was made of, what it expects, what may be believed of it.
+"""The record a model file carries: what it was made of, what it expects, and how far it can be trusted.
 
 Field names follow the STAC Machine Learning Model extension (v1.4) where it has one. The record is
 JSON in the file's metadata under :data:`RECORD_KEY`; ``model/record.schema.json`` describes it.
@@ -6,10 +6,7 @@ JSON in the file's metadata under :data:`RECORD_KEY`; ``model/record.schema.json
 
 from __future__ import annotations
 
-import base64
 import colorsys
-import math
-import zlib
 from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -19,11 +16,10 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from swath.config import Settings
-from swath.model.ood import OutOfDistribution
+from swath.model.ood import OutOfDistribution, pack_bytes, unpack_bytes
 
 SCHEMA_VERSION = 2
 RECORD_KEY = "swath.record"
-MAX_REFERENCE_BYTES = 64 * 2**20
 Task = Literal["single-label", "binary", "multi-label"]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 _ROUNDING = 1e-4  # of probabilities in float32
@@ -78,7 +74,7 @@ class ClassInfo(Settings):
 
 
 class ChannelQuantiles(Settings):
-    """Quantiles of the training patches' pixels: one row of ``values`` a band, one value a level."""
+    """Quantiles of the training patches' pixels: one row of ``values`` per band, one value per level."""
 
     levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=2)
     values: tuple[tuple[float, ...], ...]
@@ -88,7 +84,7 @@ class ChannelQuantiles(Settings):
         if list(self.levels) != sorted(set(self.levels)):
             raise ValueError("levels of quantiles must rise")
         if any(len(row) != len(self.levels) or list(row) != sorted(row) for row in self.values):
-            raise ValueError("each band needs one quantile a level, none below the one before it")
+            raise ValueError("each band needs one quantile per level, none below the one before it")
         return self
 
 
@@ -102,7 +98,7 @@ class InputSpec(Settings):
 
     bands: tuple[str, ...] = Field(min_length=1)
     size: int = Field(ge=8, le=4096, description="patch side in pixels after the graph's own resize")
-    gsd: float | None = Field(default=None, gt=0, description="meters a pixel")
+    gsd: float | None = Field(default=None, gt=0, description="meters per pixel")
     data_type: Literal["uint8", "uint16"]
     value_range: tuple[float, float]
     meaning: str = Field(description="what the numbers are, such as an 8-bit rendering of reflectance")
@@ -116,9 +112,9 @@ class InputSpec(Settings):
     def _same_length(self) -> InputSpec:
         for name in ("mean", "sd", "channel_mean", "channel_sd"):
             if len(getattr(self, name)) != len(self.bands):
-                raise ValueError(f"'{name}' needs one number a band ({len(self.bands)})")
+                raise ValueError(f"'{name}' needs one number per band ({len(self.bands)})")
         if self.channel_quantiles is not None and len(self.channel_quantiles.values) != len(self.bands):
-            raise ValueError(f"'channel_quantiles' needs one row a band ({len(self.bands)})")
+            raise ValueError(f"'channel_quantiles' needs one row per band ({len(self.bands)})")
         return self
 
 
@@ -153,7 +149,7 @@ class ColorBaseline(Settings):
 
 
 class Baselines(Settings):
-    """The two simple rules every model is held against, fitted on the training split."""
+    """The two simple rules every model is compared with, fitted on the training split."""
 
     majority: str
     color: ColorBaseline | None = None
@@ -184,12 +180,11 @@ class ReferencePatches(Settings):
         cls, pixels: npt.NDArray[Any], probabilities: npt.NDArray[Any], *, tolerance: float
     ) -> ReferencePatches:
         """Store `pixels` ``[N, bands, H, W]`` and `probabilities` ``[N, K]``."""
-        packed = base64.b64encode(zlib.compress(np.ascontiguousarray(pixels).tobytes(), 9)).decode("ascii")
         n, bands, height, width = pixels.shape
         return cls(
             shape=(n, bands, height, width),
             data_type=pixels.dtype.name,  # the model validates it
-            pixels=packed,
+            pixels=pack_bytes(pixels),
             probabilities=tuple(tuple(float(v) for v in row) for row in probabilities),
             tolerance=tolerance,
         )
@@ -202,18 +197,7 @@ class ReferencePatches(Settings):
         ValueError
             If the stored bytes are damaged or larger than they say.
         """
-        dtype = np.dtype(self.data_type)
-        wanted = math.prod(self.shape) * dtype.itemsize
-        if wanted > MAX_REFERENCE_BYTES:
-            raise ValueError(f"reference patches of {wanted} bytes")
-        stream = zlib.decompressobj()
-        try:
-            raw = stream.decompress(base64.b64decode(self.pixels, validate=True), wanted + 1)
-        except (zlib.error, ValueError) as error:
-            raise ValueError(f"reference patches are damaged ({error})") from error
-        if len(raw) != wanted:
-            raise ValueError("reference patches do not have the size they state")
-        return np.frombuffer(raw, dtype).reshape(self.shape)
+        return unpack_bytes(self.pixels, self.shape, np.dtype(self.data_type), what="reference patches")
 
 
 class Record(Settings):
@@ -274,7 +258,7 @@ class Record(Settings):
                 + (f", only for: {', '.join(may)}" if may else "")
             )
         if any(len(row) != len(self.classes) for row in self.reference.probabilities):
-            raise ValueError("reference probabilities need one number a class")
+            raise ValueError("reference probabilities need one number per class")
         if any(not -_ROUNDING <= p <= 1 + _ROUNDING for row in self.reference.probabilities for p in row):
             raise ValueError("reference probabilities are not between 0 and 1")
         if self.task == "binary" and any(abs(sum(r) - 1) > _ROUNDING for r in self.reference.probabilities):
@@ -295,7 +279,7 @@ class Record(Settings):
 
     @property
     def cuts(self) -> tuple[float, ...]:
-        """Thresholds in output order: one a class, of the positive class alone (binary), or none."""
+        """Thresholds in output order: one per class, of the positive class alone (binary), or none."""
         if self.task == "single-label":
             return ()
         names = self.class_names[1:] if self.task == "binary" else self.class_names
@@ -303,7 +287,7 @@ class Record(Settings):
 
     @property
     def outputs(self) -> int:
-        """Logits an image: one a class, but a single one for binary models."""
+        """Logits per image: one per class, but a single one for binary models."""
         return 1 if self.task == "binary" else len(self.classes)
 
 
@@ -332,7 +316,7 @@ def called(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bo
     Returns
     -------
     numpy.ndarray
-        ``[..., K]`` bool; exactly one true an image, but any number for a multi-label model.
+        ``[..., K]`` bool; exactly one true per image, but any number for a multi-label model.
     """
     if record.task == "single-label":
         best = probabilities.argmax(axis=-1)
@@ -374,6 +358,6 @@ def _above(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bo
 
 
 def _compared(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """What thresholds are held against, in float64: in float32 one between two neighbors would move."""
+    """What thresholds are compared with, in float64: in float32 one between two neighbors would move."""
     from_here = 1 if record.task == "binary" else 0
     return np.asarray(probabilities[..., from_here:], np.float64)

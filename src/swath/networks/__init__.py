@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from swath.networks.backbones import adapt_first_layer
 from swath.networks.catalog import Network, build_network, network_names, smallest_patch, takes_one_size
+from swath.networks.custom import CUSTOM, CustomNetwork, KerasNetwork, check_module, custom_network
 from swath.networks.layers import CamLayer, NetworkFacts, cam_layer, describe_network, layer_maps
 from swath.networks.scratch import Outputs, PatchNet, StripNet
 
 __all__ = [
+    "CUSTOM",
     "CamLayer",
+    "CustomNetwork",
+    "KerasNetwork",
     "Network",
     "NetworkFacts",
     "Outputs",
@@ -22,6 +26,8 @@ __all__ = [
     "adapt_first_layer",
     "build_network",
     "cam_layer",
+    "check_module",
+    "custom_network",
     "describe_network",
     "layer_maps",
     "network_names",

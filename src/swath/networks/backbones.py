@@ -1,4 +1,4 @@
-"""Backbones from timm, at any patch size and number of bands, with random weights and without the network."""
+"""Backbones from timm, at any patch size and number of bands, with random weights and without downloads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import nn
 from swath.errors import SettingError
 from swath.networks.scratch import Outputs
 
-# What timm's backbones raise where a patch does not suit them: there are over a thousand, each with its own way.
+# What timm's backbones raise for a patch size they do not take: there are over a thousand of them.
 _MISFITS = (
     ArithmeticError,
     AssertionError,
@@ -126,9 +126,9 @@ def as_maps(backbone: nn.Module, values: torch.Tensor) -> torch.Tensor | None:
 
 @lru_cache(maxsize=32)
 def pools_by_mean(name: str, *, bands: int, size: int) -> bool:
-    """Whether a backbone's features are the plain mean of its last map, found out by trying.
+    """Whether a backbone's features are the plain mean of its last map, found by a trial.
 
-    Norms and biases are drawn at random first, for a fresh norm can pass for no norm at all.
+    Norms and biases are randomized first, because an untrained norm looks like none.
     """
     with misfits(name, size), torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
         torch.manual_seed(0)
@@ -179,7 +179,7 @@ def one_size(name: str) -> bool:
 
 @contextmanager
 def misfits(name: str, size: int) -> Iterator[None]:
-    """Say in one sentence that a backbone does not take patches of a size, whatever it raises."""
+    """Turn whatever a backbone raises into one sentence: it does not take patches of this size."""
     try:
         yield
     except _MISFITS as error:
@@ -235,7 +235,7 @@ class Pooled(nn.Module):
     Parameters
     ----------
     backbone : torch.nn.Module
-        One of timm's, without classifier: :func:`swath.networks.backbones.make_backbone`.
+        One of timm's, without its classifier: :func:`swath.networks.backbones.make_backbone`.
     outputs : int
         Logits.
     mean : bool

@@ -14,6 +14,7 @@ from swath.config import Settings, changed
 from swath.errors import SettingError
 from swath.networks import backbones
 from swath.networks.backbones import Pooled
+from swath.networks.custom import CUSTOM
 from swath.networks.fpn import PyramidNet
 from swath.networks.scratch import PatchNet, StripNet
 
@@ -194,6 +195,11 @@ def _headed(backbone: nn.Module, settings: Network, entry: Entry, *, mean: bool,
 
 def _entry(name: str) -> Entry:
     entry = find(name)
+    if name.startswith(CUSTOM):
+        raise SettingError(
+            f"the network of this recipe is a module of one's own, {name.removeprefix(CUSTOM)}",
+            fix="give it to swath.train(..., network=)",
+        )
     if entry is None:
         near = difflib.get_close_matches(name, network_names(), n=3, cutoff=0.5)
         if backbones.is_known(name):

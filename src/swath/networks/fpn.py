@@ -1,4 +1,4 @@
-"""A classifier on a feature pyramid: fine and coarse maps of a backbone, each told what the coarser ones saw.
+"""A classifier on a feature pyramid: fine and coarse maps of a backbone, each combined with the coarser ones.
 
 After Lin et al. 2017, "Feature Pyramid Networks for Object Detection", section 3: 1 x 1 laterals, sums from
 the top down, 3 x 3 smoothing against the aliasing of up-sampling, no activation in between. Instead of

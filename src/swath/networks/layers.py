@@ -1,7 +1,7 @@
-"""Which layer to look at: the deepest one whose maps still show where.
+"""What is inside a network: the layer to explain it at, and its size and cost.
 
 At 64 pixels the last stage of a ResNet is 2 x 2 cells, and a map of it is four squares. The stage before has
-4 x 4. A finer stage knows less of the classes, so the deepest with enough cells is the one to take.
+4 x 4. Finer stages separate classes less well, so the deepest with enough cells is taken.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def cam_layer(network: nn.Module, *, bands: int, size: int) -> CamLayer:
     """The deepest layer with maps of at least 4 x 4 cells; if none has, the one with the most.
 
     For networks without an exact class activation map, or with one of too few cells, Grad-CAM (Selvaraju et
-    al. 2017) at this layer is the way. Sides are not computed but seen: one empty patch is sent through.
+    al. 2017) at this layer is the way. Sides are measured, by a forward pass of one empty patch.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def cam_layer(network: nn.Module, *, bands: int, size: int) -> CamLayer:
 
 
 def probe_layers(network: nn.Module, *, bands: int, size: int) -> tuple[Outputs, CamLayer]:
-    """Send one empty patch through a network: what comes out, and its :func:`cam_layer`."""
+    """Outputs of a network for one empty patch, and its :func:`cam_layer`."""
     seen: dict[nn.Module, int] = {}
 
     def note(layer: nn.Module, _inputs: object, output: object) -> None:
@@ -97,7 +97,7 @@ def layer_maps(network: nn.Module, values: torch.Tensor) -> torch.Tensor | None:
 
 
 def _stages(network: nn.Module) -> list[nn.Module]:
-    """Layers worth looking at, fine to coarse."""
+    """Layers that Grad-CAM can use, fine to coarse."""
     if isinstance(network, PatchNet):
         return list(network.stages)
     if isinstance(network, StripNet):

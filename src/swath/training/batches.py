@@ -1,16 +1,21 @@
-"""From stored patches to what the network sees in one step: the order, the augmentation, the mixing."""
+"""From stored patches to the network and back, one batch at a time: order, augmentation, mixing, and outputs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
+from swath.networks import Outputs
 from swath.training.augment import augment, mix, rand_augment, random_crop, random_gain, sensor_shift
 from swath.training.recipe import Recipe
+
+BATCH = 256  # patches at a time wherever a network is only evaluated
 
 
 @dataclass(frozen=True)
@@ -20,9 +25,9 @@ class Patches:
     Attributes
     ----------
     pixels : numpy.ndarray
-        uint8 or uint16 ``[N, bands, P, P]``; or features ``[N, D]`` float32 that a frozen backbone gave.
+        uint8 or uint16 ``[N, bands, P, P]``; or float32 features ``[N, D]`` of a frozen backbone.
     labels : numpy.ndarray
-        int64 ``[N]``, places in the list of classes; for multi-label float32 ``[N, K]`` of 0 and 1.
+        int64 ``[N]``, class numbers; for multi-label float32 ``[N, K]`` of 0 and 1.
     """
 
     pixels: npt.NDArray[Any]
@@ -34,7 +39,7 @@ class Patches:
 
 @dataclass(frozen=True)
 class Normalization:
-    """What is taken from each band and what it is divided by, in stored units."""
+    """Mean and standard deviation of each band, in stored units; the network's input is ``(pixels - mean) / sd``."""
 
     mean: npt.NDArray[np.float32]
     sd: npt.NDArray[np.float32]
@@ -50,11 +55,11 @@ class Normalization:
             square += (part**2).sum((0, 2, 3))
         mean = total / count
         sd = np.sqrt(np.maximum(square / count - mean**2, 0))
-        # A constant band carries nothing; a spread of one keeps it finite.
+        # A constant band carries no information; a standard deviation of one keeps it finite.
         return cls(mean.astype(np.float32), np.where(sd > 1e-6, sd, 1).astype(np.float32))
 
     def apply(self, pixels: torch.Tensor) -> torch.Tensor:
-        """``(pixels - mean) / sd`` as channels-last float32; features pass as they are."""
+        """``(pixels - mean) / sd`` as channels-last float32; features are returned unchanged."""
         if pixels.ndim == 2:
             return pixels
         mean = torch.from_numpy(self.mean).view(1, -1, 1, 1)
@@ -65,7 +70,7 @@ class Normalization:
 def epoch_order(
     shares: npt.NDArray[np.float32], recipe: Recipe, *, generator: torch.Generator
 ) -> npt.NDArray[np.int64]:
-    """Places of the patches of one epoch, ``[N]``.
+    """Rows of the patches of one epoch, ``[N]``.
 
     Natural sampling takes each patch once. Balanced sampling draws N with replacement, every class (for
     sigmoid tasks: every label, and patches without any) as often as any other.
@@ -87,10 +92,10 @@ def epoch_order(
 
 
 def whitening_of(pixels: npt.NDArray[Any]) -> float:
-    """The stored number that augmentation takes for white.
+    """The stored value that augmentation treats as white.
 
-    Of 8-bit patches 255. Reflectance stored in 16 bits fills a small part of its range, so there it is what one
-    number in a thousand of the training patches (a sample of them) exceeds.
+    255 for 8-bit patches. Reflectance stored in 16 bits fills a small part of its range, so there it is the 99.9th
+    percentile of a sample of the training patches.
     """
     if pixels.dtype == np.uint8 or pixels.ndim == 2:
         return 255.0
@@ -113,11 +118,11 @@ def prepare(
     Parameters
     ----------
     pixels : torch.Tensor
-        ``[n, bands, P, P]`` as stored, or features ``[n, D]``, which are left as they are.
+        ``[n, bands, P, P]`` as stored, or features ``[n, D]``, which are returned unchanged.
     targets : torch.Tensor
         Shares ``[n, L]``.
     done : float
-        Share of the whole run that lies behind, 0 to 1.
+        Completed share of the whole run, 0 to 1.
     top : float
         The stored number that is white; see :func:`whitening_of`.
 
@@ -143,3 +148,25 @@ def prepare(
     )
     values = random_gain(normalization.apply(pixels), settings.gain, generator=generator)
     return mix(values, targets, settings, generator=generator)
+
+
+@torch.no_grad()
+def outputs_of(
+    network: nn.Module,
+    normalization: Normalization,
+    pixels: npt.NDArray[Any],
+    *,
+    device: torch.device | str = "cpu",
+) -> Iterator[Outputs]:
+    """Logits and features of patches as stored, or features, :data:`BATCH` at a time.
+
+    Yields
+    ------
+    Outputs
+        float32 on the CPU, without activations.
+    """
+    for start in range(0, len(pixels), BATCH):
+        # A copy: torch warns of arrays it may not write to, and a memory map is one.
+        values = normalization.apply(torch.from_numpy(np.array(pixels[start : start + BATCH])))
+        found = network(values.to(device))
+        yield Outputs(found.logits.float().cpu(), found.features.float().cpu(), None)

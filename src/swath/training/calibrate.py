@@ -1,7 +1,7 @@
-"""Temperature scaling (Guo et al. 2017), and for sigmoids an offset beside it, fitted on validation logits.
+"""Temperature scaling (Guo et al. 2017), and for sigmoids an offset with it, fitted on validation logits.
 
-As in Platt (1999), the right class counts for ``(N + 1) / (N + 2)`` instead of one: otherwise a network
-without an error on a small validation split would be declared certain of everything.
+As in Platt (1999), the true class counts for ``(N + 1) / (N + 2)`` instead of one: otherwise a network
+without an error on a small validation split would get certainty in everything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from swath.evaluation import best_threshold, confusion_matrix, measure, measure_binary, measure_multilabel
 from swath.model.record import Estimate, Task
-from swath.training.targets import Targets, one_hot
+from swath.training.targets import Targets
 
 _LOW, _HIGH = 0.05, 20.0
 _TURNS = 6  # of offset and temperature
@@ -124,7 +124,7 @@ def _centered(logits: Logits, wanted: npt.NDArray[np.float64], temperature: floa
 
 
 def _shares(targets: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Targets ``[N, L]`` less sure than 0 and 1, by the counts of each label."""
+    """Targets ``[N, L]`` smoothed by the counts of each label."""
     positives = targets.sum(axis=0, keepdims=True, dtype=np.float64)
     return np.asarray(
         np.where(targets > 0.5, (positives + 1) / (positives + 2), 1 / (len(targets) - positives + 2))
@@ -145,14 +145,14 @@ def _least(loss: Callable[[float], float]) -> float:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What the validation patches decided, and how well the network does on them.
+    """What validation patches decide, and the metrics on them.
 
     Attributes
     ----------
     temperature : float
         Divides the logits.
     thresholds : dict of str to float
-        Probability from which a class is called: the binary task's positive one, or each of multi-label.
+        Probability from which a class is predicted: the binary task's positive one, or each of multi-label.
     metrics : dict of str to Estimate
         On the validation split.
     """
@@ -165,7 +165,7 @@ class ValidationResult:
 def validate_network(logits: Floats, labels: npt.NDArray[Any], targets: Targets) -> ValidationResult:
     """Fit what is fitted on validation patches, and measure.
 
-    Thresholds are those with the best F1 on these same patches, so precision, recall and F1 here flatter a little.
+    Thresholds are those with the best F1 on these same patches, so precision, recall and F1 are slightly optimistic.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def validate_network(logits: Floats, labels: npt.NDArray[Any], targets: Targets)
         measured = measure(confusion, targets.classes)
         metrics = {"accuracy": measured.accuracy, "macro_f1": measured.macro_f1}
         return ValidationResult(fit_temperature(logits, labels), metrics)
-    shares = one_hot(labels, targets.task, len(targets.classes))
+    shares = targets.shares(labels)
     temperature = fit_binary_temperature(logits, shares)
     probabilities = to_probabilities(logits, targets.task, temperature)
     if targets.task == "binary":
@@ -197,7 +197,7 @@ def validate_network(logits: Floats, labels: npt.NDArray[Any], targets: Targets)
 
 
 def to_probabilities(logits: Floats, task: Task, temperature: float) -> Floats:
-    """What the model file's graph makes of logits ``[N, L]``: ``[N, K]``."""
+    """Probabilities ``[N, K]`` that the model file's graph computes from logits ``[N, L]``."""
     scaled = logits / temperature
     if task == "single-label":
         raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors: everything a run needs to go on, and nothing that could be executed."""
+"""Checkpoints as safetensors: everything needed to resume a run, and nothing that could be executed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,11 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             tensors.update({f"optimizer/{number}/{parameter}/{k}": v for k, v in values.items()})
     metadata = {"identity": checkpoint.identity, "history": json.dumps(checkpoint.history)}
     with atomic_file(path, overwrite=True) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
+        # Cloned, for Keras lists its weights twice and safetensors takes no two names of one memory.
+        cloned = {
+            k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()
+        }
+        save_file(cloned, temporary, metadata)
 
 
 def check_identity(path: Path, *, identity: str) -> None:

@@ -1,7 +1,7 @@
-"""From a trained network to a model file, through the export check.
+"""From a trained network to an ONNX graph, and the export check.
 
-The exporter has been wrong before, so nothing is taken on trust: the assembled ONNX graph must agree
-with the torch network on real patches at several batch sizes, or no file is written.
+The exporter has been wrong before: the assembled graph must agree with the torch network on real patches at several
+batch sizes, or no model file is written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from swath.errors import ModelFileError
+from swath.errors import ModelFileError, SettingError
 from swath.inference.choice import make_engine
 from swath.model.graph import BODY_OUTPUTS
 from swath.model.record import EngineParity
@@ -62,6 +62,27 @@ def export_body(network: nn.Module, *, bands: int, size: int) -> onnx.ModelProto
         node.doc_string = ""
         del node.metadata_props[:]
     return body
+
+
+def check_exportable(network: nn.Module, *, bands: int, size: int) -> None:
+    """Export a user's network before it is trained, so that hours are not lost.
+
+    Raises
+    ------
+    SettingError
+        If the exporter cannot translate it.
+    """
+    try:
+        export_body(network, bands=bands, size=size)
+    except Exception as error:
+        cause = error.__cause__ or error
+        reason = next((line for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
+        raise SettingError(
+            f"the network cannot be exported to ONNX ({reason.strip()})",
+            fix="leave out what depends on the values of the input (torch.onnx.export says more)",
+        ) from error
+    finally:
+        network.train()
 
 
 class _ExportedOutputs(nn.Module):

@@ -1,4 +1,8 @@
-"""After the last epoch: calibrate, fit the baselines, pass the export check, write the run's files."""
+"""After the last epoch: calibrate, export and check, write the run's files.
+
+:func:`calibrate` fits what validation patches decide, :func:`export_model` makes the graph, passes the export check and
+fills the record, and :func:`write_run` writes all of it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import csv
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -34,14 +38,13 @@ from swath.model.record import (
     ChannelQuantiles,
     DataInfo,
     EngineParity,
-    Estimate,
     InputSpec,
     ReferencePatches,
     class_infos,
 )
-from swath.networks.catalog import OWN, Network
-from swath.progress import Progress
-from swath.training.batches import Normalization, Patches
+from swath.networks import CUSTOM, CustomNetwork, Network
+from swath.networks.catalog import OWN
+from swath.training.batches import Normalization, Patches, outputs_of
 from swath.training.calibrate import (
     ValidationResult,
     fit_offsets,
@@ -49,9 +52,8 @@ from swath.training.calibrate import (
     validate_network,
 )
 from swath.training.export import RoundedProducts, bf16_parity, check_export, export_body
-from swath.training.loop import TrainedNetwork, has_bf16
-from swath.training.recipe import Recipe
-from swath.training.targets import Targets, one_hot
+from swath.training.loop import TrainedNetwork
+from swath.training.run import TrainingRun, has_bf16
 from swath.weights import OWN as OWN_LICENSE
 from swath.weights import run_expectation, weights_metadata, write_weights
 
@@ -65,8 +67,246 @@ _MEANING = {
 }
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What validation patches decide, and what they are compared with.
+
+    Attributes
+    ----------
+    outputs : PatchOutputs
+        Of the network for the validation patches.
+    validation : ValidationResult
+        Temperature, thresholds and metrics.
+    conformal : dict of str to float
+        Quantiles for prediction sets; none for the multi-label task. The temperature was fitted on the same patches:
+        one number on thousands of them, which moves coverage by less than its interval.
+    baselines : Baselines or None
+        Fitted on training patches; None for the multi-label task.
+    """
+
+    outputs: PatchOutputs
+    validation: ValidationResult
+    conformal: dict[str, float]
+    baselines: Baselines | None
+
+
+def calibrate(run: TrainingRun, trained: TrainedNetwork) -> Calibration:
+    """Fit offsets (into the network's head), temperature, thresholds and quantiles on val, and baselines on train."""
+    targets, labels = run.targets, run.val.labels
+    run.progress("exporting", 0, 4)
+    outputs = _outputs(trained, run.val)
+    if targets.task != "single-label":
+        outputs = _center(trained, outputs, targets.shares(labels))
+    validation = validate_network(outputs.logits, labels, targets)
+    run.progress("exporting", 1, 4, note="baselines")
+    if targets.task == "multi-label":
+        return Calibration(outputs, validation, {}, None)
+    probabilities = to_probabilities(outputs.logits, targets.task, validation.temperature)
+    baselines = fit_baselines(
+        run.train.pixels, run.train.labels, bands=run.recipe.bands, classes=targets.classes
+    )
+    return Calibration(outputs, validation, conformal_quantiles(probabilities, labels), baselines)
+
+
+def export_model(
+    run: TrainingRun, index: PatchIndex, trained: TrainedNetwork, calibration: Calibration, *, name: str
+) -> tuple[onnx.ModelProto, Record]:
+    """The model's graph, which passed the export check, and its record.
+
+    Raises
+    ------
+    ModelFileError
+        If the exported graph does not agree with the network.
+    """
+    recipe, targets, validation = run.recipe, run.targets, calibration.validation
+    run.progress("exporting", 2, 4, note="export check")
+    spec = _input_spec(run, index, trained.normalization)
+    body = export_body(trained.network, bands=len(recipe.bands), size=spec.size)
+    graph = assemble(body, spec=spec, task=targets.task, temperature=validation.temperature)
+    chosen = _spread_over_classes(_main_class(run.val.labels), PARITY_PATCHES)
+    sample = np.ascontiguousarray(run.val.pixels[chosen])
+
+    def forward(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        outputs = outputs_of(trained.network, trained.normalization, pixels)
+        logits = np.concatenate([one.logits.numpy() for one in outputs])
+        return to_probabilities(logits, targets.task, validation.temperature)
+
+    def bf16(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        with torch.autocast("cpu", torch.bfloat16) if has_bf16("cpu") else RoundedProducts():
+            return forward(pixels)
+
+    cuts = tuple(validation.thresholds.values())
+    parity = (
+        check_export(graph, forward, sample, threads=torch.get_num_threads(), cuts=cuts),
+        bf16_parity(bf16, forward, sample, cuts=cuts),
+    )
+    run.progress("exporting", 3, 4, note="writing")
+    reference = _reference(graph, sample[: min(REFERENCE_PATCHES, len(sample))])
+    return graph, _record(run, index, trained, calibration, spec, reference, parity, name=name)
+
+
+def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto, record: Record) -> None:
+    """Write a run's results, the model file last."""
+    out, spec = run.folder, record.input
+    write_history(out / "history.csv", trained.history, kept=trained.kept)
+    draw_curves(out / "curves.png", trained.history, kept=trained.kept)
+    network, license = trained.network, trained.facts.license if trained.facts else OWN_LICENSE
+    if isinstance(
+        network, CustomNetwork
+    ):  # whose names are the module's own, and license its author's to say
+        network, license = network.module, None
+    expects = run_expectation(bands=spec.bands, data_type=spec.data_type, mean=spec.mean, sd=spec.sd)
+    # Cloned, for Keras lists its weights twice and safetensors takes no two names of one memory.
+    weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
+        write_weights(temporary, weights, weights_metadata(expects, run.recipe.network, license=license))
+    with atomic_file(out / "metrics.json", overwrite=True) as temporary:
+        values = {k: v.model_dump() for k, v in record.metrics.items()}
+        temporary.write_text(json.dumps({"split": "val", **values}, indent=2) + "\n", encoding="utf-8")
+    write_model(out / "model.onnx", graph, record, overwrite=True)
+    run.progress("exporting", 4, 4)
+
+
+def fit_ood(
+    run: TrainingRun, trained: TrainedNetwork, calibration: Calibration, *, size: int
+) -> OutOfDistribution | None:
+    """Out-of-distribution statistics of evenly spread training patches, not augmented.
+
+    None where validation patches are too few.
+    """
+    train, count = run.train, min(len(run.train), TRAIN_PATCHES)
+    rows = np.unique(np.linspace(0, len(train) - 1, count).round().astype(np.int64))
+    sample = Patches(np.ascontiguousarray(train.pixels[rows]), train.labels[rows])
+    groups = sample.labels if sample.labels.ndim == 1 else np.zeros(len(rows), np.int64)
+    return fit_out_of_distribution(
+        _outputs(trained, sample),
+        groups,
+        calibration.outputs,
+        task=run.targets.task,
+        temperature=calibration.validation.temperature,
+        size=size,
+    )
+
+
+def _outputs(trained: TrainedNetwork, patches: Patches) -> PatchOutputs:
+    """Patches with their logits and features."""
+    rows = list(outputs_of(trained.network, trained.normalization, patches.pixels))
+    logits, features = (
+        torch.cat([getattr(row, name) for row in rows]).numpy() for name in ("logits", "features")
+    )
+    return PatchOutputs(patches.pixels, features, logits)
+
+
+def _center(trained: TrainedNetwork, val: PatchOutputs, shares: npt.NDArray[np.float32]) -> PatchOutputs:
+    """Add the offsets fitted on validation patches to the head; returns the network's outputs afterwards."""
+    offsets = fit_offsets(val.logits, shares).astype(np.float32)
+    network = trained.network
+    (bias,) = (
+        network.bias if isinstance(network, CustomNetwork) else (cast(torch.nn.Linear, network.head).bias,)
+    )
+    with torch.no_grad():
+        bias.add_(torch.from_numpy(offsets))
+    return PatchOutputs(val.pixels, val.features, val.logits + offsets)
+
+
+def _main_class(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """One class per patch to spread patches by: the label, or the first of several."""
+    return labels if labels.ndim == 1 else np.where(labels.any(1), labels.argmax(1), labels.shape[1])
+
+
+def _spread_over_classes(labels: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """Up to `most` rows, one of each class in turn, so that any prefix holds many classes."""
+    turn = np.zeros(len(labels), np.int64)
+    seen: Counter[int] = Counter()
+    for place, label in enumerate(labels.tolist()):
+        turn[place] = seen[label]
+        seen[label] += 1
+    return np.lexsort((labels, turn))[:most]
+
+
+def _input_spec(run: TrainingRun, index: PatchIndex, normalization: Normalization) -> InputSpec:
+    pixels = run.train.pixels
+    measured, quantiles = Normalization.of(pixels), patch_quantiles(pixels)
+    stored = pixels.dtype.name
+    return InputSpec(
+        bands=run.recipe.bands,
+        size=pixels.shape[-1],
+        gsd=index.gsd,
+        data_type=stored,
+        value_range=(0.0, float(np.iinfo(pixels.dtype).max)),
+        meaning=_MEANING[stored],
+        mean=tuple(map(float, normalization.mean)),
+        sd=tuple(map(float, normalization.sd)),
+        channel_mean=tuple(map(float, measured.mean)),
+        channel_sd=tuple(map(float, measured.sd)),
+        channel_quantiles=ChannelQuantiles(levels=quantiles.levels, values=quantiles.values),
+    )
+
+
+def _reference(graph: onnx.ModelProto, pixels: npt.NDArray[Any]) -> ReferencePatches:
+    engine = make_engine("onnxruntime", graph, threads=1)
+    probabilities = engine.run(pixels, ("probabilities",))["probabilities"]
+    return ReferencePatches.pack(pixels, probabilities, tolerance=REFERENCE_TOLERANCE)
+
+
+def _record(
+    run: TrainingRun,
+    index: PatchIndex,
+    trained: TrainedNetwork,
+    calibration: Calibration,
+    spec: InputSpec,
+    reference: ReferencePatches,
+    parity: tuple[EngineParity, ...],
+    *,
+    name: str,
+) -> Record:
+    facts, validation = trained.facts, calibration.validation
+    return Record(
+        name=name,
+        created=datetime.now(UTC).date().isoformat(),
+        task=run.targets.task,
+        architecture=_architecture(run.recipe.network),
+        total_parameters=sum(p.numel() for p in trained.network.parameters()),
+        pretrained=facts is not None,
+        started_from=facts.model_dump(mode="json") if facts else None,
+        input=spec,
+        classes=class_infos(run.targets.classes),
+        temperature=validation.temperature,
+        thresholds=validation.thresholds,
+        # Where a file of weights lay on this machine is nobody's business; what it was is in started_from.
+        recipe=run.recipe.model_dump(mode="json") | ({"weights": facts.source} if facts else {}),
+        data=DataInfo(
+            name=index.name,
+            fingerprint=index.fingerprint,
+            counts={split: n for split, n in index.split_counts.items() if split},
+            split_protocol=index.split_protocol,
+            license=index.license,
+            attribution=index.attribution,
+        ),
+        metrics=validation.metrics,
+        baselines=calibration.baselines,
+        conformal=calibration.conformal,
+        out_of_distribution=fit_ood(run, trained, calibration, size=spec.size),
+        parity=parity,
+        reference=reference,
+        versions={
+            "swath": swath.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "lightning-fabric": version("lightning-fabric"),
+            "onnx": onnx.__version__,
+        },
+    )
+
+
+def _architecture(network: Network) -> str:
+    if network.name in OWN:
+        return f"{network.name} stem {network.stem} widths {list(network.widths)}"
+    return network.name.removeprefix(CUSTOM)
+
+
 def write_history(path: Path, history: History, *, kept: int) -> None:
-    """One row an epoch: seconds, losses, validation score, and 1 for the one whose weights were kept."""
+    """One row per epoch: seconds, losses, validation score, and 1 for the one whose weights were kept."""
     rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
     with atomic_file(path, overwrite=True) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -101,270 +341,3 @@ def draw_curves(path: Path, history: History, *, kept: int) -> None:
         axes.grid(alpha=0.25)
     with atomic_file(path, overwrite=True) as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": None})
-
-
-def conformal_of(
-    val: PatchOutputs, patches: Patches, targets: Targets, *, temperature: float
-) -> dict[str, float]:
-    """Quantiles for prediction sets, from validation patches; none for several labels a patch.
-
-    The temperature was fitted on the same patches: one number on thousands of them, which moves coverage by less
-    than its interval.
-    """
-    if targets.task == "multi-label":
-        return {}
-    return conformal_quantiles(to_probabilities(val.logits, targets.task, temperature), patches.labels)
-
-
-def out_of_distribution_of(
-    probe_layers: Callable[[Patches], PatchOutputs],
-    train: Patches,
-    val: PatchOutputs,
-    targets: Targets,
-    *,
-    temperature: float,
-    size: int,
-) -> OutOfDistribution | None:
-    """Fit on evenly spread training patches, not augmented; None where validation patches are too few.
-
-    Parameters
-    ----------
-    probe_layers : callable
-        Runs the network over patches.
-    train : Patches
-        All of them.
-    val : Seen
-        Validation patches.
-    targets : Targets
-        Task and classes.
-    temperature : float
-        Divides the logits.
-    size : int
-        Side of the patches the network sees.
-    """
-    few = np.unique(np.linspace(0, len(train) - 1, min(len(train), TRAIN_PATCHES)).round().astype(np.int64))
-    sample = Patches(np.ascontiguousarray(train.pixels[few]), train.labels[few])
-    groups = sample.labels if sample.labels.ndim == 1 else np.zeros(len(few), np.int64)
-    return fit_out_of_distribution(
-        probe_layers(sample), groups, val, task=targets.task, temperature=temperature, size=size
-    )
-
-
-def finalize_run(
-    index: PatchIndex,
-    patches: dict[str, Patches],
-    recipe: Recipe,
-    targets: Targets,
-    fitted: TrainedNetwork,
-    *,
-    out: Path,
-    name: str,
-    progress: Progress,
-) -> dict[str, Estimate]:
-    """Calibrate, pass the export check, and write a run's results; returns the validation metrics.
-
-    Raises
-    ------
-    ModelFileError
-        If the exported graph does not agree with the network; no model file is written then.
-    """
-    val = patches["val"]
-    progress("exporting", 0, 4)
-    seen = _seen(fitted, val)
-    if targets.task != "single-label":
-        seen = _center(fitted, seen, one_hot(val.labels, targets.task, len(targets.classes)))
-    judged = validate_network(seen.logits, val.labels, targets)
-    progress("exporting", 1, 4, note="baselines")
-    train = patches["train"]
-    baselines = None
-    if targets.task != "multi-label":
-        baselines = fit_baselines(train.pixels, train.labels, bands=recipe.bands, classes=targets.classes)
-    progress("exporting", 2, 4, note="export check")
-    spec = _input_spec(index, recipe, train.pixels, fitted)
-    body = export_body(fitted.network, bands=len(recipe.bands), size=spec.size)
-    graph = assemble(body, spec=spec, task=targets.task, temperature=judged.temperature)
-    chosen = _spread_over_classes(_main_class(val.labels), PARITY_PATCHES)
-    sample = np.ascontiguousarray(val.pixels[chosen])
-
-    def forward(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        return to_probabilities(_forward(fitted, pixels), targets.task, judged.temperature)
-
-    def bf16(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        with torch.autocast("cpu", torch.bfloat16) if has_bf16("cpu") else RoundedProducts():
-            return forward(pixels)
-
-    cuts = tuple(judged.thresholds.values())
-    parity = (
-        check_export(graph, forward, sample, threads=torch.get_num_threads(), cuts=cuts),
-        bf16_parity(bf16, forward, sample, cuts=cuts),
-    )
-    progress("exporting", 3, 4, note="writing")
-    reference = _reference(graph, sample[: min(REFERENCE_PATCHES, len(sample))])
-    record = _record(index, recipe, targets, fitted, judged, spec, reference, baselines, parity, name)
-    doubt = {
-        "conformal": conformal_of(seen, val, targets, temperature=judged.temperature),
-        "out_of_distribution": out_of_distribution_of(
-            lambda few: _seen(fitted, few),
-            train,
-            seen,
-            targets,
-            temperature=judged.temperature,
-            size=spec.size,
-        ),
-    }
-    record = record.model_copy(update=doubt)
-    write_history(out / "history.csv", fitted.history, kept=fitted.kept)
-    draw_curves(out / "curves.png", fitted.history, kept=fitted.kept)
-    with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
-        expects = run_expectation(bands=spec.bands, data_type=spec.data_type, mean=spec.mean, sd=spec.sd)
-        license = fitted.facts.license if fitted.facts else OWN_LICENSE
-        write_weights(
-            temporary,
-            fitted.network.state_dict(),
-            weights_metadata(expects, recipe.network, license=license),
-        )
-    with atomic_file(out / "metrics.json", overwrite=True) as temporary:
-        values = {k: v.model_dump() for k, v in judged.metrics.items()}
-        temporary.write_text(json.dumps({"split": "val", **values}, indent=2) + "\n", encoding="utf-8")
-    write_model(out / "model.onnx", graph, record, overwrite=True)
-    progress("exporting", 4, 4)
-    return judged.metrics
-
-
-def _center(fitted: TrainedNetwork, val: PatchOutputs, shares: npt.NDArray[np.float32]) -> PatchOutputs:
-    """Add the offsets that validation asks for to the head; returns what the network gives then."""
-    offsets = fit_offsets(val.logits, shares).astype(np.float32)
-    head = cast(torch.nn.Linear, fitted.network.head)
-    with torch.no_grad():
-        head.bias.add_(torch.from_numpy(offsets))
-    return PatchOutputs(val.pixels, val.features, val.logits + offsets)
-
-
-def _forward(fitted: TrainedNetwork, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Logits ``[N, K]`` of the torch network for pixels as stored."""
-    return np.concatenate([logits for logits, _ in _passes(fitted, pixels)])
-
-
-def _seen(fitted: TrainedNetwork, patches: Patches) -> PatchOutputs:
-    """Patches with their logits and features."""
-    logits, features = (np.concatenate(rows) for rows in zip(*_passes(fitted, patches.pixels), strict=True))
-    return PatchOutputs(patches.pixels, features, logits)
-
-
-@torch.no_grad()
-def _passes(
-    fitted: TrainedNetwork, pixels: npt.NDArray[Any]
-) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
-    """Logits ``[n, L]`` and features ``[n, D]``, a batch each."""
-    rows = []
-    for start in range(0, len(pixels), 256):
-        # A copy: torch warns of arrays it may not write to, and a memory map is one.
-        values = fitted.normalization.apply(torch.from_numpy(np.array(pixels[start : start + 256])))
-        found = fitted.network(values)
-        rows.append((found.logits.float().numpy(), found.features.float().numpy()))
-    return rows
-
-
-def _main_class(labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """One class a patch to spread patches by: the label, or of several the first."""
-    return labels if labels.ndim == 1 else np.where(labels.any(1), labels.argmax(1), labels.shape[1])
-
-
-def _spread_over_classes(labels: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
-    """Up to `most` places, first one of each class in turn, so that any prefix holds many classes."""
-    turn = np.zeros(len(labels), np.int64)
-    seen: Counter[int] = Counter()
-    for place, label in enumerate(labels.tolist()):
-        turn[place] = seen[label]
-        seen[label] += 1
-    return np.lexsort((labels, turn))[:most]
-
-
-def _input_spec(
-    index: PatchIndex, recipe: Recipe, pixels: npt.NDArray[Any], fitted: TrainedNetwork
-) -> InputSpec:
-    mean, sd = _numbers(fitted.normalization)
-    channel_mean, channel_sd = _numbers(Normalization.of(pixels))
-    stored = pixels.dtype.name
-    return InputSpec(
-        bands=recipe.bands,
-        size=pixels.shape[-1],
-        gsd=index.gsd,
-        data_type=stored,
-        value_range=(0.0, float(np.iinfo(pixels.dtype).max)),
-        meaning=_MEANING[stored],
-        mean=mean,
-        sd=sd,
-        channel_mean=channel_mean,
-        channel_sd=channel_sd,
-        channel_quantiles=_quantiles(pixels),
-    )
-
-
-def _quantiles(pixels: npt.NDArray[Any]) -> ChannelQuantiles:
-    measured = patch_quantiles(pixels)
-    return ChannelQuantiles(levels=measured.levels, values=measured.values)
-
-
-def _numbers(normalization: Normalization) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return tuple(map(float, normalization.mean)), tuple(map(float, normalization.sd))
-
-
-def _reference(graph: onnx.ModelProto, pixels: npt.NDArray[Any]) -> ReferencePatches:
-    engine = make_engine("onnxruntime", graph, threads=1)
-    probabilities = engine.run(pixels, ("probabilities",))["probabilities"]
-    return ReferencePatches.pack(pixels, probabilities, tolerance=REFERENCE_TOLERANCE)
-
-
-def _record(
-    index: PatchIndex,
-    recipe: Recipe,
-    targets: Targets,
-    fitted: TrainedNetwork,
-    judged: ValidationResult,
-    spec: InputSpec,
-    reference: ReferencePatches,
-    baselines: Baselines | None,
-    parity: tuple[EngineParity, ...],
-    name: str,
-) -> Record:
-    return Record(
-        name=name,
-        created=datetime.now(UTC).date().isoformat(),
-        task=targets.task,
-        architecture=_architecture(recipe.network),
-        total_parameters=sum(p.numel() for p in fitted.network.parameters()),
-        pretrained=fitted.facts is not None,
-        started_from=fitted.facts.model_dump(mode="json") if fitted.facts else None,
-        input=spec,
-        classes=class_infos(targets.classes),
-        temperature=judged.temperature,
-        thresholds=judged.thresholds,
-        # Where a file of weights lay on this machine is nobody's business; what it was is in started_from.
-        recipe=recipe.model_dump(mode="json") | ({"weights": fitted.facts.source} if fitted.facts else {}),
-        data=DataInfo(
-            name=index.name,
-            fingerprint=index.fingerprint,
-            counts={split: n for split, n in index.split_counts.items() if split},
-            split_protocol=index.split_protocol,
-            license=index.license,
-            attribution=index.attribution,
-        ),
-        metrics=judged.metrics,
-        baselines=baselines,
-        parity=parity,
-        reference=reference,
-        versions={
-            "swath": swath.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "lightning-fabric": version("lightning-fabric"),
-            "onnx": onnx.__version__,
-        },
-    )
-
-
-def _architecture(network: Network) -> str:
-    if network.name in OWN:
-        return f"{network.name} stem {network.stem} widths {list(network.widths)}"
-    return network.name

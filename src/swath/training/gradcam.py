@@ -2,7 +2,7 @@
 
 Selvaraju, Cogswell, Das, Vedantam, Parikh and Batra 2017, "Grad-CAM: visual explanations from deep networks
 via gradient-based localization" (ICCV): the channels of one layer, weighted by the mean gradient of the
-class's logit. Tests hold it against captum's. Two things differ from the paper. Signs are kept, so that
+class's logit. Tests compare it with captum's. Two things differ from the paper. Signs are kept, so that
 evidence against the class shows as well; and maps are multiplied by the number of places, which makes them
 what the logit changes by, to first order. So for a network that ends in global average pooling and one
 linear layer, Grad-CAM at the last activations *is* the class activation map.

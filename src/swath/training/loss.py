@@ -1,4 +1,4 @@
-"""Losses of the three tasks, on targets that may be shares (MixUp and CutMix make such).
+"""Losses of the three tasks, on targets that may be fractional (after MixUp and CutMix).
 
 Cross-entropy and binary cross-entropy (BCE) are torch's own; the focal loss follows Lin, Goyal, Girshick, He and
 Dollár 2017, "Focal loss for dense object detection", equation 5, its alpha included.
@@ -105,7 +105,7 @@ def _patch_weights(weights: torch.Tensor, targets: torch.Tensor, task: Task) -> 
 def _class_weights(
     settings: Loss, task: Task, classes: Sequence[str], shares: npt.NDArray[np.float32]
 ) -> torch.Tensor:
-    """One weight a class; ``balanced`` is ``N / (K n_k)``, as in scikit-learn."""
+    """One weight per class; ``balanced`` is ``N / (K n_k)``, as in scikit-learn."""
     asked = settings.class_weights
     if asked == "none":
         return torch.ones(len(classes))
@@ -124,7 +124,7 @@ def _class_weights(
 
 
 def _pos_weight(settings: Loss, shares: npt.NDArray[np.float32]) -> torch.Tensor:
-    """Weight of positives a logit; ``balanced`` is negatives per positive in the training patches."""
+    """Weight of positives per logit; ``balanced`` is negatives per positive in the training patches."""
     logits = shares.shape[1]
     if settings.pos_weight == "balanced":
         positives = shares.sum(axis=0, dtype=np.float64)

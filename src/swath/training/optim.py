@@ -18,7 +18,7 @@ from swath.training.recipe import Optimizer
 # Coefficients of the quintic iteration, chosen by its authors for a steep slope at zero.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _STEPS = 3
-# Biases in the shape of matrices: where a patch lies, not what is in it.
+# Position embeddings: biases in the shape of matrices.
 _NEVER_DECAYED = ("pos_embed", "cls_token", "relative_position_bias_table")
 
 
@@ -81,11 +81,11 @@ class Muon(torch.optim.Optimizer):
 def build_optimizers(
     network: nn.Module, settings: Optimizer, *, backbone_lr_scale: float = 1.0, bf16: bool = False
 ) -> list[torch.optim.Optimizer]:
-    """Share a network's parameters out among optimizers; each group's ``peak`` is its highest rate.
+    """Assign a network's parameters to optimizers; each group's ``peak`` is its highest learning rate.
 
-    Muon takes all filters but the first layer's, and AdamW beside it the rest; the others take everything.
-    Weight decay acts on matrices and filters only, never on norms, biases and what says where a patch lies;
-    beside Muon on matrices only, since Muon keeps filters at unit scale.
+    Muon takes all filters but the first layer's, and AdamW the rest; the others take everything.
+    Weight decay acts on matrices and filters only, never on norms, biases and position embeddings; with Muon on
+    matrices only, since Muon keeps filters at unit scale.
 
     Parameters
     ----------

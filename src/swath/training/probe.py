@@ -1,4 +1,4 @@
-"""A linear probe: the features of a frozen backbone, computed once and kept, and a head on top of them."""
+"""A linear probe: the features of a frozen backbone, computed once and cached, and a head trained on them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from swath.data.cache import default_cache
 from swath.files import atomic_file
 from swath.networks import Outputs
 from swath.progress import Progress, silent
-from swath.training.batches import Normalization, Patches
+from swath.training.batches import BATCH, Normalization, Patches, outputs_of
 from swath.training.recipe import Recipe
-
-_BATCH = 128
 
 
 class Probe(nn.Module):
@@ -27,7 +25,7 @@ class Probe(nn.Module):
     Parameters
     ----------
     head : torch.nn.Linear
-        Shared with the network it belongs to: what it learns, that network has learned.
+        Shared with the network it belongs to: training it trains that network.
     dropout : float
         Share of the features dropped while training.
     """
@@ -45,7 +43,7 @@ class Probe(nn.Module):
 
 
 def can_probe(network: nn.Module, recipe: Recipe) -> bool:
-    """Whether features may be computed once: the backbone rests throughout and no patch is ever changed."""
+    """Whether features can be computed once: the backbone is always frozen and no patch is augmented."""
     augmentation = recipe.augmentation
     changed = any(
         value
@@ -78,13 +76,12 @@ def features_of(
         held = np.load(path, mmap_mode=None, allow_pickle=False)
         if held.ndim == 2 and len(held) == len(patches) and held.dtype == np.float32:
             return Patches(held, patches.labels)
-    rows = []
+    rows: list[npt.NDArray[np.float32]] = []
     network.eval()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        for start in range(0, len(patches), _BATCH):
-            part = torch.from_numpy(np.array(patches.pixels[start : start + _BATCH]))
-            rows.append(network(normalization.apply(part)).features.float().numpy())
-            progress("features", min(start + _BATCH, len(patches)), len(patches))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        for outputs in outputs_of(network, normalization, patches.pixels):
+            rows.append(outputs.features.numpy())
+            progress("features", min(len(rows) * BATCH, len(patches)), len(patches))
     features = np.concatenate(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
@@ -93,7 +90,7 @@ def features_of(
 
 
 def _key(network: nn.Module, pixels: npt.NDArray[Any], normalization: Normalization, *, bf16: bool) -> str:
-    # Networks with the same weights may pad or attend otherwise: their layers are written out too.
+    # Networks with the same weights may differ in padding or attention: their layers are hashed too.
     digest = hashlib.sha256(f"features 2 {pixels.shape} {pixels.dtype} {bf16} {network!r}".encode())
     for name, value in network.state_dict().items():
         if not name.startswith("head."):

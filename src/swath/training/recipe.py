@@ -1,7 +1,8 @@
-"""A recipe: every choice of a training run, validated, in one small file."""
+"""Recipes: every choice of a training run, validated, in one small file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,7 +28,7 @@ def _name(given: object) -> object:
 
 
 class Loss(Settings):
-    """What is minimized; ``auto`` is cross-entropy for one label a patch, and BCE with logits otherwise."""
+    """What is minimized; ``auto`` is cross-entropy for the single-label task, and BCE with logits otherwise."""
 
     name: Literal["auto", "cross-entropy", "bce", "focal"] = "auto"
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
@@ -58,9 +59,9 @@ class Optimizer(Settings):
     name: Literal["muon", "sgd", "adam", "adamw"] = "muon"
     lr: float = Field(default=0.1, gt=0, description="peak rate; Muon's is in units of unit-length filters")
     momentum: float = Field(default=0.6, ge=0, lt=1, description="of muon (Nesterov) and sgd")
-    adamw_lr: float = Field(default=3e-3, gt=0, description="peak rate of AdamW beside Muon")
+    adamw_lr: float = Field(default=3e-3, gt=0, description="peak learning rate of AdamW, with Muon")
     weight_decay: float = Field(
-        default=0.0, ge=0, description="never on norms and biases; beside Muon on matrices only"
+        default=0.0, ge=0, description="never on norms and biases; with Muon on matrices only"
     )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps spent warming up")
     schedule: Literal["linear", "cosine", "constant"] = Field(
@@ -93,18 +94,18 @@ class Freezing(Settings):
 
 
 class Augmentation(Settings):
-    """What may happen to a patch without changing its label."""
+    """Random changes to a patch that keep its label."""
 
     flips: bool = True
     transpose: bool = True
     shift: int = Field(default=4, ge=0, le=64, description="pixels, either way, reflected at the edge")
-    gain: float = Field(default=0.0, ge=0, le=0.5, description="sd of a random factor a band")
+    gain: float = Field(default=0.0, ge=0, le=0.5, description="sd of a random factor per band")
     crop: int | None = Field(default=None, ge=16, description="side of random crops early in the run")
     crop_until: float = Field(default=0.6, ge=0, le=1, description="share of the steps that crop")
     mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of MixUp's Beta; 0 is off")
     cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of CutMix's Beta; 0 is off")
     randaugment: int = Field(
-        default=0, ge=0, le=10, description="random geometric and color operations a patch"
+        default=0, ge=0, le=10, description="random geometric and color operations per patch"
     )
     sensor_shift: float = Field(
         default=0.0, ge=0, le=1, description="strength of the sensor-shift policy; 1 is another sensor"
@@ -113,7 +114,7 @@ class Augmentation(Settings):
         default=0.7,
         ge=0,
         le=1,
-        description="share of patches shown as another sensor would; the rest stay clean",
+        description="share of patches that the policy changes",
     )
 
 
@@ -127,7 +128,7 @@ class Recipe(Settings):
     size: int | None = Field(default=None, ge=16, le=1024, description="patch side; the data's own if unset")
     bands: tuple[str, ...] = Field(default=RGB, min_length=1, max_length=16)
     task: Literal["auto", "single-label", "binary", "multi-label"] = "auto"
-    positive: str | None = Field(default=None, description="binary: the class looked for; else the rarer one")
+    positive: str | None = Field(default=None, description="binary: the positive class; else the rarer one")
     weights: str = Field(
         default="none", description="none, imagenet, a file, hf:REPO/FILE or torchgeo:NAME to start from"
     )
@@ -178,22 +179,38 @@ def recipe_names() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in _folder().iterdir() if p.name.endswith(".yaml"))
 
 
-def load_recipe(name: str, *, changes: list[str] | None = None) -> Recipe:
-    """Read a shipped recipe by name, or a YAML file by path, and apply ``field=value`` changes.
+def load_recipe(name: str | Path, /, *, changes: Sequence[str] | None = None, **fields: Any) -> Recipe:
+    """Read a shipped recipe by name, or a YAML file by path, and change fields of it.
+
+    Parameters
+    ----------
+    name : str or pathlib.Path
+        One of :func:`recipe_names`, or a ``.yaml`` file.
+    changes : sequence of str, optional
+        Assignments such as ``"optimizer.lr=0.05"``, as ``--set`` takes them.
+    **fields
+        Fields of :class:`Recipe` by name. A mapping changes the fields of a group that it names; one that is empty,
+        or gives the group another ``name``, replaces the group.
 
     Raises
     ------
     SettingError
         If there is no such recipe, or a field is unknown or out of range.
+
+    Examples
+    --------
+    >>> recipe = load_recipe("fast", epochs=3, optimizer={"lr": 0.05})
+    >>> recipe.epochs, recipe.optimizer.lr, recipe.optimizer.momentum
+    (3, 0.05, 0.6)
     """
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
-        if name not in recipe_names():
+        if str(name) not in recipe_names():
             raise SettingError(
                 f"there is no recipe '{name}'", fix=f"use one of {', '.join(recipe_names())} or a .yaml file"
             )
         path = Path(str(_folder() / f"{name}.yaml"))
-    return validate(Recipe, override(read_yaml(path), changes or []), where=f"recipe {path.stem}")
+    return validate(Recipe, override(read_yaml(path), changes or (), fields), where=f"recipe {path.stem}")
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -1,31 +1,39 @@
-"""A training run from an index to a model file."""
+"""``train``: an index and a recipe in, a run folder with a model file out.
+
+The folder is checked before anything happens, and changed only when data and network are found to fit.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-import torch
-from lightning_fabric import Fabric
+from torch import nn
 
 from swath.data import PatchIndex
 from swath.errors import OutputError, SettingError
 from swath.files import atomic_file, check_output
 from swath.inference.engines import free_cores
 from swath.model.record import Estimate
-from swath.networks import smallest_patch
+from swath.networks import CUSTOM, Network, check_module, smallest_patch
 from swath.progress import Progress, silent
 from swath.training.checkpoint import CHECKPOINT, check_identity
-from swath.training.finalize import finalize_run
-from swath.training.loop import fit, make_fabric, resolved
-from swath.training.recipe import Recipe, dump_recipe
-from swath.training.targets import Targets, choose_targets, decoded, training_parts
-from swath.weights import parse_spec, weights_fingerprint
+from swath.training.finalize import calibrate, export_model, write_run
+from swath.training.loop import TrainingLoop
+from swath.training.recipe import Freezing, Recipe, dump_recipe, load_recipe
+from swath.training.run import (
+    TrainingRun,
+    decode_patches,
+    identity_of,
+    initialize_network,
+    make_fabric,
+    resolved,
+    torch_settings,
+)
+from swath.training.targets import choose_targets, training_parts
+from swath.weights import parse_spec
 
 MODEL = "model.onnx"
 # What a run writes into its folder.
@@ -42,60 +50,84 @@ RUN_FILES = (
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run left behind.
+    """What a run produced.
 
     Attributes
     ----------
     model : pathlib.Path
         The model file.
     metrics : dict of str to Estimate
-        On the validation split.
+        On the validation split, with 95 % intervals.
     history : list of dict
-        One row an epoch.
+        One row per epoch.
     """
 
     model: Path
     metrics: dict[str, Estimate]
     history: list[dict[str, float]]
+    _network: nn.Module = field(repr=False, compare=False)
+
+    def network(self) -> nn.Module:
+        """The trained network, on the CPU and in evaluation mode.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps float32 patches ``[N, bands, P, P]``, normalized with ``mean`` and ``sd`` of the model file's input,
+            to :class:`swath.networks.Outputs`. A module given as ``network=`` is its ``module``.
+        """
+        return self._network
+
+    def __repr__(self) -> str:
+        metrics = ", ".join(
+            f"{name}={value.value:.4f} ({value.low:.4f} to {value.high:.4f}, n={value.n})"
+            for name, value in self.metrics.items()
+        )
+        return f"TrainResult({str(self.model)!r}, {len(self.history)} epochs, validation {metrics})"
 
 
 def train(
     index: PatchIndex,
-    recipe: Recipe,
+    recipe: Recipe | str | Path = "fast",
     *,
     out: str | Path,
+    network: nn.Module | None = None,
     name: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     threads: int | None = None,
-    accelerator: str = "auto",
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     devices: int | str = 1,
     cache: Path | None = None,
     require_redistributable: bool = False,
     progress: Progress = silent,
 ) -> TrainResult:
-    """Train a network on an index's train split, choose it on val, and write the model file.
+    """Train a network on an index's train split, choose its epoch on val, and write the model file.
 
     Parameters
     ----------
     index : PatchIndex
         With ``train`` and ``val`` splits; the ``test`` split is not opened.
-    recipe : Recipe
-        Every choice of the run, the task and the weights to start from among them; see
-        :func:`swath.training.load_recipe`.
+    recipe : Recipe, str or pathlib.Path
+        Every choice of the run, the task and the weights to start from among them: a recipe, the name of one, or a
+        ``.yaml`` file; see :func:`swath.training.load_recipe`.
     out : str or pathlib.Path
         Folder of the run: ``model.onnx``, ``weights.safetensors``, ``recipe.yaml``, ``history.csv``,
         ``curves.png``, ``metrics.json``, ``checkpoint.safetensors``.
+    network : torch.nn.Module, optional
+        Your own network in place of the recipe's: it gets float32 ``[N, bands, P, P]``, each band minus its mean and
+        divided by its standard deviation over the training patches, and returns logits ``[N, K]`` (``[N, 1]`` for the
+        binary task). A Keras 3 model with the torch backend is one too. It is trained in place.
     name : str, optional
         The model's name; the folder's by default.
     resume : bool
-        Resume from the folder's last finished epoch.
+        Resume from the folder's last completed epoch; with `network`, of a module with the same tensors.
     overwrite : bool
-        Throw an earlier run in the folder away; other files in it are left alone.
+        Discard an earlier run in the folder; other files in it are left alone.
     threads : int, optional
         By default, as many as the cores this process may use.
     accelerator, devices
-        Handed to Lightning Fabric.
+        Passed to Lightning Fabric: ``auto``, ``cpu``, ``cuda`` or ``mps``, and how many of them.
     cache : pathlib.Path, optional
         Folder for decoded patches and features.
     require_redistributable : bool
@@ -108,118 +140,96 @@ def train(
     OutputError
         If the folder holds a run already and neither `resume` nor `overwrite` is given.
     SettingError
-        If the options contradict each other, the patches are too small for the network, there is no such
-        accelerator, or the training diverges.
+        If the options contradict each other, the patches are too small for the network, `network` does not fit the
+        task or cannot be exported, there is no such accelerator, or the training diverges.
     ModelFileError
         If the exported graph does not agree with the network; no model file is written then.
+
+    Examples
+    --------
+    >>> from swath.data import build_index, split_index
+    >>> index = split_index(build_index("eurosat-mini"))  # doctest: +SKIP
+    >>> result = train(index, load_recipe("flash", epochs=1), out="runs/first")  # doctest: +SKIP
+    >>> result.network()(torch.zeros(1, 3, 64, 64)).logits.shape  # doctest: +SKIP
+    torch.Size([1, 10])
     """
     out = Path(out)
-    _check_options(threads, resume=resume, overwrite=overwrite)
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    _check_options(recipe, out, threads, resume=resume, overwrite=overwrite)
     name = out.resolve().name if name is None else name.strip()
     if not name:
         raise SettingError("the model has no name", fix="give --name NAME")
     parts = training_parts(index)
     targets = choose_targets(index, recipe)
-    # Before an earlier run is thrown away: is there such a network, and are there such weights?
-    smallest_patch(recipe.network)
-    parse_spec(recipe.weights)
-    if overwrite and any(Path(recipe.weights).resolve() == (out / file).resolve() for file in RUN_FILES):
-        raise SettingError(
-            f"--overwrite would throw away {recipe.weights}, which this run starts from",
-            fix="give another --out",
-        )
-    identity = _identity(recipe, parts)  # of the recipe as asked for: a run may go on on other hardware
+    if network is not None:
+        recipe = _with_module(recipe, network, require_redistributable=require_redistributable)
+    else:  # before an earlier run is discarded: is there such a network?
+        smallest_patch(recipe.network)
+    # Of the recipe as given: a run may be resumed on other hardware.
+    identity = identity_of(recipe, *(part.fingerprint for part in parts.values()))
     recipe = resolved(recipe, accelerator=accelerator)
     fabric = make_fabric(recipe, accelerator=accelerator, devices=devices)
     if _is_first_process():
         _check_folder(out, identity=identity, resume=resume, overwrite=overwrite)
     fabric.launch()
     with torch_settings(threads or max(1, free_cores() // fabric.world_size)):
-        return _run(
-            index,
-            parts,
+        run = TrainingRun(
             recipe,
             targets,
-            fabric,
-            restart=not resume,
+            *decode_patches(parts, recipe, targets, cache=cache, progress=progress),
+            folder=out,
             identity=identity,
-            out=out,
-            name=name,
+            fabric=fabric,
+            module=network,
             cache=cache,
             require_redistributable=require_redistributable,
             progress=progress,
         )
+        loop = TrainingLoop(run, initialize_network(run))
+        if fabric.is_global_zero:
+            _begin(out, recipe, resume=resume)
+        fabric.barrier()
+        trained = loop.fit()
+        fabric.barrier()
+        if not fabric.is_global_zero:
+            return TrainResult(out / MODEL, {}, trained.history, trained.network)
+        calibration = calibrate(run, trained)
+        graph, record = export_model(run, index, trained, calibration, name=name)
+        write_run(run, trained, graph, record)
+        return TrainResult(out / MODEL, record.metrics, trained.history, trained.network)
 
 
-def _run(
-    index: PatchIndex,
-    parts: dict[str, PatchIndex],
-    recipe: Recipe,
-    targets: Targets,
-    fabric: Fabric,
-    *,
-    restart: bool,
-    identity: str,
-    out: Path,
-    name: str,
-    cache: Path | None,
-    require_redistributable: bool,
-    progress: Progress,
-) -> TrainResult:
-    """Decode, train, and write what came of it."""
-    patches = decoded(parts, recipe, targets, cache=cache, progress=progress)
-
-    def begin() -> None:
-        # Only what a run writes is removed: a folder given by mistake loses nothing else.
-        for file in RUN_FILES if restart else ():
-            (out / file).unlink(missing_ok=True)
-        with atomic_file(out / "recipe.yaml", overwrite=True) as temporary:
-            temporary.write_text(dump_recipe(recipe), encoding="utf-8")
-
-    fitted = fit(
-        patches["train"],
-        patches["val"],
-        recipe,
-        targets=targets,
-        folder=out,
-        identity=identity,
-        fabric=fabric,
-        cache=cache,
-        require_redistributable=require_redistributable,
-        progress=progress,
-        on_ready=begin,
-    )
-    fabric.barrier()
-    model = out / MODEL
-    if not fabric.is_global_zero:
-        return TrainResult(model, {}, fitted.history)
-    metrics = finalize_run(index, patches, recipe, targets, fitted, out=out, name=name, progress=progress)
-    return TrainResult(model, metrics, fitted.history)
-
-
-def _check_options(threads: int | None, *, resume: bool, overwrite: bool) -> None:
+def _check_options(recipe: Recipe, out: Path, threads: int | None, *, resume: bool, overwrite: bool) -> None:
     if threads is not None and threads < 1:
         raise SettingError(f"{threads} threads", fix="give --threads 1 or more")
     if resume and overwrite:
-        raise SettingError("--resume goes on with a run, --overwrite throws it away", fix="pass one of them")
+        raise SettingError("--resume continues a run, and --overwrite discards it", fix="pass one of them")
+    parse_spec(recipe.weights)  # before an earlier run is discarded: are there such weights?
+    if overwrite and any(Path(recipe.weights).resolve() == (out / file).resolve() for file in RUN_FILES):
+        raise SettingError(
+            f"--overwrite would discard {recipe.weights}, which this run starts from",
+            fix="give another --out",
+        )
 
 
-@contextlib.contextmanager
-def torch_settings(threads: int) -> Iterator[None]:
-    """Set torch's threads and determinism, and leave all as it was, random numbers too."""
-    before = torch.get_num_threads()
-    strict, warn = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(strict, warn_only=warn)
+def _with_module(recipe: Recipe, module: nn.Module, *, require_redistributable: bool) -> Recipe:
+    """The recipe with a user's module named as its network; refuses what a module cannot do."""
+    check_module(module)
+    if recipe.weights != "none":
+        raise SettingError(
+            f"the recipe starts from the weights {recipe.weights}, and a module brings its own",
+            fix="use load_recipe(..., weights='none')",
+        )
+    if recipe.freeze != Freezing():
+        raise SettingError(
+            "the recipe freezes a backbone, and which part of a module that is cannot be known",
+            fix="use load_recipe(..., freeze={}), and requires_grad_(False) on what shall not learn",
+        )
+    if require_redistributable:
+        raise SettingError(
+            "the license of a module's weights is not known", fix="leave out require_redistributable"
+        )
+    return recipe.model_copy(update={"network": Network(name=f"{CUSTOM}{type(module).__name__}")})
 
 
 def _is_first_process() -> bool:
@@ -243,12 +253,13 @@ def _check_folder(out: Path, *, identity: str, resume: bool, overwrite: bool) ->
             f"{out} holds a run already",
             fix="it has no checkpoint to resume from: pass --overwrite to start over"
             if resume
-            else "pass --resume to go on, or --overwrite to start over",
+            else "pass --resume to continue it, or --overwrite to start over",
         )
 
 
-def _identity(recipe: Recipe, parts: dict[str, PatchIndex]) -> str:
-    """What a checkpoint is of: the recipe but for its name, and the patches."""
-    text = json.dumps(recipe.model_dump(mode="json", exclude={"name", "about"}), sort_keys=True)
-    prints = "".join(part.fingerprint for part in parts.values())
-    return hashlib.sha256((text + weights_fingerprint(recipe.weights) + prints).encode()).hexdigest()
+def _begin(out: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Write the recipe, and remove what an earlier run wrote: a folder given by mistake loses nothing else."""
+    for file in () if resume else RUN_FILES:
+        (out / file).unlink(missing_ok=True)
+    with atomic_file(out / "recipe.yaml", overwrite=True) as temporary:
+        temporary.write_text(dump_recipe(recipe), encoding="utf-8")

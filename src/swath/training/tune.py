@@ -8,9 +8,9 @@ import hashlib
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import optuna
 from matplotlib import colormaps
@@ -26,12 +26,18 @@ from swath.files import atomic_file, check_output
 from swath.inference.engines import free_cores
 from swath.networks.catalog import OWN
 from swath.progress import Progress, silent
-from swath.training.batches import Patches
-from swath.training.loop import Score, fit, make_fabric, resolved
+from swath.training.loop import Score, TrainingLoop
 from swath.training.recipe import Recipe, dump_recipe
-from swath.training.targets import Targets, choose_targets, decoded, training_parts
-from swath.training.train import torch_settings
-from swath.weights import weights_fingerprint
+from swath.training.run import (
+    TrainingRun,
+    decode_patches,
+    identity_of,
+    initialize_network,
+    make_fabric,
+    resolved,
+    torch_settings,
+)
+from swath.training.targets import choose_targets, training_parts
 
 Value = float | int | bool
 CROP = "augmentation.crop"  # on or off; its side stays the recipe's
@@ -39,7 +45,7 @@ _RATE = 5.0  # how far rates may go either way, as a factor
 _ENDED = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "cut short", TrialState.FAIL: "failed"}
 _CUT, _START = "#BBBBBB", "#000000"
 STUDY, BEST, TABLE, PICTURE, WORK = "study.db", "best.yaml", "trials.csv", "parallel.png", "running"
-PRUNERS = ("asha", "median", "none")
+Pruner = Literal["asha", "median", "none"]
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -50,7 +56,7 @@ def search_space(recipe: Recipe) -> dict[str, BaseDistribution]:
     network, its size, batch, epochs, bands, loss) stays as it is.
     """
     optimizer, augmentation = recipe.optimizer, recipe.augmentation
-    at_rest = recipe.freeze.epochs == "all"
+    frozen = recipe.freeze.epochs == "all"
     space: dict[str, BaseDistribution] = {"optimizer.lr": _around(optimizer.lr)}
     if optimizer.name == "muon":
         space["optimizer.adamw_lr"] = _around(optimizer.adamw_lr)
@@ -65,11 +71,11 @@ def search_space(recipe: Recipe) -> dict[str, BaseDistribution]:
         space["loss.label_smoothing"] = FloatDistribution(0.0, max(0.2, smoothing))
     if recipe.network.name not in OWN or recipe.network.dropout:
         space["network.dropout"] = FloatDistribution(0.0, max(0.5, recipe.network.dropout))
-    if recipe.weights != "none" and not at_rest:
+    if recipe.weights != "none" and not frozen:
         space["freeze.backbone_lr_scale"] = FloatDistribution(
             min(0.05, recipe.freeze.backbone_lr_scale), 1, log=True
         )
-    if not at_rest:  # features of a backbone at rest are computed once, of patches as they are
+    if not frozen:  # features of a frozen backbone are computed once, of unchanged patches
         space["augmentation.shift"] = IntDistribution(0, min(64, max(8, 2 * augmentation.shift)))
         if augmentation.crop is not None:
             space[CROP] = CategoricalDistribution([True, False])
@@ -108,7 +114,7 @@ def _around(rate: float) -> FloatDistribution:
 
 
 def write_trials(path: Path, trials: Sequence[FrozenTrial], *, score: str) -> None:
-    """One line a trial: how it ended, its best score, epochs, seconds and values."""
+    """One line per trial: how it ended, its best score, epochs, seconds and values."""
     fields = list(trials[0].params)
     with atomic_file(path, overwrite=True) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -207,7 +213,7 @@ def _ends(kind: BaseDistribution) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class TuneResult:
-    """What a search found.
+    """Result of a search.
 
     Attributes
     ----------
@@ -230,25 +236,13 @@ class TuneResult:
     trials: int
 
 
-@dataclass(frozen=True)
-class _Search:
-    """What every trial needs."""
-
-    recipe: Recipe
-    patches: dict[str, Patches]
-    targets: Targets
-    folder: Path
-    cache: Path | None
-    progress: Progress
-
-
 def tune(
     index: PatchIndex,
     recipe: Recipe,
     *,
     out: Path,
     trials: int = 20,
-    pruner: str = "asha",
+    pruner: Pruner = "asha",
     seed: int = 0,
     threads: int | None = None,
     overwrite: bool = False,
@@ -259,7 +253,7 @@ def tune(
 
     The recipe itself is the first trial. Later ones are proposed by the tree-structured Parzen estimator (Bergstra
     et al. 2011, NeurIPS 24) and cut short by successive halving (ASHA: Li et al. 2020, MLSys) or the median rule.
-    Interrupted, the same call goes on, with the trial in hand too; asked for more trials, it adds them. The test
+    Interrupted, the same call resumes, the current trial too; with more `trials` it adds them. The test
     split is not opened.
 
     Parameters
@@ -279,7 +273,7 @@ def tune(
     threads : int, optional
         By default, as many as the cores this process may use.
     overwrite : bool
-        Throw an earlier search in the folder away.
+        Discard an earlier search in the folder.
     cache : pathlib.Path, optional
         Folder for decoded patches and features.
 
@@ -294,11 +288,11 @@ def tune(
         raise SettingError(f"{trials} trials are no search", fix="give --trials 2 or more")
     if threads is not None and threads < 1:
         raise SettingError(f"{threads} threads", fix="give --threads 1 or more")
-    if pruner not in PRUNERS:
-        raise SettingError(f"there is no pruner '{pruner}'", fix=f"use one of {', '.join(PRUNERS)}")
+    if pruner not in get_args(Pruner):
+        raise SettingError(f"there is no pruner '{pruner}'", fix=f"use one of {', '.join(get_args(Pruner))}")
     parts = training_parts(index)
     targets = choose_targets(index, recipe)
-    identity = _identity(recipe, parts, seed=seed, pruner=pruner)
+    identity = identity_of(recipe, *(part.fingerprint for part in parts.values()), f"{seed} {pruner}")
     check_output(out / STUDY, overwrite=True)
     if overwrite:
         _remove(out)
@@ -306,26 +300,34 @@ def tune(
         _study(out / STUDY, identity, recipe, pruner=pruner) as study,
         torch_settings(threads or free_cores()),
     ):
-        patches = decoded(parts, recipe, targets, cache=cache, progress=progress)
-        search = _Search(recipe, patches, targets, out / WORK, cache, progress)
+        run = TrainingRun(
+            recipe,
+            targets,
+            *decode_patches(parts, recipe, targets, cache=cache, progress=progress),
+            folder=out / WORK,
+            identity=identity,
+            fabric=make_fabric(recipe),
+            cache=cache,
+            progress=progress,
+        )
         _enqueue_recipe(study, recipe)
         while (done := len(_finished(study))) < trials:
             progress("trials", done, trials, note=_note(study))
-            _try_one(study, search, seed=seed)
+            _try_one(study, run, seed=seed)
         progress("trials", trials, trials, note=_note(study))
         shutil.rmtree(out / WORK, ignore_errors=True)
         return _write(out, recipe, _finished(study), score=Score.of(targets.task).column)
 
 
-def _try_one(study: optuna.Study, search: _Search, *, seed: int) -> None:
+def _try_one(study: optuna.Study, run: TrainingRun, *, seed: int) -> None:
     """One trial, from proposal to score; a kill leaves a checkpoint that :func:`_enqueue_recipe` leads back to."""
     # A sampler of its own for every trial: a search that was interrupted proposes what it would have anyway.
     study.sampler = optuna.samplers.TPESampler(seed=seed * 100_003 + len(_finished(study)))
-    trial = study.ask(search_space(search.recipe))
-    candidate = with_values(search.recipe, trial.params)
+    trial = study.ask(search_space(run.recipe))
+    candidate = with_values(run.recipe, trial.params)
     digest = hashlib.sha256(dump_recipe(candidate).encode()).hexdigest()
-    folder = search.folder / digest[:16]
-    column = Score.of(search.targets.task).column
+    folder = run.folder / digest[:16]
+    column = Score.of(run.targets.task).column
     best = 0.0
 
     def on_epoch(row: dict[str, float]) -> None:
@@ -335,23 +337,12 @@ def _try_one(study: optuna.Study, search: _Search, *, seed: int) -> None:
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    settled = resolved(candidate)
-    fabric = make_fabric(settled)
+    fabric = make_fabric(candidate)
     fabric.launch()
     folder.mkdir(parents=True, exist_ok=True)
+    attempt = replace(run, recipe=resolved(candidate), folder=folder, identity=digest, fabric=fabric)
     try:
-        fitted = fit(
-            search.patches["train"],
-            search.patches["val"],
-            settled,
-            targets=search.targets,
-            folder=folder,
-            identity=digest,
-            fabric=fabric,
-            cache=search.cache,
-            progress=search.progress,
-            on_epoch=on_epoch,
-        )
+        fitted = TrainingLoop(attempt, initialize_network(attempt)).fit(on_epoch=on_epoch)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
     except SettingError as error:
@@ -413,14 +404,14 @@ def _sentence(
         return f"None of {tried} beat '{name}' as it is: validation {what} {100 * start:.2f} %."
     return (
         f"Trial {number} of {tried}: validation {what} {100 * best:.2f} % against {100 * start:.2f} % of '{name}' "
-        f"({100 * (best - start):+.2f} points). The best was chosen by these very patches, so its number flatters: "
-        "train it, and measure it on patches that chose nothing."
+        f"({100 * (best - start):+.2f} points). The best was selected on these same patches, so its score is "
+        "optimistic: train it, and evaluate it on other patches."
     )
 
 
 @contextlib.contextmanager
 def _study(path: Path, identity: str, recipe: Recipe, *, pruner: str) -> Iterator[optuna.Study]:
-    """The study in `path`, made or gone on with; Optuna's own lines are kept out of the bars."""
+    """The study in `path`, new or resumed; Optuna's own lines are kept out of the bars."""
     if path.is_file():
         with path.open("rb") as file:
             start = file.read(15)
@@ -458,14 +449,8 @@ def _pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-def _identity(recipe: Recipe, parts: dict[str, PatchIndex], *, seed: int, pruner: str) -> str:
-    prints = "".join(part.fingerprint for part in parts.values())
-    of = f"{dump_recipe(recipe)}{weights_fingerprint(recipe.weights)}{prints}{seed}{pruner}"
-    return hashlib.sha256(of.encode()).hexdigest()
-
-
 def _remove(out: Path) -> None:
-    """Throw away what a search wrote, and nothing else."""
+    """Remove what a search wrote, and nothing else."""
     for name in (STUDY, BEST, TABLE, PICTURE):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / WORK, ignore_errors=True)

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import replace as with_fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from swath.data import SCHEMA, PatchIndex
+from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
 
 _TIES = 1e-9  # a mean of equal numbers may lie a rounding error above them
@@ -186,6 +184,4 @@ def inject_label_noise(
         others = [name for name in classes if name != labels[row]]
         drawn = others[int(random.integers(len(others)))]
         labels[row] = drawn if towards is None else towards[labels[row]]
-    place, field = SCHEMA.get_field_index("label"), SCHEMA.field("label")
-    table = index.table.set_column(place, field, pa.array(labels, field.type))
-    return with_fields(index, table=table), flipped
+    return index.with_columns({"label": labels}), flipped

@@ -19,7 +19,7 @@ from PIL import Image
 
 from swath.imagery import resize
 from swath.imagery.header import RGB
-from swath.imagery.resample import MIN_SIDE, resample_to_gsd
+from swath.imagery.resize import MIN_SIDE, resample_to_gsd
 
 Patches = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Augmentation: what may happen to a batch of patches without changing what they show.
+"""Augmentation: random changes to a batch of patches that keep their labels.
 
 ``augment`` and ``random_crop`` move pixels about, ``rand_augment`` turns, stretches and recolors them,
 ``sensor_shift`` makes them look as another sensor or atmosphere would; all four take and give patches as

@@ -1,4 +1,4 @@
-"""RandAugment: a few operations a patch, drawn at random, the geometric ones in a single resampling.
+"""RandAugment: a few random operations per patch, the geometric ones in a single resampling.
 
 After Cubuk, Zoph, Shlens and Le 2020, "RandAugment: practical automated data augmentation with a reduced
 search space". Operations that undo what a sensor measured (equalize, posterize, solarize, invert) are left out.
@@ -112,7 +112,7 @@ def _moved(values: torch.Tensor, drawn: torch.Tensor, amount: torch.Tensor) -> t
 
 
 def recolored(values: torch.Tensor, drawn: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
-    """Apply the color operations of each patch, which together are one matrix and one shift a patch.
+    """Apply the color operations of each patch, which together are one matrix and one shift per patch.
 
     Brightness multiplies, contrast stretches about the patch's own mean, saturation stretches about gray.
     Parameters are as in :func:`affine`, with values ``[n, bands, P, P]``.

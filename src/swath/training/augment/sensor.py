@@ -1,9 +1,9 @@
-"""The sensor-shift policy: patches as another sensor, atmosphere or rendering would have shown them.
+"""The sensor-shift policy: patches as another sensor, atmosphere or rendering would record them.
 
 A network trained on top-of-atmosphere pictures fails on surface-reflectance ones of the same land: blue is
 darker there by a third, red brighter. The policy draws such shifts at random: haze put on or taken off,
 a gain for the patch and for each band, an offset, gamma, a softer point spread, coarser sampling, noise, JPEG.
-Some patches stay as they are, so that accuracy on the training sensor holds.
+Some patches stay unchanged, which keeps the accuracy on the training sensor.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ WAVELENGTHS = {
     "b11": 1610.0,
     "b12": 2190.0,
 }
-KEPT = 0.3  # share of patches that stay as they are
+KEPT = 0.3  # share of patches that stay unchanged
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def haze(depth: torch.Tensor, veil: torch.Tensor) -> tuple[torch.Tensor, torch.T
 
 
 def relative_scattering(bands: Sequence[str], exponent: torch.Tensor) -> torch.Tensor:
-    """How strongly each band scatters beside blue: ``(490 nm / wavelength) ** exponent``.
+    """How strongly each band scatters relative to blue: ``(490 nm / wavelength) ** exponent``.
 
     The exponent is 4 in very clear air and 0.5 in thick haze (Chavez 1988, "An improved dark-object
     subtraction technique", table 2).
@@ -228,7 +228,7 @@ def sensor_shift(
     bands: Sequence[str] = (),
     kept: float = KEPT,
 ) -> torch.Tensor:
-    """Show each patch as another sensor would: haze, gain, gamma, blur, resampling, noise, JPEG.
+    """Change patches as another sensor would: haze, gain, gamma, blur, resampling, noise, JPEG.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def sensor_shift(
         Names of the bands, which say how strongly haze scatters in each; without them, or under other
         names, all scatter alike. JPEG comes to patches of one or three bands only.
     kept : float
-        Share of patches left as they are.
+        Share of patches left unchanged.
 
     Returns
     -------

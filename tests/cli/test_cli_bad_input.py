@@ -13,21 +13,8 @@ import rasterio
 from affine import Affine
 
 from swath.model.record import RECORD_KEY
-from tests.cli.conftest import Swath
+from tests.cli.conftest import Swath, refused
 from tests.tiny import write_patches
-
-
-def refused(swath: Swath, out: Path, *arguments: object, says: tuple[str, ...]) -> None:
-    """The command exits with 2, says all of `says` in one message, and leaves `out`'s folder as it was."""
-    before = sorted(p for p in out.parent.rglob("*"))
-    ran = swath(*arguments)
-    assert ran.code == 2, ran
-    message = [line for line in ran.err.splitlines() if line.startswith("swath: ")]
-    assert len(message) == 1, ran.err
-    assert "Traceback" not in ran.err
-    for part in says:
-        assert part in message[0]
-    assert sorted(p for p in out.parent.rglob("*")) == before
 
 
 @pytest.fixture
@@ -96,7 +83,7 @@ def test_skip_unreadable_goes_on_and_counts(swath: Swath, out: Path, tmp_path: P
     ran = swath("data", "index", folder, "--out", out, "--skip-unreadable")
     assert ran.code == 0
     assert "15 patches in 4 classes" in ran.out
-    assert "1 unreadable images left out, the first is Forest/Forest_2.png" in ran.err
+    assert "1 unreadable images skipped, the first is Forest/Forest_2.png" in ran.err
 
 
 def test_zip_that_leads_outside(swath: Swath, out: Path, tmp_path: Path) -> None:
@@ -222,7 +209,30 @@ def test_unwritable_output(swath: Swath, tiny_model: Path, tiny_patches: Path, o
 def test_unknown_engine_and_threads(swath: Swath, tiny_model: Path, tiny_patches: Path, out: Path) -> None:
     table = out.with_name("preds.csv")
     predict = ("predict", tiny_model, tiny_patches, "--out", table)
-    refused(swath, out, *predict, "--engine", "abacus", says=("no engine 'abacus'", "onnxruntime"))
+    refused(
+        swath,
+        out,
+        *predict,
+        "--engine",
+        "abacus",
+        says=("'--engine'", "onnxruntime", "see: swath predict --help"),
+    )
     refused(swath, out, *predict, "--threads", "0", says=("--threads 1 or more",))
-    refused(swath, out, *predict, "--tta", "3", says=("3 views", "give 1", "8 (and mirrored"))
+    refused(swath, out, *predict, "--tta", "3", says=("'--tta'", "'1', '4', '8'"))
     refused(swath, out, *predict[:-1], out.with_name("preds.xlsx"), says=("preds.xlsx", ".csv"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["predct"], ("'predict'", "see: swath --help")),
+        (["predict", "eurosat"], ("inputs", "see: swath predict --help")),
+        (["data", "split", "x.parquet"], ("'--out'", "see: swath data split --help")),
+        (["predict", "eurosat", "x", "--otu", "y.csv"], ("--out", "see: swath predict --help")),
+        (["networks", "--size", "0"], ("'--size'", "see: swath networks --help")),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence(
+    swath: Swath, out: Path, arguments: list[str], says: tuple[str, ...]
+) -> None:
+    refused(swath, out, *arguments, says=says)

@@ -88,14 +88,14 @@ def test_no_command_writes_over_the_model_it_reads(
         assert model.read_bytes() == before
 
 
-def test_predict_says_what_harmonizing_did(
+def test_predict_says_what_matching_colors_did(
     swath: Swath, tiny_model: Path, tiny_patches: Path, tmp_path: Path
 ) -> None:
     one = tiny_patches / "River" / "River_1.png"
     said = swath("predict", tiny_model, one, "--out", tmp_path / "p.csv", "--match-colors", "auto")
-    assert "harmonize auto: not compared: the model file holds no quantiles" in said.err
+    assert "--match-colors auto: not compared: the model file holds no quantiles" in said.err
     said = swath("predict", tiny_model, one, "--out", tmp_path / "q.csv")
-    assert "match_colors" not in said.err
+    assert "--match-colors" not in said.err
 
 
 def test_recipes_are_listed(swath: Swath) -> None:
@@ -191,7 +191,7 @@ def test_calibrate_compare_and_predict_what_is_ood(
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     said = swath("predict", made, tmp_path / "noise.png", "--out", tmp_path / "p.csv")
-    assert "1 image (100.0 %) not like the training data" in said.err
+    assert "1 image (100.0 %) unlike the training data" in said.err
     assert said.out.splitlines()[-1].startswith(f"1 row in {tmp_path / 'p.csv'}")
     with (tmp_path / "p.csv").open(newline="", encoding="utf-8") as file:
         assert [row["is_ood"] for row in csv.DictReader(file)] == ["True"]

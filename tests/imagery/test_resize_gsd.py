@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from swath.errors import DataError, SettingError
 from swath.imagery import resample_to_gsd, resize
-from swath.imagery.resample import _weights, resampled_side
+from swath.imagery.resize import _weights, resampled_side
 
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:

@@ -74,3 +74,14 @@ def test_a_threshold_is_refused_on_test(
         assert "swath model threshold MODEL INDEX --split val" in ran.err
         assert len(ran.err.strip().splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_card_and_item_are_written_from_the_same_record(swath, tiny_model, tmp_path):
+    ran = swath("model", "card", tiny_model, "--out", tmp_path / "README.md")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "README.md").read_text().startswith("---\nlicense: mit\n")
+    ran = swath("model", "stac", tiny_model, "--out", tmp_path / "item.json")
+    assert ran.code == 0, ran.err
+    item = json.loads((tmp_path / "item.json").read_text())
+    assert item["properties"]["mlm:name"] == read_model(tiny_model).record.name
+    assert (tmp_path / item["assets"]["model"]["href"]).resolve() == tiny_model.resolve()

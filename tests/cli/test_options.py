@@ -1,0 +1,189 @@
+"""What holds for every command: help that reads well, options with one default, ``--json``, ``-q``, completion."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+
+from swath.cli import app
+from swath.cli.options import EngineName, MatchColorsMode, SplitName
+from tests.cli.conftest import Swath
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that is no group, with the words that call it."""
+    group = group or typer.main.get_command(app)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(commands())
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_fits_and_has_an_example_to_copy(
+    swath: Swath, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = swath(*words, "-h")
+    assert shown.code == 0
+    assert shown.out == swath(*words, "--help").out
+    lines = shown.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    example = next(n for n, line in enumerate(lines) if line.strip().startswith("Example: swath "))
+    assert lines[example].split(": ")[1].startswith("swath " + " ".join(words))
+    assert lines[example + 1] == ""  # in one line, to be copied
+    assert "--json" in shown.out
+    assert "-q, --quiet" in shown.out
+
+
+def test_commands_stand_in_groups(swath: Swath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = swath("--help").out
+    assert swath().out == shown
+    for heading, command in (
+        ("Data", "data"),
+        ("Train", "train"),
+        ("Evaluate", "errors"),
+        ("Train", "weights"),
+    ):
+        section = next(part for part in shown.split("\n\n") if part.startswith(f"{heading}:"))
+        assert f"\n  {command} " in section
+    assert "..." not in shown.partition("COMMAND [ARGS]...")[2]  # no sentence is cut off
+
+
+def test_an_option_has_one_default() -> None:
+    defaults: dict[str, set[Any]] = defaultdict(set)
+    for command in COMMANDS.values():
+        for option in command.params:
+            if option.param_type_name == "option" and option.default is not None:
+                defaults[option.opts[-1]].add(option.default)
+    assert {name: values for name, values in defaults.items() if len(values) > 1} == {}
+
+
+def test_every_output_has_a_short_name() -> None:
+    outs = [option.opts for c in COMMANDS.values() for option in c.params if "--out" in option.opts]
+    assert len(outs) > 15
+    assert all("-o" in names for names in outs)
+
+
+def test_choices_are_those_of_the_library() -> None:
+    from swath.data.spatial import By
+    from swath.experiments.catalog import experiment_names
+    from swath.inference.choice import AUTO, ENGINES
+    from swath.inference.color_match import Mode
+
+    def choices(*words: str, name: str) -> set[str]:
+        option = next(option for option in COMMANDS[words].params if option.name == name)
+        return set(option.type_descriptor.choices)
+
+    assert set(get_args(EngineName)) == {AUTO, *ENGINES}
+    assert get_args(MatchColorsMode) == get_args(Mode)
+    assert choices("data", "split", name="by") == set(get_args(By))
+    assert choices("experiment", name="name") == set(experiment_names())
+    assert choices("robustness", name="split") == set(get_args(SplitName)) == {"train", "val", "test"}
+
+
+def test_json_is_all_that_is_printed(
+    swath: Swath, tiny_model: Path, tiny_patches: Path, tiny_index_file: Path, tmp_path: Path
+) -> None:
+    def result(*arguments: object) -> Any:
+        ran = swath(*arguments, "--json")
+        assert ran.code == 0, ran.err
+        return json.loads(ran.out)
+
+    table, index = tmp_path / "p.csv", tmp_path / "index.parquet"
+    assert result("predict", tiny_model, tiny_patches / "River", "-o", table)["rows"] == 30
+    assert result("data", "index", tiny_patches, "-o", index) == {
+        "index": str(index), "patches": 120, "classes": ["Forest", "Residential", "River", "SeaLake"],
+        "splits": {"none": 120}, "skipped": [], "ignored": 0,
+    }  # fmt: skip
+    assert result("data", "audit", index)["patches"] == 120
+    assert result("data", "split", index, "-o", index, "--overwrite")["splits"].keys() == {
+        "train",
+        "val",
+        "test",
+    }
+    assert result("evaluate", tiny_model, tiny_index_file, "-o", tmp_path / "val")["split"] == "val"
+    assert result("compare", tiny_model, tiny_model, tiny_index_file)["n"] == 24
+    assert result("model", "show", tiny_model)["name"] == "tiny"
+    assert result("model", "check", tiny_model)["patches"] == 4
+    assert "fast" in result("recipes")
+
+
+def test_a_failed_check_prints_its_result_too(swath: Swath, tiny_patches: Path, tmp_path: Path) -> None:
+    for side in ("train", "test"):
+        for label in ("Forest", "River"):
+            (tmp_path / "set" / side / label).mkdir(parents=True)
+            for k in (1, 2, 3):
+                patch = tiny_patches / label / f"{label}_{k}.png"
+                (tmp_path / "set" / side / label / f"{k}.png").write_bytes(patch.read_bytes())
+    index = tmp_path / "index.parquet"
+    assert swath("data", "index", tmp_path / "set", "-o", index).code == 0
+    ran = swath("data", "audit", index, "--strict", "--json")
+    assert ran.code == 1
+    assert json.loads(ran.out)["patches"] == 12
+
+
+def test_quiet_leaves_only_the_result(swath: Swath, tiny_patches: Path, tmp_path: Path) -> None:
+    loud = swath("data", "index", tiny_patches, "-o", tmp_path / "a.parquet")
+    quiet = swath("data", "index", tiny_patches, "-o", tmp_path / "b.parquet", "-q")
+    assert "check" in loud.err
+    assert "next: swath data audit" in loud.err
+    assert quiet.err == ""
+    assert quiet.out == loud.out.replace("a.parquet", "b.parquet")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (["predict", "eur"], {"eurosat", "eurosat-dense"}),
+        (["train", "--recipe", "fl"], {"flash"}),
+        (["predict", "--engine", "open"], {"openvino", "openvino-bf16"}),
+        (["data", "get", ""], {"eurosat-rgb"}),
+        (["data", "index", "e"], {"eurosat-mini"}),
+        (["label"], {"label-issues"}),
+    ],
+)
+def test_completion_offers_names_without_torch(typed: list[str], offered: set[str]) -> None:
+    script = (
+        "import sys\nfrom swath.cli import main\n"
+        "try:\n    main()\nfinally:\n    print('torch' in sys.modules, file=sys.stderr)\n"
+    )
+    words = ["swath", *typed]
+    asked = {
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+        "_SWATH_COMPLETE": "complete_bash",
+    }
+    command = ["env", *(f"{name}={value}" for name, value in asked.items()), sys.executable, "-c", script]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert set(ran.stdout.split()) == offered
+    assert ran.stderr == "False\n"
+
+
+def test_commands_in_the_docs_have_their_options() -> None:
+    root = Path(__file__).parents[2]
+    shown = [
+        line.split("#")[0].split()[1:]
+        for page in (root / "README.md", *(root / "docs").glob("*.md"))
+        for block in page.read_text(encoding="utf-8").split("```")[1::2]
+        for line in block.splitlines()
+        if line.startswith("swath ")
+    ]
+    assert len(shown) > 50
+    for words in shown:
+        name = next(name for name in COMMANDS if list(name) == words[: len(name)])
+        options = {o for option in COMMANDS[name].params for o in (*option.opts, *option.secondary_opts)}
+        assert {word for word in words if word.startswith("-")} <= options, words
