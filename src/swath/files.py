@@ -6,11 +6,13 @@ Outputs are checked before any work is done, written under a temporary name, and
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from swath.errors import OutputError
 
@@ -27,6 +29,35 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
         raise OutputError(f"{path} is a folder", fix="give the name of a file")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already", fix="choose another name or pass --overwrite")
+    _make_folder(path.parent)
+
+
+def check_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] = ()) -> None:
+    """Refuse an output folder that exists or cannot be written, before any work is done.
+
+    Parameters
+    ----------
+    path, overwrite, keep
+        As for :func:`atomic_folder`.
+
+    Raises
+    ------
+    OutputError
+        If `path` exists (and is not an empty folder) without `overwrite`, cannot be written, or holds
+        something to keep.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is a file", fix="give the name of a folder")
+    for kept in (Path.cwd(), Path.home(), *keep):
+        if path.exists() and kept.resolve().is_relative_to(path.resolve()):
+            raise OutputError(
+                f"{path} is not replaced, because it holds {kept}", fix="give the name of a new folder"
+            )
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        raise OutputError(
+            f"{path} exists already and is not empty",
+            fix="choose another name, or pass --overwrite to throw away all it holds",
+        )
     _make_folder(path.parent)
 
 
@@ -70,22 +101,9 @@ def atomic_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] =
     Raises
     ------
     OutputError
-        If `path` exists (and is not an empty folder) without `overwrite`, cannot be written, or holds
-        something to keep.
+        As :func:`check_folder`.
     """
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is a file", fix="give the name of a folder")
-    for kept in (Path.cwd(), Path.home(), *keep):
-        if path.exists() and kept.resolve().is_relative_to(path.resolve()):
-            raise OutputError(
-                f"{path} is not replaced, because it holds {kept}", fix="give the name of a new folder"
-            )
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise OutputError(
-            f"{path} exists already and is not empty",
-            fix="choose another name, or pass --overwrite to throw away all it holds",
-        )
-    _make_folder(path.parent)
+    check_folder(path, overwrite=overwrite, keep=keep)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     temporary.chmod(0o755)
     try:
@@ -125,3 +143,11 @@ def _make_folder(folder: Path) -> None:
         ) from error
     if not os.access(folder, os.W_OK):
         raise OutputError(f"cannot write into {folder}", fix="choose a folder you can write to")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table as CSV in UTF-8, a line per row."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

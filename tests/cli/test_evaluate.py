@@ -62,6 +62,7 @@ def test_mistakes(swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_pat
     out = tmp_path / "results" / "s"
     out.parent.mkdir()
     label_issues = ("label-issues", tiny_index_file, "--out", out)
+    refused(swath, out, *label_issues, "--model", tiny_model, "--recipe", "fast", says=("trains nothing",))
     refused(
         swath,
         out,

@@ -53,7 +53,7 @@ def test_the_page_finds_what_is_wrong_unaided(reported):
     assert (facts.copies, len(facts.audit.exact)) == (1, 1)
     said = verdict(facts)
     for part in (
-        "File headers alone tell the class of 7",
+        "File headers alone predict the class of 7",
         "25 files are CMYK",
         "50 files are byte for byte those of EuroSAT RGB",
         "1 file repeats another byte for byte.",
@@ -76,13 +76,13 @@ def test_the_page_has_every_part_and_needs_no_other_file(reported):
 
 def test_programs_get_the_same_facts(reported):
     facts, _, out, _ = reported
-    told = json.loads((out / "facts.json").read_text())
+    read = json.loads((out / "facts.json").read_text())
     assert (
-        told["shortcuts"]["headers"]["told"]["accuracy"]["value"]
+        read["shortcuts"]["headers"]["score"]["accuracy"]["value"]
         == facts.shortcuts.headers.score.accuracy.value
     )
-    assert told["audit"]["modes"] == {"RGB": 76, "CMYK": 25}
-    assert told["forms"]["JPEG, quality 75, 4:2:0"] == 26
+    assert read["audit"]["modes"] == {"RGB": 76, "CMYK": 25}
+    assert read["forms"]["JPEG, quality 75, 4:2:0"] == 26
 
 
 def test_near_copies_with_the_same_label_give_nothing_away(tmp_path):
@@ -143,7 +143,7 @@ def test_patches_of_one_color_and_of_one_class(tmp_path):
     one = replace(index, table=index.table.slice(0, 4))
     facts = data_report(one, tmp_path / "one")
     assert facts.shortcuts.all == ()
-    assert "no class to be given away" in (tmp_path / "one" / "index.html").read_text()
+    assert "there is nothing to predict" in (tmp_path / "one" / "index.html").read_text()
 
 
 def test_groups_across_splits_are_told(tmp_path):
@@ -190,7 +190,7 @@ def test_16_bit_patches(tmp_path):
             np.save(tmp_path / "p" / label / f"{k}.npy", np.concatenate([pixels, pixels[:1]]))
     data_report(build_index(tmp_path / "p"), tmp_path / "out")
     assert (
-        "color statistics, since the shipped model takes 8-bit RGB alone"
+        "color statistics, since the shipped model takes 8-bit RGB only"
         in (tmp_path / "out" / "index.html").read_text()
     )
 
@@ -213,7 +213,7 @@ def test_pictures_are_real_pictures(reported):
             assert min(picture.size) > 50
 
 
-def test_what_the_audit_doubts_is_in_the_verdict(tmp_path):
+def test_findings_of_the_audit_are_in_the_verdict(tmp_path):
     for label, side in (("A", 64), ("B", 96)):
         for k in range(3):
             write(tmp_path / "p" / label / f"{k}.png", encoded(land(ord(label) * 10 + k, side)))

@@ -33,7 +33,7 @@ def test_the_well_known_set_of_four_classes_is_given_away():
     assert found.headers.score.chance == 0.25
     assert found.headers.is_shortcut
     assert {one.name: one.values for one in found.fields} == {"size": 2, "mode": 2}
-    assert found.fields[0].told.accuracy.value == pytest.approx(0.5, abs=0.01)
+    assert found.fields[0].score.accuracy.value == pytest.approx(0.5, abs=0.01)
 
 
 def test_files_of_one_form_tell_nothing():

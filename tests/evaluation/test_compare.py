@@ -9,7 +9,7 @@ import pytest
 from swath.data import read_index
 from swath.errors import DataError, SettingError
 from swath.evaluation.compare import compare
-from swath.evaluation.evaluate import TEST_ACCESSES
+from swath.evaluation.predictions import TEST_ACCESSES
 from swath.inference import load
 from tests.tiny import CLASSES, write_tiny_model
 

@@ -14,7 +14,7 @@ from PIL import Image
 from swath.data import PatchIndex, build_index, split_index
 from swath.errors import DataError, OutputError
 from swath.evaluation import SingleLabelEvaluation, evaluate
-from swath.evaluation.evaluate import TEST_ACCESSES, checked_split
+from swath.evaluation.predictions import TEST_ACCESSES, checked_split
 from swath.inference import Classifier, load
 from tests.tiny import CLASSES, patch, write_patches, write_tiny_model
 

@@ -26,7 +26,7 @@ def test_the_terminal_shows_every_number_with_its_interval():
     assert f"{100 * found.accuracy.value:.1f} %" in shown["accuracy"]
     assert f"{100 * found.accuracy.low:.1f}\u2013{100 * found.accuracy.high:.1f} %" in shown["accuracy"]
     lead = found.baselines["majority"].difference.accuracy
-    assert f"{100 * lead.value:+.1f} points" in shown["majority"]
+    assert f"{100 * lead.value:+.1f} points" in shown["most"]
     for name, scores in found.per_class.items():
         assert shown[name].count("%") == 6
         assert shown[name].split()[1] == str(scores.recall.n)
@@ -77,7 +77,7 @@ POOR = Estimate(value=0.3, low=0.2, high=0.4, n=40)  # of 200: guessing has 0.2
         ),
     ],
 )
-def test_each_reason_for_doubt_is_said_once(change, said):
+def test_each_weakness_is_named_once(change, said):
     plain = {"n": FEW, "split": "test", "same_index": True, "absent": (), "leads": CLEAR}
     assert warnings_for(**plain) == ()
     (warning,) = warnings_for(**plain | change)

@@ -57,7 +57,7 @@ def test_a_result_shows_model_baselines_and_every_class(tmp_path):
     found = evaluation(n=60)
     section = result_section(found, tmp_path)
     beside, classes = section.tables
-    assert [row[0] for row in beside.rows] == ["This model", "Always the commonest class"]
+    assert [row[0] for row in beside.rows] == ["this model", "most common class"]
     assert beside.rows[0][1:3] == (found.accuracy, found.macro_f1)
     assert "points" in beside.rows[1][3]
     assert [row[0] for row in classes.rows] == list(found.per_class)
@@ -108,8 +108,6 @@ def test_provenance_states_where_all_came_from(tiny_model):
 def test_all_sections_make_one_sound_page(tmp_path, tiny_model):
     names = (HOSTILE, "River", "$\\frac")
     found = evaluation(names, n=60)
-    for name in ("confusion.png", "per_class.png"):
-        (tmp_path / name).write_bytes(picture_bytes())
     sections = (
         data_section({name: {"train": 3} for name in names}, patches=9, samples=picture_bytes()),
         training_section(

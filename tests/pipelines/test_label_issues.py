@@ -34,29 +34,30 @@ def test_networks_find_flips_and_a_finished_fold_is_kept(tiny_index, tmp_path):
         rows_of(tiny_index, "River", "train")[3]: "Forest",
     }
     index = mislabeled(tiny_index, flips)
-    made = trained(index, tmp_path / "s")
-    with made.table.open(newline="", encoding="utf-8") as file:
+    trained(index, tmp_path / "s")
+    table, page = tmp_path / "s" / "label_issues.csv", tmp_path / "s" / "label_issues.html"
+    with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 96
     assert {tiny_index.paths[row] for row in flips} <= {row["path"] for row in rows[:10]}
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "s" / "folds").glob("*/model.onnx")}
     assert len(before) == 2
 
-    made.table.unlink()
-    with pytest.raises(OutputError, match=r"suspects\.html exists already"):
+    table.unlink()
+    with pytest.raises(OutputError, match=r"label_issues\.html exists already"):
         trained(index, tmp_path / "s")
-    made.page.unlink()
+    page.unlink()
     gone = tmp_path / "s" / "folds" / "fold-2" / "model.onnx"
     gone.unlink()
     trained(index, tmp_path / "s")
     kept = tmp_path / "s" / "folds" / "fold-1" / "model.onnx"
     assert kept.stat().st_mtime_ns == before[kept]
     assert gone.exists()
-    with made.table.open(newline="", encoding="utf-8") as file:
+    with table.open(newline="", encoding="utf-8") as file:
         assert list(csv.DictReader(file)) == rows
 
-    made.table.unlink()
-    made.page.unlink()
+    table.unlink()
+    page.unlink()
     with pytest.raises(OutputError, match="other data, recipe or folds"):
         trained(index, tmp_path / "s", "epochs=2")
     with pytest.raises(OutputError, match="other data, recipe or folds"):

@@ -187,10 +187,11 @@ def label_issues(
         f"{made.candidates:,} of {made.patches:,} patches are label issues; estimated number of wrong labels: "
         f"{made.estimated:,.0f}"
     )
-    typer.echo(f"list: {made.table}; page: {made.page.resolve().as_uri()}")
+    table, page = out / "label_issues.csv", out / "label_issues.html"
+    typer.echo(f"list: {table}; page: {page.resolve().as_uri()}")
     opt.hint(
         "next: fill in its column 'verdict' (ok, relabel, drop or a class), then: "
-        f"swath data relabel {index} {made.table} --out INDEX2"
+        f"swath data relabel {index} {table} --out INDEX2"
     )
     return made
 

@@ -43,7 +43,7 @@ def predict(
     Example: swath predict eurosat patches/ --out preds.csv --top-k 3
     """
     from swath.inference import load, predict_files
-    from swath.pages.wording import counted
+    from swath.pages.text import counted
     from swath.progress import Bars
 
     classifier = load(model, engine=engine, threads=threads, tta=tta)

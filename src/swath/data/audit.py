@@ -23,7 +23,7 @@ from swath.data.index import SPLITS, PatchIndex
 from swath.data.matching import SIDE
 from swath.data.spatial import optimistic_bias
 from swath.files import atomic_file
-from swath.pages.wording import counted
+from swath.pages.text import counted
 from swath.progress import Progress, silent
 
 LIMIT = 20_000  # patches measured at most: a mean over these is known to a hundredth of a level

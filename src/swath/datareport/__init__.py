@@ -1,12 +1,21 @@
-"""The data report: whether to believe a data set, before a minute is spent on training.
+"""The data report: whether a score on a data set can be trusted, before any training.
 
-:func:`data_report` writes one HTML page about an index that opens anywhere, and the same facts as JSON. It
-uses what other rooms measure; its own are the shortcut score and the map of similarity.
+:func:`measure_data` measures an index; :func:`data_report` measures and writes one HTML page that opens anywhere, and
+the same facts as JSON. It uses measures of other rooms; its own are the shortcut score and the map of similarity.
 """
 
 from __future__ import annotations
 
-from swath.datareport.page import data_report, verdict
+from swath.datareport.facts import DataFacts, measure_data
+from swath.datareport.page import data_report, verdict, write_data_report
 from swath.datareport.shortcuts import Shortcut, Shortcuts
 
-__all__ = ["Shortcut", "Shortcuts", "data_report", "verdict"]
+__all__ = [
+    "DataFacts",
+    "Shortcut",
+    "Shortcuts",
+    "data_report",
+    "measure_data",
+    "verdict",
+    "write_data_report",
+]

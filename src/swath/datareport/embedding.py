@@ -1,4 +1,4 @@
-"""A map of similarity: patches a network finds alike lie close, drawn as dots and as the patches themselves."""
+"""A map of similarity: patches with similar features are close to each other on a plane."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Embedding:
-    """Places of patches on the map.
+    """Positions of patches on the map.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Embedding:
     explained : tuple of float
         Share of the variance that each of the two carries.
     by : str
-        What the patches are described by, in words.
+        The features that describe the patches, in words.
     """
 
     rows: npt.NDArray[np.intp]
@@ -47,7 +47,7 @@ class Embedding:
 def embed(
     pixels: npt.NDArray[Any], bands: Sequence[str], *, most: int = MOST, progress: Progress = silent
 ) -> Embedding:
-    """Describe patches and bring them onto a plane.
+    """Describe patches by features and project them onto a plane.
 
     8-bit RGB patches are described by the features of the shipped model, others by their color
     statistics, standardized.
@@ -57,9 +57,9 @@ def embed(
     pixels : numpy.ndarray
         ``[N, bands, S, S]`` uint8 or uint16; may be mapped from disk.
     bands : sequence of str
-        One name a band.
+        One name per band.
     most : int
-        Patches on the map at most.
+        Maximum number of patches.
     progress : Progress
         Called with stage ``"features"``.
     """
@@ -73,7 +73,7 @@ def embed(
         described = color_features(np.asarray(pixels[rows]))
         spread = described.std(axis=0)
         described = (described - described.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-        by = "color statistics, since the shipped model takes 8-bit RGB alone"
+        by = "color statistics, since the shipped model takes 8-bit RGB only"
     places, explained = principal(described)
     return Embedding(rows, places, explained, by)
 
@@ -96,7 +96,7 @@ def principal(values: npt.NDArray[np.floating]) -> tuple[Floats, tuple[float, fl
 
 
 def spread_out(places: Floats, *, cells: int) -> list[tuple[int, int, int]]:
-    """Choose patches that cover a map: of each cell of a grid the one nearest its middle.
+    """Choose patches that cover a map: of each cell of a grid the one nearest its center.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Everything a data report says, gathered once as plain values."""
+"""The facts of a data report, measured once as plain values: :func:`measure_data`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from swath.data.known import Overlap, known_overlaps
 from swath.data.matching import SIDE
 from swath.data.rows import map_patches
 from swath.data.spatial import SpatialAutocorrelation, optimistic_bias, spatial_autocorrelation
+from swath.datareport.embedding import Embedding, embed
 from swath.datareport.shortcuts import Shortcuts, drawn, measure_shortcuts
 from swath.errors import DataError
 from swath.imagery import Storage, storage
@@ -26,7 +27,7 @@ from swath.progress import Progress, silent
 
 OUTLYING = 5.0  # robust standard deviations from the median of the class
 _LEAST_SD = 2.0  # 8-bit levels: a class of nearly equal patches has no outliers
-_KINDS = 50  # names that a score tells apart
+_KINDS = 50  # classes that a score distinguishes
 _RARE = 5
 _BLOCK = 512
 
@@ -75,7 +76,7 @@ class Outlier:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a report says of an index.
+    """The facts about an index.
 
     Attributes
     ----------
@@ -86,21 +87,23 @@ class DataFacts:
     forms : mapping of str to int
         Files of each format with its compression.
     extras : mapping of str to int
-        Files with each set of blocks beside the pixels.
+        Files with each set of blocks besides the pixels.
     lengths : tuple of int
         Shortest, median and longest file, bytes.
     shortcuts : Shortcuts
-        What headers and colors tell of the class.
+        How well headers and colors predict the class.
     outliers : tuple of Outlier
         Furthest from their class first.
     plain : tuple of str
         Paths of patches of one single color.
     overlaps : tuple of Overlap
         Patches of published sets.
-    near : Closeness or None
-        How close held-out patches lie to training patches.
+    near : SpatialAutocorrelation or None
+        How close held-out patches are to training patches.
     optimistic : str
-        Why the split flatters; empty if it does not, or nothing is known.
+        Why the split is optimistic; empty if it is not, or nothing is known.
+    embedding : Embedding
+        Patches on a plane, by similarity.
     """
 
     audit: Audit
@@ -114,6 +117,7 @@ class DataFacts:
     overlaps: tuple[Overlap, ...]
     near: SpatialAutocorrelation | None
     optimistic: str
+    embedding: Embedding
 
     @property
     def copies(self) -> int:
@@ -121,24 +125,34 @@ class DataFacts:
         return sum(len(members) - 1 for members in self.audit.exact)
 
 
-def gather(index: PatchIndex, *, progress: Progress = silent) -> tuple[DataFacts, Pixels, tuple[str, ...]]:
-    """Measure an index.
+def measure_data(index: PatchIndex, *, progress: Progress = silent) -> DataFacts:
+    """Measure an index; nothing is written.
 
-    Returns
-    -------
-    tuple of DataFacts, numpy.ndarray and tuple of str
-        The facts, and the pixels ``[N, bands, 64, 64]`` they were measured on with their bands.
+    Parameters
+    ----------
+    index : PatchIndex
+        With splits or without, one label per patch or several.
+    progress : Progress
+        Called with stages ``"decode"``, ``"compare"``, ``"align"``, ``"headers"``, ``"score"`` and ``"features"``.
 
     Raises
     ------
-    DataError, OutputError
-        As :func:`swath.data.audit`, and if the index has no patches.
+    DataError
+        If the index has no patches, or one is gone or has changed.
+
+    Examples
+    --------
+    >>> from swath.data import build_index
+    >>> facts = measure_data(build_index("eurosat-mini"))
+    >>> facts.audit.patches, facts.shortcuts.headers.is_shortcut
+    (2000, False)
     """
     if not len(index):
-        raise DataError(f"index '{index.name}' has no patches to report on")
-    bands = comparison_bands(index)
+        raise DataError(
+            f"index '{index.name}' has no patches to report on", fix="make one with: swath data index"
+        )
     found = audit(index, progress=progress)
-    pixels = cached_pixels(index, bands=bands, size=SIDE, progress=progress)
+    pixels, bands = report_pixels(index, progress=progress)
     headers = read_headers(index, progress=progress)
     labels = one_path_per_content(index)
     rows = drawn(labels)
@@ -153,28 +167,34 @@ def gather(index: PatchIndex, *, progress: Progress = silent) -> tuple[DataFacts
     )
     progress("score", 1, 1)
     means, spreads = _brightness(pixels)
-    facts = DataFacts(
+    lengths = [one.bytes for one in headers]
+    return DataFacts(
         audit=found,
         classes=class_counts(index),
         forms=_counted(form_of(one) for one in headers),
         extras=_counted(one.extras or "none" for one in headers),
-        lengths=_range([one.bytes for one in headers]),
+        lengths=(min(lengths), int(np.median(lengths)), max(lengths)),
         shortcuts=shortcuts,
         outliers=_outliers(means, labels, index.paths),
         plain=tuple(index.paths[row] for row in np.flatnonzero(spreads == 0)),
         overlaps=known_overlaps(index, labels),
         near=spatial_autocorrelation(index),
         optimistic=optimistic_bias(index),
+        embedding=embed(pixels, bands, progress=progress),
     )
-    return facts, pixels, bands
+
+
+def report_pixels(index: PatchIndex, *, progress: Progress = silent) -> tuple[Pixels, tuple[str, ...]]:
+    """Pixels ``[N, bands, 64, 64]`` that a report is made of, and their bands; decoded once and then cached."""
+    bands = comparison_bands(index)
+    return cached_pixels(index, bands=bands, size=SIDE, progress=progress), bands
 
 
 def rows_of_classes(index: PatchIndex) -> dict[str, list[int]]:
     """Rows of each class; a patch of several labels is in several."""
     rows: dict[str, list[int]] = {name: [] for name in index.classes}
-    one, several = index.table["label"].to_pylist(), index.table["labels"].to_pylist()
-    for row, (label, labels) in enumerate(zip(one, several, strict=True)):
-        for name in [label] if label is not None else (labels or ()):
+    for row, labels in enumerate(index.label_sets):
+        for name in labels:
             rows[name].append(row)
     return rows
 
@@ -189,11 +209,11 @@ def class_counts(index: PatchIndex) -> dict[str, dict[str, int]]:
 
 
 def pooled(labels: Sequence[str]) -> list[str]:
-    """Join names too rare to be learned, unless all are, and all but the 50 commonest under one name."""
+    """Put names too rare to be learned, unless all are, and all but the 50 commonest under one name."""
     counts = Counter(labels)
     common = counts.most_common(_KINDS)
     kept = {name for name, n in common if n >= _RARE} or {name for name, _ in common}
-    # One rare name has nothing to be joined with.
+    # A single rare name has no other to join.
     return [name if name in kept or len(counts) - len(kept) < 2 else "(rare)" for name in labels]
 
 
@@ -235,7 +255,3 @@ def _outliers(
 
 def _counted(values: Any) -> dict[str, int]:
     return dict(Counter(values).most_common())
-
-
-def _range(lengths: Sequence[int]) -> tuple[int, int, int]:
-    return min(lengths), int(np.median(lengths)), max(lengths)

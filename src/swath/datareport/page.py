@@ -1,37 +1,138 @@
-"""The sections of a data report, from facts and pictures."""
+"""The data report as a folder: :func:`data_report` measures an index and writes the page and its facts as JSON.
+
+The verdict comes first, in plain sentences (:func:`verdict`); the sections follow, each from facts and pictures.
+"""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from swath.data import PatchIndex
-from swath.datareport.embedding import Embedding, embed
-from swath.datareport.facts import DataFacts, gather
-from swath.datareport.pictures import OUTLIERS, PAIRS, SHOWN_CLASSES, Pictures, draw_all
+from swath.datareport.facts import DataFacts, measure_data, report_pixels
+from swath.datareport.pictures import OUTLIERS, PAIRS, SHOWN_CLASSES, draw_pictures
 from swath.datareport.shortcuts import Shortcut
 from swath.evaluation import data_section
 from swath.files import atomic_folder
 from swath.imagery import RGB
 from swath.pages.html import Cell, Image, Number, Section, Table, write_report
-from swath.pages.wording import counted
+from swath.pages.text import counted
 from swath.progress import Progress, silent
 
 _MODES = 3
 _ROWS = 30  # of a table of values; more are counted
 PAGE, FACTS = "index.html", "facts.json"
-_STAGE = "report"
-_LEFT = ("leak", "copies", "near", "ignored")  # findings it words itself, and those that spoil no score
+_LEFT = ("leak", "copies", "near", "ignored")  # findings worded here, and those that do not affect a score
 
 
-def page_sections(
-    index: PatchIndex, facts: DataFacts, pictures: Pictures, embedding: Embedding, bands: Sequence[str]
+def data_report(
+    index: PatchIndex, out: Path, *, overwrite: bool = False, progress: Progress = silent
+) -> DataFacts:
+    """Measure an index and write ``out/index.html``, which needs no other file, and ``out/facts.json``.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        With splits or without, one label per patch or several.
+    out : Path
+        Folder to write, all or nothing.
+    overwrite : bool
+        Replace an existing folder.
+    progress : Progress
+        Called with the stages of :func:`swath.datareport.facts.measure_data` and ``"report"``.
+
+    Returns
+    -------
+    DataFacts
+        As measured.
+
+    Raises
+    ------
+    DataError
+        If the index has no patches, or one is gone or has changed.
+    OutputError
+        If `out` exists without `overwrite`, holds the data, or cannot be written.
+    """
+    with atomic_folder(out, overwrite=overwrite, keep=index.inputs) as folder:
+        facts = measure_data(index, progress=progress)
+        write_data_report(index, facts, folder, progress=progress)
+    return facts
+
+
+def write_data_report(
+    index: PatchIndex, facts: DataFacts, folder: Path, *, progress: Progress = silent
+) -> None:
+    """Draw the pictures and write ``index.html`` and ``facts.json`` into an existing folder."""
+    progress("report", 0, 2, note="pictures")
+    pixels, bands = report_pixels(index)
+    pictures = draw_pictures(index, facts, pixels, bands)
+    progress("report", 1, 2, note="page")
+    write_report(
+        folder / PAGE,
+        report_sections(index, facts, pictures, bands),
+        title=f"Data report: {index.name or 'unnamed'}",
+        summary=verdict(facts),
+        numbers=_numbers(facts),
+    )
+    text = json.dumps(facts_json(facts), indent=2, ensure_ascii=False)
+    (folder / FACTS).write_text(text + "\n", encoding="utf-8")
+    progress("report", 2, 2)
+
+
+def verdict(facts: DataFacts) -> str:
+    """Say in a few plain sentences what makes a score on this set unreliable."""
+    against = [
+        headers_warning(facts),
+        modes_warning(facts),
+        *(one.sentence() for one in facts.overlaps),
+        counted(facts.copies, "file repeats", "files repeat") + " another byte for byte."
+        if facts.copies
+        else "",
+        counted(len(facts.audit.leaks), "duplicate lies", "duplicates lie")
+        + " in more than one split, so a test would flatter."
+        if facts.audit.leaks
+        else "",
+        *(
+            f.text
+            for f in facts.audit.findings
+            if f.kind not in _LEFT and not (f.kind == "shortcut" and headers_warning(facts))
+        ),
+    ]
+    said = [sentence for sentence in against if sentence]
+    if not said:
+        return "Nothing was found that would make a score on these patches unreliable."
+    return "Before relying on a score on these patches: " + " ".join(said)
+
+
+def facts_json(facts: DataFacts) -> dict[str, Any]:
+    """Give the facts as plain values, the embedding apart; an estimate is its value, interval and count."""
+    values = asdict(facts)
+    del values["embedding"]
+    plain: dict[str, Any] = json.loads(
+        json.dumps(values, default=lambda value: value.model_dump(), ensure_ascii=False)
+    )
+    return plain
+
+
+def report_sections(
+    index: PatchIndex, facts: DataFacts, pictures: Mapping[str, bytes], bands: Sequence[str]
 ) -> list[Section]:
-    """All sections in reading order; what an index has no data for says so in one sentence."""
+    """Make all sections in reading order; what an index has no data for says so in one sentence.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        The reported index.
+    facts : DataFacts
+        From :func:`swath.datareport.facts.measure_data`.
+    pictures : mapping of str to bytes
+        From :func:`swath.datareport.pictures.draw_pictures`.
+    bands : sequence of str
+        Of the pictures.
+    """
     return [
         _classes(facts, pictures),
         _shortcuts(facts),
@@ -42,21 +143,21 @@ def page_sections(
         _colors(facts, pictures, bands),
         _histograms(pictures),
         _outliers(facts, pictures),
-        _similarity(embedding, pictures),
+        _similarity(facts, pictures),
         _places(facts, pictures),
         _origin(index),
     ]
 
 
-def _classes(facts: DataFacts, pictures: Pictures) -> Section:
+def _classes(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
     several = f", of the {SHOWN_CLASSES} commonest classes" if len(facts.classes) > SHOWN_CLASSES else ""
-    section = data_section(facts.classes, patches=facts.audit.patches, sentences=(), samples=pictures.samples)
+    section = data_section(facts.classes, patches=facts.audit.patches, sentences=())
     return Section(
         "Classes",
         numbers=section.numbers,
         tables=section.tables,
         images=[
-            Image(pictures.samples, "Sample patches of each class", f"Patches drawn at random{several}.")
+            Image(pictures["samples"], "Sample patches of each class", f"Patches drawn at random{several}.")
         ],
     )
 
@@ -67,8 +168,8 @@ def _shortcuts(facts: DataFacts) -> Section:
         return Section(
             "Shortcuts",
             text=[
-                "With fewer than two classes there is no class to be given away; with fewer than five patches, copies "
-                "and patches of one group counted as one, none can be held back to measure it."
+                "With fewer than two classes there is nothing to predict; with fewer than five patches, copies and "
+                "patches of one group counted as one, none can be held out to measure it."
             ],
         )
 
@@ -79,9 +180,9 @@ def _shortcuts(facts: DataFacts) -> Section:
     return Section(
         "Shortcuts",
         text=[
-            "How well the class can be told without looking at the land. A logistic regression is fitted to "
-            "four fifths of the patches and asked about the last fifth, five times; copies stay in one fifth. "
-            f"Always saying the commonest class gets {100 * found.all[0].score.chance:.1f} %.",
+            "How well the class can be predicted without looking at the land. A logistic regression is fitted to "
+            "four fifths of the patches and tested on the last fifth, five times; copies stay in one fifth. "
+            f"Always predicting the commonest class gets {100 * found.all[0].score.chance:.1f} %.",
             "Headers are what a network should have nothing to learn from: size, mode, format, compression, "
             "quantization tables, other blocks and suffix. A network does not see them, but it sees what they "
             "leave in the pixels: blur of another scale, blocks of another quality, the range of another color mode.",
@@ -91,7 +192,7 @@ def _shortcuts(facts: DataFacts) -> Section:
         warnings=[headers_warning(facts)] if headers_warning(facts) else [],
         tables=[
             Table(
-                ("known of a file", "values", "accuracy", "above chance"),
+                ("property of a file", "values", "accuracy", "above chance"),
                 [row(one) for one in found.all],
                 f"Cross-validated on {found.patches:,} patches",
             )
@@ -100,12 +201,12 @@ def _shortcuts(facts: DataFacts) -> Section:
 
 
 def headers_warning(facts: DataFacts) -> str:
-    """Say that headers give classes away; empty if they do not."""
+    """Warn that headers predict the class; empty if they do not."""
     one = facts.shortcuts.headers
     if one is None or not one.is_shortcut:
         return ""
     return (
-        f"File headers alone tell the class of {100 * one.score.accuracy.value:.1f} % of patches (chance: "
+        f"File headers alone predict the class of {100 * one.score.accuracy.value:.1f} % of patches (chance: "
         f"{100 * one.score.chance:.1f} %). Bring all files to one form with: swath data fix."
     )
 
@@ -120,13 +221,13 @@ def _files(facts: DataFacts) -> Section:
             _counts("size in pixels", facts.audit.sizes),
             _counts("mode", facts.audit.modes),
             _counts("format and compression", facts.forms),
-            _counts("blocks beside the pixels", facts.extras),
+            _counts("blocks besides the pixels", facts.extras),
         ],
     )
 
 
 def modes_warning(facts: DataFacts) -> str:
-    """Say that files are stored in several modes; empty if they are not."""
+    """Warn that files are stored in several modes; empty if they are not."""
     (common, _), *others = facts.audit.modes.items()
     if not others:
         return ""
@@ -142,7 +243,7 @@ def _counts(what: str, counts: Mapping[str, int]) -> Table:
     return Table((what, "files"), rows)
 
 
-def _duplicates(facts: DataFacts, pictures: Pictures) -> Section:
+def _duplicates(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
     found = facts.audit
     images = [
         Image(
@@ -151,9 +252,19 @@ def _duplicates(facts: DataFacts, pictures: Pictures) -> Section:
             f"{text} (the first {PAIRS} of {count:,})." if count > PAIRS else f"{text}.",
         )
         for picture, what, text, count in (
-            (pictures.leaks, "copies across splits", "Copies on both sides of a split", len(found.leaks)),
-            (pictures.exact, "identical files", "Files that are the same byte for byte", len(found.exact)),
-            (pictures.near, "near duplicates", "The same picture in different files", len(found.near)),
+            (
+                pictures.get("leaks"),
+                "copies across splits",
+                "Copies on both sides of a split",
+                len(found.leaks),
+            ),
+            (
+                pictures.get("exact"),
+                "identical files",
+                "Files that are the same byte for byte",
+                len(found.exact),
+            ),
+            (pictures.get("near"), "near duplicates", "The same picture in different files", len(found.near)),
         )
         if picture is not None
     ]
@@ -218,7 +329,7 @@ def _published(facts: DataFacts) -> Section:
     return Section("Published sets", text=[one.sentence() for one in facts.overlaps], tables=tables)
 
 
-def _colors(facts: DataFacts, pictures: Pictures, bands: Sequence[str]) -> Section:
+def _colors(facts: DataFacts, pictures: Mapping[str, bytes], bands: Sequence[str]) -> Section:
     channels = facts.audit.channels
     rows: list[tuple[Cell, ...]] = [
         ("all: mean", *(f"{value:.1f}" for value in channels.mean)),
@@ -235,21 +346,23 @@ def _colors(facts: DataFacts, pictures: Pictures, bands: Sequence[str]) -> Secti
             "Classes whose mean image shows a pattern were cut with the object in the middle, or share an artifact."
         ],
         tables=[Table(("mean of the pixels", *channels.bands), rows, f"{channels.patches:,} patches")],
-        images=[Image(pictures.means, "Mean image of each class", f"The mean patch of each class, {shown}.")],
+        images=[
+            Image(pictures["means"], "Mean image of each class", f"The mean patch of each class, {shown}.")
+        ],
     )
 
 
-def _histograms(pictures: Pictures) -> Section:
+def _histograms(pictures: Mapping[str, bytes]) -> Section:
     caption = "How often each value occurs, by class and band."
-    return Section("Histograms", images=[Image(pictures.histograms, "Histogram of each class", caption)])
+    return Section("Histograms", images=[Image(pictures["histograms"], "Histogram of each class", caption)])
 
 
-def _outliers(facts: DataFacts, pictures: Pictures) -> Section:
+def _outliers(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
     text = []
     if facts.plain:
         plain = counted(len(facts.plain), "patch is", "patches are")
         text.append(f"{plain} of one single color; the first is {facts.plain[0]}.")
-    if pictures.outliers is None:
+    if "outliers" not in pictures:
         text.append("No patch is much darker or brighter than its class.")
         return Section("Outliers", text=text)
     far = counted(len(facts.outliers), "patch is", "patches are")
@@ -259,38 +372,36 @@ def _outliers(facts: DataFacts, pictures: Pictures) -> Section:
     )
     shown = min(OUTLIERS, len(facts.outliers))
     image = Image(
-        pictures.outliers,
+        pictures["outliers"],
         "The most outlying patches",
         f"The {shown} furthest, with their mean in 8-bit levels.",
     )
     return Section("Outliers", text=text, images=[image])
 
 
-def _similarity(embedding: Embedding, pictures: Pictures) -> Section:
+def _similarity(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
     return Section(
         "Map of similarity",
         text=[
-            f"{len(embedding.rows):,} patches by {embedding.by}, brought onto a plane by principal components. "
-            "Neighbors are alike; dots of one color amid another are worth a look."
+            f"{len(facts.embedding.rows):,} patches by {facts.embedding.by}, projected on two principal components. "
+            "Neighbors are similar; dots of one color among another are worth a look."
         ],
         images=[
-            Image(pictures.dots, "One dot a patch, colored by class", "One dot a patch."),
-            Image(
-                pictures.thumbnails, "The same map with patches", "The same map: one patch for each place."
-            ),
+            Image(pictures["dots"], "One dot per patch, colored by class", "One dot per patch."),
+            Image(pictures["thumbnails"], "The same map with patches", "The same map: one patch per cell."),
         ],
     )
 
 
-def _places(facts: DataFacts, pictures: Pictures) -> Section:
-    if pictures.places is None:
+def _places(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
+    if "places" not in pictures:
         return Section(
             "Places", text=["The index has no coordinates, so nothing is known of where patches lie."]
         )
     near = facts.near
     text = [] if near is None else [f"Within {near.km:g} km of training: {near.near:,} of {near.measured:,}."]
     image = Image(
-        pictures.places, "Longitude and latitude of patches", "Where patches lie, colored by split."
+        pictures["places"], "Longitude and latitude of patches", "Where patches lie, colored by split."
     )
     return Section("Places", text=text, images=[image])
 
@@ -300,94 +411,12 @@ def _origin(index: PatchIndex) -> Section:
         "index": index.name,
         "fingerprint": index.fingerprint,
         "splits": index.split_protocol or "none",
-        "meters a pixel": "not stated" if index.gsd is None else f"{index.gsd:g}",
+        "meters per pixel": "not stated" if index.gsd is None else f"{index.gsd:g}",
         "license": index.license or "not stated",
         "attribution": index.attribution or "not stated",
         "left out as unreadable": f"{len(index.skipped):,}",
     }
     return Section("Origin", tables=[Table(("what", "value"), list(facts.items()))])
-
-
-def data_report(
-    index: PatchIndex, out: Path, *, overwrite: bool = False, progress: Progress = silent
-) -> DataFacts:
-    """Write ``out/index.html``, which needs no other file, and ``out/facts.json``.
-
-    Parameters
-    ----------
-    index : PatchIndex
-        With splits or without, of one label a patch or several.
-    out : Path
-        Folder to write; it appears when all is done.
-    overwrite : bool
-        Replace an existing folder.
-    progress : Progress
-        Called with stages ``"decode"``, ``"compare"``, ``"align"``, ``"headers"``, ``"score"``,
-        ``"features"`` and ``"report"``.
-
-    Returns
-    -------
-    DataFacts
-        What the page says.
-
-    Raises
-    ------
-    DataError
-        If the index has no patches, or one is gone or has changed.
-    OutputError
-        If `out` exists without `overwrite`, holds the data, or cannot be written.
-    """
-    with atomic_folder(out, overwrite=overwrite, keep=index.inputs) as folder:
-        facts, pixels, bands = gather(index, progress=progress)
-        embedding = embed(pixels, bands, progress=progress)
-        progress(_STAGE, 0, 2, note="pictures")
-        with tempfile.TemporaryDirectory() as scratch:
-            pictures = draw_all(Path(scratch), index, facts, pixels, bands, embedding)
-            progress(_STAGE, 1, 2, note="page")
-            write_report(
-                folder / PAGE,
-                page_sections(index, facts, pictures, embedding, bands),
-                title=f"Data report: {index.name or 'unnamed'}",
-                summary=verdict(facts),
-                numbers=_numbers(facts),
-            )
-        text = json.dumps(facts_json(facts), indent=2, ensure_ascii=False)
-        (folder / FACTS).write_text(text + "\n", encoding="utf-8")
-        progress(_STAGE, 2, 2)
-    return facts
-
-
-def verdict(facts: DataFacts) -> str:
-    """Say in a few plain sentences whether a score on this set can be believed."""
-    against = [
-        headers_warning(facts),
-        modes_warning(facts),
-        *(one.sentence() for one in facts.overlaps),
-        counted(facts.copies, "file repeats", "files repeat") + " another byte for byte."
-        if facts.copies
-        else "",
-        counted(len(facts.audit.leaks), "duplicate lies", "duplicates lie")
-        + " in more than one split, so a test would flatter."
-        if facts.audit.leaks
-        else "",
-        *(
-            f.text
-            for f in facts.audit.findings
-            if f.kind not in _LEFT and not (f.kind == "shortcut" and headers_warning(facts))
-        ),
-    ]
-    said = [sentence for sentence in against if sentence]
-    if not said:
-        return "Nothing was found that would make a score on these patches doubtful."
-    return "Before a score on these patches is believed: " + " ".join(said)
-
-
-def facts_json(facts: DataFacts) -> dict[str, Any]:
-    """Facts as plain values; an estimate is its value, interval and count."""
-    plain: dict[str, Any] = json.loads(
-        json.dumps(asdict(facts), default=lambda value: value.model_dump(), ensure_ascii=False)
-    )
-    return plain
 
 
 def _numbers(facts: DataFacts) -> list[Number]:
@@ -403,5 +432,5 @@ def _numbers(facts: DataFacts) -> list[Number]:
         numbers.append(Number("separable by file headers alone", headers.score.accuracy, chance))
     colors = facts.shortcuts.colors
     if colors is not None:
-        numbers.append(Number("told by colors alone", colors.score.accuracy))
+        numbers.append(Number("separable by colors alone", colors.score.accuracy))
     return numbers

@@ -1,7 +1,7 @@
-"""The shortcut score: how well what is not land tells the class.
+"""The shortcut score: how well the class is predicted by file headers, file lengths and colors, without the land.
 
-A network learns whatever tells classes apart. Where the way files are stored does, a score may say nothing
-about the land: of the four classes of a much-used set two are told by size and color mode alone.
+A network learns whatever separates the classes. Where the way files are stored does, a score may say nothing about
+the land: of the four classes of a much-used set two are separable by size and color mode alone.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CrossValidationScore:
-    """What some columns tell of the class.
+    """Accuracy of predicting the class from some columns.
 
     Attributes
     ----------
     accuracy : Estimate
-        Of patches left out of the fit, with its 95 % interval.
+        Of held-out patches, with its 95 % interval.
     chance : float
-        Share of the commonest class: what saying its name always would get.
+        Share of the commonest class: the accuracy of always predicting it.
     """
 
     accuracy: Estimate
@@ -61,13 +61,13 @@ def cross_validated(
     labels : sequence of str
         The N labels.
     groups : sequence of str or None
-        Patches of one group are in one fold, so that no copy of a patch is learned from.
+        Patches of one group are in one fold, so that no copy of a held-out patch is learned from.
     folds : int
-        How many parts.
+        Number of folds.
 
     Returns
     -------
-    Told or None
+    CrossValidationScore or None
         ``None`` where there is one class only, or fewer groups than folds.
     """
     names = sorted(set(labels))
@@ -90,7 +90,7 @@ def cross_validated(
 
 
 def _units(labels: Sequence[str], groups: Sequence[str | None]) -> list[Unit]:
-    """Groups and single patches, in an order that has nothing to do with that of the files."""
+    """Groups and single patches, in an order independent of that of the files."""
     members: dict[tuple[str, str | int], list[int]] = {}
     for row, group in enumerate(groups):
         members.setdefault(("row", row) if group is None else ("group", group), []).append(row)
@@ -101,15 +101,15 @@ def _units(labels: Sequence[str], groups: Sequence[str | None]) -> list[Unit]:
 
 @dataclass(frozen=True)
 class Shortcut:
-    """One kind of knowledge, and what it tells.
+    """One property of the files, and how well it predicts the class.
 
     Attributes
     ----------
     name : str
-        What is known of a file.
+        The property.
     values : int
         How many different values it takes; 0 for numbers.
-    told : Told
+    score : CrossValidationScore
         Accuracy and chance.
     seen : bool
         Whether a network that is given the pixels could use it.
@@ -122,7 +122,7 @@ class Shortcut:
 
     @property
     def is_shortcut(self) -> bool:
-        """Whether it tells at least five points more than chance, beyond doubt."""
+        """Whether the accuracy is clearly at least five points above chance."""
         return self.score.accuracy.low > self.score.chance + SHORTCUT_GAIN
 
 
@@ -152,7 +152,7 @@ class Shortcuts:
 
     @property
     def all(self) -> tuple[Shortcut, ...]:
-        """Those that were measured, the gravest kind first."""
+        """The measured ones, the most serious kind first."""
         return tuple(one for one in (self.headers, *self.fields, self.length, self.colors) if one)
 
 
@@ -171,7 +171,7 @@ def measure_shortcuts(
     labels: Sequence[str],
     groups: Sequence[str | None],
 ) -> Shortcuts:
-    """Measure what headers, lengths and colors tell.
+    """Measure how well headers, lengths and colors predict the class.
 
     Parameters
     ----------
@@ -186,8 +186,8 @@ def measure_shortcuts(
     """
 
     def score(name: str, features: Floats, *, values: int, seen: bool) -> Shortcut | None:
-        told = cross_validated(features, labels, groups)
-        return None if told is None else Shortcut(name, values, told, seen)
+        found = cross_validated(features, labels, groups)
+        return None if found is None else Shortcut(name, values, found, seen)
 
     fields: dict[str, list[Hashable]] = {
         "size": [(one.width, one.height) for one in headers],
@@ -202,7 +202,7 @@ def measure_shortcuts(
     sides = np.log([[one.width, one.height] for one in headers]).astype(np.float64)
     together = np.concatenate([sides, _columns(whole), *map(_columns, fields.values())], axis=1)
     lengths = np.array([one.bytes for one in headers], np.float64)
-    a_pixel = lengths / np.array([one.width * one.height for one in headers])
+    per_pixel = lengths / np.array([one.width * one.height for one in headers])
     counts = {name: len(set(values)) for name, values in fields.items()}
     found = [
         score(name, _columns(values), values=counts[name], seen=False)
@@ -213,7 +213,7 @@ def measure_shortcuts(
         headers=score("all headers", together, values=len(set(whole)), seen=False),
         fields=tuple(one for one in found if one is not None),
         length=score(
-            "length in bytes", np.stack([np.log(lengths), np.log(a_pixel)], axis=1), values=0, seen=False
+            "length in bytes", np.stack([np.log(lengths), np.log(per_pixel)], axis=1), values=0, seen=False
         ),
         colors=score("color statistics", colors, values=0, seen=True),
         patches=len(labels),
@@ -223,7 +223,7 @@ def measure_shortcuts(
 def _columns(values: Sequence[Hashable]) -> Floats:
     """One column of zeros and ones for each of the commonest values; rare ones share none."""
     counts = Counter(values)
-    if len(counts) < 2:  # nothing to tell by
+    if len(counts) < 2:
         return np.zeros((len(values), 0))
     common = [value for value, n in counts.most_common(_COLUMNS) if n >= _LEAST]
     place = {value: column for column, value in enumerate(common)}

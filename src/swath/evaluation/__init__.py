@@ -1,13 +1,16 @@
-"""Numbers that can be believed, and the page that shows them.
+"""Numbers with intervals: what a model is worth on labeled patches.
 
-:func:`evaluate` measures a model on one split of an index: every number with a 95 % interval and the
-count it rests on, beside two simple baselines on the same patches; :func:`rethreshold` chooses decision
-thresholds again on validation patches, never on test.
+:func:`evaluate` measures a model on one split of an index, next to two simple baselines on the same patches;
+:func:`measure_split` only measures, :func:`write_evaluation` only writes; :func:`predict_split` gives the truth and
+prediction of each patch that all measurements start from. :func:`compare` tests whether one model is better than
+another; :func:`rethreshold` chooses decision thresholds on validation patches, never on test. Error analysis and
+label issues are in :mod:`swath.evaluation.errors`, shifts in :mod:`swath.evaluation.robustness`.
 """
 
 from __future__ import annotations
 
-from swath.evaluation.evaluate import evaluate
+from swath.evaluation.compare import Comparison, compare
+from swath.evaluation.evaluate import evaluate, measure_split, write_evaluation
 from swath.evaluation.metrics import (
     BinaryMetrics,
     ClassMetrics,
@@ -19,6 +22,7 @@ from swath.evaluation.metrics import (
     measure_binary,
     measure_multilabel,
 )
+from swath.evaluation.predictions import SplitPredictions, predict_split
 from swath.evaluation.ranking import (
     Curve,
     auroc,
@@ -50,6 +54,7 @@ __all__ = [
     "BinaryEvaluation",
     "BinaryMetrics",
     "ClassMetrics",
+    "Comparison",
     "Curve",
     "Difference",
     "Evaluation",
@@ -58,11 +63,13 @@ __all__ = [
     "MultiLabelEvaluation",
     "MultiLabelMetrics",
     "SingleLabelEvaluation",
+    "SplitPredictions",
     "ThresholdUpdate",
     "auroc",
     "average_precision",
     "best_threshold",
     "choose_thresholds",
+    "compare",
     "confusion_matrix",
     "data_section",
     "evaluate",
@@ -71,11 +78,14 @@ __all__ = [
     "measure",
     "measure_binary",
     "measure_multilabel",
+    "measure_split",
     "precision_recall_curve",
+    "predict_split",
     "provenance_section",
     "result_section",
     "rethreshold",
     "roc_curve",
     "training_section",
     "with_thresholds",
+    "write_evaluation",
 ]

@@ -1,10 +1,13 @@
-"""Whether probabilities mean what they say: reliability, ECE, negative log-likelihood and Brier score."""
+"""What a single prediction is worth: calibration, accuracy of the most confident, and conformal prediction sets.
+
+:func:`measure_reliability` measures all three: ECE, negative log-likelihood and Brier score; risk and coverage; and
+the coverage and size of the sets that a model file's quantiles give.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +18,7 @@ from swath.errors import DataError
 from swath.evaluation.intervals import percentile_interval, proportion, resample, resample_patches
 from swath.model import Record
 from swath.model.record import Estimate, leading
-from swath.pages.html import Cell, Image, Table
-from swath.pages.wording import percent
+from swath.pages.html import Cell, Table
 
 BINS = 15
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make an endless loss
@@ -63,7 +65,7 @@ class Calibration(Settings):
 def measure_calibration(
     truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any], *, binary: bool = False, seed: int = 0
 ) -> Calibration:
-    """Hold probabilities against what was true.
+    """Compare probabilities with outcomes.
 
     ECE is ``sum over bins of n_b / n |observed_b - stated_b|`` over 15 bins of equal width, closed above
     (Guo et al. 2017, ICML, section 2): of the most probable class and whether it was right, or for a
@@ -93,7 +95,7 @@ def measure_calibration(
     values = np.asarray(probabilities, np.float64)
     if values.ndim != 2 or truth.shape != values.shape[:1] or not len(truth):
         raise DataError(
-            f"truth has shape {truth.shape}, probabilities {values.shape}", fix="give one row a patch"
+            f"truth has shape {truth.shape}, probabilities {values.shape}", fix="give one row per patch"
         )
     if binary:
         stated, true = values[:, -1], (truth == values.shape[1] - 1).astype(np.float64)
@@ -153,7 +155,7 @@ def _bin(number: int, stated: Floats, true: Floats) -> Bin:
 
 
 class Selective(Settings):
-    """Accuracy among the most confident answers.
+    """Accuracy among the most confident predictions.
 
     Attributes
     ----------
@@ -246,7 +248,7 @@ class Conformal(Settings):
     quantile : float
         A class is in the set where 1 minus its probability is at most this.
     coverage : Estimate
-        Share of the sets that hold the truth.
+        Share of the sets that contain the true class.
     size : Estimate
         Mean number of classes in a set.
     empty, single : float
@@ -304,7 +306,7 @@ def check_sets(
     *,
     seed: int = 0,
 ) -> dict[str, Conformal]:
-    """How often the sets of a model file hold the truth, and how large they are.
+    """How often the sets of a model file contain the true class, and how large they are.
 
     Coverage has a Wilson interval, the size a bootstrap interval.
 
@@ -337,43 +339,26 @@ def check_sets(
 
 
 class Reliability(Settings):
-    """What a single answer is worth, measured on labeled patches.
+    """What a single prediction is worth, measured on labeled patches.
 
     Attributes
     ----------
     calibration : Calibration
-        Whether probabilities mean what they say.
+        Whether probabilities agree with outcomes.
     conformal : dict of str to Conformal
         By wanted coverage, the sets that the model file's quantiles give; empty where it has none.
     selective : Selective
-        What leaving out unsure answers gains.
+        What leaving out uncertain predictions gains.
     """
 
     calibration: Calibration
     conformal: dict[str, Conformal]
     selective: Selective
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """Rows of text for a terminal."""
-        rows: list[tuple[str, ...]] = [("trust in a single answer", "", "")]
-        rows += [(name, *_number(value)) for name, value in self._errors()]
-        for level, found in self.conformal.items():
-            size = f"{found.size.value:.3f} classes a set, {100 * found.empty:.1f} % empty"
-            rows.append(
-                (f"{_percent(level)} prediction sets contain the true class", *percent(found.coverage))
-            )
-            rows.append(("  their size", size, f"{found.size.low:.3f}\u2013{found.size.high:.3f}"))
-        rows += [
-            (f"accuracy of the most confident {_percent(share)}", *percent(value))
-            for share, value in self.selective.accuracy.items()
-        ]
-        return rows
-
-    def tables(self) -> tuple[Table, ...]:
-        """Tables for a report."""
-        errors: list[tuple[Cell, ...]] = [(name, *_number(value)) for name, value in self._errors()]
-        kept: list[tuple[Cell, ...]] = [
-            (_percent(share), value) for share, value in self.selective.accuracy.items()
+    def tables(self) -> list[Table]:
+        """Tables for text and page."""
+        errors: list[tuple[Cell, ...]] = [
+            (name, f"{e.value:.4f}", f"{e.low:.4f}\u2013{e.high:.4f}") for name, e in self._errors()
         ]
         sets: list[tuple[Cell, ...]] = [
             (
@@ -385,22 +370,17 @@ class Reliability(Settings):
             )
             for level, found in self.conformal.items()
         ]
-        columns = ("wanted", "sets that hold the truth", "classes a set", "one class", "empty")
-        return (
+        kept: list[tuple[Cell, ...]] = [
+            (_percent(share), value) for share, value in self.selective.accuracy.items()
+        ]
+        names = ("prediction sets", "contain the true class", "classes per set", "one class", "empty")
+        return [
             Table(
-                ("what", "value", "95 % interval"), errors, "Probabilities against outcomes; small is good"
+                ("calibration", "value", "95 % interval"), errors, "Probabilities and outcomes; small is good"
             ),
-            *(
-                [Table(columns, sets, "Prediction sets, their quantiles from validation patches")]
-                if sets
-                else []
-            ),
-            Table(
-                ("most confident answers kept", "accuracy"),
-                kept,
-                "Accuracy when the unsure answers are left out",
-            ),
-        )
+            *([Table(names, sets, "Conformal sets, quantiles from validation patches")] if sets else []),
+            Table(("most confident", "accuracy"), kept, "Accuracy of the most confident predictions"),
+        ]
 
     def _errors(self) -> list[tuple[str, Estimate]]:
         found = self.calibration
@@ -433,23 +413,6 @@ def measure_reliability(
         conformal=check_sets(probabilities, truth, record.conformal),
         selective=measure_selective(said == truth, confidence),
     )
-
-
-def reliability_images(folder: Path) -> tuple[Image, ...]:
-    """Pictures for a report, from a folder of :func:`evaluate`."""
-    return (
-        Image(
-            folder / "reliability.png",
-            "Reliability diagram and risk-coverage curve",
-            "Left: how often answers came true against the probability they were given, with 95 % intervals; on "
-            "the dashed line probabilities mean what they say. Right: share of wrong answers among the most "
-            "confident ones.",
-        ),
-    )
-
-
-def _number(value: Estimate) -> tuple[str, str]:
-    return f"{value.value:.4f}", f"{value.low:.4f}\u2013{value.high:.4f}"
 
 
 def _percent(share: str) -> str:

@@ -1,4 +1,7 @@
-"""Is one model better than another? Both on the same patches, with paired tests."""
+"""Is one model better than another? Paired tests on the same patches.
+
+:func:`measure_comparison` compares two models without touching a file; :func:`compare` also writes the result.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,23 @@ from swath.config import Settings
 from swath.data import PatchIndex, class_numbers
 from swath.errors import DataError, SettingError
 from swath.evaluation.errors.slices import holm
-from swath.evaluation.evaluate import TEST_ACCESSES, checked_split, note_test_access, predict_split
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import paired_differences
+from swath.evaluation.predictions import (
+    TEST_ACCESSES,
+    Index,
+    Model,
+    checked_split,
+    note_test_access,
+    open_inputs,
+    predict_split,
+)
+from swath.evaluation.results import Result, text_table
 from swath.files import atomic_file
 from swath.inference import Classifier
-from swath.inference.predictions import judged
 from swath.model.record import Estimate
-from swath.pages.wording import columns, percent, points, written
+from swath.pages.html import Cell, Table
+from swath.pages.text import points, written
 from swath.progress import Progress, silent
 
 LEVEL = 0.05
@@ -100,7 +112,7 @@ class ClassComparison(Settings):
     p_value: float
 
 
-class Comparison(Settings):
+class Comparison(Result):
     """Two models on the same patches.
 
     Attributes
@@ -120,11 +132,11 @@ class Comparison(Settings):
     accuracy, macro_f1 : Estimate
         First minus second, with paired bootstrap intervals.
     test : McNemar
-        Exact test of who is right where only one is.
+        Exact test on the patches that only one model gets right.
     per_class : dict of str to ClassComparison
         Classes that have patches; p-values of McNemar's test after Holm's correction.
     warnings : tuple of str
-        Reasons to believe the comparison less.
+        Reasons to trust the comparison less.
     """
 
     first: str
@@ -150,50 +162,32 @@ class Comparison(Settings):
         )
         if test.p_value < LEVEL and lead.value:
             better, worse = (self.first, self.second) if lead.value > 0 else (self.second, self.first)
-            return (
-                f"{better} is better than {worse} on patches like these: {apart}; models that are equally good "
-                f"would differ so much by chance in {_chance(test.p_value)}."
-            )
+            return f"{better} is better than {worse} on patches like these: {apart} ({_p(test.p_value)})."
         return (
-            f"Neither is shown to be better: {apart}; models that are equally good would differ so much by chance "
-            f"in {_chance(test.p_value)}. That is no proof that they are equal: the difference in accuracy may lie "
-            f"anywhere from {100 * lead.low:+.2f} to {100 * lead.high:+.2f} points."
+            f"Neither is shown to be better: {apart} ({_p(test.p_value)}). That is no proof that they are equal: the "
+            f"difference in accuracy may be anywhere from {100 * lead.low:+.2f} to {100 * lead.high:+.2f} points."
         )
 
     def lines(self) -> list[str]:
-        """Tell the result in plain text, for a terminal."""
-        head = [
+        """Plain text for a terminal."""
+        accuracies: list[tuple[Cell, ...]] = [
+            (self.first, self.accuracy_first),
+            (self.second, self.accuracy_second),
+        ]
+        classes: list[tuple[Cell, ...]] = [
+            (name, c.first.n, c.first, c.second, c.only_first, c.only_second, f"{c.p_value:.3f}")
+            for name, c in self.per_class.items()
+        ]
+        names = ("class", "n", self.first, self.second, "only first", "only second", "p (Holm)")
+        lines = [
             f"{self.first} against {self.second}, split {self.split}: {self.n:,} patches",
             *(f"  {name}: {file}" for name, file in zip((self.first, self.second), self.files, strict=True)),
-        ]
-        whole = columns(
-            [
-                (f"accuracy of {self.first}", *percent(self.accuracy_first)),
-                (f"accuracy of {self.second}", *percent(self.accuracy_second)),
-            ]
-        )
-        rows = [("class", "n", self.first, "", self.second, "", "only first", "only second", "p (Holm)")]
-        rows.extend(
-            (
-                written(name),
-                f"{c.first.n:,}",
-                *percent(c.first),
-                *percent(c.second),
-                f"{c.only_first}",
-                f"{c.only_second}",
-                f"{c.p_value:.3f}",
-            )
-            for name, c in self.per_class.items()
-        )
-        lines = [
-            *head,
-            *(f"  {line}" for line in whole),
+            *(f"  {line}" for line in text_table(Table(("model", "accuracy"), accuracies))),
             f"  difference in accuracy  {points(self.accuracy)}",
             f"  difference in macro-F1  {points(self.macro_f1)}",
             f"  McNemar, exact: p = {self.test.p_value:.4f} (mid-p {self.test.mid_p:.4f})",
             "",
-            "recall, class by class",
-            *columns(rows),
+            *text_table(Table(names, classes, "recall, class by class")),
             "",
             self.conclusion,
             *(f"warning: {warning}" for warning in self.warnings),
@@ -202,12 +196,12 @@ class Comparison(Settings):
 
 
 def compare(
-    first: Classifier,
-    second: Classifier,
-    index: PatchIndex,
+    first: Model,
+    second: Model,
+    index: Index,
     *,
     split: str = "val",
-    out: Path | None = None,
+    out: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Comparison:
@@ -215,13 +209,15 @@ def compare(
 
     Parameters
     ----------
-    first, second : Classifier
-        Loaded models of the same classes, in any order, that give one label an image.
-    index : PatchIndex
-        Labeled patches with splits.
+    first, second : Classifier, str or pathlib.Path
+        Models of the same classes, in any order, that give one label per image: loaded, model files, or names of
+        shipped models.
+    index : PatchIndex, str or pathlib.Path
+        Labeled patches with splits, or the file of such an index.
     split : str
-        ``"val"``, ``"test"`` or ``"train"``. Opening ``test`` is noted beside `out`, as :func:`evaluate` does.
-    out : Path, optional
+        ``"val"``, ``"test"`` or ``"train"``. An access to ``test`` is noted next to `out`, as
+        :func:`swath.evaluation.evaluate` does.
+    out : str or pathlib.Path, optional
         JSON file to write.
     overwrite : bool
         Replace it.
@@ -233,15 +229,40 @@ def compare(
     DataError
         If the models' tasks or classes differ, they give several labels, or the split cannot be evaluated.
     SettingError
-        If `split` is test and there is no `out` to note it beside, or `out` is one of the models or the index.
+        If `split` is test and there is no `out` to note it next to, or `out` is one of the models or the index.
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
+    one, index = open_inputs(first, index)
+    two, index = open_inputs(second, index)
+    if out is None:
+        if split == "test":
+            raise SettingError(
+                "an access to the test split is noted next to the result",
+                fix="say where with --out comparison.json",
+            )
+        return measure_comparison(one, two, index, split=split, progress=progress)
+    out = Path(out)
+    if out.resolve() in {path.resolve() for path in (one.path, two.path, *index.inputs)}:
+        raise SettingError(f"{out} is one of the inputs", fix="choose another name with --out")
+    n = _check(one, two, index, split=split)
+    with atomic_file(out, overwrite=overwrite) as temporary:
+        for model in (one, two) if split == "test" else ():
+            note_test_access(
+                out.parent / TEST_ACCESSES, model=model.record.name, fingerprint=index.fingerprint, n=n
+            )
+        result = measure_comparison(one, two, index, split=split, progress=progress)
+        temporary.write_text(result.to_json(), encoding="utf-8")
+    return result
+
+
+def _check(first: Classifier, second: Classifier, index: PatchIndex, *, split: str) -> int:
+    """Number of patches of the split, if the models can be compared on it."""
     one, two = first.record, second.record
     if one.task == "multi-label" or one.task != two.task:
         raise DataError(
             f"a {one.task} and a {two.task} model cannot be compared",
-            fix="give two models with one label an image",
+            fix="give two models with one label per image",
         )
     differing = sorted(set(one.class_names) ^ set(two.class_names))
     if differing:
@@ -249,38 +270,30 @@ def compare(
             f"the models' classes differ: {', '.join(map(written, differing))}",
             fix="compare models of the same classes",
         )
-    if split == "test" and out is None:
-        raise SettingError(
-            "opening the test split leaves a note beside the result",
-            fix="say where with --out comparison.json",
-        )
-    inputs = {path.resolve() for path in (first.path, second.path, *index.inputs)}
-    if out is not None and out.resolve() in inputs:
-        raise SettingError(f"{out} is one of the inputs", fix="choose another name with --out")
-    part = checked_split(index, split=split, classes=one.class_names, task=one.task)
-    if out is None:
-        return _compared(first, second, index, split=split, progress=progress)
-    with atomic_file(out, overwrite=overwrite) as temporary:
-        if split == "test":
-            for name in (one.name, two.name):
-                note_test_access(
-                    out.parent / TEST_ACCESSES, model=name, fingerprint=index.fingerprint, n=len(part)
-                )
-        result = _compared(first, second, index, split=split, progress=progress)
-        temporary.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return result
+    return len(checked_split(index, split=split, classes=one.class_names, task=one.task))
 
 
-def _compared(
-    first: Classifier, second: Classifier, index: PatchIndex, *, split: str, progress: Progress
+def measure_comparison(
+    first: Classifier,
+    second: Classifier,
+    index: PatchIndex,
+    *,
+    split: str = "val",
+    progress: Progress = silent,
 ) -> Comparison:
-    answers = [predict_split(c, index, split=split, progress=progress) for c in (first, second)]
-    names = first.record.class_names
-    places = {name: place for place, name in enumerate(names)}
-    truth = answers[0].part.targets(names, multi_label=False)
-    one, two = (class_numbers(judged(a.record, a.probabilities).labels, names) for a in answers)
+    """Compare two models; nothing is written, and an access to ``test`` is not noted.
+
+    Raises
+    ------
+    DataError
+        As :func:`compare`.
+    """
+    _check(first, second, index, split=split)
+    found = [predict_split(c, index, split=split, progress=progress) for c in (first, second)]
+    names, truth = found[0].classes, found[0].truth
+    one, two = (class_numbers(f.predictions.labels, names) for f in found)  # the second's order may differ
     accuracy, macro_f1 = paired_differences(truth, one, two, classes=len(names))
-    held = [(name, truth == place) for name, place in places.items() if (truth == place).any()]
+    held = [(name, truth == k) for k, name in enumerate(names) if (truth == k).any()]
     tests = [mcnemar(truth[mask], one[mask], two[mask]) for _, mask in held]
     corrected = holm([test.p_value for test in tests])
     one_name, two_name = _names(first, second)
@@ -310,8 +323,8 @@ def _compared(
     )
 
 
-def _chance(p_value: float) -> str:
-    return "fewer than 1 of 10,000 cases" if p_value < 1e-4 else f"{100 * p_value:.3g} of 100 cases"
+def _p(p_value: float) -> str:
+    return "p < 0.0001" if p_value < 1e-4 else f"p = {p_value:.3g}"
 
 
 def _names(first: Classifier, second: Classifier) -> tuple[str, str]:

@@ -1,92 +1,93 @@
-"""Measure a model on one split of an index and write down what was found."""
+"""Measure a model on one split of an index, and write what was found.
+
+:func:`measure_split` measures and returns an :class:`Evaluation` without touching a file;
+:func:`write_evaluation` writes one into a folder; :func:`evaluate` does both.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from swath.data import PatchIndex, cached_pixels
+from swath.data import PatchIndex
 from swath.errors import DataError
+from swath.evaluation.baselines import baseline_predictions, baseline_scores
+from swath.evaluation.calibration import measure_reliability
 from swath.evaluation.intervals import proportion
-from swath.evaluation.results import Evaluation
-from swath.evaluation.tasks import SplitPredictions, measured
-from swath.files import atomic_folder
+from swath.evaluation.metrics import (
+    confusion_matrix,
+    measure,
+    measure_binary,
+    measure_multilabel,
+    paired_average_precision,
+    paired_differences,
+)
+from swath.evaluation.predictions import (
+    Index,
+    Model,
+    SplitPredictions,
+    open_inputs,
+    predict_split,
+    prepare_output,
+)
+from swath.evaluation.results import (
+    BaselineResult,
+    BinaryBaseline,
+    BinaryDifference,
+    BinaryEvaluation,
+    Difference,
+    Evaluation,
+    MultiLabelEvaluation,
+    SingleLabelEvaluation,
+    warnings_for,
+)
+from swath.files import atomic_folder, write_csv
 from swath.inference import Classifier
-from swath.inference.predictions import Predictions, joined
-from swath.pages.wording import written
+from swath.inference.predictions import JOINED
 from swath.progress import Progress, silent
-
-TEST_ACCESSES = "test_accesses.jsonl"
-_BATCH = 256
-
-
-def model_pixels(
-    classifier: Classifier, part: PatchIndex, *, progress: Progress = silent
-) -> npt.NDArray[Any]:
-    """Pixels of all patches as the model takes them; of the model's size if they are not squares of one."""
-    width, height = (part.table.column(name).unique().to_pylist() for name in ("width", "height"))
-    size = None if len(width) == 1 and width == height else classifier.size
-    return cached_pixels(part, bands=classifier.record.input.bands, size=size, progress=progress)
-
-
-def model_outputs(
-    classifier: Classifier,
-    pixels: npt.NDArray[Any],
-    *,
-    wanted: Sequence[str] = ("probabilities",),
-    stage: str = "classify",
-    progress: Progress = silent,
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Outputs of the graph for all patches, by name, a batch at a time."""
-    parts: list[dict[str, npt.NDArray[np.float32]]] = []
-    for start in range(0, len(pixels), _BATCH):
-        parts.append(dict(classifier.run(pixels[start : start + _BATCH], wanted=wanted)))
-        progress(stage, min(start + _BATCH, len(pixels)), len(pixels))
-    return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
 
 
 def evaluate(
-    classifier: Classifier,
-    index: PatchIndex,
+    model: Model,
+    index: Index,
     *,
     split: str = "test",
-    out: str | Path,
+    out: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Measure `classifier` on one split of `index`, beside the baselines of its record.
+    """Measure a model on one split of an index, next to the baselines of its record.
 
-    Writes into the folder `out`, all or nothing: ``metrics.json`` (see :class:`Evaluation`) and
-    ``predictions.csv`` (path, label, predicted, confidence, and probabilities where a threshold decides);
-    ``confusion.csv`` and ``.png`` (single-label, binary) or ``labels.csv`` (multi-label); ``per_class.png``
-    (single-label, multi-label); ``curves.png``, precision-recall and ROC (binary, multi-label). Thresholds
-    are those of the model file: there is no way to choose one here. Patches that are not all squares of one
-    size are resized to the model's own.
-
-    A test split that is looked at again and again stops being a test. So each access to the test split appends
+    With `out`, an access to the test split is noted, and the files of :func:`write_evaluation` are written: all or
+    nothing. A test split that is looked at again and again stops being a test. So each access appends
     one line to ``test_accesses.jsonl`` in the folder that holds `out` (the run's folder), before any
-    answer is computed: date, model, fingerprint of the index, number of patches.
+    prediction is computed: date, model, fingerprint of the index, number of patches.
+
+    Thresholds are those of the model file: there is no way to choose one here.
 
     Parameters
     ----------
-    classifier : Classifier
-        A loaded model of any task.
-    index : PatchIndex
-        Labeled patches with splits.
+    model : Classifier, str or pathlib.Path
+        A loaded model of any task, a model file, or the name of a shipped model.
+    index : PatchIndex, str or pathlib.Path
+        Labeled patches with splits, or the file of such an index.
     split : str
         ``"test"``, ``"val"`` or ``"train"``.
-    out : str or pathlib.Path
-        The folder to make.
+    out : str or pathlib.Path, optional
+        The folder to make. Nothing is written without it.
     overwrite : bool
         Replace an existing folder.
     progress : Progress
         Called for every batch.
+
+    Returns
+    -------
+    Evaluation
+        ``print`` it for a table, :meth:`~swath.evaluation.Evaluation.to_dict` for plain values,
+        ``.predictions`` for truth and prediction of each patch.
 
     Raises
     ------
@@ -95,102 +96,193 @@ def evaluate(
         or a class is not one of the model's.
     OutputError
         If `out` exists without `overwrite` or cannot be written.
+
+    Examples
+    --------
+    >>> from swath.data import build_index
+    >>> from swath.evaluation import evaluate
+    >>> found = evaluate("eurosat", build_index("eurosat-mini"), split="val")
+    >>> found.n
+    200
+    >>> found.accuracy.low > 0.9
+    True
     """
-    out = Path(out)
-    record = classifier.record
-    part = checked_split(index, split=split, classes=record.class_names, task=record.task)
-    with atomic_folder(out, overwrite=overwrite, keep=(*index.inputs, classifier.path)) as folder:
-        if split == "test":
-            note_test_access(
-                out.parent / TEST_ACCESSES, model=record.name, fingerprint=index.fingerprint, n=len(part)
-            )
-        answered = predict_split(classifier, index, split=split, progress=progress)
-        evaluation = measured(answered, folder)
-        (folder / "metrics.json").write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    classifier, index = open_inputs(model, index)
+    if out is not None:
+        prepare_output(classifier, index, split=split, out=Path(out), overwrite=overwrite)
+    evaluation = measure_split(classifier, index, split=split, progress=progress)
+    if out is not None:
+        write_evaluation(evaluation, out, overwrite=overwrite)
     return evaluation
 
 
-def predict_split(
-    classifier: Classifier, index: PatchIndex, *, split: str, progress: Progress = silent
-) -> SplitPredictions:
-    """Run a model on one split of an index. Opening ``test`` is for :func:`evaluate`, which makes a note of it.
+def write_evaluation(evaluation: Evaluation, out: str | Path, *, overwrite: bool = False) -> None:
+    """Write an evaluation into a folder, all or nothing.
+
+    ``metrics.json`` (see :class:`Evaluation`) and ``predictions.csv`` (path, label, predicted, confidence, and
+    probabilities where a threshold decides); ``confusion.csv`` and ``.png`` (single-label, binary) or
+    ``labels.csv`` (multi-label); ``per_class.png`` (single-label, multi-label); ``curves.png``, precision-recall
+    and ROC (binary, multi-label); ``reliability.png`` (single-label, binary).
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        As measured; one that was read from JSON holds no predictions to write.
+    out : str or pathlib.Path
+        The folder to make.
+    overwrite : bool
+        Replace an existing folder.
+
+    Raises
+    ------
+    DataError
+        If the evaluation holds no predictions.
+    OutputError
+        If `out` exists without `overwrite` or cannot be written.
+    """
+    found = evaluation.predictions
+    if found is None:
+        raise DataError(
+            "the evaluation holds numbers only, no predictions",
+            fix="measure again: swath.evaluate(MODEL, INDEX)",
+        )
+    with atomic_folder(Path(out), overwrite=overwrite, keep=found.inputs) as folder:
+        (folder / "metrics.json").write_text(evaluation.to_json(), encoding="utf-8")
+        for name, picture in evaluation.pictures.items():
+            (folder / name).write_bytes(picture)
+        if found.record.task == "multi-label":
+            counts = (m.sum(axis=0) for m in (found.truth, found.predicted, found.truth & found.predicted))
+            rows = zip(found.classes, *counts, found.record.cuts, strict=True)
+            write_csv(folder / "labels.csv", ("label", "patches", "called", "right", "threshold"), list(rows))
+        else:
+            write_csv(
+                folder / "confusion.csv",
+                ("true \\ predicted", *found.classes),
+                ([name, *row] for name, row in zip(found.classes, found.confusion.tolist(), strict=True)),
+            )
+        _write_predictions(folder / "predictions.csv", found)
+
+
+def _write_predictions(path: Path, found: SplitPredictions) -> None:
+    """Write one row per patch; where thresholds decide, with the probabilities they decide on."""
+    names, cuts = found.classes, found.record.cuts
+    shown = range(len(names) - len(cuts), len(names)) if cuts else range(0)
+    truth = [JOINED.join(labels) for labels in found.part.label_sets]
+    rows = (
+        [name, label, said, f"{sure:.6f}", *(f"{p[k]:.6f}" for k in shown)]
+        for name, label, said, sure, p in zip(
+            found.paths, truth, found.predictions.labels, found.confidence, found.probabilities, strict=True
+        )
+    )
+    write_csv(path, ("path", "label", "predicted", "confidence", *(f"p_{names[k]}" for k in shown)), rows)
+
+
+def measure_split(
+    classifier: Classifier, index: PatchIndex, *, split: str = "test", progress: Progress = silent
+) -> Evaluation:
+    """Measure a model on one split of an index; nothing is written, and an access to ``test`` is not noted.
+
+    Parameters
+    ----------
+    classifier, index, split, progress
+        As for :func:`swath.evaluation.predictions.predict_split`.
 
     Raises
     ------
     DataError
         As :func:`evaluate`.
     """
-    record = classifier.record
-    part = checked_split(index, split=split, classes=record.class_names, task=record.task)
-    pixels = model_pixels(classifier, part, progress=progress)
-    answers = _run(classifier, pixels, progress=progress)
-    facts = {
+    found = predict_split(classifier, index, split=split, progress=progress)
+    match found.record.task:
+        case "single-label":
+            return _single_label(found)
+        case "binary":
+            return _binary(found)
+        case "multi-label":
+            return _multi_label(found)
+
+
+def _common(found: SplitPredictions, *, there: Any, **weak: Any) -> dict[str, Any]:
+    """Fields that all tasks share; `there` says which classes have a patch, `weak` is for :func:`warnings_for`."""
+    record, flags = found.record, found.predictions.is_ood
+    absent = tuple(name for name, has in zip(found.classes, there, strict=True) if not has)
+    return {
         "model": record.name,
-        "split": split,
-        "n": len(part),
-        "fingerprint": index.fingerprint,
+        "split": found.split,
+        "n": len(found),
+        "fingerprint": found.fingerprint,
         "trained_on": record.data.fingerprint,
         "protocol": record.data.split_protocol,
-        "engine": classifier.engine,
-        "ood": None if answers.is_ood is None else proportion(int(answers.is_ood.sum()), len(part)),
+        "engine": found.engine,
+        "ood": None if flags is None else proportion(int(flags.sum()), len(found)),
+        "absent_classes": absent,
+        "warnings": warnings_for(
+            n=len(found), split=found.split, same_index=found.same_index, absent=absent, **weak
+        ),
+        "predictions": found,
     }
-    return SplitPredictions(record, part, pixels, answers.probabilities, facts)
 
 
-def checked_split(index: PatchIndex, *, split: str, classes: tuple[str, ...], task: str) -> PatchIndex:
-    """Give the split's part of `index`, or say why it cannot be evaluated.
-
-    Raises
-    ------
-    DataError
-        As :func:`evaluate`.
-    """
-    if index.multi_label != (task == "multi-label"):
-        given = "carry lists of labels" if index.multi_label else "have one label each"
-        raise DataError(
-            f"the model is {task}, and the patches of index '{index.name}' {given}",
-            fix="make the index from a table with a column 'labels'"
-            if task == "multi-label"
-            else "make a binary index with: swath data binary INDEX --positive CLASS"
-            if task == "binary"
-            else "use a multi-label model",
-        )
-    splits = [name for name in index.split_counts if name is not None]
-    if not splits:
-        raise DataError("the index has no splits", fix="make them with: swath data split")
-    if split not in splits:
-        raise DataError(
-            f"the index has no patch in split '{split}'", fix=f"its splits are: {', '.join(splits)}"
-        )
-    part = index.where(split)
-    found: Iterable[str] = part.classes if task == "multi-label" else part.labels
-    unknown = sorted(set(found) - set(classes))
-    if unknown:
-        raise DataError(
-            f"split '{split}' has classes the model does not know: {', '.join(map(written, unknown))}",
-            fix=f"make a binary index with: swath data binary INDEX --positive '{written(classes[1], limit=200)}'"
-            if task == "binary" and classes[1] in index.classes
-            else f"rename or drop them; the model's classes: {', '.join(map(written, classes))}",
-        )
-    return part
+def _single_label(found: SplitPredictions) -> SingleLabelEvaluation:
+    record, names = found.record, found.classes
+    baselines = {}
+    if record.baselines is not None:
+        simple = baseline_predictions(record.baselines, found.pixels, bands=record.input.bands, classes=names)
+        baselines = {name: _compare_with_baseline(found, answer) for name, answer in simple.items()}
+    leads = {name: b.difference.accuracy for name, b in baselines.items()}
+    return SingleLabelEvaluation(
+        **dict(measure(found.confusion, names)),
+        **_common(found, there=found.confusion.any(axis=1), leads=leads),
+        reliability=measure_reliability(record, found.truth, found.probabilities),
+        baselines=baselines,
+    )
 
 
-def note_test_access(path: Path, *, model: str, fingerprint: str, n: int) -> None:
-    """Append one line to the record of test accesses."""
-    line = {
-        "opened": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": model,
-        "fingerprint": fingerprint,
-        "n": n,
-    }
-    # One short append reaches the file whole or not at all; earlier lines are never rewritten.
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+def _binary(found: SplitPredictions) -> BinaryEvaluation:
+    record, names = found.record, found.classes
+    truth, scores = found.truth == 1, found.probabilities[:, 1]
+    metrics = measure_binary(truth, scores, threshold=record.cuts[0], names=names)
+    baselines = {}
+    if record.baselines is not None:
+        simple = baseline_scores(record.baselines, found.pixels, bands=record.input.bands, classes=names)
+        baselines = {name: _compare_with_binary_baseline(found, s) for name, s in simple.items()}
+    leads = {name: b.difference.average_precision for name, b in baselines.items()}
+    # The majority rule ranks by chance: a lead over it says all that a comparison with guessing would.
+    guesses = {} if leads else {names[1]: (metrics.average_precision, metrics.positives)}
+    common = _common(
+        found, there=found.confusion.any(axis=1), leads=leads, what="average precision", guesses=guesses
+    )
+    return BinaryEvaluation(
+        **dict(metrics) | common,
+        reliability=measure_reliability(record, found.truth, found.probabilities),
+        baselines=baselines,
+    )
 
 
-def _run(classifier: Classifier, pixels: npt.NDArray[Any], *, progress: Progress) -> Predictions:
-    parts = []
-    for start in range(0, len(pixels), _BATCH):
-        parts.append(classifier.answer(pixels[start : start + _BATCH], batch_size=_BATCH))
-        progress("evaluate", min(start + _BATCH, len(pixels)), len(pixels))
-    return joined(parts)
+def _multi_label(found: SplitPredictions) -> MultiLabelEvaluation:
+    metrics = measure_multilabel(
+        found.truth, found.probabilities, thresholds=found.record.cuts, names=found.classes
+    )
+    guesses = {name: (c.average_precision, c.recall.n) for name, c in metrics.per_class.items()}
+    common = _common(found, there=found.truth.any(axis=0), leads=None, guesses=guesses)
+    return MultiLabelEvaluation(**dict(metrics) | common)
+
+
+def _compare_with_baseline(found: SplitPredictions, answer: npt.NDArray[np.int64]) -> BaselineResult:
+    k = len(found.classes)
+    accuracy, macro_f1 = paired_differences(found.truth, found.predicted, answer, classes=k)
+    metrics = measure(confusion_matrix(found.truth, answer, classes=k), found.classes)
+    return BaselineResult(**dict(metrics), difference=Difference(accuracy=accuracy, macro_f1=macro_f1))
+
+
+def _compare_with_binary_baseline(
+    found: SplitPredictions, baseline: npt.NDArray[np.float64]
+) -> BinaryBaseline:
+    truth = found.truth == 1
+    metrics = measure_binary(truth, baseline, threshold=0.5, names=found.classes)
+    answer = (baseline >= 0.5).astype(np.int64)
+    accuracy, _ = paired_differences(found.truth, found.predicted, answer, classes=2)
+    precision = paired_average_precision(truth, found.probabilities[:, 1], baseline)
+    return BinaryBaseline(
+        **dict(metrics), difference=BinaryDifference(accuracy=accuracy, average_precision=precision)
+    )

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from swath.config import Settings
 from swath.data import PatchIndex, cached_pixels
 from swath.errors import DataError, SettingError
-from swath.evaluation.evaluate import checked_split
 from swath.evaluation.intervals import mean_estimate
+from swath.evaluation.predictions import checked_split
 from swath.explain.evidence import Evidence, Explainer, upsample
 from swath.explain.faithful import (
     DELETED,
@@ -39,7 +39,7 @@ from swath.explain.faithful import (
 )
 from swath.inference import Classifier
 from swath.model.record import Estimate
-from swath.pages.wording import columns, percent, points
+from swath.pages.text import columns, percent, points
 from swath.progress import Progress, silent
 
 INTERVALS = "95 %, bootstrap percentile: over patches, and over draws of weights for correlations"

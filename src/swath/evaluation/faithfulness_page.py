@@ -28,7 +28,7 @@ from swath.inference import Classifier
 from swath.model.record import Estimate
 from swath.pages.figures import ACCENT, SOFT, finish_axis, to_png
 from swath.pages.html import Cell, Image, Link, Number, Section, Table, write_report
-from swath.pages.wording import points
+from swath.pages.text import points
 from swath.progress import Progress, silent
 
 NUMBERS, CURVES, SHEET = "explain.json", "curves.png", "maps.png"

@@ -79,7 +79,7 @@ def measure(confusion: npt.NDArray[np.int64], names: Sequence[str], *, seed: int
     Accuracy, precision and recall have Wilson intervals, F1 the indirect Wilson interval. Macro-F1 has
     the wider of two on each side: the bootstrap over patches, which knows that an error costs two
     classes at once, and the combination of the classes' own intervals, which knows that a class without
-    an error is not a class without doubt. In simulation the bootstrap alone covered the truth in as few
+    an error may still have errors on more patches. In simulation the bootstrap alone covered the truth in as few
     as 70 % of small, nearly perfect splits; the wider of both in 93 % or more everywhere tried.
 
     Parameters
@@ -120,7 +120,7 @@ def paired_differences(
 ) -> tuple[Estimate, Estimate]:
     """First minus second set of answers to the same patches: accuracy and macro-F1.
 
-    Both are judged on the same resampled patches, so what is hard for both cancels out.
+    Both are measured on the same resampled patches, so what is hard for both cancels out.
 
     Parameters
     ----------
@@ -277,8 +277,8 @@ def paired_average_precision(
 ) -> Estimate:
     """Average precision of one set of scores minus that of another, on the same resampled patches.
 
-    No threshold takes part, so that scores whose threshold was chosen and scores whose threshold was not are held
-    against each other fairly.
+    No threshold takes part, so that scores whose threshold was chosen and scores whose threshold was not are compared
+    with each other fairly.
 
     Parameters
     ----------
@@ -382,7 +382,7 @@ def measure_multilabel(
     Precision, recall and subset accuracy have Wilson intervals, F1 of a class the indirect Wilson
     interval. The means over classes, and micro-F1, have the wider on each side of the bootstrap over
     patches (labels of one patch come together) and of their parts' own intervals (a class without an
-    error is not a class without doubt).
+    error may still have errors on more patches).
 
     Parameters
     ----------

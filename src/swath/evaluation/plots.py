@@ -1,10 +1,9 @@
-"""Pictures of an evaluation: confusion matrix, bars of the classes, and a sheet of sample patches."""
+"""Pictures of an evaluation, each as PNG bytes: confusion matrix, F1 per class, curves, reliability, sample patches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,10 +15,10 @@ from PIL import Image
 
 from swath.evaluation.calibration import Calibration, risk_coverage
 from swath.evaluation.metrics import ClassMetrics, LabelMetrics, Metrics, MultiLabelMetrics
+from swath.evaluation.predictions import SplitPredictions
 from swath.evaluation.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
-from swath.files import atomic_file
-from swath.pages.figures import save, to_display_rgb
-from swath.pages.wording import written
+from swath.pages.figures import to_display_rgb, to_png
+from swath.pages.text import written
 
 _INK, _ACCENT, _SOFT = "#1d2a33", "#1f6f8b", "#8a98a1"
 _TILE, _GAP = 100, 5  # pixels of a patch in the sample grid, and between two
@@ -29,28 +28,22 @@ _POINTS = 2000  # of a curve: more cannot be seen
 Style = Literal["default", "steps-pre"]
 
 
-def confusion_picture(
-    path: Path, confusion: npt.NDArray[np.int64], names: Sequence[str], *, overwrite: bool = False
-) -> None:
+def confusion_picture(confusion: npt.NDArray[np.int64], names: Sequence[str]) -> bytes:
     """Draw counts on colors normalized by row, so that small classes are as readable as large ones.
 
     Cells without a patch stay empty: what is written is what went somewhere.
 
     Parameters
     ----------
-    path : Path
-        The PNG to write.
     confusion : numpy.ndarray
         ``[K, K]`` int64, true classes in rows.
     names : sequence of str
         The K class names.
-    overwrite : bool
-        Replace an existing file.
 
-    Raises
-    ------
-    OutputError
-        If `path` exists without `overwrite` or cannot be written.
+    Returns
+    -------
+    bytes
+        A PNG.
     """
     k = len(names)
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
@@ -82,11 +75,10 @@ def confusion_picture(
     bar = figure.colorbar(picture, ax=axis, fraction=0.04, pad=0.02)
     bar.set_label("share of the true class", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    with atomic_file(path, overwrite=overwrite) as temporary:
-        save(figure, temporary, dpi=130)
+    return to_png(figure, dpi=130)
 
 
-def class_picture(path: Path, metrics: Metrics | MultiLabelMetrics, *, overwrite: bool = False) -> None:
+def class_picture(metrics: Metrics | MultiLabelMetrics) -> bytes:
     """Draw F1 of each class with its interval, weakest first, and macro-F1 as a line.
 
     The axis starts where the lowest interval does, so it is a dot plot: bars would need zero. Classes
@@ -94,17 +86,13 @@ def class_picture(path: Path, metrics: Metrics | MultiLabelMetrics, *, overwrite
 
     Parameters
     ----------
-    path : Path
-        The PNG to write.
     metrics : Metrics or MultiLabelMetrics
         Of one model.
-    overwrite : bool
-        Replace an existing file.
 
-    Raises
-    ------
-    OutputError
-        If `path` exists without `overwrite` or cannot be written.
+    Returns
+    -------
+    bytes
+        A PNG.
     """
     of_each: Mapping[str, ClassMetrics | LabelMetrics] = metrics.per_class
     there = [(name, scores) for name, scores in of_each.items() if scores.recall.n]
@@ -125,25 +113,16 @@ def class_picture(path: Path, metrics: Metrics | MultiLabelMetrics, *, overwrite
     axis.tick_params(axis="x", labelsize=8)
     axis.grid(axis="x", color="#e3e8eb")
     axis.spines[:].set_visible(False)
-    with atomic_file(path, overwrite=overwrite) as temporary:
-        save(figure, temporary, dpi=130)
+    return to_png(figure, dpi=130)
 
 
 def sample_grid(
-    path: Path,
-    pixels: npt.NDArray[Any],
-    labels: Sequence[str],
-    *,
-    bands: Sequence[str],
-    each: int = 8,
-    overwrite: bool = False,
-) -> None:
+    pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Sequence[str], each: int = 8
+) -> bytes:
     """Draw the first `each` patches of every class, one class a row.
 
     Parameters
     ----------
-    path : Path
-        The PNG to write.
     pixels : numpy.ndarray
         ``[N, bands, H, W]``.
     labels : sequence of str
@@ -152,13 +131,11 @@ def sample_grid(
         One name a band.
     each : int
         Patches a class.
-    overwrite : bool
-        Replace an existing file.
 
-    Raises
-    ------
-    OutputError
-        If `path` exists without `overwrite` or cannot be written.
+    Returns
+    -------
+    bytes
+        A PNG.
     """
     classes = sorted(set(labels))
     step = _TILE + _GAP
@@ -184,8 +161,7 @@ def sample_grid(
     )
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    with atomic_file(path, overwrite=overwrite) as temporary:
-        save(figure, temporary)
+    return to_png(figure)
 
 
 @dataclass(frozen=True)
@@ -199,24 +175,34 @@ class ClassScores:
     threshold: float
 
 
-def curves_picture(path: Path, classes: Sequence[ClassScores], *, overwrite: bool = False) -> None:
+def class_scores(found: SplitPredictions) -> list[ClassScores]:
+    """Truth and probabilities of the classes with a threshold that occur among the patches."""
+    record = found.record
+    truth = found.truth if record.task == "multi-label" else np.eye(2, dtype=bool)[found.truth]
+    first = len(record.classes) - len(record.cuts)  # of two classes only the positive one has a threshold
+    return [
+        ClassScores(
+            record.classes[k].name, record.classes[k].color_hint, truth[:, k], found.probabilities[:, k], cut
+        )
+        for k, cut in enumerate(record.cuts, start=first)
+        if first or truth[:, k].any()
+    ]
+
+
+def curves_picture(classes: Sequence[ClassScores]) -> bytes:
     """Draw both curves of each class, with a dot where its threshold stands.
 
     Dashed: what guessing gives (for precision the share of positives, drawn for one class alone).
 
     Parameters
     ----------
-    path : Path
-        The PNG to write.
     classes : sequence of Ranked
         The classes that occur; for one that every patch has there is no ROC curve.
-    overwrite : bool
-        Replace an existing file.
 
-    Raises
-    ------
-    OutputError
-        If `path` exists without `overwrite` or cannot be written.
+    Returns
+    -------
+    bytes
+        A PNG.
     """
     aside = len(classes) > _INSIDE
     figure = Figure(figsize=(13.4 if aside else 10.4, 4.8), layout="constrained")
@@ -240,6 +226,8 @@ def curves_picture(path: Path, classes: Sequence[ClassScores], *, overwrite: boo
     if len(classes) == 1:
         left.axhline(float(classes[0].truth.mean()), color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
     right.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
+    for axis in (left, right):
+        axis.set_ylim(-0.01, 1.02)
     _finish(left, "recall", "precision")
     _finish(right, "false positive rate", "true positive rate (recall)")
     # Left to itself matplotlib names no curve whose class begins with "_".
@@ -254,8 +242,7 @@ def curves_picture(path: Path, classes: Sequence[ClassScores], *, overwrite: boo
         ]
     for text in (text for legend in legends for text in legend.get_texts()):
         text.set_parse_math(False)
-    with atomic_file(path, overwrite=overwrite) as temporary:
-        save(figure, temporary, dpi=130)
+    return to_png(figure, dpi=130)
 
 
 def _labels(lines: Sequence[Line2D]) -> list[str]:
@@ -275,39 +262,30 @@ def _draw(axis: Axes, curve: Curve, one: ClassScores, *, label: str, style: Styl
 
 def _finish(axis: Axes, across: str, up: str) -> None:
     axis.set_xlim(-0.01, 1.01)
-    axis.set_ylim(-0.01, 1.02)
     axis.set_xlabel(across, color=_INK, fontsize=9)
     axis.set_ylabel(up, color=_INK, fontsize=9)
     axis.tick_params(length=0, labelsize=8)
     axis.grid(color="#e3e8eb")
+    axis.set_axisbelow(True)
     axis.spines[:].set_visible(False)
 
 
 def reliability_picture(
-    path: Path,
-    calibration: Calibration,
-    right: npt.NDArray[np.bool_],
-    confidence: npt.NDArray[Any],
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Draw the reliability diagram, and the risk-coverage curve beside it.
+    calibration: Calibration, right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]
+) -> bytes:
+    """Draw the reliability diagram, and the risk-coverage curve next to it.
 
     Parameters
     ----------
-    path : Path
-        The PNG to write.
     calibration : Calibration
         Of a model.
     right, confidence : numpy.ndarray
         ``[N]``: whether each answer is right, and how sure it was.
-    overwrite : bool
-        Replace an existing file.
 
-    Raises
-    ------
-    OutputError
-        If `path` exists without `overwrite` or cannot be written.
+    Returns
+    -------
+    bytes
+        A PNG.
     """
     figure = Figure(figsize=(10.4, 4.4), layout="constrained")
     left, other = figure.subplots(1, 2)
@@ -322,23 +300,12 @@ def reliability_picture(
             )
             left.plot(one.stated, one.observed.value, "o", color=_ACCENT, markersize=5)
     left.set_ylim(-0.01, 1.02)
-    _finish_trust(
+    _finish(
         left, f"stated probability (gray: how many); ECE {calibration.ece.value:.4f}", "share that came true"
     )
     coverage, risk = risk_coverage(right, confidence)
     other.plot(coverage, 100 * risk, color=_ACCENT, linewidth=1.8)
     other.axhline(100 * float(risk[-1]), color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
     other.set_ylim(bottom=0)
-    _finish_trust(other, "share of answers kept, most confident first", "% of them wrong (dashed: of all)")
-    with atomic_file(path, overwrite=overwrite) as temporary:
-        save(figure, temporary, dpi=130)
-
-
-def _finish_trust(axis: Axes, across: str, up: str) -> None:
-    axis.set_xlim(-0.01, 1.01)
-    axis.set_xlabel(across, color=_INK, fontsize=9)
-    axis.set_ylabel(up, color=_INK, fontsize=9)
-    axis.tick_params(length=0, labelsize=8)
-    axis.grid(color="#e3e8eb")
-    axis.set_axisbelow(True)
-    axis.spines[:].set_visible(False)
+    _finish(other, "share of answers kept, most confident first", "% of them wrong (dashed: of all)")
+    return to_png(figure, dpi=130)

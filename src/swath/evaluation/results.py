@@ -1,15 +1,32 @@
-"""What an evaluation found: the contents of ``metrics.json``."""
+"""What an evaluation found: numbers with intervals as in ``metrics.json``, their tables, pictures and text.
+
+:class:`Result` is the base of everything this room measures: text, JSON and equality. The three kinds of
+:class:`Evaluation`, one per task, add what a report shows of it.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from pydantic import Field, InstanceOf
 
 from swath.config import Settings
 from swath.evaluation.calibration import Reliability
 from swath.evaluation.metrics import BinaryMetrics, Metrics, MultiLabelMetrics
+from swath.evaluation.plots import (
+    class_picture,
+    class_scores,
+    confusion_picture,
+    curves_picture,
+    reliability_picture,
+)
+from swath.evaluation.predictions import SplitPredictions
 from swath.model.record import Estimate, Task
-from swath.pages.wording import columns, percent, points, written
+from swath.pages.html import Cell, Table
+from swath.pages.text import columns, percent, points, written
 
 INTERVALS = (
     "95 %; accuracy, precision, recall: Wilson; F1: indirect Wilson; macro-F1: the wider of bootstrap and "
@@ -34,7 +51,9 @@ _NAMES = {
     "auroc": "AUROC",
     "mean_average_precision": "mAP",
 }
-Rows = list[tuple[str, ...]]
+_BASELINE_NAMES = {"majority": "most common class", "color": "colors alone"}
+_BASELINES = "Two simple rules on the same patches; colors alone: logistic regression on color statistics"
+_WIDEST = 40  # characters of a cell
 FEW = 200  # patches below which every interval is wide
 
 
@@ -64,7 +83,60 @@ class BaselineResult(Metrics):
     difference: Difference
 
 
-class Evaluation(Settings, ABC):
+class Result(Settings):
+    """A measurement: :meth:`lines` for a terminal, :meth:`to_dict` and :meth:`to_json` for machines.
+
+    Results are equal if their JSON is: what was kept for pages and tables only is not compared.
+    """
+
+    def lines(self) -> list[str]:
+        """Plain text for a terminal, a line per item."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in the JSON file."""
+        return self.model_dump(mode="json")
+
+    def to_json(self) -> str:
+        """Contents of the JSON file."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.lines()[0]}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+
+def text_table(table: Table) -> list[str]:
+    """Write a table of a report as aligned lines of text; an estimate takes two columns, value and interval.
+
+    >>> text_table(Table(("class", "recall"), [("River", Estimate(value=0.5, low=0.2, high=0.8, n=6))]))[0]
+    'class  recall'
+    """
+    wide = [any(isinstance(row[k], Estimate) for row in table.rows) for k in range(len(table.columns))]
+    rows: list[list[str]] = []
+    for cells in (table.columns, *table.rows):
+        texts: list[str] = []
+        for cell, two in zip(cells, wide, strict=True):
+            pair = percent(cell) if isinstance(cell, Estimate) else (plain_cell(cell), "")
+            texts += pair if two else pair[:1]
+        rows.append(texts)
+    return [*([table.caption] if table.caption else ()), *(row.rstrip() for row in columns(rows))]
+
+
+def plain_cell(cell: Cell) -> str:
+    """A cell of a table as one line of printable text."""
+    return f"{cell:,}" if isinstance(cell, int) else written(str(cell), limit=_WIDEST)
+
+
+class Evaluation(Result, ABC):
     """A model's metrics on one split of an index; the numbers themselves are in the class of its task.
 
     Attributes
@@ -88,11 +160,13 @@ class Evaluation(Settings, ABC):
     intervals : str
         How the intervals were made.
     ood : Estimate or None
-        Share of the patches that are not like the training data; None where the model file cannot tell.
+        Share of the patches that are out of distribution; None where the model file has no threshold for it.
     absent_classes : tuple of str
         Classes of the model without a patch in the split: they take no part in means over classes.
     warnings : tuple of str
-        Reasons to believe the numbers less.
+        Reasons to trust the numbers less.
+    predictions : SplitPredictions or None
+        Truth and prediction of each patch; not in the JSON, so None where it was read from there.
     """
 
     task: Task
@@ -107,6 +181,7 @@ class Evaluation(Settings, ABC):
     ood: Estimate | None = None
     absent_classes: tuple[str, ...]
     warnings: tuple[str, ...]
+    predictions: InstanceOf[SplitPredictions] | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def same_index(self) -> bool:
@@ -118,77 +193,119 @@ class Evaluation(Settings, ABC):
         """The numbers to show first, by name."""
 
     @abstractmethod
-    def tables(self) -> list[Rows]:
-        """Rows of text for a terminal: what there is beyond the headline."""
+    def notes(self) -> dict[str, str]:
+        """What a reader should know of the numbers of :meth:`headline`, by name."""
+
+    @abstractmethod
+    def tables(self) -> list[Table]:
+        """Tables for text and page: what there is beyond the headline."""
+
+    @cached_property
+    def pictures(self) -> dict[str, bytes]:
+        """PNG files by name, drawn on first use; none where there are no :attr:`predictions`."""
+        return {} if self.predictions is None else self._drawn(self.predictions)
+
+    @abstractmethod
+    def _drawn(self, found: SplitPredictions) -> dict[str, bytes]: ...
 
     def lines(self) -> list[str]:
-        """Tell the result in plain text, for a terminal: every number with its 95 % interval."""
-        head = f"model {self.model}, split {self.split}: {self.n:,} patches"
+        """Plain text for a terminal: every number with its 95 % interval."""
+        notes = self.notes()
         whole = columns([(display_name(name), *percent(value)) for name, value in self.headline().items()])
-        lines = [head, *(f"  {line}" for line in whole)]
-        for rows in self.tables():
-            lines += ["", *columns(rows)]
+        lines = [f"model {self.model}, split {self.split}: {self.n:,} patches"]
+        lines += [f"  {row}  {notes[name]}" for name, row in zip(self.headline(), whole, strict=True)]
+        for table in self.tables():
+            lines += ["", *text_table(table)]
         if self.ood is not None:
             lines += ["", f"not like the training data: {' ('.join(percent(self.ood))}) of the patches"]
         if self.warnings:
             lines += ["", *(f"warning: {warning}" for warning in self.warnings)]
         return [line.rstrip() for line in lines]
 
+    def __repr__(self) -> str:
+        numbers = (
+            f"{display_name(k)} {' ('.join(percent(v))})" for k, v in list(self.headline().items())[:2]
+        )
+        return f"<{type(self).__name__} of '{self.model}' on {self.split}: {self.n:,} patches, {', '.join(numbers)}>"
+
 
 class SingleLabelEvaluation(Metrics, Evaluation):
-    """A single-label model's metrics, beside ``majority`` and ``color`` where the record carries them."""
+    """A single-label model's metrics, next to ``majority`` and ``color`` where the record carries them."""
 
     task: Task = "single-label"
     intervals: str = INTERVALS
     reliability: Reliability | None = None
     baselines: dict[str, BaselineResult]
 
-    def tables(self) -> list[Rows]:
-        """Baselines and classes."""
-        rows: Rows = [("baseline", "accuracy", "", "macro-F1", "", "the model's lead in accuracy")]
-        rows.extend(
-            (name, *percent(b.accuracy), *percent(b.macro_f1), points(b.difference.accuracy))
+    def notes(self) -> dict[str, str]:
+        """Number of patches, and what macro-F1 is."""
+        return {"accuracy": f"n = {self.n:,}", "macro_f1": "mean over classes"}
+
+    def tables(self) -> list[Table]:
+        """Baselines, classes and reliability."""
+        rules: list[tuple[Cell, ...]] = [("this model", self.accuracy, self.macro_f1, "")]
+        rules += [
+            (_BASELINE_NAMES.get(name, name), b.accuracy, b.macro_f1, points(b.difference.accuracy))
             for name, b in self.baselines.items()
-        )
-        classes: Rows = [("class", "n", "precision", "", "recall", "", "F1", "")]
-        classes.extend(
-            (written(name), f"{c.recall.n:,}", *percent(c.precision), *percent(c.recall), *percent(c.f1))
-            for name, c in self.per_class.items()
-        )
-        return [
-            *([rows] if self.baselines else []),
-            classes,
-            *([self.reliability.rows()] if self.reliability else []),
         ]
+        classes: list[tuple[Cell, ...]] = [
+            (name, c.recall.n, c.precision, c.recall, c.f1) for name, c in self.per_class.items()
+        ]
+        return [
+            *_baseline_table(("accuracy", "macro-F1", "the model's lead in accuracy"), rules),
+            Table(("class", "n", "precision", "recall", "F1"), classes, "Per class, with 95 % intervals"),
+            *(self.reliability.tables() if self.reliability else ()),
+        ]
+
+    def _drawn(self, found: SplitPredictions) -> dict[str, bytes]:
+        return {
+            "confusion.png": confusion_picture(found.confusion, found.classes),
+            "per_class.png": class_picture(self),
+            **_reliability_picture(self.reliability, found),
+        }
 
 
 class BinaryEvaluation(BinaryMetrics, Evaluation):
-    """A binary model's metrics, beside ``majority`` and ``color`` where the record carries them."""
+    """A binary model's metrics, next to ``majority`` and ``color`` where the record carries them."""
 
     task: Task = "binary"
     intervals: str = BINARY_INTERVALS
     reliability: Reliability | None = None
     baselines: dict[str, BinaryBaseline]
 
-    def tables(self) -> list[Rows]:
-        """What is looked for, and the baselines."""
-        about: Rows = [
-            ("looked for", written(self.positive)),
-            ("patches that are", f"{self.positives:,} ({100 * self.positives / self.n:.1f} %)"),
-            ("threshold", f"{self.threshold:.4f}, from the model file"),
-        ]
-        rows: Rows = [
-            ("baseline", "average precision", "", "F1 at 0.5", "", "the model's lead in average precision")
-        ]
-        rows.extend(
-            (name, *percent(b.average_precision), *percent(b.f1), points(b.difference.average_precision))
+    def notes(self) -> dict[str, str]:
+        """The positive class and its share, the threshold, and what guessing would give."""
+        return dict.fromkeys(self.headline(), "") | {
+            "average_precision": f"guessing: {100 * self.positives / self.n:.1f} %",
+            "auroc": "guessing: 50 %",
+            "f1": f"of {written(self.positive)} at the threshold {self.threshold:.4f} of the model file",
+            "accuracy": f"n = {self.n:,}, of which {self.positives:,} are {written(self.positive)}",
+        }
+
+    def tables(self) -> list[Table]:
+        """Baselines and reliability."""
+        rules: list[tuple[Cell, ...]] = [("this model", self.average_precision, self.f1, "")]
+        rules += [
+            (
+                _BASELINE_NAMES.get(name, name),
+                b.average_precision,
+                b.f1,
+                points(b.difference.average_precision),
+            )
             for name, b in self.baselines.items()
-        )
-        return [
-            about,
-            *([rows] if self.baselines else []),
-            *([self.reliability.rows()] if self.reliability else []),
         ]
+        names = ("average precision", "F1 (rules: at 0.5)", "the model's lead in average precision")
+        return [
+            *_baseline_table(names, rules),
+            *(self.reliability.tables() if self.reliability else ()),
+        ]
+
+    def _drawn(self, found: SplitPredictions) -> dict[str, bytes]:
+        return {
+            "curves.png": curves_picture(class_scores(found)),
+            "confusion.png": confusion_picture(found.confusion, found.classes),
+            **_reliability_picture(self.reliability, found),
+        }
 
 
 class MultiLabelEvaluation(MultiLabelMetrics, Evaluation):
@@ -197,23 +314,48 @@ class MultiLabelEvaluation(MultiLabelMetrics, Evaluation):
     task: Task = "multi-label"
     intervals: str = MULTI_LABEL_INTERVALS
 
-    def tables(self) -> list[Rows]:
-        """Each label, with the share of patches that have it, which is the average precision of guessing."""
-        rows: Rows = [("label", "n", "share", "threshold", "AP", "", "precision", "", "recall", "", "F1", "")]
-        rows.extend(
+    def notes(self) -> dict[str, str]:
+        """What each mean is over."""
+        return {
+            "macro_f1": "mean over labels",
+            "micro_f1": "all labels pooled",
+            "mean_average_precision": "mean over labels, at any threshold",
+            "subset_accuracy": f"all labels of a patch right; n = {self.n:,}",
+        }
+
+    def tables(self) -> list[Table]:
+        """Each label, with the share of patches that have it: the average precision of guessing."""
+        rows: list[tuple[Cell, ...]] = [
             (
-                written(name),
-                f"{c.recall.n:,}",
+                name,
+                c.recall.n,
                 f"{100 * c.recall.n / self.n:.1f} %",
                 f"{c.threshold:.3f}",
-                *percent(c.average_precision),
-                *percent(c.precision),
-                *percent(c.recall),
-                *percent(c.f1),
+                c.average_precision,
+                c.precision,
+                c.recall,
+                c.f1,
             )
             for name, c in self.per_class.items()
-        )
-        return [rows]
+        ]
+        names = ("label", "n", "share", "threshold", "average precision", "precision", "recall", "F1")
+        caption = "Per label, with 95 % intervals; guessing has an average precision of the label's share"
+        return [Table(names, rows, caption)]
+
+    def _drawn(self, found: SplitPredictions) -> dict[str, bytes]:
+        return {"curves.png": curves_picture(class_scores(found)), "per_class.png": class_picture(self)}
+
+
+def _baseline_table(names: tuple[str, ...], rules: list[tuple[Cell, ...]]) -> list[Table]:
+    return [Table(("rule", *names), rules, _BASELINES)] if len(rules) > 1 else []
+
+
+def _reliability_picture(reliability: Reliability | None, found: SplitPredictions) -> dict[str, bytes]:
+    if reliability is None:
+        return {}
+    return {
+        "reliability.png": reliability_picture(reliability.calibration, found.right, found.confidence),
+    }
 
 
 def display_name(name: str) -> str:

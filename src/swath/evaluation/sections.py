@@ -1,156 +1,37 @@
-"""The parts a swath report is made of, built from plain values and finished files."""
+"""Sections of a report: data, training, result, explanations, map and provenance, from plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from swath.evaluation.calibration import reliability_images
-from swath.evaluation.results import (
-    BinaryEvaluation,
-    Evaluation,
-    MultiLabelEvaluation,
-    SingleLabelEvaluation,
-    display_name,
-)
+from swath.evaluation.results import Evaluation, display_name
 from swath.explain.faithful import Faithfulness
 from swath.model.record import ClassInfo, Record
 from swath.pages.html import Cell, Image, Link, Number, Section, Swatch, Table
-from swath.pages.wording import points
 
-Pieces = tuple[Sequence[Number], Sequence[Table], Sequence[Image], Sequence[str]]
-_BASELINE_NAMES = {"majority": "Always the commonest class", "color": "Colors alone, logistic regression"}
-_BESIDE = "Beside two simple rules, same patches"
-
-
-def task_pieces(evaluation: Evaluation, folder: Path) -> Pieces:
-    """Key numbers, tables, pictures and the names of further files, from a folder of :func:`evaluate`."""
-    match evaluation:
-        case SingleLabelEvaluation():
-            return _single_label(evaluation, folder)
-        case BinaryEvaluation():
-            return _binary(evaluation, folder)
-        case MultiLabelEvaluation():
-            return _multi_label(evaluation, folder)
-    raise TypeError(f"no section is made of a {type(evaluation).__name__}")
-
-
-def _single_label(evaluation: SingleLabelEvaluation, folder: Path) -> Pieces:
-    rows: list[Sequence[Cell]] = [("This model", evaluation.accuracy, evaluation.macro_f1, "")]
-    rows.extend(
-        (_BASELINE_NAMES.get(name, name), b.accuracy, b.macro_f1, points(b.difference.macro_f1))
-        for name, b in evaluation.baselines.items()
-    )
-    classes = [
-        (name, scores.recall.n, scores.precision, scores.recall, scores.f1)
-        for name, scores in evaluation.per_class.items()
-    ]
-    numbers = (
-        Number("accuracy", evaluation.accuracy, f"n = {evaluation.n:,}"),
-        Number("macro-F1", evaluation.macro_f1, "mean over classes"),
-    )
-    tables = (
-        Table(("rule", "accuracy", "macro-F1", "model's lead in macro-F1"), rows, _BESIDE),
-        Table(("class", "n", "precision", "recall", "F1"), classes, "Class by class, with 95 % intervals"),
-        *(evaluation.reliability.tables() if evaluation.reliability else ()),
-    )
-    images = (
-        _confusion(folder),
-        Image(
-            folder / "per_class.png", "F1 of each class with its interval", "F1 of each class, weakest first."
-        ),
-        *(reliability_images(folder) if evaluation.reliability else ()),
-    )
-    return numbers, tables, images, ("confusion.csv",)
-
-
-def _binary(evaluation: BinaryEvaluation, folder: Path) -> Pieces:
-    notes = {
-        "average_precision": f"guessing: {100 * evaluation.positives / evaluation.n:.1f} %",
-        "auroc": "guessing: 50 %",
-        "f1": f"of {evaluation.positive} at the threshold {evaluation.threshold:.3f}",
-        "accuracy": f"n = {evaluation.n:,}, of which {evaluation.positives:,} are {evaluation.positive}",
-    }
-    numbers = [
-        Number(display_name(name), value, notes.get(name, ""))
-        for name, value in evaluation.headline().items()
-    ]
-    rows: list[Sequence[Cell]] = [
-        ("This model", evaluation.average_precision, evaluation.f1, evaluation.accuracy, "")
-    ]
-    rows.extend(
-        (
-            _BASELINE_NAMES.get(name, name),
-            b.average_precision,
-            b.f1,
-            b.accuracy,
-            points(b.difference.average_precision),
-        )
-        for name, b in evaluation.baselines.items()
-    )
-    columns = ("rule", "average precision", "F1", "accuracy", "model's lead in average precision")
-    caption = f"{_BESIDE}; F1 and accuracy of the rules are those at 0.5"
-    return (
-        numbers,
-        (Table(columns, rows, caption), *(evaluation.reliability.tables() if evaluation.reliability else ())),
-        (
-            _curves(folder),
-            _confusion(folder),
-            *(reliability_images(folder) if evaluation.reliability else ()),
-        ),
-        ("confusion.csv",),
-    )
-
-
-def _multi_label(evaluation: MultiLabelEvaluation, folder: Path) -> Pieces:
-    notes = {
-        "macro_f1": "mean over labels",
-        "micro_f1": "all answers together",
-        "mean_average_precision": "mean over labels, whatever the thresholds",
-        "subset_accuracy": f"all labels of a patch right; n = {evaluation.n:,}",
-    }
-    numbers = [
-        Number(display_name(name), value, notes[name]) for name, value in evaluation.headline().items()
-    ]
-    rows = [
-        (
-            name,
-            c.recall.n,
-            f"{100 * c.recall.n / evaluation.n:.1f} %",
-            f"{c.threshold:.3f}",
-            c.average_precision,
-            c.precision,
-            c.recall,
-            c.f1,
-        )
-        for name, c in evaluation.per_class.items()
-    ]
-    columns = ("label", "n", "share", "threshold", "average precision", "precision", "recall", "F1")
-    caption = "Label by label, with 95 % intervals; guessing has an average precision of the label's share"
-    images = (
-        _curves(folder),
-        Image(
-            folder / "per_class.png", "F1 of each label with its interval", "F1 of each label, weakest first."
-        ),
-    )
-    return numbers, (Table(columns, rows, caption),), images, ("labels.csv",)
-
-
-def _confusion(folder: Path) -> Image:
-    return Image(
-        folder / "confusion.png",
+_PICTURES = {
+    "confusion.png": (
         "Confusion matrix, true classes in rows",
         "Counts of true (rows) and predicted (columns) classes; color: share of the true class.",
-    )
-
-
-def _curves(folder: Path) -> Image:
-    return Image(
-        folder / "curves.png",
+    ),
+    "curves.png": (
         "Precision-recall and ROC curves",
         "Precision against recall, and true against false positive rate, over all thresholds; the dot is the "
         "model's own threshold, dashed what guessing gives.",
-    )
+    ),
+    "per_class.png": ("F1 of each class with its interval", "F1 of each class, weakest first."),
+    "reliability.png": (
+        "Reliability diagram and risk-coverage curve",
+        "Left: observed frequency against stated probability, with 95 % intervals; calibrated probabilities lie on "
+        "the dashed line. Right: share of wrong predictions among the most confident ones.",
+    ),
+}
+
+
+def evaluation_images(evaluation: Evaluation, *names: str) -> list[Image]:
+    """Those of the named pictures that an evaluation has, with their captions."""
+    return [Image(evaluation.pictures[n], *_PICTURES[n]) for n in names if n in evaluation.pictures]
 
 
 def data_section(
@@ -167,7 +48,7 @@ def data_section(
     counts : mapping of str to mapping of str to int
         Patches of each class in each split.
     patches : int
-        How many there are; more classes than one a patch make the counts add up to more.
+        How many there are; patches with several classes make the counts add up to more.
     sentences : sequence of str
         What the audit found, in plain words.
     samples : Path or bytes, optional
@@ -210,7 +91,7 @@ def training_section(
 
 
 def result_section(evaluation: Evaluation, folder: Path, *, title: str = "Test result") -> Section:
-    """Show an evaluation beside its baselines, from the folder :func:`evaluate` wrote."""
+    """Show an evaluation next to its baselines, with links to the files in `folder`."""
     origin = (
         "It was kept apart from training."
         if evaluation.same_index and evaluation.split == "test"
@@ -219,17 +100,22 @@ def result_section(evaluation: Evaluation, folder: Path, *, title: str = "Test r
         else "The index is another than the model's own, so these files do not show whether the model has "
         "seen some of the patches."
     )
-    text = [f"{evaluation.n:,} patches of the split '{evaluation.split}'. {origin}".strip()]
-    text.append(f"How the model's own data was split: {evaluation.protocol}.")
-    numbers, tables, images, files = task_pieces(evaluation, folder)
+    notes = evaluation.notes()
+    shown = [
+        n for n in evaluation.pictures if n != "reliability.png" or getattr(evaluation, "reliability", None)
+    ]
+    counts = "labels.csv" if evaluation.task == "multi-label" else "confusion.csv"
     return Section(
         title,
-        text=text,
-        numbers=numbers,
+        text=(
+            f"{evaluation.n:,} patches of the split '{evaluation.split}'. {origin}".strip(),
+            f"How the model's own data was split: {evaluation.protocol}.",
+        ),
+        numbers=[Number(display_name(k), v, notes[k]) for k, v in evaluation.headline().items()],
         warnings=evaluation.warnings,
-        tables=tables,
-        images=images,
-        links=[Link(name, folder / name) for name in ("metrics.json", *files, "predictions.csv")],
+        tables=evaluation.tables(),
+        images=evaluation_images(evaluation, *shown),
+        links=[Link(name, folder / name) for name in ("metrics.json", counts, "predictions.csv")],
     )
 
 
@@ -243,7 +129,7 @@ def explanation_section(
     sheet : Path or bytes
         The sheet.
     checks : sequence of Faithfulness
-        Of its maps, where they were checked; the sheet tells them one by one.
+        Of its maps, where they were checked; the sheet shows them one by one.
     links : sequence of Link
         Further pictures.
     """
@@ -254,9 +140,9 @@ def explanation_section(
     failed = sum(not check.holds for check in checks)
     if checks:
         text.append(
-            "Each map was held against 19 random ones: the pixels it marks were hidden, most marked first, and "
-            f"the answer had to suffer more than under 18 of them. {len(checks) - failed} of {len(checks)} maps "
-            "hold; under those that fail it says so: the answer does not rest on what they mark."
+            "Each map was compared with 19 random ones: the pixels it marks were hidden, most marked first, and "
+            f"the probability had to fall more than under 18 of them. {len(checks) - failed} of {len(checks)} maps "
+            "pass; those that fail are marked: the prediction does not rest on what they show."
         )
     return Section(
         "Where the model looks",
@@ -293,7 +179,7 @@ def map_section(
     links : sequence of Link
         The files.
     scene : Path or bytes, optional
-        The scene itself, shown beside the map.
+        The scene itself, shown next to the map.
     """
     total = sum(hectares.values())
     ordered = sorted(classes, key=lambda c: -hectares.get(c.name, 0.0))
@@ -306,7 +192,7 @@ def map_section(
         for c in ordered
     ]
     images = [] if scene is None else [Image(scene, "The scene in true color", "The scene.")]
-    images.append(Image(picture, "Land map, one color a class", "The map; colors as in the table."))
+    images.append(Image(picture, "Land map, one color per class", "The map; colors as in the table."))
     return Section(
         "Map",
         text=tuple(sentences),

@@ -1,4 +1,8 @@
-"""Choose a model's decision thresholds on validation patches, and write them into a new model file."""
+"""Give a finished model new decision thresholds, or new calibration statistics, in a new model file.
+
+Thresholds are chosen on validation patches; conformal quantiles and out-of-distribution statistics are fitted on
+training and validation patches. The test split is never used.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
-from swath.data import PatchIndex, cached_pixels
+from swath.data import PatchIndex, label_matrix
 from swath.errors import DataError, SettingError
 from swath.evaluation.calibration import conformal_quantiles
-from swath.evaluation.evaluate import checked_split, model_outputs, predict_split
+from swath.evaluation.predictions import SplitPredictions, predict_split
 from swath.evaluation.ranking import best_threshold
 from swath.files import check_output
 from swath.inference import Classifier
@@ -54,7 +57,7 @@ def choose_thresholds(
     index : PatchIndex
         Labeled patches with splits.
     split : str
-        ``"val"``, or ``"train"``, on which thresholds come out too bold; never ``"test"``.
+        ``"val"``, or ``"train"``, on which thresholds come out too low; never ``"test"``.
     progress : Progress
         Called for every batch.
 
@@ -77,12 +80,12 @@ def choose_thresholds(
             f"model '{record.name}' is single-label: its most probable class wins, there is no threshold",
             fix="make a binary index with: swath data binary, and train on it",
         )
-    answered = predict_split(classifier, index, split=split, progress=progress)
+    found = predict_split(classifier, index, split=split, progress=progress)
     names = record.class_names
-    truth = answered.part.targets(names, multi_label=True) > 0
-    looked_for = range(1, 2) if record.task == "binary" else range(len(names))
+    truth = label_matrix(found.part.label_sets, names) > 0
+    looked_for = range(len(names) - len(record.cuts), len(names))
     chosen = {
-        names[k]: best_threshold(truth[:, k], answered.probabilities[:, k])
+        names[k]: best_threshold(truth[:, k], found.probabilities[:, k])
         for k in looked_for
         if truth[:, k].any()
     }
@@ -182,14 +185,14 @@ def with_calibration(
     index : PatchIndex
         With the training and validation patches of the model, or others of the same kind.
     false_alarms : float
-        Share of patches like the training data that may be called unlike.
+        Share of patches like the training data that may be flagged.
     progress : Progress
         Called for every batch.
 
     Raises
     ------
     DataError
-        As :func:`swath.evaluation.evaluate`, or if the model has no features to judge by, or validation patches are
+        As :func:`swath.evaluation.evaluate`, or if the model has no features or logits, or validation patches are
         too few to choose a threshold.
     SettingError
         If `false_alarms` is not between 0 and 1.
@@ -199,25 +202,23 @@ def with_calibration(
         raise SettingError(f"a share of false alarms of {false_alarms}", fix="give a number between 0 and 1")
     missing = [name for name in NEEDED if name not in classifier.outputs]
     if missing:
-        raise DataError(f"model '{record.name}' has no output '{missing[0]}' to judge by")
-    parts = {
-        split: checked_split(index, split=split, classes=record.class_names, task=record.task)
-        for split in ("train", "val")
-    }
-    few = np.linspace(0, len(parts["train"]) - 1, min(len(parts["train"]), TRAIN_PATCHES)).round()
-    places = {"train": few.astype(np.int64), "val": np.arange(len(parts["val"]))}
-    seen, labels = {}, {}
-    for split, part in parts.items():
-        pixels = cached_pixels(part, bands=record.input.bands, size=record.input.size, progress=progress)
-        chosen = pixels[places[split]]
-        outputs = model_outputs(classifier, chosen, wanted=NEEDED, stage=split, progress=progress)
-        seen[split] = PatchOutputs(chosen, *(outputs[name] for name in NEEDED))
-        labels[split] = _numbers(part, record)[places[split]]
-    probabilities = model_outputs(classifier, seen["val"].pixels, progress=progress)["probabilities"]
+        raise DataError(
+            f"model '{record.name}' has no output '{missing[0]}', which the out-of-distribution score needs"
+        )
+    n = index.split_counts.get("train", 0)
+    few = np.linspace(0, n - 1, min(n, TRAIN_PATCHES)).round().astype(np.int64)
+    train, val = (
+        predict_split(
+            classifier, index, split=split, rows=rows, outputs=NEEDED, stage=split, progress=progress
+        )
+        for split, rows in (("train", few), ("val", None))
+    )
+    several = record.task == "multi-label"
+    groups = np.zeros(len(train), np.int64) if several else train.truth
     found = fit_out_of_distribution(
-        seen["train"],
-        labels["train"],
-        seen["val"],
+        _outputs(train),
+        groups,
+        _outputs(val),
         task=record.task,
         temperature=record.temperature,
         size=record.input.size,
@@ -225,11 +226,10 @@ def with_calibration(
     )
     if found is None:
         raise DataError(
-            f"{len(parts['val'])} validation patches are too few for {100 * false_alarms:g} % false alarms",
+            f"{len(val)} validation patches are too few for {100 * false_alarms:g} % false alarms",
             fix=f"give {round(1 / false_alarms)} or more, or a larger --false-alarms",
         )
-    several = record.task == "multi-label"
-    quantiles = {} if several else conformal_quantiles(probabilities, labels["val"])
+    quantiles = {} if several else conformal_quantiles(val.probabilities, val.truth)
     return record.model_copy(update={"conformal": quantiles, "out_of_distribution": found})
 
 
@@ -258,8 +258,5 @@ def write_calibration(
     return record
 
 
-def _numbers(part: PatchIndex, record: Record) -> npt.NDArray[np.int64]:
-    """Class numbers ``[N]``; of a multi-label index zeros."""
-    if record.task == "multi-label":
-        return np.zeros(len(part), np.int64)
-    return part.targets(record.class_names, multi_label=False)
+def _outputs(found: SplitPredictions) -> PatchOutputs:
+    return PatchOutputs(found.pixels, *(found.outputs[name] for name in NEEDED))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
-from swath.evaluation.evaluate import note_test_access
+from swath.evaluation.predictions import note_test_access
 from swath.experiments.catalog import Experiment, ExperimentName, ExperimentSettings, make_experiment
 from swath.experiments.compare import Row, draw, make_rows, paragraph, write_table
 from swath.experiments.upsampling import WAYS, upsampled_indexes

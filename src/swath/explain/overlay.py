@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from swath.explain.evidence import Evidence, upsample
 from swath.explain.faithful import Faithfulness
 from swath.pages.figures import fitted, to_display_rgb, to_png
-from swath.pages.wording import written
+from swath.pages.text import written
 
 _STRONGEST = 0.65  # opacity at the limits of the scale; the land stays visible underneath
 _FOR, _AGAINST = (0.93, 0.07, 0.09), (0.11, 0.27, 0.95)  # one hue per sign: only opacity says how much

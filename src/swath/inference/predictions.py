@@ -20,7 +20,7 @@ import pyarrow as pa
 from swath.errors import MissingExtraError, SettingError
 from swath.model import Record
 from swath.model.record import Task, called, leading
-from swath.pages.wording import counted
+from swath.pages.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd

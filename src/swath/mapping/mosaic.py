@@ -1,13 +1,11 @@
-"""A scene whose truth is known: a mosaic of labeled patches, and the accuracy of a map of it.
-
-Stands alone next to :func:`swath.mapping.map_scene`: a mosaic is a scene like any other, and so is its map.
-"""
+"""Sew labeled patches into a scene whose truth is known, and hold a map against it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +23,7 @@ _COLORS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInte
 
 @dataclass(frozen=True)
 class MapAccuracy:
-    """How a map agrees with the reference, in counts.
+    """How a map agrees with the truth, counted.
 
     Attributes
     ----------
@@ -82,9 +80,9 @@ def write_mosaic(
     bands : sequence of str
         Names of the bands.
     crs : str
-        Coordinate reference system to assign.
+        Coordinate reference system to pretend.
     gsd : float
-        Meters per pixel.
+        Meters a pixel.
     origin : tuple of float
         Easting and northing of the upper left corner, meters.
     overwrite : bool
@@ -103,14 +101,13 @@ def write_mosaic(
     count, depth, patch, width = pixels.shape
     if count == 0 or columns < 1 or count % columns or patch != width or depth != len(bands):
         raise DataError(
-            f"patches of shape {pixels.shape} do not make a mosaic of {columns} columns with bands {', '.join(bands)}",
+            f"patches of shape {pixels.shape} cannot be sewn {columns} to a row with bands {', '.join(bands)}",
             fix="give square patches that fill whole rows",
         )
     unknown = sorted(set(labels) - set(classes))
     if len(labels) != count or unknown:
         raise DataError(
-            f"{len(labels)} labels for {count} patches; not among the classes: {unknown or 'none'}",
-            fix="give one known label per patch",
+            f"{len(labels)} labels for {count} patches; not among the classes: {unknown or 'none'}"
         )
     rows = count // columns
     side = min(512, max(16, patch * columns // 16 * 16))
@@ -144,16 +141,16 @@ def write_mosaic(
     return np.array([places[label] for label in labels], np.intp).reshape(rows, columns)
 
 
-def map_accuracy(map_path: Path, truth: npt.NDArray[np.intp], patch: int) -> MapAccuracy:
-    """Compare a class raster with the truth of a mosaic.
+def map_accuracy(land: Path | npt.NDArray[np.uint8], truth: npt.NDArray[np.intp], patch: int) -> MapAccuracy:
+    """Hold a class raster against the truth of a sewn scene.
 
     A patch counts as right if its true class is the most frequent one among its mapped pixels (the lower
     class number where two are as frequent).
 
     Parameters
     ----------
-    map_path : Path
-        A map of the scene, as :func:`swath.mapping.map_scene` writes it.
+    land : Path or numpy.ndarray
+        A map of the scene, as :func:`swath.mapping.map_scene` writes it, or its classes ``[height, width]``.
     truth : numpy.ndarray
         ``[rows, columns]``, from :func:`write_mosaic`.
     patch : int
@@ -162,23 +159,24 @@ def map_accuracy(map_path: Path, truth: npt.NDArray[np.intp], patch: int) -> Map
     Raises
     ------
     DataError
-        If the map does not have the size of the mosaic.
+        If the map has not the size of the scene.
     """
     rows, columns = truth.shape
-    with rasterio.open(map_path.resolve(), driver="GTiff") as dataset:
-        if (dataset.height, dataset.width) != (rows * patch, columns * patch):
-            raise DataError(
-                f"{map_path.name} is {dataset.width} x {dataset.height} pixels and the mosaic {columns * patch} x "
-                f"{rows * patch}",
-                fix="give the map of this mosaic",
-            )
-        patches_right = pixels_count = pixels_right = 0
-        for row in range(rows):
-            strip = dataset.read(1, window=Window(0, row * patch, columns * patch, patch))
-            values = strip.reshape(patch, columns, patch).transpose(1, 0, 2).reshape(columns, -1)
-            counts = np.stack([np.bincount(v, minlength=256) for v in values])[:, 1:]
-            hits = counts[np.arange(columns), truth[row]]
-            patches_right += int(((counts.argmax(axis=1) == truth[row]) & (hits > 0)).sum())
-            pixels_count += int(counts.sum())
-            pixels_right += int(hits.sum())
-    return MapAccuracy(rows * columns, patches_right, pixels_count, pixels_right)
+    classes = land if isinstance(land, np.ndarray) else _read_classes(land)
+    height, width = classes.shape
+    if (height, width) != (rows * patch, columns * patch):
+        raise DataError(
+            f"the map is {width} x {height} pixels and the mosaic {columns * patch} x {rows * patch}",
+            fix="give the map of this mosaic",
+        )
+    values = classes.reshape(rows, patch, columns, patch).transpose(0, 2, 1, 3).reshape(rows * columns, -1)
+    counts = np.stack([np.bincount(own, minlength=256) for own in values])[:, 1:]
+    true = truth.ravel()
+    hits = counts[np.arange(len(true)), true]
+    right = (counts.argmax(axis=1) == true) & (hits > 0)
+    return MapAccuracy(len(true), int(right.sum()), int(counts.sum()), int(hits.sum()))
+
+
+def _read_classes(path: Path) -> npt.NDArray[Any]:
+    with rasterio.open(path.resolve(), driver="GTiff") as dataset:
+        return np.asarray(dataset.read(1))

@@ -21,7 +21,7 @@ from matplotlib.legend import Legend
 from matplotlib.textpath import text_to_path
 from PIL import Image
 
-from swath.pages.wording import written
+from swath.pages.text import written
 
 # Text and lines, the number in question, its interval or a reference, a contrast, and the grid behind them.
 INK, ACCENT, SOFT, WARM, GRID = "#1d2a33", "#1f6f8b", "#8a98a1", "#c8553d", "#e3e8eb"

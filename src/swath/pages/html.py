@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from swath.errors import DataError
 from swath.files import atomic_file
-from swath.pages.wording import IntervalEstimate, percent, plain_number
+from swath.pages.text import IntervalEstimate, percent, plain_number
 
 MAX_IMAGE_BYTES = 16 * 2**20
 _KINDS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif"}

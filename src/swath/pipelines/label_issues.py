@@ -1,10 +1,10 @@
-"""List patches whose label is probably wrong, by networks that did not learn from it."""
+"""List patches whose label is probably wrong, by models that did not learn from it: train, rank and write."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+import tempfile
 from dataclasses import replace as with_fields
 from pathlib import Path
 
@@ -12,43 +12,40 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from swath.data import PatchIndex, group_duplicates
-from swath.data.splits import fold_index
-from swath.errors import DataError, OutputError
-from swath.evaluation.errors import LabelIssueReport, feature_probabilities, write_label_issues
+from swath.data import PatchIndex, class_numbers, default_cache, fold_index, group_duplicates
+from swath.errors import DataError, OutputError, SettingError
+from swath.evaluation.errors import (
+    LabelIssueReport,
+    feature_probabilities,
+    measure_label_issues,
+    write_label_issues,
+)
 from swath.evaluation.errors.crossfit import held_out_rows, label_numbers
 from swath.evaluation.errors.review import PAGE, TABLE
-from swath.evaluation.evaluate import TEST_ACCESSES, model_outputs, model_pixels, note_test_access
+from swath.evaluation.predictions import (
+    TEST_ACCESSES,
+    Model,
+    model_pixels,
+    note_test_access,
+    predict_pixels,
+)
 from swath.files import atomic_file, check_output
-from swath.inference import load
+from swath.inference import Classifier, load
 from swath.progress import Progress, silent
 
 FOLDS = "folds"
 PLAN = "plan.json"
 MANY = 6_000  # patches from which three epochs teach enough
-VAL = 0.1  # of the other folds, by which a fold's network is chosen
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What the folds of a folder are of."""
-
-    fingerprint: str
-    recipe: str
-    folds: int
-    seed: int
-
-    def text(self) -> str:
-        return json.dumps(self.__dict__, indent=2) + "\n"
+VAL = 0.1  # of the other folds, on which a fold's network is chosen
 
 
 def find_label_issues(
     index: PatchIndex,
     *,
-    out: Path,
+    out: str | Path | None = None,
     recipe: str | None = None,
     changes: list[str] | None = None,
-    model: str | Path | None = None,
+    model: Model | None = None,
     folds: int = 4,
     seed: int = 0,
     with_test: bool = False,
@@ -59,36 +56,37 @@ def find_label_issues(
 ) -> LabelIssueReport:
     """Rank patches by how probably their label is wrong; write ``label_issues.csv`` and ``label_issues.html``.
 
-    Each patch is judged by a network that has never seen its label. Either one small network a fold is
+    Each patch gets probabilities from a model that has never seen its label. Either one small network per fold is
     trained on the other folds (needs the ``train`` extra), or regressions are fitted to the features of a
-    finished `model`, which takes seconds. Near duplicates lie in one fold. A run that was stopped goes on
-    with the folds that are missing.
+    finished `model`, which takes seconds. Near duplicates are in one fold. A run that was stopped resumes with the
+    missing folds.
 
     Parameters
     ----------
     index : PatchIndex
-        Patches with one label each; splits do not matter, but patches of the test split are left out.
-    out : Path
-        The folder to write into. Networks are kept in ``out/folds``.
+        Patches with one label each. Splits do not matter, but patches of the test split are left out.
+    out : str or pathlib.Path, optional
+        The folder to write into; networks are kept in ``out/folds``. With `model` it may be left out, and nothing is
+        written then.
     recipe : str, optional
         For the networks: a shipped recipe or a YAML file; by default ``flash``, whose few epochs are enough for
         many patches, or ``quickstart`` below :data:`MANY` patches.
     changes : list of str, optional
         Changes to it, such as ``"epochs=5"``.
-    model : str or Path, optional
-        Take this model's features instead of training.
+    model : Classifier, str or pathlib.Path, optional
+        Use this model's features instead of training.
     folds : int
-        How many parts; each is judged by what was learned from the others.
+        Number of cross-validation folds.
     seed : int
         Another seed gives other folds.
     with_test : bool
-        Judge test patches too: whoever mends them opens the test, so this is recorded as an opening.
+        Rank test patches too, and note an access to the test split: who corrects them needs another test.
     engine, threads
         As :func:`swath.load` takes them; `threads` for training too.
     overwrite : bool
-        Throw an earlier list, and its networks, away.
+        Replace an earlier list, and remove its networks.
     progress : Progress
-        Told of everything.
+        Called for every batch, epoch and fold.
 
     Raises
     ------
@@ -96,24 +94,39 @@ def find_label_issues(
         If patches have no single label, there is one class only, or a class has fewer groups than folds.
     SettingError, OutputError
         If a setting is not valid, or the folder holds folds of other data or settings.
+
+    Examples
+    --------
+    >>> from swath.data import build_index
+    >>> from swath.pipelines import find_label_issues
+    >>> find_label_issues(build_index("eurosat-mini"), model="eurosat").patches
+    1600
     """
-    classifier = load(model, engine=engine, threads=threads) if model is not None else None
+    if out is None and model is None:
+        raise SettingError(
+            "the networks of the folds need a folder", fix="give out=FOLDER, or a finished model"
+        )
+    classifier = None
+    if model is not None:
+        classifier = model if isinstance(model, Classifier) else load(model, engine=engine, threads=threads)
     part = _chosen(index, with_test=with_test)
     # What is wrong with labels or folds is said before any work is done.
     label_numbers(part)
     recipe = recipe or ("flash" if len(part) >= MANY else "quickstart")
     held_out_rows(part, folds=folds, fold=0, seed=seed)
-    for name in (TABLE, PAGE):
-        check_output(out / name, overwrite=overwrite)
-    if with_test and "test" in index.split_counts:
-        by = classifier.record.name if classifier else f"{folds} folds of recipe {recipe}"
-        tested = index.split_counts["test"]
-        note_test_access(out / TEST_ACCESSES, model=by, fingerprint=index.fingerprint, n=tested)
+    if out is not None:
+        out = Path(out)
+        for name in (TABLE, PAGE):
+            check_output(out / name, overwrite=overwrite)
+        if with_test and "test" in index.split_counts:
+            by = classifier.record.name if classifier else f"{folds} folds of recipe {recipe}"
+            tested = index.split_counts["test"]
+            note_test_access(out / TEST_ACCESSES, model=by, fingerprint=index.fingerprint, n=tested)
     part = group_duplicates(part, progress=progress)
     if classifier is not None:
         probabilities = feature_probabilities(classifier, part, folds=folds, seed=seed, progress=progress)
-        how = f"Judged by regressions on the features of model '{classifier.record.name}', {folds} folds."
-    else:
+        method = f"Probabilities are from regressions on the features of '{classifier.record.name}', {folds} folds."
+    elif out is not None:
         if overwrite:
             shutil.rmtree(out / FOLDS, ignore_errors=True)
         probabilities = trained_probabilities(
@@ -127,8 +140,15 @@ def find_label_issues(
             threads=threads,
             progress=progress,
         )
-        how = f"Judged by {folds} networks of recipe '{recipe}', each trained on the other folds."
-    return write_label_issues(part, probabilities, out=out, how=how, overwrite=overwrite, progress=progress)
+        method = (
+            f"Probabilities are from {folds} networks of recipe '{recipe}', each trained on the other folds."
+        )
+    progress("page", 0, 1)
+    report = measure_label_issues(part, probabilities, method=method)
+    if out is not None:
+        write_label_issues(report, out, overwrite=overwrite)
+    progress("page", 1, 1)
+    return report
 
 
 def _chosen(index: PatchIndex, *, with_test: bool) -> PatchIndex:
@@ -138,7 +158,8 @@ def _chosen(index: PatchIndex, *, with_test: bool) -> PatchIndex:
     table = index.table.filter(pc.fill_null(pc.not_equal(index.table["split"], "test"), True))
     if not table.num_rows:
         raise DataError(
-            "all patches of the index are in the test split", fix="judge them with --with-test, if you must"
+            "all patches of the index are in the test split",
+            fix="rank them with --with-test; who corrects them needs another test",
         )
     return with_fields(index, table=table)
 
@@ -157,7 +178,7 @@ def trained_probabilities(
 ) -> npt.NDArray[np.float64]:
     """Probability of each class for each patch, by networks trained on the other folds.
 
-    Needs the ``train`` extra. A tenth of each class of the other folds chooses and calibrates the network; the
+    Needs the ``train`` extra. On a tenth of each class of the other folds the network is chosen and calibrated; the
     patch's own fold takes no part in it.
 
     Parameters
@@ -183,34 +204,44 @@ def trained_probabilities(
 
     chosen = load_recipe(recipe, changes=changes)
     parts = [fold_index(index, folds=folds, fold=fold, val=VAL, seed=seed) for fold in range(folds)]
-    _check_plan(out / PLAN, _Plan(index.fingerprint, json.dumps(chosen.model_dump(mode="json")), folds, seed))
+    plan = {
+        "fingerprint": index.fingerprint,
+        "recipe": json.dumps(chosen.model_dump(mode="json")),
+        "folds": folds,
+        "seed": seed,
+    }
+    _check_plan(out / PLAN, json.dumps(plan, indent=2) + "\n")
     probabilities = np.empty((len(index), len(index.classes)))
     for fold, fold_part in enumerate(parts):
         run = out / f"fold-{fold + 1}"
         if not (run / "model.onnx").exists():
-            # Every fold decodes its own parts: kept in the user's cache they would fill it, so they go.
-            cache = out / "cache"
-            train(fold_part, chosen, out=run, resume=True, threads=threads, cache=cache, progress=progress)
-            shutil.rmtree(cache, ignore_errors=True)
+            # Every fold decodes its own parts: kept in the user's cache they would fill it.
+            default_cache().mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=default_cache(), prefix="folds-") as cache:
+                train(
+                    fold_part,
+                    chosen,
+                    out=run,
+                    resume=True,
+                    threads=threads,
+                    cache=Path(cache),
+                    progress=progress,
+                )
         classifier = load(run / "model.onnx", engine=engine, threads=threads)
         rows = held_out_rows(index, folds=folds, fold=fold, seed=seed)
         pixels = model_pixels(classifier, index, progress=progress)[rows]
-        answers = model_outputs(classifier, pixels, progress=progress)["probabilities"]
-        columns = [classifier.record.class_names.index(name) for name in index.classes]
-        probabilities[rows] = answers[:, columns]
+        columns = class_numbers(index.classes, classifier.record.class_names)
+        probabilities[rows] = predict_pixels(classifier, pixels, progress=progress).probabilities[:, columns]
         progress("folds", fold + 1, folds)
     return probabilities
 
 
-def _check_plan(path: Path, plan: _Plan) -> None:
-    """Write down what the folds are of; refuse a folder whose folds are of something else."""
-    try:
-        there = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+def _check_plan(path: Path, plan: str) -> None:
+    """Write what the folds are of; refuse a folder whose folds are of something else."""
+    if not path.exists():
         with atomic_file(path) as temporary:
-            temporary.write_text(plan.text(), encoding="utf-8")
-        return
-    if there != plan.text():
+            temporary.write_text(plan, encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != plan:
         raise OutputError(
             f"{path.parent} holds networks of other data, recipe or folds",
             fix="choose another --out, or pass --overwrite to train them again",

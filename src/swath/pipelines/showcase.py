@@ -1,50 +1,68 @@
-"""What demo and quickstart share: use a model on patches it never saw, and make a report of it."""
+"""Demo and quickstart: the whole path in one call, ending in the page of a report with a map on it.
+
+:func:`demo` shows what the shipped model does on shipped patches, without a training library or a download;
+:func:`quickstart` goes from labeled patches through training to a map. Both measure a short report on the test split,
+explain some of its patches, map a mosaic of them whose truth is known, and write one folder.
+"""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from swath.data import PatchIndex, cached_pixels, open_patches
-from swath.evaluation import (
-    Evaluation,
-    data_section,
-    evaluate,
-    explanation_section,
-    map_section,
-    provenance_section,
-    result_section,
+from swath.data import (
+    PatchIndex,
+    audit,
+    build_index,
+    group_duplicates,
+    open_patches,
+    split_index,
+    write_audit,
+    write_index,
 )
-from swath.evaluation.evaluate import checked_split
+from swath.evaluation import Evaluation, SplitPredictions, explanation_section, map_section
 from swath.evaluation.intervals import proportion
 from swath.evaluation.plots import sample_grid
-from swath.evaluation.results import display_name
-from swath.explain import Faithfulness, contact_sheet, explain_images, faithfulness
-from swath.explain.evidence import class_evidence
-from swath.imagery import decode
-from swath.inference import Classifier, predict_files
+from swath.evaluation.predictions import TEST_ACCESSES, checked_split, note_test_access
+from swath.evaluation.run_report import (
+    PAGE,
+    SCORE,
+    RunFolder,
+    measure_report,
+    open_run,
+    write_report_folder,
+)
+from swath.explain import (
+    class_evidence,
+    contact_sheet,
+    explanations,
+    faithfulness,
+    has_class_evidence,
+    write_explanations,
+)
+from swath.files import atomic_folder
+from swath.inference import Classifier, load
 from swath.inference.predictions import JOINED, NO_LABEL
-from swath.mapping import Map, MapAccuracy, map_accuracy, map_scene, write_mosaic
-from swath.pages.figures import to_display_rgb
-from swath.pages.html import Link, Number, Section, write_report
-from swath.progress import Progress
+from swath.mapping import MapAccuracy, map_accuracy, map_scene, write_mosaic
+from swath.pages.figures import pixels_to_png, to_display_rgb
+from swath.pages.html import Link, Number, Section
+from swath.progress import Progress, silent
 
-MOST_PATCHES = 625  # of the sewn scene: 16 square kilometers a hundred patches, at EuroSAT's 10 m
-BLOCK = 5  # columns of patches in which the sewn scene is filled, so that classes lie together
-MISTAKES = 10  # shown in the explanations beside one patch a class
+SHIPPED = "eurosat"  # the shipped patches had no part in its training
+MOST_PATCHES = 625  # of the mosaic: 16 square kilometers per hundred patches, at EuroSAT's 10 m
+BLOCK = 5  # columns of patches in which the mosaic is filled, so that classes lie together
+CRS, ORIGIN = "EPSG:32632", (600_000.0, 5_400_000.0)  # where the mosaic pretends to be
+MISTAKES = 10  # shown in the explanations, besides one patch per class
 
 
 @dataclass(frozen=True)
 class ShowcaseResult:
-    """What a demo or quickstart found.
+    """Outcome of a demo or quickstart.
 
     Attributes
     ----------
@@ -52,9 +70,8 @@ class ShowcaseResult:
         The page that links everything.
     evaluation : Evaluation
         On the test split.
-    map_accuracy : Agreement or None
-        Of the map of the sewn scene with the scene's known truth; patches with several labels have no one
-        truth, and no map is made of them.
+    map_accuracy : MapAccuracy or None
+        Accuracy of the map of the mosaic; None where patches have several labels, for they have no one truth.
     """
 
     report: Path
@@ -62,214 +79,266 @@ class ShowcaseResult:
     map_accuracy: MapAccuracy | None
 
 
-def show(
+def demo(
+    out: Path,
+    *,
+    model: str | Path = SHIPPED,
+    engine: str = "auto",
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> ShowcaseResult:
+    """Classify, explain, test and map the shipped EuroSAT patches; write ``out/index.html``.
+
+    Parameters
+    ----------
+    out : Path
+        The folder to make, all or nothing.
+    model : str or Path
+        Any model with EuroSAT's classes.
+    engine, threads
+        What runs it; see :func:`swath.load`.
+    overwrite : bool
+        Replace an existing folder.
+    progress : Progress
+        Called for every part.
+
+    Raises
+    ------
+    DataError
+        If the model has other classes.
+    OutputError
+        If `out` exists without `overwrite` or cannot be written.
+    """
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        classifier = load(model, engine=engine, threads=threads)
+        index = build_index("eurosat-mini", progress=progress)
+        write_index(index, folder / "index.parquet")
+        unseen = " that it was not trained on" if model == SHIPPED else ""
+        evaluation, accuracy = _show(
+            classifier,
+            index,
+            folder,
+            intro=f"The model '{classifier.record.name}' on {index.split_counts['test']:,} Sentinel-2 patches{unseen}, "
+            "64 x 64 pixels at 10 m, shipped with swath.",
+            links=[Link("Patch index", folder / "index.parquet")],
+            progress=progress,
+        )
+    return ShowcaseResult(out / PAGE, evaluation, accuracy)
+
+
+def quickstart(
+    out: Path,
+    *,
+    source: str | Path = "eurosat-mini",
+    recipe: str = "quickstart",
+    changes: list[str] | None = None,
+    threads: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> ShowcaseResult:
+    """Index, audit, split, train, test, explain and map; write ``out/index.html``.
+
+    Needs the ``train`` extra.
+
+    Parameters
+    ----------
+    out : Path
+        The folder to make, all or nothing.
+    source : str or Path
+        Whatever :func:`swath.data.build_index` takes.
+    recipe : str
+        A shipped recipe or a YAML file.
+    changes : list of str, optional
+        Changes to it, such as ``"epochs=5"``.
+    threads : int, optional
+        For training and inference; by default, the cores this process may use.
+    overwrite : bool
+        Replace an existing folder.
+    progress : Progress
+        Called for every part.
+
+    Raises
+    ------
+    DataError, SettingError, OutputError
+        As the steps do; nothing is left behind then.
+    """
+    from swath.training import load_recipe, train  # torch, and only here
+
+    chosen = load_recipe(recipe, changes=changes)
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        index = build_index(source, progress=progress)
+        index = split_index(group_duplicates(index, progress=progress))
+        write_index(index, folder / "index.parquet")
+        write_audit(audit(index, progress=progress), folder / "audit.json")
+        result = train(
+            index, chosen, out=folder / "run", name="quickstart", threads=threads, progress=progress
+        )
+        seconds = sum(row["seconds"] for row in result.history)
+        evaluation, accuracy = _show(
+            load(result.model, threads=threads),
+            index,
+            folder,
+            run=open_run(folder / "run"),
+            intro=f"{len(index):,} patches of '{index.name}' indexed, audited and split, and a network trained from "
+            f"scratch in {seconds:.0f} s.",
+            links=[
+                Link("Patch index", folder / "index.parquet"),
+                Link("Audit", folder / "audit.json"),
+                Link("Model file", result.model),
+                Link("Recipe as run", folder / "run" / "recipe.yaml"),
+            ],
+            progress=progress,
+        )
+    return ShowcaseResult(out / PAGE, evaluation, accuracy)
+
+
+def _show(
     classifier: Classifier,
     index: PatchIndex,
     folder: Path,
     *,
-    title: str,
-    summary: str,
-    findings: Sequence[str],
-    between: Sequence[Section],
+    intro: str,
     links: Sequence[Link],
+    run: RunFolder | None = None,
     progress: Progress,
-) -> ShowcaseResult:
-    """Predict, explain, evaluate and map the test split of `index`; write ``folder/index.html``.
-
-    Where patches have several labels, each stands for its rarest one, and nothing is mapped.
-
-    Parameters
-    ----------
-    findings : sequence of str
-        Sentences about the data, for its section.
-    between : sequence of Section
-        Sections between data and result.
-    links : sequence of Link
-        Files made before, to link beside those made here.
-    """
+) -> tuple[Evaluation, MapAccuracy | None]:
+    """Measure a short report on the test split, explain, map, and write everything into `folder`."""
     record = classifier.record
     part = checked_split(index, split="test", classes=record.class_names, task=record.task)
-    size = classifier.size
-    pixels = cached_pixels(part, bands=classifier.record.input.bands, size=size, progress=progress)
-    progress("report", 0, 6, note="samples")
-    labels = _main_labels(part)
-    sample_grid(folder / "samples.png", pixels, labels, bands=classifier.record.input.bands)
-    samples = _copy_samples(part, labels, folder / "samples")
-    predict_files(classifier, [samples], folder / "predictions.csv", top_k=min(3, len(record.classes)))
-    _shorten(folder / "predictions.csv", folder)
-    progress("report", 1, 6, note="explanations")
-    looked = _looked(classifier, part, labels, pixels, samples, folder)
-    progress("report", 2, 6, note="test")
-    evaluation = evaluate(classifier, index, split="test", out=folder / "test")
-    progress("report", 3, 6, note="map")
-    mapped = None if part.multi_label else _map_known_scene(classifier, part, pixels, folder)
-    progress("report", 5, 6, note="page")
-    sections = [
-        data_section(_counts(index), patches=len(index), sentences=findings, samples=folder / "samples.png"),
-        *between,
-        result_section(evaluation, folder / "test"),
-        looked,
-        *([_map_part(classifier, *mapped, folder)] if mapped else []),
-        provenance_section(classifier.record, links=links),
-    ]
-    first = list(evaluation.headline().items())[:2]
-    numbers = [Number(f"test {display_name(name)}", value, f"n = {value.n:,}") for name, value in first]
-    files = [Link("Metrics", folder / "test" / "metrics.json")]
-    if mapped:
-        agreed = proportion(mapped[1].patches_right, mapped[1].patches)
-        numbers.append(Number("map agrees with the truth", agreed))
-        files.insert(0, Link("Land map (GeoTIFF)", mapped[0].files.classes))
-    write_report(
-        folder / "index.html",
-        sections,
-        title=title,
-        summary=summary,
+    note_test_access(folder / TEST_ACCESSES, model=record.name, fingerprint=index.fingerprint, n=len(part))
+    progress("report", 0, 3, note="test")
+    measured = measure_report(classifier, index, parts=("mistakes",), progress=progress)
+    found = measured.predictions
+    labels = _main_labels(found.part)
+    progress("report", 1, 3, note="explanations")
+    sections = [_explain(classifier, found, labels, folder)]
+    progress("report", 2, 3, note="map")
+    numbers, accuracy = [], None
+    if not found.part.multi_label:
+        section, accuracy = _map(classifier, found, folder)
+        sections.append(section)
+        numbers = list(section.numbers)
+        links = [*links, Link("Land map (GeoTIFF)", folder / "map.tif")]
+    write_report_folder(
+        folder,
+        measured,
+        record,
+        run=run,
+        sections=sections,
+        samples=sample_grid(found.pixels, labels, bands=record.input.bands),
+        intro=intro,
         numbers=numbers,
-        links=[*links, *files],
+        links=[*links, Link("Prediction of each test patch (CSV)", folder / SCORE / "predictions.csv")],
     )
-    progress("report", 6, 6)
-    return ShowcaseResult(folder / "index.html", evaluation, mapped[1] if mapped else None)
+    progress("report", 3, 3)
+    return measured.findings.score, accuracy
 
 
 def _main_labels(part: PatchIndex) -> list[str]:
-    """One label a patch: its own, or of several the rarest in the split."""
+    """One label per patch: its own, or of several the rarest in the split."""
     if not part.multi_label:
         return part.labels
     counts = Counter(label for labels in part.label_sets for label in labels)
     return [min(labels, key=lambda n: (counts[n], n)) if labels else NO_LABEL for labels in part.label_sets]
 
 
-def _copy_samples(part: PatchIndex, labels: Sequence[str], folder: Path) -> Path:
-    """One patch a class as files, so that the same commands can be tried on them by hand."""
-    folder.mkdir()
-    with open_patches(part.root) as reader:
-        for row in _first_of_each(labels):
-            name = part.paths[row]
-            target = folder / PurePosixPath(name).name
-            if target.exists():  # classes may number their files alike
-                target = folder / f"{row}-{target.name}"
-            target.write_bytes(reader.read(name))
-    return folder
-
-
-def _shorten(table: Path, folder: Path) -> None:
-    """Name files as seen from the report: the folder has another name until all is done."""
-    table.write_text(table.read_text(encoding="utf-8").replace(f"{folder}{os.sep}", ""), encoding="utf-8")
-
-
-def _looked(
-    classifier: Classifier,
-    part: PatchIndex,
-    labels: Sequence[str],
-    pixels: npt.NDArray[Any],
-    samples: Path,
-    folder: Path,
-) -> Section:
-    """Where the model looked; or why that cannot be shown of this network."""
-    links = [Link("Predictions of the samples", folder / "predictions.csv")]
-    if classifier.head is None or "activations" not in classifier.outputs:
+def _explain(classifier: Classifier, found: SplitPredictions, labels: Sequence[str], folder: Path) -> Section:
+    """Copy one patch per class, to try the commands on, and explain these and the most confident mistakes."""
+    first = {label: row for row, label in reversed(list(enumerate(labels)))}
+    rows = [first[label] for label in sorted(first)]
+    samples = folder / "samples"
+    samples.mkdir()
+    images: list[tuple[str, bytes]] = []
+    with open_patches(found.part.root) as reader:
+        for row in rows:
+            name = PurePosixPath(found.paths[row]).name
+            if (samples / name).exists():  # classes may number their files alike
+                name = f"{row}-{name}"
+            images.append((f"samples/{name}", reader.read(found.paths[row])))
+            (samples / name).write_bytes(images[-1][1])
+    links = [Link("One patch per class", samples)]
+    if not has_class_evidence(classifier):
         text = (
-            "This network does not end in pooled maps and one linear layer, so there are no exact maps of where it "
-            "looked. swath explain --method occlusion makes others."
+            "This network does not end in global average pooling and one linear layer, so it has no exact class "
+            "activation maps. swath explain --method occlusion makes others."
         )
-        return Section("Where the model looks", text=[text], links=links)
-    explain_images(classifier, [samples], folder / "explanations")
-    _shorten(folder / "explanations" / "explain.csv", folder)
-    checks = _explain_mistakes(classifier, part, labels, pixels, folder / "explanations.png")
-    links.insert(0, Link("One picture a sample", folder / "explanations"))
-    return explanation_section(folder / "explanations.png", checks=checks, links=links)
-
-
-def _explain_mistakes(
-    classifier: Classifier, part: PatchIndex, labels: Sequence[str], pixels: npt.NDArray[Any], out: Path
-) -> tuple[Faithfulness, ...]:
-    """One patch a class, then the mistakes the model was most confident of, each map with its verdict."""
-    judged = classifier.decide(classifier.run(pixels)["probabilities"])
-    names = classifier.record.class_names
-    whole = [JOINED.join(n for n in names if n in given) or NO_LABEL for given in part.label_sets]
-    wrong = [row for row, label in enumerate(judged.named) if label != whole[row]]
-    surest = sorted(wrong, key=lambda row: -judged.confidence[row])[:MISTAKES]
-    rows = [*_first_of_each(labels), *surest]
-    evidence = class_evidence(classifier, pixels[rows])
-    truth = [whole[row] for row in rows]
-    checks = faithfulness(classifier, pixels[rows], evidence)
+        return Section("Explanations", text=[text], links=links)
     bands = classifier.record.input.bands
-    out.write_bytes(contact_sheet(pixels[rows], evidence, bands=bands, truth=truth, checks=checks))
-    return checks
+    (folder / "explanations").mkdir()
+    write_explanations(folder / "explanations", explanations(classifier, images), bands=bands)
+    wrong = np.flatnonzero(~found.right)
+    rows += wrong[np.argsort(-found.confidence[wrong], kind="stable")][:MISTAKES].tolist()
+    pixels = found.pixels[rows]
+    evidence = class_evidence(classifier, pixels)
+    checks = faithfulness(classifier, pixels, evidence)
+    sets = found.part.label_sets
+    truth = [JOINED.join(n for n in found.classes if n in sets[row]) or NO_LABEL for row in rows]
+    sheet = contact_sheet(pixels, evidence, bands=bands, truth=truth, checks=checks)
+    (folder / "explanations.png").write_bytes(sheet)
+    links.insert(0, Link("One picture per sample", folder / "explanations"))
+    return explanation_section(sheet, checks=checks, links=links)
 
 
-def _map_known_scene(
-    classifier: Classifier, part: PatchIndex, pixels: npt.NDArray[Any], folder: Path
-) -> tuple[Map, MapAccuracy]:
-    """Sew the test patches into a scene whose truth is known, and map it."""
-    names = classifier.record.class_names
-    labels = part.targets(names, multi_label=False)
-    # The same share of every class, class by class, so that the scene looks like land.
-    chosen = _evenly(labels, MOST_PATCHES)
-    blocks = max(1, round(len(chosen) ** 0.5 / BLOCK))
-    columns = min(BLOCK * blocks, len(chosen))
-    rows = len(chosen) // columns
-    width = min(BLOCK, columns)
-    order = chosen[: rows * columns].reshape(-1, rows, width).transpose(1, 0, 2).reshape(-1)
+def _map(classifier: Classifier, found: SplitPredictions, folder: Path) -> tuple[Section, MapAccuracy]:
+    """Map a mosaic of the test patches, whose truth is known: once for its files, once in memory to be measured."""
+    record = classifier.record
+    order, columns = _mosaic_order(found.truth)
+    pixels = found.pixels[order]
     scene = folder / "scene.tif"
+    gsd, (east, north) = found.part.gsd or 10.0, ORIGIN
     truth = write_mosaic(
-        pixels[order],
-        [names[k] for k in labels[order]],
-        names,
+        pixels,
+        [found.part.labels[row] for row in order],
+        found.classes,
         columns=columns,
         out=scene,
-        gsd=part.gsd or 10.0,
+        bands=record.input.bands,
+        crs=CRS,
+        gsd=gsd,
+        origin=ORIGIN,
     )
-    mapped = map_scene(classifier, scene, out=folder / "map.tif")
-    return mapped, map_accuracy(mapped.files.classes, truth, patch=classifier.size)
-
-
-def _map_part(classifier: Classifier, mapped: Map, agreed: MapAccuracy, folder: Path) -> Section:
-    scene = decode(folder / "scene.tif")
-    Image.fromarray(to_display_rgb(scene.pixels, scene.bands, limit=800)).save(folder / "scene.png")
-    right = proportion(agreed.patches_right, agreed.patches)
-    return map_section(
-        mapped.files.picture,
-        classes=classifier.record.classes,
-        hectares=mapped.hectares or {},
+    transform = (gsd, 0, east, 0, -gsd, north)
+    size = pixels.shape[-1]
+    grid = pixels.reshape(-1, columns, *pixels.shape[1:]).transpose(2, 0, 3, 1, 4)
+    array = grid.reshape(len(grid), len(order) // columns * size, columns * size)
+    land = map_scene(classifier, array, crs=CRS, transform=transform)
+    files = map_scene(classifier, array, out=folder / "map.tif", crs=CRS, transform=transform).files
+    accuracy = map_accuracy(land.array, truth, patch=size)
+    colors = np.full((256, 3), 255, np.uint8)
+    for entry in land.legend:
+        colors[entry.value] = [int(entry.color[k : k + 2], 16) for k in (0, 2, 4)]
+    right = proportion(accuracy.patches_right, accuracy.patches)
+    section = map_section(
+        pixels_to_png(colors[land.array]),
+        classes=record.classes,
+        hectares=land.hectares or {},
         sentences=[
-            f"The scene is sewn from {agreed.patches:,} test patches, class by class, so the truth of every "
-            f"pixel is known: {agreed.patches_right:,} patches are correctly mapped.",
+            f"The scene is a mosaic of {accuracy.patches:,} test patches, class by class, so the true class of every "
+            f"pixel is known: {accuracy.patches_right:,} patches are correctly mapped.",
             "Its place on the globe is made up; its pixels are not.",
-            *mapped.warnings,
+            *land.warnings,
         ],
-        numbers=[Number("patches correctly mapped", right)],
+        numbers=[Number("patches correctly mapped", right, f"n = {accuracy.patches:,}")],
         links=[
-            Link("Classes (Cloud Optimized GeoTIFF)", mapped.files.classes),
-            Link("Confidence", mapped.files.confidence),
-            *([Link("Not like the training data", mapped.files.ood)] if mapped.files.ood else []),
-            Link("Areas and provenance", mapped.files.record),
-            Link("Legend", mapped.files.legend),
-            Link("The scene", folder / "scene.tif"),
+            Link("Classes (Cloud Optimized GeoTIFF)", files.classes),
+            Link("Confidence", files.confidence),
+            *([Link("Out-of-distribution score", files.ood)] if files.ood else []),
+            Link("Areas and provenance", files.record),
+            Link("Legend", files.legend),
+            Link("The scene", scene),
         ],
-        scene=folder / "scene.png",
+        scene=pixels_to_png(to_display_rgb(array, record.input.bands, limit=800)),
     )
+    return section, accuracy
 
 
-def _first_of_each(labels: Sequence[str]) -> list[int]:
-    first: dict[str, int] = {}
-    for row, label in enumerate(labels):
-        first.setdefault(label, row)
-    return [first[label] for label in sorted(first)]
-
-
-def _evenly(labels: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
-    """Up to `most` rows, as many of each class as possible alike, ordered by class."""
-    a_class = max(1, most // len(np.unique(labels)))
-    return np.concatenate([np.flatnonzero(labels == value)[:a_class] for value in np.unique(labels)])
-
-
-def _counts(index: PatchIndex) -> dict[str, dict[str, int]]:
-    rows = zip(index.label_sets, index.table["split"].to_pylist(), strict=True)
-    pairs = Counter((label, split) for labels, split in rows for label in labels)
-    return {
-        label: {
-            split or "in no split": n for (name, split), n in sorted(pairs.items(), key=str) if name == label
-        }
-        for label in index.classes
-    }
+def _mosaic_order(labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
+    """Rows of the patches in the mosaic, row by row, and its columns: of each class alike many, lying together."""
+    kinds = np.unique(labels)
+    per_class = max(1, MOST_PATCHES // len(kinds))
+    chosen = np.concatenate([np.flatnonzero(labels == kind)[:per_class] for kind in kinds])
+    columns = min(BLOCK * max(1, round(len(chosen) ** 0.5 / BLOCK)), len(chosen))
+    rows, width = len(chosen) // columns, min(BLOCK, columns)
+    blocks = chosen[: rows * columns].reshape(-1, rows, width)
+    return blocks.transpose(1, 0, 2).reshape(-1), columns

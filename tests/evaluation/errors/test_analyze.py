@@ -4,6 +4,7 @@ import csv
 import json
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,7 @@ from swath.data import PatchIndex, build_index, split_index
 from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation.errors import ErrorAnalysis, find_errors
 from swath.evaluation.errors.analyze import _warnings
-from swath.evaluation.errors.findings import ErrorInputs
-from swath.evaluation.evaluate import TEST_ACCESSES
+from swath.evaluation.predictions import TEST_ACCESSES, SplitPredictions
 from swath.inference import Classifier, load
 from tests.evaluation.cases import Page
 from tests.evaluation.errors.cases import mislabeled, rows_of
@@ -77,7 +77,7 @@ def test_the_page_shows_mistakes_with_maps_and_loads_nothing(done):
     out, _ = done
     page = Page((out / "index.html").read_text(encoding="utf-8"))
     assert "Residential \u2192 Forest" in page.text
-    assert "Red speaks for the class" in page.text
+    assert "Red is evidence for the class" in page.text
     assert "Right, but unsure" in page.text
     sources = page.all("img", "src")
     assert len(sources) > 4
@@ -144,7 +144,7 @@ def test_patches_that_are_all_alike(classifier, tmp_path):
     )
     found = find_errors(classifier, index, out=tmp_path / "e")
     assert {"brightness", "contrast", "greenness"} <= set(found.alike)
-    assert "all patches are the same picture: no answer can be right for two labels" in found.warnings
+    assert "all patches are the same picture: no prediction can be right for two labels" in found.warnings
     assert found.slices == ()
 
 
@@ -197,22 +197,26 @@ def test_a_binary_model_is_judged_by_its_threshold(tmp_path):
         found[threshold] = find_errors(load(model, engine="onnxruntime", threads=1), index, out=out)
         called = {row["predicted"] for row in table(out)}
         assert called == ({"Forest", "River"} if threshold == 0.5 else {"Forest"})
-        assert "Red speaks for the class" in Page(
+        assert "Red is evidence for the class" in Page(
             (out / "index.html").read_text(encoding="utf-8")
         ).text or not (found[threshold].errors)
     assert found[0.5].errors < found[0.99].errors == 6
     assert [(p.truth, p.called) for p in found[0.99].pairs] == [("River", "Forest")]
 
 
-def test_looking_for_equal_pictures_takes_no_memory_of_the_size_of_the_split(tiny_index):
+def test_looking_for_equal_pictures_takes_no_memory_of_the_size_of_the_split(classifier, tiny_index):
     n = 2000
     pixels = np.zeros((n, 3, 64, 64), np.uint8)
     pixels[1:] += 1
-    truth = np.arange(n) % 2
-    answers = ErrorInputs(tiny_index, pixels, ("A", "B"), np.full((n, 2), 0.5, np.float32), truth, truth)
+    rows = np.arange(n) % len(tiny_index)
+    part = replace(tiny_index, table=tiny_index.table.take(rows))
+    record = classifier.record
+    predictions = classifier.decide(np.full((n, 4), 0.25, np.float32))
+    answers = SplitPredictions(record, "e", "val", "f", part, rows, pixels, predictions)
+    assert len(answers.truth) == n
     tracemalloc.start()
     try:
-        assert not _warnings(answers, split="val", same_index=False)
+        assert not _warnings(answers)
         assert tracemalloc.get_traced_memory()[1] < pixels.nbytes / 10
     finally:
         tracemalloc.stop()

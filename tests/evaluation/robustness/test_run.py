@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from swath.errors import OutputError, SettingError
+from swath.evaluation.predictions import sample_rows
 from swath.evaluation.robustness import SUITE, RobustnessResult, robustness, robustness_section
-from swath.evaluation.robustness.run import drawn
 from swath.inference import load
 from swath.pages.html import write_report
 from tests.evaluation.cases import Page
@@ -34,16 +34,16 @@ def test_the_files_hold_the_result(made):
     out, result, _ = made
     assert {p.name for p in out.iterdir()} == {
         "index.html",
-        "stress.json",
-        "stress.csv",
-        "stress.png",
+        "robustness.json",
+        "robustness.csv",
+        "robustness.png",
         "shifts.png",
     }
-    assert RobustnessResult.model_validate_json((out / "stress.json").read_text()) == result
-    with (out / "stress.csv").open() as file:
+    assert RobustnessResult.model_validate_json((out / "robustness.json").read_text()) == result
+    with (out / "robustness.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 1 + 5 * len(SUITE)
-    by = {(r["shift"], int(r["level"])): float(r["accuracy"]) for r in rows}
+    by = {(r["shift"], int(r["severity"])): float(r["accuracy"]) for r in rows}
     assert by["none", 0] == pytest.approx(result.clean.accuracy.value)
     assert by["haze", 5] == pytest.approx(result.shifts["haze"].severities[4].accuracy.value)
 
@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_result(made, classifier, tiny_index, tmp_p
 def test_progress_reaches_the_end(made):
     _, _, seen = made
     stages = [(done, total) for stage, done, total, _ in seen if stage == "robustness"]
-    assert stages[-1] == (66, 66)
+    assert stages[-1] == (65, 65)
     assert [done for done, _ in stages] == sorted(done for done, _ in stages)
 
 
@@ -98,7 +98,7 @@ def test_another_report_can_embed_the_section(made, tmp_path):
 def test_lines_for_the_terminal(made):
     _, result, _ = made
     text = "\n".join(result.lines())
-    assert "mean over shifts and levels" in text
+    assert "mean over shifts and severities" in text
     assert "band swap" in text
 
 
@@ -123,9 +123,9 @@ def test_bad_settings_are_one_message(classifier, tiny_index, tmp_path):
 
 def test_patches_are_drawn_so_that_they_stand_for_the_split():
     labels = np.array([0] * 930 + [1] * 70)
-    rows = drawn(1000, 500, seed=0)
+    rows = sample_rows(1000, 500, seed=0)
     assert len(set(rows.tolist())) == 500
     assert rows.tolist() == sorted(rows.tolist())
     assert 20 <= labels[rows].sum() <= 50  # of 35; as many of each class would be 70
-    assert set(drawn(1000, 20, seed=0).tolist()) < set(rows.tolist())
-    assert drawn(125, 500, seed=0).tolist() == list(range(125))
+    assert set(sample_rows(1000, 20, seed=0).tolist()) < set(rows.tolist())
+    assert sample_rows(125, 500, seed=0).tolist() == list(range(125))

@@ -11,10 +11,9 @@ from PIL import Image
 from swath.data import audit, binary_index, build_index, split_index
 from swath.data.spatial import optimistic_bias
 from swath.errors import DataError, OutputError
-from swath.evaluation.evaluate import TEST_ACCESSES
-from swath.evaluation.run_report import Findings, report
-from swath.evaluation.run_report import gather as parts
-from swath.evaluation.run_report.gather import open_run
+from swath.evaluation.predictions import TEST_ACCESSES
+from swath.evaluation.run_report import Findings, ReportMeasurements, open_run, report
+from swath.evaluation.run_report.measure import used_for_decisions
 from swath.evaluation.run_report.page import _data
 from swath.model import Record, read_model, write_model
 from tests.data.test_spatial import with_columns
@@ -24,11 +23,11 @@ from tests.tiny import write_patches, write_tiny_model
 TITLES = [
     "The verdict in full",
     "Score on 'test'",
-    "Where it errs",
-    "Whether its maps can be believed",
+    "Mistakes",
+    "Explanation maps",
     "Under other conditions",
-    "Whether a single answer can be believed",
-    "The data and how it was split",
+    "Reliability of single predictions",
+    "Data and splits",
     "Training",
     "Provenance",
 ]
@@ -77,7 +76,7 @@ def test_only_the_score_opens_the_test_and_that_once(made, run_folder):
     (line,) = (run_folder / TEST_ACCESSES).read_text().splitlines()
     assert json.loads(line)["n"] == 24
     assert not (run_folder / "report" / TEST_ACCESSES).exists()
-    found = made.found.findings
+    found = made.measured.findings
     assert (found.score.split, found.errors.split, found.robustness.split, found.maps.split) == (
         "test",
         *["val"] * 3,
@@ -121,8 +120,8 @@ def test_a_damaged_run_is_one_message(run_folder, tmp_path):
 
 
 def test_mistakes_are_looked_at_on_patches_that_are_no_test(tiny_index):
-    assert parts.used_for_decisions(tiny_index, "test") == "val"
-    assert parts.used_for_decisions(tiny_index.where("test"), "test") == "test"
+    assert used_for_decisions(tiny_index, "test") == "val"
+    assert used_for_decisions(tiny_index.where("test"), "test") == "test"
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -130,7 +129,7 @@ def test_that_a_split_is_optimistic_is_said_once_and_of_the_models_own_data(own,
     n = len(tiny_index)
     index = with_columns(tiny_index, lon=[5 + 0.001 * k for k in range(n)], lat=[50.0] * n)
     findings = Findings(evaluation(), optimistic=optimistic_bias(index) if own else "")
-    section = _data(parts.ReportInputs(findings, [], audit(index), {}), read_model(tiny_model).record)
+    section = _data(ReportMeasurements(findings, (), {}, {}, audit(index)), read_model(tiny_model).record)
     assert not any("optimistic" in text for text in section.text)
     assert ["The splits are optimistic" in warning for warning in section.warnings] == [True] * own
 
@@ -150,7 +149,7 @@ def test_several_labels_are_reported_without_what_needs_one(tmp_path):
     made = report(model, index, out=tmp_path / "r", quick=True, engine="onnxruntime", threads=1)
     text = Page(made.page.read_text(encoding="utf-8")).text
     assert "the model is multi-label, and error analysis goes through one class a patch" in text
-    assert set(made.found.left_out) >= {"mistakes", "shifts"}
+    assert set(made.measured.left_out) >= {"mistakes", "shifts"}
 
 
 @pytest.mark.slow

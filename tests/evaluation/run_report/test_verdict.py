@@ -29,7 +29,7 @@ from swath.evaluation.run_report.verdict import (
     worst_slice,
 )
 from swath.model.record import Estimate
-from swath.pages.wording import points_more
+from swath.pages.text import points_more
 from tests.evaluation.cases import answers, evaluation
 
 NAMES = ("Forest", "River", "SeaLake")

@@ -1,20 +1,20 @@
-"""Where a model errs, and where the labels do.
+"""Where a model is wrong, and where the labels are.
 
-:func:`find_errors` gathers a model's mistakes on one split: confused pairs, weakest classes, slices that
+:func:`find_errors` analyzes a model's mistakes on one split: confused pairs, weakest classes, slices that
 are worse than the rest, and galleries with maps of where the network looked. :func:`label_issues` ranks patches
 by how probably their label is wrong, from probabilities that did not learn from it;
 :func:`feature_probabilities` makes such probabilities in seconds from a finished model's features, and
-:func:`write_label_issues` writes the list that a person reviews; :func:`inject_label_noise` plants wrong labels
-to measure how many it finds.
+:func:`measure_label_issues` and :func:`write_label_issues` make the list that a person reviews;
+:func:`inject_label_noise` plants wrong labels to measure how many it finds.
 """
 
 from __future__ import annotations
 
-from swath.evaluation.errors.analyze import find_errors
+from swath.evaluation.errors.analyze import find_errors, measure_errors, write_errors
 from swath.evaluation.errors.confident import LabelIssues, estimated_joint, inject_label_noise, label_issues
 from swath.evaluation.errors.crossfit import feature_probabilities
 from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, WeakClass
-from swath.evaluation.errors.review import LabelIssueReport, write_label_issues
+from swath.evaluation.errors.review import LabelIssueReport, measure_label_issues, write_label_issues
 from swath.evaluation.errors.slices import Slice
 
 __all__ = [
@@ -29,5 +29,8 @@ __all__ = [
     "find_errors",
     "inject_label_noise",
     "label_issues",
+    "measure_errors",
+    "measure_label_issues",
+    "write_errors",
     "write_label_issues",
 ]

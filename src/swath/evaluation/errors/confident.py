@@ -1,8 +1,8 @@
 """Which labels are probably wrong: confident learning on out-of-fold probabilities, in numpy.
 
 Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertainty in dataset labels", JAIR 70,
-1373-1411. A patch speaks for class ``j`` if its probability of ``j`` reaches what patches labeled ``j`` have
-on average; patches that speak for another class than their label are counted (the confident joint) and are
+1373-1411. A patch counts towards class ``j`` if its probability of ``j`` reaches what patches labeled ``j`` have
+on average; patches that count towards another class than their label are counted (the confident joint) and are
 the candidates. The probabilities must come from a network that did not learn from the patch's own label.
 """
 
@@ -34,15 +34,15 @@ class LabelIssues:
     candidate : numpy.ndarray
         ``[N]`` bool, by row: whether the patch counts off the diagonal of the confident joint.
     suggested : numpy.ndarray
-        ``[N]`` int64, by row: the class a candidate speaks for; for others the likeliest but the label.
+        ``[N]`` int64, by row: the class a candidate counts towards; for others the most probable but the label.
     score : numpy.ndarray
         ``[N]`` float64, by row, 0-1: 1 is certainty of another class than the label, 0 of the label.
     thresholds : numpy.ndarray
         ``[K]`` float64: mean probability of each class among patches labeled so; infinite without any.
     joint : numpy.ndarray
-        ``[K, K]`` int64, the confident joint: labels in rows, classes spoken for in columns.
+        ``[K, K]`` int64, the confident joint: labels in rows, classes counted towards in columns.
     counts : numpy.ndarray
-        ``[K]`` int64, patches of each label; more than a row of `joint` where some speak for no class.
+        ``[K]`` int64, patches of each label; more than a row of `joint` where some count towards no class.
     """
 
     order: Labels
@@ -86,11 +86,11 @@ def label_issues(probabilities: npt.NDArray[Any], labels: Labels) -> LabelIssues
     counts = np.bincount(labels, minlength=k)
     thresholds = np.full(k, np.inf)
     np.divide(np.bincount(labels, weights=own, minlength=k), counts, out=thresholds, where=counts > 0)
-    display_name = np.where(p >= thresholds - _TIES, p, -1.0)
-    chosen = display_name.argmax(axis=1)
-    speaks = display_name.max(axis=1) >= 0
-    joint = np.bincount(labels[speaks] * k + chosen[speaks], minlength=k * k).reshape(k, k)
-    candidate = speaks & (chosen != labels)
+    reached = np.where(p >= thresholds - _TIES, p, -1.0)
+    chosen = reached.argmax(axis=1)
+    counted = reached.max(axis=1) >= 0
+    joint = np.bincount(labels[counted] * k + chosen[counted], minlength=k * k).reshape(k, k)
+    candidate = counted & (chosen != labels)
     score = (1 - own + others.max(axis=1)) / 2
     return LabelIssues(
         order=np.lexsort((rows, -score, ~candidate)).astype(np.int64),

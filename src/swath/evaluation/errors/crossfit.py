@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from swath.data import PatchIndex
+from swath.data import PatchIndex, class_numbers
 from swath.data.splits import fold_index
 from swath.errors import DataError
-from swath.evaluation.evaluate import model_outputs, model_pixels
+from swath.evaluation.predictions import model_outputs, model_pixels
 from swath.evaluation.softmax import fit_softmax
 from swath.inference import Classifier
 from swath.progress import Progress, silent
@@ -79,10 +79,10 @@ def label_numbers(index: PatchIndex) -> npt.NDArray[np.int64]:
     DataError
         If patches have no single label, or all have the same.
     """
-    numbers = index.targets(multi_label=False)
+    numbers = class_numbers(index.labels, index.classes)
     if len(index.classes) < 2:
         raise DataError(
-            f"all {len(numbers)} patches are labeled '{index.classes[0]}': nothing tells a wrong label",
+            f"all {len(numbers)} patches are labeled '{index.classes[0]}': a wrong label cannot be detected",
             fix="add patches of another class",
         )
     return numbers

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, InstanceOf
 
 from swath.config import Settings
-from swath.data import PatchIndex
-from swath.evaluation.errors.slices import Slice
+from swath.evaluation.errors.slices import Slice, Slicing
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import ClassMetrics, Metrics
+from swath.evaluation.predictions import SplitPredictions
+from swath.evaluation.results import Result, text_table
 from swath.model.record import Estimate
-from swath.pages.wording import columns, percent, points, written
+from swath.pages.html import Table
+from swath.pages.text import percent, points, written
 
 WEAKEST = 3
 MOST_PAIRS = 10
 Counts = npt.NDArray[np.int64]
-_SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make an endless loss
 
 
 class ConfusedPair(Settings):
@@ -41,7 +42,32 @@ class WeakClass(Settings):
     taken: dict[str, int]
 
 
-class ErrorAnalysis(Settings):
+@dataclass(frozen=True, eq=False, repr=False)
+class ErrorDetails:
+    """The patches behind an :class:`ErrorAnalysis`.
+
+    Attributes
+    ----------
+    predictions : SplitPredictions
+        Truth and prediction of each of N patches.
+    slicings : list of Slicing
+        How the patches were divided.
+    galleries : dict of str to numpy.ndarray
+        Rows to show, by title.
+    maps : dict of int to list of numpy.ndarray
+        By row, evidence ``[h, w]`` for the predicted class and, where that is wrong, for the label.
+    note : str
+        What the maps show, or why there are none.
+    """
+
+    predictions: SplitPredictions
+    slicings: list[Slicing]
+    galleries: dict[str, npt.NDArray[np.int64]]
+    maps: dict[int, list[npt.NDArray[np.float32]]]
+    note: str
+
+
+class ErrorAnalysis(Result):
     """Where a model fails on one split.
 
     Attributes
@@ -61,7 +87,9 @@ class ErrorAnalysis(Settings):
     alike : tuple of str
         Slicings in which all patches are alike.
     warnings : tuple of str
-        Reasons to believe the analysis less.
+        Reasons to trust the analysis less.
+    details : ErrorDetails or None
+        The patches themselves; not in the JSON, so None where it was read from there.
     """
 
     model: str
@@ -77,27 +105,21 @@ class ErrorAnalysis(Settings):
     slices: tuple[Slice, ...]
     alike: tuple[str, ...]
     warnings: tuple[str, ...]
+    details: InstanceOf[ErrorDetails] | None = Field(default=None, exclude=True, repr=False)
 
     def lines(self) -> list[str]:
-        """Tell the analysis in plain text, for a terminal."""
+        """Plain text for a terminal."""
         value, interval = percent(self.accuracy)
         lines = [
             f"model {self.model}, split {self.split}: {self.errors:,} of {self.n:,} patches wrong "
             f"(accuracy {value}, {interval})"
         ]
         if self.pairs:
-            rows = [("label", "called", "patches", "of the class", "")]
-            rows.extend(
-                (written(p.truth), written(p.called), f"{p.n:,}", *percent(p.share)) for p in self.pairs[:5]
-            )
-            lines += ["", *columns(rows)]
+            pairs = [(p.truth, p.called, p.n, p.share) for p in self.pairs[:5]]
+            lines += ["", *text_table(Table(("label", "predicted", "patches", "of the class"), pairs))]
         if self.weakest:
-            rows = [("weakest class", "n", "F1", "", "mostly called")]
-            rows.extend(
-                (written(w.name), f"{w.scores.recall.n:,}", *percent(w.scores.f1), most(w.called, limit=1))
-                for w in self.weakest
-            )
-            lines += ["", *columns(rows)]
+            weak = [(w.name, w.scores.recall.n, w.scores.f1, most(w.called, limit=1)) for w in self.weakest]
+            lines += ["", *text_table(Table(("weakest class", "n", "F1", "mostly predicted"), weak))]
         lines += ["", slices_sentence(self.slices)]
         lines += [
             f"  {s.by}: {written(s.name, limit=48)}: {points(s.difference)}, corrected p {p_text(s.corrected)}"
@@ -175,47 +197,3 @@ def slices_sentence(slices: Sequence[Slice]) -> str:
         f"{len(clear)} of {len(slices)} slices differ from the rest by more than chance explains; in "
         f"{len(worse)} of them the model is worse."
     )
-
-
-@dataclass(frozen=True)
-class ErrorInputs:
-    """What a model said of N patches.
-
-    Attributes
-    ----------
-    part : PatchIndex
-        The patches.
-    pixels : numpy.ndarray
-        ``[N, bands, H, W]``.
-    classes : tuple of str
-        The K class names.
-    probabilities : numpy.ndarray
-        ``[N, K]`` float32.
-    truth, predicted : numpy.ndarray
-        ``[N]`` int64 class numbers.
-    """
-
-    part: PatchIndex
-    pixels: npt.NDArray[Any]
-    classes: tuple[str, ...]
-    probabilities: npt.NDArray[np.float32]
-    truth: npt.NDArray[np.int64]
-    predicted: npt.NDArray[np.int64]
-
-    @property
-    def right(self) -> npt.NDArray[np.bool_]:
-        """``[N]``, whether the answer is the label."""
-        return np.asarray(self.truth == self.predicted)
-
-    @property
-    def confidence(self) -> npt.NDArray[np.float64]:
-        """``[N]``, the probability of the answer."""
-        return self._of(self.predicted)
-
-    @property
-    def loss(self) -> npt.NDArray[np.float64]:
-        """``[N]``, the negative logarithm of the probability of the label."""
-        return np.asarray(-np.log(np.maximum(self._of(self.truth), _SMALLEST)) + 0.0)
-
-    def _of(self, classes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        return self.probabilities[np.arange(len(classes)), classes].astype(np.float64)

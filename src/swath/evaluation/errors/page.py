@@ -1,9 +1,13 @@
-"""The page of an error analysis: pairs, classes, slices, and galleries of patches with evidence maps."""
+"""The page of an error analysis: pairs, classes, slices, and galleries of patches with evidence maps.
+
+:func:`choose_galleries` and :func:`evidence_maps` decide what is shown and belong to the measurement; the rest draws
+and writes it without a model.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +15,23 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
+from swath.data import class_numbers
 from swath.errors import SwathError
-from swath.evaluation.errors.findings import ErrorAnalysis, ErrorInputs, most, p_text, slices_sentence
+from swath.evaluation.errors.findings import (
+    ConfusedPair,
+    ErrorAnalysis,
+    ErrorDetails,
+    most,
+    p_text,
+    slices_sentence,
+)
+from swath.evaluation.predictions import SplitPredictions
 from swath.explain import class_evidence, upsample
 from swath.explain.overlay import overlay_colors, scale_limit
 from swath.inference import Classifier
 from swath.pages.figures import to_display_rgb
 from swath.pages.html import Image, Link, Number, Section, Table, write_report
-from swath.pages.wording import points, written
-from swath.progress import Progress, silent
+from swath.pages.text import points, written
 
 PANEL = 112  # pixels a side
 _GAP = 4
@@ -71,20 +83,12 @@ def _over(land: npt.NDArray[np.uint8], evidence: npt.NDArray[np.float32]) -> npt
     return np.asarray(np.rint(land * (1 - opacity) + 255 * colors[:, :, :3] * opacity), np.uint8)
 
 
-def write_errors_page(
-    path: Path,
-    classifier: Classifier,
-    answers: ErrorInputs,
-    analysis: ErrorAnalysis,
-    *,
-    progress: Progress = silent,
-) -> None:
-    """Write ``index.html`` beside ``errors.csv`` and ``errors.json``; arguments as of :func:`error_sections`."""
-    progress("page", 0, 1)
+def write_errors_page(path: Path, analysis: ErrorAnalysis) -> None:
+    """Write ``index.html`` next to ``errors.csv`` and ``errors.json``."""
     write_report(
         path,
-        [*error_sections(classifier, answers, analysis), _next_section(analysis)],
-        title=f"Where {analysis.model} errs",
+        [*error_sections(analysis), _next_section(analysis)],
+        title=f"Mistakes of {analysis.model}",
         summary=_summary(analysis),
         numbers=[
             Number("accuracy", analysis.accuracy, f"n = {analysis.n:,}, split '{analysis.split}'"),
@@ -95,87 +99,79 @@ def write_errors_page(
             Link("The findings (JSON)", path.parent / "errors.json"),
         ],
     )
-    progress("page", 1, 1)
 
 
-def error_sections(classifier: Classifier, answers: ErrorInputs, analysis: ErrorAnalysis) -> list[Section]:
-    """Show mistakes, slices and unsure answers, with galleries.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        The model: it draws the maps, where its network has any.
-    answers : Answers
-        Patches and answers.
-    analysis : ErrorAnalysis
-        What was found.
-    """
-    chosen = _galleries(answers, analysis)
-    rows = np.unique(np.concatenate([rows for _, rows in chosen] or [np.empty(0, np.int64)]))
-    maps, note = _evidence(classifier, answers, rows)
-    galleries = {
-        title: [_picture(int(row), answers, classifier, maps) for row in rows] for title, rows in chosen
-    }
+def error_sections(analysis: ErrorAnalysis) -> list[Section]:
+    """Show mistakes, slices and uncertain predictions, with galleries of patches where the analysis holds them."""
+    galleries, note = {}, ""
+    if (details := analysis.details) is not None:
+        galleries = {
+            title: [_picture(int(row), details) for row in rows] for title, rows in details.galleries.items()
+        }
+        note = details.note
     return [
         *_mistakes(analysis, galleries, note),
         _slice_section(analysis),
-        _unsure_section(galleries, "" if analysis.errors else note),  # said once a page
+        _unsure_section(galleries, "" if analysis.errors else note),  # said once per page
     ]
 
 
-def _galleries(answers: ErrorInputs, analysis: ErrorAnalysis) -> list[tuple[str, Rows]]:
-    """Rows of each gallery; no patch is shown in the galleries of losses and of sure mistakes twice."""
-    wrong = np.flatnonzero(~answers.right)
-    right = np.flatnonzero(answers.right)
-    by_loss = wrong[np.argsort(-answers.loss[wrong], kind="stable")]
-    found = [("loss", by_loss[:_LOSSES])]
-    for pair in analysis.pairs[:_PAIRS]:
-        truth, called = (answers.classes.index(name) for name in (pair.truth, pair.called))
-        members = by_loss[(answers.truth[by_loss] == truth) & (answers.predicted[by_loss] == called)]
-        found.append((_pair_title(pair.truth, pair.called), members[:_EACH]))
+def choose_galleries(found: SplitPredictions, pairs: Sequence[ConfusedPair]) -> dict[str, Rows]:
+    """Rows of each gallery; none is among the largest losses and the confident mistakes at once."""
+    wrong, right = np.flatnonzero(~found.right), np.flatnonzero(found.right)
+    by_loss = wrong[np.argsort(-found.loss[wrong], kind="stable")]
     rest = by_loss[_LOSSES:]
-    found.append(("sure", rest[np.argsort(-answers.confidence[rest], kind="stable")][:_SURE]))
-    found.append(("unsure", right[np.argsort(answers.confidence[right], kind="stable")][:_UNSURE]))
-    return [(title, rows) for title, rows in found if len(rows)]
+    galleries = {"loss": by_loss[:_LOSSES]}
+    for pair in pairs[:_PAIRS]:
+        truth, called = class_numbers((pair.truth, pair.called), found.classes)
+        members = by_loss[(found.truth[by_loss] == truth) & (found.predicted[by_loss] == called)]
+        galleries[_pair_title(pair.truth, pair.called)] = members[:_EACH]
+    galleries["sure"] = rest[np.argsort(-found.confidence[rest], kind="stable")][:_SURE]
+    galleries["unsure"] = right[np.argsort(found.confidence[right], kind="stable")][:_UNSURE]
+    return {title: rows for title, rows in galleries.items() if len(rows)}
 
 
 def _pair_title(truth: str, called: str) -> str:
     return f"{truth} \u2192 {called}"
 
 
-def _evidence(classifier: Classifier, answers: ErrorInputs, rows: Rows) -> tuple[Maps, str]:
-    """Maps of the answer, and of the label where it is another; or why there are none."""
-    if not len(rows):
+def evidence_maps(
+    classifier: Classifier, found: SplitPredictions, galleries: Mapping[str, Rows]
+) -> tuple[Maps, str]:
+    """Maps for the predicted class, and for the label where it is another; or why there are none."""
+    if not galleries:
         return {}, ""
-    pixels = answers.pixels[rows]
+    rows = np.unique(np.concatenate(list(galleries.values())))
+    pixels, names = found.pixels[rows], found.classes
     try:
-        called = class_evidence(
-            classifier, pixels, classes=[answers.classes[k] for k in answers.predicted[rows]]
+        called, true = (
+            class_evidence(classifier, pixels, classes=[names[k] for k in numbers[rows]]).maps
+            for numbers in (found.predicted, found.truth)
         )
-        true = class_evidence(classifier, pixels, classes=[answers.classes[k] for k in answers.truth[rows]])
     except SwathError as error:
         return {}, f"Patches are shown without maps: {error.problem}."
-    maps: Maps = {}
-    for place, row in enumerate(rows.tolist()):
-        wrong = not answers.right[row]
-        maps[row] = [called.maps[place], true.maps[place]] if wrong else [called.maps[place]]
+    maps = {
+        row: [called[place]] if found.right[row] else [called[place], true[place]]
+        for place, row in enumerate(rows.tolist())
+    }
     note = (
-        "Beside each patch: the evidence for the class it was called and, where that is wrong, the evidence for "
-        "its label. Red speaks for the class, blue against it; each map has its own scale."
+        "Next to each patch: the evidence for the predicted class and, where that is wrong, the evidence for "
+        "its label. Red is evidence for the class, blue against it; each map has its own scale."
     )
     return maps, note
 
 
-def _picture(row: int, answers: ErrorInputs, classifier: Classifier, maps: Maps) -> Image:
-    label, called = answers.classes[answers.truth[row]], answers.classes[answers.predicted[row]]
-    sure = f"{100 * answers.confidence[row]:.1f} %"
-    told = (
+def _picture(row: int, details: ErrorDetails) -> Image:
+    found = details.predictions
+    label, called = found.part.labels[row], found.predictions.labels[row]
+    sure = f"{100 * found.confidence[row]:.1f} %"
+    caption = (
         f"{called}, {sure}"
         if label == called
-        else f"{label}, called {called} ({sure}); loss {answers.loss[row]:.2f}"
+        else f"{label}, predicted {called} ({sure}); loss {found.loss[row]:.2f}"
     )
-    data = tile(answers.pixels[row], bands=classifier.record.input.bands, maps=maps.get(row, ()))
-    return Image(data, f"Patch {answers.part.paths[row]}", f"{told}. {answers.part.paths[row]}")
+    data = tile(found.pixels[row], bands=found.record.input.bands, maps=details.maps.get(row, ()))
+    return Image(data, f"Patch {found.paths[row]}", f"{caption}. {found.paths[row]}")
 
 
 def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: str) -> list[Section]:
@@ -184,7 +180,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
             Section(
                 "No mistake",
                 text=[
-                    f"The model answers all {analysis.n:,} patches as they are labeled. That does not make it "
+                    f"The model predicts the label of all {analysis.n:,} patches. That does not make it "
                     f"perfect: with so many patches an error rate up to {100 * (1 - analysis.accuracy.low):.2f} % "
                     "is compatible (95 % interval)."
                 ],
@@ -212,7 +208,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
             "Confused pairs",
             text=["Pairs of label and answer, most frequent first.", *([note] if note else [])],
             warnings=analysis.warnings,
-            tables=[Table(("label", "called", "patches", "share of the class"), pairs)],
+            tables=[Table(("label", "predicted", "patches", "share of the class"), pairs)],
         ),
         *(Section(title, tiles=galleries[title]) for title in shown),
         Section(
@@ -220,7 +216,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
             text=["Classes with mistakes, lowest F1 first."],
             tables=[
                 Table(
-                    ("class", "n", "F1", "recall", "precision", "called instead", "wrongly called so"),
+                    ("class", "n", "F1", "recall", "precision", "predicted instead", "wrongly predicted"),
                     weak,
                 )
             ],
@@ -237,7 +233,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
     if "sure" in galleries:
         sections.append(
             Section(
-                "Surest other mistakes",
+                "Most confident other mistakes",
                 text=["Of the mistakes not shown above, those the model was most confident of."],
                 tiles=galleries["sure"],
             )
@@ -260,7 +256,7 @@ def _slice_section(analysis: ErrorAnalysis) -> Section:
     text = [slices_sentence(analysis.slices)]
     if rows:
         text.append(
-            "Each slice is held against all other patches with Fisher's exact test, and the p-values are corrected "
+            "Each slice is compared with all other patches by Fisher's exact test, and the p-values are corrected "
             "for the number of slices (Holm). The accuracy expected of its classes is what the slice would have if "
             "each of its classes did as well in it as in the whole split: a slice that is no worse than that is hard "
             "because of its classes, not of its light."

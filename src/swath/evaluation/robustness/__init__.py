@@ -1,15 +1,16 @@
 """How a model holds when pictures come from another sensor, atmosphere, season or archive.
 
-:func:`robustness` puts a model through a fixed, seeded suite of shifts at five strengths: accuracy with intervals,
-calibration and confidence, and one mean score. :func:`robustness_section` is the part of a report that shows it.
-The shifts themselves are pure functions of patches.
+:func:`robustness` measures a model under a fixed, seeded suite of shifts at five severities: accuracy with intervals,
+calibration and confidence, and one mean score; :func:`measure_robustness` only measures, :func:`write_robustness`
+only writes. :func:`robustness_section` is the part of a report that shows it. The shifts themselves are pure
+functions of patches.
 """
 
 from __future__ import annotations
 
 from swath.evaluation.robustness.page import robustness_section
 from swath.evaluation.robustness.results import Condition, RobustnessResult, ShiftResult
-from swath.evaluation.robustness.run import robustness
+from swath.evaluation.robustness.run import measure_robustness, robustness, write_robustness
 from swath.evaluation.robustness.shifts import LEVELS, SUITE, Shift, find_shift
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Shift",
     "ShiftResult",
     "find_shift",
+    "measure_robustness",
     "robustness",
     "robustness_section",
+    "write_robustness",
 ]

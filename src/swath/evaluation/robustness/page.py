@@ -1,4 +1,4 @@
-"""The page of a robustness test, and the section that a run's report takes from it."""
+"""The page of a robustness test, its two pictures, and the section that a report of a run takes from it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from matplotlib.figure import Figure
 from swath.evaluation.robustness.results import RobustnessResult, ShiftResult, shown
 from swath.evaluation.robustness.shifts import LEVELS, Patches, Shift
 from swath.model.record import Estimate
-from swath.pages.figures import save, to_display_rgb
+from swath.pages.figures import to_display_rgb, to_png
 from swath.pages.html import Cell, Image, Link, Number, Section, Table, write_report
-from swath.pages.wording import percent, points
+from swath.pages.text import percent, points
 
 _HARMLESS = 0.01  # a drop that is nothing to speak of, where its whole interval is smaller
 _INK, _ACCENT, _SOFT, _WARM = "#1d2a33", "#1f6f8b", "#8a98a1", "#c8553d"
 _ACROSS = 5  # small pictures in a row
 _TILE, _GAP = 96, 4
+_PICTURES = {
+    "robustness.png": (
+        "Accuracy and confidence by severity, a small picture per shift",
+        "Accuracy (line, 95 % interval) and mean confidence (dashed) by severity. Where the dashed line stays above, "
+        "the model is overconfident.",
+    ),
+    "shifts.png": ("A patch under every shift", "One patch at severities 0 to 5."),
+}
 
 
 def robustness_section(result: RobustnessResult, folder: Path) -> Section:
-    """Show how a model holds under shifts, from the folder that :func:`robustness` wrote.
-
-    Parameters
-    ----------
-    result : StressResult
-        What was found.
-    folder : Path
-        Holds ``robustness.png``, ``shifts.png``, ``robustness.csv`` and ``robustness.json``.
-    """
+    """Show how a model holds under shifts, with links to the files of :func:`write_robustness` in `folder`."""
     rows: list[tuple[Cell, ...]] = [
         (shown(name), r.what, points(r.drop), *(_short(c.accuracy) for c in r.severities))
         for name, r in result.ordered
@@ -53,38 +53,34 @@ def robustness_section(result: RobustnessResult, folder: Path) -> Section:
         text=[*sentences(result), *left],
         numbers=(
             Number("accuracy without a shift", result.clean.accuracy, f"n = {result.n:,}"),
-            Number("mean over shifts and levels", result.score, "mean corruption score"),
+            Number("mean over shifts and severities", result.score, "mean corruption score"),
         ),
         warnings=result.warnings,
         tables=(
             Table(
-                ("shift", "what it stands for", "drop in accuracy", *(f"level {n}" for n in range(1, 6))),
+                ("shift", "what it stands for", "drop in accuracy", *(f"severity {n}" for n in LEVELS)),
                 rows,
-                "Accuracy in percent by shift and level, with 95 % intervals, most costly first",
+                "Accuracy in percent by shift and severity, with 95 % intervals, most costly first",
             ),
             Table(
-                ("shift", "level 5 is", "accuracy", "confidence", "calibration error", "unsure"),
+                ("shift", "severity 5 is", "accuracy", "confidence", "calibration error", "unsure"),
                 worst,
-                "At level 5: does the model know? Unsure: share of answers below 50 %",
+                "At severity 5: does confidence fall with accuracy? Unsure: share of predictions below 50 %",
             ),
         ),
-        images=(
-            Image(
-                folder / "stress.png",
-                "Accuracy and confidence by level, a small picture a shift",
-                "Accuracy (line, 95 % interval) and mean confidence (dashed). A gap between them: the "
-                "model errs without knowing.",
-            ),
-            Image(folder / "shifts.png", "A patch under every shift", "One patch at levels 0 to 5."),
-        ),
-        links=[Link(name, folder / name) for name in ("stress.csv", "stress.json")],
+        images=[
+            Image(result.pictures[name], *words)
+            for name, words in _PICTURES.items()
+            if name in result.pictures
+        ],
+        links=[Link(name, folder / name) for name in ("robustness.csv", "robustness.json")],
     )
 
 
 def sentences(result: RobustnessResult) -> list[str]:
     """What the numbers say, in plain words."""
-    told = [
-        f"{result.n:,} patches of the split '{result.split}' under {len(result.shifts)} shifts at five levels each: "
+    said = [
+        f"{result.n:,} patches of the split '{result.split}', {len(result.shifts)} shifts at five severities: "
         f"accuracy {'falls' if result.drop.value > 0 else 'goes'} from {percent(result.clean.accuracy)[0]} to "
         f"{percent(result.score)[0]} on average, by {abs(100 * result.drop.value):.1f} points."
     ]
@@ -92,32 +88,32 @@ def sentences(result: RobustnessResult) -> list[str]:
     mild = [shown(n) for n, r in result.ordered if max(-r.drop.low, r.drop.high) < _HARMLESS]
     if hard:
         costly = ", ".join(f"{shown(n)} ({100 * r.drop.value:.1f} points)" for n, r in hard[:3])
-        told.append(f"Most costly: {costly}.")
+        said.append(f"Most costly: {costly}.")
     if mild:
-        told.append(f"Next to nothing (under 1 point): {', '.join(mild)}.")
+        said.append(f"Next to nothing (under 1 point): {', '.join(mild)}.")
     blind = [shown(n) for n, r in result.ordered if _overconfident(r)]
     if blind:
-        told.append(
-            f"Under {', '.join(blind)} the model stays sure of itself while it errs (at level 5 its confidence is "
-            "more than 20 points above its accuracy)."
+        said.append(
+            f"Under {', '.join(blind)} the model is overconfident (at severity 5 its confidence is more than 20 points "
+            "above its accuracy)."
         )
-    return told
+    return said
 
 
 def write_robustness_page(path: Path, result: RobustnessResult) -> None:
-    """Write ``index.html`` beside the files of the test."""
+    """Write ``index.html`` next to the other files of the test."""
     section = robustness_section(result, path.parent)
     write_report(
         path,
         [section],
         title=f"How {result.model} holds under other conditions",
-        summary="A fixed, seeded suite of changes between sensors, atmospheres, seasons and archives: every model is "
-        "shown the same pictures.",
+        summary="A fixed, seeded suite of changes between sensors, atmospheres, seasons and archives, with the same "
+        "pixels for every model.",
     )
 
 
 def _short(estimate: Estimate) -> str:
-    """An estimate that leaves room for others beside it."""
+    """An estimate in few letters, for a table of many."""
     value, low, high = (100 * v for v in (estimate.value, estimate.low, estimate.high))
     return f"{value:.1f} ({low:.0f}\u2013{high:.0f})"
 
@@ -127,17 +123,15 @@ def _overconfident(result: ShiftResult) -> bool:
     return last.confidence - last.accuracy.value > 0.2
 
 
-def levels_picture(path: Path, result: RobustnessResult) -> None:
-    """Draw a small picture a shift, worst first: accuracy with its interval, and confidence, by level.
+def levels_picture(result: RobustnessResult) -> bytes:
+    """Draw a small picture per shift, worst first: accuracy with its interval, and confidence, by severity.
 
-    Where confidence stays up while accuracy falls, the model errs without knowing.
+    Where confidence stays up while accuracy falls, the model is overconfident.
 
-    Parameters
-    ----------
-    path : Path
-        The PNG to write.
-    result : StressResult
-        What was found.
+    Returns
+    -------
+    bytes
+        A PNG.
     """
     shifts = result.ordered
     rows = -(-len(shifts) // _ACROSS)
@@ -165,15 +159,15 @@ def levels_picture(path: Path, result: RobustnessResult) -> None:
     for axis in axes[len(shifts) :]:
         axis.set_visible(False)
     figure.supxlabel(
-        "level; line and band: accuracy with 95 % interval; dashed: mean confidence", fontsize=8, color=_SOFT
+        "severity; line and band: accuracy with 95 % interval; dashed: mean confidence",
+        fontsize=8,
+        color=_SOFT,
     )
-    save(figure, path, dpi=130)
+    return to_png(figure, dpi=130)
 
 
-def shifts_picture(
-    path: Path, patch: Patches, shifts: Sequence[Shift], *, bands: Sequence[str], seed: int
-) -> None:
-    """Draw one patch ``[bands, P, P]`` under every shift, a row each, from level 0 to level 5."""
+def shifts_picture(patch: Patches, shifts: Sequence[Shift], *, bands: Sequence[str], seed: int) -> bytes:
+    """Draw one patch ``[bands, P, P]`` under every shift as a PNG: a row per shift, from severity 0 to 5."""
     step = _TILE + _GAP
     columns = (0, *LEVELS)
     sheet = np.full((len(shifts) * step - _GAP, len(columns) * step - _GAP, 3), 255, np.uint8)
@@ -192,4 +186,4 @@ def shifts_picture(
     axis.xaxis.tick_top()
     axis.tick_params(length=0, labelsize=9)
     axis.spines[:].set_visible(False)
-    save(figure, path)
+    return to_png(figure)

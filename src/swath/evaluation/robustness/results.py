@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from swath.config import Settings
 from swath.evaluation.calibration import calibration_error
 from swath.evaluation.intervals import proportion
+from swath.evaluation.results import Result, text_table
 from swath.model.record import Estimate
-from swath.pages.wording import columns, percent, points
+from swath.pages.html import Cell, Table
+from swath.pages.text import points
 
 UNSURE = 0.5  # confidence below which an answer is taken for a guess
 
@@ -59,7 +64,7 @@ class ShiftResult(Settings):
     drop: Estimate
 
 
-class RobustnessResult(Settings):
+class RobustnessResult(Result):
     """A model under all shifts.
 
     Attributes
@@ -83,7 +88,11 @@ class RobustnessResult(Settings):
     skipped : dict of str to str
         Shifts that the model cannot be put through, and why.
     warnings : tuple of str
-        Reasons to believe the numbers less.
+        Reasons to trust the numbers less.
+    pictures : dict of str to bytes
+        PNG files by name; not in the JSON, so empty where it was read from there.
+    inputs : tuple of pathlib.Path
+        What an output must not replace; not in the JSON.
     """
 
     model: str
@@ -98,6 +107,8 @@ class RobustnessResult(Settings):
     drop: Estimate
     skipped: dict[str, str]
     warnings: tuple[str, ...]
+    pictures: dict[str, bytes] = Field(default={}, exclude=True, repr=False)
+    inputs: tuple[Path, ...] = Field(default=(), exclude=True, repr=False)
 
     @property
     def ordered(self) -> list[tuple[str, ShiftResult]]:
@@ -105,25 +116,12 @@ class RobustnessResult(Settings):
         return sorted(self.shifts.items(), key=lambda item: -item[1].drop.value)
 
     def lines(self) -> list[str]:
-        """Tell the result in plain text, for a terminal."""
-        lines = [
-            f"model {self.model}, split {self.split}: {self.n:,} patches under {len(self.shifts)} shifts at 5 levels",
-            *(
-                f"  {line}"
-                for line in columns(
-                    [
-                        ("accuracy without a shift", *percent(self.clean.accuracy)),
-                        ("mean over shifts and levels", *percent(self.score)),
-                    ]
-                )
-            ),
-            f"  drop: {points(self.drop)}",
-            "",
+        """Plain text for a terminal."""
+        whole: list[tuple[Cell, ...]] = [
+            ("without a shift", self.clean.accuracy),
+            ("mean over shifts and severities", self.score),
         ]
-        rows = [
-            ("shift", "drop", *(f"level {c.severity}" for c in next(iter(self.shifts.values())).severities))
-        ]
-        rows += [
+        shifts: list[tuple[Cell, ...]] = [
             (
                 shown(name),
                 f"{100 * result.drop.value:.1f}",
@@ -131,9 +129,16 @@ class RobustnessResult(Settings):
             )
             for name, result in self.ordered
         ]
-        lines += columns(rows)
-        lines += [f"left out: {shown(name)}, {why}" for name, why in self.skipped.items()]
-        return lines + [f"warning: {warning}" for warning in self.warnings]
+        severities = (f"severity {c.severity}" for c in next(iter(self.shifts.values())).severities)
+        return [
+            f"model {self.model}, split {self.split}: {self.n:,} patches, {len(self.shifts)} shifts at 5 severities",
+            *(f"  {line}" for line in text_table(Table(("accuracy", ""), whole))),
+            f"  drop: {points(self.drop)}",
+            "",
+            *text_table(Table(("shift", "drop", *severities), shifts)),
+            *(f"left out: {shown(name)}, {why}" for name, why in self.skipped.items()),
+            *(f"warning: {warning}" for warning in self.warnings),
+        ]
 
 
 def shown(name: str) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from swath.config import Settings
-from swath.data import PatchIndex, class_numbers
-from swath.evaluation.evaluate import checked_split, model_outputs, model_pixels
+from swath.data import PatchIndex
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import paired_differences
+from swath.evaluation.predictions import SplitPredictions, predict_pixels, predict_split, sample_rows
 from swath.evaluation.robustness import LEVELS, find_shift
-from swath.evaluation.robustness.run import drawn
 from swath.evaluation.robustness.shifts import usable
 from swath.imagery.color_match import ENOUGH, Correction
 from swath.inference import Classifier
@@ -86,10 +86,11 @@ def measure_color_match(
         or find_shift(SHIFT) not in usable(record.input.bands, record.input.size)[0]
     ):
         return None
-    part = checked_split(index, split=split, classes=record.class_names, task=record.task)
-    labels = part.targets(record.class_names, multi_label=False)
-    rows = drawn(len(labels), patches, seed=seed)
-    pixels = np.ascontiguousarray(model_pixels(classifier, part, progress=progress)[rows])
+    n = index.split_counts.get(split, 0)
+    found = predict_split(
+        classifier, index, split=split, rows=sample_rows(n, patches, seed=seed), progress=progress
+    )
+    pixels = found.pixels
     if pixels[:, 0].size < ENOUGH:
         return None
     shifted = find_shift(SHIFT).at(pixels, LEVELS[-1], seed=seed)
@@ -100,13 +101,13 @@ def measure_color_match(
         color_match = compare_scene(_sample(given), record.input, mode="auto")
         said = color_match.sentence
         changed[name] = color_match.correction is not None
-        right[name] = _right(classifier, given, labels[rows], progress=progress)
+        right[name] = found.right if given is pixels else _right(classifier, found, given, progress=progress)
         right[f"{name} color-matched"] = (
             right[name]
             if color_match.correction is None
-            else _right(classifier, corrected(given, color_match.correction), labels[rows], progress=progress)
+            else _right(classifier, found, corrected(given, color_match.correction), progress=progress)
         )
-    n = len(rows)
+    n = len(found)
     return ColorMatchResult(
         split=split,
         n=n,
@@ -133,12 +134,10 @@ def _sample(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _right(
-    classifier: Classifier, pixels: npt.NDArray[Any], truth: npt.NDArray[np.int64], *, progress: Progress
+    classifier: Classifier, found: SplitPredictions, pixels: npt.NDArray[Any], *, progress: Progress
 ) -> npt.NDArray[np.bool_]:
-    names = classifier.record.class_names
-    found = model_outputs(classifier, pixels, stage="match_colors", progress=progress)["probabilities"]
-    said = class_numbers(classifier.decide(found).labels, names)
-    return np.asarray(said == truth)
+    predictions = predict_pixels(classifier, pixels, stage="match_colors", progress=progress)
+    return replace(found, predictions=predictions).right
 
 
 def _difference(after: npt.NDArray[np.bool_], before: npt.NDArray[np.bool_], *, seed: int) -> Estimate:

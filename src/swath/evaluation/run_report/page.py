@@ -1,4 +1,9 @@
-"""The sections of a run's report, in reading order: each from the room that measured it."""
+"""The report of a model as a folder: one page, the verdict first, and the files of every part.
+
+:func:`report` does all of it for a model and an index. The pieces are there for pipelines that add their own sections:
+:func:`swath.evaluation.run_report.measure.measure_report` measures, :func:`report_sections` arranges the sections in
+reading order, each from the room that measured it, and :func:`write_report_folder` writes.
+"""
 
 from __future__ import annotations
 
@@ -8,203 +13,65 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swath.data import PatchIndex
-from swath.evaluation.calibration import Reliability, reliability_images
-from swath.evaluation.evaluate import TEST_ACCESSES, checked_split, note_test_access
-from swath.evaluation.faithfulness_page import checked_section, key_numbers
+from swath.evaluation.errors.findings import ErrorAnalysis
+from swath.evaluation.errors.page import error_sections
+from swath.evaluation.evaluate import write_evaluation
+from swath.evaluation.faithfulness_page import (
+    CURVES,
+    NUMBERS,
+    SHEET,
+    checked_section,
+    key_numbers,
+    write_maps,
+)
+from swath.evaluation.predictions import TEST_ACCESSES, checked_split, note_test_access
 from swath.evaluation.results import BinaryEvaluation, Evaluation, SingleLabelEvaluation, display_name
-from swath.evaluation.robustness import robustness_section
+from swath.evaluation.robustness import robustness_section, write_robustness
 from swath.evaluation.run_report.color_match import ColorMatchResult
-from swath.evaluation.run_report.gather import (
-    ERRORS,
-    MAPS,
+from swath.evaluation.run_report.measure import (
     QUICK,
-    ROBUSTNESS,
-    SCORE,
     WHOLE,
-    ReportInputs,
+    Part,
+    ReportMeasurements,
     RunFolder,
-    gather,
+    measure_report,
     open_run,
     used_for_decisions,
 )
 from swath.evaluation.run_report.verdict import Verdict, verdict
-from swath.evaluation.sections import data_section, provenance_section, result_section, training_section
+from swath.evaluation.sections import (
+    data_section,
+    evaluation_images,
+    provenance_section,
+    result_section,
+    training_section,
+)
 from swath.files import atomic_folder
 from swath.inference import load
 from swath.inference.choice import AUTO
 from swath.model import Record
 from swath.pages.html import Image, Link, Number, Section, Table, write_report
-from swath.pages.wording import points
+from swath.pages.text import listed, points
 from swath.progress import Progress, silent
 
+PAGE, FACTS = "index.html", "report.json"
+SCORE, ROBUSTNESS, MAPS, ERRORS = "score", "robustness", "maps", "errors.json"
 _RULES = (
     "Words follow fixed rules: very good where the 95 % interval of the score begins at 95 % or above, good at 85 %, "
     "fair at 70 %, else poor. A class is named where its F1 does not clearly reach 85 %, a shift where its interval "
     "lies below that of unshifted patches, and a suggestion only with the effect it had in these very measurements."
 )
 _LOSSES = "Largest losses"  # the gallery that a report shows
-PAGE, FACTS = "index.html", "report.json"
-
-
-def page_sections(
-    found: ReportInputs, said: Verdict, record: Record, folder: Path, *, run: RunFolder | None
-) -> list[Section]:
-    """Verdict, score, mistakes, maps, shifts, trust, data, training and record.
-
-    Parameters
-    ----------
-    found : Gathered
-        The measurements.
-    said : Verdict
-        What they mean.
-    record : Record
-        Of the model.
-    folder : Path
-        Where the parts' files lie.
-    run : RunFolder or None
-        What the training left behind.
-    """
-    findings = found.findings
-    score = findings.score
-    reliability = score.reliability if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) else None
-    plain: Evaluation = (
-        score.model_copy(update={"reliability": None}) if reliability else score
-    )  # it has its own section
-    left = found.left_out
-    full = [f"{name}: {' '.join(sentences)}" for name, sentences in said.parts.items()]
-    sections = [Section("The verdict in full", text=(*full, _RULES))]
-    sections.append(result_section(plain, folder / SCORE, title=f"Score on '{score.split}'"))
-    sections.append(
-        _mistakes(found, folder) if found.mistakes else _absent("Where it errs", left, "mistakes")
-    )
-    if findings.maps is not None:
-        checked = checked_section(findings.maps, curves=(folder / MAPS / "curves.png").read_bytes())
-        sheet = Image(
-            folder / MAPS / "maps.png",
-            "Patches above their maps and verdicts",
-            "Patches above their maps: red speaks for the class, blue against it; with the verdict on each.",
-        )
-        sections.append(
-            replace(
-                checked,
-                title="Whether its maps can be believed",
-                text=(findings.maps.verdict, *checked.text),
-                numbers=key_numbers(findings.maps),
-                images=(*checked.images, sheet),
-                links=[Link("All numbers (JSON)", folder / MAPS / "explain.json")],
-            )
-        )
-    else:
-        sections.append(_absent("Whether its maps can be believed", left, "maps"))
-    if findings.robustness is not None:
-        shifted = robustness_section(findings.robustness, folder / ROBUSTNESS)
-        told = _color_match(findings.color_match)
-        sections.append(replace(shifted, text=(*shifted.text, *told)))
-    else:
-        sections.append(_absent("Under other conditions", left, "shifts"))
-    sections.append(_reliability(reliability, score, folder / SCORE))
-    sections.append(_data(found, record))
-    if run is not None and run.curves is not None:
-        sections.append(training_section(run.curves, facts=run.facts))
-    return [
-        *sections,
-        provenance_section(record, facts={"engine": score.engine, "intervals": score.intervals}),
-    ]
-
-
-def key_figures(found: ReportInputs) -> list[Number]:
-    """The numbers to see first."""
-    score = found.findings.score
-    numbers = [
-        Number(display_name(name), value, f"n = {value.n:,}")
-        for name, value in list(score.headline().items())[:2]
-    ]
-    if found.findings.robustness is not None:
-        numbers.append(
-            Number("accuracy over all shifts", found.findings.robustness.score, "mean corruption score")
-        )
-    return numbers
-
-
-def _absent(title: str, left_out: dict[str, str], what: str) -> Section:
-    return Section(title, text=(f"Not measured: {left_out.get(what, 'nothing to show')}.",))
-
-
-def _mistakes(found: ReportInputs, folder: Path) -> Section:
-    """All of the error analysis in one section, with one gallery."""
-    errors = found.findings.errors
-    counted = (
-        f"{errors.errors:,} of {errors.n:,} patches of the split '{errors.split}' are answered wrongly."
-        if errors
-        else ""
-    )
-    tables = [
-        Table(table.columns, table.rows, table.caption or section.title)
-        for section in found.mistakes
-        for table in section.tables
-    ]
-    gallery = next((s for s in found.mistakes if s.title == _LOSSES), None)
-    slices = [text for s in found.mistakes if s.title == "Slices" for text in s.text]
-    warnings: Sequence[str] = [w for s in found.mistakes for w in s.warnings]
-    return Section(
-        "Where it errs",
-        text=(counted, *slices, *(gallery.text if gallery else ())),
-        warnings=warnings,
-        tables=tables,
-        tiles=gallery.tiles if gallery else (),
-        links=[Link("All findings (JSON)", folder / ERRORS)],
-    )
-
-
-def _color_match(found: ColorMatchResult | None) -> tuple[str, ...]:
-    if found is None:
-        return ()
-    return (
-        f"Matching colors, {found.n:,} patches taken for one scene: all the way under the atmosphere shift accuracy is "
-        f"{100 * found.before.value:.1f} % as they are and {100 * found.after.value:.1f} % with --match-colors auto, "
-        f"{points(found.gain)}. It was {found.said}. Without a shift it "
-        + (
-            f"changes accuracy by {points(found.clean_gain)}."
-            if found.clean_changed
-            else "leaves them as they are."
-        ),
-    )
-
-
-def _reliability(reliability: Reliability | None, score: Evaluation, folder: Path) -> Section:
-    text = []
-    if reliability is None:
-        text.append("Calibration and abstention are measured where a patch has one label.")
-    if score.ood is None:
-        text.append(
-            "The model file cannot tell patches that are unlike its training data: it has no threshold."
-        )
-    numbers = []
-    if reliability is not None:
-        numbers.append(Number("calibration error (ECE)", reliability.calibration.ece, "15 bins"))
-    if score.ood is not None:
-        numbers.append(Number("not like the training data", score.ood, f"n = {score.n:,}"))
-    return Section(
-        "Whether a single answer can be believed",
-        text=text,
-        numbers=numbers,
-        tables=reliability.tables() if reliability else (),
-        images=reliability_images(folder) if reliability else (),
-    )
-
-
-def _data(found: ReportInputs, record: Record) -> Section:
-    optimistic = [f.text for f in found.audit.findings if f.kind == "optimistic"]
-    protocol = f"The model's own data was split: {record.data.split_protocol}."
-    said = [sentence for sentence in found.audit.sentences() if sentence not in optimistic]
-    section = data_section(found.audit.classes, patches=found.audit.patches, sentences=(*said, protocol))
-    warnings = optimistic if found.findings.optimistic else []
-    return replace(section, title="The data and how it was split", warnings=warnings)
+_TITLES: dict[Part, str] = {
+    "mistakes": "Mistakes",
+    "maps": "Explanation maps",
+    "shifts": "Under other conditions",
+}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written and what it says.
+    """A written report.
 
     Attributes
     ----------
@@ -212,13 +79,13 @@ class Report:
         The HTML page, which needs no other file.
     verdict : Verdict
         In sentences.
-    found : Gathered
-        The measurements.
+    measured : ReportMeasurements
+        All that it rests on.
     """
 
     page: Path
     verdict: Verdict
-    found: ReportInputs
+    measured: ReportMeasurements
 
 
 def report(
@@ -233,10 +100,9 @@ def report(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Report:
-    """Measure a model in every way and gather it on one page, the verdict first.
+    """Measure a model in every way and write one page about it, the verdict first.
 
-    Writes into the folder `out`, all or nothing: ``index.html``; ``report.json``, the verdict and what it rests on;
-    and the parts' own files in ``score/``, ``robustness/``, ``maps/`` and ``errors.json``. Opening ``test`` adds one
+    Writes the files of :func:`write_report_folder` into the folder `out`, all or nothing. Opening ``test`` adds one
     line to ``test_accesses.jsonl`` in the folder that holds `out`, as :func:`swath.evaluation.evaluate` does: only
     the score is of the test, and what a reader will act upon is of ``val``.
 
@@ -274,34 +140,257 @@ def report(
     classifier = load(run.model if run else model, engine=engine, threads=threads)
     record = classifier.record
     part = checked_split(index, split=split, classes=record.class_names, task=record.task)
-    keep = (*index.inputs, classifier.path)
-    with atomic_folder(out, overwrite=overwrite, keep=keep) as folder:
+    with atomic_folder(out, overwrite=overwrite, keep=(*index.inputs, classifier.path)) as folder:
         if "test" in (split, used_for_decisions(index, split)):
             path = out.parent / TEST_ACCESSES
             note_test_access(path, model=record.name, fingerprint=index.fingerprint, n=len(part))
         effort = QUICK if quick else WHOLE
-        found = gather(classifier, index, folder, split=split, effort=effort, progress=progress)
-        said = verdict(found.findings)
-        write_report(
-            folder / PAGE,
-            page_sections(found, said, record, folder, run=run),
-            title=f"Report: {record.name}",
-            summary=said.paragraph,
-            numbers=key_figures(found),
+        measured = measure_report(classifier, index, split=split, effort=effort, progress=progress)
+        write_report_folder(folder, measured, record, run=run)
+    return Report(out / PAGE, verdict(measured.findings), measured)
+
+
+def write_report_folder(
+    folder: Path,
+    measured: ReportMeasurements,
+    record: Record,
+    *,
+    run: RunFolder | None = None,
+    sections: Sequence[Section] = (),
+    samples: bytes | None = None,
+    title: str = "",
+    intro: str = "",
+    numbers: Sequence[Number] = (),
+    links: Sequence[Link] = (),
+) -> None:
+    """Write a report into an existing folder.
+
+    Writes ``index.html``; ``report.json``, the verdict and what it rests on; and the parts' own files: ``score/``,
+    ``errors.json``, ``maps/`` and ``robustness/``.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to write.
+    measured : ReportMeasurements
+        From :func:`swath.evaluation.run_report.measure.measure_report`.
+    record : Record
+        Of the model.
+    run : RunFolder, optional
+        The training, to be shown too.
+    sections : sequence of Section
+        Further sections, shown after the measured ones.
+    samples : bytes, optional
+        A sheet of sample patches for the section on data.
+    title, intro : str
+        Of the page; `intro` comes before the verdict.
+    numbers, links : sequences
+        Further key numbers, and files to open first.
+    """
+    findings, said = measured.findings, verdict(measured.findings)
+    write_evaluation(findings.score, folder / SCORE)
+    if findings.errors is not None:
+        (folder / ERRORS).write_text(findings.errors.to_json(), encoding="utf-8")
+    if findings.maps is not None:
+        (folder / MAPS).mkdir()
+        write_maps(folder / MAPS, findings.maps, measured.map_pictures)
+    if findings.robustness is not None:
+        write_robustness(findings.robustness, folder / ROBUSTNESS)
+    own = report_sections(measured, record, folder, run=run, samples=samples)
+    write_report(
+        folder / PAGE,
+        [*own[:-1], *sections, own[-1]],
+        title=title or f"Report: {record.name}",
+        summary=f"{intro} {said.paragraph}".strip(),
+        numbers=[*key_figures(measured), *numbers],
+        links=links,
+    )
+    (folder / FACTS).write_text(_facts_json(measured, said), encoding="utf-8")
+
+
+def report_sections(
+    measured: ReportMeasurements,
+    record: Record,
+    folder: Path,
+    *,
+    run: RunFolder | None = None,
+    samples: bytes | None = None,
+) -> list[Section]:
+    """Arrange verdict, score, mistakes, maps, shifts, reliability, data, training and provenance.
+
+    Parameters
+    ----------
+    measured, record, run, samples
+        As for :func:`write_report_folder`.
+    folder : Path
+        Where the parts' files are, for links.
+    """
+    findings = measured.findings
+    score = findings.score
+    made = {
+        "mistakes": _mistakes(findings.errors, folder) if findings.errors else None,
+        "maps": _maps(measured, folder),
+        "shifts": _shifts(measured, folder),
+    }
+    return [
+        _verdict(measured),
+        # Reliability has its own section.
+        result_section(
+            score.model_copy(update={"reliability": None}) if _is_reliable(score) else score,
+            folder / SCORE,
+            title=f"Score on '{score.split}'",
+        ),
+        *(made[part] or _not_measured(measured, part) for part in _TITLES if part in measured.parts),
+        _reliability(score),
+        _data(measured, record, samples),
+        *([training_section(run.curves, facts=run.facts)] if run is not None and run.curves else []),
+        provenance_section(record, facts={"engine": score.engine, "intervals": score.intervals}),
+    ]
+
+
+def key_figures(measured: ReportMeasurements) -> list[Number]:
+    """Choose the numbers to see first."""
+    score = measured.findings.score
+    numbers = [
+        Number(display_name(name), value, f"n = {value.n:,}")
+        for name, value in list(score.headline().items())[:2]
+    ]
+    if measured.findings.robustness is not None:
+        over_all = measured.findings.robustness.score
+        numbers.append(Number("accuracy over all shifts", over_all, "mean corruption score"))
+    return numbers
+
+
+def _verdict(measured: ReportMeasurements) -> Section:
+    parts = verdict(measured.findings).parts
+    texts = [f"{name}: {' '.join(sentences)}" for name, sentences in parts.items()]
+    names = {"mistakes": "mistakes", "maps": "explanation maps", "shifts": "shifts"}
+    missing = [name for part, name in names.items() if part not in measured.parts]
+    if missing:
+        texts.append(
+            f"Not measured here: {listed(missing)}. Measure all with: swath report MODEL INDEX --out DIR"
         )
-        (folder / FACTS).write_text(_json(said, found), encoding="utf-8")
-    return Report(out / PAGE, said, found)
+    return Section("The verdict in full", text=(*texts, _RULES))
 
 
-def _json(said: Verdict, found: ReportInputs) -> str:
-    findings = found.findings
-    color_match = findings.color_match
+def _not_measured(measured: ReportMeasurements, part: Part) -> Section:
+    reason = measured.left_out.get(part, "nothing to show")
+    return Section(_TITLES[part], text=(f"Not measured: {reason}.",))
+
+
+def _mistakes(errors: ErrorAnalysis, folder: Path) -> Section:
+    """All of the error analysis in one section, with one gallery."""
+    found = error_sections(errors)
+    tables = [
+        Table(table.columns, table.rows, table.caption or section.title)
+        for section in found
+        for table in section.tables
+    ]
+    gallery = next((section for section in found if section.title == _LOSSES), Section(""))
+    slices = [text for section in found if section.title == "Slices" for text in section.text]
+    wrong = f"{errors.errors:,} of {errors.n:,} patches of the split '{errors.split}' are misclassified."
+    return Section(
+        _TITLES["mistakes"],
+        text=(wrong, *slices, *gallery.text),
+        warnings=[warning for section in found for warning in section.warnings],
+        tables=tables,
+        tiles=gallery.tiles,
+        links=[Link("All findings (JSON)", folder / ERRORS)],
+    )
+
+
+def _maps(measured: ReportMeasurements, folder: Path) -> Section | None:
+    check = measured.findings.maps
+    if check is None:
+        return None
+    section = checked_section(check, curves=measured.map_pictures[CURVES])
+    sheet = Image(
+        measured.map_pictures[SHEET],
+        "Patches above their maps and verdicts",
+        "Patches above their maps: red adds to the class, blue takes away; with the verdict on each.",
+    )
+    return replace(
+        section,
+        title=_TITLES["maps"],
+        text=(check.verdict, *section.text),
+        numbers=key_numbers(check),
+        images=(*section.images, sheet),
+        links=[Link("All numbers (JSON)", folder / MAPS / NUMBERS)],
+    )
+
+
+def _shifts(measured: ReportMeasurements, folder: Path) -> Section | None:
+    result, match = measured.findings.robustness, measured.findings.color_match
+    if result is None:
+        return None
+    section = robustness_section(result, folder / ROBUSTNESS)
+    return replace(section, text=(*section.text, *([_color_match(match)] if match else [])))
+
+
+def _color_match(found: ColorMatchResult) -> str:
+    clean = (
+        f"changes accuracy by {points(found.clean_gain)}"
+        if found.clean_changed
+        else "leaves them as they are"
+    )
+    return (
+        f"Matching colors, {found.n:,} patches taken as one scene: under the atmosphere shift at severity 5 "
+        f"accuracy is {100 * found.before.value:.1f} % as they are and {100 * found.after.value:.1f} % with "
+        f"--match-colors auto, {points(found.gain)}. It was {found.said}. Without a shift it {clean}."
+    )
+
+
+def _is_reliable(score: Evaluation) -> bool:
+    """Whether calibration and abstention were measured."""
+    return isinstance(score, SingleLabelEvaluation | BinaryEvaluation) and score.reliability is not None
+
+
+def _reliability(score: Evaluation) -> Section:
+    text, numbers = [], []
+    tables: Sequence[Table] = ()
+    if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) and score.reliability is not None:
+        numbers.append(Number("calibration error (ECE)", score.reliability.calibration.ece, "15 bins"))
+        tables = score.reliability.tables()
+    else:
+        text.append("Calibration and abstention are measured where a patch has one label.")
+    if score.ood is None:
+        text.append("The model file has no threshold to detect patches that are unlike its training data.")
+    else:
+        numbers.append(Number("unlike the training data", score.ood, f"n = {score.n:,}"))
+    return Section(
+        "Reliability of single predictions",
+        text=text,
+        numbers=numbers,
+        tables=tables,
+        images=evaluation_images(score, "reliability.png"),
+    )
+
+
+def _data(measured: ReportMeasurements, record: Record, samples: bytes | None = None) -> Section:
+    found = measured.audit
+    optimistic = [f.text for f in found.findings if f.kind == "optimistic"]
+    section = data_section(
+        found.classes,
+        patches=found.patches,
+        sentences=(
+            *(sentence for sentence in found.sentences() if sentence not in optimistic),
+            f"Split protocol of the model's own data: {record.data.split_protocol}.",
+        ),
+        samples=samples,
+    )
+    warnings = optimistic if measured.findings.optimistic else []
+    return replace(section, title="Data and splits", warnings=warnings)
+
+
+def _facts_json(measured: ReportMeasurements, said: Verdict) -> str:
+    findings = measured.findings
+    match = findings.color_match
     values = {
         "model": findings.score.model,
         "split": findings.score.split,
         "verdict": said.model_dump(mode="json"),
-        "color_match": color_match.model_dump(mode="json") if color_match else None,
+        "color_match": match.model_dump(mode="json") if match else None,
         "optimistic": findings.optimistic,
-        "left_out": found.left_out,
+        "left_out": measured.left_out,
     }
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"

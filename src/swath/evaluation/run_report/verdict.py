@@ -36,7 +36,7 @@ from swath.evaluation.robustness import RobustnessResult
 from swath.evaluation.robustness.results import shown
 from swath.evaluation.run_report.color_match import SHIFT, ColorMatchResult
 from swath.model.record import Estimate
-from swath.pages.wording import listed, points, points_more, sentence, with_interval, written
+from swath.pages.text import listed, points, points_more, sentence, with_interval, written
 
 KEPT = "0.90"  # share of answers kept when the uncertain ones are left out
 SHIFTS, PAIRS, CLASSES = 3, 2, 3  # named at most

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from swath.model.record import Estimate
-from swath.pages.wording import (
+from swath.pages.text import (
     columns,
     counted,
     listed,

@@ -22,7 +22,7 @@ def test_from_a_folder_to_a_map(tmp_path: Path) -> None:
         "audit.json",
         "run/model.onnx",
         "run/curves.png",
-        "test/metrics.json",
+        "score/metrics.json",
         "map.tif",
     ):
         assert (folder / name).exists(), name
@@ -45,7 +45,7 @@ def test_two_classes_and_a_network_without_maps(tmp_path: Path) -> None:
     ]
     shown = quickstart(tmp_path / "report", source=source, changes=small, threads=1)
     page = shown.report.read_text(encoding="utf-8")
-    assert "no exact maps of where it looked" in page
+    assert "it has no exact class activation maps" in page
     assert "validation average precision" in page
     assert not (shown.report.parent / "explanations").exists()
 

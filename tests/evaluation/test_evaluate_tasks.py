@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from swath.evaluation import (
     rethreshold,
     with_thresholds,
 )
-from swath.evaluation.evaluate import TEST_ACCESSES
+from swath.evaluation.predictions import TEST_ACCESSES
 from swath.inference import load
 from swath.model import read_model
 from swath.pages.html import write_report
@@ -120,7 +121,7 @@ def test_a_binary_model_is_measured_at_its_threshold(binary_model, binary_data, 
         "AUROC",
         "F1",
         "threshold 0.6000",
-        "patches that are 6 (50.0 %)",
+        "of which 6 are River",
         "the model's lead in average precision",
     ):
         assert said in text
@@ -183,7 +184,7 @@ def test_a_model_that_ranks_as_its_color_rule_does_has_no_lead(
     def rules(baselines, pixels, **_):
         return {"color": classifier.run(pixels)["probabilities"][:, 1].astype(np.float64) / 4}
 
-    monkeypatch.setattr("swath.evaluation.tasks.baseline_scores", rules)
+    monkeypatch.setattr(import_module("swath.evaluation.evaluate"), "baseline_scores", rules)
     found = evaluate(classifier, binary_data, split="train", out=tmp_path / "out")
     assert found.f1.value > found.baselines["color"].f1.value + 0.2
     assert found.baselines["color"].difference.average_precision.value == 0
