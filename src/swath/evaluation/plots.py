@@ -196,7 +196,7 @@ def curves_picture(classes: Sequence[ClassScores]) -> bytes:
 
     Parameters
     ----------
-    classes : sequence of Ranked
+    classes : sequence of ClassScores
         The classes that occur; for one that every patch has there is no ROC curve.
 
     Returns

@@ -78,7 +78,7 @@ class ErrorAnalysis(Result):
         Patches, and those answered wrongly.
     accuracy : Estimate
         Of all patches.
-    pairs : tuple of Pair
+    pairs : tuple of ConfusedPair
         The most confused, most often first.
     weakest : tuple of WeakClass
         Up to three classes with mistakes, lowest F1 first.

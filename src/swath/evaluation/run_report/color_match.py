@@ -69,7 +69,7 @@ def measure_color_match(
 
     Returns
     -------
-    Harmonized or None
+    ColorMatchResult or None
         None where there is nothing to measure: the model file holds no quantiles of its training patches, the
         model gives several labels, takes no 8-bit red, green and blue, or there are too few pixels to judge by.
 
