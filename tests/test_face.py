@@ -23,8 +23,6 @@ from swath.imagery import decode
 NAMES = [name for name in swath.__all__ if name != "__version__"]
 SOURCE = Path(swath.__file__).parents[1]
 PAGE = SOURCE.parent / "docs" / "from-python.md"
-# Its docstring gets an example in its own room.
-PENDING = {"evaluate"}
 SCRIPT = Path(__file__).with_name("face_script.py")
 
 
@@ -106,7 +104,7 @@ def test_examples_run(name, tmp_path, monkeypatch):
     value = getattr(swath, name)
     finder = doctest.DocTestFinder(recurse=False, exclude_empty=True)
     (example,) = finder.find(value, name, module=False, globs=dict(vars(sys.modules[value.__module__])))
-    assert example.examples or name in PENDING, f"the docstring of swath.{name} has no example"
+    assert example.examples, f"the docstring of swath.{name} has no example"
     failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
     assert not failed
 
