@@ -12,7 +12,7 @@ from pathlib import Path
 
 LIST = Path(__file__).with_name("words.toml")
 ROOMS = ("src", "tests", "docs", "benchmarks", "README.md", "scripts")
-OWN = {"words.toml", "check_words.py", "test_words.py"}  # these name the words
+OWN = {"words.toml", "check_words.py", "test_words.py", "same_answers.py"}  # these name the words
 # Keys that foreign weight files carry, in their own spelling.
 FOREIGN = re.compile(
     r"metadata\.get\(\"(?:licence|normalisation)\"|``normalisation: mean[^`]*``|\"normalisation\": f?\"mean"

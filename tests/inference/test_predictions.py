@@ -63,7 +63,7 @@ def test_its_repr_counts_labels(found):
     assert repr(many) == "<Predictions of 0 images: none>"
 
 
-def test_what_is_unlike_the_training_data_is_in_rows_repr_and_table():
+def test_ood_is_in_rows_repr_and_table():
     images = np.concatenate(
         [
             np.zeros((1, 3, 64, 64), np.uint8),

@@ -55,7 +55,7 @@ def test_one_step_of_training_moves_every_weight(name, bands):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_parameters_lie_in_the_backbone_or_are_fresh(name):
+def test_parameters_lie_in_the_backbone_or_are_newly_initialized(name):
     with torch.device("meta"):
         network = net(name)
     assert isinstance(network.head, nn.Linear)

@@ -11,16 +11,14 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from PIL import Image
 
 from swath.evaluation.calibration import Calibration, risk_coverage
 from swath.evaluation.metrics import ClassMetrics, LabelMetrics, Metrics, MultiLabelMetrics
 from swath.evaluation.predictions import SplitPredictions
 from swath.evaluation.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
-from swath.pages.figures import to_display_rgb, to_png
+from swath.pages.figures import ACCENT, GRID, INK, SOFT, finish_axis, plain_legend, tile, tile_sheet, to_png
 from swath.pages.text import written
 
-_INK, _ACCENT, _SOFT = "#1d2a33", "#1f6f8b", "#8a98a1"
 _TILE, _GAP = 100, 5  # pixels of a patch in the sample grid, and between two
 _LONGEST = 40  # inches a side: thousands of classes must not take gigabytes to draw
 _INSIDE, _NAMED = 6, 24  # classes that are named inside the axes, and at all
@@ -54,7 +52,7 @@ def confusion_picture(confusion: npt.NDArray[np.int64], names: Sequence[str]) ->
     size = 9 if k <= 15 else 5.5
     written_out = np.argwhere(confusion > 0) if side < _LONGEST else ()  # else cells are finer than digits
     for row, column in written_out:
-        color = "white" if share[row, column] > 0.55 else _INK
+        color = "white" if share[row, column] > 0.55 else INK
         axis.text(
             column, row, f"{confusion[row, column]}", ha="center", va="center", fontsize=size, color=color
         )
@@ -65,11 +63,11 @@ def confusion_picture(confusion: npt.NDArray[np.int64], names: Sequence[str]) ->
         label.set_horizontalalignment("right" if k <= 15 else "center")
         label.set_rotation_mode("anchor" if k <= 15 else "default")
     axis.set_yticks(range(k), labels, fontsize=ticks, parse_math=False)
-    axis.set_xlabel("predicted", color=_INK)
-    axis.set_ylabel("true", color=_INK)
+    axis.set_xlabel("predicted", color=INK)
+    axis.set_ylabel("true", color=INK)
     axis.set_xticks(np.arange(k + 1) - 0.5, minor=True)
     axis.set_yticks(np.arange(k + 1) - 0.5, minor=True)
-    axis.grid(which="minor", color="#e3e8eb", linewidth=0.6)
+    axis.grid(which="minor", color=GRID, linewidth=0.6)
     axis.tick_params(which="both", length=0)
     axis.spines[:].set_visible(False)
     bar = figure.colorbar(picture, ax=axis, fraction=0.04, pad=0.02)
@@ -101,9 +99,9 @@ def class_picture(metrics: Metrics | MultiLabelMetrics) -> bytes:
     figure = Figure(figsize=(7.2, min(1.3 + 0.3 * len(rows), _LONGEST)), layout="constrained")
     axis = figure.subplots()
     for place, (_, scores) in zip(places, rows, strict=True):
-        axis.plot([scores.f1.low, scores.f1.high], [place, place], color=_SOFT, linewidth=5, alpha=0.45)
-    axis.plot([scores.f1.value for _, scores in rows], places, "o", color=_ACCENT, markersize=6)
-    axis.axvline(metrics.macro_f1.value, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        axis.plot([scores.f1.low, scores.f1.high], [place, place], color=SOFT, linewidth=5, alpha=0.45)
+    axis.plot([scores.f1.value for _, scores in rows], places, "o", color=ACCENT, markersize=6)
+    axis.axvline(metrics.macro_f1.value, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     labels = [f"{written(name, limit=24)}  (n = {scores.recall.n})" for name, scores in rows]
     axis.set_yticks(places, labels, fontsize=8, parse_math=False)
     low = min(scores.f1.low for _, scores in rows)
@@ -111,7 +109,7 @@ def class_picture(metrics: Metrics | MultiLabelMetrics) -> bytes:
     axis.set_xlabel(f"F1 with 95 % interval; dashed: macro-F1 {metrics.macro_f1.value:.3f}", fontsize=8)
     axis.tick_params(axis="both", length=0)
     axis.tick_params(axis="x", labelsize=8)
-    axis.grid(axis="x", color="#e3e8eb")
+    axis.grid(axis="x", color=GRID)
     axis.spines[:].set_visible(False)
     return to_png(figure, dpi=130)
 
@@ -139,19 +137,14 @@ def sample_grid(
     """
     classes = sorted(set(labels))
     step = _TILE + _GAP
-    # One picture rather than an axis a patch, which takes seconds to lay out.
-    sheet = np.full((len(classes) * step - _GAP, each * step - _GAP, 3), 255, np.uint8)
+    tiles = {(0, each - 1): np.full((_TILE, _TILE, 3), 255, np.uint8)}  # the sheet has all columns
+    # One picture rather than an axis per patch, which takes seconds to lay out.
     for row, name in enumerate(classes):
         members = [i for i, label in enumerate(labels) if label == name][:each]
-        for column, i in enumerate(members):
-            shown = to_display_rgb(np.asarray(pixels[i]), bands)
-            tile = np.asarray(Image.fromarray(shown).resize((_TILE, _TILE), Image.Resampling.NEAREST))
-            sheet[row * step : row * step + _TILE, column * step : column * step + _TILE] = (
-                tile if tile.ndim == 3 else tile[:, :, None]
-            )
+        tiles |= {(row, k): tile(pixels[i], bands, side=_TILE) for k, i in enumerate(members)}
     figure = Figure(figsize=(0.95 * each + 2.6, 0.95 * len(classes) + 0.1), layout="constrained")
     axis = figure.subplots()
-    axis.imshow(sheet)
+    axis.imshow(tile_sheet(tiles, gap=_GAP))
     axis.set_xticks([])
     axis.set_yticks(
         [row * step + _TILE / 2 for row in range(len(classes))],
@@ -224,12 +217,13 @@ def curves_picture(classes: Sequence[ClassScores]) -> bytes:
                 _draw(right, roc_curve(one.truth, one.scores), one, label=f"{name}: {area}", style="default")
             )
     if len(classes) == 1:
-        left.axhline(float(classes[0].truth.mean()), color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
-    right.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
+        left.axhline(float(classes[0].truth.mean()), color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+    right.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
     for axis in (left, right):
+        axis.set_xlim(-0.01, 1.01)
         axis.set_ylim(-0.01, 1.02)
-    _finish(left, "recall", "precision")
-    _finish(right, "false positive rate", "true positive rate (recall)")
+    finish_axis(left, across="recall", up="precision")
+    finish_axis(right, across="false positive rate", up="true positive rate (recall)")
     # Left to itself matplotlib names no curve whose class begins with "_".
     if aside:
         shown = curves[:_NAMED]
@@ -240,8 +234,8 @@ def curves_picture(classes: Sequence[ClassScores]) -> bytes:
             for axis, shown, corner in ((left, curves, "lower left"), (right, areas, "lower right"))
             if shown
         ]
-    for text in (text for legend in legends for text in legend.get_texts()):
-        text.set_parse_math(False)
+    for legend in legends:
+        plain_legend(legend)
     return to_png(figure, dpi=130)
 
 
@@ -256,18 +250,8 @@ def _draw(axis: Axes, curve: Curve, one: ClassScores, *, label: str, style: Styl
         curve.x[thin], curve.y[thin], color=color, linewidth=1.6, label=label, drawstyle=style
     )
     place = int(np.searchsorted(-curve.thresholds, -one.threshold, side="right")) - 1
-    axis.plot(curve.x[place], curve.y[place], "o", color=color, markersize=6, markeredgecolor=_INK)
+    axis.plot(curve.x[place], curve.y[place], "o", color=color, markersize=6, markeredgecolor=INK)
     return line
-
-
-def _finish(axis: Axes, across: str, up: str) -> None:
-    axis.set_xlim(-0.01, 1.01)
-    axis.set_xlabel(across, color=_INK, fontsize=9)
-    axis.set_ylabel(up, color=_INK, fontsize=9)
-    axis.tick_params(length=0, labelsize=8)
-    axis.grid(color="#e3e8eb")
-    axis.set_axisbelow(True)
-    axis.spines[:].set_visible(False)
 
 
 def reliability_picture(
@@ -289,23 +273,26 @@ def reliability_picture(
     """
     figure = Figure(figsize=(10.4, 4.4), layout="constrained")
     left, other = figure.subplots(1, 2)
-    left.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
+    left.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
     most = max(1, *(b.observed.n for b in calibration.bins))
     for one in calibration.bins:
         if one.observed.n:
             share = one.observed.n / most
-            left.bar(one.low, 0.12 * share, width=one.high - one.low, align="edge", color="#e3e8eb", zorder=0)
+            left.bar(one.low, 0.12 * share, width=one.high - one.low, align="edge", color=GRID, zorder=0)
             left.plot(
-                [one.stated] * 2, [one.observed.low, one.observed.high], color=_SOFT, linewidth=4, alpha=0.5
+                [one.stated] * 2, [one.observed.low, one.observed.high], color=SOFT, linewidth=4, alpha=0.5
             )
-            left.plot(one.stated, one.observed.value, "o", color=_ACCENT, markersize=5)
+            left.plot(one.stated, one.observed.value, "o", color=ACCENT, markersize=5)
     left.set_ylim(-0.01, 1.02)
-    _finish(
-        left, f"stated probability (gray: how many); ECE {calibration.ece.value:.4f}", "share that came true"
-    )
+    stated = f"stated probability (gray: how many); ECE {calibration.ece.value:.4f}"
+    finish_axis(left, across=stated, up="observed frequency")
     coverage, risk = risk_coverage(right, confidence)
-    other.plot(coverage, 100 * risk, color=_ACCENT, linewidth=1.8)
-    other.axhline(100 * float(risk[-1]), color=_SOFT, linewidth=1, linestyle=(0, (4, 3)))
+    other.plot(coverage, 100 * risk, color=ACCENT, linewidth=1.8)
+    other.axhline(100 * float(risk[-1]), color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
     other.set_ylim(bottom=0)
-    _finish(other, "share of answers kept, most confident first", "% of them wrong (dashed: of all)")
+    for axis in (left, other):
+        axis.set_xlim(-0.01, 1.01)
+    finish_axis(
+        other, across="share of predictions kept, most confident first", up="% of them wrong (dashed: of all)"
+    )
     return to_png(figure, dpi=130)

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from swath.data import PatchIndex, class_numbers, default_cache, fold_index, group_duplicates
+from swath.data import PatchIndex, class_numbers, default_cache, group_duplicates
+from swath.data.splits import fold_index
 from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation.errors import (
     LabelIssueReport,

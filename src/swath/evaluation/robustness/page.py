@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import PIL.Image
 from matplotlib.figure import Figure
 
 from swath.evaluation.robustness.results import RobustnessResult, ShiftResult, shown
 from swath.evaluation.robustness.shifts import LEVELS, Patches, Shift
 from swath.model.record import Estimate
-from swath.pages.figures import to_display_rgb, to_png
+from swath.pages.figures import ACCENT, INK, SOFT, WARM, finish_axis, tile, tile_sheet, to_png
 from swath.pages.html import Cell, Image, Link, Number, Section, Table, write_report
 from swath.pages.text import percent, points
 
 _HARMLESS = 0.01  # a drop that is nothing to speak of, where its whole interval is smaller
-_INK, _ACCENT, _SOFT, _WARM = "#1d2a33", "#1f6f8b", "#8a98a1", "#c8553d"
 _ACROSS = 5  # small pictures in a row
 _TILE, _GAP = 96, 4
 _PICTURES = {
@@ -144,24 +141,22 @@ def levels_picture(result: RobustnessResult) -> bytes:
             severities,
             [c.accuracy.low for c in conditions],
             [c.accuracy.high for c in conditions],
-            color=_ACCENT,
+            color=ACCENT,
             alpha=0.2,
             linewidth=0,
         )
-        axis.plot(severities, [c.confidence for c in conditions], color=_WARM, linestyle=(0, (3, 2)))
-        axis.plot(severities, [c.accuracy.value for c in conditions], "o-", color=_ACCENT, markersize=3.5)
-        axis.set_title(shown(name), fontsize=9, color=_INK)
+        axis.plot(severities, [c.confidence for c in conditions], color=WARM, linestyle=(0, (3, 2)))
+        axis.plot(severities, [c.accuracy.value for c in conditions], "o-", color=ACCENT, markersize=3.5)
+        axis.set_title(shown(name), fontsize=9, color=INK)
         axis.set_ylim(0, 1.02)
         axis.set_xticks((0, *LEVELS))
-        axis.tick_params(length=0, labelsize=7.5)
-        axis.grid(color="#e3e8eb")
-        axis.spines[:].set_visible(False)
+        finish_axis(axis, tick_size=7.5)
     for axis in axes[len(shifts) :]:
         axis.set_visible(False)
     figure.supxlabel(
         "severity; line and band: accuracy with 95 % interval; dashed: mean confidence",
         fontsize=8,
-        color=_SOFT,
+        color=SOFT,
     )
     return to_png(figure, dpi=130)
 
@@ -170,13 +165,14 @@ def shifts_picture(patch: Patches, shifts: Sequence[Shift], *, bands: Sequence[s
     """Draw one patch ``[bands, P, P]`` under every shift as a PNG: a row per shift, from severity 0 to 5."""
     step = _TILE + _GAP
     columns = (0, *LEVELS)
-    sheet = np.full((len(shifts) * step - _GAP, len(columns) * step - _GAP, 3), 255, np.uint8)
-    for row, shift in enumerate(shifts):
-        for column, severity in enumerate(columns):
-            pixels = to_display_rgb(shift.at(patch[None], severity, seed=seed)[0], bands)
-            tile = PIL.Image.fromarray(pixels).resize((_TILE, _TILE), PIL.Image.Resampling.NEAREST)
-            place = np.s_[row * step : row * step + _TILE, column * step : column * step + _TILE]
-            sheet[place] = np.asarray(tile)
+    sheet = tile_sheet(
+        {
+            (row, column): tile(shift.at(patch[None], severity, seed=seed)[0], bands, side=_TILE)
+            for row, shift in enumerate(shifts)
+            for column, severity in enumerate(columns)
+        },
+        gap=_GAP,
+    )
     figure = Figure(figsize=(0.95 * len(columns) + 1.2, 0.95 * len(shifts) + 0.3), layout="constrained")
     axis = figure.subplots()
     axis.imshow(sheet)
