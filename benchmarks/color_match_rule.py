@@ -19,14 +19,7 @@ from common import finish, machine, parser, rows
 
 from swath.data import cached_pixels, read_index
 from swath.evaluation.robustness import find_shift
-from swath.imagery.color_match import (
-    Correction,
-    Quantiles,
-    compare,
-    match,
-    measure_quantiles,
-    patch_quantiles,
-)
+from swath.imagery.color_match import Correction, Quantiles, compare, match, measure_quantiles, patch_quantiles
 from swath.inference import load
 
 GROUP, GROUPS, MIXTURES = 25, 40, 150

@@ -80,9 +80,7 @@ def main() -> None:
     maps = pixels[:256]
     steps["eurosat, activation maps"] = (len(maps), lambda: activation_maps(classifier, maps))
     with torch.inference_mode():
-        seconds = alternate(
-            {name: run for name, (_, run) in steps.items()}, args.repeats or (3 if args.short else 9)
-        )
+        seconds = alternate({name: run for name, (_, run) in steps.items()}, args.repeats or (3 if args.short else 9))
     rates = {name: spread(seconds[name], units=steps[name][0]) for name in steps}
     speed = {name: flops[name] * rates[name]["median"] / 1e9 for name in flops}
     result = {
@@ -150,9 +148,7 @@ def resnet50(pixels: Pixels) -> Callable[[], object]:
 def multiplications(graph: onnx.ModelProto, size: int) -> int:
     """Multiplications of the convolutions and the head for one patch."""
     pruned = prune(graph, ("probabilities",), native_size=True)
-    for dimension, value in zip(
-        pruned.graph.input[0].type.tensor_type.shape.dim, (1, 3, size, size), strict=True
-    ):
+    for dimension, value in zip(pruned.graph.input[0].type.tensor_type.shape.dim, (1, 3, size, size), strict=True):
         dimension.dim_value = value
     known = onnx.shape_inference.infer_shapes(pruned, data_prop=True).graph
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in known.value_info}

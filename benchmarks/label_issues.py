@@ -79,9 +79,7 @@ def main() -> None:
     finish(result, args, table=lines)
 
 
-def measured(
-    index: PatchIndex, way: str, towards: dict[str, str] | None, seed: int, args: Any
-) -> dict[str, float]:
+def measured(index: PatchIndex, way: str, towards: dict[str, str] | None, seed: int, args: Any) -> dict[str, float]:
     """One planting, with one source of probabilities."""
     flawed, flips = inject_label_noise(index, towards=towards, seed=seed)
     sources: dict[str, Callable[[], Probabilities]] = {
@@ -129,12 +127,8 @@ def summed(runs: list[dict[str, float]]) -> dict[str, Any]:
     """Summarize all plantings."""
     planted = int(sum(run["planted"] for run in runs))
     return {
-        "recall_in_first_tenth": proportion(
-            int(sum(r["in_first_tenth"] for r in runs)), planted
-        ).model_dump(),
-        "precision_of_first_as_many": proportion(
-            int(sum(r["in_first_as_many"] for r in runs)), planted
-        ).model_dump(),
+        "recall_in_first_tenth": proportion(int(sum(r["in_first_tenth"] for r in runs)), planted).model_dump(),
+        "precision_of_first_as_many": proportion(int(sum(r["in_first_as_many"] for r in runs)), planted).model_dump(),
         "estimated_per_planted": round(sum(r["estimated"] for r in runs) / planted, 3),
         "seconds": spread([run["seconds"] for run in runs]),
     }

@@ -39,9 +39,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--model", default="eurosat", help="a model file or a shipped name")
     options.add_argument("--engine", default="auto", help="inference engine")
-    options.add_argument(
-        "--patches", default="eurosat-mini", help="patches of the mosaic: a data set, zip or index"
-    )
+    options.add_argument("--patches", default="eurosat-mini", help="patches of the mosaic: a data set, zip or index")
     options.add_argument("--step", default=None, help=argparse.SUPPRESS)
     args = options.parse_args()
     if args.step is not None:
@@ -60,9 +58,7 @@ def main() -> None:
     for row in same:
         # Windows all cost the same; dense maps of the large scene are measured.
         whole = row["seconds"] * (across / small / PATCH) ** 2
-        row["large scene, extrapolated"] = (
-            f"{whole:.0f} s" if row["method"] == "patch by patch" else "measured"
-        )
+        row["large scene, extrapolated"] = f"{whole:.0f} s" if row["method"] == "patch by patch" else "measured"
     result = {
         "benchmark": "map_speed",
         "machine": machine(args.threads),
@@ -134,9 +130,7 @@ def measure_speed(folder: Path, ours: dict[str, Any], repeats: int) -> dict[str,
     return {
         name: {
             "seconds": spread([f["seconds"] for f in several]),
-            "windows per second": round(
-                several[0]["windows"] / statistics.median(f["seconds"] for f in several)
-            ),
+            "windows per second": round(several[0]["windows"] / statistics.median(f["seconds"] for f in several)),
             "peak MiB": max(f["peak"] for f in several),
             **({"engine": several[0]["engine"]} if "engine" in several[0] else {}),
         }
@@ -156,12 +150,7 @@ def measure_sameness(folder: Path, ours: dict[str, Any], truth: np.ndarray) -> l
         reference = None
         for dense in (False, True) if possible else (False,):
             out = folder / f"{stride}.{dense}.tif"
-            job = ours | {
-                "scene": str(folder / "small.tif"),
-                "out": str(out),
-                "stride": stride,
-                "dense": dense,
-            }
+            job = ours | {"scene": str(folder / "small.tif"), "out": str(out), "stride": stride, "dense": dense}
             seconds = run(job)["seconds"]
             labels = band(out)
             sure = band(out.with_name(f"{out.stem}.confidence.tif")).astype(int)
@@ -258,9 +247,7 @@ def sample_windows(scene: Path) -> dict[str, Any]:
     data = Scene(scene.parent)
     sampler = GridGeoSampler(data, size=PATCH, stride=PATCH, units=Units.PIXELS)
     windows = 0
-    for batch_size in DataLoader(
-        data, sampler=sampler, batch_size=64, num_workers=2, collate_fn=stack_samples
-    ):
+    for batch_size in DataLoader(data, sampler=sampler, batch_size=64, num_workers=2, collate_fn=stack_samples):
         windows += len(batch_size["image"])
     return {"seconds": time.perf_counter() - start, "windows": windows}
 

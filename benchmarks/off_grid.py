@@ -38,10 +38,7 @@ def main() -> None:
     part = read_index(args.index).where(args.split)
     patches, models = cached_pixels(part), args.model or ["eurosat"]
     strides = [int(stride) for stride in args.strides.split(",")]
-    found = {
-        model: measure(load(model, threads=args.threads), patches, part.labels, strides, args)
-        for model in models
-    }
+    found = {model: measure(load(model, threads=args.threads), patches, part.labels, strides, args) for model in models}
     result = {
         "benchmark": "off_grid",
         "machine": machine(args.threads),
@@ -70,9 +67,7 @@ def measure(classifier: Any, patches: Any, labels: Any, strides: list[int], args
                         right = dataset.read(1).astype(int) - 1 == land
                     hits[stride].append((float(right[tuple(centers.T)].mean()), float(right.mean())))
         found[str(field)] = {
-            str(stride): dict(
-                zip(("centers", "pixels"), np.mean(values, axis=0).round(4).tolist(), strict=True)
-            )
+            str(stride): dict(zip(("centers", "pixels"), np.mean(values, axis=0).round(4).tolist(), strict=True))
             for stride, values in hits.items()
         }
     return found
@@ -104,11 +99,7 @@ def mosaic(
 
 def table(found: dict[str, Any], strides: list[int]) -> list[str]:
     """Table of correct centers and pixels."""
-    header = [
-        "model",
-        "fields",
-        *(f"stride {stride}: {what}" for stride in strides for what in ("centers", "pixels")),
-    ]
+    header = ["model", "fields", *(f"stride {stride}: {what}" for stride in strides for what in ("centers", "pixels"))]
     body = [
         [model, f"{field} x {field}", *(f"{100 * v:.1f} %" for s in strides for v in by[str(s)].values())]
         for model, fields in found.items()

@@ -43,9 +43,7 @@ def main() -> None:
     options.add_argument("--model", default="eurosat", help="a model file or a shipped name")
     options.add_argument("--data", type=Path, default=None, help="folder of ucmerced.zip and scenes4_raw.zip")
     options.add_argument("--leave-out", default=None, help="recipe to train without each class in turn")
-    options.add_argument(
-        "--set", action="append", default=[], help="change a field of that recipe, as FIELD=VALUE"
-    )
+    options.add_argument("--set", action="append", default=[], help="change a field of that recipe, as FIELD=VALUE")
     args = options.parse_args()
     index = read_index(args.index)
     results: list[dict[str, Any]] = []
@@ -65,12 +63,7 @@ def main() -> None:
         "in_distribution_patches": len(val),
         "false_alarms": false_alarms,
         "results": results,
-        "leave_one_class_out": {
-            "recipe": args.leave_out,
-            "set": args.set,
-            "mean_auroc": mean,
-            "classes": left_out,
-        },
+        "leave_one_class_out": {"recipe": args.leave_out, "set": args.set, "mean_auroc": mean, "classes": left_out},
     }
     table = rows(
         ("patches", "n", "AUROC", "flagged"),
@@ -95,11 +88,7 @@ def separation(inside: Any, outside: Any) -> dict[str, Any]:
     """AUROC and the share flagged."""
     truth = np.repeat([False, True], [len(inside.ood_score), len(outside.ood_score)])
     scores = np.concatenate([inside.ood_score, outside.ood_score])
-    return {
-        "n": len(outside.ood_score),
-        "auroc": auroc(truth, scores),
-        "flagged": float(outside.is_ood.mean()),
-    }
+    return {"n": len(outside.ood_score), "auroc": auroc(truth, scores), "flagged": float(outside.is_ood.mean())}
 
 
 def drawn(pixels: np.ndarray) -> np.ndarray:
@@ -150,9 +139,7 @@ def pictures(path: Path, prefix: str, rng: np.random.Generator, size: int) -> tu
     """Images of a zip, resized whole and center-cropped."""
     whole, cut = [], []
     with zipfile.ZipFile(path) as archive:
-        names = sorted(
-            name for name in archive.namelist() if name.startswith(prefix) and name.endswith(".jpg")
-        )
+        names = sorted(name for name in archive.namelist() if name.startswith(prefix) and name.endswith(".jpg"))
         for number in rng.permutation(len(names))[: EACH // 2]:
             pixels = select_bands(decode(archive.read(names[number]), name=names[number]), RGB)
             whole.append(resize(pixels, size))

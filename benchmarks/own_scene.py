@@ -60,9 +60,7 @@ def main() -> None:
                 answers, summaries = [], {}
                 for scene in sorted({place["scene"] for place in places}):
                     out = Path(folder) / f"{mode}-{stride}-{scene}"
-                    summary = map_scene(
-                        classifier, args.rasters / scene, out=out, stride=stride, match_colors=mode
-                    )
+                    summary = map_scene(classifier, args.rasters / scene, out=out, stride=stride, match_colors=mode)
                     summaries[scene] = {
                         "match_colors": summary.color_match.record(),
                         "share": {c.name: round(c.share, 4) for c in summary.legend if c.pixels},
@@ -71,9 +69,7 @@ def main() -> None:
                     answers += look_up(out, own, classifier)
                     with rasterio.open(out) as dataset:
                         maps[scene, mode, stride] = dataset.read(1), dataset.colormap(1)
-                results.append(
-                    {"stride": stride, "match_colors": mode, **map_accuracy(answers), "scenes": summaries}
-                )
+                results.append({"stride": stride, "match_colors": mode, **map_accuracy(answers), "scenes": summaries})
     if args.picture is not None:
         draw(args.picture, maps, strides[-1], classifier)
     result = {
@@ -135,8 +131,7 @@ def distinguished(answers: list[dict[str, Any]]) -> dict[str, float]:
     found = {}
     for scene in sorted({a["scene"] for a in answers}):
         called = {
-            kind: [str(a["called"]) for a in answers if (a["scene"], a["kind"]) == (scene, kind)]
-            for kind in APART
+            kind: [str(a["called"]) for a in answers if (a["scene"], a["kind"]) == (scene, kind)] for kind in APART
         }
         for one, other in itertools.combinations([k for k in APART if len(called[k]) >= FEW], 2):
             names = sorted({*called[one], *called[other]})

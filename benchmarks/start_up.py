@@ -61,16 +61,7 @@ def main() -> None:
         picture = folder / "one.png"
         Image.fromarray(np.ascontiguousarray(pixels[0].transpose(1, 2, 0))).save(picture)
         predict = [
-            *(
-                "-m",
-                "swath",
-                "predict",
-                "eurosat",
-                str(picture),
-                "--out",
-                str(folder / "one.csv"),
-                "--overwrite",
-            ),
+            *("-m", "swath", "predict", "eurosat", str(picture), "--out", str(folder / "one.csv"), "--overwrite"),
             *(["--threads", str(args.threads)] if args.threads else []),
         ]
         steps: dict[str, Callable[[], object]] = {
@@ -108,11 +99,7 @@ def main() -> None:
 def cold(arguments: Sequence[str]) -> str:
     """Run another Python process and return its output."""
     done = subprocess.run(
-        [sys.executable, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "80"},
+        [sys.executable, *arguments], check=False, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80"}
     )
     if done.returncode:
         raise SystemExit(done.stderr)

@@ -65,9 +65,7 @@ def main() -> None:
         "peer": {
             "what": "torchvision ResNet-50, 224 px, SGD, batch 32, fp32",
             "images per second": rate,
-            "hours for 5 epochs of 21,600, extrapolated": round(
-                PEER_EPOCHS * PEER_PATCHES / rate["median"] / 3600, 2
-            ),
+            "hours for 5 epochs of 21,600, extrapolated": round(PEER_EPOCHS * PEER_PATCHES / rate["median"] / 3600, 2),
             "torchgeo ClassificationTask, the same network, images per second": "not installed"
             if task is None
             else round(task, 2),
@@ -167,8 +165,7 @@ def _table(result: dict[str, Any]) -> list[str]:
             (
                 name,
                 ours["n"],
-                f"{100 * ours['accuracy mean']:.2f}"
-                + (f" ± {100 * ours['accuracy sd']:.2f} %" if several else " %"),
+                f"{100 * ours['accuracy mean']:.2f}" + (f" ± {100 * ours['accuracy sd']:.2f} %" if several else " %"),
                 f"{100 * ours[f'accuracy mean, {TTA_VIEWS} views']:.2f} %",
                 f"{seconds['mean']:.0f}" + (f" ± {seconds['sd']:.0f} s" if several else " s"),
                 f"{ours['patches per second']['median']:,.0f}",
@@ -180,15 +177,7 @@ def _table(result: dict[str, Any]) -> list[str]:
     task = peer["torchgeo ClassificationTask, the same network, images per second"]
     body.append(("torchgeo ClassificationTask, the same network", "", "", "", "", task))
     return rows(
-        (
-            "recipe",
-            "n",
-            "test accuracy",
-            f"with {TTA_VIEWS} views",
-            "zip to model file",
-            "patches/s in training",
-        ),
-        body,
+        ("recipe", "n", "test accuracy", f"with {TTA_VIEWS} views", "zip to model file", "patches/s in training"), body
     )
 
 

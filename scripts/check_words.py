@@ -69,11 +69,7 @@ def hits(path: Path, text: str, scopes: dict[str, dict[str, str]]) -> Iterator[t
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef) and node.name in scopes["class"]:
                 yield node.lineno, node.name, scopes["class"][node.name]
-            elif (
-                isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and node.value in scopes["column"]
-            ):
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in scopes["column"]:
                 yield node.lineno, node.value, scopes["column"][node.value]
     words = scopes["prose"] | scopes["option"]
     regex = _any(words)

@@ -33,9 +33,7 @@ COUNTS = {
 
 def main() -> None:
     """Read the options and write the list."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()

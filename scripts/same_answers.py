@@ -308,9 +308,7 @@ def compare(what: str, old: Values, new: Values) -> dict[str, Any]:
     return {"what": what, "compared": compared, "largest": largest, "only_new": extra, "verdict": verdict}
 
 
-def rows_of(
-    title: str, work: Callable[[Checkout], list[Path]], sides: list[Checkout]
-) -> list[dict[str, Any]]:
+def rows_of(title: str, work: Callable[[Checkout], list[Path]], sides: list[Checkout]) -> list[dict[str, Any]]:
     """Let both checkouts work, at the same time, and compare the files they give."""
 
     def done(side: Checkout) -> dict[str, Values] | str:

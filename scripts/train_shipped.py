@@ -35,16 +35,12 @@ NAME, STAGES = "eurosat", ("eurosat", "eurosat-stage2")
 
 def main() -> None:
     """Make the index once, then train what is asked for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument(
-        "--measure", action="store_true", help="train on the train list, test on the val list"
-    )
+    parser.add_argument("--measure", action="store_true", help="train on the train list, test on the val list")
     parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="FIELD=VALUE")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -86,12 +86,7 @@ def test_a_file_is_read_as_plain_values(tmp_path):
 def test_overrides_reach_into_groups_and_leave_the_original_alone():
     values = {"name": "a", "inner": {"rate": 1.0}}
     got = override(values, ["inner.rate=0.5", "inner.sizes=[7]", "epochs=9", "name=b=c", "new.group=1"])
-    assert got == {
-        "name": "b=c",
-        "inner": {"rate": 0.5, "sizes": [7]},
-        "epochs": 9,
-        "new": {"group": 1},
-    }
+    assert got == {"name": "b=c", "inner": {"rate": 0.5, "sizes": [7]}, "epochs": 9, "new": {"group": 1}}
     assert values == {"name": "a", "inner": {"rate": 1.0}}
 
 

@@ -28,17 +28,10 @@ SCRIPT = Path(__file__).with_name("face_script.py")
 
 def run_python(code: str, *, blocked: set[str] = frozenset(), cwd: Path | None = None) -> str:
     """Run code in a process of its own and give what it prints."""
-    absent = (
-        f"import sys; sys.modules.update(dict.fromkeys({sorted(blocked)}))\n"  # None: there is no such module
-    )
+    absent = f"import sys; sys.modules.update(dict.fromkeys({sorted(blocked)}))\n"  # None: there is no such module
     whole = absent + textwrap.dedent(code)
     done = subprocess.run(
-        [sys.executable, "-c", whole],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env=_environment(),
+        [sys.executable, "-c", whole], capture_output=True, text=True, check=False, cwd=cwd, env=_environment()
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

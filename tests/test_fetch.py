@@ -66,14 +66,7 @@ class TestAddress:
 
     @pytest.mark.parametrize(
         "url",
-        [
-            "http://127.0.0.1:9/a b.zip",
-            "http://a b/x",
-            "http://[bad/x",
-            "http://127.0.0.1:port/x",
-            "ftp://a/x",
-            "x",
-        ],
+        ["http://127.0.0.1:9/a b.zip", "http://a b/x", "http://[bad/x", "http://127.0.0.1:port/x", "ftp://a/x", "x"],
     )
     def test_what_is_none_is_not_blamed_on_the_network(self, tmp_path, url):
         with pytest.raises(DataError, match="is not an address") as caught:
@@ -86,9 +79,7 @@ class TestAddress:
             fetched(f"{server.url}/x", tmp_path / "part")
         assert len(server.requests) == 1
 
-    @pytest.mark.parametrize(
-        "url", ["http://me:secret@host/x", "http://secret@host", "http://me:secret@[bad/x"]
-    )
+    @pytest.mark.parametrize("url", ["http://me:secret@host/x", "http://secret@host", "http://me:secret@[bad/x"])
     def test_a_password_is_refused_and_not_repeated(self, url):
         with pytest.raises(DataError, match="user name or password") as caught:
             check_address(url, fix="")

@@ -137,10 +137,7 @@ def test_a_folder_that_holds_the_inputs_is_never_replaced(tmp_path, monkeypatch)
     photo = tmp_path / "photos" / "a.jpg"
     photo.write_text("dear")
     for out, keep in ((photo.parent, [photo]), (photo.parent, [photo.parent]), (tmp_path, [photo])):
-        with (
-            pytest.raises(OutputError, match="is not replaced"),
-            atomic_folder(out, overwrite=True, keep=keep),
-        ):
+        with pytest.raises(OutputError, match="is not replaced"), atomic_folder(out, overwrite=True, keep=keep):
             pass
     monkeypatch.chdir(photo.parent)
     with pytest.raises(OutputError, match="is not replaced"), atomic_folder(Path(), overwrite=True):

@@ -31,9 +31,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     out, seen = _watched[-1]
     # A temporary sibling, such as .errors.k3x, becomes the output by being renamed.
     folder, _, own = out.rpartition(os.sep)
-    if not any(
-        name == root or name.startswith((root + os.sep, root + ".")) for root in (out, f"{folder}/.{own}")
-    ):
+    if not any(name == root or name.startswith((root + os.sep, root + ".")) for root in (out, f"{folder}/.{own}")):
         return
     reads = "r" in mode or "+" in mode if isinstance(mode, str) else flags & os.O_ACCMODE != os.O_WRONLY
     empty = (isinstance(mode, str) and mode[0] in "wxa") or flags & (os.O_TRUNC | os.O_EXCL)

@@ -48,9 +48,7 @@ def pixels():
 def sizes(monkeypatch):
     """Pixels of every array that the engine is given."""
     run, found = OnnxRuntime.run, []
-    monkeypatch.setattr(
-        OnnxRuntime, "run", lambda self, x, *a: found.append(x[:, 0].size) or run(self, x, *a)
-    )
+    monkeypatch.setattr(OnnxRuntime, "run", lambda self, x, *a: found.append(x[:, 0].size) or run(self, x, *a))
     return found
 
 
@@ -97,10 +95,7 @@ def test_training_costs_little_beyond_the_network(tmp_path):
     run = TrainingRun(recipe, targets, *patches, folder=tmp_path, identity="x", fabric=fabric)
     network = initialize_network(run).network
     steps = len(run.train) // recipe.batch_size
-    values, truth = (
-        torch.randn(recipe.batch_size, 3, 64, 64),
-        torch.arange(recipe.batch_size) % len(targets.classes),
-    )
+    values, truth = (torch.randn(recipe.batch_size, 3, 64, 64), torch.arange(recipe.batch_size) % len(targets.classes))
     values = values.to(memory_format=torch.channels_last)
 
     def bare() -> None:

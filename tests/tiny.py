@@ -116,9 +116,7 @@ def tiny_body(
     spec = spec or input_spec()
     bands = len(spec.bands)
     parted = np.concatenate([np.eye(bands), -np.eye(bands)]).astype(np.float32)
-    centers = np.array(
-        [[COLORS.get(c, (100,) * 3)[b % 3] for b in range(bands)] for c in classes], np.float64
-    )
+    centers = np.array([[COLORS.get(c, (100,) * 3)[b % 3] for b in range(bands)] for c in classes], np.float64)
     centers = (centers - np.array(spec.mean)) / np.array(spec.sd)
     weight = np.concatenate([2 * centers, -2 * centers], axis=1) * sharpness
     bias = -(centers**2).sum(1) * sharpness

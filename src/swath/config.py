@@ -29,9 +29,7 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if str(key.value) in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"'{key.value}' is given twice", problem_mark=key.start_mark
-                )
+                raise yaml.MarkedYAMLError(problem=f"'{key.value}' is given twice", problem_mark=key.start_mark)
             seen.add(str(key.value))
         return super().construct_mapping(node, deep=deep)
 
@@ -80,9 +78,7 @@ def validate(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
             hint = f"did you mean '{near[0]}'?" if near else known
             raise SettingError(f"{where}: unknown field '{field}'", fix=hint) from None
         at = f"{where}: field '{field}'" if first["loc"] else where
-        if first["type"] == "value_error" and isinstance(
-            first["input"], Mapping
-        ):  # of fields that do not go together
+        if first["type"] == "value_error" and isinstance(first["input"], Mapping):  # of fields that do not go together
             raise SettingError(f"{at}: {first['ctx']['error']}") from None
         raise SettingError(f"{at}: {first['msg']} (given: {first['input']!r})") from None
 
@@ -142,9 +138,7 @@ def _parsed(assignment: str) -> tuple[tuple[str, ...], Any]:
     """The field's path and the value of ``a.b=value``."""
     name, separator, text = assignment.partition("=")
     if not separator or not name.strip():
-        raise SettingError(
-            f"'{assignment}' is not of the form name=value", fix="for example --set optimizer.lr=0.1"
-        )
+        raise SettingError(f"'{assignment}' is not of the form name=value", fix="for example --set optimizer.lr=0.1")
     try:
         return tuple(name.strip().split(".")), _load(text)
     except (yaml.YAMLError, RecursionError) as error:

@@ -276,9 +276,7 @@ def _attempt(url: str, remote: RemoteFile, part: Path, progress: Progress) -> No
         wait = float(after) if after.isdecimal() else 0.0
         raise _Transient(f"the server answers {error.code}", wait=wait) from error
     except urllib.error.URLError as error:
-        raise _Transient(
-            f"no connection: {getattr(error.reason, 'strerror', None) or error.reason}"
-        ) from error
+        raise _Transient(f"no connection: {getattr(error.reason, 'strerror', None) or error.reason}") from error
     except (http.client.InvalidURL, ValueError) as error:  # in a redirect
         raise _no_address(url, error, remote.copy) from error
     except (http.client.HTTPException, OSError) as error:
@@ -286,13 +284,7 @@ def _attempt(url: str, remote: RemoteFile, part: Path, progress: Progress) -> No
 
 
 def _receive(
-    response: http.client.HTTPResponse,
-    url: str,
-    remote: RemoteFile,
-    part: Path,
-    progress: Progress,
-    *,
-    start: int,
+    response: http.client.HTTPResponse, url: str, remote: RemoteFile, part: Path, progress: Progress, *, start: int
 ) -> None:
     """Append the body after the first `start` bytes of the part; never more than the size of the file."""
     total, done = remote.size, start

@@ -50,9 +50,7 @@ def check_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] = 
         raise OutputError(f"{path} is a file", fix="give the name of a folder")
     for kept in (Path.cwd(), Path.home(), *keep):
         if path.exists() and kept.resolve().is_relative_to(path.resolve()):
-            raise OutputError(
-                f"{path} is not replaced, because it holds {kept}", fix="give the name of a new folder"
-            )
+            raise OutputError(f"{path} is not replaced, because it holds {kept}", fix="give the name of a new folder")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise OutputError(
             f"{path} exists already and is not empty",
@@ -123,9 +121,7 @@ def _swap(new: Path, path: Path) -> None:
         old = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         place.replace(old)
     except OSError as error:
-        raise OutputError(
-            f"cannot replace {path} ({error.strerror})", fix="give the name of a new folder"
-        ) from error
+        raise OutputError(f"cannot replace {path} ({error.strerror})", fix="give the name of a new folder") from error
     try:
         shutil.move(new, place)  # a link may lead to another disk
     except OSError:

@@ -41,9 +41,7 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Draw one cell."""
         speed = task.completed / task.elapsed if task.elapsed and task.completed else None
-        return Text(
-            f"{speed:,.0f}/s" if speed and speed >= 10 else f"{speed:.1f}/s" if speed else "", style="cyan"
-        )
+        return Text(f"{speed:,.0f}/s" if speed and speed >= 10 else f"{speed:.1f}/s" if speed else "", style="cyan")
 
 
 class Bars:

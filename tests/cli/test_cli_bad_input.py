@@ -27,15 +27,7 @@ def write_scene(path: Path, *, bands: int = 3, dtype: str = "uint8", size: int =
     pixels = np.full((bands, size, size), 90, dtype)
     transform = Affine(10, 0, 600_000, 0, -10, 5_000_000)
     with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        width=size,
-        height=size,
-        count=bands,
-        dtype=dtype,
-        crs=32632,
-        transform=transform,
+        path, "w", driver="GTiff", width=size, height=size, count=bands, dtype=dtype, crs=32632, transform=transform
     ) as scene:
         scene.write(pixels)
     return path
@@ -43,15 +35,11 @@ def write_scene(path: Path, *, bands: int = 3, dtype: str = "uint8", size: int =
 
 def test_empty_folder(swath: Swath, out: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    refused(
-        swath, out, "data", "index", tmp_path / "empty", "--out", out, says=("holds no images", "Class/image")
-    )
+    refused(swath, out, "data", "index", tmp_path / "empty", "--out", out, says=("holds no images", "Class/image"))
 
 
 def test_no_such_source(swath: Swath, out: Path, tmp_path: Path) -> None:
-    refused(
-        swath, out, "data", "index", tmp_path / "gone", "--out", out, says=("there is no", "eurosat-mini")
-    )
+    refused(swath, out, "data", "index", tmp_path / "gone", "--out", out, says=("there is no", "eurosat-mini"))
 
 
 def test_one_class_only(swath: Swath, out: Path, tmp_path: Path) -> None:
@@ -62,9 +50,7 @@ def test_one_class_only(swath: Swath, out: Path, tmp_path: Path) -> None:
 def test_class_with_fewer_than_three_patches(swath: Swath, out: Path, tmp_path: Path) -> None:
     write_patches(tmp_path / "few", ["Forest"], 4)
     write_patches(tmp_path / "few", ["River"], 2)
-    refused(
-        swath, out, "data", "index", tmp_path / "few", "--out", out, says=("River", "2 patch", "at least 3")
-    )
+    refused(swath, out, "data", "index", tmp_path / "few", "--out", out, says=("River", "2 patch", "at least 3"))
 
 
 @pytest.mark.parametrize("kept", [0, 10, 500])
@@ -72,9 +58,7 @@ def test_truncated_image_is_named(swath: Swath, out: Path, tmp_path: Path, kept:
     folder = write_patches(tmp_path / "cut", n=4)
     victim = folder / "Forest" / "Forest_2.png"
     victim.write_bytes(victim.read_bytes()[:kept])
-    refused(
-        swath, out, "data", "index", folder, "--out", out, says=("Forest/Forest_2.png", "--skip-unreadable")
-    )
+    refused(swath, out, "data", "index", folder, "--out", out, says=("Forest/Forest_2.png", "--skip-unreadable"))
 
 
 def test_skip_unreadable_goes_on_and_counts(swath: Swath, out: Path, tmp_path: Path) -> None:
@@ -89,9 +73,7 @@ def test_skip_unreadable_goes_on_and_counts(swath: Swath, out: Path, tmp_path: P
 def test_zip_that_leads_outside(swath: Swath, out: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         archive.writestr("../Forest/a.png", b"x")
-    refused(
-        swath, out, "data", "index", tmp_path / "bad.zip", "--out", out, says=("unsafe", "../Forest/a.png")
-    )
+    refused(swath, out, "data", "index", tmp_path / "bad.zip", "--out", out, says=("unsafe", "../Forest/a.png"))
 
 
 def test_non_image_files(swath: Swath, tiny_model: Path, out: Path, tmp_path: Path) -> None:
@@ -109,9 +91,7 @@ def test_unknown_recipe_field(swath: Swath, tiny_index_file: Path, out: Path) ->
         swath, out, "train", tiny_index_file, "--out", run, "--set", "optimizer.momentun=1",
         says=("unknown field 'optimizer.momentun'", "did you mean 'momentum'"),
     )  # fmt: skip
-    refused(
-        swath, out, "train", tiny_index_file, "--out", run, "--recipe", "quick", says=("no recipe 'quick'",)
-    )
+    refused(swath, out, "train", tiny_index_file, "--out", run, "--recipe", "quick", says=("no recipe 'quick'",))
 
 
 def test_model_file_that_is_not_one(swath: Swath, tiny_index_file: Path, out: Path, tmp_path: Path) -> None:
@@ -133,23 +113,17 @@ def test_model_file_from_a_newer_schema(swath: Swath, tiny_model: Path, out: Pat
 
 def test_scene_with_fewer_bands(swath: Swath, tiny_model: Path, out: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "two.tif", bands=2)
-    refused(
-        swath, out, "map", tiny_model, scene, "--out", out.with_name("m.tif"), says=("2 bands", "needs 3")
-    )
+    refused(swath, out, "map", tiny_model, scene, "--out", out.with_name("m.tif"), says=("2 bands", "needs 3"))
 
 
 def test_16_bit_scene_for_an_8_bit_model(swath: Swath, tiny_model: Path, out: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "deep.tif", dtype="uint16")
-    refused(
-        swath, out, "map", tiny_model, scene, "--out", out.with_name("m.tif"), says=("uint16", "--rescale")
-    )
+    refused(swath, out, "map", tiny_model, scene, "--out", out.with_name("m.tif"), says=("uint16", "--rescale"))
     ran = swath("map", tiny_model, scene, "--out", out.with_name("m.tif"), "--rescale", "0:2750")
     assert ran.code == 0, ran.err
 
 
-def test_scene_without_crs_is_mapped_with_a_warning(
-    swath: Swath, tiny_model: Path, out: Path, tmp_path: Path
-) -> None:
+def test_scene_without_crs_is_mapped_with_a_warning(swath: Swath, tiny_model: Path, out: Path, tmp_path: Path) -> None:
     with rasterio.open(
         tmp_path / "plain.tif", "w", driver="GTiff", width=70, height=70, count=3, dtype="uint8"
     ) as scene:
@@ -160,9 +134,7 @@ def test_scene_without_crs_is_mapped_with_a_warning(
     assert out.with_name("m.tif").exists()
 
 
-def test_scene_smaller_than_a_patch_is_mapped(
-    swath: Swath, tiny_model: Path, out: Path, tmp_path: Path
-) -> None:
+def test_scene_smaller_than_a_patch_is_mapped(swath: Swath, tiny_model: Path, out: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "small.tif", size=20)
     ran = swath("map", tiny_model, scene, "--out", out.with_name("m.tif"))
     assert ran.code == 0, ran.err
@@ -171,24 +143,11 @@ def test_scene_smaller_than_a_patch_is_mapped(
         assert (made.read(1) > 0).all()
 
 
-def test_existing_output(
-    swath: Swath, tiny_model: Path, tiny_patches: Path, tiny_index_file: Path, out: Path
-) -> None:
+def test_existing_output(swath: Swath, tiny_model: Path, tiny_patches: Path, tiny_index_file: Path, out: Path) -> None:
     table = out.with_name("preds.csv")
     table.write_text("precious")
-    refused(
-        swath,
-        out,
-        "predict",
-        tiny_model,
-        tiny_patches,
-        "--out",
-        table,
-        says=("exists already", "--overwrite"),
-    )
-    refused(
-        swath, out, "data", "split", tiny_index_file, "--out", table, says=("exists already", "--overwrite")
-    )
+    refused(swath, out, "predict", tiny_model, tiny_patches, "--out", table, says=("exists already", "--overwrite"))
+    refused(swath, out, "data", "split", tiny_index_file, "--out", table, says=("exists already", "--overwrite"))
     assert table.read_text() == "precious"
     full = out.parent / "full"
     full.mkdir()
@@ -209,14 +168,7 @@ def test_unwritable_output(swath: Swath, tiny_model: Path, tiny_patches: Path, o
 def test_unknown_engine_and_threads(swath: Swath, tiny_model: Path, tiny_patches: Path, out: Path) -> None:
     table = out.with_name("preds.csv")
     predict = ("predict", tiny_model, tiny_patches, "--out", table)
-    refused(
-        swath,
-        out,
-        *predict,
-        "--engine",
-        "abacus",
-        says=("'--engine'", "onnxruntime", "see: swath predict --help"),
-    )
+    refused(swath, out, *predict, "--engine", "abacus", says=("'--engine'", "onnxruntime", "see: swath predict --help"))
     refused(swath, out, *predict, "--threads", "0", says=("--threads 1 or more",))
     refused(swath, out, *predict, "--tta", "3", says=("'--tta'", "'1', '4', '8'"))
     refused(swath, out, *predict[:-1], out.with_name("preds.xlsx"), says=("preds.xlsx", ".csv"))

@@ -41,9 +41,7 @@ def test_the_main_path(swath: Swath, tiny_model: Path, tiny_patches: Path, tmp_p
     assert (tmp_path / "why" / "Forest_1.cam.png").exists()
 
 
-def test_split_in_place_keeps_near_duplicates_together(
-    swath: Swath, tiny_patches: Path, tmp_path: Path
-) -> None:
+def test_split_in_place_keeps_near_duplicates_together(swath: Swath, tiny_patches: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     from swath.data import read_index
@@ -76,9 +74,7 @@ def test_model_commands(swath: Swath, tiny_model: Path) -> None:
     assert "schema_version" in json.loads(swath("model", "schema").out)["properties"]
 
 
-def test_no_command_writes_over_the_model_it_reads(
-    swath: Swath, tiny_index_file: Path, tmp_path: Path
-) -> None:
+def test_no_command_writes_over_the_model_it_reads(swath: Swath, tiny_index_file: Path, tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "m.onnx")
     before = model.read_bytes()
     for command in (["card"], ["stac"], ["threshold", tiny_index_file], ["calibrate", tiny_index_file]):
@@ -122,9 +118,7 @@ def test_training_without_its_extra_names_it(
     import importlib.util
 
     real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a))
     ran = swath("train", tiny_index_file, "--out", tmp_path / "run")
     assert ran.code == 2
     assert "pip install '.[train]'" in ran.err

@@ -20,13 +20,7 @@ def placed(folder: Path) -> Path:
         writer.writerow(("path", "label", "group", "lon", "lat"))
         for k, path in enumerate(files):
             number = int(path.stem.rsplit("_", 1)[1])
-            row = (
-                path.relative_to(patches),
-                path.parent.name,
-                f"scene{number % 6}",
-                10 + number,
-                50 + 0.001 * k,
-            )
+            row = (path.relative_to(patches), path.parent.name, f"scene{number % 6}", 10 + number, 50 + 0.001 * k)
             writer.writerow(row)
     return patches / "list.csv"
 
@@ -69,9 +63,7 @@ def test_split_by_blocks_scenes_and_folds(swath: Swath, tmp_path: Path) -> None:
     assert "pass --resplit" in ran.err
 
 
-def test_val_is_split_from_a_published_train_list(
-    swath: Swath, tiny_index_file: Path, tmp_path: Path
-) -> None:
+def test_val_is_split_from_a_published_train_list(swath: Swath, tiny_index_file: Path, tmp_path: Path) -> None:
     whole, out = read_index(tiny_index_file), tmp_path / "split.parquet"
     lists = {"train": whole.paths[::2], "test": whole.paths[1::2]}
     named = []

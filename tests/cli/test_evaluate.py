@@ -50,9 +50,7 @@ def test_label_issues_of_a_model_are_reviewed_and_fed_back(
 def test_test_patches_are_judged_only_when_asked(
     swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_path: Path
 ) -> None:
-    ran = swath(
-        "label-issues", tiny_index_file, "--model", tiny_model, "--out", tmp_path / "s", "--with-test"
-    )
+    ran = swath("label-issues", tiny_index_file, "--model", tiny_model, "--out", tmp_path / "s", "--with-test")
     assert ran.code == 0, ran.err
     assert "of 120 patches" in ran.out
     assert '"n": 24' in (tmp_path / "s" / "test_accesses.jsonl").read_text()
@@ -63,38 +61,17 @@ def test_mistakes(swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_pat
     out.parent.mkdir()
     label_issues = ("label-issues", tiny_index_file, "--out", out)
     refused(swath, out, *label_issues, "--model", tiny_model, "--recipe", "fast", says=("trains nothing",))
-    refused(
-        swath,
-        out,
-        *label_issues,
-        "--model",
-        tiny_model,
-        "--recipe",
-        "fast",
-        says=("--model", "pass one of them"),
-    )
+    refused(swath, out, *label_issues, "--model", tiny_model, "--recipe", "fast", says=("--model", "pass one of them"))
     refused(swath, out, *label_issues, "--model", tiny_model, "--folds", 1, says=("1 folds",))
     refused(swath, out, *label_issues, "--model", "gone", says=("there is no model 'gone'",))
     other = write_tiny_model(tmp_path / "m.onnx", ("Forest", "River", "SeaLake"))
     refused(swath, out, "errors", other, tiny_index_file, "--out", out, says=("does not know: Residential",))
-    refused(
-        swath,
-        out,
-        "data",
-        "relabel",
-        tiny_index_file,
-        tmp_path / "no.csv",
-        "--out",
-        out,
-        says=("cannot read",),
-    )
+    refused(swath, out, "data", "relabel", tiny_index_file, tmp_path / "no.csv", "--out", out, says=("cannot read",))
 
 
 def test_robustness_prints_the_drop_and_the_page(swath, tiny_model, tiny_index_file, tmp_path):
     out = tmp_path / "robustness"
-    ran = swath(
-        "robustness", tiny_model, tiny_index_file, "--out", out, "--patches", 8, "--engine", "onnxruntime"
-    )
+    ran = swath("robustness", tiny_model, tiny_index_file, "--out", out, "--patches", 8, "--engine", "onnxruntime")
     assert ran.code == 0, ran.err
     assert "drop" in ran.out
     assert (out / "index.html").exists()

@@ -26,15 +26,7 @@ def river(tmp_path: Path) -> Path:
 def test_one_class_against_the_rest(swath: Swath, river: Path, tiny_index_file: Path, tmp_path: Path) -> None:
     index = tmp_path / "river.parquet"
     ran = swath(
-        "data",
-        "binary",
-        tiny_index_file,
-        "--positive",
-        "River",
-        "--negatives-per-positive",
-        "2",
-        "--out",
-        index,
+        "data", "binary", tiny_index_file, "--positive", "River", "--negatives-per-positive", "2", "--out", index
     )
     assert ran.code == 0, ran.err
     assert "train: 18 River, 36 others" in ran.out
@@ -51,22 +43,10 @@ def test_one_class_against_the_rest(swath: Swath, river: Path, tiny_index_file: 
     assert f"is {chosen:.3f} or more" in swath("model", "show", tmp_path / "new.onnx").out
 
 
-def test_a_threshold_is_refused_on_test(
-    swath: Swath, river: Path, tiny_index_file: Path, tmp_path: Path
-) -> None:
+def test_a_threshold_is_refused_on_test(swath: Swath, river: Path, tiny_index_file: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     for command in (
-        (
-            "evaluate",
-            river,
-            tiny_index_file,
-            "--split",
-            "test",
-            "--threshold",
-            "0.3",
-            "--out",
-            tmp_path / "t",
-        ),
+        ("evaluate", river, tiny_index_file, "--split", "test", "--threshold", "0.3", "--out", tmp_path / "t"),
         ("model", "threshold", river, tiny_index_file, "--split", "test", "--out", tmp_path / "t.onnx"),
     ):
         ran = swath(*command)

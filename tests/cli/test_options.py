@@ -52,12 +52,7 @@ def test_commands_stand_in_groups(swath: Swath, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("COLUMNS", "80")
     shown = swath("--help").out
     assert swath().out == shown
-    for heading, command in (
-        ("Data", "data"),
-        ("Train", "train"),
-        ("Evaluate", "errors"),
-        ("Train", "weights"),
-    ):
+    for heading, command in (("Data", "data"), ("Train", "train"), ("Evaluate", "errors"), ("Train", "weights")):
         section = next(part for part in shown.split("\n\n") if part.startswith(f"{heading}:"))
         assert f"\n  {command} " in section
     assert "..." not in shown.partition("COMMAND [ARGS]...")[2]  # no sentence is cut off
@@ -110,11 +105,7 @@ def test_json_is_all_that_is_printed(
         "splits": {"none": 120}, "skipped": [], "ignored": 0,
     }  # fmt: skip
     assert result("data", "audit", index)["patches"] == 120
-    assert result("data", "split", index, "-o", index, "--overwrite")["splits"].keys() == {
-        "train",
-        "val",
-        "test",
-    }
+    assert result("data", "split", index, "-o", index, "--overwrite")["splits"].keys() == {"train", "val", "test"}
     assert result("evaluate", tiny_model, tiny_index_file, "-o", tmp_path / "val")["split"] == "val"
     assert result("compare", tiny_model, tiny_model, tiny_index_file)["n"] == 24
     assert result("model", "show", tiny_model)["name"] == "tiny"
@@ -162,11 +153,7 @@ def test_completion_offers_names_without_torch(typed: list[str], offered: set[st
         "try:\n    main()\nfinally:\n    print('torch' in sys.modules, file=sys.stderr)\n"
     )
     words = ["swath", *typed]
-    asked = {
-        "COMP_WORDS": " ".join(words),
-        "COMP_CWORD": str(len(words) - 1),
-        "_SWATH_COMPLETE": "complete_bash",
-    }
+    asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1), "_SWATH_COMPLETE": "complete_bash"}
     command = ["env", *(f"{name}={value}" for name, value in asked.items()), sys.executable, "-c", script]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert set(ran.stdout.split()) == offered

@@ -81,9 +81,7 @@ def test_grad_cam_without_its_extra_names_it(
     swath: Swath, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, tiny_patches: Path, tmp_path: Path
 ):
     real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "torch" else real(name, *a))
     ran = swath("explain", tiny_model, tiny_patches, "--out", tmp_path / "why", "--method", "grad-cam")
     assert ran.code == 2
     assert "Grad-CAM needs the 'train' extra" in ran.err

@@ -7,9 +7,7 @@ import pytest
 from tests.cli.conftest import Swath
 from tests.training.runs import SMALL
 
-QUICK = [
-    part for change in (*SMALL, "epochs=1", "size=32", "augmentation.crop=null") for part in ("--set", change)
-]
+QUICK = [part for change in (*SMALL, "epochs=1", "size=32", "augmentation.crop=null") for part in ("--set", change)]
 
 
 @pytest.mark.parametrize(
@@ -37,16 +35,7 @@ def test_mistakes_are_one_message(swath: Swath, tiny_index_file, tmp_path, name,
 def test_an_experiment_prints_its_paragraph(swath: Swath, tiny_index_file, tmp_path) -> None:
     out = tmp_path / "out"
     ran = swath(
-        "experiment",
-        "learning-curve",
-        tiny_index_file,
-        "--fractions",
-        "1",
-        "--threads",
-        "1",
-        "--out",
-        out,
-        *QUICK,
+        "experiment", "learning-curve", tiny_index_file, "--fractions", "1", "--threads", "1", "--out", out, *QUICK
     )
     assert ran.code == 0, ran.err
     assert "What would more labels bring? On 24 patches" in ran.out

@@ -63,9 +63,7 @@ def breaks_after(n):
 
     def behave(handler):
         start = int((handler.headers["Range"] or "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        status, where = (
-            (206, {"Content_Range": f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"}) if start else (200, {})
-        )
+        status, where = (206, {"Content_Range": f"bytes {start}-{len(DATA) - 1}/{len(DATA)}"}) if start else (200, {})
         handler.send(status, DATA[start : start + n], length=len(DATA) - start, **where)
         handler.wfile.flush()
         handler.close_connection = True

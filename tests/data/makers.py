@@ -49,9 +49,7 @@ def packed(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def table_index(
-    labels, *, groups=None, splits=None, contents=None, root: Path = Path("/nowhere")
-) -> PatchIndex:
+def table_index(labels, *, groups=None, splits=None, contents=None, root: Path = Path("/nowhere")) -> PatchIndex:
     """An index of patches that exist on paper only, for code that looks at rows alone."""
     n = len(labels)
     columns = {

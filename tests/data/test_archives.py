@@ -30,9 +30,7 @@ def test_walks_files_folders_and_zips_in_the_order_given(tmp_path):
     one = write(tmp_path / "one.png", encoded(picture(1)))
     folder = tree(tmp_path / "folder", each=1)
     write(folder / "readme.txt", b"not an image")
-    archive = packed(
-        tmp_path / "z.zip", {"b.png": encoded(picture(2)), "a/x.jpg": encoded(picture(3), "JPEG")}
-    )
+    archive = packed(tmp_path / "z.zip", {"b.png": encoded(picture(2)), "a/x.jpg": encoded(picture(3), "JPEG")})
     found = walk_images([one, archive, folder])
     assert [name for name, _ in found] == [
         str(one),

@@ -7,13 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swath.data import archives
-from swath.data.archives import (
-    FolderReader,
-    is_folder,
-    is_image_name,
-    read_file,
-    safe_name,
-)
+from swath.data.archives import FolderReader, is_folder, is_image_name, read_file, safe_name
 from swath.errors import DataError, MissingFileError
 
 from .makers import write

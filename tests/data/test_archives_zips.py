@@ -125,9 +125,7 @@ def test_a_flipped_bit_is_noticed(tmp_path):
 
 
 def test_housekeeping_files_and_folders_are_no_members(tmp_path):
-    path = packed(
-        tmp_path / "z.zip", {"a/": b"", "a/b.jpg": b"1", "__MACOSX/a/._b.jpg": b"2", "a/.DS_Store": b"3"}
-    )
+    path = packed(tmp_path / "z.zip", {"a/": b"", "a/b.jpg": b"1", "__MACOSX/a/._b.jpg": b"2", "a/.DS_Store": b"3"})
     with ZipReader(path) as reader:
         assert reader.names() == ["a/b.jpg"]
         with pytest.raises(MissingFileError, match=r"no member c\.jpg"):

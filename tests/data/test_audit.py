@@ -35,9 +35,7 @@ def index(tmp_path_factory):
     made = build_index(root, skip_unreadable=True)
     side = {"Town/t0.png": "train", "Town/copy.png": "test", "Town/t2.png": "val", "Town/near.jpg": "train"}
     column = pa.array([side.get(path, "train") for path in made.paths])
-    return replace(
-        made, table=made.table.set_column(SCHEMA.get_field_index("split"), SCHEMA.field("split"), column)
-    )
+    return replace(made, table=made.table.set_column(SCHEMA.get_field_index("split"), SCHEMA.field("split"), column))
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +89,7 @@ def test_the_terminal_shows_everything_that_matters(found):
 
 def test_the_report_gets_a_few_sentences(found):
     sentences = found.sentences()
-    assert (
-        sentences[0]
-        == "10 patches in 2 classes, with 2 sets of identical files and 1 pair of near duplicates."
-    )
+    assert sentences[0] == "10 patches in 2 classes, with 2 sets of identical files and 1 pair of near duplicates."
     assert 1 < len(sentences) <= 6
     assert all(sentence.endswith(".") for sentence in sentences)
 
@@ -146,10 +141,7 @@ def test_a_random_split_of_neighbors_is_called_optimistic_but_nothing_crosses_it
         for k in range(3):
             write(tmp_path / label / f"{k}.png", encoded(patch(ord(label) * 10 + k)))
     index = with_columns(
-        build_index(tmp_path),
-        lon=[5 + 0.001 * k for k in range(6)],
-        lat=[50.0] * 6,
-        split=["train", "val", "test"] * 2,
+        build_index(tmp_path), lon=[5 + 0.001 * k for k in range(6)], lat=[50.0] * 6, split=["train", "val", "test"] * 2
     )
     found = audit(index)
     assert found.warnings[0] == (

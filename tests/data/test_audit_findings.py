@@ -105,9 +105,7 @@ def test_the_most_serious_comes_first():
 
 
 def test_a_torn_group_is_named():
-    assert text(torn=["scene-7", "scene-9"]).startswith(
-        "2 groups lie in more than one split: the first is 'scene-7'"
-    )
+    assert text(torn=["scene-7", "scene-9"]).startswith("2 groups lie in more than one split: the first is 'scene-7'")
 
 
 def test_patches_of_several_labels_are_counted_once():

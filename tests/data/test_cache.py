@@ -55,9 +55,7 @@ def test_bands_size_and_content_each_have_their_own_file(index, tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda d: d[: len(d) // 2], lambda d: b"", lambda d: b"junk" + d, lambda d: d[:-1]]
-)
+@pytest.mark.parametrize("damage", [lambda d: d[: len(d) // 2], lambda d: b"", lambda d: b"junk" + d, lambda d: d[:-1]])
 def test_a_damaged_cache_is_made_again(index, tmp_path, damage):
     whole = np.array(cached_pixels(index, cache=tmp_path / "c"))
     (file,) = (tmp_path / "c" / "pixels").glob("*.npy")
@@ -81,9 +79,7 @@ def test_a_file_that_is_gone_is_named(index, tmp_path):
 def test_patches_of_several_sizes_need_a_size(index, tmp_path):
     write(index.root / "Town" / "big.png", encoded(picture(5, size=32)))
     mixed = build_index(index.root)
-    with pytest.raises(
-        DataError, match=r"not all squares of one size: 16 x 16 \(9\), 32 x 32 \(1\)"
-    ) as caught:
+    with pytest.raises(DataError, match=r"not all squares of one size: 16 x 16 \(9\), 32 x 32 \(1\)") as caught:
         cached_pixels(mixed, cache=tmp_path / "c")
     assert "--size" in caught.value.fix
     assert cached_pixels(mixed, size=16, cache=tmp_path / "c").shape == (10, 3, 16, 16)

@@ -16,16 +16,7 @@ from tests.pairs import two_at_once
 from .archiveserver import DATA, Server, breaks_after, proper, says
 from .makers import write
 
-PROXIES = (
-    "http_proxy",
-    "https_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "all_proxy",
-    "ALL_PROXY",
-    "no_proxy",
-    "NO_PROXY",
-)
+PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
 
 
 @pytest.fixture
@@ -170,9 +161,7 @@ def test_the_same_bytes_again_are_no_progress(server, known, tmp_path, monkeypat
 
 
 def test_two_at_once_fetch_it_once(server, known, tmp_path):
-    found = two_at_once(
-        lambda progress: fetch(tmp_path / "Tiny.zip", progress=progress), proper, server.script
-    )
+    found = two_at_once(lambda progress: fetch(tmp_path / "Tiny.zip", progress=progress), proper, server.script)
     assert found == [tmp_path / "Tiny.zip"] * 2
     assert found[0].read_bytes() == DATA
     assert len(server.requests) == 1
@@ -275,9 +264,7 @@ def test_proxies_are_taken_from_the_environment(server, known, tmp_path, monkeyp
 def test_offline_the_message_says_what_to_do(known, tmp_path, monkeypatch):
     nobody = NamedSet(**{**vars(known), "urls": ("http://127.0.0.1:9/tiny.zip",)})
     monkeypatch.setitem(NAMED, "tiny", nobody)
-    with pytest.raises(
-        DataError, match=r"cannot download tiny .*no connection: Connection refused"
-    ) as caught:
+    with pytest.raises(DataError, match=r"cannot download tiny .*no connection: Connection refused") as caught:
         fetch(tmp_path)
     assert "network and proxy settings" in caught.value.fix
     assert "--mirror FILE_OR_URL" in caught.value.fix

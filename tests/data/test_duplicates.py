@@ -9,15 +9,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from swath.data import (
-    SCHEMA,
-    build_index,
-    group_duplicates,
-    near_duplicates,
-    open_patches,
-    shipped_path,
-    split_index,
-)
+from swath.data import SCHEMA, build_index, group_duplicates, near_duplicates, open_patches, shipped_path, split_index
 
 from .makers import encoded, write
 from .test_matching_likeness import scene
@@ -130,9 +122,7 @@ def test_gray_and_16_bit_patches_can_be_compared(tmp_path):
             gray = scene(ord(label) * 10 + k)[0, 0].astype(np.uint16) * 16
             (tmp_path / label).mkdir(exist_ok=True)
             np.save(tmp_path / label / f"{k}.npy", np.stack([gray] * 4))
-    np.save(
-        tmp_path / "A" / "copy.npy", np.stack([scene(ord("A") * 10)[0, 0].astype(np.uint16) * 16 + 40] * 4)
-    )
+    np.save(tmp_path / "A" / "copy.npy", np.stack([scene(ord("A") * 10)[0, 0].astype(np.uint16) * 16 + 40] * 4))
     pairs = near_duplicates(build_index(tmp_path))
     assert [(p.first, p.second) for p in pairs] == [("A/0.npy", "A/copy.npy")]
     assert pairs[0].difference == 0
@@ -159,9 +149,7 @@ def test_groups_reach_from_exact_copies_over_near_ones(land, tmp_path):
     write(tmp_path / "AnnualCrop" / "x2.jpg", path.read_bytes())
     write(tmp_path / "AnnualCrop" / "x3.jpg", encoded(Image.open(path), "JPEG", quality=70))
     index = build_index(tmp_path)
-    assert [(p.first, p.second) for p in near_duplicates(index)] == [
-        ("AnnualCrop/x2.jpg", "AnnualCrop/x3.jpg")
-    ]
+    assert [(p.first, p.second) for p in near_duplicates(index)] == [("AnnualCrop/x2.jpg", "AnnualCrop/x3.jpg")]
     groups = dict(zip(index.paths, group_duplicates(index).table["group"].to_pylist(), strict=True))
     name = f"same-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
     joined = {p for p, group in groups.items() if group is not None}

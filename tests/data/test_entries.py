@@ -33,9 +33,7 @@ def test_one_class_folder_is_a_class_not_a_wrapping():
 
 
 def test_files_of_unknown_kind_are_counted_and_companions_are_not():
-    entries = entries_from_tree(
-        ["A/1.jpg", "B/2.jpg", "A/3.mat", "x.bin", "README.md", "A/4.json"], where="src"
-    )
+    entries = entries_from_tree(["A/1.jpg", "B/2.jpg", "A/3.mat", "x.bin", "README.md", "A/4.json"], where="src")
     assert len(entries.rows) == 2
     assert entries.ignored == 2
 
@@ -95,9 +93,7 @@ def test_csvs_that_cannot_be_read(text, message):
 
 
 def test_a_column_of_several_labels_is_read():
-    text = (
-        "path,labels,split\na.png,water;trees,train\nb.png, trees | cars |trees,\nc.png,,val\nd.png,cars,\n"
-    )
+    text = "path,labels,split\na.png,water;trees,train\nb.png, trees | cars |trees,\nc.png,,val\nd.png,cars,\n"
     rows = entries_from_csv(text, folder="", where="l.csv").rows
     assert [row.labels for row in rows] == [("trees", "water"), ("cars", "trees"), (), ("cars",)]
     assert [row.label for row in rows] == [None] * 4

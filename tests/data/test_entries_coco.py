@@ -60,23 +60,11 @@ def test_splits_are_read_where_there_are_any():
         (coco(images=[{"id": 0}]), "number 1 of 'images' has no 'file_name'"),
         (coco(annotations=[{"image_id": 9, "category_id": 7}]), "the image_id 9, which is not listed"),
         (coco(annotations=[{"image_id": 0, "category_id": 9}]), "the category_id 9, which is not listed"),
-        (
-            coco(categories=[{"id": 7, "name": "x"}, {"id": 3, "name": "x "}]),
-            "categories without a name or with",
-        ),
-        (
-            coco(images=[{"id": 0, "file_name": "a"}, {"id": 0, "file_name": "b"}], annotations=[]),
-            "an id twice",
-        ),
-        (
-            coco(images=[{"id": 0, "file_name": "a"}, {"id": 1, "file_name": "./a"}], annotations=[]),
-            "second time",
-        ),
+        (coco(categories=[{"id": 7, "name": "x"}, {"id": 3, "name": "x "}]), "categories without a name or with"),
+        (coco(images=[{"id": 0, "file_name": "a"}, {"id": 0, "file_name": "b"}], annotations=[]), "an id twice"),
+        (coco(images=[{"id": 0, "file_name": "a"}, {"id": 1, "file_name": "./a"}], annotations=[]), "second time"),
         (coco(images=[{"id": 0, "file_name": "../a.png"}], annotations=[]), "leads outside"),
-        (
-            coco(images=[{"id": 0, "file_name": "a.png", "split": "dev"}], annotations=[]),
-            "unknown split 'dev'",
-        ),
+        (coco(images=[{"id": 0, "file_name": "a.png", "split": "dev"}], annotations=[]), "unknown split 'dev'"),
     ],
 )
 def test_what_is_not_such_a_file_is_refused(content, message):

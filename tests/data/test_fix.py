@@ -67,9 +67,7 @@ def test_every_file_has_one_form(fixed):
     assert found.form == ".png, RGB, 64 x 64"
     assert found.squeezed == 1
     assert found.converted["CMYK 96 x 96"] == 6
-    assert {p.relative_to(out / "patches").as_posix() for p in (out / "patches").rglob("*.png")} == set(
-        clean.paths
-    )
+    assert {p.relative_to(out / "patches").as_posix() for p in (out / "patches").rglob("*.png")} == set(clean.paths)
     assert "Town/t5.jpg.png" in clean.paths or "Town/t5.png.png" in clean.paths
 
 

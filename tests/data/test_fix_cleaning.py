@@ -10,9 +10,7 @@ from swath.data.fix import gathered, resolve
 from .makers import table_index
 
 rows = st.lists(
-    st.tuples(
-        st.sampled_from("AB"), st.sampled_from("wxyz"), st.sampled_from(["train", "val", "test", None])
-    ),
+    st.tuples(st.sampled_from("AB"), st.sampled_from("wxyz"), st.sampled_from(["train", "val", "test", None])),
     min_size=1,
     max_size=20,
 )
@@ -36,10 +34,7 @@ def test_each_content_stays_once_unless_its_labels_differ(drawn):
 
 
 @given(
-    st.lists(
-        st.tuples(st.sampled_from(["g", "h", None]), st.sampled_from(["train", "val", "test", None])),
-        max_size=20,
-    )
+    st.lists(st.tuples(st.sampled_from(["g", "h", None]), st.sampled_from(["train", "val", "test", None])), max_size=20)
 )
 @settings(max_examples=60, deadline=None)
 def test_groups_come_together_and_nothing_else_moves(drawn):

@@ -126,10 +126,7 @@ def test_an_index_of_a_newer_swath_is_refused(made, tmp_path):
         ({"facts": {"root": 7}}, "damaged at 'root'"),
         ({"table": lambda t: t.slice(0, 0)}, "has no rows"),
         ({"table": lambda t: t.drop_columns(["mode"])}, "columns"),
-        (
-            {"table": column("path", ["../../etc/passwd"] + [f"{n}" for n in range(8)])},
-            "leads outside its root",
-        ),
+        ({"table": column("path", ["../../etc/passwd"] + [f"{n}" for n in range(8)])}, "leads outside its root"),
         ({"table": column("path", ["a.png"] * 9)}, "names a patch twice"),
         ({"table": column("split", ["holdout"] * 9)}, "unknown splits: holdout"),
     ],
@@ -174,9 +171,7 @@ def test_facts_hold_only_where_all_patches_share_them():
 
 def test_patches_without_a_single_label_are_named_when_labels_are_asked_for():
     index = table_index(["A", "B"])
-    several = replace(
-        index, table=column("label", ["A", None])(column("labels", [None, ["B", "C"]])(index.table))
-    )
+    several = replace(index, table=column("label", ["A", None])(column("labels", [None, ["B", "C"]])(index.table)))
     assert several.classes == ("A", "B", "C")
     with pytest.raises(DataError, match="1 of 2 patches"):
         _ = several.labels

@@ -25,10 +25,7 @@ def with_gsd(index: PatchIndex, gsd: float) -> PatchIndex:
 def test_patches_are_degraded_and_what_is_known_of_them_stays(index: PatchIndex, tmp_path: Path) -> None:
     out, seen = tmp_path / "coarse", []
     made = resample_index(
-        with_gsd(index, 0.3),
-        out,
-        gsd=1.2,
-        progress=lambda stage, done, total, **_: seen.append((done, total)),
+        with_gsd(index, 0.3), out, gsd=1.2, progress=lambda stage, done, total, **_: seen.append((done, total))
     )
     assert made.fingerprint == read_index(out / "index.parquet").fingerprint
     assert seen[-1] == (15, 15)
@@ -69,11 +66,7 @@ def test_names_that_would_collide_keep_their_suffix(tmp_path: Path) -> None:
             data = encoded(picture(number + 10 * (label == "B"), size=64), kind)
             write(tmp_path / "fine" / label / f"same.{suffix}", data)
     made = resample_index(build_index(tmp_path / "fine"), tmp_path / "coarse", factor=2)
-    assert sorted(p for p in made.paths if p.startswith("A")) == [
-        "A/same.png",
-        "A/same.png.png",
-        "A/same.webp.png",
-    ]
+    assert sorted(p for p in made.paths if p.startswith("A")) == ["A/same.png", "A/same.png.png", "A/same.webp.png"]
     assert read_index(tmp_path / "coarse" / "index.parquet").root == made.root
 
 

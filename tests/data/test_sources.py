@@ -32,11 +32,7 @@ def test_each_row_says_what_was_found(tmp_path):
     root = tree(tmp_path / "in")
     odd = encoded(picture(7, size=24, mode="L"))
     write(root / "Town" / "odd.png", odd)
-    row = (
-        build_index(root)
-        .table.filter([name == "Town/odd.png" for name in build_index(root).paths])
-        .to_pylist()[0]
-    )
+    row = build_index(root).table.filter([name == "Town/odd.png" for name in build_index(root).paths]).to_pylist()[0]
     assert row == {
         "path": "Town/odd.png",
         "label": "Town",
@@ -50,9 +46,7 @@ def test_each_row_says_what_was_found(tmp_path):
 
 def test_splits_groups_and_places_of_a_csv_are_kept(tmp_path):
     root = tree(tmp_path / "in")
-    table = write(
-        root / "l.csv", listing(root, "path,label,split,group,lon,lat", lambda n: ",test,g,1,2").encode()
-    )
+    table = write(root / "l.csv", listing(root, "path,label,split,group,lon,lat", lambda n: ",test,g,1,2").encode())
     index = build_index(table)
     assert index.split_counts == {"test": 9}
     assert index.split_protocol == "as the source gives it"
@@ -95,8 +89,7 @@ def test_a_part_of_a_published_set_takes_its_license(tmp_path):
 def test_a_published_archive_is_recognized_by_its_content(tmp_path, monkeypatch):
     root = tree(tmp_path / "in")
     archive = packed(
-        tmp_path / "any name.zip",
-        {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*.png")},
+        tmp_path / "any name.zip", {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*.png")}
     )
     data = archive.read_bytes()
     known = NamedSet(

@@ -45,9 +45,7 @@ def test_a_data_frame_gives_the_index_of_its_folder(folder: Path) -> None:
 def test_paths_start_from_the_working_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     expected = build_index(folder)
-    made = build_index(
-        [(f"in/{path}", label) for path, label in zip(expected.paths, expected.labels, strict=True)]
-    )
+    made = build_index([(f"in/{path}", label) for path, label in zip(expected.paths, expected.labels, strict=True)])
     assert (made.root, facts(made)) == (expected.root, facts(expected))
 
 
@@ -157,9 +155,7 @@ def test_what_a_dataset_lacks_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("source", "given"), [("folder", {"root": "x"}), ([("a", "b")], {"out": "x"})])
-def test_arguments_that_do_not_go_with_the_source(
-    folder: Path, source: object, given: dict[str, str]
-) -> None:
+def test_arguments_that_do_not_go_with_the_source(folder: Path, source: object, given: dict[str, str]) -> None:
     with pytest.raises(SettingError, match=f"leave {next(iter(given))}="):
         build_index(folder if source == "folder" else source, **given)
 

@@ -9,13 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swath.data.named import NAMED
-from swath.data.spatial import (
-    EARTH,
-    block_names,
-    group_blocks,
-    optimistic_bias,
-    spatial_autocorrelation,
-)
+from swath.data.spatial import EARTH, block_names, group_blocks, optimistic_bias, spatial_autocorrelation
 from swath.errors import DataError, SettingError
 
 from .makers import table_index
@@ -104,9 +98,7 @@ def test_neighbor_share_is_not_known_without_places_or_splits():
 def test_neighbors_across_a_split_are_called_optimistic_and_distant_ones_are_not():
     index = table_index(["A"] * 40, splits=["train", "test"] * 20)
     near = with_columns(index, lon=[k * 0.001 for k in range(40)], lat=[45.0] * 40)
-    assert (
-        optimistic_bias(near) == "optimistic: 100 % of held-out patches lie within 10 km of a training patch"
-    )
+    assert optimistic_bias(near) == "optimistic: 100 % of held-out patches lie within 10 km of a training patch"
     far = with_columns(index, lon=[k * 2.0 for k in range(40)], lat=[45.0] * 40)
     assert optimistic_bias(far) == ""
     blocks = replace(near, split_protocol="test cut (blocks of 10 km kept whole)")

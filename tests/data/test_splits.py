@@ -73,9 +73,7 @@ def test_the_outcome_depends_on_paths_and_seed_not_on_the_order_of_rows(data, se
     random.shuffle(order)
     turned = replace(index, table=index.table.take(order))
     one, two = split_index(index, seed=seed), split_index(turned, seed=seed)
-    assert dict(zip(one.paths, splits_of(one), strict=True)) == dict(
-        zip(two.paths, splits_of(two), strict=True)
-    )
+    assert dict(zip(one.paths, splits_of(one), strict=True)) == dict(zip(two.paths, splits_of(two), strict=True))
 
 
 def test_another_seed_gives_another_split():
@@ -90,9 +88,7 @@ def test_plain_patches_are_shared_out_exactly():
         ("A", "train"): 30, ("A", "val"): 5, ("A", "test"): 15,
         ("B", "train"): 12, ("B", "val"): 2, ("B", "test"): 6,
     }  # fmt: skip
-    assert (
-        index.split_protocol == "val and test drawn (10 % and 30 % of each class, groups kept whole, seed 0)"
-    )
+    assert index.split_protocol == "val and test drawn (10 % and 30 % of each class, groups kept whole, seed 0)"
 
 
 def test_three_patches_a_class_are_enough():
@@ -112,9 +108,7 @@ def test_a_share_of_nothing_makes_no_split():
 
 def test_a_given_test_split_stays_and_val_is_cut_from_train():
     given_splits = (["train"] * 8 + ["test"] * 2) * 2
-    index = replace(
-        table_index(["A"] * 10 + ["B"] * 10, splits=given_splits), split_protocol="as the source gives it"
-    )
+    index = replace(table_index(["A"] * 10 + ["B"] * 10, splits=given_splits), split_protocol="as the source gives it")
     made = split_index(index)
     assert made.split_counts == {"train": 12, "val": 4, "test": 4}
     assert [s for s, g in zip(splits_of(made), given_splits, strict=True) if g == "test"] == ["test"] * 4
@@ -125,8 +119,7 @@ def test_a_given_test_split_stays_and_val_is_cut_from_train():
 
 def test_complete_splits_are_left_alone_and_their_protocol_too():
     index = replace(
-        table_index(["A", "A", "A", "B", "B", "B"], splits=["train", "val", "test"] * 2),
-        split_protocol="theirs",
+        table_index(["A", "A", "A", "B", "B", "B"], splits=["train", "val", "test"] * 2), split_protocol="theirs"
     )
     same = split_index(index, val=0.4, test=0.4, seed=9)
     assert same == index
@@ -143,9 +136,7 @@ def test_rows_without_a_split_join_train_where_val_and_test_are_given():
 
 def test_a_patch_without_a_split_goes_where_its_group_is():
     groups = ["g", "g", *[None] * 18]
-    index = table_index(
-        ["A"] * 10 + ["B"] * 10, groups=groups, splits=["test", None, *[None] * 8, "test", *[None] * 9]
-    )
+    index = table_index(["A"] * 10 + ["B"] * 10, groups=groups, splits=["test", None, *[None] * 8, "test", *[None] * 9])
     assert splits_of(split_index(index))[:2] == ["test", "test"]
 
 

@@ -50,9 +50,7 @@ def test_the_protocol_tells_blocks_from_chance():
         "val and test drawn (20 % and 20 % of each class, blocks of 10 km kept whole, seed 0)"
     )
     chance = split_index(index)
-    assert (
-        "optimistic: 100 % of held-out patches lie within 10 km of a training patch" in chance.split_protocol
-    )
+    assert "optimistic: 100 % of held-out patches lie within 10 km of a training patch" in chance.split_protocol
     folded = split_index(index, folds=5, fold=1)
     assert folded.split_protocol.startswith("test is fold 1 of 5")
     assert "optimistic" in folded.split_protocol
@@ -131,9 +129,7 @@ def test_val_is_cut_from_a_published_train_list_alone(tmp_path):
     assert {after[path] for path in lists["train"]} == {"train", "val"}
     assert after["A/1.png"] == after["A/again1.png"]
     assert len(made.where("val")) == pytest.approx(0.3 * 29, abs=2)
-    assert made.split_protocol.endswith(
-        "; val drawn from train (30 % of each class, groups kept whole, seed 2)"
-    )
+    assert made.split_protocol.endswith("; val drawn from train (30 % of each class, groups kept whole, seed 2)")
     with pytest.raises(SettingError, match="there is a val split already"):
         split_index(build_index(tmp_path), lists={"train": named["train"], "val": named["test"]}, val=0.3)
     with pytest.raises(SettingError, match="give --val"):

@@ -64,9 +64,7 @@ def test_folds_that_there_are_not(folds, fold):
 
 def test_a_class_with_fewer_groups_than_folds_is_named():
     with pytest.raises(DataError, match="class 'B' has too few groups of patches for 5 folds") as caught:
-        fold_index(
-            table_index(["A"] * 20 + ["B"] * 8, groups=[*[None] * 20, *["b1"] * 4, *["b2"] * 4]), folds=5
-        )
+        fold_index(table_index(["A"] * 20 + ["B"] * 8, groups=[*[None] * 20, *["b1"] * 4, *["b2"] * 4]), folds=5)
     assert "--folds 2" in caught.value.fix
 
 
@@ -90,11 +88,7 @@ def test_patches_of_several_labels_are_shared_out():
     made = [fold_index(index, folds=4, fold=k, val=0.0) for k in range(4)]
     for label in "ab":
         tested = [
-            sum(
-                label in labels
-                for labels, s in zip(index.label_sets, splits_of(m), strict=True)
-                if s == "test"
-            )
+            sum(label in labels for labels, s in zip(index.label_sets, splits_of(m), strict=True) if s == "test")
             for m in made
         ]
         assert sum(tested) == 24

@@ -36,10 +36,7 @@ def test_a_header_and_a_byte_order_mark_are_passed_over(tmp_path):
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
-        (
-            {"test": "A/A_0000.png\nA/gone.png\n"},
-            r"lists 1 patch\(es\) the index does not have, first A/gone\.png",
-        ),
+        ({"test": "A/A_0000.png\nA/gone.png\n"}, r"lists 1 patch\(es\) the index does not have, first A/gone\.png"),
         ({"test": "A/gone.png\nA/A_0000.png\n"}, r"first A/gone\.png"),
         ({"test": "path\n"}, "lists no patches"),
         ({"test": ""}, "lists no patches"),

@@ -77,10 +77,7 @@ def test_the_page_has_every_part_and_needs_no_other_file(reported):
 def test_programs_get_the_same_facts(reported):
     facts, _, out, _ = reported
     read = json.loads((out / "facts.json").read_text())
-    assert (
-        read["shortcuts"]["headers"]["score"]["accuracy"]["value"]
-        == facts.shortcuts.headers.score.accuracy.value
-    )
+    assert read["shortcuts"]["headers"]["score"]["accuracy"]["value"] == facts.shortcuts.headers.score.accuracy.value
     assert read["audit"]["modes"] == {"RGB": 76, "CMYK": 25}
     assert read["forms"]["JPEG, quality 75, 4:2:0"] == 26
 
@@ -136,10 +133,7 @@ def test_patches_of_one_color_and_of_one_class(tmp_path):
         write(tmp_path / "p" / "B" / f"{k}.png", encoded(Image.new("RGB", (16, 16), (9, 9, k))))
     index = build_index(tmp_path / "p")
     data_report(index, tmp_path / "out")
-    assert (
-        "8 patches are of one single color; the first is A/0.png."
-        in (tmp_path / "out" / "index.html").read_text()
-    )
+    assert "8 patches are of one single color; the first is A/0.png." in (tmp_path / "out" / "index.html").read_text()
     one = replace(index, table=index.table.slice(0, 4))
     facts = data_report(one, tmp_path / "one")
     assert facts.shortcuts.all == ()

@@ -14,9 +14,7 @@ from swath.datareport.pictures import _ending, embedding_picture, histograms_pic
 def drawn(monkeypatch):
     """The figures that were drawn."""
     figures = []
-    monkeypatch.setattr(
-        "swath.datareport.pictures.to_png", lambda figure, dpi=110: figures.append(figure) or b""
-    )
+    monkeypatch.setattr("swath.datareport.pictures.to_png", lambda figure, dpi=110: figures.append(figure) or b"")
     return figures
 
 

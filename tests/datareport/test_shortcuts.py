@@ -16,11 +16,7 @@ def header(*, side=64, mode="RGB", tables="aaaaaaaa", length=3000):
 def measured(headers, labels, *, suffixes=None, colors=None):
     n = len(labels)
     return measure_shortcuts(
-        headers,
-        suffixes or [".jpg"] * n,
-        colors if colors is not None else RNG.normal(size=(n, 6)),
-        labels,
-        [None] * n,
+        headers, suffixes or [".jpg"] * n, colors if colors is not None else RNG.normal(size=(n, 6)), labels, [None] * n
     )
 
 

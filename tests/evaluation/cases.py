@@ -31,9 +31,7 @@ def evaluation(
     metrics = measure(confusion_matrix(truth, predicted, classes=len(names)), names)
     majority = measure(confusion_matrix(truth, plain, classes=len(names)), names)
     baselines = {
-        "majority": BaselineResult(
-            **dict(majority), difference=Difference(accuracy=accuracy, macro_f1=macro_f1)
-        )
+        "majority": BaselineResult(**dict(majority), difference=Difference(accuracy=accuracy, macro_f1=macro_f1))
     }
     leads = {"majority": accuracy}
     values = {

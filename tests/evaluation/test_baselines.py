@@ -15,9 +15,7 @@ from tests.tiny import CLASSES, color_baseline, patches
 
 def some(n: int, *, seed: int = 0, classes=CLASSES) -> tuple[np.ndarray, np.ndarray]:
     """Pixels and labels of `n` patches per class."""
-    return np.concatenate([patches(name, n, seed=seed) for name in classes]), np.repeat(
-        np.arange(len(classes)), n
-    )
+    return np.concatenate([patches(name, n, seed=seed) for name in classes]), np.repeat(np.arange(len(classes)), n)
 
 
 def ask(baselines: Baselines, pixels: np.ndarray) -> dict[str, np.ndarray]:

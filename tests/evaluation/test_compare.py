@@ -63,9 +63,7 @@ def test_access_to_the_test_split_leaves_a_note(good, bad, tiny_index, tmp_path)
 
 
 def test_models_of_other_classes(good, tiny_index, tmp_path):
-    other = load(
-        write_tiny_model(tmp_path / "o.onnx", classes=("Forest", "Snow")), engine="onnxruntime", threads=1
-    )
+    other = load(write_tiny_model(tmp_path / "o.onnx", classes=("Forest", "Snow")), engine="onnxruntime", threads=1)
     with pytest.raises(DataError, match=r"classes differ.*Snow"):
         compare(good, other, tiny_index)
 

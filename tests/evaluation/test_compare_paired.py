@@ -18,9 +18,7 @@ def test_p_values_are_scipys(only_first, only_second):
     n, fewer = only_first + only_second, min(only_first, only_second)
     exact = binomtest(fewer, n, 0.5).pvalue if n else 1.0
     assert found.p_value == pytest.approx(exact, rel=1e-9)
-    assert found.mid_p == pytest.approx(
-        min(1.0, 2 * binom.cdf(fewer, n, 0.5) - binom.pmf(fewer, n, 0.5)), rel=1e-9
-    )
+    assert found.mid_p == pytest.approx(min(1.0, 2 * binom.cdf(fewer, n, 0.5) - binom.pmf(fewer, n, 0.5)), rel=1e-9)
     assert found.mid_p <= found.p_value
 
 
@@ -40,9 +38,7 @@ def test_only_disagreement_counts():
 
 
 def test_many_patches_do_not_overflow():
-    assert mcnemar_counts(60_000, 61_000).p_value == pytest.approx(
-        binomtest(60_000, 121_000).pvalue, rel=1e-6
-    )
+    assert mcnemar_counts(60_000, 61_000).p_value == pytest.approx(binomtest(60_000, 121_000).pvalue, rel=1e-6)
 
 
 def test_answers_to_other_patches():

@@ -197,9 +197,7 @@ def test_a_patch_that_is_gone_leaves_nothing_behind(classifier, tmp_path):
 
 def with_column(index: PatchIndex, name: str, values: list[str | None]) -> PatchIndex:
     place = index.table.schema.get_field_index(name)
-    return dataclasses.replace(
-        index, table=index.table.set_column(place, name, pa.array(values, pa.string()))
-    )
+    return dataclasses.replace(index, table=index.table.set_column(place, name, pa.array(values, pa.string())))
 
 
 def test_what_cannot_be_evaluated_says_why(tiny_index):

@@ -100,9 +100,7 @@ def test_a_binary_model_is_measured_at_its_threshold(binary_model, binary_data, 
     np.testing.assert_array_equal(called, scores >= 0.6)
     assert found.recall.value == pytest.approx(reference.recall_score(truth, called), abs=1e-9)
     assert found.f1.value == pytest.approx(reference.f1_score(truth, called), abs=1e-9)
-    assert found.average_precision.value == pytest.approx(
-        reference.average_precision_score(truth, scores), abs=1e-3
-    )
+    assert found.average_precision.value == pytest.approx(reference.average_precision_score(truth, scores), abs=1e-3)
     assert (found.threshold, found.positive, found.positives, found.n) == (0.6, "River", 6, 12)
     simple = found.baselines["majority"]
     assert simple.average_precision.value == pytest.approx(6 / 12)
@@ -135,8 +133,7 @@ def test_a_multi_label_model_is_measured_label_by_label(several_model, several_d
     assert "confusion.png" not in written
     rows = rows_of(tmp_path / "out" / "predictions.csv")
     truth, called = (
-        np.array([[name in row[c].split(";") for name in CLASSES] for row in rows])
-        for c in ("label", "predicted")
+        np.array([[name in row[c].split(";") for name in CLASSES] for row in rows]) for c in ("label", "predicted")
     )
     macro = reference.f1_score(truth, called, average="macro", zero_division=0)
     assert found.macro_f1.value == pytest.approx(macro, abs=1e-9)
@@ -157,27 +154,20 @@ def test_a_multi_label_model_is_measured_label_by_label(several_model, several_d
 
 @pytest.mark.parametrize("task", ["binary", "multi-label"])
 def test_the_report_shows_curves_and_numbers(task, request, tmp_path):
-    model, data = {
-        "binary": ("binary_model", "binary_data"),
-        "multi-label": ("several_model", "several_data"),
-    }[task]
+    model, data = {"binary": ("binary_model", "binary_data"), "multi-label": ("several_model", "several_data")}[task]
     index = request.getfixturevalue(data)
     found = evaluate(load(request.getfixturevalue(model), threads=1), index, out=tmp_path / "out")
     write_report(tmp_path / "r.html", [result_section(found, tmp_path / "out")], title="Result")
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert "Precision-recall and ROC curves" in page.all("img", "alt")
     for name in found.headline():
-        shown = {"mean_average_precision": "mAP", "auroc": "AUROC", "f1": "F1"}.get(
-            name, name.replace("_", " ")
-        )
+        shown = {"mean_average_precision": "mAP", "auroc": "AUROC", "f1": "F1"}.get(name, name.replace("_", " "))
         assert shown.replace("macro f1", "macro-F1").replace("micro f1", "micro-F1") in page.text
     assert ("River" if task == "binary" else "Residential") in page.text
     assert ("model's lead in average precision" in page.text) == (task == "binary")
 
 
-def test_a_model_that_ranks_as_its_color_rule_does_has_no_lead(
-    binary_model, binary_data, tmp_path, monkeypatch
-):
+def test_a_model_that_ranks_as_its_color_rule_does_has_no_lead(binary_model, binary_data, tmp_path, monkeypatch):
     """Its threshold is chosen and the rule's is 0.5, which is no reason to call it better."""
     classifier = load(binary_model, threads=1)
 
@@ -195,13 +185,9 @@ def test_a_model_that_ranks_as_its_color_rule_does_has_no_lead(
 
 
 def test_task_and_index_at_odds_are_refused(binary_model, several_model, several_data, tiny_index, tmp_path):
-    with pytest.raises(
-        DataError, match="have one label each; make the index from a table with a column 'labels'"
-    ):
+    with pytest.raises(DataError, match="have one label each; make the index from a table with a column 'labels'"):
         evaluate(load(several_model, threads=1), tiny_index, out=tmp_path / "out")
-    with pytest.raises(
-        DataError, match=r"is binary, and the patches .* carry lists of labels; .* swath data binary"
-    ):
+    with pytest.raises(DataError, match=r"is binary, and the patches .* carry lists of labels; .* swath data binary"):
         evaluate(load(binary_model, threads=1), several_data, out=tmp_path / "out")
     with pytest.raises(DataError, match="swath data binary INDEX --positive 'River'"):
         evaluate(load(binary_model, threads=1), tiny_index, out=tmp_path / "out")

@@ -34,9 +34,7 @@ def check_maps(*arguments, **options) -> MapCheck:
 
 @pytest.fixture(scope="module")
 def checked(classifier: Classifier, randomized_explainer, tiny_index: PatchIndex) -> MapCheck:
-    return check_maps(
-        classifier, explainer(classifier), randomized_explainer, tiny_index, split="train", limit=40
-    )
+    return check_maps(classifier, explainer(classifier), randomized_explainer, tiny_index, split="train", limit=40)
 
 
 def upside_down(classifier: Classifier, pixels, *, classes=None) -> Evidence:
@@ -51,12 +49,7 @@ def test_true_maps_lead_and_liars_trail(classifier, randomized_explainer, tiny_i
     assert checked.deletion.map.value < checked.deletion.random.value
     assert checked.deletion.holds
     lie = check_maps(
-        classifier,
-        partial(upside_down, classifier),
-        randomized_explainer,
-        tiny_index,
-        split="train",
-        limit=40,
+        classifier, partial(upside_down, classifier), randomized_explainer, tiny_index, split="train", limit=40
     )
     assert lie.deletion.lead_on_random.high < 0
     assert not lie.deletion.holds
@@ -94,9 +87,7 @@ def test_a_map_that_never_changes_fails_the_weights(classifier, tiny_index, chec
         maps = pixels.mean(axis=1, dtype=np.float32)[:, ::8, ::8]
         return Evidence(maps, true.explained, true.labels, true.confidence)
 
-    found = check_maps(
-        classifier, brightness, lambda part, seed: brightness, tiny_index, split="train", limit=12
-    )
+    found = check_maps(classifier, brightness, lambda part, seed: brightness, tiny_index, split="train", limit=12)
     assert all(f.correlation.value == pytest.approx(1) for f in found.randomization)
     assert "stay similar when the weights of its head are drawn again" in found.verdict
     assert all(f.holds for f in checked.randomization)
@@ -104,9 +95,7 @@ def test_a_map_that_never_changes_fails_the_weights(classifier, tiny_index, chec
 
 def test_the_same_seed_gives_the_same_numbers(classifier, randomized_explainer, tiny_index):
     one, same = (
-        check_maps(
-            classifier, explainer(classifier), randomized_explainer, tiny_index, split="val", limit=10, seed=3
-        )
+        check_maps(classifier, explainer(classifier), randomized_explainer, tiny_index, split="val", limit=10, seed=3)
         for _ in range(2)
     )
     assert one == same
@@ -124,9 +113,7 @@ def test_the_test_split_stays_closed(classifier, tiny_index):
         chosen_patches(classifier, tiny_index, split="test", limit=5, seed=0)
 
 
-def test_a_handful_of_patches_is_no_ground_for_a_verdict(
-    classifier, randomized_explainer, tiny_index, tiny_patches
-):
+def test_a_handful_of_patches_is_no_ground_for_a_verdict(classifier, randomized_explainer, tiny_index, tiny_patches):
     few = partial(check_maps, classifier, explainer(classifier), randomized_explainer, split="val")
     for limit in (0, 1, 9):
         with pytest.raises(SettingError, match=f"^{limit} patches are too few .*; give --limit 10 or more$"):
@@ -146,9 +133,7 @@ def test_an_index_of_another_task_is_refused_for_several_labels_too(tiny_index, 
 def test_the_page_says_what_fails_and_stands_alone(classifier, randomized_explainer, tiny_index, tmp_path):
     out = tmp_path / "maps"
     liar = partial(upside_down, classifier)
-    found = write_maps_report(
-        classifier, liar, randomized_explainer, tiny_index, out, split="train", limit=12
-    )
+    found = write_maps_report(classifier, liar, randomized_explainer, tiny_index, out, split="train", limit=12)
     assert {p.name for p in out.iterdir()} == {"explain.json", "index.html", "maps.png", "curves.png"}
     assert MapCheck.model_validate_json((out / "explain.json").read_text()) == found
     page = Page((out / "index.html").read_text(encoding="utf-8"))

@@ -59,9 +59,7 @@ def test_a_split_without_positives_can_be_measured():
 
 
 def test_more_patches_make_average_precision_more_certain():
-    few, many = (
-        measure_binary(*answers(n), threshold=0.5, names=NAMES).average_precision for n in (100, 3000)
-    )
+    few, many = (measure_binary(*answers(n), threshold=0.5, names=NAMES).average_precision for n in (100, 3000))
     assert few.high - few.low > 2 * (many.high - many.low)
 
 
@@ -75,9 +73,7 @@ def test_the_lead_is_the_difference_in_average_precision_and_near_zero_for_equal
     truth, scores = answers(800)
     other = scores + np.random.default_rng(1).normal(size=800)
     lead = paired_average_precision(truth, scores, other)
-    expected = reference.average_precision_score(truth, scores) - reference.average_precision_score(
-        truth, other
-    )
+    expected = reference.average_precision_score(truth, scores) - reference.average_precision_score(truth, other)
     assert lead.value == pytest.approx(expected, abs=1e-9)
     assert 0 < lead.low < lead.value < lead.high
     assert lead.n == truth.sum()

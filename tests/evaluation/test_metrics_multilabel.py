@@ -68,9 +68,7 @@ def test_small_splits_agree_too_and_absent_labels_take_no_part(seed, n):
 
 
 def test_intervals_know_that_few_patches_say_little():
-    few, many = (
-        measure_multilabel(*answers(n), thresholds=THRESHOLDS, names=NAMES).headline() for n in (60, 3000)
-    )
+    few, many = (measure_multilabel(*answers(n), thresholds=THRESHOLDS, names=NAMES).headline() for n in (60, 3000))
     for name in few:
         assert few[name].high - few[name].low > 2 * (many[name].high - many[name].low), name
 

@@ -22,9 +22,7 @@ ANSWERS = (
 @given(ANSWERS)
 def test_numbers_are_scikit_learns(answers):
     truth, scores = answers
-    assert average_precision(truth, scores) == pytest.approx(
-        reference.average_precision_score(truth, scores), abs=1e-9
-    )
+    assert average_precision(truth, scores) == pytest.approx(reference.average_precision_score(truth, scores), abs=1e-9)
     assert auroc(truth, scores) == pytest.approx(reference.roc_auc_score(truth, scores), abs=1e-9)
 
 
@@ -47,9 +45,7 @@ def test_float32_scores_of_a_real_size_are_ranked_alike():
     random = np.random.default_rng(0)
     truth = random.random(5000) < 0.1
     scores = (random.normal(size=5000) + truth).astype(np.float32)
-    assert average_precision(truth, scores) == pytest.approx(
-        reference.average_precision_score(truth, scores), abs=1e-9
-    )
+    assert average_precision(truth, scores) == pytest.approx(reference.average_precision_score(truth, scores), abs=1e-9)
     assert auroc(truth, scores) == pytest.approx(reference.roc_auc_score(truth, scores), abs=1e-9)
 
 

@@ -71,10 +71,7 @@ POOR = Estimate(value=0.3, low=0.2, high=0.4, n=40)  # of 200: guessing has 0.2
             {"leads": lead(-0.01), "what": "average precision"},
             "majority baseline (average precision difference -0.010 to +0.190)",
         ),
-        (
-            {"leads": None, "guesses": {"Dump": (POOR, 40)}},
-            "not clearly better than guessing at finding Dump",
-        ),
+        ({"leads": None, "guesses": {"Dump": (POOR, 40)}}, "not clearly better than guessing at finding Dump"),
     ],
 )
 def test_each_weakness_is_named_once(change, said):
@@ -92,9 +89,7 @@ def test_a_label_that_is_found_better_than_by_guessing_is_not_warned_of():
 def test_hostile_names_cannot_move_the_cursor_from_a_warning():
     name = "a\x1b[2Jx"
     absent = warnings_for(n=FEW, split="test", same_index=True, absent=(name,), leads=CLEAR)
-    poor = warnings_for(
-        n=FEW, split="test", same_index=True, absent=(), leads=None, guesses={name: (POOR, 40)}
-    )
+    poor = warnings_for(n=FEW, split="test", same_index=True, absent=(), leads=None, guesses={name: (POOR, 40)})
     assert len(absent) == len(poor) == 1
     assert "\x1b" not in absent[0] + poor[0]
 

@@ -20,9 +20,7 @@ from .cases import HOSTILE, Page, evaluation
 
 def test_data_counts_each_class_and_split():
     section = data_section(
-        {"River": {"test": 2, "train": 5}, "Sea": {"train": 1200}},
-        patches=1207,
-        sentences=("No duplicates.",),
+        {"River": {"test": 2, "train": 5}, "Sea": {"train": 1200}}, patches=1207, sentences=("No duplicates.",)
     )
     (table,) = section.tables
     assert table.columns == ("class", "train", "test", "all")
@@ -83,10 +81,7 @@ def test_a_map_lists_classes_by_area(tmp_path):
         ("Forest", 0.0, 0.0),
     ]
     assert rows[0][0] == Swatch("4FB3E0", "River")
-    assert [image.alt for image in section.images] == [
-        "The scene in true color",
-        "Land map, one color per class",
-    ]
+    assert [image.alt for image in section.images] == ["The scene in true color", "Land map, one color per class"]
 
 
 def test_a_map_of_nothing_has_no_shares():
@@ -110,9 +105,7 @@ def test_all_sections_make_one_sound_page(tmp_path, tiny_model):
     found = evaluation(names, n=60)
     sections = (
         data_section({name: {"train": 3} for name in names}, patches=9, samples=picture_bytes()),
-        training_section(
-            picture_bytes(), facts={"epochs": "12"}, links=(Link("curves.csv", tmp_path / "c.csv"),)
-        ),
+        training_section(picture_bytes(), facts={"epochs": "12"}, links=(Link("curves.csv", tmp_path / "c.csv"),)),
         result_section(found, tmp_path),
         explanation_section(picture_bytes()),
         map_section(picture_bytes(), classes=class_infos(names), hectares={HOSTILE: 5.0}),

@@ -22,13 +22,7 @@ def test_every_experiment_makes_variants_that_can_be_run_in_their_order(name, fr
     for variant in experiment.variants:
         recipe = load_recipe(variant.recipe, changes=[*variant.changes, "seed=0"])
         assert recipe.epochs >= load_recipe(variant.recipe).epochs
-        for other in (
-            variant.against,
-            variant.minutes_of,
-            variant.pace_of,
-            variant.shares,
-            variant.weights_of,
-        ):
+        for other in (variant.against, variant.minutes_of, variant.pace_of, variant.shares, variant.weights_of):
             assert other is None or other in before
         before.add(variant.name)
     folders = {folder_name(variant.name) for variant in experiment.variants}
@@ -58,9 +52,7 @@ def test_variants_compared_for_something_else_have_one_share_of_the_labels(name)
 
 
 def test_changes_reach_every_variant_and_weights_the_transfer_variants_alone():
-    choices = ExperimentSettings(
-        fractions=(1,), changes=("epochs=1", "loss.label_smoothing=0"), weights="none"
-    )
+    choices = ExperimentSettings(fractions=(1,), changes=("epochs=1", "loss.label_smoothing=0"), weights="none")
     for name in experiment_names():
         for variant in make_experiment(name, choices).variants:
             recipe = load_recipe(variant.recipe, changes=[*variant.changes])
@@ -71,9 +63,7 @@ def test_changes_reach_every_variant_and_weights_the_transfer_variants_alone():
 
 
 def test_sensor_variants_are_compared_under_the_same_view():
-    variants = {
-        variant.name: variant for variant in make_experiment("sensor-shift", ExperimentSettings()).variants
-    }
+    variants = {variant.name: variant for variant in make_experiment("sensor-shift", ExperimentSettings()).variants}
     for variant in variants.values():
         if variant.against:
             assert variants[variant.against].view == variant.view

@@ -74,12 +74,7 @@ def test_a_difference_lies_in_its_interval_and_turns_with_the_variants(pairs):
 
 
 def test_what_is_compared_stands_after_what_it_is_compared_with():
-    results = [
-        result("a", 0.2),
-        result("b", 0.2),
-        result("c", 0.1, against="a"),
-        result("d", 0.1, against="c"),
-    ]
+    results = [result("a", 0.2), result("b", 0.2), result("c", 0.1, against="a"), result("d", 0.1, against="c")]
     assert [row.name for row in make_rows(results)] == ["a", "c", "d", "b"]
 
 
@@ -112,10 +107,7 @@ def test_the_paragraph_says_what_the_numbers_hold(wrong, said):
 def test_many_comparisons_are_counted_and_the_farthest_told():
     results = []
     for k, wrong in enumerate((0.2, 0.02, 0.1, 0.19, 0.5, 0.05, 0.03, 0.21)):
-        results += [
-            result(f"plain {k}", 0.2),
-            result(f"other {k}", wrong, against=f"plain {k}", draw_seed=5 + k),
-        ]
+        results += [result(f"plain {k}", 0.2), result(f"other {k}", wrong, against=f"plain {k}", draw_seed=5 + k)]
     text = paragraph(QUESTION, make_rows(results), patches=400)
     assert text.count("reaches") == 1
     assert "Of 7 other comparisons 4 are clearly better, 1 clearly worse and 2 not clearly different" in text
@@ -143,8 +135,6 @@ def test_the_table_holds_every_number(tmp_path):
 @pytest.mark.parametrize("across", ["fraction", "variant"])
 def test_both_pictures_are_drawn(tmp_path, across):
     results = [result(f"one, {f}", 0.3 - f / 10, fraction=f, labels=round(100 * f)) for f in (0.5, 1.0)]
-    results += [
-        result(f"two, {f}", 0.1, against=f"one, {f}", fraction=f, labels=round(100 * f)) for f in (0.5, 1.0)
-    ]
+    results += [result(f"two, {f}", 0.1, against=f"one, {f}", fraction=f, labels=round(100 * f)) for f in (0.5, 1.0)]
     draw(tmp_path / "p.png", Experiment("two", "Is one better?", (), across=across), make_rows(results))
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"

@@ -161,9 +161,7 @@ def test_wrong_views_share_one_network(tiny_index, tmp_path, trainings):
 
 
 def test_a_first_stage_on_another_set_is_started_from_and_answers_nothing(tiny_index, tmp_path, trainings):
-    first = split_index(
-        build_index(write_patches(tmp_path / "sharp", ("Forest", "River", "SeaLake"), n=20, seed=5))
-    )
+    first = split_index(build_index(write_patches(tmp_path / "sharp", ("Forest", "River", "SeaLake"), n=20, seed=5)))
     choices = dataclasses.replace(CHOICES, fractions=(1,))
     out = tmp_path / "out"
     with pytest.raises(SettingError, match="give --first INDEX"):
@@ -181,9 +179,7 @@ def test_a_first_stage_on_another_set_is_started_from_and_answers_nothing(tiny_i
 
 @pytest.mark.slow
 def test_the_weights_of_a_first_stage_are_really_loaded(tiny_index, tmp_path):
-    first = split_index(
-        build_index(write_patches(tmp_path / "sharp", ("Forest", "River", "SeaLake"), n=20, seed=5))
-    )
+    first = split_index(build_index(write_patches(tmp_path / "sharp", ("Forest", "River", "SeaLake"), n=20, seed=5)))
     choices = dataclasses.replace(CHOICES, fractions=(1,))
     run("high-resolution-first", tiny_index, tmp_path / "out", choices=choices, first=first)
     folder = tmp_path / "out" / "variants" / "high-resolution-first-100pct-seed0"
@@ -206,9 +202,7 @@ def test_a_variant_is_trained_and_answers_as_its_model_file_does(tiny_index, tmp
 
 def test_two_classes_are_decided_by_the_threshold(tmp_path, trainings):
     index = split_index(build_index(write_patches(tmp_path / "two", ("Forest", "SeaLake"), n=20)))
-    result = run(
-        "learning-curve", index, tmp_path / "out", choices=dataclasses.replace(CHOICES, fractions=(1,))
-    )
+    result = run("learning-curve", index, tmp_path / "out", choices=dataclasses.replace(CHOICES, fractions=(1,)))
     with np.load(tmp_path / "out" / "variants" / "100pct-seed0" / "answers.npz") as held:
         assert set(held["truth"].tolist()) == {0, 1}
         assert result.rows[0].accuracy.value == (held["truth"] == held["predicted"]).mean()
@@ -228,9 +222,7 @@ def test_several_labels_a_patch_are_refused(tiny_index, tmp_path):
     table = tiny_index.table
     labels = pa.array([[label] for label in tiny_index.labels], pa.list_(pa.string()))
     table = table.set_column(table.schema.get_field_index("labels"), "labels", labels)
-    table = table.set_column(
-        table.schema.get_field_index("label"), "label", pa.nulls(len(table), pa.string())
-    )
+    table = table.set_column(table.schema.get_field_index("label"), "label", pa.nulls(len(table), pa.string()))
     with pytest.raises(DataError, match="carry several labels"):
         run("learning-curve", dataclasses.replace(tiny_index, table=table), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -20,9 +20,7 @@ def paths(index, split):
 
 def relabeled(index, splits):
     place = index.table.schema.get_field_index("split")
-    return dataclasses.replace(
-        index, table=index.table.set_column(place, "split", pa.array(splits, pa.string()))
-    )
+    return dataclasses.replace(index, table=index.table.set_column(place, "split", pa.array(splits, pa.string())))
 
 
 @given(
@@ -71,11 +69,7 @@ def test_nothing_need_be_evaluated(tiny_index):
 
 def test_a_class_with_one_training_patch_is_named(tiny_index):
     splits = np.array(tiny_index.table.column("split").to_pylist())
-    rows = [
-        i
-        for i, (c, s) in enumerate(zip(tiny_index.labels, splits, strict=True))
-        if (c, s) == ("River", "train")
-    ]
+    rows = [i for i, (c, s) in enumerate(zip(tiny_index.labels, splits, strict=True)) if (c, s) == ("River", "train")]
     splits[rows[1:]] = "test"
     with pytest.raises(DataError, match="class River has one training patch"):
         subset(relabeled(tiny_index, splits.tolist()), fraction=1, seed=0, evaluated="val")

@@ -93,9 +93,7 @@ def test_many_images_go_in_small_batches_and_keep_their_order(classifier, monkey
 
 @pytest.mark.parametrize("lacks", ["head", "activations"])
 def test_a_model_without_maps_says_so(lacks):
-    with pytest.raises(
-        SwathError, match=r"'tiny' has no class activation maps.*; use --method occlusion, or"
-    ):
+    with pytest.raises(SwathError, match=r"'tiny' has no class activation maps.*; use --method occlusion, or"):
         activation_maps(tiny_classifier(lacks=lacks), noise(1))
 
 

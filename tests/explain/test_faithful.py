@@ -8,15 +8,7 @@ from sklearn.metrics import auc
 
 from swath.errors import SettingError
 from swath.explain import Evidence, class_evidence, upsample
-from swath.explain.faithful import (
-    Faithfulness,
-    area_under,
-    center_heat,
-    curves,
-    deletion,
-    faithfulness,
-    random_heat,
-)
+from swath.explain.faithful import Faithfulness, area_under, center_heat, curves, deletion, faithfulness, random_heat
 from tests.tiny import CLASSES, patches
 
 from .models import tiny_classifier

@@ -12,13 +12,7 @@ from scipy.stats import spearmanr
 
 from swath.errors import ModelFileError
 from swath.explain import Evidence, explainer, weight_randomization
-from swath.explain.faithful import (
-    PARTS,
-    layers_of,
-    randomized,
-    randomized_explainer_factory,
-    rank_correlation,
-)
+from swath.explain.faithful import PARTS, layers_of, randomized, randomized_explainer_factory, rank_correlation
 from swath.inference import load
 from tests.tiny import CLASSES, patches, tiny_graph
 
@@ -75,10 +69,7 @@ def test_true_maps_change_with_the_weights(tiny_model: Path, method):
     classifier = load(tiny_model, threads=1)
     pixels = np.concatenate([patches(c, 2, seed=4) for c in CLASSES])
     found = weight_randomization(
-        explainer(classifier, method),
-        randomized_explainer_factory(classifier, method),
-        pixels,
-        draws=6,
+        explainer(classifier, method), randomized_explainer_factory(classifier, method), pixels, draws=6
     )
     assert list(found) == list(PARTS)
     assert found["head"].shape == (6, 8)

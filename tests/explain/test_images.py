@@ -117,17 +117,9 @@ def test_a_folder_without_images_says_so(classifier, tmp_path):
 def test_picture_names_are_safe_and_never_meet():
     taken: set[str] = set()
     names = [
-        picture_name(n, taken)
-        for n in ("x/a.png", "y/A.jpg", "a-2.png", "..", "z/..\\..\\evil name.tif", "é.png")
+        picture_name(n, taken) for n in ("x/a.png", "y/A.jpg", "a-2.png", "..", "z/..\\..\\evil name.tif", "é.png")
     ]
-    assert names == [
-        "a.cam.png",
-        "A-2.cam.png",
-        "a-2-2.cam.png",
-        "image.cam.png",
-        "evil_name.cam.png",
-        "é.cam.png",
-    ]
+    assert names == ["a.cam.png", "A-2.cam.png", "a-2-2.cam.png", "image.cam.png", "evil_name.cam.png", "é.cam.png"]
     assert len({n.lower() for n in names}) == len(names)
     assert len(picture_name("q" * 500 + ".png", taken)) < 130
 

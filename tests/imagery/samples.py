@@ -86,9 +86,7 @@ def npy(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def png(
-    width: int, height: int, rows: bytes, *, depth: int = 8, color: int = 2, interlaced: bool = False
-) -> bytes:
+def png(width: int, height: int, rows: bytes, *, depth: int = 8, color: int = 2, interlaced: bool = False) -> bytes:
     """A PNG put together by hand; `rows` are its pixels with a filter byte before each row."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:

@@ -44,9 +44,7 @@ def test_one_band_with_an_axis_of_its_own_is_gray():
     assert decode(npy(sharp(1))).bands == ("gray",)
 
 
-@pytest.mark.parametrize(
-    "shape", [(), (4,), (0, 4), (3, 0, 4), (2, 3, 4, 5), (5, 5, 5), (7, 3, 7), (3, 9, 3)]
-)
+@pytest.mark.parametrize("shape", [(), (4,), (0, 4), (3, 0, 4), (2, 3, 4, 5), (5, 5, 5), (7, 3, 7), (3, 9, 3)])
 def test_shapes_that_are_not_clearly_one_picture_are_refused(shape):
     with pytest.raises(DataError, match=r"patch holds an array of shape \("):
         decode(npy(np.zeros(shape, np.uint8)), name="patch")

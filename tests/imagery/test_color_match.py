@@ -75,11 +75,7 @@ def test_bright_clouds_do_not_move_the_match(share, seed):
     np.testing.assert_allclose(clouded.offset, plain.offset, atol=4)
 
 
-@given(
-    gain=st.tuples(*[st.floats(0.8, 1.3)] * 3),
-    offset=st.tuples(*[st.floats(-20, 20)] * 3),
-    seed=st.integers(0, 9),
-)
+@given(gain=st.tuples(*[st.floats(0.8, 1.3)] * 3), offset=st.tuples(*[st.floats(-20, 20)] * 3), seed=st.integers(0, 9))
 def test_the_dark_end_comes_back_and_half_of_the_spread(gain, offset, seed):
     rng = np.random.default_rng(seed)
     plain = rng.integers(60, 150, (3, 5000)).astype(float)

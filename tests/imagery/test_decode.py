@@ -20,11 +20,7 @@ def test_a_file_and_its_bytes_decode_alike(tmp_path, suffix):
     path.write_bytes(FILES[suffix])
     from_file, from_bytes = decode(path), decode(FILES[suffix])
     np.testing.assert_array_equal(from_file.pixels, from_bytes.pixels)
-    assert (from_file.bands, from_file.units, from_file.mode) == (
-        from_bytes.bands,
-        from_bytes.units,
-        from_bytes.mode,
-    )
+    assert (from_file.bands, from_file.units, from_file.mode) == (from_bytes.bands, from_bytes.units, from_bytes.mode)
 
 
 @pytest.mark.parametrize("suffix", sorted(FILES))
@@ -92,9 +88,7 @@ def test_an_empty_file(tmp_path):
         decode(path)
 
 
-@pytest.mark.parametrize(
-    "content", [b"path,label\na.jpg,Forest\n", b"\0" * 100, b"GIF89a\x01\0", b"RIFF1234WAVE"]
-)
+@pytest.mark.parametrize("content", [b"path,label\na.jpg,Forest\n", b"\0" * 100, b"GIF89a\x01\0", b"RIFF1234WAVE"])
 def test_a_file_that_is_no_picture(tmp_path, content):
     path = tmp_path / "notes.png"
     path.write_bytes(content)
@@ -112,11 +106,7 @@ def bombs() -> dict[str, bytes]:
     """Files of a few kilobytes that would take gigabytes of memory."""
     large = saved(Image.new("1", (30_000, 30_000)), "PNG")
     tiff = raster(
-        np.zeros((1, 12_000, 10_000), np.uint8),
-        compress="deflate",
-        tiled=True,
-        blockxsize=512,
-        blockysize=512,
+        np.zeros((1, 12_000, 10_000), np.uint8), compress="deflate", tiled=True, blockxsize=512, blockysize=512
     )
     return {"png": png_claiming(60_000, 60_000), "one-bit png": large, "tiff": tiff}
 

@@ -41,7 +41,5 @@ def test_names_and_units():
 
 def test_more_bands_than_any_sensor_has():
     check_size(1, 1, name="a.tif", max_pixels=100, bands=1024)
-    with pytest.raises(
-        DataError, match=r"a\.tif says it has 1025 bands, above the limit of 1024; keep fewer"
-    ):
+    with pytest.raises(DataError, match=r"a\.tif says it has 1025 bands, above the limit of 1024; keep fewer"):
         check_size(1, 1, name="a.tif", max_pixels=10**9, bands=1025)

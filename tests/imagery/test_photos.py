@@ -51,9 +51,7 @@ def test_exif_orientation_is_applied(kind, orientation):
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_90,
     }
-    wanted = np.asarray(stored.transpose(turns[orientation]) if orientation > 1 else stored).transpose(
-        2, 0, 1
-    )
+    wanted = np.asarray(stored.transpose(turns[orientation]) if orientation > 1 else stored).transpose(2, 0, 1)
     picture = decode(data)
     assert picture.pixels.shape == wanted.shape
     np.testing.assert_allclose(picture.pixels.astype(int), wanted, atol=5 if kind == "JPEG" else 0)
@@ -63,8 +61,7 @@ def test_exif_orientation_is_applied(kind, orientation):
 
 
 @pytest.mark.parametrize(
-    ("bands", "names", "mode"),
-    [(1, ("gray",), "L"), (2, ("gray", "alpha"), "LA"), (3, RGB, "RGB"), (4, RGBA, "RGBA")],
+    ("bands", "names", "mode"), [(1, ("gray",), "L"), (2, ("gray", "alpha"), "LA"), (3, RGB, "RGB"), (4, RGBA, "RGBA")]
 )
 def test_png_8_bit_is_exact(bands, names, mode):
     picture = decode(saved(image(sharp(bands)), "PNG"))

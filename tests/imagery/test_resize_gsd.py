@@ -17,12 +17,7 @@ def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
-@given(
-    side=st.integers(32, 80),
-    factor=st.floats(1.01, 4),
-    value=st.integers(0, 65_535),
-    mtf=st.floats(0.05, 0.9),
-)
+@given(side=st.integers(32, 80), factor=st.floats(1.01, 4), value=st.integers(0, 65_535), mtf=st.floats(0.05, 0.9))
 @settings(max_examples=50, deadline=None)
 def test_a_constant_area_stays_as_it_is(side, factor, value, mtf):
     pixels = np.full((2, side, side + 3), value, np.uint16)

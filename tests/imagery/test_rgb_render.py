@@ -12,8 +12,7 @@ few = settings(max_examples=50, deadline=None)
 
 
 @pytest.mark.parametrize(
-    ("value", "rescaled"),
-    [(0, 0), (1, 1), (5, 1), (6, 2), (1375, 128), (2749, 255), (2750, 255), (65535, 255)],
+    ("value", "rescaled"), [(0, 0), (1, 1), (5, 1), (6, 2), (1375, 128), (2749, 255), (2750, 255), (65535, 255)]
 )
 def test_eurosat_s_own_rendering(value, rescaled):
     # 1 + 254 v / 2750, rounded; 0 is no data.
@@ -39,9 +38,7 @@ def test_an_empty_range_is_refused(low, high):
 
 
 @few
-@given(
-    st.integers(-2000, 3000), st.integers(1, 6000), st.lists(st.integers(0, 65535), min_size=2, max_size=20)
-)
+@given(st.integers(-2000, 3000), st.integers(1, 6000), st.lists(st.integers(0, 65535), min_size=2, max_size=20))
 def test_rendering_keeps_the_order_and_the_table_equals_the_formula(low, span, values):
     high = low + span
     pixels = np.array(sorted(values), np.uint16)

@@ -19,12 +19,7 @@ BF16 = "openvino-bf16"
 
 def bf16(difference: float) -> EngineParity:
     return EngineParity(
-        engine="torch",
-        precision="bf16",
-        patches=9,
-        batch_sizes=(),
-        max_difference=difference,
-        label_agreement=1.0,
+        engine="torch", precision="bf16", patches=9, batch_sizes=(), max_difference=difference, label_agreement=1.0
     )
 
 

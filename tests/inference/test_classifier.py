@@ -93,11 +93,7 @@ def test_other_outputs_can_be_had(classifier, pixels):
 @pytest.mark.parametrize(
     ("shape", "dtype", "message"),
     [
-        (
-            (2, 64, 64, 3),
-            np.uint8,
-            r"\(2, 64, 64, 3\), model 'tiny' takes \[N, 3, H, W\] \(red, green, blue\)",
-        ),
+        ((2, 64, 64, 3), np.uint8, r"\(2, 64, 64, 3\), model 'tiny' takes \[N, 3, H, W\] \(red, green, blue\)"),
         ((3, 64, 64), np.uint8, "shape"),
         ((0, 3, 64, 64), np.uint8, "shape"),
         ((1, 3, 64, 64), np.uint16, "pixels are uint16, model 'tiny' takes uint8"),
@@ -152,16 +148,11 @@ def test_a_binary_model_decides_by_its_threshold(tmp_path):
 
 def test_a_multi_label_model_gives_sets_of_labels(tmp_path):
     thresholds = dict.fromkeys(CLASSES[1:], 0.999)
-    model = swath.load(
-        write_tiny_model(tmp_path / "m.onnx", task="multi-label", thresholds=thresholds), threads=1
-    )
+    model = swath.load(write_tiny_model(tmp_path / "m.onnx", task="multi-label", thresholds=thresholds), threads=1)
     probabilities = np.array([[0.5, 0.1, 0.9991, 0.2], [0.4, 0.99, 0.1, 0.1]], np.float32)
     found = model.decide(probabilities)
     assert found.label_sets == [("Forest", "River"), ()]
     assert found.labels == ["Forest;River", ""]
     assert found.named == ["Forest;River", "(no label)"]
     np.testing.assert_array_equal(found.confidence, probabilities.max(axis=1))
-    assert found.top(1) == [
-        [("River", float(probabilities[0, 2]))],
-        [("Residential", float(probabilities[1, 1]))],
-    ]
+    assert found.top(1) == [[("River", float(probabilities[0, 2]))], [("Residential", float(probabilities[1, 1]))]]

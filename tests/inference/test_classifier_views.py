@@ -17,9 +17,7 @@ def pixels():
 
 def by_hand(pixels):
     """All eight: four quarter turns, and four of the mirrored patch."""
-    return [
-        np.ascontiguousarray(np.rot90(p, k, (2, 3))) for p in (pixels, pixels[..., ::-1]) for k in range(4)
-    ]
+    return [np.ascontiguousarray(np.rot90(p, k, (2, 3))) for p in (pixels, pixels[..., ::-1]) for k in range(4)]
 
 
 def test_probabilities_are_the_mean_over_the_views(pixels):
@@ -41,9 +39,7 @@ def test_eight_views_do_not_mind_how_a_patch_lies(pixels):
 
 def test_how_strange_a_patch_is_follows_from_it_as_it_is():
     noise = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64)).astype(np.uint8)
-    one, several = (
-        swath.load("eurosat", engine="onnxruntime", threads=1, tta=tta).answer(noise) for tta in (1, 4)
-    )
+    one, several = (swath.load("eurosat", engine="onnxruntime", threads=1, tta=tta).answer(noise) for tta in (1, 4))
     np.testing.assert_allclose(several.ood_score, one.ood_score, rtol=1e-5)
     assert several.is_ood.all()
 

@@ -148,11 +148,7 @@ def test_tables_of_one_name_and_two_kinds_keep_their_own_notes(model, dark_blue,
     for name in ("p.csv", "p.parquet"):
         predict_files(classifier, [dark_blue], tmp_path / name, match_colors="auto")
     predict_files(classifier, [dark_blue], tmp_path / "p.csv", overwrite=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "p.csv",
-        "p.parquet",
-        "p.parquet.color_match.json",
-    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.csv", "p.parquet", "p.parquet.color_match.json"]
 
 
 def test_a_table_that_fails_leaves_no_note(model, dark_blue, tmp_path):

@@ -92,9 +92,7 @@ def test_pixels_need_not_lie_in_order_or_be_writeable(engine):
     pixels = patches("Forest", 4)
     pixels.flags.writeable = False
     tta = pixels[::-1, :, ::-1].swapaxes(2, 3)
-    np.testing.assert_array_equal(
-        engine.run(tta, ("logits",))["logits"], engine.run(tta.copy(), ("logits",))["logits"]
-    )
+    np.testing.assert_array_equal(engine.run(tta, ("logits",))["logits"], engine.run(tta.copy(), ("logits",))["logits"])
 
 
 @pytest.mark.parametrize("name", EVERY)

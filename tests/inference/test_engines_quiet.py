@@ -32,12 +32,7 @@ def test_nothing_is_sent_or_left_behind_and_the_other_engine_is_not_loaded(name,
     environment = {k: v for k, v in os.environ.items() if k not in unset}
     environment |= {"HOME": str(home), "LOCALAPPDATA": str(home), "USERPROFILE": str(home)}
     run = subprocess.run(
-        [sys.executable, "-c", ALONE, name],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
+        [sys.executable, "-c", ALONE, name], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == f"['{name}'] []"

@@ -129,9 +129,7 @@ def test_a_pillow_image_is_what_its_file_is(mode, paths, tmp_path):
     image.save(path)
     record = record_of(("red", "green", "blue"))
     opened = Image.open(path)
-    np.testing.assert_array_equal(
-        image_pixels(opened, record, name="x"), image_pixels(path, record, name="x")
-    )
+    np.testing.assert_array_equal(image_pixels(opened, record, name="x"), image_pixels(path, record, name="x"))
 
 
 def test_a_pillow_image_lies_as_its_exif_says(tmp_path):
@@ -194,9 +192,7 @@ def test_a_plane_is_an_image_of_one_band():
 def test_numbers_of_another_type_are_refused_with_what_to_do(data_type, dtype, fix):
     for scale in (0.5, 200):
         pixels = np.full((3, 64, 64), scale).astype(dtype)
-        with pytest.raises(
-            DataError, match=f"image 7 is {np.dtype(dtype)}, model 'tiny' takes {data_type}"
-        ) as e:
+        with pytest.raises(DataError, match=f"image 7 is {np.dtype(dtype)}, model 'tiny' takes {data_type}") as e:
             image_pixels(pixels, record_of(("red", "green", "blue"), data_type), name="image 7")
         assert e.match(fix)
 

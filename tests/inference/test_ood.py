@@ -53,9 +53,7 @@ def test_few_usual_patches_are_called_ood(classifier, kept, strange):
     flagged = strange.score(val.pixels, val.features, val.logits) >= kept.threshold
     assert flagged.mean() <= 0.02  # chosen on these
     new_modules, _ = seen(classifier, 100, 3)
-    assert (
-        strange.score(new_modules.pixels, new_modules.features, new_modules.logits) >= kept.threshold
-    ).mean() < 0.08
+    assert (strange.score(new_modules.pixels, new_modules.features, new_modules.logits) >= kept.threshold).mean() < 0.08
 
 
 @pytest.mark.parametrize("what", ["noise", "swapped", "black", "stripes"])
@@ -94,9 +92,7 @@ def test_all_equal_patches_do_not_break_the_fit(classifier):
     pixels = np.full((60, 3, 64, 64), 90, np.uint8)
     found = classifier.run(pixels, wanted=NEEDED)
     same = PatchOutputs(pixels, found["features"], found["logits"])
-    made = fit_out_of_distribution(
-        same, np.zeros(60, np.int64), same, task="single-label", temperature=1.0, size=64
-    )
+    made = fit_out_of_distribution(same, np.zeros(60, np.int64), same, task="single-label", temperature=1.0, size=64)
     assert made is not None
     far = scorer(made)
     assert score(classifier, far, patches("Forest", 3)).min() > made.threshold
@@ -104,9 +100,7 @@ def test_all_equal_patches_do_not_break_the_fit(classifier):
 
 def test_energies_of_each_task():
     logits = np.array([[2.0, -1.0]])
-    assert energies(logits, task="single-label", temperature=2.0) == pytest.approx(
-        [-np.log(np.exp(1) + np.exp(-0.5))]
-    )
+    assert energies(logits, task="single-label", temperature=2.0) == pytest.approx([-np.log(np.exp(1) + np.exp(-0.5))])
     assert energies(logits, task="multi-label", temperature=1.0) == pytest.approx(
         [-np.log1p(np.exp(2)) - np.log1p(np.exp(-1))]
     )
@@ -140,6 +134,4 @@ def test_a_finished_file_learns_it(classifier, tiny_index, tmp_path):
     assert answers.is_ood is not None
     assert answers.ood_score is not None
     assert answers.labels == classifier.predict(patches("Forest", 2)).labels
-    assert model.predict(
-        np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64)).astype(np.uint8)
-    ).is_ood.all()
+    assert model.predict(np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64)).astype(np.uint8)).is_ood.all()

@@ -57,9 +57,7 @@ def test_one_model_of_a_fixed_shape_serves_all_sizes_and_numbers(engine, pixels,
 
 def test_resizing_is_not_in_what_runs(engine):
     (ready,) = engine._compiled.values()
-    kinds = {
-        op.get_type_name() for op in ready.requests[0].get_compiled_model().get_runtime_model().get_ops()
-    }
+    kinds = {op.get_type_name() for op in ready.requests[0].get_compiled_model().get_runtime_model().get_ops()}
     layers = {
         op.get_rt_info()["layerType"].astype(str)
         for op in ready.requests[0].get_compiled_model().get_runtime_model().get_ops()

@@ -21,9 +21,7 @@ def found(classifier):
 
 
 def several() -> Predictions:
-    record = tiny_record(
-        tiny_graph(task="multi-label"), task="multi-label", thresholds=dict.fromkeys(CLASSES[1:], 0.9)
-    )
+    record = tiny_record(tiny_graph(task="multi-label"), task="multi-label", thresholds=dict.fromkeys(CLASSES[1:], 0.9))
     return judged(record, np.array([[0.5, 0.1, 0.95, 0.2], [0.4, 0.8, 0.1, 0.1]], np.float32))
 
 
@@ -39,9 +37,7 @@ def test_it_is_a_sequence_of_rows(found):
         found[8]
 
 
-@pytest.mark.parametrize(
-    "which", [slice(2, 5), slice(None, None, -1), np.array([3, 1]), np.arange(8) > 5, slice(0, 0)]
-)
+@pytest.mark.parametrize("which", [slice(2, 5), slice(None, None, -1), np.array([3, 1]), np.arange(8) > 5, slice(0, 0)])
 def test_a_selection_is_predictions_again(found, which):
     chosen = found[which]
     rows = np.arange(8)[which]
@@ -65,10 +61,7 @@ def test_its_repr_counts_labels(found):
 
 def test_ood_is_in_rows_repr_and_table():
     images = np.concatenate(
-        [
-            np.zeros((1, 3, 64, 64), np.uint8),
-            np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), np.uint8),
-        ]
+        [np.zeros((1, 3, 64, 64), np.uint8), np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), np.uint8)]
     )
     found = swath.load("eurosat", threads=1).predict(images)
     assert [row.is_ood for row in found] == found.is_ood.tolist()

@@ -57,9 +57,7 @@ def test_all_kinds_of_table_hold_the_same_rows(classifier, folder, tmp_path, mon
     for other in read_back.values():
         for row, wanted in zip(other, rows, strict=True):
             assert list(row) == names
-            assert row == {
-                k: pytest.approx(v, abs=1e-6) if isinstance(v, float) else v for k, v in wanted.items()
-            }
+            assert row == {k: pytest.approx(v, abs=1e-6) if isinstance(v, float) else v for k, v in wanted.items()}
 
 
 def test_rows_say_what_predict_says(classifier, folder, tmp_path):
@@ -116,11 +114,7 @@ def test_skip_unreadable_goes_on_and_counts(classifier, folder, tmp_path):
     bad.write_bytes(bad.read_bytes()[:200])
     seen = []
     summary = predict_files(
-        classifier,
-        [folder],
-        tmp_path / "p.csv",
-        skip_unreadable=True,
-        progress=lambda *a, **k: seen.append(a),
+        classifier, [folder], tmp_path / "p.csv", skip_unreadable=True, progress=lambda *a, **k: seen.append(a)
     )
     assert summary.skipped == (str(bad),)
     assert summary.rows == len(read(tmp_path / "p.csv")) == 11
@@ -131,9 +125,7 @@ def test_a_picture_of_other_bands_is_named_and_can_be_passed_over(classifier, fo
     options = {"driver": "GTiff", "width": 64, "height": 64, "count": 2, "dtype": "uint8"}
     with rasterio.open(folder / "two.tif", "w", **options) as file:
         file.write(np.zeros((2, 64, 64), np.uint8))
-    says = (
-        r"two\.tif: bands band_1, band_2 hold neither.*, or for a scene use swath map --bands, or pass --skip"
-    )
+    says = r"two\.tif: bands band_1, band_2 hold neither.*, or for a scene use swath map --bands, or pass --skip"
     with pytest.raises(DataError, match=says):
         predict_files(classifier, [folder], tmp_path / "p.csv")
     summary = predict_files(classifier, [folder], tmp_path / "p.csv", skip_unreadable=True)
@@ -262,9 +254,7 @@ def test_several_labels_stand_in_one_column(tmp_path):
     summary = predict_files(classifier, [images], tmp_path / "p.csv", top_k=2)
     rows = read_rows(tmp_path / "p.csv")
     assert list(rows[0])[:7] == ["path", "labels", "confidence", "top_1", "top_1_p", "top_2", "top_2_p"]
-    counts = Counter(
-        label for row in rows for label in (row["labels"].split(";") if row["labels"] else ["(no label)"])
-    )
+    counts = Counter(label for row in rows for label in (row["labels"].split(";") if row["labels"] else ["(no label)"]))
     assert summary.counts == dict(counts)
     assert summary.rows == len(rows) == 12
     for row in rows:

@@ -55,13 +55,7 @@ def test_a_single_pixel_is_repeated():
 
 def test_a_patch_that_fits_is_left_alone():
     grid = make_grid(128, 192, patch=64, stride=64)
-    assert (grid.rows.first, grid.rows.windows, grid.cols.windows, grid.windows, grid.cell) == (
-        0,
-        2,
-        3,
-        6,
-        64,
-    )
+    assert (grid.rows.first, grid.rows.windows, grid.cols.windows, grid.windows, grid.cell) == (0, 2, 3, 6, 64)
 
 
 @pytest.mark.parametrize("stride", [0, -8, 65])

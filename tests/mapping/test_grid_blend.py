@@ -39,11 +39,7 @@ def blended(grid, values, done):
 
 sizes = st.integers(1, 12).flatmap(
     lambda patch: st.tuples(
-        st.integers(1, 40),
-        st.integers(1, 40),
-        st.just(patch),
-        st.integers(1, patch),
-        st.integers(0, 2**32 - 1),
+        st.integers(1, 40), st.integers(1, 40), st.just(patch), st.integers(1, patch), st.integers(0, 2**32 - 1)
     )
 )
 

@@ -54,11 +54,4 @@ def test_a_map_without_a_place_has_no_scale_bar(tmp_path):
 
 
 def test_lengths_are_round():
-    assert [round_length(v) for v in (1, 3, 9.9, 480, 5000, 0.07)] == [
-        1,
-        2,
-        5,
-        200,
-        5000,
-        pytest.approx(0.05),
-    ]
+    assert [round_length(v) for v in (1, 3, 9.9, 480, 5000, 0.07)] == [1, 2, 5, 200, 5000, pytest.approx(0.05)]

@@ -57,9 +57,7 @@ def test_windows_that_were_not_classified_leave_holes(stride):
     values = np.full((*shape, 3), 1 / 3, np.float32)
     done = np.zeros(shape, bool)
     done[0] = True
-    labels, _, cells, _ = paint(
-        np.ones((8, 8), bool), values, size=(8, 8), patch=4, stride=stride, classified=done
-    )
+    labels, _, cells, _ = paint(np.ones((8, 8), bool), values, size=(8, 8), patch=4, stride=stride, classified=done)
     bottom = stride if stride < 4 else 4  # the first row of windows ends here
     assert (labels[0, :bottom] == 1).all()
     assert not labels[0, bottom:].any()
@@ -80,9 +78,7 @@ def test_a_binary_map_is_decided_by_the_threshold_and_not_by_the_larger_half():
 def test_a_multi_label_map_shows_the_most_probable_label_that_counts_or_none_of_these():
     values = np.array([[[0.6, 0.7, 0.1], [0.6, 0.4, 0.1], [0.2, 0.1, 0.2], [0.55, 0.9, 0.95]]], np.float32)
     record = model("multi-label", b=0.8, c=0.99)
-    labels, sure, cells, totals = paint(
-        np.ones((4, 16), bool), values, size=(4, 16), patch=4, stride=4, record=record
-    )
+    labels, sure, cells, totals = paint(np.ones((4, 16), bool), values, size=(4, 16), patch=4, stride=4, record=record)
     np.testing.assert_array_equal(labels[0, 0, ::4], [1, 1, 4, 2])
     np.testing.assert_array_equal(sure[0, 0, ::4], [60, 60, 80, 90])  # of none: what the likeliest leaves
     assert len(cells) == 3  # probabilities are of classes only
@@ -94,13 +90,7 @@ def test_windows_that_were_not_classified_have_no_confidence_in_having_no_label(
     values = np.zeros((1, 2, 3), np.float32)
     done = np.array([[True, False]])
     labels, sure, _, _ = paint(
-        np.ones((4, 8), bool),
-        values,
-        size=(4, 8),
-        patch=4,
-        stride=4,
-        classified=done,
-        record=model("multi-label"),
+        np.ones((4, 8), bool), values, size=(4, 8), patch=4, stride=4, classified=done, record=model("multi-label")
     )
     np.testing.assert_array_equal(labels[0, 0], [4] * 4 + [0] * 4)
     np.testing.assert_array_equal(sure[0, 0], [100] * 4 + [0] * 4)

@@ -65,9 +65,7 @@ def test_the_map_says_what_predict_says(tmp_path, classifier, sewn):
 
 def test_everything_is_written_beside_the_map(tmp_path, classifier, sewn):
     seen = []
-    summary = map_scene(
-        classifier, sewn[0], out=tmp_path / "map.tif", progress=lambda *a, **k: seen.append(a)
-    )
+    summary = map_scene(classifier, sewn[0], out=tmp_path / "map.tif", progress=lambda *a, **k: seen.append(a))
     assert sorted(p.name for p in tmp_path.iterdir()) == NAMES
     assert {p.name for p in summary.files.all()} == set(NAMES)
     assert seen[2] == ("mapping", 12, 12)
@@ -86,25 +84,15 @@ def test_everything_is_written_beside_the_map(tmp_path, classifier, sewn):
 def test_overlapping_windows_average_their_probabilities(tmp_path, classifier, sewn):
     scene, pixels, _ = sewn
     whole = pixels.reshape(3, 4, 3, 64, 64).transpose(2, 0, 3, 1, 4).reshape(3, 192, 256)
-    map_scene(
-        classifier,
-        str(scene),
-        out=str(tmp_path / "map.tif"),
-        stride=32,
-        probabilities=str(tmp_path / "p.tif"),
-    )
+    map_scene(classifier, str(scene), out=str(tmp_path / "map.tif"), stride=32, probabilities=str(tmp_path / "p.tif"))
     found = cells(tmp_path / "p.tif")
     assert found.shape == (6, 8, 4)
     # A cell in the middle lies under four windows; the corner's are mirrored at two edges.
     four = [whole[:, r : r + 64, c : c + 64] for r in (32, 64) for c in (96, 128)]
-    np.testing.assert_allclose(
-        found[2, 4], classifier.predict(np.stack(four)).probabilities.mean(axis=0), atol=1e-3
-    )
+    np.testing.assert_allclose(found[2, 4], classifier.predict(np.stack(four)).probabilities.mean(axis=0), atol=1e-3)
     mirrored = np.pad(whole, ((0, 0), (32, 32), (32, 32)), mode="reflect")
     four = [mirrored[:, r : r + 64, c : c + 64] for r in (0, 32) for c in (0, 32)]
-    np.testing.assert_allclose(
-        found[0, 0], classifier.predict(np.stack(four)).probabilities.mean(axis=0), atol=1e-3
-    )
+    np.testing.assert_allclose(found[0, 0], classifier.predict(np.stack(four)).probabilities.mean(axis=0), atol=1e-3)
 
 
 def test_the_batch_size_changes_nothing(tmp_path, classifier, sewn):
@@ -120,9 +108,7 @@ def test_the_batch_size_changes_nothing(tmp_path, classifier, sewn):
 @pytest.mark.parametrize("stride", [64, 20])
 def test_every_pixel_gets_a_class_at_any_size(tmp_path, classifier, size, stride):
     values = np.broadcast_to(patches("Forest", 1)[0][:, :1, :1], (3, *size))
-    summary = map_scene(
-        classifier, write_scene(tmp_path / "s.tif", values), out=tmp_path / "map.tif", stride=stride
-    )
+    summary = map_scene(classifier, write_scene(tmp_path / "s.tif", values), out=tmp_path / "map.tif", stride=stride)
     assert read(tmp_path / "map.tif").shape == size
     assert (read(tmp_path / "map.tif") == 1).all()
     assert summary.legend[0].pixels == size[0] * size[1]
@@ -170,12 +156,8 @@ def test_reflectance_is_mapped_once_rendered(tmp_path, classifier):
     with pytest.raises(DataError, match="--rescale 0:2750"):
         map_scene(classifier, scene, out=tmp_path / "map.tif")
     assert [p.name for p in tmp_path.iterdir()] == ["s.tif"]
-    map_scene(
-        classifier, scene, out=tmp_path / "map.tif", rescale=(0, 2750), probabilities=tmp_path / "p.tif"
-    )
-    np.testing.assert_allclose(
-        cells(tmp_path / "p.tif")[0], classifier.predict(wanted).probabilities, atol=1e-3
-    )
+    map_scene(classifier, scene, out=tmp_path / "map.tif", rescale=(0, 2750), probabilities=tmp_path / "p.tif")
+    np.testing.assert_allclose(cells(tmp_path / "p.tif")[0], classifier.predict(wanted).probabilities, atol=1e-3)
 
 
 def test_a_nodata_value_without_end_is_recorded(tmp_path, classifier):
@@ -266,10 +248,7 @@ def test_outputs_are_checked_before_any_work(tmp_path, classifier, sewn):
     assert (tmp_path / "map.json").read_text() == "mine"
     map_scene(classifier, sewn[0], out=tmp_path / "map.tif", overwrite=True)
     assert json.loads((tmp_path / "map.json").read_text())["swath"]
-    for options in (
-        {"out": tmp_path / "map.png"},
-        {"out": tmp_path / "m.tif", "probabilities": tmp_path / "p.npy"},
-    ):
+    for options in ({"out": tmp_path / "map.png"}, {"out": tmp_path / "m.tif", "probabilities": tmp_path / "p.npy"}):
         with pytest.raises(SettingError, match=r"does not end in \.tif"):
             map_scene(classifier, sewn[0], overwrite=True, **options)
     with pytest.raises(SettingError, match="same file"):
@@ -314,24 +293,14 @@ def test_models_of_other_tasks_are_mapped(tmp_path, task):
     pixels = np.concatenate([np.concatenate([patches(c, 1)[0] for c in shown], axis=2)], axis=0)
     profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "height": 64, "width": 256}
     with rasterio.open(
-        tmp_path / "scene.tif",
-        "w",
-        crs="EPSG:32632",
-        transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6),
-        **profile,
+        tmp_path / "scene.tif", "w", crs="EPSG:32632", transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), **profile
     ) as scene:
         scene.write(pixels)
-    thresholds = (
-        {"River": 0.9999} if task == "binary" else {"Forest": 0.99995, "River": 0.97, "SeaLake": 0.95}
-    )
+    thresholds = {"River": 0.9999} if task == "binary" else {"Forest": 0.99995, "River": 0.97, "SeaLake": 0.95}
     model = load(
-        write_tiny_model(tmp_path / "m.onnx", names, task=task, thresholds=thresholds),
-        engine="onnxruntime",
-        threads=1,
+        write_tiny_model(tmp_path / "m.onnx", names, task=task, thresholds=thresholds), engine="onnxruntime", threads=1
     )
-    found = map_scene(
-        model, tmp_path / "scene.tif", out=tmp_path / "map.tif", probabilities=tmp_path / "p.tif"
-    )
+    found = map_scene(model, tmp_path / "scene.tif", out=tmp_path / "map.tif", probabilities=tmp_path / "p.tif")
     said = model.predict(np.stack(np.split(pixels, 4, axis=2)))
     with rasterio.open(tmp_path / "map.tif") as made, rasterio.open(tmp_path / "p.tif") as cells:
         values = made.read(1)[32, 32::64]
@@ -344,10 +313,7 @@ def test_models_of_other_tasks_are_mapped(tmp_path, task):
         else:
             assert value == 4
     listed = json.loads((tmp_path / "map.json").read_text())
-    assert [c["name"] for c in listed["classes"]] == [
-        *names,
-        *(["none of these"] if task == "multi-label" else []),
-    ]
+    assert [c["name"] for c in listed["classes"]] == [*names, *(["none of these"] if task == "multi-label" else [])]
     assert listed["model"]["task"] == task
     assert listed["model"]["thresholds"] == thresholds
     assert sum(total.pixels for total in found.legend) == 64 * 256
@@ -375,9 +341,7 @@ def test_what_is_not_like_the_training_data_is_marked(tmp_path, doubting, classi
     assert expected[0].all()
     np.testing.assert_array_equal(label_matrix, expected.repeat(64, axis=0).repeat(64, axis=1))
     assert summary.ood_share == pytest.approx(expected.mean())
-    assert json.loads((tmp_path / "map.json").read_text())["ood"] == pytest.approx(
-        summary.ood_share, abs=1e-4
-    )
+    assert json.loads((tmp_path / "map.json").read_text())["ood"] == pytest.approx(summary.ood_share, abs=1e-4)
     assert any("unlike the training data" in warning for warning in summary.warnings)
     whole = read(out)
     finer = map_scene(doubting, scene, out=tmp_path / "fine.tif", stride=16, dense=False)

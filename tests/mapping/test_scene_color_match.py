@@ -36,9 +36,7 @@ def sewn() -> tuple[np.ndarray, np.ndarray]:
     """A scene [3, H, W] of patches with another blue, and the class of each patch."""
     truth = np.arange(SIDE * SIDE).reshape(SIDE, SIDE) % len(CLASSES)
     rows = [
-        np.concatenate(
-            [patches(CLASSES[k], 1, seed=100 + r * SIDE + c)[0] for c, k in enumerate(row)], axis=2
-        )
+        np.concatenate([patches(CLASSES[k], 1, seed=100 + r * SIDE + c)[0] for c, k in enumerate(row)], axis=2)
         for r, row in enumerate(truth)
     ]
     scene = np.concatenate(rows, axis=1)

@@ -61,9 +61,7 @@ def assert_same(made: Map, expected: Map):
     assert made.ood_share == expected.ood_share > 0
 
 
-def test_a_map_in_memory_is_the_one_on_disk_and_nothing_is_written(
-    classifier, path, on_disk, tmp_path, monkeypatch
-):
+def test_a_map_in_memory_is_the_one_on_disk_and_nothing_is_written(classifier, path, on_disk, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = map_scene(classifier, path, stride=32, dense=False, probabilities=True)
     assert_same(made, on_disk)

@@ -93,12 +93,8 @@ def test_the_faster_way_is_chosen(unpadded):
         return type(make_windows(unpadded, make_grid(90, 90, patch=SIZE, stride=stride), batch_size=8))
 
     assert [chosen(stride) for stride in (20, 16, 12, 4)] == [PatchByPatch, PatchByPatch, Dense, Dense]
-    wide = {
-        stride: dense_is_faster(make_grid(640, 640, patch=64, stride=stride), 8) for stride in range(1, 65)
-    }
-    assert [stride for stride, dense in wide.items() if dense] == [
-        *(1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40),
-    ]
+    wide = {stride: dense_is_faster(make_grid(640, 640, patch=64, stride=stride), 8) for stride in range(1, 65)}
+    assert [stride for stride, dense in wide.items() if dense] == [*(1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40)]
 
 
 def test_a_network_that_pads_is_run_patch_by_patch(tmp_path):

@@ -129,9 +129,7 @@ def test_arrays_hold_what_rasters_hold():
 
 
 def test_a_wide_raster_is_buffered_in_fewer_rows(tmp_path):
-    wide = Layer(
-        "probabilities", tuple(f"c{i}" for i in range(20)), 32, 20_000, "float32", float("nan"), cell=4
-    )
+    wide = Layer("probabilities", tuple(f"c{i}" for i in range(20)), 32, 20_000, "float32", float("nan"), cell=4)
     path = tmp_path / "p.tif"
     with raster_writers([wide], {wide.name: path}, **UTM, progress=silent) as to:
         to[wide.name].write(np.zeros((20, 32, 20_000), np.float32))

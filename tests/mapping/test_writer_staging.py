@@ -48,10 +48,7 @@ def test_existing_files_and_twins_are_refused(tmp_path):
     (tmp_path / "b.txt").write_text("mine")
     with pytest.raises(OutputError, match="--overwrite"), staged((tmp_path / "a.txt", tmp_path / "b.txt")):
         pytest.fail("nothing should be started")
-    with (
-        pytest.raises(SettingError, match="same file"),
-        staged((tmp_path / "c", tmp_path / "x" / ".." / "c")),
-    ):
+    with pytest.raises(SettingError, match="same file"), staged((tmp_path / "c", tmp_path / "x" / ".." / "c")):
         pytest.fail("nothing should be started")
     assert names(tmp_path) == ["b.txt"]
 
@@ -74,9 +71,4 @@ def test_runs_that_share_a_folder_leave_each_other_alone(tmp_path):
             for path in second.values():
                 path.write_text("second")
         first[both[0][0]].write_text("first")
-    assert [path.read_text() for targets in both for path in targets] == [
-        "first",
-        "first",
-        "second",
-        "second",
-    ]
+    assert [path.read_text() for targets in both for path in targets] == ["first", "first", "second", "second"]

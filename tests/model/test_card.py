@@ -21,16 +21,9 @@ def test_the_card_tells_what_a_user_must_know(tiny_model):
 
 
 def test_parity_and_attribution_are_shown_where_there_are_any(tmp_path):
-    data = DataInfo(
-        name="x", fingerprint="f", counts={"train": 1200}, split_protocol="s", attribution="by someone"
-    )
+    data = DataInfo(name="x", fingerprint="f", counts={"train": 1200}, split_protocol="s", attribution="by someone")
     parity = EngineParity(
-        engine="onnxruntime",
-        precision="fp32",
-        patches=9,
-        batch_sizes=(1,),
-        max_difference=2e-6,
-        label_agreement=1,
+        engine="onnxruntime", precision="fp32", patches=9, batch_sizes=(1,), max_difference=2e-6, label_agreement=1
     )
     spec = input_spec().model_copy(update={"gsd": None})
     path = write_tiny_model(tmp_path / "m.onnx", spec=spec, data=data, parity=(parity,))

@@ -98,11 +98,7 @@ def test_multi_label_models_and_wide_values_run_densely_too():
     spec = input_spec(size=20, data_type="uint16", mean=(900, 1000, 1100), sd=(300, 300, 300))
     body = Body()
     body.conv(4, 2)
-    check(
-        body.model(size=20, spec=spec, task="multi-label"),
-        20,
-        values=pixels(26, 24, dtype="uint16", high=3000),
-    )
+    check(body.model(size=20, spec=spec, task="multi-label"), 20, values=pixels(26, 24, dtype="uint16", high=3000))
 
 
 def test_norms_activations_and_channels_side_by_side_are_followed():

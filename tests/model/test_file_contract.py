@@ -140,9 +140,7 @@ def test_a_temperature_that_is_no_number(graph, record):
 
 
 def test_a_patch_size_that_is_no_number(graph, record):
-    weights(graph, "swath.size").CopyFrom(
-        numpy_helper.from_array(np.array([np.inf, 64], np.float32), "swath.size")
-    )
+    weights(graph, "swath.size").CopyFrom(numpy_helper.from_array(np.array([np.inf, 64], np.float32), "swath.size"))
     with pytest.raises(ModelFileError, match=r"m\.onnx holds damaged weights"):
         check_contract(graph, record, where="m.onnx")
 

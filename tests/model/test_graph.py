@@ -66,9 +66,7 @@ def test_sixteen_bit_pixels_keep_every_number():
 def test_the_batch_is_free_and_the_answer_does_not_depend_on_it():
     pixels = np.concatenate([patches(c, 3) for c in CLASSES])
     together = run(tiny_graph(), pixels, "probabilities")
-    alone = np.concatenate(
-        [run(tiny_graph(), pixels[i : i + 1], "probabilities") for i in range(len(pixels))]
-    )
+    alone = np.concatenate([run(tiny_graph(), pixels[i : i + 1], "probabilities") for i in range(len(pixels))])
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
@@ -138,16 +136,7 @@ def test_pruning_leaves_out_what_nothing_needs():
     whole = tiny_graph()
     before = whole.SerializeToString()
     features = prune(whole, ("features",), native_size=True)
-    assert kinds(features) == [
-        "Cast",
-        "Sub",
-        "Div",
-        "AveragePool",
-        "Conv",
-        "Relu",
-        "GlobalAveragePool",
-        "Flatten",
-    ]
+    assert kinds(features) == ["Cast", "Sub", "Div", "AveragePool", "Conv", "Relu", "GlobalAveragePool", "Flatten"]
     assert {t.name for t in features.graph.initializer} == {"part.weight", "swath.mean", "swath.sd"}
     probabilities = prune(whole, ("probabilities",), native_size=True)
     assert len(kinds(probabilities)) == len(kinds(whole)) - 2  # no Resize, no Round

@@ -23,9 +23,7 @@ def values(tiny_model) -> dict:
 
 
 @given(
-    st.sampled_from([np.uint8, np.uint16]).flatmap(
-        lambda kind: npst.arrays(kind, st.tuples(*[st.integers(1, 5)] * 4))
-    )
+    st.sampled_from([np.uint8, np.uint16]).flatmap(lambda kind: npst.arrays(kind, st.tuples(*[st.integers(1, 5)] * 4)))
 )
 @settings(max_examples=40, deadline=None)
 def test_reference_patches_come_back_as_they_were(pixels):
@@ -116,17 +114,13 @@ def test_band_statistics_must_match_the_bands():
 
 def test_the_packaged_schema_is_the_one_of_this_code():
     stored = (files("swath.model") / "record.schema.json").read_text(encoding="utf-8")
-    assert json.loads(stored) == record_schema(), (
-        "run: swath model schema > src/swath/model/record.schema.json"
-    )
+    assert json.loads(stored) == record_schema(), "run: swath model schema > src/swath/model/record.schema.json"
     assert set(record_schema()["properties"]) == set(Record.model_fields)
 
 
 def test_thresholds_belong_to_what_the_task_decides(values):
     two = {"classes": values["classes"][:2], "baselines": None}
-    reference = values["reference"] | {
-        "probabilities": [[0.4, 0.6]] * len(values["reference"]["probabilities"])
-    }
+    reference = values["reference"] | {"probabilities": [[0.4, 0.6]] * len(values["reference"]["probabilities"])}
     names = [c["name"] for c in values["classes"]]
     binary = values | two | {"task": "binary", "reference": reference}
     several = values | {"task": "multi-label"}
@@ -146,10 +140,7 @@ def test_thresholds_belong_to_what_the_task_decides(values):
         (several | {"thresholds": {names[0]: 0.0}}, "greater than 0"),
         (values | {"task": "binary"}, "a negative and a positive class, not 4 classes"),
         (binary | {"reference": reference | {"probabilities": [[0.4, 0.7]] * 4}}, "do not add up to 1"),
-        (
-            several | {"reference": reference | {"probabilities": [[0.4, 0.7, 1.2, 0]] * 4}},
-            "not between 0 and 1",
-        ),
+        (several | {"reference": reference | {"probabilities": [[0.4, 0.7, 1.2, 0]] * 4}}, "not between 0 and 1"),
     ]:
         with pytest.raises(ValidationError, match=message):
             Record.model_validate(wrong)

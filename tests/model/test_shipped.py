@@ -18,9 +18,7 @@ from swath.model.dense import dense_stride
 @pytest.mark.parametrize(
     ("name", "least", "learned_from"), [("eurosat", 0.98, 19_000), ("eurosat-dense", 0.97, 16_200)]
 )
-def test_the_models_are_small_sound_and_say_where_they_are_from(
-    name: str, least: float, learned_from: int
-) -> None:
+def test_the_models_are_small_sound_and_say_where_they_are_from(name: str, least: float, learned_from: int) -> None:
     assert name in shipped_models()
     assert resolve_model(name).stat().st_size <= 5_000_000
     assert check_model(name, engine="onnxruntime").max_difference < 1e-3

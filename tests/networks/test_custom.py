@@ -85,11 +85,7 @@ def test_the_trial_leaves_the_random_numbers_and_the_norms_alone():
         (nn.Linear(3, 4), {}, "does not take patches of 16 px .*; set another size, or change the module"),
         (nn.Sequential(nn.Flatten(), nn.Linear(768, 4)), {"crop": 8}, "of 8 px .*; leave out crops"),
         (nn.LSTM(16, 4), {}, "LSTM does not take patches|returns a tuple"),
-        (
-            convolutional(1, bias=False),
-            {"outputs": 1, "needs_bias": True},
-            r"end it in torch.nn.Linear\(..., 1",
-        ),
+        (convolutional(1, bias=False), {"outputs": 1, "needs_bias": True}, r"end it in torch.nn.Linear\(..., 1"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(module, options, message):

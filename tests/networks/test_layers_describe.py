@@ -71,9 +71,7 @@ def test_maps_and_needs(name, maps, needs):
 
 @pytest.mark.slow
 def test_a_network_without_maps_is_one_clear_message():
-    with pytest.raises(
-        SettingError, match="no layer of this network gives maps, so Grad-CAM cannot explain it"
-    ):
+    with pytest.raises(SettingError, match="no layer of this network gives maps, so Grad-CAM cannot explain it"):
         facts("timm:cait_xxs24_224", size=32)
 
 
@@ -84,7 +82,5 @@ def test_a_pyramid_costs_what_its_settings_say():
 
 
 def test_too_small_a_patch_is_one_clear_message():
-    with pytest.raises(
-        SettingError, match="resnet18 needs patches of 32 px at least, and these have 24; set size=32"
-    ):
+    with pytest.raises(SettingError, match="resnet18 needs patches of 32 px at least, and these have 24; set size=32"):
         facts("resnet18", size=24)

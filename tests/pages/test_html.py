@@ -36,15 +36,11 @@ def whole(tmp_path) -> Page:
         text=("One paragraph.",),
         numbers=(Number("accuracy", SURE, "n = 5,000"), Number("time", "3 min")),
         warnings=("few patches",),
-        tables=(
-            Table(("class", "n", "area", "F1"), [(Swatch("1B6B3A", "Forest"), 21600, 12.5, SURE)], "Classes"),
-        ),
+        tables=(Table(("class", "n", "area", "F1"), [(Swatch("1B6B3A", "Forest"), 21600, 12.5, SURE)], "Classes"),),
         images=(Image(tmp_path / "a.png", "what it shows", "A caption."),),
         links=(Link("metrics.json", tmp_path / "metrics.json", "all numbers"),),
     )
-    return written(
-        tmp_path / "index.html", section, Section("Map"), summary="In short.", numbers=(Number("n", "3"),)
-    )
+    return written(tmp_path / "index.html", section, Section("Map"), summary="In short.", numbers=(Number("n", "3"),))
 
 
 def test_every_piece_is_on_the_page(whole):
@@ -129,9 +125,7 @@ def test_hostile_text_is_only_ever_text(tmp_path):
     ],
 )
 def test_links_are_relative_and_percent_encoded(tmp_path, target, href):
-    page = written(
-        tmp_path / "report" / "index.html", Section("Files", links=(Link("it", tmp_path / target),))
-    )
+    page = written(tmp_path / "report" / "index.html", Section("Files", links=(Link("it", tmp_path / target),)))
     (found,) = [a for a in page.all("a", "href") if not a.startswith("#")]
     assert found == href
     assert (tmp_path / "report" / unquote(found)).resolve() == (tmp_path / target).resolve()

@@ -3,17 +3,7 @@ from __future__ import annotations
 import pytest
 
 from swath.model.record import Estimate
-from swath.pages.text import (
-    columns,
-    counted,
-    listed,
-    percent,
-    points,
-    points_more,
-    sentence,
-    with_interval,
-    written,
-)
+from swath.pages.text import columns, counted, listed, percent, points, points_more, sentence, with_interval, written
 
 
 @pytest.mark.parametrize(
@@ -45,9 +35,7 @@ def test_columns_are_aligned():
 
 
 def test_a_difference_says_more_or_fewer():
-    assert (
-        points_more(Estimate(value=0.123, low=0.101, high=0.14, n=9)) == "12.3 points more (+10.1 to +14.0)"
-    )
+    assert points_more(Estimate(value=0.123, low=0.101, high=0.14, n=9)) == "12.3 points more (+10.1 to +14.0)"
     assert points_more(Estimate(value=-0.02, low=-0.05, high=0.01, n=9)) == "2.0 points fewer (-5.0 to +1.0)"
 
 

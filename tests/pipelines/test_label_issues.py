@@ -16,14 +16,7 @@ SMALL = ["network.stem=8", "network.widths=[16,16]", "epochs=4", "batch_size=16"
 
 def trained(index: PatchIndex, out: Path, *changes: str, **options: object):
     return find_label_issues(
-        index,
-        out=out,
-        recipe="flash",
-        changes=[*SMALL, *changes],
-        folds=2,
-        threads=1,
-        engine="onnxruntime",
-        **options,
+        index, out=out, recipe="flash", changes=[*SMALL, *changes], folds=2, threads=1, engine="onnxruntime", **options
     )
 
 

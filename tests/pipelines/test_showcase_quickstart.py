@@ -17,14 +17,7 @@ def test_from_a_folder_to_a_map(tmp_path: Path) -> None:
     source = write_patches(tmp_path / "mine", n=20)
     shown = quickstart(tmp_path / "report", source=source, changes=SMALL, threads=1)
     folder = shown.report.parent
-    for name in (
-        "index.parquet",
-        "audit.json",
-        "run/model.onnx",
-        "run/curves.png",
-        "score/metrics.json",
-        "map.tif",
-    ):
+    for name in ("index.parquet", "audit.json", "run/model.onnx", "run/curves.png", "score/metrics.json", "map.tif"):
         assert (folder / name).exists(), name
     check_model(folder / "run" / "model.onnx")
     assert shown.evaluation.n == 16
@@ -36,13 +29,7 @@ def test_two_classes_and_a_network_without_maps(tmp_path: Path) -> None:
     """The same page for one class against another, and where there is no saying where the network looked."""
     source = write_patches(tmp_path / "mine", ["River", "Forest"], n=20)
     network = "network={name: mobilenet_v3}"
-    small = [
-        "epochs=1",
-        "batch_size=16",
-        network,
-        "augmentation.crop=null",
-        "optimizer={name: adamw, lr: 0.001}",
-    ]
+    small = ["epochs=1", "batch_size=16", network, "augmentation.crop=null", "optimizer={name: adamw, lr: 0.001}"]
     shown = quickstart(tmp_path / "report", source=source, changes=small, threads=1)
     page = shown.report.read_text(encoding="utf-8")
     assert "it has no exact class activation maps" in page

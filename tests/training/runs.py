@@ -40,9 +40,7 @@ def small_run(folder: Path, recipe: Recipe | None = None, **options: Any) -> Tra
     return TrainingRun(recipe, folder=folder, fabric=fabric, **given)
 
 
-def small_fit(
-    folder: Path, recipe: Recipe | None = None, *, on_epoch: Any = None, **options: Any
-) -> TrainedNetwork:
+def small_fit(folder: Path, recipe: Recipe | None = None, *, on_epoch: Any = None, **options: Any) -> TrainedNetwork:
     """Fit the small network, without anything after it."""
     run = small_run(folder, recipe, **options)
     return TrainingLoop(run, initialize_network(run)).fit(on_epoch=on_epoch)
@@ -50,6 +48,4 @@ def small_fit(
 
 def small_train(index: PatchIndex, out: Path, recipe: Recipe | None = None, **options: Any) -> TrainResult:
     """A whole run on one thread."""
-    return train(
-        index, recipe or small_recipe(), out=out, threads=1, accelerator="cpu", **{"name": "small"} | options
-    )
+    return train(index, recipe or small_recipe(), out=out, threads=1, accelerator="cpu", **{"name": "small"} | options)

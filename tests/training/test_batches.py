@@ -38,9 +38,7 @@ def test_balanced_sampling_of_sigmoid_tasks_takes_patches_without_a_label_too():
 def test_features_pass_as_they_are():
     features, targets = torch.randn(4, 7), torch.eye(4)
     none = Normalization(np.zeros(3, np.float32), np.ones(3, np.float32))
-    values, shares = prepare(
-        features, targets, small_recipe(), none, done=0.0, top=255.0, generator=generator()
-    )
+    values, shares = prepare(features, targets, small_recipe(), none, done=0.0, top=255.0, generator=generator())
     assert values is features
     assert shares is targets
 

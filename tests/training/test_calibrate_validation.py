@@ -41,9 +41,7 @@ def test_a_binary_run_is_judged_at_a_threshold_chosen_on_validation():
     assert judged.metrics["f1"].value == pytest.approx(at)
     assert all(at >= f1_score(truth[:, 0], scores >= t) - 1e-12 for t in np.unique(scores))
     assert judged.metrics["auroc"].value == pytest.approx(roc_auc_score(truth[:, 0], scores))
-    assert judged.metrics["average_precision"].value == pytest.approx(
-        average_precision_score(truth[:, 0], scores)
-    )
+    assert judged.metrics["average_precision"].value == pytest.approx(average_precision_score(truth[:, 0], scores))
 
 
 def test_a_multi_label_run_has_a_threshold_a_class():

@@ -42,9 +42,9 @@ def graph(body):
 @pytest.fixture(scope="module")
 def forward(network):
     def run(pixels):
-        values = (
-            torch.from_numpy(np.array(pixels)).float() - torch.tensor(MEAN).view(3, 1, 1)
-        ) / torch.tensor(SD).view(3, 1, 1)
+        values = (torch.from_numpy(np.array(pixels)).float() - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(
+            SD
+        ).view(3, 1, 1)
         with torch.no_grad():
             return network(values).logits.float().softmax(1).numpy()
 

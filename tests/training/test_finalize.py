@@ -31,9 +31,7 @@ def test_the_record_says_what_was_done(record, tiny_index, trained):
     assert record.data.split_protocol == tiny_index.split_protocol
     assert record.metrics == trained.metrics
     assert record.metrics["accuracy"].n == 24
-    assert record.total_parameters == sum(
-        p.numel() for p in PatchNet(3, 4, stem=8, widths=(16, 16)).parameters()
-    )
+    assert record.total_parameters == sum(p.numel() for p in PatchNet(3, 4, stem=8, widths=(16, 16)).parameters())
     assert {"swath", "python", "torch", "onnx", "lightning-fabric"} <= record.versions.keys()
     assert [p.precision for p in record.parity] == ["fp32", "bf16"]
     assert record.parity[0].batch_sizes == (1, 2, 7, 256)

@@ -11,13 +11,7 @@ from swath.training.finalize import draw_curves, write_history
 
 def history(n):
     return [
-        {
-            "epoch": i + 1,
-            "seconds": 1.5,
-            "train_loss": 2 / (i + 1),
-            "val_loss": 1 / (i + 1),
-            "val_accuracy": i / n,
-        }
+        {"epoch": i + 1, "seconds": 1.5, "train_loss": 2 / (i + 1), "val_loss": 1 / (i + 1), "val_accuracy": i / n}
         for i in range(n)
     ]
 

@@ -43,9 +43,9 @@ def test_it_equals_captums_but_for_the_number_of_places(made):
     other.layer = first
     found = other(PIXELS, classes=[CLASSES[k] for k in numbers])
     method = LayerGradCam(lambda x: made.network(x).logits, first)
-    wanted = method.attribute(
-        _normalized(PIXELS, made.classifier.record), target=torch.from_numpy(numbers)
-    ).detach()[:, 0]
+    wanted = method.attribute(_normalized(PIXELS, made.classifier.record), target=torch.from_numpy(numbers)).detach()[
+        :, 0
+    ]
     np.testing.assert_allclose(found.maps / found.maps[0].size, wanted, rtol=1e-4, atol=1e-6)
     assert layer_maps(made.network, torch.zeros(1, 2, 3, 3)) is not None
 
@@ -68,9 +68,7 @@ def test_forgetting_changes_only_the_copy(made):
     assert all(torch.equal(value, before[name]) for name, value in made.network.state_dict().items())
     changed = {n for n, value in other.network.state_dict().items() if not torch.equal(value, before[n])}
     assert changed == {"head.weight"}
-    assert not np.allclose(
-        other(PIXELS, classes=["River"] * 8).maps, made(PIXELS, classes=["River"] * 8).maps
-    )
+    assert not np.allclose(other(PIXELS, classes=["River"] * 8).maps, made(PIXELS, classes=["River"] * 8).maps)
     again = made.randomized_explainer("all", 1).network.state_dict()
     assert {n for n in again if n.endswith("weight") and "norm" not in n} == {
         n for n, value in again.items() if not torch.equal(value, before[n])
@@ -115,9 +113,7 @@ def test_networks_without_an_exact_map_have_one_that_shows_where(made, name):
 
 def test_one_logit_speaks_for_one_class_and_against_the_other(tmp_path: Path):
     names = ("Forest", "SeaLake")
-    both = load(
-        write_tiny_model(tmp_path / "two.onnx", names, task="binary"), engine="onnxruntime", threads=1
-    )
+    both = load(write_tiny_model(tmp_path / "two.onnx", names, task="binary"), engine="onnxruntime", threads=1)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_network(Network(name="patchnet", stem=8, widths=(16,)), bands=3, outputs=1, size=64)

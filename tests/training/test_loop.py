@@ -109,9 +109,7 @@ def test_the_weights_kept_are_the_latest_that_chance_cannot_tell_from_the_best(t
 
 def test_progress_counts_steps_of_the_whole_run_and_notes_validation(tmp_path):
     seen = []
-    fitted = small_fit(
-        tmp_path, progress=lambda stage, done, total, note="": seen.append((stage, done, total, note))
-    )
+    fitted = small_fit(tmp_path, progress=lambda stage, done, total, note="": seen.append((stage, done, total, note)))
     steps = [s[1] for s in seen]
     assert {(s[0], s[2]) for s in seen} == {("training", 9)}
     assert steps == sorted(steps)

@@ -14,9 +14,7 @@ def state(network, prefix=""):
     return {k: v.clone() for k, v in network.state_dict().items() if k.startswith(prefix)}
 
 
-@pytest.mark.parametrize(
-    ("epochs", "expected"), [(0, [False] * 3), (2, [True, True, False]), ("all", [True] * 3)]
-)
+@pytest.mark.parametrize(("epochs", "expected"), [(0, [False] * 3), (2, [True, True, False]), ("all", [True] * 3)])
 def test_when_the_backbone_rests(epochs, expected):
     assert [is_frozen(Freezing(epochs=epochs), epoch) for epoch in range(3)] == expected
 

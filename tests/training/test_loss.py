@@ -33,9 +33,7 @@ def shares_of(labels, k=3):
 def test_cross_entropy_is_torchs(seed, smoothing):
     logits, labels = random_case(seed)
     shares = shares_of(labels)
-    loss = make_loss(
-        Loss(label_smoothing=smoothing), task="single-label", classes=NAMES, shares=shares.numpy()
-    )
+    loss = make_loss(Loss(label_smoothing=smoothing), task="single-label", classes=NAMES, shares=shares.numpy())
     assert loss(logits, shares) == pytest.approx(
         float(F.cross_entropy(logits, labels, label_smoothing=smoothing)), rel=1e-5
     )
@@ -55,9 +53,7 @@ def test_focal_of_several_classes_is_its_formula(seed, gamma):
     )
     p = torch.softmax(logits.double(), 1)[torch.arange(len(labels)), labels]
     w = torch.tensor([2.0, 1.0, 0.5], dtype=torch.float64)[labels]
-    assert float(loss(logits, shares)) == pytest.approx(
-        float((-w * (1 - p) ** gamma * p.log()).mean()), rel=1e-4
-    )
+    assert float(loss(logits, shares)) == pytest.approx(float((-w * (1 - p) ** gamma * p.log()).mean()), rel=1e-4)
 
 
 @given(seed=st.integers(0, 1000), alpha=st.sampled_from([None, 0.25, 0.9]), k=st.sampled_from([1, 3]))
@@ -68,14 +64,9 @@ def test_focal_of_sigmoids_is_torchvisions_with_its_alpha(seed, alpha, k):
     targets = (torch.rand(10, k, generator=generator) < 0.4).float()
     task, names = ("binary", ("no", "yes")) if k == 1 else ("multi-label", NAMES)
     loss = make_loss(
-        Loss(name="focal", gamma=2, alpha=alpha, label_smoothing=0),
-        task=task,
-        classes=names,
-        shares=targets.numpy(),
+        Loss(name="focal", gamma=2, alpha=alpha, label_smoothing=0), task=task, classes=names, shares=targets.numpy()
     )
-    expected = sigmoid_focal_loss(
-        logits, targets, alpha=-1 if alpha is None else alpha, gamma=2, reduction="mean"
-    )
+    expected = sigmoid_focal_loss(logits, targets, alpha=-1 if alpha is None else alpha, gamma=2, reduction="mean")
     assert float(loss(logits, targets)) == pytest.approx(float(expected), rel=1e-4, abs=1e-7)
 
 
@@ -87,10 +78,7 @@ def test_bce_with_balanced_pos_weight(seed):
     targets = torch.zeros(20, 1)
     targets[:4] = 1
     loss = make_loss(
-        Loss(pos_weight="balanced", label_smoothing=0),
-        task="binary",
-        classes=("no", "yes"),
-        shares=targets.numpy(),
+        Loss(pos_weight="balanced", label_smoothing=0), task="binary", classes=("no", "yes"), shares=targets.numpy()
     )
     expected = F.binary_cross_entropy_with_logits(logits, targets, pos_weight=torch.tensor([4.0]))
     assert float(loss(logits, targets)) == pytest.approx(float(expected), rel=1e-5)
@@ -100,10 +88,7 @@ def test_balanced_class_weights_are_scikit_learns():
     labels = torch.tensor([0] * 6 + [1] * 3 + [2])
     shares = shares_of(labels)
     loss = make_loss(
-        Loss(class_weights="balanced", label_smoothing=0),
-        task="single-label",
-        classes=NAMES,
-        shares=shares.numpy(),
+        Loss(class_weights="balanced", label_smoothing=0), task="single-label", classes=NAMES, shares=shares.numpy()
     )
     weights = compute_class_weight("balanced", classes=np.arange(3), y=labels.numpy())
     logits = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
@@ -115,10 +100,7 @@ def test_balanced_weights_of_the_binary_task_act_on_both_classes():
     targets = torch.zeros(10, 1)
     targets[:2] = 1
     loss = make_loss(
-        Loss(class_weights="balanced", label_smoothing=0),
-        task="binary",
-        classes=("no", "yes"),
-        shares=targets.numpy(),
+        Loss(class_weights="balanced", label_smoothing=0), task="binary", classes=("no", "yes"), shares=targets.numpy()
     )
     logits = torch.randn(10, 1, generator=torch.Generator().manual_seed(0))
     each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")

@@ -65,26 +65,20 @@ def test_every_parameter_has_exactly_one_optimizer():
     assert sum(map(len, groups)) == len(list(network.parameters()))
     assert set().union(*groups) == {id(p) for p in network.parameters()}
     names = {id(p): name for name, p in network.named_parameters()}
-    assert {names[i] for i in groups[0]} == {
-        f"stages.{s}.{c}.weight" for s in (0, 1) for c in ("widen", "refine")
-    }
+    assert {names[i] for i in groups[0]} == {f"stages.{s}.{c}.weight" for s in (0, 1) for c in ("widen", "refine")}
     decayed = next(g for g in adam.param_groups if g["weight_decay"] > 0)
     assert [names[id(p)] for p in decayed["params"]] == ["head.weight"]
 
 
 @pytest.mark.parametrize("name", ["vit_small", "swin_tiny"])
-@pytest.mark.parametrize(
-    "optimizer", [Optimizer(weight_decay=0.1), Optimizer(name="adamw", weight_decay=0.1)]
-)
+@pytest.mark.parametrize("optimizer", [Optimizer(weight_decay=0.1), Optimizer(name="adamw", weight_decay=0.1)])
 def test_what_says_where_a_patch_lies_is_not_decayed(name, optimizer):
     network = build_network(Network(name=name), bands=3, outputs=4, size=64)
     names = {id(p): n for n, p in network.named_parameters()}
     groups = [g for o in build_optimizers(network, optimizer) for g in o.param_groups]
     decayed = [names[id(p)] for g in groups if g.get("weight_decay", 0) > 0 for p in g["params"]]
     assert any("qkv.weight" in name for name in decayed)
-    assert not [
-        name for name in decayed if "pos_embed" in name or "relative_position" in name or "cls" in name
-    ]
+    assert not [name for name in decayed if "pos_embed" in name or "relative_position" in name or "cls" in name]
 
 
 @given(total=st.integers(1, 500), warmup=st.floats(0, 0.9))

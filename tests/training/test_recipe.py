@@ -61,10 +61,7 @@ def test_a_mistake_names_the_field_and_the_nearest_known(change, message):
 
 
 def test_no_such_recipe():
-    with pytest.raises(
-        SettingError,
-        match=r"no recipe 'fats'; use one of accurate, .* or a .yaml",
-    ):
+    with pytest.raises(SettingError, match=r"no recipe 'fats'; use one of accurate, .* or a .yaml"):
         load_recipe("fats")
     with pytest.raises(MissingFileError, match=r"none\.yaml"):
         load_recipe("none.yaml")

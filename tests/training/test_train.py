@@ -85,9 +85,7 @@ def test_an_interrupted_run_is_not_resumed_by_chance_nor_with_another_recipe(tin
     with pytest.raises(Stop):
         small_train(tiny_index, out, progress=stop_after(5))
     before = {p.name: p.read_bytes() for p in out.iterdir()}
-    with pytest.raises(
-        OutputError, match="holds a run already; pass --resume to continue it, or --overwrite"
-    ):
+    with pytest.raises(OutputError, match="holds a run already; pass --resume to continue it, or --overwrite"):
         small_train(tiny_index, out)
     with pytest.raises(DataError, match="another recipe or other data"):
         small_train(tiny_index, out, small_recipe("optimizer.lr=0.2"), resume=True)
@@ -144,9 +142,7 @@ def test_a_changed_training_patch_is_noticed(tmp_path):
 
 
 def test_a_class_missing_in_validation_is_named(tiny_index, tmp_path):
-    rows = {
-        i: "train" for i, (c, s) in enumerate(labels_and_splits(tiny_index)) if (c, s) == ("River", "val")
-    }
+    rows = {i: "train" for i, (c, s) in enumerate(labels_and_splits(tiny_index)) if (c, s) == ("River", "val")}
     with pytest.raises(DataError, match=r"the val split has no patch of River; .*swath data split"):
         small_train(relabeled(tiny_index, rows), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -170,11 +166,7 @@ def test_no_splits(tiny_index, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        ({"threads": 0}, "0 threads"),
-        ({"name": " "}, "no name"),
-        ({"accelerator": "abacus"}, "accelerator 'abacus'"),
-    ],
+    [({"threads": 0}, "0 threads"), ({"name": " "}, "no name"), ({"accelerator": "abacus"}, "accelerator 'abacus'")],
 )
 def test_options_are_checked_before_anything_is_written(tiny_index, tmp_path, options, message):
     with pytest.raises(SettingError, match=message):
@@ -189,9 +181,7 @@ def small_train_with(index, out, options):
 
 
 def test_patches_too_small_for_the_network(tiny_index, tmp_path):
-    with pytest.raises(
-        SettingError, match="patches of 16 px are too small for the network patchnet, which needs 32"
-    ):
+    with pytest.raises(SettingError, match="patches of 16 px are too small for the network patchnet, which needs 32"):
         small_train(tiny_index, tmp_path / "run", small_recipe("size=16", "network.widths=[8,8,8,8]"))
 
 
@@ -246,9 +236,7 @@ def test_a_killed_run_resumes_to_the_same_file(tiny_index_file, tmp_path):
     [
         pytest.param((), 3, 0.4, marks=pytest.mark.slow),
         # A head alone learns little in an epoch: what matters is that the second one, in which all learn, is reached.
-        pytest.param(
-            ("epochs=2", "freeze={epochs: 1, backbone_lr_scale: 0.1}"), 2, 0.0, marks=pytest.mark.soak
-        ),
+        pytest.param(("epochs=2", "freeze={epochs: 1, backbone_lr_scale: 0.1}"), 2, 0.0, marks=pytest.mark.soak),
     ],
 )
 def test_two_processes_share_the_work(tiny_index, tmp_path, more, epochs, least):
@@ -276,9 +264,7 @@ def test_a_network_of_one_size_takes_no_crops(tiny_index, tmp_path):
         small_train(tiny_index, tmp_path / "run", recipe)
 
 
-@pytest.mark.parametrize(
-    "change", ["loss.name=bce", "loss.class_weights={Forrest: 2}", "network.widths=[8,8,8,8,8]"]
-)
+@pytest.mark.parametrize("change", ["loss.name=bce", "loss.class_weights={Forrest: 2}", "network.widths=[8,8,8,8,8]"])
 def test_a_run_is_thrown_away_only_when_the_next_one_can_begin(tiny_index, tmp_path, change):
     small_train(tiny_index, tmp_path / "run")
     before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}

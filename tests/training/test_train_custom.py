@@ -106,9 +106,7 @@ class Branches(OwnNet):
         (OwnNet(), small_recipe("freeze.epochs=1"), r"freeze=\{\}"),
     ],
 )
-def test_what_cannot_be_trained_or_served_is_said_before_training(
-    tiny_index, tmp_path, network, recipe, message
-):
+def test_what_cannot_be_trained_or_served_is_said_before_training(tiny_index, tmp_path, network, recipe, message):
     with pytest.raises(SettingError, match=message):
         train(tiny_index, recipe, out=tmp_path / "run", network=network, threads=1, accelerator="cpu")
     assert not (tmp_path / "run" / "recipe.yaml").exists()

@@ -40,12 +40,7 @@ def binary(tiny_index, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def several(tiny_index, tmp_path_factory):
-    sets = {
-        "Forest": ("green",),
-        "Residential": ("built",),
-        "River": ("water", "green"),
-        "SeaLake": ("water",),
-    }
+    sets = {"Forest": ("green",), "Residential": ("built",), "River": ("water", "green"), "SeaLake": ("water",)}
     index = relabeled(tiny_index, sets.__getitem__)
     return index, small_train(index, tmp_path_factory.mktemp("several") / "run", small_recipe("epochs=6"))
 
@@ -94,9 +89,7 @@ def test_weights_of_a_run_start_another_one_with_other_classes(tiny_index, train
     record = swath.load(result.model, engine="onnxruntime").record
     assert record.pretrained
     assert record.started_from["sha256"]
-    assert record.input.mean == pytest.approx(
-        swath.load(trained.model, engine="onnxruntime").record.input.mean
-    )
+    assert record.input.mean == pytest.approx(swath.load(trained.model, engine="onnxruntime").record.input.mean)
     with (
         safe_open(run_folder / "weights.safetensors", framework="np") as first,
         safe_open(tmp_path / "second" / "weights.safetensors", framework="np") as second,
@@ -159,9 +152,7 @@ def test_mistakes_are_one_message(tiny_index, tmp_path, change, error, message):
 def test_early_stopping(tiny_index, tmp_path):
     result = train(
         tiny_index,
-        small_recipe(
-            "epochs=30", "early_stopping_patience=2", "optimizer.lr=1.0e-9", "optimizer.adamw_lr=1.0e-9"
-        ),
+        small_recipe("epochs=30", "early_stopping_patience=2", "optimizer.lr=1.0e-9", "optimizer.adamw_lr=1.0e-9"),
         out=tmp_path / "run",
         name="x",
         threads=1,

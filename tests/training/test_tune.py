@@ -38,9 +38,7 @@ def searched(tiny_index, tmp_path_factory):
         # Seven steps a trial: 72 patches in batches of 16 are four an epoch.
         if stage == "training" and done > 4 and (out / "study.db").is_file():
             names = list((out / "running").iterdir())
-            if len(seen | {n.name for n in names}) > 1 and any(
-                (n / "checkpoint.safetensors").exists() for n in names
-            ):
+            if len(seen | {n.name for n in names}) > 1 and any((n / "checkpoint.safetensors").exists() for n in names):
                 raise Stop
             seen.update(n.name for n in names)
 
@@ -153,11 +151,7 @@ def test_a_recipe_that_does_not_train_at_all_is_its_own_message(tiny_index, tmp_
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        ({"trials": 0}, "--trials 2"),
-        ({"pruner": "hyper"}, "asha, median, none"),
-        ({"threads": 0}, "--threads 1"),
-    ],
+    [({"trials": 0}, "--trials 2"), ({"pruner": "hyper"}, "asha, median, none"), ({"threads": 0}, "--threads 1")],
 )
 def test_options_out_of_range(tiny_index, tmp_path, options, message):
     with pytest.raises(SettingError, match=message):

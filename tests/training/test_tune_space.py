@@ -20,9 +20,7 @@ def test_every_recipe_lies_in_its_own_space_and_comes_back_unchanged(name):
     assert with_values(recipe, start) == recipe
 
 
-@pytest.mark.parametrize(
-    "name", ["fast", "mobilenetv2-finetune", "resnet50-sgd", "eurosat", "vgg19-bce-adam"]
-)
+@pytest.mark.parametrize("name", ["fast", "mobilenetv2-finetune", "resnet50-sgd", "eurosat", "vgg19-bce-adam"])
 @given(share=st.floats(0, 1))
 def test_every_corner_of_a_space_is_a_recipe(name, share):
     recipe = load_recipe(name)

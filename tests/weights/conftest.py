@@ -11,15 +11,7 @@ from swath.weights import Store
 
 from .hubserver import serving
 
-QUIET = (
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "hf_token",
-    "hugging_face_hub_token",
-    "swath_offline",
-)
+QUIET = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "hf_token", "hugging_face_hub_token", "swath_offline")
 
 
 @pytest.fixture

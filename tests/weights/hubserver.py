@@ -78,9 +78,7 @@ class HubHandler(Handler):
                 self.send(404, X_Error_Code="RepoNotFound")
                 return
             self.send(
-                200,
-                json.dumps({"id": repository} | hub.cards[repository]).encode(),
-                Content_Type="application/json",
+                200, json.dumps({"id": repository} | hub.cards[repository]).encode(), Content_Type="application/json"
             )
             return
         repository, _, rest = self.path.removeprefix("/").partition("/resolve/")
@@ -109,9 +107,7 @@ def serving() -> Iterator[Server]:
     with Server(Cdn) as cdn, Server(HubHandler) as hub:
         cdn.files = {}
         hub.cdn, hub.files, hub.cards, hub.moved = cdn, {}, {}, {}
-        threads = [
-            threading.Thread(target=s.serve_forever, kwargs={"poll_interval": 0.01}) for s in (cdn, hub)
-        ]
+        threads = [threading.Thread(target=s.serve_forever, kwargs={"poll_interval": 0.01}) for s in (cdn, hub)]
         for thread in threads:
             thread.start()
         yield hub
@@ -130,9 +126,7 @@ def breaks_after(count):
     def behave(handler):
         body = next(iter(handler.server.files.values()))
         start = int((handler.headers["Range"] or "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        status, where = (
-            (206, {"Content_Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}) if start else (200, {})
-        )
+        status, where = (206, {"Content_Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}) if start else (200, {})
         handler.send(status, body[start : start + count], length=len(body) - start, **where)
         handler.wfile.flush()
         handler.close_connection = True

@@ -9,13 +9,7 @@ from safetensors.torch import save_file
 
 from swath.errors import SettingError
 from swath.networks import Network
-from swath.weights import (
-    OWN,
-    Expectation,
-    WeightFacts,
-    license_warning,
-    weights_metadata,
-)
+from swath.weights import OWN, Expectation, WeightFacts, license_warning, weights_metadata
 from swath.weights.facts import expects_of, license_kind, license_of, network_of
 
 
@@ -35,9 +29,7 @@ def test_an_open_license_can_be_shipped():
 
 
 def test_a_closed_one_cannot_and_says_so():
-    with pytest.raises(
-        SettingError, match=r"license \(cc-by-nc-4.0\) of the weights hf:a/b/c.safetensors"
-    ) as caught:
+    with pytest.raises(SettingError, match=r"license \(cc-by-nc-4.0\) of the weights hf:a/b/c.safetensors") as caught:
         facts("cc-by-nc-4.0").check_redistributable()
     assert "leave out --require-redistributable" in caught.value.fix
 
@@ -88,16 +80,7 @@ def test_a_stated_normalization_is_read():
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "imagenet",
-        "mean 0.5",
-        "mean 0.5 std 0",
-        "mean . std .",
-        "mean 1,2 std 1",
-        "mean 0.5 std 0.5 or so",
-    ],
+    "text", ["", "imagenet", "mean 0.5", "mean 0.5 std 0", "mean . std .", "mean 1,2 std 1", "mean 0.5 std 0.5 or so"]
 )
 def test_anything_else_is_not_guessed_at(text):
     assert expects_of({"normalisation": text}, where="x") is None

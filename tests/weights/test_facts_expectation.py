@@ -32,9 +32,7 @@ def test_normalization_in_stored_units_is_that_of_divided_pixels():
     assert mean == pytest.approx((123.675, 116.28, 103.53))  # the numbers Caffe-style code has by heart
 
 
-@given(
-    scale=st.floats(0.5, 60_000), mean=st.floats(0, 1), sd=st.floats(0.01, 2), pixel=st.integers(0, 65_535)
-)
+@given(scale=st.floats(0.5, 60_000), mean=st.floats(0, 1), sd=st.floats(0.01, 2), pixel=st.integers(0, 65_535))
 def test_normalization_holds_at_any_scale(scale, mean, sd, pixel):
     expects = Expectation(bands=("b",), scale=scale, mean=(mean,), sd=(sd,), data_type="uint16")
     (center,), (spread,) = expects.normalization()
@@ -65,22 +63,10 @@ def test_pixels_as_expected_pass():
 @pytest.mark.parametrize(
     ("expects", "given", "message"),
     [
-        (
-            PICTURES,
-            {"bands": ("blue", "green", "red")},
-            "expect the bands red,green,blue, .* come as blue,green,red",
-        ),
-        (
-            PICTURES,
-            {"largest": 1.0, "channel_mean": (0.3, 0.3, 0.3)},
-            "no pixel is above 1: these look divided",
-        ),
+        (PICTURES, {"bands": ("blue", "green", "red")}, "expect the bands red,green,blue, .* come as blue,green,red"),
+        (PICTURES, {"largest": 1.0, "channel_mean": (0.3, 0.3, 0.3)}, "no pixel is above 1: these look divided"),
         (PICTURES, {"largest": 0.0, "channel_mean": (0, 0, 0)}, "no pixel is above 0"),
-        (
-            PICTURES,
-            {"data_type": "uint16", "largest": 4_000.0},
-            "pixels reach 4000: these look like 16-bit refl",
-        ),
+        (PICTURES, {"data_type": "uint16", "largest": 4_000.0}, "pixels reach 4000: these look like 16-bit refl"),
         (REFLECTANCE, {}, "expect 16-bit numbers .10000 is 1.0., and the patches are 8-bit images"),
         (REFLECTANCE, {"data_type": "uint16"}, "no pixel is above 255: these look like 8-bit"),
         (ALL, {"largest": 1.0, "data_type": "uint16"}, "look divided already"),

@@ -54,9 +54,7 @@ def test_the_networks_give_the_same_logits(theirs, ours, side):
     state = given.state_dict()
     names = torchvision_names(ours, state) or {name: name for name in state}
     wanted = made.state_dict()
-    made.load_state_dict(
-        {new: state[old].reshape(wanted[new].shape) for old, new in names.items() if new != DROPPED}
-    )
+    made.load_state_dict({new: state[old].reshape(wanted[new].shape) for old, new in names.items() if new != DROPPED})
     pixels = torch.randn(1, 3, max(side, 224), max(side, 224))
     with torch.no_grad():
         expected, got = given(pixels), made(pixels)
@@ -102,7 +100,4 @@ def test_what_is_no_square_is_left_alone():
     for wrong in (torch.ones(1, 12, 8), torch.ones(1, 17, 9), torch.ones(17, 8), torch.ones(1, 17, 8).long()):
         assert refit_positions("pos_embed", wrong, goal, Tokens()) is None
     assert refit_positions("weight", torch.ones(1, 197, 8), goal, Tokens()) is None
-    assert (
-        refit_positions("a.relative_position_bias_table", torch.ones(168, 1), torch.empty(49, 1), Tokens())
-        is None
-    )
+    assert refit_positions("a.relative_position_bias_table", torch.ones(168, 1), torch.empty(49, 1), Tokens()) is None

@@ -14,14 +14,7 @@ from safetensors.torch import save, save_file
 from swath.errors import DataError, SettingError
 from swath.imagery import RGB
 from swath.networks import Network, build_network
-from swath.weights import (
-    Expectation,
-    add_weights,
-    load_weights,
-    locate,
-    run_expectation,
-    weights_metadata,
-)
+from swath.weights import Expectation, add_weights, load_weights, locate, run_expectation, weights_metadata
 from swath.weights.known import SENTINEL2
 
 REAL = os.environ.get("SWATH_TEST_IMAGENET", "")  # a file of real MobileNetV2 weights in timm's words
@@ -59,11 +52,7 @@ def test_none_changes_nothing():
 class TestPublished:
     @pytest.mark.parametrize(
         ("name", "backbone"),
-        [
-            ("resnet18", "resnet18"),
-            ("mobilenet_v2", "mobilenetv2_100"),
-            ("efficientnet_b0", "efficientnet_b0"),
-        ],
+        [("resnet18", "resnet18"), ("mobilenet_v2", "mobilenetv2_100"), ("efficientnet_b0", "efficientnet_b0")],
     )
     def test_timm_s_own_go_in_whole(self, store, tmp_path, name, backbone):
         state = published(backbone, tmp_path / "w.safetensors")
@@ -117,10 +106,7 @@ class TestPublished:
 
     def test_sixteen_bit_weights_are_widened(self, store, tmp_path):
         state = published("resnet18", tmp_path / "x.safetensors")
-        save_file(
-            {k: v.half() if v.is_floating_point() else v for k, v in state.items()},
-            tmp_path / "w.safetensors",
-        )
+        save_file({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, tmp_path / "w.safetensors")
         network = network_of("resnet18")
         facts = load(network, tmp_path / "w.safetensors", "resnet18", store=store)
         assert network.backbone.conv1.weight.dtype == torch.float32
@@ -173,14 +159,10 @@ class TestBands:
 
     def test_bands_the_weights_know_are_taken_by_name(self, store, tmp_path):
         state = published("resnet18", tmp_path / "x.safetensors", in_chans=13)
-        expects = Expectation(
-            bands=SENTINEL2, data_type="uint16", scale=10_000, mean=(0.0,) * 13, sd=(1.0,) * 13
-        )
+        expects = Expectation(bands=SENTINEL2, data_type="uint16", scale=10_000, mean=(0.0,) * 13, sd=(1.0,) * 13)
         save_file(state, tmp_path / "w.safetensors", {"swath.expects": expects.model_dump_json()})
         network = network_of("resnet18")
-        facts = load(
-            network, tmp_path / "w.safetensors", "resnet18", bands=("b04", "b03", "b02"), store=store
-        )
+        facts = load(network, tmp_path / "w.safetensors", "resnet18", bands=("b04", "b03", "b02"), store=store)
         assert torch.equal(network.backbone.conv1.weight, state["conv1.weight"][:, [3, 2, 1]])
         assert "first layer: b04, b03, b02 taken out of 13 bands by name" in facts.changes
 
@@ -188,11 +170,7 @@ class TestBands:
         state = published("resnet18", tmp_path / "x.safetensors")
         save_file(state, tmp_path / "w.safetensors", {"swath.expects": Expectation().model_dump_json()})
         facts = load(
-            network_of("resnet18"),
-            tmp_path / "w.safetensors",
-            "resnet18",
-            bands=("nir", "red", "green"),
-            store=store,
+            network_of("resnet18"), tmp_path / "w.safetensors", "resnet18", bands=("nir", "red", "green"), store=store
         )
         assert "trained on red, green, blue, and given nir, red, green in their places" in facts.changes
 
@@ -224,8 +202,7 @@ class TestStrict:
         state["layer1.0.conv1.weight"] = torch.ones(64, 64, 5, 5)
         message = self.refused(state, tmp_path, store)
         assert (
-            "1 of another shape (backbone.layer1.0.conv1.weight [64, 64, 5, 5] in place of [64, 64, 3, 3])"
-            in message
+            "1 of another shape (backbone.layer1.0.conv1.weight [64, 64, 5, 5] in place of [64, 64, 3, 3])" in message
         )
         assert "missing" not in message
 
@@ -257,9 +234,7 @@ class TestRuns:
     def run_of(self, path, name="patchnet", *, outputs=7, bands=3, **more):
         torch.manual_seed(3)
         network = build_network(Network(name=name, **more), bands=bands, outputs=outputs, size=64)
-        expects = run_expectation(
-            bands=RGB, data_type="uint8", mean=(90.0, 91.0, 92.0), sd=(20.0, 21.0, 22.0)
-        )
+        expects = run_expectation(bands=RGB, data_type="uint8", mean=(90.0, 91.0, 92.0), sd=(20.0, 21.0, 22.0))
         metadata = weights_metadata(expects, Network(name=name, **more), license="cc-by-4.0")
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path, metadata)
         return network
@@ -280,9 +255,7 @@ class TestRuns:
 
     def test_a_network_that_pads_otherwise_is_another_one(self, store, tmp_path):
         self.run_of(tmp_path / "weights.safetensors", "mobilenet_v2", padding="same")
-        with pytest.raises(
-            DataError, match=r"trained with network\.padding=same.*--set network\.padding=same"
-        ):
+        with pytest.raises(DataError, match=r"trained with network\.padding=same.*--set network\.padding=same"):
             load(network_of("mobilenet_v2"), tmp_path / "weights.safetensors", "mobilenet_v2", store=store)
         same = network_of("mobilenet_v2", padding="same")
         load(same, tmp_path / "weights.safetensors", "mobilenet_v2", store=store)
@@ -310,19 +283,13 @@ class TestRuns:
         self.run_of(tmp_path / "weights.safetensors")
         network = network_of("patchnet", bands=4)
         facts = load(
-            network,
-            tmp_path / "weights.safetensors",
-            "patchnet",
-            bands=("red", "green", "blue", "nir"),
-            store=store,
+            network, tmp_path / "weights.safetensors", "patchnet", bands=("red", "green", "blue", "nir"), store=store
         )
         assert "first layer: 3 bands adapted to 4" in facts.changes
 
     def test_another_width_is_refused(self, store, tmp_path):
         self.run_of(tmp_path / "weights.safetensors", stem=8)
-        with pytest.raises(
-            DataError, match=r"6 of another shape \(.*stem\.weight \[8, 3, 4, 4\] in place of \[16"
-        ):
+        with pytest.raises(DataError, match=r"6 of another shape \(.*stem\.weight \[8, 3, 4, 4\] in place of \[16"):
             load(network_of("patchnet"), tmp_path / "weights.safetensors", "patchnet", store=store)
 
 
@@ -348,14 +315,8 @@ class TestAdd:
     def test_what_is_stated_goes_before_what_the_file_says(self, store, tmp_path, some_weights):
         path = tmp_path / "w.safetensors"
         path.write_bytes(some_weights)
-        made = add_weights(
-            path, name="imagenet:resnet18", license="cc-by-nc-4.0", expects=["scale=1"], store=store
-        )
-        assert (made.license, made.expects.scale, made.expects.mean) == (
-            "cc-by-nc-4.0",
-            1,
-            Expectation().mean,
-        )
+        made = add_weights(path, name="imagenet:resnet18", license="cc-by-nc-4.0", expects=["scale=1"], store=store)
+        assert (made.license, made.expects.scale, made.expects.mean) == ("cc-by-nc-4.0", 1, Expectation().mean)
 
     def test_a_table_fills_in_the_rest_of_the_published_file(self, store, tmp_path, monkeypatch):
         path = tmp_path / "w.safetensors"
@@ -373,9 +334,7 @@ class TestAdd:
         # No digest is known of this one, so that nobody can tell whose license it has.
         assert add_weights(path, name="imagenet:resnet50", store=store).license is None
 
-    @pytest.mark.parametrize(
-        "name", ["mine", "imagenet", "imagenet:", "none", "imagenet:patchnet", "torchgeo:x"]
-    )
+    @pytest.mark.parametrize("name", ["mine", "imagenet", "imagenet:", "none", "imagenet:patchnet", "torchgeo:x"])
     def test_other_names(self, store, tmp_path, some_weights, name):
         path = tmp_path / "w.safetensors"
         path.write_bytes(some_weights)

@@ -201,9 +201,7 @@ class TestOffline:
             monkeypatch.setenv("SWATH_OFFLINE", "1")
         if way == "hub's environment":  # which its library reads once, when it is imported
             monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        with pytest.raises(
-            DataError, match=f"{SPEC} is not in the store, and fetching is switched off"
-        ) as caught:
+        with pytest.raises(DataError, match=f"{SPEC} is not in the store, and fetching is switched off") as caught:
             find(store, offline=True if way == "keyword" else None)
         assert f"{filled.url}/me/mine/resolve/main/w.safetensors" in caught.value.fix
         assert f"swath weights add FILE --as {SPEC}" in caught.value.fix
@@ -287,9 +285,7 @@ class TestNamed:
 
     def entry(self, digits):
         expects = tables.TORCHGEO["ResNet18_Weights.SENTINEL2_RGB_MOCO"].expects
-        return PublishedWeights(
-            "torchgeo/tiny", f"tiny-{digits}.pth", "b" * 40, "cc-by-4.0", expects, "resnet18", ""
-        )
+        return PublishedWeights("torchgeo/tiny", f"tiny-{digits}.pth", "b" * 40, "cc-by-4.0", expects, "resnet18", "")
 
     def test_none_names_nothing(self, store):
         with pytest.raises(SettingError, match="names no weights"):
@@ -461,9 +457,7 @@ class TestToken:
             find(store)
         assert [request[3] for request in filled.requests] == [None]
 
-    @pytest.mark.parametrize(
-        "token", ["hf_secret\nhf_other", "hf_secret other", "hf_sécret", "hf_secret\x07"]
-    )
+    @pytest.mark.parametrize("token", ["hf_secret\nhf_other", "hf_secret other", "hf_sécret", "hf_secret\x07"])
     def test_what_can_be_none_is_refused_and_not_repeated(self, filled, store, monkeypatch, token):
         monkeypatch.setenv("HF_TOKEN", token)
         with pytest.raises(SettingError, match="HF_TOKEN holds") as caught:
@@ -499,13 +493,7 @@ class TestCard:
             ({"cardData": None, "tags": None}, (None, None)),
             ({}, (None, None)),
             (
-                {
-                    "cardData": {
-                        "license": "other",
-                        "license_name": "x-terms",
-                        "license_link": "https://x.example/t",
-                    }
-                },
+                {"cardData": {"license": "other", "license_name": "x-terms", "license_link": "https://x.example/t"}},
                 ("x-terms", "https://x.example/t"),
             ),
             ({"cardData": {"license": "other", "license_link": "file:///etc"}}, ("other", None)),

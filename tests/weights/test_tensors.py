@@ -118,16 +118,7 @@ class TestCheckpoint:
     @LAYOUTS
     @pytest.mark.parametrize(
         "value",
-        [
-            torch.ones(2),
-            [torch.ones(2)],
-            {},
-            {1: torch.ones(2)},
-            {"a": 1},
-            {"a": {"b": torch.ones(2)}},
-            "text",
-            None,
-        ],
+        [torch.ones(2), [torch.ones(2)], {}, {1: torch.ones(2)}, {"a": 1}, {"a": {"b": torch.ones(2)}}, "text", None],
         ids=str,
     )
     def test_what_is_no_state_dict(self, tmp_path, zipped, value):
@@ -141,9 +132,7 @@ class TestCheckpoint:
 
     @LAYOUTS
     def test_cut_files(self, tmp_path, zipped):
-        whole = saved(
-            tmp_path / "w.pth", {"a": torch.randn(50), "b": torch.ones(3)}, zipped=zipped
-        ).read_bytes()
+        whole = saved(tmp_path / "w.pth", {"a": torch.randn(50), "b": torch.ones(3)}, zipped=zipped).read_bytes()
         for length in range(4, len(whole) - 1, max(1, len(whole) // 60)):
             (tmp_path / "cut.pth").write_bytes(whole[:length])
             with pytest.raises(DataError):
@@ -215,9 +204,7 @@ class TestHostile:
         torch.load(path, weights_only=False)
         assert proof.exists()
 
-    @pytest.mark.parametrize(
-        "value", [nn.Linear(2, 2), {"model": {}, "args": argparse.Namespace(lr=1)}], ids=str
-    )
+    @pytest.mark.parametrize("value", [nn.Linear(2, 2), {"model": {}, "args": argparse.Namespace(lr=1)}], ids=str)
     def test_objects_of_other_programs_are_refused(self, tmp_path, value):
         with pytest.raises(DataError) as caught:
             read_tensors(saved(tmp_path / "w.pth", value))

@@ -26,12 +26,8 @@ def _complete_named() -> list[str]:
 
 @app.command()
 def get(
-    name: Annotated[
-        str, typer.Argument(help="Name of the data set: eurosat-rgb.", autocompletion=_complete_named)
-    ],
-    out: Annotated[
-        Path | None, opt.output("File or folder to download to.  [default: the current folder]")
-    ] = None,
+    name: Annotated[str, typer.Argument(help="Name of the data set: eurosat-rgb.", autocompletion=_complete_named)],
+    out: Annotated[Path | None, opt.output("File or folder to download to.  [default: the current folder]")] = None,
     mirror: Annotated[str | None, typer.Option(help="File or URL to take the archive from instead.")] = None,
     overwrite: opt.Overwrite = False,
 ) -> object:
@@ -99,10 +95,7 @@ def audit(
     index: opt.Index,
     out: Annotated[Path | None, opt.output("JSON file to write the findings to as well.")] = None,
     strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict", help="Exit with status 1 if duplicates or groups are in more than one split."
-        ),
+        bool, typer.Option("--strict", help="Exit with status 1 if duplicates or groups are in more than one split.")
     ] = False,
     overwrite: opt.Overwrite = False,
 ) -> object:
@@ -142,16 +135,12 @@ def split(
     train_list: Annotated[Path | None, typer.Option(help="File that lists the train patches.")] = None,
     val_list: Annotated[Path | None, typer.Option(help="File that lists the val patches.")] = None,
     test_list: Annotated[Path | None, typer.Option(help="File that lists the test patches.")] = None,
-    resplit: Annotated[
-        bool, typer.Option("--resplit", help="Ignore the splits the index already has.")
-    ] = False,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Ignore the splits the index already has.")] = False,
     by: Annotated[
         Literal["random", "block", "group"],
         typer.Option(help="Grouping besides duplicates: none (random), spatial block, or group column."),
     ] = "random",
-    block_km: Annotated[
-        float | None, typer.Option(help="Side of a spatial block, kilometers.  [default: 10]")
-    ] = None,
+    block_km: Annotated[float | None, typer.Option(help="Side of a spatial block, kilometers.  [default: 10]")] = None,
     folds: Annotated[int | None, typer.Option(help="Number of cross-validation folds.")] = None,
     fold: Annotated[int, typer.Option(help="The fold that is the test, from 0.")] = 0,
     overwrite: opt.Overwrite = False,
@@ -243,13 +232,10 @@ def binary(
 def resample(
     index: opt.Index,
     out: Annotated[Path, opt.output("Folder to write: the patches and index.parquet.")],
-    gsd: Annotated[
-        float | None, typer.Option(help="Target ground sampling distance, meters per pixel.")
-    ] = None,
+    gsd: Annotated[float | None, typer.Option(help="Target ground sampling distance, meters per pixel.")] = None,
     factor: Annotated[float | None, typer.Option(help="Or how many times coarser.")] = None,
     from_gsd: Annotated[
-        float | None,
-        typer.Option(help="Present ground sampling distance, where the index does not hold it."),
+        float | None, typer.Option(help="Present ground sampling distance, where the index does not hold it.")
     ] = None,
     sensor_blur: Annotated[
         bool, typer.Option("--sensor-blur/--no-sensor-blur", help="Apply the point spread of a sensor.")
@@ -287,8 +273,7 @@ def resample(
 def relabel(
     index: opt.Index,
     review: Annotated[
-        Path,
-        typer.Argument(help="label_issues.csv of swath label-issues with its column 'verdict' filled in."),
+        Path, typer.Argument(help="label_issues.csv of swath label-issues with its column 'verdict' filled in.")
     ],
     out: opt.IndexOut,
     overwrite: opt.Overwrite = False,

@@ -63,8 +63,7 @@ def quickstart(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="A shipped recipe or a .yaml file.  [default: quickstart]",
-            autocompletion=opt.complete_recipe,
+            help="A shipped recipe or a .yaml file.  [default: quickstart]", autocompletion=opt.complete_recipe
         ),
     ] = None,
     set_: opt.Changes = None,
@@ -114,7 +113,5 @@ def _print_result(shown: ShowcaseResult, open_: bool | None) -> ShowcaseResult:
 
 def _has_screen() -> bool:
     """Whether a person sits in front of this terminal with a desktop around it."""
-    desktop = (
-        sys.platform in {"darwin", "win32"} or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
+    desktop = sys.platform in {"darwin", "win32"} or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     return bool(desktop) and sys.stdout.isatty()

@@ -17,9 +17,7 @@ from swath.cli import options as opt
 def evaluate(
     model: opt.Model,
     index: opt.Index,
-    out: Annotated[
-        Path, opt.output("Folder to write: metrics.json, predictions.csv, confusion.csv and figures.")
-    ],
+    out: Annotated[Path, opt.output("Folder to write: metrics.json, predictions.csv, confusion.csv and figures.")],
     split: opt.Split = "val",
     threshold: Annotated[float | None, typer.Option(hidden=True)] = None,
     engine: opt.Engine = "auto",
@@ -47,9 +45,7 @@ def evaluate(
         )
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     with Bars() as progress:
-        result = run(
-            classifier, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress
-        )
+        result = run(classifier, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress)
     for line in result.lines():
         typer.echo(line)
     typer.echo(f"written to {out}")
@@ -58,9 +54,7 @@ def evaluate(
 
 def compare(
     first: opt.Model,
-    second: Annotated[
-        str, typer.Argument(help="The model to compare it with.", autocompletion=opt.complete_model)
-    ],
+    second: Annotated[str, typer.Argument(help="The model to compare it with.", autocompletion=opt.complete_model)],
     index: opt.Index,
     split: opt.Split = "val",
     out: Annotated[Path | None, opt.output("JSON file to write; required with --split test.")] = None,
@@ -81,9 +75,7 @@ def compare(
 
     one, two = (load(model, engine=engine, threads=threads) for model in (first, second))
     with Bars() as progress:
-        result = run(
-            one, two, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress
-        )
+        result = run(one, two, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress)
     for line in result.lines():
         typer.echo(line)
     if out is not None:
@@ -113,9 +105,7 @@ def errors(
 
     classifier = load(model, engine=engine, threads=threads)
     with Bars() as progress:
-        found = find_errors(
-            classifier, read_index(index), out=out, split=split, overwrite=overwrite, progress=progress
-        )
+        found = find_errors(classifier, read_index(index), out=out, split=split, overwrite=overwrite, progress=progress)
     for line in found.lines():
         typer.echo(line)
     typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
@@ -163,9 +153,7 @@ def label_issues(
     from swath.progress import Bars
 
     if model is not None and (recipe is not None or set_):
-        raise SettingError(
-            "--recipe and --set are for training, --model trains no network", fix="pass one of them"
-        )
+        raise SettingError("--recipe and --set are for training, --model trains no network", fix="pass one of them")
     if model is None:
         require_training()
     with Bars() as progress:

@@ -14,28 +14,20 @@ from swath.errors import SettingError
 def map_scene(
     model: opt.Model,
     scene: Annotated[
-        str,
-        typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands, or its /vsi name."),
+        str, typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands, or its /vsi name.")
     ],
-    out: Annotated[
-        Path, opt.output("Class raster to write, ending in .tif; the other files are written next to it.")
-    ],
+    out: Annotated[Path, opt.output("Class raster to write, ending in .tif; the other files are written next to it.")],
     stride: Annotated[
         int | None, typer.Option(help="Step between windows in pixels; by default, the patch size.")
     ] = None,
     bands: Annotated[
-        str | None,
-        typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3"),
+        str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
     ] = None,
     rescale: Annotated[
         str | None,
-        typer.Option(
-            metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750"
-        ),
+        typer.Option(metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750"),
     ] = None,
-    nodata: Annotated[
-        float | None, typer.Option(help="Value that means no data, instead of the scene's own.")
-    ] = None,
+    nodata: Annotated[float | None, typer.Option(help="Value that means no data, instead of the scene's own.")] = None,
     match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
     probabilities: Annotated[
         Path | None, typer.Option(help="Raster (.tif) to write the probability of every class to as well.")

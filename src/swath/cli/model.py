@@ -69,15 +69,11 @@ def threshold(
 
     classifier = load(model, engine=engine, threads=threads)
     with Bars() as progress:
-        made = rethreshold(
-            classifier, read_index(index), out, split=split, overwrite=overwrite, progress=progress
-        )
+        made = rethreshold(classifier, read_index(index), out, split=split, overwrite=overwrite, progress=progress)
     for name, value in made.after.items():
         typer.echo(f"{name}: {made.before[name]:.4f} -> {value:.4f}")
     if made.kept:
-        typer.echo(
-            f"no patch in the split '{split}', so the threshold is kept: {', '.join(made.kept)}", err=True
-        )
+        typer.echo(f"no patch in the split '{split}', so the threshold is kept: {', '.join(made.kept)}", err=True)
     typer.echo(f"written to {out}; metrics at thresholds are not in its record: run swath evaluate again")
     return made
 
@@ -111,20 +107,13 @@ def calibrate(
     classifier = load(model, engine=engine or "onnxruntime", threads=threads)
     with Bars() as progress:
         record = write_calibration(
-            classifier,
-            read_index(index),
-            out,
-            false_alarms=false_alarms,
-            overwrite=overwrite,
-            progress=progress,
+            classifier, read_index(index), out, false_alarms=false_alarms, overwrite=overwrite, progress=progress
         )
     for level, quantile in record.conformal.items():
         typer.echo(f"{100 * float(level):g} % sets: classes with a probability of {1 - quantile:.4f} or more")
     kept = record.out_of_distribution
     if kept is not None:
-        typer.echo(
-            f"unlike the training data from {kept.threshold:.3f} on ({kept.patches:,} validation patches)"
-        )
+        typer.echo(f"unlike the training data from {kept.threshold:.3f} on ({kept.patches:,} validation patches)")
     typer.echo(f"written to {out}")
     return {"model": out, "conformal": record.conformal, "ood_threshold": kept and kept.threshold}
 

@@ -46,25 +46,19 @@ complete_patches = _shipped("data/shipped/*.zip")
 
 Model = Annotated[
     str,
-    typer.Argument(
-        help="A .onnx file, or the name of a shipped model such as eurosat.", autocompletion=complete_model
-    ),
+    typer.Argument(help="A .onnx file, or the name of a shipped model such as eurosat.", autocompletion=complete_model),
 ]
 Index = Annotated[Path, typer.Argument(help="A patch index (.parquet) made by: swath data index")]
 IndexOut = Annotated[Path, output("Index to write, ending in .parquet.")]
 ModelOut = Annotated[Path, output("Model file to write, ending in .onnx.")]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Overwrite existing output (a folder is emptied first).")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite existing output (a folder is emptied first).")]
 Split = Annotated[SplitName, typer.Option(help="Split to use. Do not tune on test.")]
 Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same result.")]
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe: --set optimizer.lr=0.1"),
 ]
-RECIPE = typer.Option(
-    help="A shipped recipe (see: swath recipes) or a .yaml file.", autocompletion=complete_recipe
-)
+RECIPE = typer.Option(help="A shipped recipe (see: swath recipes) or a .yaml file.", autocompletion=complete_recipe)
 MATCH_COLORS = typer.Option(
     help="Match colors to the training images, one gain and offset per band for the whole input: on, off, or auto: "
     "only where they are outside the training range."

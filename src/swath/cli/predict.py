@@ -110,9 +110,7 @@ def explain(
     split: Annotated[
         opt.SplitName | None, typer.Option(help="Split of an index to use: val or train.  [default: val]")
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Number of patches of an index to check.  [default: 300]")
-    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Number of patches of an index to check.  [default: 300]")] = None,
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
     overwrite: opt.Overwrite = False,
@@ -178,9 +176,7 @@ def explain(
         return found
     for row in rows[:20]:
         verdict = f", {row.verdict} (beats {row.beaten} of 19 random maps)" if row.verdict else ""
-        typer.echo(
-            f"{row.picture}: {row.label} ({100 * row.confidence:.1f} %), map of {row.explained}{verdict}"
-        )
+        typer.echo(f"{row.picture}: {row.label} ({100 * row.confidence:.1f} %), map of {row.explained}{verdict}")
     typer.echo(f"{len(rows)} pictures in {out}")
     if check:
         failed = sum(row.verdict == "fails" for row in rows)

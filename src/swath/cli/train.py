@@ -29,13 +29,9 @@ def train(
             "--require-redistributable", help="Refuse weights whose license forbids redistributing the model."
         ),
     ] = False,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the model; by default, that of the folder.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model; by default, that of the folder.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the last completed epoch.")] = False,
-    accelerator: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Hardware to train on.")
-    ] = "auto",
+    accelerator: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Hardware to train on.")] = "auto",
     devices: Annotated[int, typer.Option(help="Number of processes or GPUs.")] = 1,
     threads: opt.Threads = None,
     overwrite: opt.Overwrite = False,
@@ -58,9 +54,7 @@ def train(
     from swath.training import load_recipe
     from swath.training import train as run
 
-    chosen = load_recipe(
-        recipe, changes=[*(set_ or []), *([f"weights={json.dumps(weights)}"] if weights else [])]
-    )
+    chosen = load_recipe(recipe, changes=[*(set_ or []), *([f"weights={json.dumps(weights)}"] if weights else [])])
     with Bars() as progress:
         result = run(
             read_index(index),
@@ -125,18 +119,14 @@ def experiment(
     index: opt.Index,
     out: Annotated[Path, opt.output("Folder to write: table.csv, a figure and the runs.")],
     seeds: Annotated[int, typer.Option(help="Number of repeats of each variant.")] = 1,
-    split: Annotated[
-        Literal["val", "test"], typer.Option(help="Split to evaluate on. Do not tune on test.")
-    ] = "val",
+    split: Annotated[Literal["val", "test"], typer.Option(help="Split to evaluate on. Do not tune on test.")] = "val",
     scratch: Annotated[
         str, typer.Option(help="Recipe that trains from scratch.", autocompletion=opt.complete_recipe)
     ] = "fast",
     transfer: Annotated[
         str, typer.Option(help="Recipe that starts from other weights.", autocompletion=opt.complete_recipe)
     ] = "mobilenetv2-finetune",
-    weights: Annotated[
-        str | None, typer.Option(help="Initial weights of --transfer, instead of the recipe's.")
-    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Initial weights of --transfer, instead of the recipe's.")] = None,
     fractions: Annotated[
         str | None,
         typer.Option(
@@ -147,9 +137,7 @@ def experiment(
     sizes: Annotated[
         str, typer.Option(metavar="N,N,...", help="Sides of the patches in pixels, for input-size.")
     ] = "32,64,96,128,224",
-    first: Annotated[
-        Path | None, typer.Option(help="Index of sharper patches, for high-resolution-first.")
-    ] = None,
+    first: Annotated[Path | None, typer.Option(help="Index of sharper patches, for high-resolution-first.")] = None,
     set_: opt.Changes = None,
     threads: opt.Threads = None,
 ) -> object:
@@ -167,9 +155,7 @@ def experiment(
     choices = ExperimentSettings(
         scratch=scratch,
         transfer=transfer,
-        fractions=None
-        if fractions is None
-        else opt.numbers(fractions, float, option="--fractions", example="0.1,1"),
+        fractions=None if fractions is None else opt.numbers(fractions, float, option="--fractions", example="0.1,1"),
         sizes=opt.numbers(sizes, int, option="--sizes", example="32,64"),
         changes=tuple(set_ or ()),
         weights=weights,
@@ -196,9 +182,7 @@ def tune(
     out: Annotated[Path, opt.output("Folder to write: best.yaml, trials.csv and a figure.")],
     recipe: Annotated[str, opt.RECIPE] = "fast",
     trials: Annotated[int, typer.Option(help="Total number of recipes to try.")] = 20,
-    pruner: Annotated[
-        Literal["asha", "median", "none"], typer.Option(help="How to stop poor trials early.")
-    ] = "asha",
+    pruner: Annotated[Literal["asha", "median", "none"], typer.Option(help="How to stop poor trials early.")] = "asha",
     seed: opt.Seed = 0,
     set_: opt.Changes = None,
     threads: opt.Threads = None,

@@ -34,9 +34,7 @@ def list_() -> object:
     typer.echo("known by name, downloaded when first used:")
     for backbone in named_backbones():
         known = imagenet_weights(backbone)
-        typer.echo(
-            f"  imagenet, for {backbone:<34} {known.license:<16} hf:{known.repository}/{known.filename}"
-        )
+        typer.echo(f"  imagenet, for {backbone:<34} {known.license:<16} hf:{known.repository}/{known.filename}")
     for name, known in TORCHGEO.items():
         typer.echo(f"  torchgeo:{name:<39} {known.license or 'license unknown':<16} {known.about}")
     names = [*(f"imagenet:{name}" for name in named_backbones()), *(f"torchgeo:{name}" for name in TORCHGEO)]
@@ -62,9 +60,7 @@ def get(
     from swath.weights import license_warning, locate, parse_spec
 
     if parse_spec(spec).kind == "file":
-        raise SettingError(
-            f"'{spec}' is a file already", fix=f"to keep it in the store: swath weights add {spec}"
-        )
+        raise SettingError(f"'{spec}' is a file already", fix=f"to keep it in the store: swath weights add {spec}")
     with Bars() as progress:
         found = locate(spec, network=network, progress=progress)
     checksum = "checksum verified" if found.published else "checksum not published"
@@ -79,8 +75,7 @@ def get(
 def add(
     file: Annotated[Path, typer.Argument(help="A .safetensors file, or a state dict (.pth).")],
     as_: Annotated[
-        str | None,
-        typer.Option("--as", help="Name to use it for: imagenet:NETWORK, hf:REPO/FILE or torchgeo:NAME."),
+        str | None, typer.Option("--as", help="Name to use it for: imagenet:NETWORK, hf:REPO/FILE or torchgeo:NAME.")
     ] = None,
     license: Annotated[
         str | None, typer.Option(help="License of the weights, such as apache-2.0 or cc-by-nc-4.0.")
@@ -105,13 +100,10 @@ def add(
     from swath.weights import add_weights, license_warning
 
     entry = add_weights(file, name=as_, license=license, license_url=license_url, expects=set_ or ())
-    typer.echo(
-        f"{entry.name}: {entry.size:,} bytes, sha256 {entry.sha256}, {entry.license or 'license unknown'}"
-    )
+    typer.echo(f"{entry.name}: {entry.size:,} bytes, sha256 {entry.sha256}, {entry.license or 'license unknown'}")
     if entry.expects is None:
         typer.echo(
-            "note: the input the network expects is not known; give it with --set mean=[...] --set sd=[...]",
-            err=True,
+            "note: the input the network expects is not known; give it with --set mean=[...] --set sd=[...]", err=True
         )
     warning = license_warning(entry.license, entry.name)
     if warning is not None:

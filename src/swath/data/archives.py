@@ -98,9 +98,7 @@ class ZipReader(PatchReader):
 
     def names(self) -> list[str]:
         """Names of all members; see :class:`PatchReader`."""
-        return sorted(
-            name for name in self._members if not any(is_hidden(part) for part in PurePosixPath(name).parts)
-        )
+        return sorted(name for name in self._members if not any(is_hidden(part) for part in PurePosixPath(name).parts))
 
     def read(self, path: str) -> bytes:
         """Bytes of one member, its checksum verified; see :class:`PatchReader`."""
@@ -166,8 +164,7 @@ def _checked_members(root: Path) -> dict[str, zipfile.ZipInfo]:
         name = safe_name(given)
         if name is None:
             raise DataError(
-                f"{root} is unsafe: member {info.orig_filename!r} leads outside the archive",
-                fix="pack it again",
+                f"{root} is unsafe: member {info.orig_filename!r} leads outside the archive", fix="pack it again"
             )
         mismatch = _mismatch(info)
         if mismatch is not None:
@@ -275,9 +272,7 @@ def read_file(path: Path) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise DataError(f"{path} is not a file")
         if status.st_size > MAX_FILE_BYTES:
-            raise DataError(
-                f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB", fix="split it into patches"
-            )
+            raise DataError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB", fix="split it into patches")
         return path.read_bytes()
     except FileNotFoundError:
         raise MissingFileError(f"there is no file {path}") from None
@@ -365,9 +360,7 @@ class Images:
             yield name, data
 
 
-def walk_images(
-    inputs: Sequence[Path], *, on_unreadable: Callable[[str, DataError], None] | None = None
-) -> Images:
+def walk_images(inputs: Sequence[Path], *, on_unreadable: Callable[[str, DataError], None] | None = None) -> Images:
     """Iterate over images given as files, folders and zip archives, reading one at a time.
 
     Folders (all levels, sorted) and archives give their files with an image suffix; a file named

@@ -160,9 +160,7 @@ def _uneven(classes: Mapping[str, Mapping[str, int]]) -> str | None:
     )
 
 
-def _split_findings(
-    classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str | None, int]
-) -> list[Finding]:
+def _split_findings(classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str | None, int]) -> list[Finding]:
     total = Counter({split or "none": n for split, n in sizes.items()})
     missing = [split for split in SPLITS if not total[split]]
     if len(missing) == len(SPLITS):
@@ -170,14 +168,10 @@ def _split_findings(
     found = []
     if missing:
         found.append(
-            Finding(
-                "no splits", f"There is no {' and no '.join(missing)} split: make it with swath data split."
-            )
+            Finding("no splits", f"There is no {' and no '.join(missing)} split: make it with swath data split.")
         )
     if total["none"]:
-        found.append(
-            Finding("no splits", f"{counted(total['none'], 'patch is', 'patches are')} in no split.")
-        )
+        found.append(Finding("no splits", f"{counted(total['none'], 'patch is', 'patches are')} in no split."))
     for split in (split for split in SPLITS if total[split]):
         lacking = [label for label, counts in classes.items() if not counts.get(split)]
         if lacking:
@@ -294,12 +288,7 @@ class Audit:
 
 
 def find_problems(
-    audit: Audit,
-    *,
-    sizes: Mapping[str | None, int],
-    optimistic: str,
-    labels: Sequence[str],
-    forms: Sequence[Hashable],
+    audit: Audit, *, sizes: Mapping[str | None, int], optimistic: str, labels: Sequence[str], forms: Sequence[Hashable]
 ) -> tuple[Finding, ...]:
     """Decide what to warn of, the most serious first.
 
@@ -329,8 +318,7 @@ def find_problems(
         f"{' = '.join(contradictions[0][:2])}.",
         "optimistic": optimistic and f"The splits are {optimistic}. Accuracy on new land will be lower.",
         "shortcut": _shortcut(labels, forms),
-        "unreadable": unreadable
-        and f"{counted(unreadable, 'image was', 'images were')} left out because of damage.",
+        "unreadable": unreadable and f"{counted(unreadable, 'image was', 'images were')} left out because of damage.",
         "ignored": audit.ignored and f"{counted(audit.ignored, 'file', 'files')} of other kinds passed over.",
         "copies": copies and f"{counted(copies, 'file repeats', 'files repeat')} another one byte for byte.",
         "near": near and f"{counted(near, 'pair of patches is', 'pairs of patches are')} near duplicates.",

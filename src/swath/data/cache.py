@@ -108,9 +108,7 @@ def cache_key(index: PatchIndex, *, bands: Sequence[str], size: int) -> str:
 def _side(index: PatchIndex, size: int | None) -> int:
     if size is not None:
         if not 1 <= size <= MAX_SIZE:
-            raise SettingError(
-                f"patch size {size} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size"
-            )
+            raise SettingError(f"patch size {size} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size")
         return size
     sizes = Counter(zip(index.column("width"), index.column("height"), strict=True))
     (width, height), _ = sizes.most_common(1)[0]
@@ -130,9 +128,7 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels | None:
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    complete = (
-        isinstance(pixels, np.memmap) and pixels.shape == shape and pixels.dtype in (np.uint8, np.uint16)
-    )
+    complete = isinstance(pixels, np.memmap) and pixels.shape == shape and pixels.dtype in (np.uint8, np.uint16)
     return pixels if complete and pixels.flags.c_contiguous else None
 
 

@@ -84,9 +84,7 @@ def entries_from_tree(names: Iterable[str], *, where: str) -> Entries:
         elif PurePosixPath(name).suffix.lower() not in COMPANIONS:
             ignored += 1
     if not images:
-        raise DataError(
-            f"{where} holds no images", fix="give a folder or zip of Class/image, or a CSV of path,label"
-        )
+        raise DataError(f"{where} holds no images", fix="give a folder or zip of Class/image, or a CSV of path,label")
     skip = _wrapping(images)
     for image in images:
         if len(image.parts) < skip + 2:
@@ -108,9 +106,7 @@ def entries_from_tree(names: Iterable[str], *, where: str) -> Entries:
     rows = []
     for image in images:
         if len(image.parts) < skip + 3:
-            raise DataError(
-                f"{where}: image {image} lies in no class folder", fix="put images at split/Class/image"
-            )
+            raise DataError(f"{where}: image {image} lies in no class folder", fix="put images at split/Class/image")
         split = SPLIT_NAMES[image.parts[skip].lower()]
         rows.append(Entry(path=str(image), label=image.parts[skip + 1], split=split))
     return Entries(tuple(rows), ignored)
@@ -123,9 +119,7 @@ def _wrapping(images: Sequence[PurePosixPath]) -> int:
     return int(len(tops) == 1 and deep and next(iter(tops)).lower() not in SPLIT_NAMES)
 
 
-def entries_from_rows(
-    rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: str, folder: str = ""
-) -> Entries:
+def entries_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: str, folder: str = "") -> Entries:
     """Validate the rows of a table, whatever it was read from.
 
     Parameters
@@ -189,9 +183,7 @@ def entries_from_table(table: pa.Table, *, root: str | Path | None, where: str) 
         for row, path in zip(rows, paths, strict=True):
             row["path"] = Path(os.path.relpath(path, base)).as_posix() if row["path"] else ""
     except ValueError:
-        raise DataError(
-            f"the paths of {where} lie on several drives", fix="copy them into one folder"
-        ) from None
+        raise DataError(f"the paths of {where} lie on several drives", fix="copy them into one folder") from None
     numbered = ((f"{where}, row {number}", row) for number, row in enumerate(rows))
     return base.resolve(), entries_from_rows(numbered, where=where)
 
@@ -221,9 +213,7 @@ def entries_from_csv(text: str, *, folder: str, where: str) -> Entries:
     return entries_from_rows(rows, where=where, folder=folder)
 
 
-def read_csv(
-    text: str, *, where: str, delimiter: str = ","
-) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+def read_csv(text: str, *, where: str, delimiter: str = ",") -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
     """Split a CSV into its columns and its rows that are not blank, each row with its place for messages.
 
     Raises
@@ -246,9 +236,7 @@ def read_csv(
                 )
             rows.append((place, dict(zip(columns, values, strict=True))))
     except csv.Error as error:
-        raise DataError(
-            f"{where}, line {reader.line_num} is not valid CSV ({error})", fix="save it as CSV"
-        ) from error
+        raise DataError(f"{where}, line {reader.line_num} is not valid CSV ({error})", fix="save it as CSV") from error
     return columns, rows
 
 
@@ -259,9 +247,7 @@ def _check_columns(columns: Sequence[str], where: str) -> None:
         raise DataError(f"{where} has an unknown column '{unknown[0]}'", fix=f"known columns: {known}")
     for required in ("path", "label"):
         if required not in columns and not (required == "label" and "labels" in columns):
-            raise DataError(
-                f"{where} has no column '{required}'", fix=f"its first line names the columns: {known}"
-            )
+            raise DataError(f"{where} has no column '{required}'", fix=f"its first line names the columns: {known}")
     if {"label", "labels"} <= set(columns):
         raise DataError(
             f"{where} has a column 'label' and a column 'labels'",
@@ -284,9 +270,7 @@ def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
         raise DataError(f"{place}: the label is empty")
     split = cells.get("split", "").lower()
     if split and split not in SPLIT_NAMES:
-        raise DataError(
-            f"{place}: unknown split '{cells['split']}'", fix="use train, val or test, or leave it empty"
-        )
+        raise DataError(f"{place}: unknown split '{cells['split']}'", fix="use train, val or test, or leave it empty")
     lon, lat, gsd = (
         _number(cells.get(name), name, bounds, place)
         for name, bounds in (("lon", (-180, 180)), ("lat", (-90, 90)), ("gsd", (1e-3, 1e6)))
@@ -327,9 +311,7 @@ def _number(text: str | None, name: str, bounds: tuple[float, float], place: str
         value = math.nan
     if not bounds[0] <= value <= bounds[1]:
         unit = "meters" if name == "gsd" else "degrees"
-        raise DataError(
-            f"{place}: {name} '{text}' is not a number of {unit} between {bounds[0]:g} and {bounds[1]:g}"
-        )
+        raise DataError(f"{place}: {name} '{text}' is not a number of {unit} between {bounds[0]:g} and {bounds[1]:g}")
     return value
 
 
@@ -373,16 +355,12 @@ def entries_from_coco(text: str, *, folder: str, where: str) -> Entries:
     if len(names) != len(categories) or len(known) != len(images):
         raise DataError(f"{where} gives an id twice", fix="number images, and categories, differently")
     if "" in names.values() or len(set(names.values())) != len(names):
-        raise DataError(
-            f"{where} has categories without a name or with the same", fix="name each differently"
-        )
+        raise DataError(f"{where} has categories without a name or with the same", fix="name each differently")
     labels: dict[Any, set[str]] = defaultdict(set)
     for annotation in annotations:
         for key, there in (("image_id", known), ("category_id", names)):
             if annotation[key] not in there:
-                raise DataError(
-                    f"{where}: an annotation has the {key} {annotation[key]!r}, which is not listed"
-                )
+                raise DataError(f"{where}: an annotation has the {key} {annotation[key]!r}, which is not listed")
         labels[annotation["image_id"]].add(names[annotation["category_id"]])
     single = all(len(labels[image["id"]]) == 1 for image in images)
     rows = (
@@ -390,9 +368,7 @@ def entries_from_coco(text: str, *, folder: str, where: str) -> Entries:
             f"{where}, image {image['id']!r}",
             {
                 "path": image["file_name"],
-                "label" if single else "labels": next(iter(labels[image["id"]]))
-                if single
-                else labels[image["id"]],
+                "label" if single else "labels": next(iter(labels[image["id"]])) if single else labels[image["id"]],
                 "split": image.get("split"),
             },
         )
@@ -405,9 +381,7 @@ def _objects(content: Any, key: str, fields: dict[str, Any], where: str) -> list
     """The list of objects at `key`, each with the fields it must have."""
     found = content.get(key) if isinstance(content, dict) else None
     if not isinstance(found, list):
-        raise DataError(
-            f"{where} has no list '{key}'", fix="COCO-style files have images, annotations and categories"
-        )
+        raise DataError(f"{where} has no list '{key}'", fix="COCO-style files have images, annotations and categories")
     for place, one in enumerate(found):
         for field, kind in fields.items():
             if not isinstance(one, dict) or not isinstance(one.get(field), kind):

@@ -42,9 +42,7 @@ class MovedPatch:
     after: str | None
 
 
-def resolve(
-    index: PatchIndex, rows: Sequence[int], contents: Sequence[str]
-) -> tuple[list[int], list[DroppedPatch]]:
+def resolve(index: PatchIndex, rows: Sequence[int], contents: Sequence[str]) -> tuple[list[int], list[DroppedPatch]]:
     """Decide which rows to keep, given what each contains.
 
     Parameters
@@ -99,9 +97,7 @@ def gathered(index: PatchIndex) -> tuple[PatchIndex, tuple[MovedPatch, ...]]:
                 splits[row] = home
     if not moved:
         return index, ()
-    protocol = (
-        f"{index.split_protocol or 'as given'}; {len(moved):,} patches moved to the split of their group"
-    )
+    protocol = f"{index.split_protocol or 'as given'}; {len(moved):,} patches moved to the split of their group"
     return index.with_columns({"split": splits}, split_protocol=protocol), tuple(moved)
 
 
@@ -160,12 +156,7 @@ class CleaningReport:
 
 
 def fix_index(
-    index: PatchIndex,
-    out: Path,
-    *,
-    size: int | None = None,
-    overwrite: bool = False,
-    progress: Progress = silent,
+    index: PatchIndex, out: Path, *, size: int | None = None, overwrite: bool = False, progress: Progress = silent
 ) -> CleaningReport:
     """Write ``out/index.parquet``, ``out/patches/`` and ``out/fix.json``; the source is not changed.
 
@@ -199,9 +190,7 @@ def fix_index(
     """
     side = _commonest_side(index) if size is None else size
     if not 1 <= side <= MAX_SIZE:
-        raise SettingError(
-            f"patch size {side} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size"
-        )
+        raise SettingError(f"patch size {side} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size")
     rows, dropped = resolve(index, range(len(index)), index.column("sha256"))
     source = index.take(rows)
     with atomic_folder(out, overwrite=overwrite, keep=index.inputs) as folder:
@@ -210,9 +199,7 @@ def fix_index(
         for row in set(range(len(source))) - set(stay):
             (folder / "patches" / written.paths[row]).unlink()
         if not stay:
-            raise DataError(
-                f"nothing is left of index '{index.name}'", fix="correct the labels of its copies"
-            )
+            raise DataError(f"nothing is left of index '{index.name}'", fix="correct the labels of its copies")
         stay.sort(key=written.paths.__getitem__)
         clean, moved = gathered(group_duplicates(written.take(stay), progress=progress))
         sizes = Counter(clean.table["group"].drop_null().to_pylist())

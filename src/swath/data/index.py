@@ -193,9 +193,7 @@ class PatchIndex:
         several = pc.list_flatten(self.table.column("labels")).unique()
         return tuple(sorted({*single.to_pylist(), *several.to_pylist()}))
 
-    def targets(
-        self, classes: Sequence[str] | None = None, *, multi_label: bool | None = None
-    ) -> npt.NDArray[Any]:
+    def targets(self, classes: Sequence[str] | None = None, *, multi_label: bool | None = None) -> npt.NDArray[Any]:
         """Labels as numbers, for training and for metrics.
 
         Parameters
@@ -250,9 +248,7 @@ class PatchIndex:
 
         It covers path, label(s), split, group and content of every patch.
         """
-        rows = zip(
-            *(self.column(c) for c in ("path", "label", "labels", "split", "group", "sha256")), strict=True
-        )
+        rows = zip(*(self.column(c) for c in ("path", "label", "labels", "split", "group", "sha256")), strict=True)
         digest = hashlib.sha256()
         for line in sorted(json.dumps(row, ensure_ascii=False) for row in rows):
             digest.update(line.encode() + b"\n")
@@ -273,8 +269,7 @@ class PatchIndex:
         rows = self.table.filter(pc.equal(self.table["split"], split))
         if not rows.num_rows:
             raise DataError(
-                f"index '{self.name}' has no patches in split '{split}'",
-                fix="make splits with: swath data split",
+                f"index '{self.name}' has no patches in split '{split}'", fix="make splits with: swath data split"
             )
         return replace(self, table=rows)
 
@@ -293,9 +288,7 @@ class PatchIndex:
         try:
             return self.table.to_pandas()
         except ImportError as error:
-            raise SettingError(
-                "to_pandas needs pandas", fix="pip install pandas, or use to_table()"
-            ) from error
+            raise SettingError("to_pandas needs pandas", fix="pip install pandas, or use to_table()") from error
 
     def to_torch(
         self,
@@ -410,9 +403,7 @@ def write_index(index: PatchIndex, path: str | Path, *, overwrite: bool = False)
     facts = {name: getattr(index, name) for name in ("name", "attribution", "split_protocol", "ignored")}
     facts |= {"version": VERSION, "root": f"{_SHIPPED_PREFIX}{shipped}" if shipped else relative}
     facts["skipped"] = list(index.skipped)
-    table = index.table.cast(SCHEMA).replace_schema_metadata(
-        {_METADATA_KEY: json.dumps(facts, sort_keys=True)}
-    )
+    table = index.table.cast(SCHEMA).replace_schema_metadata({_METADATA_KEY: json.dumps(facts, sort_keys=True)})
     with atomic_file(path, overwrite=overwrite) as temporary:
         pq.write_table(table, temporary, compression="zstd", version="2.6", row_group_size=1 << 20)
 
@@ -441,9 +432,7 @@ def read_index(path: str | Path) -> PatchIndex:
     """
     path = Path(path)
     if not path.is_file():
-        raise MissingFileError(
-            f"there is no index {path}", fix="make one with: swath data index SOURCE --out INDEX"
-        )
+        raise MissingFileError(f"there is no index {path}", fix="make one with: swath data index SOURCE --out INDEX")
     try:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows > MAX_ROWS:
@@ -474,9 +463,7 @@ def _facts(raw: bytes | None, path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or not isinstance(facts.get("version"), int):
         raise DataError(f"{path} is a Parquet file, but not a patch index", fix=_AGAIN)
     if facts["version"] > VERSION:
-        raise DataError(
-            f"{path} was written by a newer swath (index version {facts['version']})", fix="upgrade swath"
-        )
+        raise DataError(f"{path} was written by a newer swath (index version {facts['version']})", fix="upgrade swath")
     for name, kind in _FACTS.items():
         if not isinstance(facts.get(name), kind):
             raise DataError(f"the metadata of {path} are damaged at '{name}'", fix=_AGAIN)
@@ -506,7 +493,5 @@ def _find_root(stored: str, path: Path) -> Path:
         return shipped_path(stored.removeprefix(_SHIPPED_PREFIX))
     root = (path.resolve().parent / stored).resolve()
     if not root.exists():
-        raise MissingFileError(
-            f"the patches of {path} are gone: there is no {root}", fix=f"put them back, or {_AGAIN}"
-        )
+        raise MissingFileError(f"the patches of {path} are gone: there is no {root}", fix=f"put them back, or {_AGAIN}")
     return root

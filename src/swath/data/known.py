@@ -58,9 +58,7 @@ class KnownSet:
     def places(self) -> dict[str, int]:
         """Place in `hashes` of each file name without suffix."""
         numbers = (number for count in self.counts.values() for number in range(1, count + 1))
-        return {
-            f"{label}_{n}": place for place, (label, n) in enumerate(zip(self.labels, numbers, strict=True))
-        }
+        return {f"{label}_{n}": place for place, (label, n) in enumerate(zip(self.labels, numbers, strict=True))}
 
 
 @dataclass(frozen=True)

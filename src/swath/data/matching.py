@@ -100,14 +100,10 @@ class Signatures:
 
     def take(self, rows: npt.NDArray[np.intp] | slice) -> Signatures:
         """Return some rows: of a slice a view, else a copy in the order given."""
-        return Signatures(
-            self.coefficients[:, :, rows], self.means[rows], self.spread[rows], self.detail[rows]
-        )
+        return Signatures(self.coefficients[:, :, rows], self.means[rows], self.spread[rows], self.detail[rows])
 
 
-def describe(
-    pixels: npt.NDArray[Any], rows: npt.NDArray[np.intp] | None = None, *, scale: float = 1.0
-) -> Signatures:
+def describe(pixels: npt.NDArray[Any], rows: npt.NDArray[np.intp] | None = None, *, scale: float = 1.0) -> Signatures:
     """Compute the coarse descriptions of patches, a block of them at a time.
 
     Parameters
@@ -146,9 +142,7 @@ def _describe(pixels: npt.NDArray[Any], scale: float) -> Signatures:
     across = (np.abs(np.diff(gray, axis=2)) > _STEP).mean(axis=(1, 2))
     down = (np.abs(np.diff(gray, axis=1)) > _STEP).mean(axis=(1, 2))
     return Signatures(
-        coefficients=np.ascontiguousarray(
-            unit.reshape(len(unit), KEPT // 2, 2, KEPT // 2, 2).transpose(2, 4, 0, 1, 3)
-        ),
+        coefficients=np.ascontiguousarray(unit.reshape(len(unit), KEPT // 2, 2, KEPT // 2, 2).transpose(2, 4, 0, 1, 3)),
         means=means,
         spread=gray.std(axis=(1, 2)),
         detail=((across + down) / 2).astype(np.float32),
@@ -222,9 +216,7 @@ def difference(a: npt.NDArray[Any], b: npt.NDArray[Any], *, scale: float = 1.0) 
         Factor that brings values to 8-bit levels, the unit of the result.
     """
     first = _centered(a)
-    return float(
-        scale * min(np.sqrt(np.square(first - turned).mean()) for turned in _positions(_centered(b)))
-    )
+    return float(scale * min(np.sqrt(np.square(first - turned).mean()) for turned in _positions(_centered(b))))
 
 
 def _centered(patch: npt.NDArray[Any]) -> Array:
@@ -404,9 +396,7 @@ def _candidates(signed: Signatures, progress: Progress) -> Pairs:
     return np.concatenate(found)
 
 
-def color_difference(
-    first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]
-) -> npt.NDArray[np.floating]:
+def color_difference(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """How far colors differ that brightening should have changed alike, 8-bit levels ``[M]``.
 
     Parameters
@@ -454,10 +444,7 @@ def _verified(
 
 
 def _plainly_same(
-    signed: Signatures,
-    first: npt.NDArray[np.intp],
-    second: npt.NDArray[np.intp],
-    alike: npt.NDArray[np.float32],
+    signed: Signatures, first: npt.NDArray[np.intp], second: npt.NDArray[np.intp], alike: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.bool_]:
     """Whether one of two plain patches is what compression left of the other."""
     spread = np.minimum(signed.spread[first], signed.spread[second])

@@ -80,8 +80,7 @@ def find_named(name: str) -> NamedSet:
         return NAMED[name]
     if name in SHIPPED:
         raise SettingError(
-            f"'{name}' is shipped with swath and needs no download",
-            fix=f"index it directly: swath data index {name}",
+            f"'{name}' is shipped with swath and needs no download", fix=f"index it directly: swath data index {name}"
         )
     raise SettingError(f"no data set is named '{name}'", fix=f"known names: {', '.join(sorted(NAMED))}")
 

@@ -86,9 +86,7 @@ def relabel(index: PatchIndex, review: Path) -> RelabelingReport:
     for where, values in _read(review):
         path, verdict = _known(values["path"], rows), values["verdict"]
         if path not in rows:
-            raise DataError(
-                f"{where}: the index has no patch '{path}'", fix="give the index the list was made from"
-            )
+            raise DataError(f"{where}: the index has no patch '{path}'", fix="give the index the list was made from")
         label = index.labels[rows[path]]
         if values.get("label", label).strip() != label.strip():
             raise DataError(
@@ -101,10 +99,7 @@ def relabel(index: PatchIndex, review: Path) -> RelabelingReport:
         after = _label_after(verdict, label, values, index.classes, where=where)
         before = verdicts.setdefault(path, (where, after))
         if before[1] != after:
-            raise DataError(
-                f"{where} has another verdict for {path} than {before[0]}",
-                fix="keep one of them",
-            )
+            raise DataError(f"{where} has another verdict for {path} than {before[0]}", fix="keep one of them")
     changes = {rows[path]: after for path, (_, after) in verdicts.items()}
     labels: list[str | None] = [changes.get(row, label) for row, label in enumerate(index.labels)]
     changed = tuple(
@@ -138,9 +133,7 @@ def _warnings(before: PatchIndex, after: PatchIndex) -> tuple[str, ...]:
         splits = index.column("split")
         return {(label, split or "the index") for label, split in zip(index.labels, splits, strict=True)}
 
-    found = [
-        f"no patch of '{label}' is left in {split}" for label, split in sorted(pairs(before) - pairs(after))
-    ]
+    found = [f"no patch of '{label}' is left in {split}" for label, split in sorted(pairs(before) - pairs(after))]
     contents: dict[str, set[str]] = {}
     for content, label in zip(after.column("sha256"), after.labels, strict=True):
         contents.setdefault(content, set()).add(label)
@@ -150,17 +143,13 @@ def _warnings(before: PatchIndex, after: PatchIndex) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _label_after(
-    verdict: str, label: str, values: dict[str, str], classes: Sequence[str], *, where: str
-) -> str | None:
+def _label_after(verdict: str, label: str, values: dict[str, str], classes: Sequence[str], *, where: str) -> str | None:
     """The label a verdict gives; ``None`` drops the patch."""
     word = verdict.lower()
     if word in _WORDS and verdict in classes:
         raise DataError(
             f"{where}: '{verdict}' is a verdict and a class as well",
-            fix="write relabel, and the class in the column 'suggested'"
-            if word != RELABEL
-            else "rename the class",
+            fix="write relabel, and the class in the column 'suggested'" if word != RELABEL else "rename the class",
         )
     if word == OK:
         return label
@@ -168,9 +157,7 @@ def _label_after(
         return None
     name = _known(values.get("suggested", ""), classes) if word == RELABEL else verdict
     if not name:
-        raise DataError(
-            f"{where}: relabel to what?", fix="fill in the column 'suggested', or write the class"
-        )
+        raise DataError(f"{where}: relabel to what?", fix="fill in the column 'suggested', or write the class")
     if name not in classes:
         near = difflib.get_close_matches(name, classes, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"the classes: {', '.join(classes)}"
@@ -253,11 +240,7 @@ def binary_index(
         "label": [positive if holds[row] else negative for row in kept],
         "labels": [None] * len(kept),
     }
-    drawn = (
-        f"; {negatives_per_positive:g} others per positive drawn, seed {seed}"
-        if negatives_per_positive
-        else ""
-    )
+    drawn = f"; {negatives_per_positive:g} others per positive drawn, seed {seed}" if negatives_per_positive else ""
     protocol = f"{index.split_protocol}; {positive} against the rest{drawn}" if index.split_protocol else ""
     return index.take(kept).with_columns(columns, split_protocol=protocol)
 
@@ -269,8 +252,7 @@ def _check(index: PatchIndex, positive: str, negative: str) -> None:
         )
     if negative in index.classes:
         raise DataError(
-            f"index '{index.name}' has a class '{negative}' already",
-            fix="use it without this step, it is binary",
+            f"index '{index.name}' has a class '{negative}' already", fix="use it without this step, it is binary"
         )
     if all(positive in labels for labels in index.label_sets):
         raise DataError(f"every patch of index '{index.name}' is {positive}", fix="add patches that are not")

@@ -184,10 +184,7 @@ def resample_index(
         pixels = resample_to_gsd(picture.pixels, gsd_from=before, gsd_to=after, sensor_blur=sensor_blur)
         return encode_patch(pixels, picture.bands)
 
-    scaled = [
-        None if one is None and gsd_from is None else after
-        for one, (_, after) in zip(known, steps, strict=True)
-    ]
+    scaled = [None if one is None and gsd_from is None else after for one, (_, after) in zip(known, steps, strict=True)]
     target = f"{gsd:g} m" if gsd is not None else f"{factor:g} times coarser"
     with atomic_folder(out, overwrite=overwrite, keep=index.inputs) as folder:
         patches = map_patches(index, coarser, stage="resample", progress=progress)
@@ -204,8 +201,7 @@ def _step(
         raise SettingError("give either a target GSD or a factor", fix="use --gsd METERS or --factor TIMES")
     if known is not None and gsd_from is not None and known != gsd_from:
         raise SettingError(
-            f"the index says its patches have {known:g} m per pixel, not {gsd_from:g}",
-            fix="leave out --from-gsd",
+            f"the index says its patches have {known:g} m per pixel, not {gsd_from:g}", fix="leave out --from-gsd"
         )
     start = known if known is not None else gsd_from
     if factor is not None:

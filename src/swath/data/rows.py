@@ -24,9 +24,7 @@ R = TypeVar("R")
 MAX_THREADS = 8
 
 
-def map_rows(
-    work: Callable[[int], R], rows: int, *, chunk: int = 64, stage: str, progress: Progress
-) -> Iterator[R]:
+def map_rows(work: Callable[[int], R], rows: int, *, chunk: int = 64, stage: str, progress: Progress) -> Iterator[R]:
     """Call `work` on every row number in threads and yield what it returns, in row order.
 
     At most two chunks per thread wait to be fetched, so a slow consumer never makes results pile up.
@@ -95,9 +93,7 @@ def decode_patch(data: bytes, path: str) -> Picture:
     """
     picture = decode(data, name=path)
     if picture.pixels.dtype not in (np.uint8, np.uint16):
-        raise DataError(
-            f"{path} holds {picture.pixels.dtype}; patches are 8 or 16 bit", fix="convert the patches"
-        )
+        raise DataError(f"{path} holds {picture.pixels.dtype}; patches are 8 or 16 bit", fix="convert the patches")
     return picture
 
 

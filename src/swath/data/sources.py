@@ -189,24 +189,16 @@ def _table_of(
     several = any(isinstance(label, list | tuple | set) for label in labels)
     if several:
         labels = [[label] if isinstance(label, str) else sorted(label) for label in labels]
-    return pa.table(
-        {"path": paths, "labels" if several else "label": labels if several else list(map(str, labels))}
-    )
+    return pa.table({"path": paths, "labels" if several else "label": labels if several else list(map(str, labels))})
 
 
 def _write_items(
-    dataset: Any,
-    where: str,
-    *,
-    out: str | Path | None,
-    classes: Sequence[str] | None,
-    progress: Progress,
+    dataset: Any, where: str, *, out: str | Path | None, classes: Sequence[str] | None, progress: Progress
 ) -> list[tuple[str, str]]:
     """Write the images of a dataset to ``out/Class/number.png``; return their paths and labels."""
     if out is None:
         raise SettingError(
-            f"{where} holds images in memory, and an index lists files",
-            fix="give a new folder with out=FOLDER",
+            f"{where} holds images in memory, and an index lists files", fix="give a new folder with out=FOLDER"
         )
     names = getattr(dataset, "classes", None) if classes is None else classes
     pairs: list[tuple[str, str]] = []
@@ -225,9 +217,7 @@ def _write_items(
 
 def _class_name(label: Any, classes: Sequence[str] | None, place: str) -> str:
     if classes is None:
-        raise SettingError(
-            f"{place} has the label {label}, a number", fix="give the names with classes=[...]"
-        )
+        raise SettingError(f"{place} has the label {label}, a number", fix="give the names with classes=[...]")
     try:
         number = int(label)
     except (TypeError, ValueError):
@@ -261,9 +251,7 @@ def _locate(source: str | Path) -> Path:
     if str(source) in SHIPPED:
         return shipped_path(str(source))
     if str(source) in NAMED:
-        raise DataError(
-            f"'{source}' is a data set to download first", fix=f"swath data get {source} --out FILE"
-        )
+        raise DataError(f"'{source}' is a data set to download first", fix=f"swath data get {source} --out FILE")
     raise MissingFileError(
         f"there is no folder, CSV or zip {source}", fix=f"shipped data sets: {', '.join(sorted(SHIPPED))}"
     )
@@ -315,9 +303,7 @@ def _check_all(
     return [r for r in results if isinstance(r, dict)], [r for r in results if isinstance(r, tuple)]
 
 
-def _refuse_unreadable(
-    refused: Sequence[tuple[str, DataError]], where: str, *, skip_unreadable: bool
-) -> None:
+def _refuse_unreadable(refused: Sequence[tuple[str, DataError]], where: str, *, skip_unreadable: bool) -> None:
     """Stop at missing files, and at unreadable ones unless they are to be skipped."""
     for missing, problem, fix in (
         (True, "are missing", "put them back, or remove them from the list"),

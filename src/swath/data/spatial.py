@@ -139,9 +139,7 @@ def spatial_autocorrelation(index: PatchIndex, *, km: float = CLOSE) -> SpatialA
         part = held[start : start + _BLOCK]
         cosine = (points[part] @ points[train].T).max(axis=1)
         nearest[start : start + _BLOCK] = EARTH * np.arccos(np.clip(cosine, -1, 1))
-    return SpatialAutocorrelation(
-        int((nearest <= km).sum()), len(held), km, round(float(np.median(nearest)), 3)
-    )
+    return SpatialAutocorrelation(int((nearest <= km).sum()), len(held), km, round(float(np.median(nearest)), 3))
 
 
 def optimistic_bias(index: PatchIndex) -> str:

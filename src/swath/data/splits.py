@@ -109,9 +109,7 @@ def split_index(
                 fix="leave --by, --folds, --fold and --test out, or give a --test-list",
             )
         listed = _listed(index, {split: Path(path) for split, path in lists.items()})
-        return _noted(
-            listed if val is None else _val_from_train(listed, val=val, seed=seed, progress=progress)
-        )
+        return _noted(listed if val is None else _val_from_train(listed, val=val, seed=seed, progress=progress))
     if by not in get_args(SplitBy):
         raise SettingError(
             f"there is no way to split by '{by}'", fix=f"choose --by from {', '.join(get_args(SplitBy))}"
@@ -151,9 +149,7 @@ def _noted(index: PatchIndex) -> PatchIndex:
 
 def _listed(index: PatchIndex, lists: Mapping[str, Path]) -> PatchIndex:
     files = ", ".join(f"{split} from {lists[split].name}" for split in SPLITS if split in lists)
-    return index.with_columns(
-        {"split": splits_from_lists(index, lists)}, split_protocol=f"from lists ({files})"
-    )
+    return index.with_columns({"split": splits_from_lists(index, lists)}, split_protocol=f"from lists ({files})")
 
 
 def _val_from_train(index: PatchIndex, *, val: float, seed: int, progress: Progress) -> PatchIndex:
@@ -174,8 +170,7 @@ def splits_from_lists(index: PatchIndex, lists: Mapping[str, Path]) -> list[str 
     unknown = sorted(set(lists) - set(SPLITS))
     if unknown or not lists:
         raise SettingError(
-            f"no split is named '{unknown[0]}'" if unknown else "no lists given",
-            fix=f"splits: {', '.join(SPLITS)}",
+            f"no split is named '{unknown[0]}'" if unknown else "no lists given", fix=f"splits: {', '.join(SPLITS)}"
         )
     names = _Names(index.paths)
     splits: list[str | None] = [None] * len(index)
@@ -213,9 +208,7 @@ class _Names:
         """Rows that a list names; its first line may be a header."""
         try:
             with file.open(encoding="utf-8-sig", newline="") as stream:
-                names = [
-                    line[0].strip() for line in csv.reader(stream, strict=True) if line and line[0].strip()
-                ]
+                names = [line[0].strip() for line in csv.reader(stream, strict=True) if line and line[0].strip()]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"cannot read the list {file} ({error})") from error
         found = [self._find(name, file) for name in names]
@@ -261,13 +254,7 @@ def _shared_out(index: PatchIndex, *, val: float, test: float, seed: int, keep: 
 
 
 def _protocol(
-    given: Sequence[str | None],
-    splits: Sequence[str | None],
-    *,
-    before: str,
-    val: float,
-    test: float,
-    seed: int,
+    given: Sequence[str | None], splits: Sequence[str | None], *, before: str, val: float, test: float, seed: int
 ) -> str:
     """Describe how `splits` were made from `given`, which `before` describes."""
     drawn = [side for side in SPLITS if side != "train" and side in splits and side not in given]
@@ -307,9 +294,7 @@ def _assign(
         sizes.update(unit.counts)
     for place, side in enumerate(to_draw):
         # Each side still to be drawn, and train, must find a group of every class left.
-        taken = _take(
-            free, {label: shares[side] * n for label, n in sizes.items()}, leave=len(to_draw) - place
-        )
+        taken = _take(free, {label: shares[side] * n for label, n in sizes.items()}, leave=len(to_draw) - place)
         for unit in taken:
             for row in unit.rows:
                 splits[row] = side
@@ -332,8 +317,7 @@ def units_of(index: PatchIndex, seed: int) -> list[Unit]:
         return hashlib.sha256(f"{seed}:{min(paths[row] for row in members)}".encode()).digest()
 
     units = [
-        Unit(tuple(m), Counter(label for row in m for label in sets[row]))
-        for m in sorted(rows.values(), key=order)
+        Unit(tuple(m), Counter(label for row in m for label in sets[row])) for m in sorted(rows.values(), key=order)
     ]
     return _by_rarest(units) if index.multi_label else units
 
@@ -347,9 +331,7 @@ def _by_rarest(units: Sequence[Unit]) -> list[Unit]:
     return sorted(marked, key=lambda unit: (sizes[str(unit.rarest)], str(unit.rarest)))
 
 
-def _kept_side(
-    unit: Unit, given: Sequence[str | None], to_draw: Sequence[str], index: PatchIndex
-) -> str | None:
+def _kept_side(unit: Unit, given: Sequence[str | None], to_draw: Sequence[str], index: PatchIndex) -> str | None:
     """Return the split a unit already has; ``None`` if it is free to go anywhere."""
     sides = {given[row] for row in unit.rows} - {None}
     if len(sides) > 1:
@@ -386,9 +368,7 @@ def _take(free: Sequence[Unit], target: Mapping[str, float], *, leave: int) -> l
             left.append(unit)
     for label in sorted(label for label in target if not have[label]):
         fitting = [
-            unit
-            for unit in left
-            if label in unit.counts and all(remaining[other] > leave for other in unit.counts)
+            unit for unit in left if label in unit.counts and all(remaining[other] > leave for other in unit.counts)
         ]
         if fitting and not have[label]:
             smallest = min(fitting, key=lambda unit: len(unit.rows))
@@ -411,9 +391,7 @@ def _check_sides(index: PatchIndex, splits: Sequence[str | None], sides: Sequenc
                 )
 
 
-def fold_index(
-    index: PatchIndex, *, folds: int = 5, fold: int = 0, val: float = 0.2, seed: int = 0
-) -> PatchIndex:
+def fold_index(index: PatchIndex, *, folds: int = 5, fold: int = 0, val: float = 0.2, seed: int = 0) -> PatchIndex:
     """Make one fold the test split, and take val from the rest; see `folds` of :func:`split_index`.
 
     The folds depend on paths, groups and the seed only; splits the index has are ignored.
@@ -428,16 +406,12 @@ def fold_index(
     if not 2 <= folds <= MOST_FOLDS:
         raise SettingError(f"{folds} folds", fix=f"choose --folds from 2 to {MOST_FOLDS}")
     if not 0 <= fold < folds:
-        raise SettingError(
-            f"there is no fold {fold} of {folds}", fix=f"folds are numbered from 0 to {folds - 1}"
-        )
+        raise SettingError(f"there is no fold {fold} of {folds}", fix=f"folds are numbered from 0 to {folds - 1}")
     numbers = fold_numbers(units_of(index, seed), len(index), folds=folds)
     _check(index, numbers, folds)
     splits = ["test" if number == fold else None for number in numbers]
     how = f"is fold {fold} of {folds} (numbered from 0, {GROUPS_WHOLE}, seed {seed})"
-    return _shared_out(
-        index.with_columns({"split": splits}, split_protocol=how), val=val, test=0.0, seed=seed
-    )
+    return _shared_out(index.with_columns({"split": splits}, split_protocol=how), val=val, test=0.0, seed=seed)
 
 
 def fold_numbers(units: Sequence[Unit], rows: int, *, folds: int) -> list[int]:

@@ -64,12 +64,7 @@ def _in_blocks(
 ) -> npt.NDArray[np.float64]:
     """Describe patches a block at a time, so that memory stays small whatever their number and size."""
     shape = pixels.shape
-    if (
-        pixels.ndim != 4
-        or pixels.dtype not in (np.uint8, np.uint16)
-        or not shape[1]
-        or min(shape[2:]) < smallest
-    ):
+    if pixels.ndim != 4 or pixels.dtype not in (np.uint8, np.uint16) or not shape[1] or min(shape[2:]) < smallest:
         raise DataError(
             f"{what} needs uint8 or uint16 pixels [N, bands, H, W] of {smallest} x {smallest} or more, "
             f"not {pixels.dtype} {list(shape)}"

@@ -10,12 +10,4 @@ from swath.datareport.facts import DataFacts, measure_data
 from swath.datareport.page import data_report, verdict, write_data_report
 from swath.datareport.shortcuts import Shortcut, Shortcuts
 
-__all__ = [
-    "DataFacts",
-    "Shortcut",
-    "Shortcuts",
-    "data_report",
-    "measure_data",
-    "verdict",
-    "write_data_report",
-]
+__all__ = ["DataFacts", "Shortcut", "Shortcuts", "data_report", "measure_data", "verdict", "write_data_report"]

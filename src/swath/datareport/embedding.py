@@ -120,9 +120,7 @@ def spread_out(places: Floats, *, cells: int) -> list[tuple[int, int, int]]:
     return sorted((number, column, cells - 1 - row) for (column, row), number in best.items())
 
 
-def _by_network(
-    pixels: npt.NDArray[Any], rows: npt.NDArray[np.intp], progress: Progress
-) -> npt.NDArray[np.float32]:
+def _by_network(pixels: npt.NDArray[Any], rows: npt.NDArray[np.intp], progress: Progress) -> npt.NDArray[np.float32]:
     classifier = load(MODEL)
     parts = []
     progress(_STAGE, 0, len(rows))

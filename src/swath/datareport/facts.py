@@ -148,9 +148,7 @@ def measure_data(index: PatchIndex, *, progress: Progress = silent) -> DataFacts
     (2000, False)
     """
     if not len(index):
-        raise DataError(
-            f"index '{index.name}' has no patches to report on", fix="make one with: swath data index"
-        )
+        raise DataError(f"index '{index.name}' has no patches to report on", fix="make one with: swath data index")
     found = audit(index, progress=progress)
     pixels, bands = report_pixels(index, progress=progress)
     headers = read_headers(index, progress=progress)
@@ -222,9 +220,7 @@ def form_of(one: Storage) -> str:
     return f"{one.kind}, {one.compression}" if one.compression else one.kind
 
 
-def _brightness(
-    pixels: npt.NDArray[Any],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _brightness(pixels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean of all values of each patch in 8-bit levels, and the largest spread of any of its bands."""
     means, spreads = np.empty(len(pixels)), np.empty(len(pixels))
     for start in range(0, len(pixels), _BLOCK):
@@ -235,9 +231,7 @@ def _brightness(
     return means * level_scale(pixels), spreads
 
 
-def _outliers(
-    means: npt.NDArray[np.float64], labels: Sequence[str], paths: Sequence[str]
-) -> tuple[Outlier, ...]:
+def _outliers(means: npt.NDArray[np.float64], labels: Sequence[str], paths: Sequence[str]) -> tuple[Outlier, ...]:
     """Patches far from the median of their class; 1.4826 median absolute deviations are one sd."""
     names = np.array(labels, dtype=object)
     found = []

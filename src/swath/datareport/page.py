@@ -28,9 +28,7 @@ PAGE, FACTS = "index.html", "facts.json"
 _LEFT = ("leak", "copies", "near", "ignored")  # findings worded here, and those that do not affect a score
 
 
-def data_report(
-    index: PatchIndex, out: Path, *, overwrite: bool = False, progress: Progress = silent
-) -> DataFacts:
+def data_report(index: PatchIndex, out: Path, *, overwrite: bool = False, progress: Progress = silent) -> DataFacts:
     """Measure an index and write ``out/index.html``, which needs no other file, and ``out/facts.json``.
 
     Parameters
@@ -62,9 +60,7 @@ def data_report(
     return facts
 
 
-def write_data_report(
-    index: PatchIndex, facts: DataFacts, folder: Path, *, progress: Progress = silent
-) -> None:
+def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, progress: Progress = silent) -> None:
     """Draw the pictures and write ``index.html`` and ``facts.json`` into an existing folder."""
     progress("report", 0, 2, note="pictures")
     pixels, bands = report_pixels(index)
@@ -88,9 +84,7 @@ def verdict(facts: DataFacts) -> str:
         headers_warning(facts),
         modes_warning(facts),
         *(one.sentence() for one in facts.overlaps),
-        counted(facts.copies, "file repeats", "files repeat") + " another byte for byte."
-        if facts.copies
-        else "",
+        counted(facts.copies, "file repeats", "files repeat") + " another byte for byte." if facts.copies else "",
         counted(len(facts.audit.leaks), "duplicate lies", "duplicates lie")
         + " in more than one split, so a test would flatter."
         if facts.audit.leaks
@@ -111,9 +105,7 @@ def facts_json(facts: DataFacts) -> dict[str, Any]:
     """Give the facts as plain values, the embedding apart; an estimate is its value, interval and count."""
     values = asdict(facts)
     del values["embedding"]
-    plain: dict[str, Any] = json.loads(
-        json.dumps(values, default=lambda value: value.model_dump(), ensure_ascii=False)
-    )
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=lambda value: value.model_dump(), ensure_ascii=False))
     return plain
 
 
@@ -156,9 +148,7 @@ def _classes(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
         "Classes",
         numbers=section.numbers,
         tables=section.tables,
-        images=[
-            Image(pictures["samples"], "Sample patches of each class", f"Patches drawn at random{several}.")
-        ],
+        images=[Image(pictures["samples"], "Sample patches of each class", f"Patches drawn at random{several}.")],
     )
 
 
@@ -246,43 +236,24 @@ def _counts(what: str, counts: Mapping[str, int]) -> Table:
 def _duplicates(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
     found = facts.audit
     images = [
-        Image(
-            picture,
-            f"Pairs of {what}",
-            f"{text} (the first {PAIRS} of {count:,})." if count > PAIRS else f"{text}.",
-        )
+        Image(picture, f"Pairs of {what}", f"{text} (the first {PAIRS} of {count:,})." if count > PAIRS else f"{text}.")
         for picture, what, text, count in (
-            (
-                pictures.get("leaks"),
-                "copies across splits",
-                "Copies on both sides of a split",
-                len(found.leaks),
-            ),
-            (
-                pictures.get("exact"),
-                "identical files",
-                "Files that are the same byte for byte",
-                len(found.exact),
-            ),
+            (pictures.get("leaks"), "copies across splits", "Copies on both sides of a split", len(found.leaks)),
+            (pictures.get("exact"), "identical files", "Files that are the same byte for byte", len(found.exact)),
             (pictures.get("near"), "near duplicates", "The same picture in different files", len(found.near)),
         )
         if picture is not None
     ]
-    names: list[tuple[Cell, ...]] = [
-        (" = ".join(members[:4]), len(members)) for members in found.exact[:PAIRS]
-    ]
+    names: list[tuple[Cell, ...]] = [(" = ".join(members[:4]), len(members)) for members in found.exact[:PAIRS]]
     tables = [Table(("files that are the same", "how many"), names)] if names else []
     near: list[tuple[Cell, ...]] = [
-        (pair.first, pair.second, f"{pair.similarity:.2f}", f"{pair.difference:.1f}")
-        for pair in found.near[:PAIRS]
+        (pair.first, pair.second, f"{pair.similarity:.2f}", f"{pair.difference:.1f}") for pair in found.near[:PAIRS]
     ]
     if near:
         tables.append(Table(("near duplicate", "of", "similarity", "difference, levels"), near))
     return Section(
         "Duplicates",
-        text=[]
-        if found.exact or found.near
-        else ["No two files are the same, and no two pictures nearly so."],
+        text=[] if found.exact or found.near else ["No two files are the same, and no two pictures nearly so."],
         numbers=[
             Number("sets of identical files", f"{len(found.exact):,}", f"{facts.copies:,} surplus copies"),
             Number("pairs of near duplicates", f"{len(found.near):,}"),
@@ -316,9 +287,7 @@ def _splits(index: PatchIndex, facts: DataFacts) -> Section:
 
 def _published(facts: DataFacts) -> Section:
     if not facts.overlaps:
-        return Section(
-            "Published sets", text=["No file is one of EuroSAT's, the set whose hashes ship with swath."]
-        )
+        return Section("Published sets", text=["No file is one of EuroSAT's, the set whose hashes ship with swath."])
     tables = []
     for one in facts.overlaps:
         rows: list[tuple[Cell, ...]] = [
@@ -342,13 +311,9 @@ def _colors(facts: DataFacts, pictures: Mapping[str, bytes], bands: Sequence[str
     shown = "true color" if set(RGB) <= set(bands) else "the first band"
     return Section(
         "Colors",
-        text=[
-            "Classes whose mean image shows a pattern were cut with the object in the middle, or share an artifact."
-        ],
+        text=["Classes whose mean image shows a pattern were cut with the object in the middle, or share an artifact."],
         tables=[Table(("mean of the pixels", *channels.bands), rows, f"{channels.patches:,} patches")],
-        images=[
-            Image(pictures["means"], "Mean image of each class", f"The mean patch of each class, {shown}.")
-        ],
+        images=[Image(pictures["means"], "Mean image of each class", f"The mean patch of each class, {shown}.")],
     )
 
 
@@ -372,9 +337,7 @@ def _outliers(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
     )
     shown = min(OUTLIERS, len(facts.outliers))
     image = Image(
-        pictures["outliers"],
-        "The most outlying patches",
-        f"The {shown} furthest, with their mean in 8-bit levels.",
+        pictures["outliers"], "The most outlying patches", f"The {shown} furthest, with their mean in 8-bit levels."
     )
     return Section("Outliers", text=text, images=[image])
 
@@ -395,14 +358,10 @@ def _similarity(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
 
 def _places(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
     if "places" not in pictures:
-        return Section(
-            "Places", text=["The index has no coordinates, so nothing is known of where patches lie."]
-        )
+        return Section("Places", text=["The index has no coordinates, so nothing is known of where patches lie."])
     near = facts.near
     text = [] if near is None else [f"Within {near.km:g} km of training: {near.near:,} of {near.measured:,}."]
-    image = Image(
-        pictures["places"], "Longitude and latitude of patches", "Where patches lie, colored by split."
-    )
+    image = Image(pictures["places"], "Longitude and latitude of patches", "Where patches lie, colored by split.")
     return Section("Places", text=text, images=[image])
 
 
@@ -422,9 +381,7 @@ def _origin(index: PatchIndex) -> Section:
 def _numbers(facts: DataFacts) -> list[Number]:
     numbers = [
         Number("patches", f"{facts.audit.patches:,}", f"in {len(facts.classes)} classes"),
-        Number(
-            "duplicates", f"{len(facts.audit.exact):,} + {len(facts.audit.near):,}", "exact sets + near pairs"
-        ),
+        Number("duplicates", f"{len(facts.audit.exact):,} + {len(facts.audit.near):,}", "exact sets + near pairs"),
     ]
     headers = facts.shortcuts.headers
     if headers is not None:

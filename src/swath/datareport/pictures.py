@@ -16,16 +16,7 @@ from swath.datareport.embedding import Embedding, spread_out
 from swath.datareport.facts import DataFacts, rows_of_classes
 from swath.evaluation.plots import sample_grid
 from swath.model.record import class_infos
-from swath.pages.figures import (
-    INK,
-    RgbImage,
-    finish_axis,
-    pixels_to_png,
-    plain_legend,
-    tile,
-    tile_sheet,
-    to_png,
-)
+from swath.pages.figures import INK, RgbImage, finish_axis, pixels_to_png, plain_legend, tile, tile_sheet, to_png
 from swath.pages.text import written
 
 SHOWN_CLASSES = 40
@@ -78,10 +69,7 @@ def draw_pictures(
     samples = [(row, name) for name, some in drawn.items() for row in some[:SAMPLES].tolist()]
     pictures = {
         "samples": sample_grid(
-            np.stack([pixels[row] for row, _ in samples]),
-            [name for _, name in samples],
-            bands=bands,
-            each=SAMPLES,
+            np.stack([pixels[row] for row, _ in samples]), [name for _, name in samples], bands=bands, each=SAMPLES
         ),
         "means": sheet_picture(
             [tile(_mean(pixels, some), bands, side=TILE) for some in drawn.values()], list(drawn), columns=10
@@ -98,15 +86,11 @@ def draw_pictures(
     for name, members in sets.items():
         if members:
             pairs = [each[:2] for each in members[:PAIRS]]
-            tiles = [
-                tile_sheet({(0, k): shown(path) for k, path in enumerate(pair)}, gap=2) for pair in pairs
-            ]
+            tiles = [tile_sheet({(0, k): shown(path) for k, path in enumerate(pair)}, gap=2) for pair in pairs]
             pictures[name] = sheet_picture(tiles, ["\n".join(pair) for pair in pairs], columns=4)
     if facts.outliers:
         furthest = facts.outliers[:OUTLIERS]
-        captions = [
-            f"{PurePosixPath(o.path).name}\n{o.brightness:.0f} ({o.deviation:+.0f} sd)" for o in furthest
-        ]
+        captions = [f"{PurePosixPath(o.path).name}\n{o.brightness:.0f} ({o.deviation:+.0f} sd)" for o in furthest]
         pictures["outliers"] = sheet_picture([shown(o.path) for o in furthest], captions, columns=10)
     places = zip(*(index.table[column].to_pylist() for column in ("lon", "lat", "split")), strict=True)
     known = [place for place in places if None not in place[:2]]
@@ -153,9 +137,7 @@ def histograms_picture(
         axis.spines[["top", "right", "left"]].set_visible(False)
     for axis in axes[len(rows) :]:
         axis.set_axis_off()
-    figure.legend(
-        axes[0].lines, list(bands), loc="outside lower right", ncols=len(bands), fontsize=7, frameon=False
-    )
+    figure.legend(axes[0].lines, list(bands), loc="outside lower right", ncols=len(bands), fontsize=7, frameon=False)
     return to_png(figure)
 
 
@@ -165,9 +147,7 @@ def embedding_picture(found: Embedding, labels: Sequence[str]) -> bytes:
     names = sorted(sorted(set(there), key=lambda name: (-there.count(name), name))[:_MANY])
     figure = Figure(figsize=(5.6, 5.9), layout="constrained")
     axis = figure.subplots()
-    groups = [
-        (written(info.name, limit=24), f"#{info.color_hint}", {info.name}) for info in class_infos(names)
-    ]
+    groups = [(written(info.name, limit=24), f"#{info.color_hint}", {info.name}) for info in class_infos(names)]
     groups.append(("other classes", "#b8c1c6", set(there) - set(names)))
     dots, legend = [], []
     for name, color, members in groups:
@@ -195,9 +175,7 @@ def embedding_picture(found: Embedding, labels: Sequence[str]) -> bytes:
     )
     # Named one by one: left to itself matplotlib leaves out names that begin with "_".
     plain_legend(
-        figure.legend(
-            dots, legend, loc="outside lower center", ncols=3, fontsize=8, frameon=False, markerscale=2.2
-        )
+        figure.legend(dots, legend, loc="outside lower center", ncols=3, fontsize=8, frameon=False, markerscale=2.2)
     )
     return to_png(figure, dpi=120)
 
@@ -219,13 +197,7 @@ def places_picture(places: Sequence[tuple[float, float, str | None]]) -> bytes:
         chosen = np.array([(lon, lat) for lon, lat, own in places if own == split])
         if len(chosen):
             axis.scatter(
-                chosen[:, 0],
-                chosen[:, 1],
-                s=8,
-                color=color,
-                linewidths=0,
-                alpha=0.6,
-                label=split or "in no split",
+                chosen[:, 0], chosen[:, 1], s=8, color=color, linewidths=0, alpha=0.6, label=split or "in no split"
             )
     middle = np.radians(np.clip(np.mean([lat for _, lat, _ in places]), -80, 80))
     axis.set_aspect(1 / np.cos(middle), adjustable="datalim")
@@ -260,13 +232,7 @@ def sheet_picture(tiles: Sequence[RgbImage], captions: Sequence[str], *, columns
         left, bottom = column * (width + _GAP), row * (height + _TEXT + _GAP) + height
         for line, text in enumerate(caption.split("\n")[:2]):
             axis.text(
-                left,
-                bottom + 4 + 12 * line,
-                _ending(text, limit),
-                fontsize=6.5,
-                color=INK,
-                va="top",
-                parse_math=False,
+                left, bottom + 4 + 12 * line, _ending(text, limit), fontsize=6.5, color=INK, va="top", parse_math=False
             )
     return to_png(figure, dpi=100)
 

@@ -46,11 +46,7 @@ class CrossValidationScore:
 
 
 def cross_validated(
-    features: npt.NDArray[np.floating],
-    labels: Sequence[str],
-    groups: Sequence[str | None],
-    *,
-    folds: int = FOLDS,
+    features: npt.NDArray[np.floating], labels: Sequence[str], groups: Sequence[str | None], *, folds: int = FOLDS
 ) -> CrossValidationScore | None:
     """Predict each patch from the patches of the other folds, by multinomial logistic regression.
 
@@ -81,9 +77,7 @@ def cross_validated(
         held = fold == number
         if not held.any() or held.all():
             continue
-        fitted = fit_softmax(
-            features[~held], classes[~held], outputs=len(names), ridge=_RIDGE / int((~held).sum())
-        )
+        fitted = fit_softmax(features[~held], classes[~held], outputs=len(names), ridge=_RIDGE / int((~held).sum()))
         right += int((fitted.predict(features[held]) == classes[held]).sum())
     commonest = Counter(labels).most_common(1)[0][1] / len(labels)
     return CrossValidationScore(proportion(right, len(labels)), commonest)
@@ -212,9 +206,7 @@ def measure_shortcuts(
     return Shortcuts(
         headers=score("all headers", together, values=len(set(whole)), seen=False),
         fields=tuple(one for one in found if one is not None),
-        length=score(
-            "length in bytes", np.stack([np.log(lengths), np.log(per_pixel)], axis=1), values=0, seen=False
-        ),
+        length=score("length in bytes", np.stack([np.log(lengths), np.log(per_pixel)], axis=1), values=0, seen=False),
         colors=score("color statistics", colors, values=0, seen=True),
         patches=len(labels),
     )

@@ -23,14 +23,7 @@ from swath.evaluation.metrics import (
     measure_multilabel,
 )
 from swath.evaluation.predictions import SplitPredictions, predict_split
-from swath.evaluation.ranking import (
-    Curve,
-    auroc,
-    average_precision,
-    best_threshold,
-    precision_recall_curve,
-    roc_curve,
-)
+from swath.evaluation.ranking import Curve, auroc, average_precision, best_threshold, precision_recall_curve, roc_curve
 from swath.evaluation.results import (
     BaselineResult,
     BinaryEvaluation,

@@ -51,11 +51,7 @@ def fit_baselines(
 
 
 def baseline_predictions(
-    baselines: Baselines,
-    pixels: npt.NDArray[Any],
-    *,
-    bands: Sequence[str],
-    classes: Sequence[str],
+    baselines: Baselines, pixels: npt.NDArray[Any], *, bands: Sequence[str], classes: Sequence[str]
 ) -> dict[str, npt.NDArray[np.int64]]:
     """Answers of the baselines in a model's record.
 

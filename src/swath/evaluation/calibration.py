@@ -94,9 +94,7 @@ def measure_calibration(
     """
     values = np.asarray(probabilities, np.float64)
     if values.ndim != 2 or truth.shape != values.shape[:1] or not len(truth):
-        raise DataError(
-            f"truth has shape {truth.shape}, probabilities {values.shape}", fix="give one row per patch"
-        )
+        raise DataError(f"truth has shape {truth.shape}, probabilities {values.shape}", fix="give one row per patch")
     if binary:
         stated, true = values[:, -1], (truth == values.shape[1] - 1).astype(np.float64)
         squared = (stated - true) ** 2
@@ -192,9 +190,7 @@ def risk_coverage(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) ->
     return kept / len(order), np.cumsum(wrong) / kept
 
 
-def measure_selective(
-    right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any], *, seed: int = 0
-) -> Selective:
+def measure_selective(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any], *, seed: int = 0) -> Selective:
     """Measure how well confidence sorts right answers from wrong ones.
 
     AURC has a bootstrap interval; where all answers are right, it ends at Wilson's limit of the error rate. The
@@ -228,9 +224,7 @@ def measure_selective(
     return Selective(aurc=Estimate(value=value, low=low, high=high, n=n), accuracy=accuracy)
 
 
-def _sorted(
-    right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.intp], Floats]:
+def _sorted(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], Floats]:
     """Places from the most confident answer on, and how wrong each is: in a run of equal ones, their mean."""
     order = np.argsort(-np.asarray(confidence, np.float64), kind="stable")
     ranked = np.asarray(confidence, np.float64)[order]
@@ -300,11 +294,7 @@ def prediction_sets(probabilities: npt.NDArray[Any], quantile: float) -> npt.NDA
 
 
 def check_sets(
-    probabilities: npt.NDArray[Any],
-    truth: npt.NDArray[np.int64],
-    quantiles: Mapping[str, float],
-    *,
-    seed: int = 0,
+    probabilities: npt.NDArray[Any], truth: npt.NDArray[np.int64], quantiles: Mapping[str, float], *, seed: int = 0
 ) -> dict[str, Conformal]:
     """How often the sets of a model file contain the true class, and how large they are.
 
@@ -370,14 +360,10 @@ class Reliability(Settings):
             )
             for level, found in self.conformal.items()
         ]
-        kept: list[tuple[Cell, ...]] = [
-            (_percent(share), value) for share, value in self.selective.accuracy.items()
-        ]
+        kept: list[tuple[Cell, ...]] = [(_percent(share), value) for share, value in self.selective.accuracy.items()]
         names = ("prediction sets", "contain the true class", "classes per set", "one class", "empty")
         return [
-            Table(
-                ("calibration", "value", "95 % interval"), errors, "Probabilities and outcomes; small is good"
-            ),
+            Table(("calibration", "value", "95 % interval"), errors, "Probabilities and outcomes; small is good"),
             *([Table(names, sets, "Conformal sets, quantiles from validation patches")] if sets else []),
             Table(("most confident", "accuracy"), kept, "Accuracy of the most confident predictions"),
         ]
@@ -392,9 +378,7 @@ class Reliability(Settings):
         ]
 
 
-def measure_reliability(
-    record: Record, truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]
-) -> Reliability:
+def measure_reliability(record: Record, truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any]) -> Reliability:
     """Measure a model that gives one label an image.
 
     Parameters

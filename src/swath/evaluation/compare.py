@@ -89,16 +89,12 @@ def mcnemar_counts(only_first: int, only_second: int) -> McNemar:
     """As :func:`mcnemar`, from the two counts alone; without disagreement both p-values are 1."""
     n, fewer = only_first + only_second, min(only_first, only_second)
     log_p = [
-        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2)
-        for k in range(fewer + 1)
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2) for k in range(fewer + 1)
     ]
     tail = math.fsum(map(math.exp, log_p))
     seen = math.exp(log_p[-1])
     return McNemar(
-        only_first=only_first,
-        only_second=only_second,
-        p_value=min(1.0, 2 * tail),
-        mid_p=min(1.0, 2 * tail - seen),
+        only_first=only_first, only_second=only_second, p_value=min(1.0, 2 * tail), mid_p=min(1.0, 2 * tail - seen)
     )
 
 
@@ -157,9 +153,7 @@ class Comparison(Result):
     def conclusion(self) -> str:
         """What follows, in plain words."""
         test, lead = self.test, self.accuracy
-        apart = (
-            f"{test.only_first} patches only {self.first} gets right, {test.only_second} only {self.second}"
-        )
+        apart = f"{test.only_first} patches only {self.first} gets right, {test.only_second} only {self.second}"
         if test.p_value < LEVEL and lead.value:
             better, worse = (self.first, self.second) if lead.value > 0 else (self.second, self.first)
             return f"{better} is better than {worse} on patches like these: {apart} ({_p(test.p_value)})."
@@ -170,10 +164,7 @@ class Comparison(Result):
 
     def lines(self) -> list[str]:
         """Plain text for a terminal."""
-        accuracies: list[tuple[Cell, ...]] = [
-            (self.first, self.accuracy_first),
-            (self.second, self.accuracy_second),
-        ]
+        accuracies: list[tuple[Cell, ...]] = [(self.first, self.accuracy_first), (self.second, self.accuracy_second)]
         classes: list[tuple[Cell, ...]] = [
             (name, c.first.n, c.first, c.second, c.only_first, c.only_second, f"{c.p_value:.3f}")
             for name, c in self.per_class.items()
@@ -238,8 +229,7 @@ def compare(
     if out is None:
         if split == "test":
             raise SettingError(
-                "an access to the test split is noted next to the result",
-                fix="say where with --out comparison.json",
+                "an access to the test split is noted next to the result", fix="say where with --out comparison.json"
             )
         return measure_comparison(one, two, index, split=split, progress=progress)
     out = Path(out)
@@ -248,9 +238,7 @@ def compare(
     n = _check(one, two, index, split=split)
     with atomic_file(out, overwrite=overwrite) as temporary:
         for model in (one, two) if split == "test" else ():
-            note_test_access(
-                out.parent / TEST_ACCESSES, model=model.record.name, fingerprint=index.fingerprint, n=n
-            )
+            note_test_access(out.parent / TEST_ACCESSES, model=model.record.name, fingerprint=index.fingerprint, n=n)
         result = measure_comparison(one, two, index, split=split, progress=progress)
         temporary.write_text(result.to_json(), encoding="utf-8")
     return result
@@ -261,8 +249,7 @@ def _check(first: Classifier, second: Classifier, index: PatchIndex, *, split: s
     one, two = first.record, second.record
     if one.task == "multi-label" or one.task != two.task:
         raise DataError(
-            f"a {one.task} and a {two.task} model cannot be compared",
-            fix="give two models with one label per image",
+            f"a {one.task} and a {two.task} model cannot be compared", fix="give two models with one label per image"
         )
     differing = sorted(set(one.class_names) ^ set(two.class_names))
     if differing:
@@ -274,12 +261,7 @@ def _check(first: Classifier, second: Classifier, index: PatchIndex, *, split: s
 
 
 def measure_comparison(
-    first: Classifier,
-    second: Classifier,
-    index: PatchIndex,
-    *,
-    split: str = "val",
-    progress: Progress = silent,
+    first: Classifier, second: Classifier, index: PatchIndex, *, split: str = "val", progress: Progress = silent
 ) -> Comparison:
     """Compare two models; nothing is written, and an access to ``test`` is not noted.
 
@@ -333,15 +315,11 @@ def _names(first: Classifier, second: Classifier) -> tuple[str, str]:
     return (one, two) if one != two else ("A", "B")
 
 
-def _warnings(
-    models: tuple[Classifier, Classifier], names: tuple[str, str], data: str, split: str
-) -> tuple[str, ...]:
+def _warnings(models: tuple[Classifier, Classifier], names: tuple[str, str], data: str, split: str) -> tuple[str, ...]:
     found = []
     for model, name in zip(models, names, strict=True):
         if model.record.data.fingerprint != data:
-            found.append(
-                f"{name} was made from another index and may have been trained on some of these patches"
-            )
+            found.append(f"{name} was made from another index and may have been trained on some of these patches")
         elif split != "test":
             found.append(f"{name} was {'trained on' if split == 'train' else 'chosen by'} these patches")
     return tuple(found)

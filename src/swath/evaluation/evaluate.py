@@ -25,14 +25,7 @@ from swath.evaluation.metrics import (
     paired_average_precision,
     paired_differences,
 )
-from swath.evaluation.predictions import (
-    Index,
-    Model,
-    SplitPredictions,
-    open_inputs,
-    predict_split,
-    prepare_output,
-)
+from swath.evaluation.predictions import Index, Model, SplitPredictions, open_inputs, predict_split, prepare_output
 from swath.evaluation.results import (
     BaselineResult,
     BinaryBaseline,
@@ -143,8 +136,7 @@ def write_evaluation(evaluation: Evaluation, out: str | Path, *, overwrite: bool
     found = evaluation.predictions
     if found is None:
         raise DataError(
-            "the evaluation holds numbers only, no predictions",
-            fix="measure again: swath.evaluate(MODEL, INDEX)",
+            "the evaluation holds numbers only, no predictions", fix="measure again: swath.evaluate(MODEL, INDEX)"
         )
     with atomic_folder(Path(out), overwrite=overwrite, keep=found.inputs) as folder:
         (folder / "metrics.json").write_text(evaluation.to_json(), encoding="utf-8")
@@ -216,9 +208,7 @@ def _common(found: SplitPredictions, *, there: Any, **weak: Any) -> dict[str, An
         "engine": found.engine,
         "ood": None if flags is None else proportion(int(flags.sum()), len(found)),
         "absent_classes": absent,
-        "warnings": warnings_for(
-            n=len(found), split=found.split, same_index=found.same_index, absent=absent, **weak
-        ),
+        "warnings": warnings_for(n=len(found), split=found.split, same_index=found.same_index, absent=absent, **weak),
         "predictions": found,
     }
 
@@ -249,9 +239,7 @@ def _binary(found: SplitPredictions) -> BinaryEvaluation:
     leads = {name: b.difference.average_precision for name, b in baselines.items()}
     # The majority rule ranks by chance: a lead over it says all that a comparison with guessing would.
     guesses = {} if leads else {names[1]: (metrics.average_precision, metrics.positives)}
-    common = _common(
-        found, there=found.confusion.any(axis=1), leads=leads, what="average precision", guesses=guesses
-    )
+    common = _common(found, there=found.confusion.any(axis=1), leads=leads, what="average precision", guesses=guesses)
     return BinaryEvaluation(
         **dict(metrics) | common,
         reliability=measure_reliability(record, found.truth, found.probabilities),
@@ -260,9 +248,7 @@ def _binary(found: SplitPredictions) -> BinaryEvaluation:
 
 
 def _multi_label(found: SplitPredictions) -> MultiLabelEvaluation:
-    metrics = measure_multilabel(
-        found.truth, found.probabilities, thresholds=found.record.cuts, names=found.classes
-    )
+    metrics = measure_multilabel(found.truth, found.probabilities, thresholds=found.record.cuts, names=found.classes)
     guesses = {name: (c.average_precision, c.recall.n) for name, c in metrics.per_class.items()}
     common = _common(found, there=found.truth.any(axis=0), leads=None, guesses=guesses)
     return MultiLabelEvaluation(**dict(metrics) | common)
@@ -275,14 +261,10 @@ def _compare_with_baseline(found: SplitPredictions, answer: npt.NDArray[np.int64
     return BaselineResult(**dict(metrics), difference=Difference(accuracy=accuracy, macro_f1=macro_f1))
 
 
-def _compare_with_binary_baseline(
-    found: SplitPredictions, baseline: npt.NDArray[np.float64]
-) -> BinaryBaseline:
+def _compare_with_binary_baseline(found: SplitPredictions, baseline: npt.NDArray[np.float64]) -> BinaryBaseline:
     truth = found.truth == 1
     metrics = measure_binary(truth, baseline, threshold=0.5, names=found.classes)
     answer = (baseline >= 0.5).astype(np.int64)
     accuracy, _ = paired_differences(found.truth, found.predicted, answer, classes=2)
     precision = paired_average_precision(truth, found.probabilities[:, 1], baseline)
-    return BinaryBaseline(
-        **dict(metrics), difference=BinaryDifference(accuracy=accuracy, average_precision=precision)
-    )
+    return BinaryBaseline(**dict(metrics), difference=BinaryDifference(accuracy=accuracy, average_precision=precision))

@@ -45,12 +45,7 @@ from swath.progress import Progress, silent
 INTERVALS = "95 %, bootstrap percentile: over patches, and over draws of weights for correlations"
 ALIKE = 0.2  # rank correlation above which maps of a network with random weights are too similar
 INSIDE = 0.7  # share of positive mass that a map should have in the right quadrant
-BASELINES = {
-    "map": "the maps",
-    "random": "random maps",
-    "center": "center first",
-    "other": "another patch's map",
-}
+BASELINES = {"map": "the maps", "random": "random maps", "center": "center first", "other": "another patch's map"}
 _METHODS = {"cam": "class activation maps", "occlusion": "occlusion maps", "grad-cam": "Grad-CAM maps"}
 PATCHES = 300
 FEWEST = 10  # below them an interval over patches says nothing: of one patch it has no width
@@ -159,9 +154,7 @@ class MapCheck(Settings):
         if not self.deletion.holds:
             found.append("hiding the marked pixels first does not clearly cost more than hiding random ones")
         if not self.insertion.holds:
-            found.append(
-                "showing the marked pixels first does not clearly help more than showing random ones"
-            )
+            found.append("showing the marked pixels first does not clearly help more than showing random ones")
         found.extend(
             f"the maps stay similar when the weights of {randomization_name(f.part)} are drawn again "
             f"(rank correlation {f.correlation.value:.2f})"
@@ -197,9 +190,7 @@ class MapCheck(Settings):
         where = f"on {self.n:,} patches of the split '{self.split}'"
         limits = f" But {'; '.join(self.limits)}." if self.limits else ""
         if not self.failures:
-            untried = (
-                "" if self.localization else " Composites could not be made of these patches: one check less."
-            )
+            untried = "" if self.localization else " Composites could not be made of these patches: one check less."
             return f"The {what} hold: they passed every check {where}.{untried}{limits}"
         return f"The {what} FAIL {where}: {'; '.join(self.failures)}.{limits}"
 
@@ -327,9 +318,7 @@ def measure_maps(
     drawn = _curves(classifier, pixels, evidence, seed=seed)
     progress("check", 2, 4, note="random weights")
     few = np.random.default_rng(seed).permutation(len(pixels))[:SANITY_PATCHES]
-    randomization = weight_randomization(
-        explain, randomized_explainer, pixels[np.sort(few)], draws=draws, seed=seed
-    )
+    randomization = weight_randomization(explain, randomized_explainer, pixels[np.sort(few)], draws=draws, seed=seed)
     progress("check", 3, 4, note="composites")
     shares: dict[str, Estimate] = {}
     # Composites need two classes, and patches that can be quartered.
@@ -337,9 +326,7 @@ def measure_maps(
         for variant in VARIANTS:
             made = composites(pixels, labels, count=len(pixels), variant=variant, seed=seed)
             maps = explain(made.pixels, classes=[names[k] for k in made.numbers]).maps
-            shares[variant] = mean_estimate(
-                share_inside(maps, made.quadrants, side=pixels.shape[-1]), seed=seed
-            )
+            shares[variant] = mean_estimate(share_inside(maps, made.quadrants, side=pixels.shape[-1]), seed=seed)
     check = MapCheck(
         model=classifier.record.name,
         method=evidence.method,
@@ -380,13 +367,7 @@ def measure_maps(
 
 
 def chosen_patches(
-    classifier: Classifier,
-    index: PatchIndex,
-    *,
-    split: str,
-    limit: int,
-    seed: int,
-    progress: Progress = silent,
+    classifier: Classifier, index: PatchIndex, *, split: str, limit: int, seed: int, progress: Progress = silent
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64] | None]:
     """Patches of a split at the model's size, as equal in number over the classes as possible, in random order.
 
@@ -406,9 +387,7 @@ def chosen_patches(
             fix=f"give --split {' or '.join(SPLITS)}",
         )
     if limit < FEWEST:
-        raise SettingError(
-            f"{limit} patches are too few to check maps on", fix=f"give --limit {FEWEST} or more"
-        )
+        raise SettingError(f"{limit} patches are too few to check maps on", fix=f"give --limit {FEWEST} or more")
     record = classifier.record
     part = checked_split(index, split=split, classes=record.class_names, task=record.task)
     if len(part) < FEWEST:
@@ -429,9 +408,7 @@ def chosen_patches(
     return np.ascontiguousarray(pixels[chosen]), labels[chosen]
 
 
-def _curves(
-    classifier: Classifier, pixels: npt.NDArray[Any], evidence: Evidence, *, seed: int
-) -> dict[str, Curves]:
+def _curves(classifier: Classifier, pixels: npt.NDArray[Any], evidence: Evidence, *, seed: int) -> dict[str, Curves]:
     """Deletion and insertion curves of the maps and of the three baselines, on the same patches."""
     n, size = len(pixels), (pixels.shape[2], pixels.shape[3])
     grid = (evidence.maps.shape[1], evidence.maps.shape[2])
@@ -439,14 +416,11 @@ def _curves(
     numbers = np.array([names.index(name) for name in evidence.explained])
     heat = upsample(evidence.maps, height=size[0], width=size[1])
     random = [
-        curves(classifier, pixels, random_heat(n, grid, size, seed=seed + i), numbers)
-        for i in range(RANDOM_DRAWS)
+        curves(classifier, pixels, random_heat(n, grid, size, seed=seed + i), numbers) for i in range(RANDOM_DRAWS)
     ]
     return {
         "map": curves(classifier, pixels, heat, numbers),
-        "random": Curves(
-            np.mean([c.deletion for c in random], axis=0), np.mean([c.insertion for c in random], axis=0)
-        ),
+        "random": Curves(np.mean([c.deletion for c in random], axis=0), np.mean([c.insertion for c in random], axis=0)),
         "center": curves(classifier, pixels, center_heat(n, size), numbers),
         # As smooth and as central as the maps, but about another patch: a lead over it shows what the map
         # says about its own patch.

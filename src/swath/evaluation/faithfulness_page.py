@@ -32,12 +32,7 @@ from swath.pages.text import points
 from swath.progress import Progress, silent
 
 NUMBERS, CURVES, SHEET = "explain.json", "curves.png", "maps.png"
-_CURVES = (
-    ("map", "#b3261e", "-"),
-    ("random", ACCENT, "--"),
-    ("center", SOFT, ":"),
-    ("other", "#7a5195", "-."),
-)
+_CURVES = (("map", "#b3261e", "-"), ("random", ACCENT, "--"), ("center", SOFT, ":"), ("other", "#7a5195", "-."))
 
 
 def write_maps_report(
@@ -91,11 +86,7 @@ def write_maps_report(
 def map_pictures(check: MapCheck, examples: MapExamples) -> dict[str, bytes]:
     """Draw the pictures of a check, by file name."""
     sheet = contact_sheet(
-        examples.pixels,
-        examples.evidence,
-        bands=examples.bands,
-        truth=examples.truth,
-        checks=examples.verdicts,
+        examples.pixels, examples.evidence, bands=examples.bands, truth=examples.truth, checks=examples.verdicts
     )
     return {CURVES: curve_picture(check), SHEET: sheet}
 
@@ -152,10 +143,7 @@ def key_numbers(check: MapCheck) -> list[Number]:
 def checked_section(check: MapCheck, *, curves: bytes) -> Section:
     """Show a check of maps in tables and with the picture of :func:`curve_picture`."""
     removal = [
-        (
-            BASELINES[name],
-            *(cell for r in (check.deletion, check.insertion) for cell in _removal_cells(r, name)),
-        )
+        (BASELINES[name], *(cell for r in (check.deletion, check.insertion) for cell in _removal_cells(r, name)))
         for name in BASELINES
     ]
     randomization = [
@@ -169,13 +157,7 @@ def checked_section(check: MapCheck, *, curves: bytes) -> Section:
     ]
     tables = [
         Table(
-            (
-                "order",
-                "hidden first (lower is better)",
-                "map's lead",
-                "shown first (higher is better)",
-                "map's lead",
-            ),
+            ("order", "hidden first (lower is better)", "map's lead", "shown first (higher is better)", "map's lead"),
             removal,
             "Mean probability of the class while its patch's pixels are hidden, or shown, in an order",
         ),
@@ -187,9 +169,7 @@ def checked_section(check: MapCheck, *, curves: bytes) -> Section:
     ]
     if check.localization:
         rows: list[Sequence[Cell]] = [(composite_name(v), e) for v, e in check.localization.items()]
-        caption = (
-            "Share of positive map mass in the right quarter of composites of four patches; chance is 25 %"
-        )
+        caption = "Share of positive map mass in the right quarter of composites of four patches; chance is 25 %"
         tables.append(Table(("composites of", "inside"), rows, caption))
     return Section(
         "Checks of the maps",

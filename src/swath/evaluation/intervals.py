@@ -109,9 +109,7 @@ def f1_estimate(hits: int, involved: int) -> Estimate:
     return Estimate(value=value, low=low, high=high, n=involved)
 
 
-def resample(
-    counts: npt.NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0
-) -> npt.NDArray[np.float64]:
+def resample(counts: npt.NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0) -> npt.NDArray[np.float64]:
     """Bootstrap a table of counts.
 
     Drawing n patches with replacement and counting them by cell is drawing the cells from a multinomial
@@ -183,9 +181,7 @@ def mean_difference(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estima
 
 
 def _means(values: npt.NDArray[np.float64], *, seed: int) -> npt.NDArray[np.float64]:
-    return np.concatenate([drawn @ values for drawn in resample_patches(len(values), seed=seed)]) / len(
-        values
-    )
+    return np.concatenate([drawn @ values for drawn in resample_patches(len(values), seed=seed)]) / len(values)
 
 
 def wider(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:

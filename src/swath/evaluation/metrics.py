@@ -318,9 +318,7 @@ def checked(truth: Truth, scores: npt.NDArray[Any]) -> tuple[Truth, npt.NDArray[
     """
     truth, scores = np.asarray(truth, bool), np.asarray(scores, np.float64)
     if truth.shape != scores.shape or not len(truth):
-        raise DataError(
-            f"truth has shape {truth.shape}, scores {scores.shape}", fix="give one score a true value"
-        )
+        raise DataError(f"truth has shape {truth.shape}, scores {scores.shape}", fix="give one score a true value")
     if not np.isfinite(scores).all():
         raise DataError("a score is not a finite number", fix="measure a model that gives probabilities")
     return truth, scores
@@ -370,12 +368,7 @@ class MultiLabelMetrics(Settings):
 
 
 def measure_multilabel(
-    truth: Truth,
-    scores: npt.NDArray[Any],
-    *,
-    thresholds: Sequence[float],
-    names: Sequence[str],
-    seed: int = 0,
+    truth: Truth, scores: npt.NDArray[Any], *, thresholds: Sequence[float], names: Sequence[str], seed: int = 0
 ) -> MultiLabelMetrics:
     """All numbers of a multi-label model.
 

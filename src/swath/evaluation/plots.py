@@ -53,9 +53,7 @@ def confusion_picture(confusion: npt.NDArray[np.int64], names: Sequence[str]) ->
     written_out = np.argwhere(confusion > 0) if side < _LONGEST else ()  # else cells are finer than digits
     for row, column in written_out:
         color = "white" if share[row, column] > 0.55 else INK
-        axis.text(
-            column, row, f"{confusion[row, column]}", ha="center", va="center", fontsize=size, color=color
-        )
+        axis.text(column, row, f"{confusion[row, column]}", ha="center", va="center", fontsize=size, color=color)
     labels = [written(name, limit=24) for name in names]
     ticks = 9 if k <= 15 else 7
     axis.set_xticks(range(k), labels, rotation=45 if k <= 15 else 90, fontsize=ticks, parse_math=False)
@@ -114,9 +112,7 @@ def class_picture(metrics: Metrics | MultiLabelMetrics) -> bytes:
     return to_png(figure, dpi=130)
 
 
-def sample_grid(
-    pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Sequence[str], each: int = 8
-) -> bytes:
+def sample_grid(pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Sequence[str], each: int = 8) -> bytes:
     """Draw the first `each` patches of every class, one class a row.
 
     Parameters
@@ -174,9 +170,7 @@ def class_scores(found: SplitPredictions) -> list[ClassScores]:
     truth = found.truth if record.task == "multi-label" else np.eye(2, dtype=bool)[found.truth]
     first = len(record.classes) - len(record.cuts)  # of two classes only the positive one has a threshold
     return [
-        ClassScores(
-            record.classes[k].name, record.classes[k].color_hint, truth[:, k], found.probabilities[:, k], cut
-        )
+        ClassScores(record.classes[k].name, record.classes[k].color_hint, truth[:, k], found.probabilities[:, k], cut)
         for k, cut in enumerate(record.cuts, start=first)
         if first or truth[:, k].any()
     ]
@@ -209,13 +203,9 @@ def curves_picture(classes: Sequence[ClassScores]) -> bytes:
         area = f"AUROC {auroc(one.truth, one.scores):.3f}" if 0 < one.truth.sum() < len(one.truth) else ""
         label = f"{name}: {precision}" + (f", {area}" if aside and area else "")
         # Average precision is the area under these steps: a precision holds back to the recall before it.
-        curves.append(
-            _draw(left, precision_recall_curve(one.truth, one.scores), one, label=label, style="steps-pre")
-        )
+        curves.append(_draw(left, precision_recall_curve(one.truth, one.scores), one, label=label, style="steps-pre"))
         if area:
-            areas.append(
-                _draw(right, roc_curve(one.truth, one.scores), one, label=f"{name}: {area}", style="default")
-            )
+            areas.append(_draw(right, roc_curve(one.truth, one.scores), one, label=f"{name}: {area}", style="default"))
     if len(classes) == 1:
         left.axhline(float(classes[0].truth.mean()), color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
     right.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
@@ -246,17 +236,13 @@ def _labels(lines: Sequence[Line2D]) -> list[str]:
 def _draw(axis: Axes, curve: Curve, one: ClassScores, *, label: str, style: Style) -> Line2D:
     thin = np.unique(np.linspace(0, len(curve.x) - 1, min(len(curve.x), _POINTS)).round().astype(int))
     color = f"#{one.color}"
-    (line,) = axis.plot(
-        curve.x[thin], curve.y[thin], color=color, linewidth=1.6, label=label, drawstyle=style
-    )
+    (line,) = axis.plot(curve.x[thin], curve.y[thin], color=color, linewidth=1.6, label=label, drawstyle=style)
     place = int(np.searchsorted(-curve.thresholds, -one.threshold, side="right")) - 1
     axis.plot(curve.x[place], curve.y[place], "o", color=color, markersize=6, markeredgecolor=INK)
     return line
 
 
-def reliability_picture(
-    calibration: Calibration, right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]
-) -> bytes:
+def reliability_picture(calibration: Calibration, right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) -> bytes:
     """Draw the reliability diagram, and the risk-coverage curve next to it.
 
     Parameters
@@ -279,9 +265,7 @@ def reliability_picture(
         if one.observed.n:
             share = one.observed.n / most
             left.bar(one.low, 0.12 * share, width=one.high - one.low, align="edge", color=GRID, zorder=0)
-            left.plot(
-                [one.stated] * 2, [one.observed.low, one.observed.high], color=SOFT, linewidth=4, alpha=0.5
-            )
+            left.plot([one.stated] * 2, [one.observed.low, one.observed.high], color=SOFT, linewidth=4, alpha=0.5)
             left.plot(one.stated, one.observed.value, "o", color=ACCENT, markersize=5)
     left.set_ylim(-0.01, 1.02)
     stated = f"stated probability (gray: how many); ECE {calibration.ece.value:.4f}"
@@ -292,7 +276,5 @@ def reliability_picture(
     other.set_ylim(bottom=0)
     for axis in (left, other):
         axis.set_xlim(-0.01, 1.01)
-    finish_axis(
-        other, across="share of predictions kept, most confident first", up="% of them wrong (dashed: of all)"
-    )
+    finish_axis(other, across="share of predictions kept, most confident first", up="% of them wrong (dashed: of all)")
     return to_png(figure, dpi=130)

@@ -229,24 +229,18 @@ def model_outputs(
     progress: Progress = silent,
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Outputs of the graph for patches ``[N, bands, H, W]``, by name."""
-    parts = [
-        classifier.run(batch, wanted=wanted) for batch in batches(pixels, stage=stage, progress=progress)
-    ]
+    parts = [classifier.run(batch, wanted=wanted) for batch in batches(pixels, stage=stage, progress=progress)]
     return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
 
 
-def batches(
-    pixels: npt.NDArray[Any], *, stage: str, progress: Progress = silent
-) -> Iterator[npt.NDArray[Any]]:
+def batches(pixels: npt.NDArray[Any], *, stage: str, progress: Progress = silent) -> Iterator[npt.NDArray[Any]]:
     """Patches, :data:`BATCH` at a time; the engine cuts these into the batches that it runs fastest."""
     for start in range(0, len(pixels), BATCH):
         yield pixels[start : start + BATCH]
         progress(stage, min(start + BATCH, len(pixels)), len(pixels))
 
 
-def model_pixels(
-    classifier: Classifier, part: PatchIndex, *, progress: Progress = silent
-) -> npt.NDArray[Any]:
+def model_pixels(classifier: Classifier, part: PatchIndex, *, progress: Progress = silent) -> npt.NDArray[Any]:
     """Decode patches as the model takes them; of the model's size if they are not squares of one size."""
     width, height = (part.table.column(name).unique().to_pylist() for name in ("width", "height"))
     size = None if len(width) == 1 and width == height else classifier.size
@@ -290,9 +284,7 @@ def checked_split(index: PatchIndex, *, split: str, classes: tuple[str, ...], ta
     if not splits:
         raise DataError("the index has no splits", fix="make them with: swath data split")
     if split not in splits:
-        raise DataError(
-            f"the index has no patch in split '{split}'", fix=f"its splits are: {', '.join(splits)}"
-        )
+        raise DataError(f"the index has no patch in split '{split}'", fix=f"its splits are: {', '.join(splits)}")
     part = index.where(split)
     found: Iterable[str] = part.classes if task == "multi-label" else part.labels
     unknown = sorted(set(found) - set(classes))
@@ -315,13 +307,7 @@ def open_inputs(model: Model, index: Index) -> tuple[Classifier, PatchIndex]:
 
 
 def prepare_output(
-    classifier: Classifier,
-    index: PatchIndex,
-    *,
-    split: str,
-    out: Path,
-    overwrite: bool,
-    limit: int = 0,
+    classifier: Classifier, index: PatchIndex, *, split: str, out: Path, overwrite: bool, limit: int = 0
 ) -> None:
     """Refuse what cannot be measured or written, before any work; then note an access to the test split.
 
@@ -346,10 +332,7 @@ def prepare_output(
     check_folder(out, overwrite=overwrite, keep=(*index.inputs, classifier.path))
     if split == "test":
         note_test_access(
-            out.parent / TEST_ACCESSES,
-            model=record.name,
-            fingerprint=index.fingerprint,
-            n=min(n, limit or n),
+            out.parent / TEST_ACCESSES, model=record.name, fingerprint=index.fingerprint, n=min(n, limit or n)
         )
 
 

@@ -16,13 +16,7 @@ from pydantic import Field, InstanceOf
 from swath.config import Settings
 from swath.evaluation.calibration import Reliability
 from swath.evaluation.metrics import BinaryMetrics, Metrics, MultiLabelMetrics
-from swath.evaluation.plots import (
-    class_picture,
-    class_scores,
-    confusion_picture,
-    curves_picture,
-    reliability_picture,
-)
+from swath.evaluation.plots import class_picture, class_scores, confusion_picture, curves_picture, reliability_picture
 from swath.evaluation.predictions import SplitPredictions
 from swath.model.record import Estimate, Task
 from swath.pages.html import Cell, Table
@@ -44,13 +38,7 @@ MULTI_LABEL_INTERVALS = (
     "of bootstrap and binomial; means and micro-F1: the wider of bootstrap and combined intervals; patches taken as "
     "independent"
 )
-_NAMES = {
-    "macro_f1": "macro-F1",
-    "micro_f1": "micro-F1",
-    "f1": "F1",
-    "auroc": "AUROC",
-    "mean_average_precision": "mAP",
-}
+_NAMES = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1", "auroc": "AUROC", "mean_average_precision": "mAP"}
 _BASELINE_NAMES = {"majority": "most common class", "color": "colors alone"}
 _BASELINES = "Two simple rules on the same patches; colors alone: logistic regression on color statistics"
 _WIDEST = 40  # characters of a cell
@@ -223,9 +211,7 @@ class Evaluation(Result, ABC):
         return [line.rstrip() for line in lines]
 
     def __repr__(self) -> str:
-        numbers = (
-            f"{display_name(k)} {' ('.join(percent(v))})" for k, v in list(self.headline().items())[:2]
-        )
+        numbers = (f"{display_name(k)} {' ('.join(percent(v))})" for k, v in list(self.headline().items())[:2])
         return f"<{type(self).__name__} of '{self.model}' on {self.split}: {self.n:,} patches, {', '.join(numbers)}>"
 
 
@@ -286,19 +272,11 @@ class BinaryEvaluation(BinaryMetrics, Evaluation):
         """Baselines and reliability."""
         rules: list[tuple[Cell, ...]] = [("this model", self.average_precision, self.f1, "")]
         rules += [
-            (
-                _BASELINE_NAMES.get(name, name),
-                b.average_precision,
-                b.f1,
-                points(b.difference.average_precision),
-            )
+            (_BASELINE_NAMES.get(name, name), b.average_precision, b.f1, points(b.difference.average_precision))
             for name, b in self.baselines.items()
         ]
         names = ("average precision", "F1 (rules: at 0.5)", "the model's lead in average precision")
-        return [
-            *_baseline_table(names, rules),
-            *(self.reliability.tables() if self.reliability else ()),
-        ]
+        return [*_baseline_table(names, rules), *(self.reliability.tables() if self.reliability else ())]
 
     def _drawn(self, found: SplitPredictions) -> dict[str, bytes]:
         return {
@@ -353,9 +331,7 @@ def _baseline_table(names: tuple[str, ...], rules: list[tuple[Cell, ...]]) -> li
 def _reliability_picture(reliability: Reliability | None, found: SplitPredictions) -> dict[str, bytes]:
     if reliability is None:
         return {}
-    return {
-        "reliability.png": reliability_picture(reliability.calibration, found.right, found.confidence),
-    }
+    return {"reliability.png": reliability_picture(reliability.calibration, found.right, found.confidence)}
 
 
 def display_name(name: str) -> str:
@@ -394,9 +370,7 @@ def warnings_for(
     """
     found = []
     if n < FEW:
-        found.append(
-            f"only {n} patches (fewer than {FEW}): the intervals are wide, read them before the values"
-        )
+        found.append(f"only {n} patches (fewer than {FEW}): the intervals are wide, read them before the values")
     if same_index and split == "train":
         found.append("the model was trained on these patches: this is not a test")
     if same_index and split == "val":
@@ -412,11 +386,7 @@ def warnings_for(
         for name, lead in (leads or {}).items()
         if lead.low <= 0
     )
-    poor = [
-        written(name)
-        for name, (precision, held) in (guesses or {}).items()
-        if held and precision.low <= held / n
-    ]
+    poor = [written(name) for name, (precision, held) in (guesses or {}).items() if held and precision.low <= held / n]
     if poor:
         found.append(f"not clearly better than guessing at finding {', '.join(poor)} (average precision)")
     return tuple(found)

@@ -62,9 +62,7 @@ def data_section(
     ]
     totals = [sum(row.get(s, 0) for row in counts.values()) for s in splits]
     each = [Number(split, f"{total:,}") for split, total in zip(splits, totals, strict=True)]
-    images = (
-        [] if samples is None else [Image(samples, "Sample patches of each class", "Samples of each class.")]
-    )
+    images = [] if samples is None else [Image(samples, "Sample patches of each class", "Samples of each class.")]
     return Section(
         "Data",
         text=tuple(sentences),
@@ -78,9 +76,7 @@ def data_section(
     )
 
 
-def training_section(
-    curves: Path | bytes, *, facts: Mapping[str, str], links: Sequence[Link] = ()
-) -> Section:
+def training_section(curves: Path | bytes, *, facts: Mapping[str, str], links: Sequence[Link] = ()) -> Section:
     """Show how training went: the curves, and facts such as recipe, epochs and time."""
     return Section(
         "Training",
@@ -101,9 +97,7 @@ def result_section(evaluation: Evaluation, folder: Path, *, title: str = "Test r
         "seen some of the patches."
     )
     notes = evaluation.notes()
-    shown = [
-        n for n in evaluation.pictures if n != "reliability.png" or getattr(evaluation, "reliability", None)
-    ]
+    shown = [n for n in evaluation.pictures if n != "reliability.png" or getattr(evaluation, "reliability", None)]
     counts = "labels.csv" if evaluation.task == "multi-label" else "confusion.csv"
     return Section(
         title,
@@ -135,7 +129,7 @@ def explanation_section(
     """
     text = [
         "Class activation maps: how much each place adds to (red) or takes from (blue) the score of the "
-        "class. They are exact for this kind of network, but only as fine as its last grid.",
+        "class. They are exact for this kind of network, but only as fine as its last grid."
     ]
     failed = sum(not check.holds for check in checks)
     if checks:
@@ -184,11 +178,7 @@ def map_section(
     total = sum(hectares.values())
     ordered = sorted(classes, key=lambda c: -hectares.get(c.name, 0.0))
     rows = [
-        (
-            Swatch(c.color_hint, c.name),
-            hectares.get(c.name, 0.0),
-            100 * hectares.get(c.name, 0.0) / max(total, 1e-12),
-        )
+        (Swatch(c.color_hint, c.name), hectares.get(c.name, 0.0), 100 * hectares.get(c.name, 0.0) / max(total, 1e-12))
         for c in ordered
     ]
     images = [] if scene is None else [Image(scene, "The scene in true color", "The scene.")]
@@ -218,8 +208,7 @@ def provenance_section(
         "data license": record.data.license or "not stated",
         "attribution": record.data.attribution or "not stated",
         "model license": record.license,
-        "versions": ", ".join(f"{name} {version}" for name, version in record.versions.items())
-        or "not stated",
+        "versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()) or "not stated",
         **(facts or {}),
     }
     return Section("Provenance", tables=(Table(("what", "value"), list(values.items())),), links=links)

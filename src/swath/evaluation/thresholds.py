@@ -84,11 +84,7 @@ def choose_thresholds(
     names = record.class_names
     truth = label_matrix(found.part.label_sets, names) > 0
     looked_for = range(len(names) - len(record.cuts), len(names))
-    chosen = {
-        names[k]: best_threshold(truth[:, k], found.probabilities[:, k])
-        for k in looked_for
-        if truth[:, k].any()
-    }
+    chosen = {names[k]: best_threshold(truth[:, k], found.probabilities[:, k]) for k in looked_for if truth[:, k].any()}
     if not chosen:
         sought = " or ".join(names[k] for k in looked_for)
         raise DataError(
@@ -123,9 +119,7 @@ def rethreshold(
     record = with_thresholds(model.record, chosen)
     write_model(out, model.graph, record, overwrite=overwrite)
     after = _named(record)
-    return ThresholdUpdate(
-        _named(model.record), after, tuple(name for name in after if name not in chosen), out
-    )
+    return ThresholdUpdate(_named(model.record), after, tuple(name for name in after if name not in chosen), out)
 
 
 def with_thresholds(record: Record, thresholds: Mapping[str, float]) -> Record:
@@ -170,11 +164,7 @@ def _named(record: Record) -> dict[str, float]:
 
 
 def with_calibration(
-    classifier: Classifier,
-    index: PatchIndex,
-    *,
-    false_alarms: float = FALSE_ALARMS,
-    progress: Progress = silent,
+    classifier: Classifier, index: PatchIndex, *, false_alarms: float = FALSE_ALARMS, progress: Progress = silent
 ) -> Record:
     """The model's record with quantiles and statistics fitted again; the test split is never opened.
 
@@ -208,9 +198,7 @@ def with_calibration(
     n = index.split_counts.get("train", 0)
     few = np.linspace(0, n - 1, min(n, TRAIN_PATCHES)).round().astype(np.int64)
     train, val = (
-        predict_split(
-            classifier, index, split=split, rows=rows, outputs=NEEDED, stage=split, progress=progress
-        )
+        predict_split(classifier, index, split=split, rows=rows, outputs=NEEDED, stage=split, progress=progress)
         for split, rows in (("train", few), ("val", None))
     )
     several = record.task == "multi-label"

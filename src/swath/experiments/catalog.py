@@ -203,8 +203,7 @@ def _preprocessing(choices: ExperimentSettings) -> Experiment:
     changes = _scratch(choices, share)
     variants = [Variant(first, choices.scratch, changes, share)]
     variants += [
-        Variant(view, choices.scratch, changes, share, against=first, view=view, shares=first)
-        for view in others
+        Variant(view, choices.scratch, changes, share, against=first, view=view, shares=first) for view in others
     ]
     question = "What does it cost to show a network its patches otherwise than in training?"
     return Experiment("preprocessing", question, tuple(variants))

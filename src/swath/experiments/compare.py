@@ -23,18 +23,7 @@ _LEVEL = 0.05
 COLORS = ("#14539A", "#D98032", "#1B6B3A", "#8A3A8F", "#7A6A1B", "#9A1430")
 MOST = 6  # comparisons listed one by one
 COLUMNS = (
-    *(
-        "variant",
-        "labels",
-        "seeds",
-        "accuracy",
-        "low",
-        "high",
-        "sd_of_seeds",
-        "seconds",
-        "epochs",
-        "compared_with",
-    ),
+    *("variant", "labels", "seeds", "accuracy", "low", "high", "sd_of_seeds", "seconds", "epochs", "compared_with"),
     *("difference", "difference_low", "difference_high", "mcnemar_p"),
 )
 
@@ -107,15 +96,10 @@ def make_rows(results: Sequence[VariantResult]) -> list[Row]:
     variants: dict[str, list[VariantResult]] = {}
     for result in results:
         variants.setdefault(result.variant.name, []).append(result)
-    return [
-        _row(variants[name], variants)
-        for name in _ordered({k: v[0].variant.against for k, v in variants.items()})
-    ]
+    return [_row(variants[name], variants) for name in _ordered({k: v[0].variant.against for k, v in variants.items()})]
 
 
-def paired_difference(
-    first: Sequence[npt.NDArray[np.bool_]], second: Sequence[npt.NDArray[np.bool_]]
-) -> Estimate:
+def paired_difference(first: Sequence[npt.NDArray[np.bool_]], second: Sequence[npt.NDArray[np.bool_]]) -> Estimate:
     """First minus second accuracy on the same patches.
 
     Parameters
@@ -279,9 +263,7 @@ def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> s
     else:
         parts.append("Intervals are 95 % over patches.")
     if seeds == 1:
-        parts.append(
-            "One seed per variant: how much another seed would change these numbers is not measured."
-        )
+        parts.append("One seed per variant: how much another seed would change these numbers is not measured.")
     else:
         parts.append(f"Means of {seeds} seeds; their spread is in the table and not in the intervals.")
     return " ".join(parts)

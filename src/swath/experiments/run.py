@@ -92,9 +92,7 @@ def run_experiment(
     if seeds < 1:
         raise SettingError(f"there are no variants to run with {seeds} seeds", fix="give --seeds 1 or more")
     if split not in ("val", "test"):
-        raise SettingError(
-            f"'{split}' is not a split that variants answer for", fix="give --split val or test"
-        )
+        raise SettingError(f"'{split}' is not a split that variants answer for", fix="give --split val or test")
     for each in (index, first):
         if each is not None and each.multi_label:
             raise DataError(
@@ -118,19 +116,13 @@ def run_experiment(
     _claim(out, facts)
     if split == "test":
         accesses = out / "test_accesses.jsonl"
-        note_test_access(
-            accesses, model=f"experiment {name}", fingerprint=index.fingerprint, n=len(evaluated)
-        )
+        note_test_access(accesses, model=f"experiment {name}", fingerprint=index.fingerprint, n=len(evaluated))
     indexes = {"main": index}
     if first is not None:
         indexes["first"] = first
     if needed & set(WAYS):
-        indexes |= upsampled_indexes(
-            index, out / "upsampled", split=split, threads=threads, progress=progress
-        )
-    results = _run_variants(
-        experiment, indexes, out, seeds=seeds, split=split, threads=threads, progress=progress
-    )
+        indexes |= upsampled_indexes(index, out / "upsampled", split=split, threads=threads, progress=progress)
+    results = _run_variants(experiment, indexes, out, seeds=seeds, split=split, threads=threads, progress=progress)
     rows = make_rows(results)
     text = paragraph(experiment, rows, patches=len(evaluated))
     with atomic_file(out / "table.csv", overwrite=True) as temporary:
@@ -190,9 +182,7 @@ def _possible(experiment: Experiment, index: PatchIndex) -> Experiment:
     def fits(view: str, recipe: str, changes: Sequence[str]) -> bool:
         return can_show(view, bands=load_recipe(recipe, changes=[*changes]).bands, side=side)
 
-    variants = tuple(
-        variant for variant in experiment.variants if fits(variant.view, variant.recipe, variant.changes)
-    )
+    variants = tuple(variant for variant in experiment.variants if fits(variant.view, variant.recipe, variant.changes))
     return with_fields(experiment, variants=variants)
 
 

@@ -167,9 +167,7 @@ def train_superres(
         If the pixels are not 8-bit squares whose side is a multiple of `factor`.
     """
     if factor < 2 or steps < 1:
-        raise SettingError(
-            f"factor {factor} and steps {steps}", fix="upsample by at least 2 in at least 1 step"
-        )
+        raise SettingError(f"factor {factor} and steps {steps}", fix="upsample by at least 2 in at least 1 step")
     coarse = torch.from_numpy(_reduced(pixels, factor))
     fine = torch.from_numpy(np.ascontiguousarray(pixels))
     generator = torch.Generator().manual_seed(seed)
@@ -285,9 +283,7 @@ def _reduced(pixels: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8
 
 def _check(pixels: npt.NDArray[Any], *, bands: int | None = None) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or not len(pixels):
-        raise DataError(
-            f"{pixels.dtype} {pixels.shape} is not a batch of 8-bit patches", fix="give uint8 patches"
-        )
+        raise DataError(f"{pixels.dtype} {pixels.shape} is not a batch of 8-bit patches", fix="give uint8 patches")
     if bands is not None and pixels.shape[1] != bands:
         raise DataError(f"the patches have {pixels.shape[1]} bands, the network {bands}", fix="train another")
 

@@ -54,9 +54,7 @@ def subset(index: PatchIndex, *, fraction: float, seed: int, evaluated: str | No
         If a class has fewer than two training patches.
     """
     given = index.table.column("split").to_pylist()
-    splits: list[str | None] = [
-        "test" if evaluated is not None and split == evaluated else None for split in given
-    ]
+    splits: list[str | None] = ["test" if evaluated is not None and split == evaluated else None for split in given]
     rows: dict[str, list[int]] = {}
     for row, (split, label) in enumerate(zip(given, index.labels, strict=True)):
         if split == "train":
@@ -201,9 +199,7 @@ def run_variant(
             if variant.weights_of is not None:
                 start = (done[variant.weights_of] / "weights.safetensors").resolve()
                 recipe = recipe.model_copy(update={"weights": str(start)})
-            train(
-                part, recipe, out=folder, name=variant.name, resume=True, threads=threads, progress=progress
-            )
+            train(part, recipe, out=folder, name=variant.name, resume=True, threads=threads, progress=progress)
         if answers:
             _write_answers(out / ANSWERS, variant, part, folder / MODEL, threads=threads, progress=progress)
         facts = {"identity": identity, **_history(folder), "labels": _labels(part)}
@@ -234,9 +230,7 @@ def _write_answers(
         progress("answers", len(labels), len(test), note=variant.name)
     with atomic_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
-            file,
-            truth=test.targets(part.classes, multi_label=False),
-            predicted=class_numbers(labels, part.classes),
+            file, truth=test.targets(part.classes, multi_label=False), predicted=class_numbers(labels, part.classes)
         )
 
 
@@ -249,9 +243,7 @@ def _as_long_as(recipe: Recipe, other: Path, own: Path) -> Recipe:
 
 def _identity(variant: Variant, recipe: Recipe, part: PatchIndex, done: Mapping[str, Path]) -> str:
     """What a variant's folder is of; other variants count by what they are of, not by where they lie."""
-    others = [
-        _facts(done[name])["identity"] for name in (variant.shares, variant.weights_of) if name is not None
-    ]
+    others = [_facts(done[name])["identity"] for name in (variant.shares, variant.weights_of) if name is not None]
     return identity_of(recipe, part.fingerprint, variant.view, *others)
 
 

@@ -30,13 +30,7 @@ from swath.explain.faithful import (
     share_inside,
     weight_randomization,
 )
-from swath.explain.images import (
-    ExplainedImage,
-    Explanation,
-    explain_images,
-    explanations,
-    write_explanations,
-)
+from swath.explain.images import ExplainedImage, Explanation, explain_images, explanations, write_explanations
 from swath.explain.overlay import contact_sheet, overlay_picture
 
 __all__ = [

@@ -99,9 +99,7 @@ def explainer(classifier: Classifier, method: str = "cam") -> Explainer:
         return partial(class_evidence, classifier)
     if method == "occlusion":
         return partial(occlusion_evidence, classifier)
-    raise SettingError(
-        f"there is no explanation method '{method}'", fix=f"use one of {', '.join(METHODS)} or grad-cam"
-    )
+    raise SettingError(f"there is no explanation method '{method}'", fix=f"use one of {', '.join(METHODS)} or grad-cam")
 
 
 def class_evidence(
@@ -144,9 +142,7 @@ def class_evidence(
         weight = np.concatenate([-weight, weight])
 
     def maps(_pixels: npt.NDArray[Any], outputs: Mapping[str, Maps], numbers: Numbers) -> Maps:
-        return np.asarray(
-            np.einsum("nc,nchw->nhw", weight[numbers], outputs["activations"], dtype=np.float32)
-        )
+        return np.asarray(np.einsum("nc,nchw->nhw", weight[numbers], outputs["activations"], dtype=np.float32))
 
     return _evidence(classifier, pixels, classes, maps, wanted=("activations",), method="cam")
 
@@ -241,9 +237,7 @@ def _evidence(
         part = slice(start, start + BATCH)
         outputs = classifier.run(pixels[part], batch_size=BATCH, wanted=(*wanted, "probabilities"))
         answers = classifier.decide(outputs["probabilities"])
-        numbers = (
-            explained_classes(classifier.record, answers.probabilities) if asked is None else asked[part]
-        )
+        numbers = explained_classes(classifier.record, answers.probabilities) if asked is None else asked[part]
         found.append(maps(pixels[part], outputs, numbers))
         explained.extend(numbers.tolist())
         labels.extend(answers.named)
@@ -289,9 +283,7 @@ def activation_maps(
     return upsample(evidence.maps, height=pixels.shape[2], width=pixels.shape[3])
 
 
-def class_numbers(
-    names: Sequence[str], classes: Sequence[str] | None, *, images: int
-) -> npt.NDArray[np.int64] | None:
+def class_numbers(names: Sequence[str], classes: Sequence[str] | None, *, images: int) -> npt.NDArray[np.int64] | None:
     """Find the class numbers to explain, one per image; None where no class is asked for.
 
     Raises

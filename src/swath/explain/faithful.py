@@ -195,8 +195,7 @@ def deletion(
     n, _, height, width = pixels.shape
     if heat.shape != (n, height, width):
         raise SettingError(
-            f"maps have shape {heat.shape}, pictures {pixels.shape}",
-            fix="bring the maps to the pictures' size",
+            f"maps have shape {heat.shape}, pictures {pixels.shape}", fix="bring the maps to the pictures' size"
         )
     found = np.zeros((n, steps + 1), np.float32)
     cuts = np.linspace(0, height * width, steps + 1).round()
@@ -336,9 +335,7 @@ def layers_of(part: Part, layers: int) -> int:
     return {"head": 1, "upper half": -(-layers // 2), "all": layers}[part]
 
 
-def rank_correlation(
-    first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float64]:
+def rank_correlation(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Spearman's rank correlation of maps ``[N, h, w]``, pair by pair; 0 where one of them is flat."""
     one, two = (_ranks(maps.reshape(len(maps), -1)) for maps in (first, second))
     one, two = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (one, two))
@@ -375,12 +372,7 @@ class Composites:
 
 
 def composites(
-    pixels: npt.NDArray[Any],
-    labels: npt.NDArray[np.int64],
-    *,
-    count: int,
-    variant: Variant = "crops",
-    seed: int = 0,
+    pixels: npt.NDArray[Any], labels: npt.NDArray[np.int64], *, count: int, variant: Variant = "crops", seed: int = 0
 ) -> Composites:
     """Make composites of four patches at the size of one, the model's own.
 
@@ -405,9 +397,7 @@ def composites(
     """
     side = pixels.shape[-1]
     if len(np.unique(labels)) < 2:
-        raise DataError(
-            "composites need patches of two classes or more", fix="check the map on other patches"
-        )
+        raise DataError("composites need patches of two classes or more", fix="check the map on other patches")
     if side % 2 or pixels.shape[-2] != side:
         raise DataError(f"patches of {pixels.shape[-2]} x {side} pixels cannot be quartered")
     half, quarter = side // 2, side // 4

@@ -157,9 +157,7 @@ def write_explanations(
         evidence, check = one.evidence, one.check
         picture = picture_name(one.path, taken, method=evidence.method)
         name = PurePosixPath(one.path).name
-        (folder / picture).write_bytes(
-            overlay_picture(one.pixels, evidence, bands=bands, name=name, check=check)
-        )
+        (folder / picture).write_bytes(overlay_picture(one.pixels, evidence, bands=bands, name=name, check=check))
         rows.append(
             ExplainedImage(
                 path=one.path,

@@ -37,12 +37,7 @@ _UNITS = {
 
 
 def overlay_picture(
-    pixels: npt.NDArray[Any],
-    evidence: Evidence,
-    *,
-    bands: Sequence[str],
-    name: str,
-    check: Faithfulness | None = None,
+    pixels: npt.NDArray[Any], evidence: Evidence, *, bands: Sequence[str], name: str, check: Faithfulness | None = None
 ) -> bytes:
     """Draw the input, next to it or below the same with the map over it, and the color bar.
 
@@ -180,10 +175,6 @@ def _verdict(axis: Axes, check: Faithfulness) -> None:
 
 def _color_bar(figure: Figure, axes: Axes | list[Axes], limit: float, unit: str) -> None:
     scale = ScalarMappable(norm=Normalize(-limit, limit), cmap=overlay_colors())
-    bar = figure.colorbar(
-        scale, ax=axes, fraction=0.05, aspect=28, ticks=[-limit, -limit / 2, 0, limit / 2, limit]
-    )
-    bar.ax.set_yticklabels(
-        [f"{v:+.3g}" if v else "0" for v in (-limit, -limit / 2, 0, limit / 2, limit)], fontsize=7
-    )
+    bar = figure.colorbar(scale, ax=axes, fraction=0.05, aspect=28, ticks=[-limit, -limit / 2, 0, limit / 2, limit])
+    bar.ax.set_yticklabels([f"{v:+.3g}" if v else "0" for v in (-limit, -limit / 2, 0, limit / 2, limit)], fontsize=7)
     bar.set_label(unit + "\n(red: for, blue: against)", fontsize=7, parse_math=False)

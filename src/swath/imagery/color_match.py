@@ -186,7 +186,4 @@ def match(scene: Quantiles, training: Quantiles) -> Correction:
     ratio = np.where(known, usual / np.where(known, spread, 1.0), 1.0)
     gain = np.sqrt(np.clip(ratio, 1 / _LIMIT, _LIMIT))
     offset = wanted - gain * dark
-    return Correction(
-        tuple(round(float(g), 4) for g in gain),
-        tuple(round(float(o), 3) for o in offset),
-    )
+    return Correction(tuple(round(float(g), 4) for g in gain), tuple(round(float(o), 3) for o in offset))

@@ -129,9 +129,7 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterato
 
 
 @contextlib.contextmanager
-def _reader(
-    source: Path | bytes, stream: BinaryIO, kind: str, *, name: str, max_pixels: int
-) -> Iterator[Reader]:
+def _reader(source: Path | bytes, stream: BinaryIO, kind: str, *, name: str, max_pixels: int) -> Iterator[Reader]:
     if kind == "npy":
         yield ArrayReader(stream, name=name, max_pixels=max_pixels)
     elif kind in ("TIFF", "JPEG 2000"):

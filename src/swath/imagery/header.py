@@ -102,9 +102,7 @@ class Reader(Protocol):
         """Decode the pixels."""
 
 
-def check_size(
-    width: int, height: int, *, name: str, max_pixels: int, bands: int = 1, dtype: str = "uint8"
-) -> None:
+def check_size(width: int, height: int, *, name: str, max_pixels: int, bands: int = 1, dtype: str = "uint8") -> None:
     """Refuse a picture that is too large according to its header.
 
     Raises
@@ -114,9 +112,7 @@ def check_size(
         `max_pixels` times 32 bytes.
     """
     if bands > MAX_BANDS:
-        raise DataError(
-            f"{name} says it has {bands} bands, above the limit of {MAX_BANDS}", fix="keep fewer bands"
-        )
+        raise DataError(f"{name} says it has {bands} bands, above the limit of {MAX_BANDS}", fix="keep fewer bands")
     if width * height > max_pixels:
         raise DataError(
             f"{name} says it has {width} x {height} pixels, above the limit of {max_pixels}",

@@ -20,16 +20,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from swath.errors import DataError
-from swath.imagery.header import (
-    RGB,
-    Header,
-    Picture,
-    check_size,
-    orientation_tag,
-    units_of,
-    upright,
-    upright_size,
-)
+from swath.imagery.header import RGB, Header, Picture, check_size, orientation_tag, units_of, upright, upright_size
 
 _CLASSES: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WebP": WebPImageFile}
 
@@ -93,9 +84,7 @@ class PhotoReader:
         # Missing rows are the last ones and black; only interlaced ones lie anywhere.
         suspect = isinstance(image, PngImageFile) and (image.info.get("interlace") or not values[-1].any())
         if suspect and _ends_early(self._stream):
-            raise DataError(
-                f"{self._name} holds fewer rows of pixels than it says", fix="replace it or leave it out"
-            )
+            raise DataError(f"{self._name} holds fewer rows of pixels than it says", fix="replace it or leave it out")
         return picture_of(image, name=self._name, values=values)
 
 
@@ -129,8 +118,7 @@ def _stored_as(image: Image, name: str) -> tuple[str | None, tuple[str, ...], st
     """The mode to convert an image to first, if any, and the bands and type that this gives."""
     if image.mode not in _MODES:
         raise DataError(
-            f"{name} is a picture in mode {image.mode}, which swath does not read",
-            fix="save it as 8-bit gray or RGB",
+            f"{name} is a picture in mode {image.mode}, which swath does not read", fix="save it as 8-bit gray or RGB"
         )
     palette_alpha = image.mode == "P" and "transparency" in image.info
     return _TRANSPARENT_PALETTE if palette_alpha else _MODES[image.mode]

@@ -44,9 +44,7 @@ def resize(pixels: npt.NDArray[Unsigned], size: int) -> npt.NDArray[Unsigned]:
         If the type is another, or there is nothing to resize.
     """
     if pixels.dtype not in (np.uint8, np.uint16):
-        raise DataError(
-            f"{pixels.dtype} pixels cannot be resized", fix="convert the picture to uint8 or uint16"
-        )
+        raise DataError(f"{pixels.dtype} pixels cannot be resized", fix="convert the picture to uint8 or uint16")
     height, width = pixels.shape[-2:]
     if min(height, width, size) < 1:
         raise DataError(f"cannot resize {width} x {height} pixels to {size} x {size}", fix="give at least 1")
@@ -67,12 +65,7 @@ def _resize_plane(plane: npt.NDArray[Any], size: int) -> npt.NDArray[np.float32]
 
 
 def resample_to_gsd(
-    pixels: npt.NDArray[Unsigned],
-    *,
-    gsd_from: float,
-    gsd_to: float,
-    sensor_blur: bool = True,
-    mtf: float = MTF,
+    pixels: npt.NDArray[Unsigned], *, gsd_from: float, gsd_to: float, sensor_blur: bool = True, mtf: float = MTF
 ) -> npt.NDArray[Unsigned]:
     """Resample pixels to a coarser ground sampling distance, blurred as by a sensor's point spread function.
 
@@ -116,9 +109,7 @@ def resample_to_gsd(
     height, width = (resampled_side(side, gsd_from=gsd_from, gsd_to=gsd_to) for side in pixels.shape[-2:])
     if not sensor_blur:
         if height != width or pixels.shape[-2] != pixels.shape[-1]:
-            raise DataError(
-                "only square pictures are resampled without sensor blur", fix="leave the sensor blur on"
-            )
+            raise DataError("only square pictures are resampled without sensor blur", fix="leave the sensor blur on")
         return resize(pixels, height)
     down, across = _weights(pixels.shape[-2], height, mtf), _weights(pixels.shape[-1], width, mtf)
     # A mean of values cannot leave their range, so rounding is all that is left to do.
@@ -137,9 +128,7 @@ def resampled_side(side: int, *, gsd_from: float, gsd_to: float) -> int:
         If fewer than 8 are left.
     """
     if not (0 < gsd_from < gsd_to < math.inf):
-        raise SettingError(
-            f"{gsd_to:g} m per pixel is not coarser than {gsd_from:g} m", fix="give a larger target"
-        )
+        raise SettingError(f"{gsd_to:g} m per pixel is not coarser than {gsd_from:g} m", fix="give a larger target")
     left = round(side * gsd_from / gsd_to)
     if left < MIN_SIDE:
         raise DataError(

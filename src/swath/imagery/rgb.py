@@ -173,9 +173,7 @@ def _table(dtype: str, low: float, high: float, nodata: float | None) -> npt.NDA
     return _stretch(values, low, high, nodata)
 
 
-def _stretch(
-    values: npt.NDArray[Any], low: float, high: float, nodata: float | None
-) -> npt.NDArray[np.uint8]:
+def _stretch(values: npt.NDArray[Any], low: float, high: float, nodata: float | None) -> npt.NDArray[np.uint8]:
     exact = values.astype(np.float64)
     empty = np.isnan(exact)
     if nodata is not None:

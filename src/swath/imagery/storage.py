@@ -87,9 +87,7 @@ def storage(data: bytes, *, name: str) -> Storage:
         raise
     except Exception as error:  # decoders raise nearly anything on hostile bytes
         raise DataError(f"{name} is not a sound {kind} file ({error})") from error
-    return Storage(
-        kind, header.width, header.height, header.mode, compression, tables, extras, bytes=len(data)
-    )
+    return Storage(kind, header.width, header.height, header.mode, compression, tables, extras, bytes=len(data))
 
 
 def _jpeg(data: bytes) -> tuple[str, str, str]:

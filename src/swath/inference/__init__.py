@@ -11,14 +11,6 @@ from swath.inference.engines import silence_engine_logs
 from swath.inference.predictions import Predictions
 from swath.inference.tables import PredictSummary, predict_files
 
-__all__ = [
-    "CheckResult",
-    "Classifier",
-    "PredictSummary",
-    "Predictions",
-    "check_model",
-    "load",
-    "predict_files",
-]
+__all__ = ["CheckResult", "Classifier", "PredictSummary", "Predictions", "check_model", "load", "predict_files"]
 
 silence_engine_logs()  # engines are loaded when one is made, not before

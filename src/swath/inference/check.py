@@ -69,10 +69,7 @@ def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = 
     worst = 0.0
     for batch_size in {1, len(pixels)}:
         got = np.concatenate(
-            [
-                classifier.answer(pixels[i : i + batch_size]).probabilities
-                for i in range(0, len(pixels), batch_size)
-            ]
+            [classifier.answer(pixels[i : i + batch_size]).probabilities for i in range(0, len(pixels), batch_size)]
         )
         difference = float(np.abs(got - wanted).max()) if got.shape == wanted.shape else float("inf")
         worst = max(worst, difference if np.isfinite(difference) else float("inf"))
@@ -92,12 +89,7 @@ def bf16_tolerance(record: Record) -> float:
 
 
 def _moved(
-    got: npt.NDArray[np.float32],
-    wanted: npt.NDArray[np.float32],
-    record: Record,
-    *,
-    tolerance: float,
-    exact: bool,
+    got: npt.NDArray[np.float32], wanted: npt.NDArray[np.float32], record: Record, *, tolerance: float, exact: bool
 ) -> bool:
     """Whether a label differs from the stored one, though it was not stored within the tolerance."""
     if record.task != "single-label":

@@ -36,10 +36,7 @@ def check_tta(tta: int) -> int:
         If not.
     """
     if tta not in TTA_VIEWS:
-        raise SettingError(
-            f"{tta} views of a patch",
-            fix="give 1, 4 (rotations) or 8 (rotations and flips)",
-        )
+        raise SettingError(f"{tta} views of a patch", fix="give 1, 4 (rotations) or 8 (rotations and flips)")
     return tta
 
 
@@ -80,11 +77,7 @@ class Classifier:
         kept = model.record.out_of_distribution
         self._ood_scorer = (
             OodScorer(
-                kept,
-                name=self.record.name,
-                task=self.record.task,
-                temperature=self.record.temperature,
-                size=self.size,
+                kept, name=self.record.name, task=self.record.task, temperature=self.record.temperature, size=self.size
             )
             if kept is not None and set(NEEDED) <= set(self.outputs)
             else None
@@ -104,11 +97,7 @@ class Classifier:
         return self.record.input.size
 
     def run(
-        self,
-        pixels: npt.NDArray[Any],
-        *,
-        batch_size: int | None = None,
-        wanted: Sequence[str] = ("probabilities",),
+        self, pixels: npt.NDArray[Any], *, batch_size: int | None = None, wanted: Sequence[str] = ("probabilities",)
     ) -> Outputs:
         """Run the graph on patches of one size.
 
@@ -144,9 +133,7 @@ class Classifier:
             raise DataError(f"model '{self.record.name}' has no output '{missing[0]}'")
         if batch_size is None or batch_size >= len(pixels):
             return self._engine.run(pixels, wanted)
-        parts = [
-            self._engine.run(pixels[i : i + batch_size], wanted) for i in range(0, len(pixels), batch_size)
-        ]
+        parts = [self._engine.run(pixels[i : i + batch_size], wanted) for i in range(0, len(pixels), batch_size)]
         return {name: np.concatenate([p[name] for p in parts]) for name in wanted}
 
     @property
@@ -169,8 +156,7 @@ class Classifier:
         probabilities = found["probabilities"]
         if self.tta > 1:
             others = (
-                self.run(view, batch_size=batch_size)["probabilities"]
-                for view in augmented_views(pixels, self.tta)
+                self.run(view, batch_size=batch_size)["probabilities"] for view in augmented_views(pixels, self.tta)
             )
             probabilities = sum(others, start=probabilities) / np.float32(self.tta)
         predictions = self.decide(probabilities)

@@ -33,9 +33,7 @@ class SupportsArray(Protocol):
 
 
 Layout = Literal["chw", "hwc"]
-Image: TypeAlias = (
-    str | os.PathLike[str] | bytes | bytearray | Picture | PillowImage | DatasetReader | SupportsArray
-)
+Image: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Picture | PillowImage | DatasetReader | SupportsArray
 
 _VIRTUAL = "/vsi"  # how names of GDAL's virtual file systems begin
 _DIMENSIONS = {
@@ -63,9 +61,7 @@ def named_images(images: Image | Iterable[Image]) -> tuple[Iterable[tuple[str, I
     return ((_name_of(image, number), image) for number, image in enumerate(several)), total
 
 
-def image_pixels(
-    image: Image, record: Record, *, name: str, layout: Layout | None = None
-) -> npt.NDArray[Any]:
+def image_pixels(image: Image, record: Record, *, name: str, layout: Layout | None = None) -> npt.NDArray[Any]:
     """The model's bands ``[bands, H, W]`` of one image, in the model's data type.
 
     Parameters
@@ -225,11 +221,5 @@ def _name_of(image: Any, number: int) -> str:
     """Paths and files are called by themselves, other images by their place."""
     if isinstance(image, str | os.PathLike):
         return str(image)
-    file = (
-        image.filename
-        if hasattr(image, "filename")
-        else image.name
-        if isinstance(image, DatasetReader)
-        else ""
-    )
+    file = image.filename if hasattr(image, "filename") else image.name if isinstance(image, DatasetReader) else ""
     return str(file) if file else f"image {number}"

@@ -47,8 +47,7 @@ class OnnxRuntime:
                 for start in range(0, len(pixels), batch_size)
             ]
             outputs = {
-                name: np.concatenate(values)
-                for name, values in zip(wanted, zip(*parts, strict=True), strict=True)
+                name: np.concatenate(values) for name, values in zip(wanted, zip(*parts, strict=True), strict=True)
             }
             if any(len(values) != len(pixels) for values in outputs.values()):
                 raise ValueError("an output does not have one row per patch")

@@ -52,9 +52,7 @@ class OodScorer:
         If the statistics are damaged, or by :meth:`scores` if they are not of this model.
     """
 
-    def __init__(
-        self, kept: OutOfDistribution, *, name: str, task: Task, temperature: float, size: int
-    ) -> None:
+    def __init__(self, kept: OutOfDistribution, *, name: str, task: Task, temperature: float, size: int) -> None:
         self._kept, self._name = kept, name
         self._task: Task = task
         self._temperature, self._size = temperature, size
@@ -127,9 +125,7 @@ def energies(logits: npt.NDArray[Any], *, task: Task, temperature: float) -> Flo
     return np.asarray(-(top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))))
 
 
-def _described(
-    features: npt.NDArray[Any], energy: Floats, seen: Floats, projection: Floats, center: Floats
-) -> Floats:
+def _described(features: npt.NDArray[Any], energy: Floats, seen: Floats, projection: Floats, center: Floats) -> Floats:
     """What patches are compared by ``[N, F]``: leading components of the features, the logarithm of what they
     leave over, the energy, and :func:`pixel_features`.
     """

@@ -52,9 +52,7 @@ class OpenVino:
 
     name = "openvino"
 
-    def __init__(
-        self, graph: onnx.ModelProto, *, threads: int, precision: str, batch_size: int = BATCH
-    ) -> None:
+    def __init__(self, graph: onnx.ModelProto, *, threads: int, precision: str, batch_size: int = BATCH) -> None:
         if precision == "bf16" and not has_bf16():
             raise SettingError("this processor does not multiply bf16", fix="use --engine openvino")
         self.precision = precision
@@ -142,8 +140,7 @@ class OpenVino:
         got = compiled.get_property(hint.inference_precision)
         if got != _TYPES[self.precision]:
             raise SettingError(
-                f"OpenVINO runs {got.get_type_name()} here, not {self.precision}",
-                fix="use --engine onnxruntime",
+                f"OpenVINO runs {got.get_type_name()} here, not {self.precision}", fix="use --engine onnxruntime"
             )
         return _Compiled(tuple(compiled.create_infer_request() for _ in range(streams)), wanted)
 

@@ -229,10 +229,7 @@ def judged(record: Record, probabilities: npt.NDArray[np.float32]) -> Prediction
     else:
         chosen = leading(record, probabilities)
         confidence = probabilities[np.arange(len(chosen)), chosen]
-    sets = [
-        tuple(name for name, has in zip(names, row, strict=True) if has)
-        for row in called(record, probabilities)
-    ]
+    sets = [tuple(name for name, has in zip(names, row, strict=True) if has) for row in called(record, probabilities)]
     paths = [f"image {number}" for number in range(len(sets))]
     return Predictions(names, probabilities, confidence, sets, paths, task=record.task)
 

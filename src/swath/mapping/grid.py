@@ -171,9 +171,7 @@ class Blend:
         held = -(-grid.rows.cells_per_window // grid.rows.cells_per_step)
         self._held: deque[npt.NDArray[np.float32]] = deque(maxlen=held)
 
-    def add(
-        self, probabilities: npt.NDArray[np.float32], classified: npt.NDArray[np.bool_]
-    ) -> list[CellRows]:
+    def add(self, probabilities: npt.NDArray[np.float32], classified: npt.NDArray[np.bool_]) -> list[CellRows]:
         """Add the next row of windows.
 
         Parameters
@@ -195,10 +193,7 @@ class Blend:
         # Of the step's rows of cells, the first few may lie under one row of windows more than the rest.
         rest = per_window % per_step
         top = number * per_step - rows.cells_before
-        groups = [
-            (top, top + rest, per_window // per_step + 1),
-            (top + rest, top + per_step, per_window // per_step),
-        ]
+        groups = [(top, top + rest, per_window // per_step + 1), (top + rest, top + per_step, per_window // per_step)]
         return [
             self._finish(max(start, 0), min(stop, rows.cells), windows)
             for start, stop, windows in groups

@@ -172,9 +172,7 @@ def _legend(axes: Axes, legend: Sequence[LegendEntry], *, nodata: int) -> None:
 
 
 def _swatch(axes: Axes, line: float, color: tuple[float, ...]) -> None:
-    axes.add_patch(
-        Rectangle((0.15, line - 0.085), 0.26, 0.17, facecolor=color, edgecolor="0.4", linewidth=0.5)
-    )
+    axes.add_patch(Rectangle((0.15, line - 0.085), 0.26, 0.17, facecolor=color, edgecolor="0.4", linewidth=0.5))
 
 
 def _short(name: str, *, limit: int = 26) -> str:

@@ -106,9 +106,7 @@ def write_mosaic(
         )
     unknown = sorted(set(labels) - set(classes))
     if len(labels) != count or unknown:
-        raise DataError(
-            f"{len(labels)} labels for {count} patches; not among the classes: {unknown or 'none'}"
-        )
+        raise DataError(f"{len(labels)} labels for {count} patches; not among the classes: {unknown or 'none'}")
     rows = count // columns
     side = min(512, max(16, patch * columns // 16 * 16))
     with (

@@ -43,15 +43,11 @@ class Painter:
         Counts every row.
     """
 
-    def __init__(
-        self, grid: Grid, record: Record, writers: Mapping[str, LayerWriter], totals: Totals
-    ) -> None:
+    def __init__(self, grid: Grid, record: Record, writers: Mapping[str, LayerWriter], totals: Totals) -> None:
         self._grid, self._record, self._writers, self._totals = grid, record, writers, totals
         self._blend = Blend(grid, len(record.classes) + ("ood" in writers))
 
-    def add(
-        self, strip: Strip, probabilities: npt.NDArray[np.float32], classified: npt.NDArray[np.bool_]
-    ) -> None:
+    def add(self, strip: Strip, probabilities: npt.NDArray[np.float32], classified: npt.NDArray[np.bool_]) -> None:
         """Add the windows of a strip: ``[rows, windows, K]``, and which of them were classified."""
         for values, done in zip(probabilities, classified, strict=True):
             for rows in self._blend.add(values, done):
@@ -87,9 +83,7 @@ class Painter:
             self._writers["probabilities"].write(np.repeat(cells[:, None], rows.stop - rows.start, axis=1))
 
 
-def decide(
-    record: Record, mean: npt.NDArray[np.float32]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def decide(record: Record, mean: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Which class to paint, by the task and the thresholds of a model, and how sure that is.
 
     Parameters

@@ -46,18 +46,9 @@ _CACHE = 64 * 2**20
 _MAX_CACHE = 640 * 2**20
 # Sidecar files (world files, masks) are looked up by name; the folder, which may be huge, is never listed.
 # Blocks are decoded and compressed on all cores where the format allows it.
-ENVIRONMENT = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-    "GDAL_CACHEMAX": _CACHE,
-    "GDAL_NUM_THREADS": str(free_cores()),
-}
+ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE", "GDAL_CACHEMAX": _CACHE, "GDAL_NUM_THREADS": str(free_cores())}
 _MAX_BLOCK = 512 * 2**20
-_COLORS = {
-    ColorInterp.red: "red",
-    ColorInterp.green: "green",
-    ColorInterp.blue: "blue",
-    ColorInterp.alpha: "alpha",
-}
+_COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue", ColorInterp.alpha: "alpha"}
 _ROWS, _COLUMNS = {"y", "lat", "latitude"}, {"x", "lon", "longitude"}
 
 
@@ -188,9 +179,7 @@ def _dataset_scene(dataset: DatasetReader, name: str) -> Scene:
                 fix="write it in tiles, for example with: gdal_translate -of COG",
             )
     masked = any(
-        flag in (MaskFlags.per_dataset, MaskFlags.alpha)
-        for flags in dataset.mask_flag_enums
-        for flag in flags
+        flag in (MaskFlags.per_dataset, MaskFlags.alpha) for flags in dataset.mask_flag_enums for flag in flags
     )
 
     def read(bands: Sequence[int], window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
@@ -251,9 +240,7 @@ def _array_scene(cube: Any, *, name: str, **known: Any) -> Scene:
 
 def _labeled_scene(data: Any) -> Scene:
     """A scene of an ``xarray.DataArray``, with its place by the conventions of rioxarray and odc-geo."""
-    found = [
-        next((dim for dim in data.dims if str(dim).lower() in names), None) for names in (_ROWS, _COLUMNS)
-    ]
+    found = [next((dim for dim in data.dims if str(dim).lower() in names), None) for names in (_ROWS, _COLUMNS)]
     others = [dim for dim in data.dims if dim not in found]
     if None in found or len(others) > 1:
         raise DataError(
@@ -305,9 +292,7 @@ def _labeled_transform(data: Any, rows: Any, columns: Any) -> Affine:
         centers = np.asarray(data.coords[dim].values, np.float64)
         step = (centers[-1] - centers[0]) / (len(centers) - 1)
         if step == 0 or not np.allclose(np.diff(centers), step, rtol=1e-3, atol=0):
-            raise DataError(
-                f"the coordinates along '{dim}' are not evenly spaced", fix="resample to a regular grid"
-            )
+            raise DataError(f"the coordinates along '{dim}' are not evenly spaced", fix="resample to a regular grid")
         steps.append(step)
         starts.append(centers[0] - step / 2)
     return Affine(steps[0], 0, starts[0], 0, steps[1], starts[1])
@@ -363,8 +348,7 @@ def check_values(dtype: str, needed: str, *, rescale: tuple[float, float] | None
         )
     if needed != "uint8":
         raise SettingError(
-            f"the model takes {bits[needed]} values, and rescaling gives 8-bit ones",
-            fix="leave out --rescale",
+            f"the model takes {bits[needed]} values, and rescaling gives 8-bit ones", fix="leave out --rescale"
         )
     if not (math.isfinite(rescale[0]) and math.isfinite(rescale[1]) and rescale[1] > rescale[0]):
         raise SettingError(
@@ -373,8 +357,7 @@ def check_values(dtype: str, needed: str, *, rescale: tuple[float, float] | None
         )
     if dtype == "uint8" and rescale[1] > 255:
         raise SettingError(
-            f"{scene} is 8-bit already, its values end at 255 and not at {rescale[1]:g}",
-            fix="leave out --rescale",
+            f"{scene} is 8-bit already, its values end at 255 and not at {rescale[1]:g}", fix="leave out --rescale"
         )
 
 

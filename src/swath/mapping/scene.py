@@ -154,9 +154,7 @@ def map_scene(
         writing: contextlib.AbstractContextManager[dict[str, RowWriter]] = contextlib.nullcontext({})
         if files:
             targets = {layer.name: partial[getattr(files, layer.name)] for layer in layers}
-            writing = raster_writers(
-                layers, targets, crs=opened.crs, transform=opened.transform, progress=progress
-            )
+            writing = raster_writers(layers, targets, crs=opened.crs, transform=opened.transform, progress=progress)
         with writing as rasters:
             painter = Painter(grid, record, kept or rasters, totals)
             classified = _classify(strips, windows, painter, progress)
@@ -201,9 +199,7 @@ def map_scene(
     return made
 
 
-def _name_files(
-    out: str | Path | None, scene: Any, *, probabilities: bool | str | Path, ood: bool
-) -> MapFiles | None:
+def _name_files(out: str | Path | None, scene: Any, *, probabilities: bool | str | Path, ood: bool) -> MapFiles | None:
     """The files to write, none of which may be the scene; None for a map in memory."""
     if out is None:
         if not isinstance(probabilities, bool):

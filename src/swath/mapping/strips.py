@@ -267,9 +267,7 @@ def _join(held: Piece, following: Piece, low: int) -> Piece:
         return following
     valid = (held.valid[drop:], following.valid)
     return Piece(
-        held.start + drop,
-        np.concatenate([held.pixels[:, drop:], following.pixels], axis=1),
-        np.concatenate(valid),
+        held.start + drop, np.concatenate([held.pixels[:, drop:], following.pixels], axis=1), np.concatenate(valid)
     )
 
 

@@ -64,9 +64,7 @@ class MapFiles:
     ood: Path | None = None
 
     @classmethod
-    def next_to(
-        cls, out: Path, *, probabilities: bool | str | Path | None = False, ood: bool = False
-    ) -> MapFiles:
+    def next_to(cls, out: Path, *, probabilities: bool | str | Path | None = False, ood: bool = False) -> MapFiles:
         """Name the files of the map `out`; probabilities may have a name of their own."""
 
         def named(what: str) -> Path:
@@ -261,16 +259,12 @@ def map_warnings(
     """What a user should know before using a map: sentences without a full stop."""
     found = [bands.warning, color_match.warning, ood_warning(ood_share)]
     if not strips.scene.crs:
-        found.append(
-            "the scene has no coordinate reference system: the map has none either, and no areas in hectares"
-        )
+        found.append("the scene has no coordinate reference system: the map has none either, and no areas in hectares")
     elif area is None:
         found.append("the size of the scene's pixels is unknown: the map has no areas in hectares")
     else:
         found += [area.warning, size_warning(area, spec.gsd)]
-    found += pixel_warnings(
-        strips.statistics, spec, rescaled=strips.rescale is not None, compared=color_match.compared
-    )
+    found += pixel_warnings(strips.statistics, spec, rescaled=strips.rescale is not None, compared=color_match.compared)
     return tuple(warning for warning in found if warning)
 
 
@@ -321,9 +315,7 @@ def pixel_warnings(
         )
     far = [
         f"{band} {mean:.0f} (training {usual:.0f} ± {spread:.0f})"
-        for band, mean, usual, spread in zip(
-            spec.bands, means, spec.channel_mean, spec.channel_sd, strict=True
-        )
+        for band, mean, usual, spread in zip(spec.bands, means, spec.channel_mean, spec.channel_sd, strict=True)
         if abs(mean - usual) > _FAR * spread
     ]
     if far and not compared:
@@ -364,11 +356,7 @@ def map_record(made: Map, classifier: Classifier, strips: Strips, area: PixelAre
             "dtype": scene.dtype,
             "bands": list(scene.bands),
         },
-        "bands": {
-            "model": list(record.input.bands),
-            "scene": list(made.bands.indexes),
-            "how": made.bands.how,
-        },
+        "bands": {"model": list(record.input.bands), "scene": list(made.bands.indexes), "how": made.bands.how},
         "rescale": None if rescale is None else {"low": rescale[0], "high": rescale[1]},
         "match_colors": made.color_match.record(),
         "nodata": nodata if nodata is None or math.isfinite(nodata) else str(nodata),

@@ -45,9 +45,7 @@ class Windows(Protocol):
         training data and 0 for others; anything where `held` ``[rows, windows]`` is False."""
 
 
-def make_windows(
-    classifier: Classifier, grid: Grid, *, batch_size: int, dense: bool | None = None
-) -> Windows:
+def make_windows(classifier: Classifier, grid: Grid, *, batch_size: int, dense: bool | None = None) -> Windows:
     """Choose how to classify the windows of `grid`.
 
     Parameters
@@ -183,9 +181,7 @@ class Dense:
                 continue
             for down in range(min(every, rows)):
                 for across in range(min(every, width)):
-                    tile = self._run(
-                        strip, range(down, rows, every), range(first + across, first + width, every)
-                    )
+                    tile = self._run(strip, range(down, rows, every), range(first + across, first + width, every))
                     values[down::every, first + across : first + width : every] = tile
         return values
 
@@ -193,9 +189,7 @@ class Dense:
         """One pass over the windows in these rows and columns: ``[rows, windows, K]``."""
         patch, stride = self._grid.patch, self._grid.stride
         part = np.s_[
-            :,
-            rows[0] * stride : rows[-1] * stride + patch,
-            columns[0] * stride : columns[-1] * stride + patch,
+            :, rows[0] * stride : rows[-1] * stride + patch, columns[0] * stride : columns[-1] * stride + patch
         ]
         pixels: npt.NDArray[Any] = np.ascontiguousarray(strip.pixels[part])[None]
         values = self._engine.run(pixels, ("probabilities",))["probabilities"]

@@ -46,9 +46,7 @@ from swath.progress import Progress
 NODATA = 0
 NO_CONFIDENCE = 255
 _TILE = 512
-_PREVIEW = (
-    1000  # pixels of the longer side of a preview, at most; more than a tile, so that some overview has it
-)
+_PREVIEW = 1000  # pixels of the longer side of a preview, at most; more than a tile, so that some overview has it
 _MAX_BUFFER = 48 * 2**20
 Pixels = npt.NDArray[np.uint8]
 Halve = Callable[[Pixels], Pixels]
@@ -209,13 +207,7 @@ class RowWriter:
     """
 
     def __init__(
-        self,
-        dataset: DatasetWriter,
-        rows: int,
-        *,
-        halve: Halve | None,
-        coarser: RowWriter | None,
-        kept: Pixels,
+        self, dataset: DatasetWriter, rows: int, *, halve: Halve | None, coarser: RowWriter | None, kept: Pixels
     ) -> None:
         self._dataset, self._at, self._filled = dataset, 0, 0
         self._halve, self._coarser, self._kept = halve, coarser, kept
@@ -354,13 +346,10 @@ def check_whole(path: Path) -> None:
         for band in made.indexes:
             for (row, column), _ in made.block_windows(band):
                 place = [
-                    made.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band)
-                    for what in ("OFFSET", "SIZE")
+                    made.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band) for what in ("OFFSET", "SIZE")
                 ]
                 if None in place or sum(map(int, place)) > length:
-                    raise OutputError(
-                        f"{path.name} was not written to its end", fix="check the space on the disk"
-                    )
+                    raise OutputError(f"{path.name} was not written to its end", fix="check the space on the disk")
 
 
 def _aux_xml(classes: Sequence[ClassInfo]) -> str:
@@ -430,8 +419,7 @@ def _make(folder: Path) -> None:
         folder.mkdir()
     except OSError as error:
         raise OutputError(
-            f"cannot make the folder {folder} ({error.strerror})",
-            fix="remove it, or wait for the run that is using it",
+            f"cannot make the folder {folder} ({error.strerror})", fix="remove it, or wait for the run that is using it"
         ) from error
 
 

@@ -47,15 +47,11 @@ def card(model: ModelFile) -> list[tuple[str, str]]:
         ("temperature", f"{record.temperature:.3f}"),
     ]
     if record.task == "binary":
-        rows.append(
-            ("looks for", f"{record.class_names[1]}, where its probability is {record.cuts[0]:.3f} or more")
-        )
+        rows.append(("looks for", f"{record.class_names[1]}, where its probability is {record.cuts[0]:.3f} or more"))
     elif record.task == "multi-label":
         cuts = zip(record.class_names, record.cuts, strict=True)
         rows.append(("thresholds", ", ".join(f"{name} {cut:.3f}" for name, cut in cuts)))
-    rows += [
-        (f"validation {name.replace('_', ' ')}", _estimate(value)) for name, value in record.metrics.items()
-    ]
+    rows += [(f"validation {name.replace('_', ' ')}", _estimate(value)) for name, value in record.metrics.items()]
     rows += [
         ("data", f"{record.data.name}: " + ", ".join(f"{v:,} {k}" for k, v in record.data.counts.items())),
         ("data fingerprint", record.data.fingerprint),

@@ -137,11 +137,7 @@ def dense_graph(model: onnx.ModelProto, *, size: int, stride: int) -> onnx.Model
         [*plan.nodes, *after],
         "swath dense",
         [helper.make_tensor_value_info(INPUT, pixels.elem_type, ["N", bands, "H", "W"])],
-        [
-            helper.make_tensor_value_info(
-                "probabilities", TensorProto.FLOAT, ["N", classes.dim_value, "h", "w"]
-            )
-        ],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes.dim_value, "h", "w"])],
         [*plan.constants, *(numpy_helper.from_array(value, name) for name, value in replaced.items())],
     )
     used = {name for node in graph.node for name in node.input}

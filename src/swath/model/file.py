@@ -76,9 +76,7 @@ def _check_ends(graph: onnx.ModelProto, record: Record, where: str) -> None:
         raise ModelFileError(f"{where}: the graph does not take {record.input.data_type}, as the record says")
     bands = pixels.shape.dim[1].dim_value if len(pixels.shape.dim) == 4 else 0
     if bands != len(record.input.bands):
-        raise ModelFileError(
-            f"{where}: the graph takes {bands} bands, the record names {len(record.input.bands)}"
-        )
+        raise ModelFileError(f"{where}: the graph takes {bands} bands, the record names {len(record.input.bands)}")
     for name, wanted in (("probabilities", len(record.classes)), ("logits", record.outputs)):
         shape = outputs[name].type.tensor_type.shape.dim
         given = shape[1].dim_value if len(shape) == 2 else 0
@@ -174,9 +172,7 @@ def resolve_model(model: str | Path) -> Path:
     if path.is_file():
         return path
     known = ", ".join(shipped_models()) or "none"
-    raise MissingFileError(
-        f"there is no model '{model}'", fix=f"give a .onnx file or a shipped name ({known})"
-    )
+    raise MissingFileError(f"there is no model '{model}'", fix=f"give a .onnx file or a shipped name ({known})")
 
 
 def check_not_model(out: Path, model: str | Path) -> None:
@@ -210,9 +206,7 @@ def read_model(model: str | Path) -> ModelFile:
     try:
         graph = onnx.load_model_from_string(path.read_bytes())
     except (DecodeError, ValueError) as error:
-        raise ModelFileError(
-            f"{path} is not an ONNX file", fix="give a file written by swath train"
-        ) from error
+        raise ModelFileError(f"{path} is not an ONNX file", fix="give a file written by swath train") from error
     text = next((p.value for p in graph.metadata_props if p.key == RECORD_KEY), None)
     if text is None:
         raise ModelFileError(f"{path} carries no swath record", fix="give a file written by swath train")

@@ -28,9 +28,7 @@ _SIZE, _FLOAT, _ROUNDED, _SCALED = "swath.size", "swath.float", "swath.rounded",
 TYPES = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
 
 
-def assemble(
-    body: onnx.ModelProto, *, spec: InputSpec, task: Task, temperature: float = 1.0
-) -> onnx.ModelProto:
+def assemble(body: onnx.ModelProto, *, spec: InputSpec, task: Task, temperature: float = 1.0) -> onnx.ModelProto:
     """Wrap a network's body into a whole model.
 
     Parameters
@@ -63,9 +61,7 @@ def assemble(
     graph = model.graph
     opset = max((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), default=0)
     if opset < 18:
-        raise ModelFileError(
-            f"the network was exported at opset {opset}", fix="export it at opset 18 or later"
-        )
+        raise ModelFileError(f"the network was exported at opset {opset}", fix="export it at opset 18 or later")
     if len(graph.input) != 1:
         raise ModelFileError(f"the network has {len(graph.input)} inputs", fix="export it with one")
     if "logits" not in {o.name for o in graph.output}:
@@ -166,9 +162,7 @@ def prune(model: onnx.ModelProto, wanted: Sequence[str], *, native_size: bool = 
     pruned.graph.input.extend(model.graph.input)
     pruned.graph.output.extend(outputs[name] for name in wanted)
     pruned.graph.initializer.extend(t for t in model.graph.initializer if t.name in needed)
-    pruned.graph.sparse_initializer.extend(
-        t for t in model.graph.sparse_initializer if t.values.name in needed
-    )
+    pruned.graph.sparse_initializer.extend(t for t in model.graph.sparse_initializer if t.values.name in needed)
     return pruned
 
 

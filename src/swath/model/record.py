@@ -176,9 +176,7 @@ class ReferencePatches(Settings):
     tolerance: float = Field(gt=0)
 
     @classmethod
-    def pack(
-        cls, pixels: npt.NDArray[Any], probabilities: npt.NDArray[Any], *, tolerance: float
-    ) -> ReferencePatches:
+    def pack(cls, pixels: npt.NDArray[Any], probabilities: npt.NDArray[Any], *, tolerance: float) -> ReferencePatches:
         """Store `pixels` ``[N, bands, H, W]`` and `probabilities` ``[N, K]``."""
         n, bands, height, width = pixels.shape
         return cls(
@@ -205,9 +203,7 @@ class Record(Settings):
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
     name: str = Field(min_length=1)
-    created: Annotated[str, AfterValidator(_starts_with_a_date)] = Field(
-        description="ISO 8601 date of the training"
-    )
+    created: Annotated[str, AfterValidator(_starts_with_a_date)] = Field(description="ISO 8601 date of the training")
     task: Task
     architecture: str
     total_parameters: int = Field(ge=0)
@@ -228,8 +224,8 @@ class Record(Settings):
         description="by wanted coverage, such as 0.90: a class is in the prediction set where 1 minus its "
         "probability is at most this",
     )
-    out_of_distribution: Annotated[OutOfDistribution | None, BeforeValidator(lambda given: given or None)] = (
-        Field(default=None, description="what tells patches that are not like the training data")
+    out_of_distribution: Annotated[OutOfDistribution | None, BeforeValidator(lambda given: given or None)] = Field(
+        default=None, description="what tells patches that are not like the training data"
     )
     recipe: dict[str, Any]
     data: DataInfo
@@ -265,10 +261,7 @@ class Record(Settings):
             raise ValueError("reference probabilities of the two classes do not add up to 1")
         if len(self.reference.probabilities) != self.reference.shape[0]:
             raise ValueError("reference patches and probabilities differ in number")
-        if (self.reference.shape[1], self.reference.data_type) != (
-            len(self.input.bands),
-            self.input.data_type,
-        ):
+        if (self.reference.shape[1], self.reference.data_type) != (len(self.input.bands), self.input.data_type):
             raise ValueError("reference patches do not have the bands and type of the input")
         return self
 
@@ -293,9 +286,7 @@ class Record(Settings):
 
 def class_infos(names: Sequence[str]) -> tuple[ClassInfo, ...]:
     """Number and color classes; names without a known color get well-spread hues."""
-    return tuple(
-        ClassInfo(value=i, name=name, color_hint=_KNOWN.get(name, _spread(i))) for i, name in enumerate(names)
-    )
+    return tuple(ClassInfo(value=i, name=name, color_hint=_KNOWN.get(name, _spread(i))) for i, name in enumerate(names))
 
 
 def _spread(place: int) -> str:

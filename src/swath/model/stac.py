@@ -40,9 +40,7 @@ def stac_item(model: ModelFile, *, beside: Path | None = None) -> dict[str, Any]
     bands = [
         {"name": name, "data_type": record.input.data_type, "statistics": {"mean": mean, "stddev": sd}}
         | ({"gsd": record.input.gsd} if record.input.gsd else {})
-        for name, mean, sd in zip(
-            record.input.bands, record.input.channel_mean, record.input.channel_sd, strict=True
-        )
+        for name, mean, sd in zip(record.input.bands, record.input.channel_mean, record.input.channel_sd, strict=True)
     ]
     return {
         "type": "Feature",
@@ -104,11 +102,7 @@ def _mlm(record: Record) -> dict[str, Any]:
                 "name": "probabilities",
                 "description": "Calibrated probabilities; sigmoids of each class where the task is multi-label.",
                 "tasks": [TASK],
-                "result": {
-                    "shape": [-1, len(record.classes)],
-                    "dim_order": ["batch", "class"],
-                    "data_type": "float32",
-                },
+                "result": {"shape": [-1, len(record.classes)], "dim_order": ["batch", "class"], "data_type": "float32"},
                 "classification:classes": [
                     {
                         "value": c.value,

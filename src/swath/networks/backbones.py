@@ -18,15 +18,7 @@ from swath.errors import SettingError
 from swath.networks.scratch import Outputs
 
 # What timm's backbones raise for a patch size they do not take: there are over a thousand of them.
-_MISFITS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+_MISFITS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _log = logging.getLogger("swath")
 
 
@@ -63,9 +55,7 @@ def make_backbone(name: str, *, bands: int, size: int, same_padding: bool = Fals
         except TypeError as error:
             if "pad_type" not in str(error):
                 raise
-            raise SettingError(
-                f"{name} has no padding 'same'", fix="leave network.padding at even"
-            ) from error
+            raise SettingError(f"{name} has no padding 'same'", fix="leave network.padding at even") from error
     if name.startswith("vgg"):
         backbone.register_module("pre_logits", nn.Identity())
     step = patch_step(backbone)
@@ -185,8 +175,7 @@ def misfits(name: str, size: int) -> Iterator[None]:
     except _MISFITS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise SettingError(
-            f"{name} does not take patches of {size} px ({reason})",
-            fix="set another size, or choose another backbone",
+            f"{name} does not take patches of {size} px ({reason})", fix="set another size, or choose another backbone"
         ) from error
 
 

@@ -150,13 +150,9 @@ def build_network(settings: Network, *, bands: int, outputs: int, size: int) -> 
             fix=f"set size={least}, or choose another network (see: swath networks)",
         )
     if settings.name in _OWN:
-        return _OWN[settings.name](
-            bands, outputs, stem=settings.stem, widths=settings.widths, dropout=settings.dropout
-        )
+        return _OWN[settings.name](bands, outputs, stem=settings.stem, widths=settings.widths, dropout=settings.dropout)
     entry = _entry(settings.name)
-    backbone = backbones.make_backbone(
-        entry.backbone, bands=bands, size=size, same_padding=settings.padding == "same"
-    )
+    backbone = backbones.make_backbone(entry.backbone, bands=bands, size=size, same_padding=settings.padding == "same")
     if entry.mean is not None:
         return _headed(backbone, settings, entry, mean=entry.mean, outputs=outputs)
     mean = not entry.pyramid and backbones.pools_by_mean(entry.backbone, bands=bands, size=size)

@@ -43,8 +43,7 @@ class CustomNetwork(nn.Module):
         """Map normalized patches ``[N, bands, P, P]`` to :class:`Outputs` without activations."""
         held: list[torch.Tensor] = []
         handles = [
-            layer.register_forward_pre_hook(lambda _layer, inputs: held.append(inputs[0]))
-            for layer in self._head
+            layer.register_forward_pre_hook(lambda _layer, inputs: held.append(inputs[0])) for layer in self._head
         ]
         try:
             # Row-major, as code written elsewhere expects: ``view`` fails on channels-last tensors.

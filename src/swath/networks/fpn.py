@@ -71,9 +71,7 @@ class PyramidNet(nn.Module):
     new_modules = ("pyramid", "dropout", "head")
     backbone: Any
 
-    def __init__(
-        self, backbone: nn.Module, outputs: int, *, channels: int = 256, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, backbone: nn.Module, outputs: int, *, channels: int = 256, dropout: float = 0.0) -> None:
         super().__init__()
         self.backbone = backbone
         levels = list(self.backbone.feature_info)

@@ -70,9 +70,7 @@ class PatchNet(nn.Module):
 
     new_modules = ("dropout", "head")
 
-    def __init__(
-        self, bands: int, classes: int, *, stem: int, widths: Sequence[int], dropout: float = 0.0
-    ) -> None:
+    def __init__(self, bands: int, classes: int, *, stem: int, widths: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = nn.Conv2d(bands, stem, 4, stride=2, padding=1, bias=False)
         self.stem_norm = nn.BatchNorm2d(stem)
@@ -127,9 +125,7 @@ class StripNet(nn.Module):
 
     new_modules = ("dropout", "head")
 
-    def __init__(
-        self, bands: int, classes: int, *, stem: int, widths: Sequence[int], dropout: float = 0.0
-    ) -> None:
+    def __init__(self, bands: int, classes: int, *, stem: int, widths: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = nn.Conv2d(bands, stem, 4, stride=2, bias=False)
         self.stem_norm = nn.BatchNorm2d(stem)

@@ -140,9 +140,7 @@ def fitted(name: str, *, inches: float, points: float, after: str = "") -> str:
     font = FontProperties(size=points)
     line = shown = written(name, limit=60)
     with _boxes_for_unknown_letters():
-        while (
-            line and text_to_path.get_text_width_height_descent(shown + after, font, False)[0] > 72 * inches
-        ):
+        while line and text_to_path.get_text_width_height_descent(shown + after, font, False)[0] > 72 * inches:
             line = line[:-1]
             shown = line + "…"
     return shown + after

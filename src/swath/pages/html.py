@@ -176,12 +176,7 @@ def _environment(folder: Path) -> jinja2.Environment:
     def address(target: Path) -> str:
         return quote(Path(os.path.relpath(target.resolve(), folder)).as_posix())
 
-    environment.filters |= {
-        "percent": percent,
-        "embedded": embedded,
-        "address": address,
-        "number": plain_number,
-    }
+    environment.filters |= {"percent": percent, "embedded": embedded, "address": address, "number": plain_number}
     environment.tests |= {
         "estimate": lambda value: isinstance(value, IntervalEstimate),
         "swatch": lambda value: isinstance(value, Swatch),

@@ -15,21 +15,10 @@ import pyarrow.compute as pc
 from swath.data import PatchIndex, class_numbers, default_cache, group_duplicates
 from swath.data.splits import fold_index
 from swath.errors import DataError, OutputError, SettingError
-from swath.evaluation.errors import (
-    LabelIssueReport,
-    feature_probabilities,
-    measure_label_issues,
-    write_label_issues,
-)
+from swath.evaluation.errors import LabelIssueReport, feature_probabilities, measure_label_issues, write_label_issues
 from swath.evaluation.errors.crossfit import held_out_rows, label_numbers
 from swath.evaluation.errors.review import PAGE, TABLE
-from swath.evaluation.predictions import (
-    TEST_ACCESSES,
-    Model,
-    model_pixels,
-    note_test_access,
-    predict_pixels,
-)
+from swath.evaluation.predictions import TEST_ACCESSES, Model, model_pixels, note_test_access, predict_pixels
 from swath.files import atomic_file, check_output
 from swath.inference import Classifier, load
 from swath.progress import Progress, silent
@@ -104,9 +93,7 @@ def find_label_issues(
     1600
     """
     if out is None and model is None:
-        raise SettingError(
-            "the networks of the folds need a folder", fix="give out=FOLDER, or a finished model"
-        )
+        raise SettingError("the networks of the folds need a folder", fix="give out=FOLDER, or a finished model")
     classifier = None
     if model is not None:
         classifier = model if isinstance(model, Classifier) else load(model, engine=engine, threads=threads)
@@ -141,9 +128,7 @@ def find_label_issues(
             threads=threads,
             progress=progress,
         )
-        method = (
-            f"Probabilities are from {folds} networks of recipe '{recipe}', each trained on the other folds."
-        )
+        method = f"Probabilities are from {folds} networks of recipe '{recipe}', each trained on the other folds."
     progress("page", 0, 1)
     report = measure_label_issues(part, probabilities, method=method)
     if out is not None:
@@ -219,15 +204,7 @@ def trained_probabilities(
             # Every fold decodes its own parts: kept in the user's cache they would fill it.
             default_cache().mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=default_cache(), prefix="folds-") as cache:
-                train(
-                    fold_part,
-                    chosen,
-                    out=run,
-                    resume=True,
-                    threads=threads,
-                    cache=Path(cache),
-                    progress=progress,
-                )
+                train(fold_part, chosen, out=run, resume=True, threads=threads, cache=Path(cache), progress=progress)
         classifier = load(run / "model.onnx", engine=engine, threads=threads)
         rows = held_out_rows(index, folds=folds, fold=fold, seed=seed)
         pixels = model_pixels(classifier, index, progress=progress)[rows]

@@ -29,14 +29,7 @@ from swath.evaluation import Evaluation, SplitPredictions, explanation_section, 
 from swath.evaluation.intervals import proportion
 from swath.evaluation.plots import sample_grid
 from swath.evaluation.predictions import TEST_ACCESSES, checked_split, note_test_access
-from swath.evaluation.run_report import (
-    PAGE,
-    SCORE,
-    RunFolder,
-    measure_report,
-    open_run,
-    write_report_folder,
-)
+from swath.evaluation.run_report import PAGE, SCORE, RunFolder, measure_report, open_run, write_report_folder
 from swath.explain import (
     class_evidence,
     contact_sheet,
@@ -171,9 +164,7 @@ def quickstart(
         index = split_index(group_duplicates(index, progress=progress))
         write_index(index, folder / "index.parquet")
         write_audit(audit(index, progress=progress), folder / "audit.json")
-        result = train(
-            index, chosen, out=folder / "run", name="quickstart", threads=threads, progress=progress
-        )
+        result = train(index, chosen, out=folder / "run", name="quickstart", threads=threads, progress=progress)
         seconds = sum(row["seconds"] for row in result.history)
         evaluation, accuracy = _show(
             load(result.model, threads=threads),

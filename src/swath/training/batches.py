@@ -152,11 +152,7 @@ def prepare(
 
 @torch.no_grad()
 def outputs_of(
-    network: nn.Module,
-    normalization: Normalization,
-    pixels: npt.NDArray[Any],
-    *,
-    device: torch.device | str = "cpu",
+    network: nn.Module, normalization: Normalization, pixels: npt.NDArray[Any], *, device: torch.device | str = "cpu"
 ) -> Iterator[Outputs]:
     """Logits and features of patches as stored, or features, :data:`BATCH` at a time.
 

@@ -25,13 +25,7 @@ Logits = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float32]
 
 
-def mean_nll(
-    logits: Logits,
-    labels: npt.NDArray[np.int64],
-    temperature: float,
-    *,
-    smoothing: float = 0.0,
-) -> float:
+def mean_nll(logits: Logits, labels: npt.NDArray[np.int64], temperature: float, *, smoothing: float = 0.0) -> float:
     """Mean negative log-likelihood of softmax(logits / temperature).
 
     `smoothing` is the share of each label that is spread evenly over the other classes.
@@ -126,9 +120,7 @@ def _centered(logits: Logits, wanted: npt.NDArray[np.float64], temperature: floa
 def _shares(targets: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Targets ``[N, L]`` smoothed by the counts of each label."""
     positives = targets.sum(axis=0, keepdims=True, dtype=np.float64)
-    return np.asarray(
-        np.where(targets > 0.5, (positives + 1) / (positives + 2), 1 / (len(targets) - positives + 2))
-    )
+    return np.asarray(np.where(targets > 0.5, (positives + 1) / (positives + 2), 1 / (len(targets) - positives + 2)))
 
 
 def _least(loss: Callable[[float], float]) -> float:
@@ -191,9 +183,7 @@ def validate_network(logits: Floats, labels: npt.NDArray[Any], targets: Targets)
         return ValidationResult(temperature, binary.headline(), {targets.classes[1]: threshold})
     thresholds = _thresholds(shares > 0.5, probabilities)
     several = measure_multilabel(shares > 0.5, probabilities, thresholds=thresholds, names=targets.classes)
-    return ValidationResult(
-        temperature, several.headline(), dict(zip(targets.classes, thresholds, strict=True))
-    )
+    return ValidationResult(temperature, several.headline(), dict(zip(targets.classes, thresholds, strict=True)))
 
 
 def to_probabilities(logits: Floats, task: Task, temperature: float) -> Floats:

@@ -57,9 +57,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     metadata = {"identity": checkpoint.identity, "history": json.dumps(checkpoint.history)}
     with atomic_file(path, overwrite=True) as temporary:
         # Cloned, for Keras lists its weights twice and safetensors takes no two names of one memory.
-        cloned = {
-            k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()
-        }
+        cloned = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
         save_file(cloned, temporary, metadata)
 
 
@@ -108,9 +106,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except SwathError:  # of the block that reads the file
         raise
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise DataError(
-            f"{path} is not a usable checkpoint ({error})", fix="start over with --overwrite"
-        ) from error
+        raise DataError(f"{path} is not a usable checkpoint ({error})", fix="start over with --overwrite") from error
 
 
 def _check_metadata(metadata: dict[str, str] | None, path: Path, identity: str) -> list[dict[str, float]]:
@@ -127,14 +123,10 @@ def _check_metadata(metadata: dict[str, str] | None, path: Path, identity: str) 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, torch.Tensor]]:
     """The tensors of an optimizer's state, by parameter number."""
     state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
-    return {
-        n: {k: v for k, v in values.items() if isinstance(v, torch.Tensor)} for n, values in state.items()
-    }
+    return {n: {k: v for k, v in values.items() if isinstance(v, torch.Tensor)} for n, values in state.items()}
 
 
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[int, Mapping[str, torch.Tensor]]
-) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[int, Mapping[str, torch.Tensor]]) -> None:
     """Put the tensors of :func:`optimizer_tensors` back; groups keep their own settings."""
     state = optimizer.state_dict()
     state["state"] = {n: dict(values) for n, values in tensors.items()}

@@ -45,12 +45,7 @@ from swath.model.record import (
 from swath.networks import CUSTOM, CustomNetwork, Network
 from swath.networks.catalog import OWN
 from swath.training.batches import Normalization, Patches, outputs_of
-from swath.training.calibrate import (
-    ValidationResult,
-    fit_offsets,
-    to_probabilities,
-    validate_network,
-)
+from swath.training.calibrate import ValidationResult, fit_offsets, to_probabilities, validate_network
 from swath.training.export import RoundedProducts, bf16_parity, check_export, export_body
 from swath.training.loop import TrainedNetwork
 from swath.training.run import TrainingRun, has_bf16
@@ -102,9 +97,7 @@ def calibrate(run: TrainingRun, trained: TrainedNetwork) -> Calibration:
     if targets.task == "multi-label":
         return Calibration(outputs, validation, {}, None)
     probabilities = to_probabilities(outputs.logits, targets.task, validation.temperature)
-    baselines = fit_baselines(
-        run.train.pixels, run.train.labels, bands=run.recipe.bands, classes=targets.classes
-    )
+    baselines = fit_baselines(run.train.pixels, run.train.labels, bands=run.recipe.bands, classes=targets.classes)
     return Calibration(outputs, validation, conformal_quantiles(probabilities, labels), baselines)
 
 
@@ -151,9 +144,7 @@ def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto,
     write_history(out / "history.csv", trained.history, kept=trained.kept)
     draw_curves(out / "curves.png", trained.history, kept=trained.kept)
     network, license = trained.network, trained.facts.license if trained.facts else OWN_LICENSE
-    if isinstance(
-        network, CustomNetwork
-    ):  # whose names are the module's own, and license its author's to say
+    if isinstance(network, CustomNetwork):  # whose names are the module's own, and license its author's to say
         network, license = network.module, None
     expects = run_expectation(bands=spec.bands, data_type=spec.data_type, mean=spec.mean, sd=spec.sd)
     # Cloned, for Keras lists its weights twice and safetensors takes no two names of one memory.
@@ -191,9 +182,7 @@ def fit_ood(
 def _outputs(trained: TrainedNetwork, patches: Patches) -> PatchOutputs:
     """Patches with their logits and features."""
     rows = list(outputs_of(trained.network, trained.normalization, patches.pixels))
-    logits, features = (
-        torch.cat([getattr(row, name) for row in rows]).numpy() for name in ("logits", "features")
-    )
+    logits, features = (torch.cat([getattr(row, name) for row in rows]).numpy() for name in ("logits", "features"))
     return PatchOutputs(patches.pixels, features, logits)
 
 
@@ -201,9 +190,7 @@ def _center(trained: TrainedNetwork, val: PatchOutputs, shares: npt.NDArray[np.f
     """Add the offsets fitted on validation patches to the head; returns the network's outputs afterwards."""
     offsets = fit_offsets(val.logits, shares).astype(np.float32)
     network = trained.network
-    (bias,) = (
-        network.bias if isinstance(network, CustomNetwork) else (cast(torch.nn.Linear, network.head).bias,)
-    )
+    (bias,) = network.bias if isinstance(network, CustomNetwork) else (cast(torch.nn.Linear, network.head).bias,)
     with torch.no_grad():
         bias.add_(torch.from_numpy(offsets))
     return PatchOutputs(val.pixels, val.features, val.logits + offsets)
@@ -321,11 +308,7 @@ def draw_curves(path: Path, history: History, *, kept: int) -> None:
     epochs = [h["epoch"] for h in history]
     marker = "o" if len(history) == 1 else None  # a line of one point cannot be seen
     left.plot(
-        epochs,
-        [h["train_loss"] for h in history],
-        label="training (as minimized)",
-        color="#14539A",
-        marker=marker,
+        epochs, [h["train_loss"] for h in history], label="training (as minimized)", color="#14539A", marker=marker
     )
     left.plot(epochs, [h["val_loss"] for h in history], label="validation", color="#D98032", marker=marker)
     left.set(xlabel="epoch", ylabel="loss", title="Loss")

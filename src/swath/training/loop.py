@@ -131,9 +131,7 @@ class TrainingLoop:
         if on_epoch is not None:
             for row in history:
                 on_epoch(row)
-        while len(history) < recipe.epochs and not _stopped_early(
-            history, column, recipe.early_stopping_patience
-        ):
+        while len(history) < recipe.epochs and not _stopped_early(history, column, recipe.early_stopping_patience):
             epoch, started = len(history), time.perf_counter()
             train_loss = self.epoch(epoch)
             with self.averaged():
@@ -251,9 +249,7 @@ class TrainingLoop:
     def validate(self) -> tuple[float, float]:
         """Score and mean loss on the validation patches."""
         self.network.eval()
-        outputs = outputs_of(
-            self.network, self.initial.normalization, self.val.pixels, device=self.run.fabric.device
-        )
+        outputs = outputs_of(self.network, self.initial.normalization, self.val.pixels, device=self.run.fabric.device)
         logits, shares = torch.cat([one.logits for one in outputs]), torch.from_numpy(self.val_shares)
         # Without weights or smoothing: comparable between recipes.
         loss = (
@@ -344,9 +340,7 @@ def score_weight(shares: npt.NDArray[Any], task: Task) -> int:
         return len(shares)
     positives = np.asarray(shares).sum(axis=0)
     positives = positives[positives > 0]
-    return (
-        max(1, round(len(positives) ** 2 / float((1 / positives).sum()))) if len(positives) else len(shares)
-    )
+    return max(1, round(len(positives) ** 2 / float((1 / positives).sum()))) if len(positives) else len(shares)
 
 
 def best_epoch(scores: Sequence[float], *, patches: int) -> int:

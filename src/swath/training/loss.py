@@ -20,9 +20,7 @@ from swath.training.recipe import Loss
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def make_loss(
-    settings: Loss, *, task: Task, classes: Sequence[str], shares: npt.NDArray[np.float32]
-) -> LossFunction:
+def make_loss(settings: Loss, *, task: Task, classes: Sequence[str], shares: npt.NDArray[np.float32]) -> LossFunction:
     """A function of logits ``[N, L]`` and target shares ``[N, L]`` to the mean loss.
 
     Parameters
@@ -45,24 +43,19 @@ def make_loss(
     name = settings.name if settings.name != "auto" else ("cross-entropy" if single else "bce")
     if (name == "cross-entropy") != single and name != "focal":
         raise SettingError(
-            f"the loss {name} does not suit the {task} task",
-            fix="set loss.name=auto, or task= to the one meant",
+            f"the loss {name} does not suit the {task} task", fix="set loss.name=auto, or task= to the one meant"
         )
     if single and settings.pos_weight is not None:
         raise SettingError(
             "pos_weight belongs to the binary and multi-label tasks", fix="use loss.class_weights instead"
         )
     if single and settings.alpha is not None:
-        raise SettingError(
-            "alpha belongs to the binary and multi-label tasks", fix="use loss.class_weights instead"
-        )
+        raise SettingError("alpha belongs to the binary and multi-label tasks", fix="use loss.class_weights instead")
     weights = _class_weights(settings, task, classes, shares)
     smoothing = settings.label_smoothing
     if single:
         if name == "focal":
-            return lambda logits, targets: _focal(
-                logits, _smoothed(targets, smoothing), weights, settings.gamma
-            )
+            return lambda logits, targets: _focal(logits, _smoothed(targets, smoothing), weights, settings.gamma)
         return lambda logits, targets: F.cross_entropy(
             logits, targets, weight=weights.to(logits.device), label_smoothing=smoothing
         )
@@ -102,9 +95,7 @@ def _patch_weights(weights: torch.Tensor, targets: torch.Tensor, task: Task) -> 
     return weights
 
 
-def _class_weights(
-    settings: Loss, task: Task, classes: Sequence[str], shares: npt.NDArray[np.float32]
-) -> torch.Tensor:
+def _class_weights(settings: Loss, task: Task, classes: Sequence[str], shares: npt.NDArray[np.float32]) -> torch.Tensor:
     """One weight per class; ``balanced`` is ``N / (K n_k)``, as in scikit-learn."""
     asked = settings.class_weights
     if asked == "none":
@@ -117,8 +108,7 @@ def _class_weights(
     unknown = sorted(set(asked) - set(classes))
     if unknown:
         raise SettingError(
-            f"loss.class_weights names '{unknown[0]}', which is no class",
-            fix=f"classes: {', '.join(classes)}",
+            f"loss.class_weights names '{unknown[0]}', which is no class", fix=f"classes: {', '.join(classes)}"
         )
     return torch.tensor([asked.get(name, 1.0) for name in classes], dtype=torch.float32)
 

@@ -100,13 +100,11 @@ def build_optimizers(
     """
     new_modules: list[nn.Parameter] = []
     backbone: list[nn.Parameter] = []
-    exempt = {
-        id(parameter) for name, parameter in network.named_parameters() if name.endswith(_NEVER_DECAYED)
-    }
+    exempt = {id(parameter) for name, parameter in network.named_parameters() if name.endswith(_NEVER_DECAYED)}
     for name, parameter in network.named_parameters():
-        (
-            new_modules if name.split(".")[0] in cast("tuple[str, ...]", network.new_modules) else backbone
-        ).append(parameter)
+        (new_modules if name.split(".")[0] in cast("tuple[str, ...]", network.new_modules) else backbone).append(
+            parameter
+        )
     if settings.name != "muon":
         groups = [
             *_groups(new_modules, settings.lr, settings.weight_decay, exempt=exempt),
@@ -134,12 +132,7 @@ def build_optimizers(
 
 
 def _groups(
-    parameters: list[nn.Parameter],
-    peak: float,
-    decay: float,
-    *,
-    exempt: set[int],
-    decayed: tuple[int, ...] = (2, 3, 4),
+    parameters: list[nn.Parameter], peak: float, decay: float, *, exempt: set[int], decayed: tuple[int, ...] = (2, 3, 4)
 ) -> list[dict[str, Any]]:
     """Groups with and without weight decay, leaving empty ones out."""
     with_decay = [p for p in parameters if p.ndim in decayed and id(p) not in exempt]

@@ -46,9 +46,7 @@ def can_probe(network: nn.Module, recipe: Recipe) -> bool:
     """Whether features can be computed once: the backbone is always frozen and no patch is augmented."""
     augmentation = recipe.augmentation
     changed = any(
-        value
-        for name, value in augmentation.model_dump().items()
-        if name not in ("crop_until", "sensor_shift_prob")
+        value for name, value in augmentation.model_dump().items() if name not in ("crop_until", "sensor_shift_prob")
     )
     return (
         recipe.freeze.epochs == "all"

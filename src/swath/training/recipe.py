@@ -21,9 +21,7 @@ Positive = Annotated[float, Field(gt=0)]
 def _name(given: object) -> object:
     """A class's name as text: YAML reads 1 as a number, and yes as true."""
     if isinstance(given, bool):
-        raise ValueError(
-            f"YAML reads yes, no, on and off as {str(given).lower()}: put the class's name in quotes"
-        )
+        raise ValueError(f"YAML reads yes, no, on and off as {str(given).lower()}: put the class's name in quotes")
     return str(given) if isinstance(given, int) else given
 
 
@@ -37,9 +35,7 @@ class Loss(Settings):
         default=None, description="weight of positives in BCE: a number, or negatives per positive"
     )
     gamma: float = Field(default=2.0, ge=0, le=10, description="focal: how much easy patches are played down")
-    alpha: float | None = Field(
-        default=None, gt=0, lt=1, description="focal: weight of positives, 1 - it of others"
-    )
+    alpha: float | None = Field(default=None, gt=0, lt=1, description="focal: weight of positives, 1 - it of others")
 
     @field_validator("class_weights", mode="before")
     @classmethod
@@ -60,9 +56,7 @@ class Optimizer(Settings):
     lr: float = Field(default=0.1, gt=0, description="peak rate; Muon's is in units of unit-length filters")
     momentum: float = Field(default=0.6, ge=0, lt=1, description="of muon (Nesterov) and sgd")
     adamw_lr: float = Field(default=3e-3, gt=0, description="peak learning rate of AdamW, with Muon")
-    weight_decay: float = Field(
-        default=0.0, ge=0, description="never on norms and biases; with Muon on matrices only"
-    )
+    weight_decay: float = Field(default=0.0, ge=0, description="never on norms and biases; with Muon on matrices only")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps spent warming up")
     schedule: Literal["linear", "cosine", "constant"] = Field(
         default="linear", description="how the rate falls after the warm-up"
@@ -104,18 +98,11 @@ class Augmentation(Settings):
     crop_until: float = Field(default=0.6, ge=0, le=1, description="share of the steps that crop")
     mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of MixUp's Beta; 0 is off")
     cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of CutMix's Beta; 0 is off")
-    randaugment: int = Field(
-        default=0, ge=0, le=10, description="random geometric and color operations per patch"
-    )
+    randaugment: int = Field(default=0, ge=0, le=10, description="random geometric and color operations per patch")
     sensor_shift: float = Field(
         default=0.0, ge=0, le=1, description="strength of the sensor-shift policy; 1 is another sensor"
     )
-    sensor_shift_prob: float = Field(
-        default=0.7,
-        ge=0,
-        le=1,
-        description="share of patches that the policy changes",
-    )
+    sensor_shift_prob: float = Field(default=0.7, ge=0, le=1, description="share of patches that the policy changes")
 
 
 class Recipe(Settings):
@@ -174,9 +161,7 @@ class Recipe(Settings):
         # Its first step rescales every filter; the project's own networks were trained at that scale.
         learns = self.weights != "none" and self.freeze.epochs != "all"
         if self.optimizer.name == "muon" and learns and self.network.name not in OWN:
-            raise ValueError(
-                "muon would undo pre-trained weights: give optimizer.name=adamw, optimizer.lr=0.001"
-            )
+            raise ValueError("muon would undo pre-trained weights: give optimizer.name=adamw, optimizer.lr=0.001")
         if self.positive is not None and self.task not in ("auto", "binary"):
             raise ValueError(f"'positive' belongs to the binary task, not to {self.task}")
         return self

@@ -94,9 +94,7 @@ def decode_patches(
         for split in ("train", "val")
     )
     if (train.pixels.shape[1:], train.pixels.dtype) != (val.pixels.shape[1:], val.pixels.dtype):
-        raise DataError(
-            "train and val patches differ in size or type", fix="give --set size=64, or the size you want"
-        )
+        raise DataError("train and val patches differ in size or type", fix="give --set size=64, or the size you want")
     return train, val
 
 
@@ -187,9 +185,7 @@ def initialize_network(run: TrainingRun) -> InitialNetwork:
     if facts.warning is not None:
         _log.warning(facts.warning)
     if facts.expects is None:
-        _log.warning(
-            "%s does not say what input it expects: that of the training patches is used", facts.source
-        )
+        _log.warning("%s does not say what input it expects: that of the training patches is used", facts.source)
         return InitialNetwork(network, measured, facts)
     check_expectation(
         facts.expects,
@@ -254,10 +250,7 @@ def make_fabric(recipe: Recipe, *, accelerator: str = "auto", devices: int | str
 def torch_settings(threads: int) -> Iterator[None]:
     """Set torch's threads and determinism, and restore everything afterwards, the random generators too."""
     before = torch.get_num_threads()
-    strict, warn = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
+    strict, warn = (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:

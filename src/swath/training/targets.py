@@ -75,9 +75,7 @@ def choose_targets(index: PatchIndex, recipe: Recipe) -> Targets:
     if len(classes) < 2:
         raise DataError("the index has one class only", fix="add patches of another class")
     if recipe.positive is not None and recipe.positive not in classes:
-        raise DataError(
-            f"the index has no class '{recipe.positive}'", fix=f"its classes are {', '.join(classes)}"
-        )
+        raise DataError(f"the index has no class '{recipe.positive}'", fix=f"its classes are {', '.join(classes)}")
     if len(classes) > 2:
         if recipe.task == "binary" or recipe.positive is not None:
             raise DataError(
@@ -108,7 +106,6 @@ def training_parts(index: PatchIndex) -> dict[str, PatchIndex]:
         missing = sorted(set(index.classes) - set(part.classes))
         if missing:
             raise DataError(
-                f"the {split} split has no patch of {', '.join(missing)}",
-                fix="make splits with: swath data split",
+                f"the {split} split has no patch of {', '.join(missing)}", fix="make splits with: swath data split"
             )
     return parts

@@ -37,15 +37,7 @@ from swath.weights import parse_spec
 
 MODEL = "model.onnx"
 # What a run writes into its folder.
-RUN_FILES = (
-    CHECKPOINT,
-    MODEL,
-    "weights.safetensors",
-    "recipe.yaml",
-    "history.csv",
-    "curves.png",
-    "metrics.json",
-)
+RUN_FILES = (CHECKPOINT, MODEL, "weights.safetensors", "recipe.yaml", "history.csv", "curves.png", "metrics.json")
 
 
 @dataclass(frozen=True)
@@ -207,8 +199,7 @@ def _check_options(recipe: Recipe, out: Path, threads: int | None, *, resume: bo
     parse_spec(recipe.weights)  # before an earlier run is discarded: are there such weights?
     if overwrite and any(Path(recipe.weights).resolve() == (out / file).resolve() for file in RUN_FILES):
         raise SettingError(
-            f"--overwrite would discard {recipe.weights}, which this run starts from",
-            fix="give another --out",
+            f"--overwrite would discard {recipe.weights}, which this run starts from", fix="give another --out"
         )
 
 
@@ -226,9 +217,7 @@ def _with_module(recipe: Recipe, module: nn.Module, *, require_redistributable: 
             fix="use load_recipe(..., freeze={}), and requires_grad_(False) on what shall not learn",
         )
     if require_redistributable:
-        raise SettingError(
-            "the license of a module's weights is not known", fix="leave out require_redistributable"
-        )
+        raise SettingError("the license of a module's weights is not known", fix="leave out require_redistributable")
     return recipe.model_copy(update={"network": Network(name=f"{CUSTOM}{type(module).__name__}")})
 
 

@@ -72,9 +72,7 @@ def search_space(recipe: Recipe) -> dict[str, BaseDistribution]:
     if recipe.network.name not in OWN or recipe.network.dropout:
         space["network.dropout"] = FloatDistribution(0.0, max(0.5, recipe.network.dropout))
     if recipe.weights != "none" and not frozen:
-        space["freeze.backbone_lr_scale"] = FloatDistribution(
-            min(0.05, recipe.freeze.backbone_lr_scale), 1, log=True
-        )
+        space["freeze.backbone_lr_scale"] = FloatDistribution(min(0.05, recipe.freeze.backbone_lr_scale), 1, log=True)
     if not frozen:  # features of a frozen backbone are computed once, of unchanged patches
         space["augmentation.shift"] = IntDistribution(0, min(64, max(8, 2 * augmentation.shift)))
         if augmentation.crop is not None:
@@ -162,9 +160,7 @@ def draw_trials(
         share = (trial.values[0] - low) / (high - low) if high > low else 1.0
         places = [*_places(trial, space), share]
         best = trial.values[0] == high
-        axes.plot(
-            places, color=colors(0.9 * (1 - share)), linewidth=2.6 if best else 1.2, zorder=3 if best else 2
-        )
+        axes.plot(places, color=colors(0.9 * (1 - share)), linewidth=2.6 if best else 1.2, zorder=3 if best else 2)
         if trial is trials[0]:
             axes.plot(places, color=_START, linewidth=1.2, linestyle="--", label="started from", zorder=4)
     names = [*space, score.removeprefix("val_")]
@@ -296,10 +292,7 @@ def tune(
     check_output(out / STUDY, overwrite=True)
     if overwrite:
         _remove(out)
-    with (
-        _study(out / STUDY, identity, recipe, pruner=pruner) as study,
-        torch_settings(threads or free_cores()),
-    ):
+    with _study(out / STUDY, identity, recipe, pruner=pruner) as study, torch_settings(threads or free_cores()):
         run = TrainingRun(
             recipe,
             targets,
@@ -394,9 +387,7 @@ def _write(out: Path, recipe: Recipe, finished: list[FrozenTrial], *, score: str
     return TuneResult(out / BEST, text, best.values[0], first.values[0], len(finished))
 
 
-def _sentence(
-    name: str, start: float, best: float, number: int, finished: list[FrozenTrial], *, score: str
-) -> str:
+def _sentence(name: str, start: float, best: float, number: int, finished: list[FrozenTrial], *, score: str) -> str:
     what = score.removeprefix("val_").replace("_", " ")
     cut = sum(t.state == TrialState.PRUNED for t in finished)
     tried = f"{len(finished)} recipes tried" + (f", {cut} of them cut short" if cut else "")

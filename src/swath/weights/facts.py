@@ -79,9 +79,7 @@ class Expectation(Settings):
             raise ValueError(f"mean and sd need one number per band ({len(self.bands)})")
         return self
 
-    def normalization(
-        self, bands: Sequence[str] | None = None
-    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def normalization(self, bands: Sequence[str] | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each band, in stored units.
 
         Parameters
@@ -155,8 +153,7 @@ def check_expectation(
         raise DataError(f"{wanted}, and the patches are 8-bit images", fix=pictures)
     if wide and largest <= BYTE:
         raise DataError(
-            f"{wanted}, and no pixel is above {largest:g}: these look like 8-bit images stored in 16 bits",
-            fix=pictures,
+            f"{wanted}, and no pixel is above {largest:g}: these look like 8-bit images stored in 16 bits", fix=pictures
         )
     if not wide and largest > BYTE:
         raise DataError(
@@ -176,9 +173,7 @@ def check_expectation(
 class WeightFacts(Settings):
     """Where weights came from and under which terms: goes into the model file's record."""
 
-    source: str = Field(
-        description="none, or the name the weights were asked for by; a file by its name alone"
-    )
+    source: str = Field(description="none, or the name the weights were asked for by; a file by its name alone")
     sha256: str | None = Field(default=None, description="of the file of weights")
     license: str | None = Field(default=None, description="SPDX identifier where there is one")
     license_url: str | None = None
@@ -261,11 +256,7 @@ def license_warning(license: str | None, source: str) -> str | None:
 
 
 def run_expectation(
-    *,
-    bands: tuple[str, ...],
-    data_type: Literal["uint8", "uint16"],
-    mean: tuple[float, ...],
-    sd: tuple[float, ...],
+    *, bands: tuple[str, ...], data_type: Literal["uint8", "uint16"], mean: tuple[float, ...], sd: tuple[float, ...]
 ) -> Expectation:
     """The expectation of a run that normalized with `mean` and `sd` in stored units."""
     return Expectation(bands=bands, data_type=data_type, scale=1.0, mean=mean, sd=sd)

@@ -109,9 +109,7 @@ def fit_tensors(
             wrong[name] = f"{name} {_shape(given)} in place of {_shape(goal)}"
             continue
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise DataError(
-                f"{source}: {name} holds numbers that are not finite", fix="get the weights again"
-            )
+            raise DataError(f"{source}: {name} holds numbers that are not finite", fix="get the weights again")
         fit.tensors[name] = tensor.to(goal.dtype)
     if style == "swath":
         wrong = _drop_new(wrong, new_modules, fit)
@@ -134,9 +132,7 @@ def fit_tensors(
     if left_out:
         modules = sorted({name.removeprefix(PREFIX).rpartition(".")[0] for name in left_out})
         fit.changes.append(f"left out: {', '.join(modules)}")
-    refitted = [
-        name for name in fit.tensors if name.endswith(_POSITIONS) and named[name].shape != wanted[name].shape
-    ]
+    refitted = [name for name in fit.tensors if name.endswith(_POSITIONS) and named[name].shape != wanted[name].shape]
     if refitted:
         fit.changes.append(f"positions fitted to this patch size: {len(refitted)} tensors")
     fit.changes += _file_changes(file, pads_same=pads_same)
@@ -166,9 +162,7 @@ def torchvision_names(backbone: str, names: Iterable[str]) -> dict[str, str] | N
     return None
 
 
-def refit_positions(
-    name: str, tensor: torch.Tensor, goal: torch.Tensor, network: nn.Module
-) -> torch.Tensor | None:
+def refit_positions(name: str, tensor: torch.Tensor, goal: torch.Tensor, network: nn.Module) -> torch.Tensor | None:
     """Fit position embeddings (ViT) or relative position biases (Swin) to another grid.
 
     Embeddings depend on the position in the image, so they are resampled. Biases depend on the distance between two
@@ -236,9 +230,7 @@ def _other_bands(tensor: torch.Tensor, goal: torch.Tensor) -> bool:
     return tensor.ndim == 4 and tensor.shape[0] == goal.shape[0] and tensor.shape[2:] == goal.shape[2:]
 
 
-def _first_layer(
-    tensor: torch.Tensor, bands: tuple[str, ...], expects: Expectation | None, fit: Fit
-) -> torch.Tensor:
+def _first_layer(tensor: torch.Tensor, bands: tuple[str, ...], expects: Expectation | None, fit: Fit) -> torch.Tensor:
     """Take the bands the weights know by name, or else distribute the bands they have over the given ones."""
     known = expects.bands if expects is not None else ()
     if len(known) == tensor.shape[1] and set(bands) <= set(known):
@@ -248,9 +240,7 @@ def _first_layer(
     return adapt_first_layer(tensor, len(bands))
 
 
-def _reshaped(
-    name: str, tensor: torch.Tensor, goal: torch.Tensor, network: nn.Module, style: Style
-) -> torch.Tensor:
+def _reshaped(name: str, tensor: torch.Tensor, goal: torch.Tensor, network: nn.Module, style: Style) -> torch.Tensor:
     """The tensor in the shape of `goal` where that keeps its meaning, or else as it is."""
     if style == "torchvision" and _plain(tensor) == _plain(goal):
         return tensor.reshape(goal.shape)  # it keeps a scale as [C, 1, 1], timm as [C]
@@ -329,8 +319,7 @@ def _rules(front: str, parts: str, place: Place = lambda _: "") -> list[Rule]:
     pairs = [pair.split(":") for pair in parts.split()]
     joint = r"\." if front else ""
     return [
-        (re.compile(front + (joint + re.escape(old) if old else "") + r"(?=\.|$)"), place, new)
-        for old, new in pairs
+        (re.compile(front + (joint + re.escape(old) if old else "") + r"(?=\.|$)"), place, new) for old, new in pairs
     ]
 
 
@@ -354,10 +343,7 @@ def _stage(name: str, inside: str) -> Place:
 
 _FAMILIES: dict[str, tuple[str, list[Rule]]] = {
     # family: (a name only torchvision has, rules)
-    "vgg": (
-        "classifier.0.weight",
-        _rules("classifier", "0:pre_logits.fc1 3:pre_logits.fc2 6:head.fc"),
-    ),
+    "vgg": ("classifier.0.weight", _rules("classifier", "0:pre_logits.fc1 3:pre_logits.fc2 6:head.fc")),
     "mobilenetv2_100": (
         "features.0.0.weight",
         [
@@ -421,9 +407,7 @@ _FAMILIES: dict[str, tuple[str, list[Rule]]] = {
         [
             *_rules("features", "0.0:patch_embed.proj 0.2:patch_embed.norm"),
             *_rules(r"features\.[1357]\.\d+", f"attn.relative_position_index:{DROPPED}"),
-            *_rules(
-                r"features\.([1357])\.(\d+)", "mlp.0:mlp.fc1 mlp.3:mlp.fc2 :", _stage("layers", "blocks")
-            ),
+            *_rules(r"features\.([1357])\.(\d+)", "mlp.0:mlp.fc1 mlp.3:mlp.fc2 :", _stage("layers", "blocks")),
             *_rules(r"features\.([246])", ":", _stage("layers", "downsample")),
             *_rules("head", ":head.fc"),
         ],

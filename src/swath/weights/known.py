@@ -138,8 +138,7 @@ def imagenet_weights(backbone: str) -> PublishedWeights:
         config = None
     if config is None or not config.hf_hub_id or len(config.mean) != len(RGB):
         raise SettingError(
-            f"no ImageNet weights are known for {backbone}",
-            fix="give --weights FILE or hf:REPO/FILE, or none",
+            f"no ImageNet weights are known for {backbone}", fix="give --weights FILE or hf:REPO/FILE, or none"
         )
     expects = Expectation(mean=tuple(config.mean), sd=tuple(config.std))
     return _of_timm(str(config.hf_hub_id), config.license, expects, backbone)
@@ -156,8 +155,7 @@ def torchgeo_weights(name: str) -> PublishedWeights:
     if name not in TORCHGEO:
         near = difflib.get_close_matches(name, TORCHGEO, n=1, cutoff=0.4)
         raise SettingError(
-            f"torchgeo:{name} is not known here",
-            fix=f"did you mean {near[0]}?" if near else "see: swath weights list",
+            f"torchgeo:{name} is not known here", fix=f"did you mean {near[0]}?" if near else "see: swath weights list"
         )
     return TORCHGEO[name]
 

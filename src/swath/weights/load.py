@@ -84,9 +84,7 @@ def load_weights(
     )
     network.load_state_dict(network.state_dict() | fit.tensors)
     changes = (*fit.changes, *_renamed_bands(found.expects, bands))
-    _log.info(
-        "%s loaded into %s (%s names, %d tensors)", found.source, network_name, fit.style, len(fit.tensors)
-    )
+    _log.info("%s loaded into %s (%s names, %d tensors)", found.source, network_name, fit.style, len(fit.tensors))
     for change in changes:
         _log.info("%s: %s", found.source, change)
     return WeightFacts(

@@ -166,9 +166,7 @@ def locate(
         entry = _fetch(known or spec, name, kept, offline=offline, pause=pause, progress=progress)
     path = kept.path(entry)
     noted = kept.about(entry.sha256, name=name) or entry
-    return WeightsFile(
-        path, name, entry.sha256, noted.license, noted.license_url, noted.expects, entry.published
-    )
+    return WeightsFile(path, name, entry.sha256, noted.license, noted.license_url, noted.expects, entry.published)
 
 
 def identify(text: str, *, network: str | None = None) -> tuple[str, PublishedWeights | None]:
@@ -252,13 +250,7 @@ def _hub_spec(text: str, name: str) -> Spec:
 
 
 def _fetch(
-    place: Spec | PublishedWeights,
-    name: str,
-    store: Store,
-    *,
-    offline: bool,
-    pause: float,
-    progress: Progress,
+    place: Spec | PublishedWeights, name: str, store: Store, *, offline: bool, pause: float, progress: Progress
 ) -> Entry:
     """Download into the store, and compare with what the hub, the tables and an earlier entry state of the file."""
     known = place if isinstance(place, PublishedWeights) else None
@@ -267,8 +259,7 @@ def _fetch(
     copy = f"get {url} by other means, then: swath weights add FILE --as {name}"
     if offline:
         raise DataError(
-            f"{name} is not in the store, and fetching is switched off ({OFFLINE} or HF_HUB_OFFLINE)",
-            fix=copy,
+            f"{name} is not in the store, and fetching is switched off ({OFFLINE} or HF_HUB_OFFLINE)", fix=copy
         )
     stated = _hub_file(url, name, copy=copy, pause=pause)
     found_at = stated.urls[0]
@@ -281,8 +272,7 @@ def _fetch(
         )
     if known and known.sha256_start and not (sha256 or "").startswith(known.sha256_start):
         raise DataError(
-            f"{found_at} is not the published {name}: its SHA-256 should begin with {known.sha256_start}",
-            fix=copy,
+            f"{found_at} is not the published {name}: its SHA-256 should begin with {known.sha256_start}", fix=copy
         )
     license, link = known.license if known else None, None
     if known is None and before is None:
@@ -355,9 +345,7 @@ def _hub_file(url: str, name: str, *, copy: str, pause: float) -> RemoteFile:
     return RemoteFile(name, (url,), found.size, sha256, copy=copy, other=copy, token=token)
 
 
-def _card_license(
-    repository: str, revision: str, *, copy: str, pause: float
-) -> tuple[str | None, str | None]:
+def _card_license(repository: str, revision: str, *, copy: str, pause: float) -> tuple[str | None, str | None]:
     """License a repository's card states (an SPDX identifier, or a name of its own), and where its text is."""
     api = HfApi(endpoint=_hub_address(), token=_hub_token() or False)
     said = _asked(

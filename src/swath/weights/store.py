@@ -26,9 +26,7 @@ from swath.weights.facts import Expectation, from_json
 class Entry(Settings):
     """One name in the store, and the facts about its file."""
 
-    name: str = Field(
-        min_length=1, description="as imagenet:BACKBONE, hf:REPO/FILE, torchgeo:NAME or sha256:..."
-    )
+    name: str = Field(min_length=1, description="as imagenet:BACKBONE, hf:REPO/FILE, torchgeo:NAME or sha256:...")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size: int = Field(ge=0)
     filename: str = Field(description="what the file was called where it came from")
@@ -81,11 +79,7 @@ class Store:
         licensed = next((entry for entry in found if entry.license), found[0])
         expecting = next((entry for entry in found if entry.expects), found[0])
         return found[0].model_copy(
-            update={
-                "license": licensed.license,
-                "license_url": licensed.license_url,
-                "expects": expecting.expects,
-            }
+            update={"license": licensed.license, "license_url": licensed.license_url, "expects": expecting.expects}
         )
 
     def entries(self) -> list[Entry]:
@@ -107,8 +101,7 @@ class Store:
         found = sha256_of(path)
         if found != entry.sha256:
             raise DataError(
-                f"{path} is not the file it was: its SHA-256 is {found}",
-                fix=f"delete it, and {_again(entry)}",
+                f"{path} is not the file it was: its SHA-256 is {found}", fix=f"delete it, and {_again(entry)}"
             )
         return path
 

@@ -141,9 +141,7 @@ def _state_dict(held: Any, path: Path) -> dict[str, torch.Tensor]:
         raise DataError(f"{path} holds no tensors by name", fix="give a state dict: model.state_dict()")
     for name, value in held.items():
         if not isinstance(name, str) or not _is_plain(value):
-            raise DataError(
-                f"{path} holds more than tensors: its entry {str(name)[:80]!r} is none", fix=CONVERT
-            )
+            raise DataError(f"{path} holds more than tensors: its entry {str(name)[:80]!r} is none", fix=CONVERT)
     return {name: value.detach() for name, value in held.items()}
 
 

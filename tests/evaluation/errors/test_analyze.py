@@ -135,9 +135,9 @@ def test_patches_that_are_all_alike(classifier, tmp_path):
     index = split_index(
         index.__class__(
             root=index.root,
-            table=index.table.set_column(
-                index.table.column_names.index("group"), "group", [[None] * len(index)]
-            ).cast(index.table.schema),
+            table=index.table.set_column(index.table.column_names.index("group"), "group", [[None] * len(index)]).cast(
+                index.table.schema
+            ),
         ),
         val=0.25,
         test=0.25,
@@ -197,9 +197,9 @@ def test_a_binary_model_is_judged_by_its_threshold(tmp_path):
         found[threshold] = find_errors(load(model, engine="onnxruntime", threads=1), index, out=out)
         called = {row["predicted"] for row in table(out)}
         assert called == ({"Forest", "River"} if threshold == 0.5 else {"Forest"})
-        assert "Red is evidence for the class" in Page(
-            (out / "index.html").read_text(encoding="utf-8")
-        ).text or not (found[threshold].errors)
+        assert "Red is evidence for the class" in Page((out / "index.html").read_text(encoding="utf-8")).text or not (
+            found[threshold].errors
+        )
     assert found[0.5].errors < found[0.99].errors == 6
     assert [(p.truth, p.called) for p in found[0.99].pairs] == [("River", "Forest")]
 

@@ -47,9 +47,7 @@ def test_words():
     assert p_text(0.0321) == "0.032"
     assert slices_sentence([]) == "No slice is large enough to compare with the rest."
     level = proportion_difference(50, 100, 250, 500)
-    same = Slice(
-        by="mode", name="RGB", accuracy=proportion(50, 100), difference=level, expected=0.5, p=1, corrected=1
-    )
+    same = Slice(by="mode", name="RGB", accuracy=proportion(50, 100), difference=level, expected=0.5, p=1, corrected=1)
     assert slices_sentence([same] * 12) == (
         "None of 12 slices differs from the rest by more than chance would explain among so many."
     )

@@ -62,19 +62,14 @@ def test_haze_draws_everything_towards_its_own_light():
 
 def test_blur_is_a_gaussian_with_mirrored_edges():
     made = shifts.blur(DRAWN, 1.2, rng()).astype(float)
-    wanted = ndimage.gaussian_filter(
-        DRAWN.astype(float), (0, 0, 1.2, 1.2), mode="mirror", radius=(0, 0, 4, 4)
-    )
+    wanted = ndimage.gaussian_filter(DRAWN.astype(float), (0, 0, 1.2, 1.2), mode="mirror", radius=(0, 0, 4, 4))
     np.testing.assert_allclose(made, wanted, atol=0.51)
 
 
 def test_rotation_is_that_of_scipy():
     made = shifts._turned(DRAWN, 20.0).astype(float)
     wanted = np.stack(
-        [
-            [ndimage.rotate(b.astype(float), 20, reshape=False, order=1, mode="mirror") for b in p]
-            for p in DRAWN
-        ]
+        [[ndimage.rotate(b.astype(float), 20, reshape=False, order=1, mode="mirror") for b in p] for p in DRAWN]
     )
     np.testing.assert_allclose(made, wanted, atol=0.51)
 

@@ -45,9 +45,7 @@ def test_it_measures_what_the_shift_costs_and_what_harmonizing_brings_back(class
     assert found.n == len(part)
 
 
-def test_nothing_is_measured_where_the_model_holds_no_quantiles_or_pixels_are_few(
-    classifier, tiny_model, tiny_index
-):
+def test_nothing_is_measured_where_the_model_holds_no_quantiles_or_pixels_are_few(classifier, tiny_model, tiny_index):
     plain = load(tiny_model, engine="onnxruntime", threads=1)
     assert measure_color_match(plain, tiny_index, split="val") is None
     assert measure_color_match(classifier, tiny_index, split="val", patches=8) is None

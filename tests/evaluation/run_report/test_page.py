@@ -47,9 +47,7 @@ def run_folder(tiny_model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(run_folder, tiny_index):
-    return report(
-        run_folder, tiny_index, out=run_folder / "report", quick=True, engine="onnxruntime", threads=1
-    )
+    return report(run_folder, tiny_index, out=run_folder / "report", quick=True, engine="onnxruntime", threads=1)
 
 
 def test_the_page_needs_nothing_else_and_goes_from_verdict_to_record(made):
@@ -77,10 +75,7 @@ def test_only_the_score_opens_the_test_and_that_once(made, run_folder):
     assert json.loads(line)["n"] == 24
     assert not (run_folder / "report" / TEST_ACCESSES).exists()
     found = made.measured.findings
-    assert (found.score.split, found.errors.split, found.robustness.split, found.maps.split) == (
-        "test",
-        *["val"] * 3,
-    )
+    assert (found.score.split, found.errors.split, found.robustness.split, found.maps.split) == ("test", *["val"] * 3)
 
 
 def test_the_run_tells_of_its_training(run_folder):
@@ -161,9 +156,7 @@ def test_two_classes_are_reported(tmp_path, tiny_patches):
     record = raw.record.model_dump() | {"baselines": None}
     record["classes"][0]["name"] = negative
     write_model(tmp_path / "river.onnx", raw.graph, Record.model_validate(record))
-    made = report(
-        tmp_path / "river.onnx", index, out=tmp_path / "r", quick=True, engine="onnxruntime", threads=1
-    )
+    made = report(tmp_path / "river.onnx", index, out=tmp_path / "r", quick=True, engine="onnxruntime", threads=1)
     text = made.verdict.paragraph
     assert "inding River" in text
     assert "average precision" in text

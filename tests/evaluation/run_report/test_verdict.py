@@ -177,8 +177,7 @@ def test_fewer_patches_never_earn_a_better_word(n, share, times):
 def test_worse_calibration_never_earns_a_better_word(value, half, worse, n):
     order = ("close", "rough", "far off")
     words = [
-        calibration_word(Estimate(value=v, low=max(0, v - half), high=v + half, n=n))
-        for v in (value, value + worse)
+        calibration_word(Estimate(value=v, low=max(0, v - half), high=v + half, n=n)) for v in (value, value + worse)
     ]
     assert order.index(words[0]) <= order.index(words[1])
 
@@ -216,12 +215,8 @@ def found_rarely(*, clear: bool) -> BinaryEvaluation:
         accuracy=Estimate(value=0.1, low=0.05, high=0.15, n=2000),
         average_precision=paired_average_precision(truth, scores, rule),
     )
-    baseline = BinaryBaseline(
-        **dict(measure_binary(truth, rule, threshold=0.5, names=names)), difference=difference
-    )
-    facts = evaluation().model_dump(
-        include={"model", "split", "fingerprint", "trained_on", "protocol", "engine"}
-    )
+    baseline = BinaryBaseline(**dict(measure_binary(truth, rule, threshold=0.5, names=names)), difference=difference)
+    facts = evaluation().model_dump(include={"model", "split", "fingerprint", "trained_on", "protocol", "engine"})
     return BinaryEvaluation(
         **dict(measure_binary(truth, scores, threshold=0.4, names=names)) | facts,
         baselines={"majority" if clear else "color": baseline},
@@ -235,10 +230,7 @@ def test_a_binary_model_leads_in_average_precision():
     assert "in average precision than always naming the commonest class" in told
     poor = verdict(Findings(found_rarely(clear=False)))
     assert not poor.good
-    assert (
-        "not clearly better than a rule that sees colors alone (lead in average precision +0.0"
-        in poor.fails[0]
-    )
+    assert "not clearly better than a rule that sees colors alone (lead in average precision +0.0" in poor.fails[0]
 
 
 @pytest.mark.parametrize(("n", "named"), [(40, True), (400, False)])
@@ -248,9 +240,7 @@ def test_few_patches_are_named(n, named):
 
 
 def test_a_shift_is_named_only_where_it_clearly_costs_and_the_atmosphere_first():
-    said = verdict(
-        Findings(evaluation(), robustness=stressed(noise=20, blur=30, haze=40, atmosphere=150, gain=190))
-    )
+    said = verdict(Findings(evaluation(), robustness=stressed(noise=20, blur=30, haze=40, atmosphere=150, gain=190)))
     (falls,) = [text for text in said.fails if "accuracy falls" in text]
     assert re.findall("noise|blur|haze|atmosphere|gain", falls) == ["atmosphere", "noise", "blur"]
     assert not verdict(Findings(evaluation(), robustness=stressed(gain=190))).fails[1:]
@@ -271,10 +261,7 @@ def test_abstaining_is_suggested_with_its_effect_only_where_it_clearly_helps():
     blind = trusting(0.9)
     same = blind.reliability.selective.model_copy(update={"accuracy": {"0.90": blind.accuracy}})
     reliability = blind.reliability.model_copy(update={"selective": same})
-    assert (
-        "no clear gain"
-        in verdict(Findings(blind.model_copy(update={"reliability": reliability}))).attempts[0]
-    )
+    assert "no clear gain" in verdict(Findings(blind.model_copy(update={"reliability": reliability}))).attempts[0]
 
 
 def test_labels_are_asked_for_where_classes_hold_more_than_their_share_of_mistakes():

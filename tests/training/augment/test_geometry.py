@@ -52,9 +52,7 @@ def test_without_shift_each_patch_becomes_one_of_its_eight_symmetries(n, bands, 
 def test_a_shift_of_any_length_reflects_at_the_edges(size, shift, seed):
     place = torch.arange(size)
     pixels = (place[:, None] * 100 + place).expand(3, 2, size, size)
-    moved = augment(
-        pixels, Augmentation(flips=False, transpose=False, shift=shift), generator=generator(seed)
-    )
+    moved = augment(pixels, Augmentation(flips=False, transpose=False, shift=shift), generator=generator(seed))
     for patch in moved:
         rows, columns = patch[0] // 100, patch[0] % 100
         assert torch.equal(patch[0], patch[1])

@@ -103,9 +103,7 @@ def test_color_operations_in_one_step_are_the_same_one_after_another():
 
 def test_reflection_at_the_edges_is_torchs_own():
     patch = drawn(3, size=21).float()
-    matrices = affine(
-        torch.tensor([[0, 1], [1, 2], [0, 3]]), torch.tensor([[0.3, 1.0], [0.9, 1.0], [-0.6, -1.0]])
-    )
+    matrices = affine(torch.tensor([[0, 1], [1, 2], [0, 3]]), torch.tensor([[0.3, 1.0], [0.9, 1.0], [-0.6, -1.0]]))
     grid = F.affine_grid(F.pad(matrices, (0, 1)), list(patch.shape), align_corners=False)
     theirs = F.grid_sample(patch, grid, padding_mode="reflection", align_corners=False)
     assert torch.allclose(resampled(patch, matrices), theirs, atol=0.01)

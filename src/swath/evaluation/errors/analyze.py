@@ -12,24 +12,12 @@ import numpy as np
 
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
-from swath.evaluation.errors.findings import (
-    ErrorAnalysis,
-    ErrorDetails,
-    confused_pairs,
-    weakest_classes,
-)
+from swath.evaluation.errors.findings import ErrorAnalysis, ErrorDetails, confused_pairs, weakest_classes
 from swath.evaluation.errors.page import choose_galleries, evidence_maps, write_errors_page
 from swath.evaluation.errors.slices import Slicing, measure_slices, slicings
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import measure
-from swath.evaluation.predictions import (
-    Index,
-    Model,
-    SplitPredictions,
-    open_inputs,
-    predict_split,
-    prepare_output,
-)
+from swath.evaluation.predictions import Index, Model, SplitPredictions, open_inputs, predict_split, prepare_output
 from swath.evaluation.results import FEW
 from swath.files import atomic_folder, write_csv
 from swath.inference import Classifier
@@ -143,8 +131,7 @@ def write_errors(analysis: ErrorAnalysis, out: str | Path, *, overwrite: bool = 
     details = analysis.details
     if details is None:
         raise DataError(
-            "the error analysis holds numbers only, no patches",
-            fix="analyze again: find_errors(MODEL, INDEX)",
+            "the error analysis holds numbers only, no patches", fix="analyze again: find_errors(MODEL, INDEX)"
         )
     with atomic_folder(Path(out), overwrite=overwrite, keep=details.predictions.inputs) as folder:
         (folder / "errors.json").write_text(analysis.to_json(), encoding="utf-8")
@@ -171,9 +158,7 @@ def _warnings(found: SplitPredictions) -> tuple[str, ...]:
         said.append("single test patches are shown: do not choose anything by them")
     there = set(found.truth.tolist())
     if len(there) == 1:
-        said.append(
-            f"all patches are {written(found.classes[there.pop()])}: nothing is known of other classes"
-        )
+        said.append(f"all patches are {written(found.classes[there.pop()])}: nothing is known of other classes")
     # Patch by patch, as the first that differs ends it: a comparison of all at once is as large as the split.
     if all(np.array_equal(patch, found.pixels[0]) for patch in found.pixels):
         said.append("all patches are the same picture: no prediction can be right for two labels")

@@ -134,9 +134,7 @@ def _checked(probabilities: npt.NDArray[Any], labels: Labels) -> Floats:
             fix="give [N, K] with at least two classes and one label a row",
         )
     if not (np.isfinite(p).all() and (p >= 0).all() and (p <= 1 + 1e-6).all()):
-        raise DataError(
-            "probabilities must lie between 0 and 1", fix="give a model's probabilities, not logits"
-        )
+        raise DataError("probabilities must lie between 0 and 1", fix="give a model's probabilities, not logits")
     if labels.min() < 0 or labels.max() >= p.shape[1]:
         raise DataError(f"a label is not one of the {p.shape[1]} classes")
     return p

@@ -19,12 +19,7 @@ PENALTY = 0.01
 
 
 def feature_probabilities(
-    classifier: Classifier,
-    index: PatchIndex,
-    *,
-    folds: int = 4,
-    seed: int = 0,
-    progress: Progress = silent,
+    classifier: Classifier, index: PatchIndex, *, folds: int = 4, seed: int = 0, progress: Progress = silent
 ) -> npt.NDArray[np.float64]:
     """Probability of each class of `index` for each patch, from regressions on the other folds.
 

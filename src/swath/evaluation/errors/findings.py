@@ -165,12 +165,7 @@ def weakest_classes(confusion: Counts, names: Sequence[str], metrics: Metrics) -
         return {names[j]: int(counts[j]) for j in order if counts[j]}
 
     return tuple(
-        WeakClass(
-            name=names[k],
-            scores=metrics.per_class[names[k]],
-            called=others(off[k]),
-            taken=others(off[:, k]),
-        )
+        WeakClass(name=names[k], scores=metrics.per_class[names[k]], called=others(off[k]), taken=others(off[:, k]))
         for k in faulty[:WEAKEST]
     )
 

@@ -17,14 +17,7 @@ import PIL.Image
 
 from swath.data import class_numbers
 from swath.errors import SwathError
-from swath.evaluation.errors.findings import (
-    ConfusedPair,
-    ErrorAnalysis,
-    ErrorDetails,
-    most,
-    p_text,
-    slices_sentence,
-)
+from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, ErrorDetails, most, p_text, slices_sentence
 from swath.evaluation.predictions import SplitPredictions
 from swath.explain import class_evidence, upsample
 from swath.explain.overlay import overlay_colors, scale_limit
@@ -42,9 +35,7 @@ Rows = npt.NDArray[np.int64]
 Maps = dict[int, list[npt.NDArray[np.float32]]]
 
 
-def tile(
-    pixels: npt.NDArray[Any], *, bands: Sequence[str], maps: Sequence[npt.NDArray[np.float32]] = ()
-) -> bytes:
+def tile(pixels: npt.NDArray[Any], *, bands: Sequence[str], maps: Sequence[npt.NDArray[np.float32]] = ()) -> bytes:
     """Draw one patch and its evidence maps side by side.
 
     Each map has its own scale, from blue (against) over clear to red (for), as everywhere in swath.
@@ -105,9 +96,7 @@ def error_sections(analysis: ErrorAnalysis) -> list[Section]:
     """Show mistakes, slices and uncertain predictions, with galleries of patches where the analysis holds them."""
     galleries, note = {}, ""
     if (details := analysis.details) is not None:
-        galleries = {
-            title: [_picture(int(row), details) for row in rows] for title, rows in details.galleries.items()
-        }
+        galleries = {title: [_picture(int(row), details) for row in rows] for title, rows in details.galleries.items()}
         note = details.note
     return [
         *_mistakes(analysis, galleries, note),
@@ -135,9 +124,7 @@ def _pair_title(truth: str, called: str) -> str:
     return f"{truth} \u2192 {called}"
 
 
-def evidence_maps(
-    classifier: Classifier, found: SplitPredictions, galleries: Mapping[str, Rows]
-) -> tuple[Maps, str]:
+def evidence_maps(classifier: Classifier, found: SplitPredictions, galleries: Mapping[str, Rows]) -> tuple[Maps, str]:
     """Maps for the predicted class, and for the label where it is another; or why there are none."""
     if not galleries:
         return {}, ""
@@ -166,9 +153,7 @@ def _picture(row: int, details: ErrorDetails) -> Image:
     label, called = found.part.labels[row], found.predictions.labels[row]
     sure = f"{100 * found.confidence[row]:.1f} %"
     caption = (
-        f"{called}, {sure}"
-        if label == called
-        else f"{label}, predicted {called} ({sure}); loss {found.loss[row]:.2f}"
+        f"{called}, {sure}" if label == called else f"{label}, predicted {called} ({sure}); loss {found.loss[row]:.2f}"
     )
     data = tile(found.pixels[row], bands=found.record.input.bands, maps=details.maps.get(row, ()))
     return Image(data, f"Patch {found.paths[row]}", f"{caption}. {found.paths[row]}")
@@ -189,20 +174,10 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
         ]
     pairs = [(p.truth, p.called, p.n, p.share) for p in analysis.pairs]
     weak = [
-        (
-            w.name,
-            w.scores.recall.n,
-            w.scores.f1,
-            w.scores.recall,
-            w.scores.precision,
-            most(w.called),
-            most(w.taken),
-        )
+        (w.name, w.scores.recall.n, w.scores.f1, w.scores.recall, w.scores.precision, most(w.called), most(w.taken))
         for w in analysis.weakest
     ]
-    shown = [
-        _pair_title(p.truth, p.called) for p in analysis.pairs if _pair_title(p.truth, p.called) in galleries
-    ]
+    shown = [_pair_title(p.truth, p.called) for p in analysis.pairs if _pair_title(p.truth, p.called) in galleries]
     sections = [
         Section(
             "Confused pairs",
@@ -214,12 +189,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
         Section(
             "Weakest classes",
             text=["Classes with mistakes, lowest F1 first."],
-            tables=[
-                Table(
-                    ("class", "n", "F1", "recall", "precision", "predicted instead", "wrongly predicted"),
-                    weak,
-                )
-            ],
+            tables=[Table(("class", "n", "F1", "recall", "precision", "predicted instead", "wrongly predicted"), weak)],
         ),
         Section(
             "Largest losses",
@@ -279,9 +249,7 @@ def _unsure_section(galleries: dict[str, list[Image]], note: str) -> Section:
 
 def _summary(analysis: ErrorAnalysis) -> str:
     if not analysis.errors:
-        return (
-            f"All {analysis.n:,} patches are answered as they are labeled. {slices_sentence(analysis.slices)}"
-        )
+        return f"All {analysis.n:,} patches are answered as they are labeled. {slices_sentence(analysis.slices)}"
     first = analysis.pairs[0]
     weakest = analysis.weakest[0]
     return (

@@ -89,9 +89,7 @@ class LabelIssueReport:
         )
 
 
-def measure_label_issues(
-    index: PatchIndex, probabilities: npt.NDArray[Any], *, method: str = ""
-) -> LabelIssueReport:
+def measure_label_issues(index: PatchIndex, probabilities: npt.NDArray[Any], *, method: str = "") -> LabelIssueReport:
     """Rank the patches of an index by how probably their label is wrong; nothing is written.
 
     Parameters
@@ -136,10 +134,7 @@ def write_label_issues(report: LabelIssueReport, out: str | Path, *, overwrite: 
     """
     out = Path(out)
     # Both or neither: a list without its page would have to be thrown away to get one.
-    with (
-        atomic_file(out / TABLE, overwrite=overwrite) as table,
-        atomic_file(out / PAGE, overwrite=overwrite) as page,
-    ):
+    with atomic_file(out / TABLE, overwrite=overwrite) as table, atomic_file(out / PAGE, overwrite=overwrite) as page:
         write_csv(table, COLUMNS, ([_text(value) for value in row.values()] for row in report.rows()))
         _write_page(page, report, link=out / TABLE)
 

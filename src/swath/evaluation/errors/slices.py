@@ -124,9 +124,7 @@ class Slice(Settings):
         return self.corrected < LEVEL
 
 
-def slicings(
-    part: PatchIndex, pixels: npt.NDArray[Any], *, bands: Sequence[str]
-) -> tuple[list[Slicing], list[str]]:
+def slicings(part: PatchIndex, pixels: npt.NDArray[Any], *, bands: Sequence[str]) -> tuple[list[Slicing], list[str]]:
     """Part patches by brightness, contrast, greenness, size, mode, group and source.
 
     Numbers are cut at their quartiles. Brightness and contrast are the mean and the standard deviation of the

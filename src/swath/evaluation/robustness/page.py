@@ -30,8 +30,7 @@ _PICTURES = {
 def robustness_section(result: RobustnessResult, folder: Path) -> Section:
     """Show how a model holds under shifts, with links to the files of :func:`write_robustness` in `folder`."""
     rows: list[tuple[Cell, ...]] = [
-        (shown(name), r.what, points(r.drop), *(_short(c.accuracy) for c in r.severities))
-        for name, r in result.ordered
+        (shown(name), r.what, points(r.drop), *(_short(c.accuracy) for c in r.severities)) for name, r in result.ordered
     ]
     worst: list[tuple[Cell, ...]] = [
         (
@@ -65,11 +64,7 @@ def robustness_section(result: RobustnessResult, folder: Path) -> Section:
                 "At severity 5: does confidence fall with accuracy? Unsure: share of predictions below 50 %",
             ),
         ),
-        images=[
-            Image(result.pictures[name], *words)
-            for name, words in _PICTURES.items()
-            if name in result.pictures
-        ],
+        images=[Image(result.pictures[name], *words) for name, words in _PICTURES.items() if name in result.pictures],
         links=[Link(name, folder / name) for name in ("robustness.csv", "robustness.json")],
     )
 
@@ -154,9 +149,7 @@ def levels_picture(result: RobustnessResult) -> bytes:
     for axis in axes[len(shifts) :]:
         axis.set_visible(False)
     figure.supxlabel(
-        "severity; line and band: accuracy with 95 % interval; dashed: mean confidence",
-        fontsize=8,
-        color=SOFT,
+        "severity; line and band: accuracy with 95 % interval; dashed: mean confidence", fontsize=8, color=SOFT
     )
     return to_png(figure, dpi=130)
 

@@ -132,9 +132,7 @@ def measure_robustness(
             shifted = replace(found, predictions=predictions)
             right.append(shifted.right)
             conditions.append(
-                condition(
-                    shifted.right, shifted.confidence, severity=severity, strength=shift.describe(severity)
-                )
+                condition(shifted.right, shifted.confidence, severity=severity, strength=shift.describe(severity))
             )
         drop = mean_difference(found.right - np.mean(right[-len(LEVELS) :], axis=0))
         shifts[shift.name] = ShiftResult(what=shift.what, severities=tuple(conditions), drop=drop)
@@ -177,8 +175,7 @@ def write_robustness(result: RobustnessResult, out: str | Path, *, overwrite: bo
     """
     if not result.pictures:
         raise DataError(
-            "the robustness result holds numbers only, no pictures",
-            fix="measure again: robustness(MODEL, INDEX)",
+            "the robustness result holds numbers only, no pictures", fix="measure again: robustness(MODEL, INDEX)"
         )
     with atomic_folder(Path(out), overwrite=overwrite, keep=result.inputs) as folder:
         (folder / "robustness.json").write_text(result.to_json(), encoding="utf-8")

@@ -87,9 +87,7 @@ def measure_color_match(
     ):
         return None
     n = index.split_counts.get(split, 0)
-    found = predict_split(
-        classifier, index, split=split, rows=sample_rows(n, patches, seed=seed), progress=progress
-    )
+    found = predict_split(classifier, index, split=split, rows=sample_rows(n, patches, seed=seed), progress=progress)
     pixels = found.pixels
     if pixels[:, 0].size < ENOUGH:
         return None

@@ -148,14 +148,10 @@ def measure_report(
         ),
     )
     suite = attempt(
-        "shifts",
-        lambda: measure_robustness(classifier, index, split=acted, patches=effort.shifted, progress=progress),
+        "shifts", lambda: measure_robustness(classifier, index, split=acted, patches=effort.shifted, progress=progress)
     )
     color_match = attempt(
-        "shifts",
-        lambda: measure_color_match(
-            classifier, index, split=acted, patches=effort.shifted, progress=progress
-        ),
+        "shifts", lambda: measure_color_match(classifier, index, split=acted, patches=effort.shifted, progress=progress)
     )
     findings = Findings(
         score=score,
@@ -168,11 +164,7 @@ def measure_report(
         optimistic=optimistic_bias(index) if score.same_index else "",
     )
     return ReportMeasurements(
-        findings,
-        tuple(parts),
-        left_out,
-        map_pictures(*maps) if maps else {},
-        audit(index, progress=progress),
+        findings, tuple(parts), left_out, map_pictures(*maps) if maps else {}, audit(index, progress=progress)
     )
 
 
@@ -188,9 +180,7 @@ def _confused(errors: ErrorAnalysis | None, score: Evaluation) -> ConfusedClasse
         return None
     if errors.errors >= FEW_MISTAKES or errors.split == score.split or score.predictions is None:
         return ConfusedClasses(errors.split, errors.pairs)
-    return ConfusedClasses(
-        score.split, confused_pairs(score.predictions.confusion, score.predictions.classes)
-    )
+    return ConfusedClasses(score.split, confused_pairs(score.predictions.confusion, score.predictions.classes))
 
 
 @dataclass(frozen=True)
@@ -221,9 +211,7 @@ def open_run(folder: Path) -> RunFolder:
         If there is no model file in the folder, or its history or recipe cannot be read.
     """
     if not (folder / MODEL).is_file():
-        raise DataError(
-            f"{folder} holds no {MODEL}", fix="give the folder that swath train wrote, or a model file"
-        )
+        raise DataError(f"{folder} holds no {MODEL}", fix="give the folder that swath train wrote, or a model file")
     curves = folder / "curves.png"
     return RunFolder(folder / MODEL, curves.read_bytes() if curves.is_file() else None, _facts(folder))
 
@@ -242,9 +230,7 @@ def _facts(folder: Path) -> dict[str, str]:
             score = next(name for name in ("val_accuracy", "val_average_precision") if name in rows[0])
             kept = next(row for row in rows if row["kept"] == "1")
             facts["epoch kept"] = kept["epoch"]
-            facts[score.replace("val_", "validation ").replace("_", " ")] = (
-                f"{100 * float(kept[score]):.2f} %"
-            )
+            facts[score.replace("val_", "validation ").replace("_", " ")] = f"{100 * float(kept[score]):.2f} %"
     except (ValueError, KeyError, TypeError, IndexError, StopIteration, yaml.YAMLError) as error:
         raise DataError(
             f"{folder} is not as swath train left it: its recipe or history cannot be read",

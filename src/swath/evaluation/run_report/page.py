@@ -16,14 +16,7 @@ from swath.data import PatchIndex
 from swath.evaluation.errors.findings import ErrorAnalysis
 from swath.evaluation.errors.page import error_sections
 from swath.evaluation.evaluate import write_evaluation
-from swath.evaluation.faithfulness_page import (
-    CURVES,
-    NUMBERS,
-    SHEET,
-    checked_section,
-    key_numbers,
-    write_maps,
-)
+from swath.evaluation.faithfulness_page import CURVES, NUMBERS, SHEET, checked_section, key_numbers, write_maps
 from swath.evaluation.predictions import TEST_ACCESSES, checked_split, note_test_access
 from swath.evaluation.results import BinaryEvaluation, Evaluation, SingleLabelEvaluation, display_name
 from swath.evaluation.robustness import robustness_section, write_robustness
@@ -62,11 +55,7 @@ _RULES = (
     "lies below that of unshifted patches, and a suggestion only with the effect it had in these very measurements."
 )
 _LOSSES = "Largest losses"  # the gallery that a report shows
-_TITLES: dict[Part, str] = {
-    "mistakes": "Mistakes",
-    "maps": "Explanation maps",
-    "shifts": "Under other conditions",
-}
+_TITLES: dict[Part, str] = {"mistakes": "Mistakes", "maps": "Explanation maps", "shifts": "Under other conditions"}
 
 
 @dataclass(frozen=True)
@@ -252,8 +241,7 @@ def key_figures(measured: ReportMeasurements) -> list[Number]:
     """Choose the numbers to see first."""
     score = measured.findings.score
     numbers = [
-        Number(display_name(name), value, f"n = {value.n:,}")
-        for name, value in list(score.headline().items())[:2]
+        Number(display_name(name), value, f"n = {value.n:,}") for name, value in list(score.headline().items())[:2]
     ]
     if measured.findings.robustness is not None:
         over_all = measured.findings.robustness.score
@@ -267,9 +255,7 @@ def _verdict(measured: ReportMeasurements) -> Section:
     names = {"mistakes": "mistakes", "maps": "explanation maps", "shifts": "shifts"}
     missing = [name for part, name in names.items() if part not in measured.parts]
     if missing:
-        texts.append(
-            f"Not measured here: {listed(missing)}. Measure all with: swath report MODEL INDEX --out DIR"
-        )
+        texts.append(f"Not measured here: {listed(missing)}. Measure all with: swath report MODEL INDEX --out DIR")
     return Section("The verdict in full", text=(*texts, _RULES))
 
 
@@ -328,11 +314,7 @@ def _shifts(measured: ReportMeasurements, folder: Path) -> Section | None:
 
 
 def _color_match(found: ColorMatchResult) -> str:
-    clean = (
-        f"changes accuracy by {points(found.clean_gain)}"
-        if found.clean_changed
-        else "leaves them as they are"
-    )
+    clean = f"changes accuracy by {points(found.clean_gain)}" if found.clean_changed else "leaves them as they are"
     return (
         f"Matching colors, {found.n:,} patches taken as one scene: under the atmosphere shift at severity 5 "
         f"accuracy is {100 * found.before.value:.1f} % as they are and {100 * found.after.value:.1f} % with "

@@ -108,12 +108,7 @@ class Verdict(Settings):
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Sentences by heading; headings without any are left out."""
-        named = {
-            "Good for": self.good,
-            "Fails": self.fails,
-            "Beware": self.caveats,
-            "Try next": self.attempts,
-        }
+        named = {"Good for": self.good, "Fails": self.fails, "Beware": self.caveats, "Try next": self.attempts}
         return {name: sentences for name, sentences in named.items() if sentences}
 
     @property
@@ -127,11 +122,7 @@ def verdict(found: Findings) -> Verdict:
     """Word the measurements as a verdict."""
     reliability = _reliability(found.score)
     return Verdict(
-        good=_all(
-            score(found.score, good=True),
-            maps_faithful(found.maps),
-            calibrated(reliability, good=True),
-        ),
+        good=_all(score(found.score, good=True), maps_faithful(found.maps), calibrated(reliability, good=True)),
         fails=_all(
             score(found.score, good=False),
             pairs(found.confused),
@@ -168,11 +159,7 @@ def score(score: Evaluation, *, good: bool) -> str:
     word, limit = score_word(value)
     if good != (limit > 0):
         return ""
-    reason = (
-        f"its interval begins at {100 * limit:g} % or above"
-        if limit
-        else f"its interval begins below {LOWEST}"
-    )
+    reason = f"its interval begins at {100 * limit:g} % or above" if limit else f"its interval begins below {LOWEST}"
     lead = ""
     if leads:
         rule = min(leads, key=lambda name: leads[name].value)
@@ -272,20 +259,13 @@ def shifts(robustness: RobustnessResult | None) -> list[str]:
     if robustness is None:
         return []
     clean = robustness.clean.accuracy
-    costly = [
-        (name, s.severities[-1])
-        for name, s in robustness.ordered
-        if s.severities[-1].accuracy.high < clean.low
-    ]
+    costly = [(name, s.severities[-1]) for name, s in robustness.ordered if s.severities[-1].accuracy.high < clean.low]
     if not costly:
         return []
     # Users meet another rendering first, so it is named before worse shifts.
     costly.sort(key=lambda item: (item[0] != SHIFT, item[1].accuracy.value))
     named = listed(
-        [
-            f"{shown(name)} ({last.strength}) to {with_interval(last.accuracy)}"
-            for name, last in costly[:SHIFTS]
-        ]
+        [f"{shown(name)} ({last.strength}) to {with_interval(last.accuracy)}" for name, last in costly[:SHIFTS]]
     )
     found = [
         f"on {robustness.n:,} patches of the split '{robustness.split}' accuracy falls from "
@@ -330,9 +310,7 @@ def _caveats(found: Findings) -> list[str]:
         )
     if score.same_index and score.split != "test":
         chosen = "trained on" if score.split == "train" else "selected by"
-        texts.append(
-            f"the model was {chosen} these {score.n:,} patches, so {with_interval(value)} flatters it"
-        )
+        texts.append(f"the model was {chosen} these {score.n:,} patches, so {with_interval(value)} flatters it")
     if score.ood is not None and score.ood.low > NOTABLE_OOD_SHARE:
         texts.append(f"{with_interval(score.ood)} of the patches are unlike the training data")
     return texts

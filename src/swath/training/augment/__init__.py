@@ -13,13 +13,4 @@ from swath.training.augment.mixing import cutmix, mix, mixup
 from swath.training.augment.randaugment import rand_augment
 from swath.training.augment.sensor import sensor_shift
 
-__all__ = [
-    "augment",
-    "cutmix",
-    "mix",
-    "mixup",
-    "rand_augment",
-    "random_crop",
-    "random_gain",
-    "sensor_shift",
-]
+__all__ = ["augment", "cutmix", "mix", "mixup", "rand_augment", "random_crop", "random_gain", "sensor_shift"]

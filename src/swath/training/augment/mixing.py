@@ -10,9 +10,7 @@ from swath.training.recipe import Augmentation
 Mixed = tuple[torch.Tensor, torch.Tensor]
 
 
-def mix(
-    values: torch.Tensor, targets: torch.Tensor, settings: Augmentation, *, generator: torch.Generator
-) -> Mixed:
+def mix(values: torch.Tensor, targets: torch.Tensor, settings: Augmentation, *, generator: torch.Generator) -> Mixed:
     """Mix a batch by MixUp or CutMix, whichever is on; where both are, one of them at random a batch.
 
     Parameters

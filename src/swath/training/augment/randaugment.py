@@ -24,12 +24,7 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def rand_augment(
-    pixels: torch.Tensor,
-    operations: int,
-    *,
-    generator: torch.Generator,
-    top: float,
-    bands: Sequence[str] = RGB,
+    pixels: torch.Tensor, operations: int, *, generator: torch.Generator, top: float, bands: Sequence[str] = RGB
 ) -> torch.Tensor:
     """Apply to each patch its own random operations.
 

@@ -269,9 +269,7 @@ def sensor_shift(
     return pixels.clone().index_copy_(0, chosen, changed)
 
 
-def _draw_tones(
-    n: int, count: int, bands: Sequence[str], strength: float, generator: torch.Generator
-) -> Tones:
+def _draw_tones(n: int, count: int, bands: Sequence[str], strength: float, generator: torch.Generator) -> Tones:
     """What happens to the values of each band of each patch, wherever they lie in it."""
     policy = SENSOR_SHIFT
 
