@@ -37,7 +37,7 @@ def fit_baselines(
     """
     # scikit-learn's penalty with C = 1, which with two classes it puts on the difference of their weights.
     ridge = (2 if len(classes) == 2 else 1) / len(labels)
-    fitted = fit_softmax(color_features(pixels), labels, outputs=len(classes), ridge=ridge)
+    fitted = fit_softmax(color_features(pixels), labels, outputs=len(classes), ridge=ridge, steps=3000, tolerance=1e-7)
     return Baselines(
         majority=classes[Counter(labels.tolist()).most_common(1)[0][0]],
         color=ColorBaseline(

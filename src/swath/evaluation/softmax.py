@@ -55,6 +55,7 @@ def fit_softmax(
     outputs: int,
     ridge: float = 1e-4,
     steps: int = STEPS,
+    tolerance: float = TOLERANCE,
 ) -> Softmax:
     """Fit class probabilities to features.
 
@@ -73,7 +74,9 @@ def fit_softmax(
     ridge : float
         Weight of the penalty, above 0.
     steps : int
-        At most this many; fewer once the largest slope is below 1e-5.
+        At most this many; fewer once the largest slope is below `tolerance`.
+    tolerance : float
+        Largest slope of a finished fit.
     """
     n, width = features.shape
     values = features.astype(np.float64)
@@ -92,7 +95,7 @@ def fit_softmax(
     for _ in range(steps):
         slope = inputs.T @ (_softmax(inputs @ ahead) - wanted) / n + penalty * ahead
         following = ahead - step @ slope
-        if np.abs(slope).max() < TOLERANCE:
+        if np.abs(slope).max() < tolerance:
             weights = following
             break
         if float((slope * (following - weights)).sum()) > 0:  # going uphill: restart the momentum
