@@ -22,7 +22,7 @@ from swath.evaluation.faithfulness import (
 )
 from swath.explain.evidence import Explainer
 from swath.explain.faithful import Part
-from swath.explain.overlay import contact_sheet
+from swath.explain.pictures import contact_sheet
 from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.model.record import Estimate

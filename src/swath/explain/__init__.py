@@ -30,8 +30,15 @@ from swath.explain.faithful import (
     share_inside,
     weight_randomization,
 )
-from swath.explain.images import ExplainedImage, Explanation, explain_images, explanations, write_explanations
-from swath.explain.overlay import contact_sheet, overlay_picture
+from swath.explain.pictures import (
+    ExplainedImage,
+    Explanation,
+    contact_sheet,
+    explain_images,
+    explanations,
+    overlay_picture,
+    write_explanations,
+)
 
 __all__ = [
     "METHODS",

@@ -16,8 +16,7 @@ from swath.data import PatchIndex, class_numbers, default_cache, group_duplicate
 from swath.data.splits import fold_index
 from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation.errors import LabelIssueReport, feature_probabilities, measure_label_issues, write_label_issues
-from swath.evaluation.errors.crossfit import held_out_rows, label_numbers
-from swath.evaluation.errors.review import PAGE, TABLE
+from swath.evaluation.errors.labels import PAGE, TABLE, held_out_rows, label_numbers
 from swath.evaluation.predictions import TEST_ACCESSES, Model, model_pixels, note_test_access, predict_pixels
 from swath.files import atomic_file, check_output
 from swath.inference import Classifier, load

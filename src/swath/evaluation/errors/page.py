@@ -20,7 +20,7 @@ from swath.errors import SwathError
 from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, ErrorDetails, most, p_text, slices_sentence
 from swath.evaluation.predictions import SplitPredictions
 from swath.explain import class_evidence, upsample
-from swath.explain.overlay import overlay_colors, scale_limit
+from swath.explain.pictures import overlay_colors, scale_limit
 from swath.inference import Classifier
 from swath.pages.figures import to_display_rgb
 from swath.pages.html import Image, Link, Number, Section, Table, write_report

@@ -33,7 +33,7 @@ from swath.evaluation.results import (
     display_name,
 )
 from swath.evaluation.robustness import RobustnessResult
-from swath.evaluation.robustness.results import shown
+from swath.evaluation.robustness.measure import shown
 from swath.evaluation.run_report.color_match import SHIFT, ColorMatchResult
 from swath.model.record import Estimate
 from swath.pages.text import listed, points, points_more, sentence, with_interval, written
