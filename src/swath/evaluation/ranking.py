@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from swath.evaluation.intervals import Z, percentile_interval, wider, wilson
+from swath.evaluation.intervals import Z, around, percentile_interval, wider, wilson
 from swath.model.record import Estimate
 
 Truth = npt.NDArray[np.bool_]
@@ -224,8 +224,7 @@ def average_precision_estimate(ranking: Ranking, samples: Floats) -> Estimate:
     finite = samples[np.isfinite(samples)]
     if len(finite):
         limits = wider(limits, percentile_interval(finite))
-    low, high = wider(limits, (value, value))
-    return Estimate(value=value, low=low, high=high, n=ranking.positives)
+    return around(value, limits, n=ranking.positives)
 
 
 def best_threshold(truth: Truth, scores: npt.NDArray[Any]) -> float:

@@ -344,7 +344,13 @@ def write_robustness(result: RobustnessResult, out: str | Path, *, overwrite: bo
         _write_table(folder / "robustness.csv", result)
         for name, picture in result.pictures.items():
             (folder / name).write_bytes(picture)
-        write_robustness_page(folder / "index.html", result)
+        write_report(
+            folder / "index.html",
+            [robustness_section(result, folder)],
+            title=f"How {result.model} holds under other conditions",
+            summary="A fixed, seeded suite of changes between sensors, atmospheres, seasons and archives, with the "
+            "same pixels for every model.",
+        )
 
 
 def _check(classifier: Classifier, patches: int) -> None:
@@ -447,18 +453,6 @@ def sentences(result: RobustnessResult) -> list[str]:
             "above its accuracy)."
         )
     return said
-
-
-def write_robustness_page(path: Path, result: RobustnessResult) -> None:
-    """Write ``index.html`` next to the other files of the test."""
-    section = robustness_section(result, path.parent)
-    write_report(
-        path,
-        [section],
-        title=f"How {result.model} holds under other conditions",
-        summary="A fixed, seeded suite of changes between sensors, atmospheres, seasons and archives, with the same "
-        "pixels for every model.",
-    )
 
 
 def _short(estimate: Estimate) -> str:

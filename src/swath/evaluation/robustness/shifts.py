@@ -209,11 +209,6 @@ def _interpolation(side: int, size: int) -> Floats:
     return weights
 
 
-def is_rgb(bands: Sequence[str]) -> bool:
-    """Whether bands are red, green and blue, in this order."""
-    return tuple(bands) == RGB
-
-
 @dataclass(frozen=True)
 class Shift:
     """One change.
@@ -286,7 +281,7 @@ SUITE = (
 def usable(bands: Sequence[str], side: int) -> tuple[tuple[Shift, ...], dict[str, str]]:
     """Shifts that patches of these bands and this side can be put through, and why not the others."""
     skipped: dict[str, str] = {}
-    if not is_rgb(bands):
+    if tuple(bands) != RGB:
         skipped |= dict.fromkeys(_COLORS, "defined for red, green and blue only")
     if len(bands) not in (1, 3):
         skipped["jpeg"] = "JPEG holds one band or three"
