@@ -25,6 +25,7 @@ from swath.data.rows import map_patches
 from swath.data.spatial import SpatialAutocorrelation, optimistic_bias, spatial_autocorrelation
 from swath.datareport.shortcuts import Shortcuts, drawn, measure_shortcuts
 from swath.errors import DataError
+from swath.evaluation.predictions import model_outputs
 from swath.imagery import RGB, Storage, storage
 from swath.inference import load
 from swath.progress import Progress, silent
@@ -36,8 +37,6 @@ _RARE = 5
 _BLOCK = 512
 MODEL = "eurosat"
 MOST = 4_000  # patches on the map; drawn with seed 0
-_BATCH = 512
-_STAGE = "features"
 Floats = npt.NDArray[np.float64]
 
 
@@ -162,7 +161,7 @@ def measure_data(index: PatchIndex, *, progress: Progress = silent) -> DataFacts
     pixels, bands = report_pixels(index, progress=progress)
     headers = read_headers(index, progress=progress)
     labels = one_path_per_content(index)
-    rows = drawn(labels)
+    rows = drawn(len(labels))
     groups = groups_with(index, found.near)
     progress("score", 0, 1)
     shortcuts = measure_shortcuts(
@@ -301,11 +300,11 @@ def embed(
     progress : Progress
         Called with stage ``"features"``.
     """
-    n = len(pixels)
-    rows = np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+    rows = drawn(len(pixels), most=most)
     described: npt.NDArray[Any]
     if pixels.dtype == np.uint8 and tuple(bands) == RGB:
-        described = _by_network(pixels, rows, progress)
+        found = model_outputs(load(MODEL), pixels[rows], wanted=("features",), stage="features", progress=progress)
+        described = found["features"]
         by = f"the features of the shipped model '{MODEL}'"
     else:
         described = color_features(np.asarray(pixels[rows]))
@@ -356,14 +355,3 @@ def spread_out(places: Floats, *, cells: int) -> list[tuple[int, int, int]]:
     for number in np.argsort(off, kind="stable"):
         best.setdefault((int(cell[number, 0]), int(cell[number, 1])), int(number))
     return sorted((number, column, cells - 1 - row) for (column, row), number in best.items())
-
-
-def _by_network(pixels: npt.NDArray[Any], rows: npt.NDArray[np.intp], progress: Progress) -> npt.NDArray[np.float32]:
-    classifier = load(MODEL)
-    parts = []
-    progress(_STAGE, 0, len(rows))
-    for start in range(0, len(rows), _BATCH):
-        block = np.ascontiguousarray(pixels[rows[start : start + _BATCH]])
-        parts.append(classifier.run(block, wanted=("features",))["features"])
-        progress(_STAGE, min(start + _BATCH, len(rows)), len(rows))
-    return np.concatenate(parts)

@@ -334,6 +334,12 @@ def _reliability_picture(reliability: Reliability | None, found: SplitPrediction
     return {"reliability.png": reliability_picture(reliability.calibration, found.right, found.confidence)}
 
 
+def reliability_of(evaluation: Evaluation) -> Reliability | None:
+    """Calibration and abstention of an evaluation, where they were measured: of models with one label per patch."""
+    found: Reliability | None = getattr(evaluation, "reliability", None)
+    return found
+
+
 def display_name(name: str) -> str:
     """How a number is called on a page, such as ``macro-F1``."""
     return _NAMES.get(name, name.replace("_", " "))
