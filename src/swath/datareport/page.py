@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,8 +20,8 @@ from swath.data import PatchIndex
 from swath.data.audit import one_path_per_content
 from swath.datareport.facts import DataFacts, Embedding, measure_data, report_pixels, rows_of_classes, spread_out
 from swath.datareport.shortcuts import Shortcut
-from swath.evaluation import data_section
 from swath.evaluation.plots import sample_grid
+from swath.evaluation.sections import data_section
 from swath.files import atomic_folder
 from swath.imagery import RGB
 from swath.model.record import class_infos
@@ -83,7 +83,10 @@ def data_report(index: PatchIndex, out: Path, *, overwrite: bool = False, progre
 
 
 def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, progress: Progress = silent) -> None:
-    """Draw the pictures and write ``index.html`` and ``facts.json`` into an existing folder."""
+    """Draw the pictures and write ``index.html`` and ``facts.json`` into an existing folder.
+
+    The embedding is not among the facts in the file; an estimate is its value, interval and count.
+    """
     progress("report", 0, 2, note="pictures")
     pixels, bands = report_pixels(index)
     pictures = draw_pictures(index, facts, pixels, bands)
@@ -95,7 +98,9 @@ def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, prog
         summary=verdict(facts),
         numbers=_numbers(facts),
     )
-    text = json.dumps(facts_json(facts), indent=2, ensure_ascii=False)
+    values = asdict(facts)
+    del values["embedding"]
+    text = json.dumps(values, default=lambda value: value.model_dump(), indent=2, ensure_ascii=False)
     (folder / FACTS).write_text(text + "\n", encoding="utf-8")
     progress("report", 2, 2)
 
@@ -103,8 +108,8 @@ def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, prog
 def verdict(facts: DataFacts) -> str:
     """Say in a few plain sentences what makes a score on this set unreliable."""
     against = [
-        headers_warning(facts),
-        modes_warning(facts),
+        *header_warnings(facts),
+        *mode_warnings(facts),
         *(one.sentence() for one in facts.overlaps),
         counted(facts.copies, "file repeats", "files repeat") + " another byte for byte." if facts.copies else "",
         counted(len(facts.audit.leaks), "duplicate lies", "duplicates lie")
@@ -114,21 +119,13 @@ def verdict(facts: DataFacts) -> str:
         *(
             f.text
             for f in facts.audit.findings
-            if f.kind not in _LEFT and not (f.kind == "shortcut" and headers_warning(facts))
+            if f.kind not in _LEFT and not (f.kind == "shortcut" and header_warnings(facts))
         ),
     ]
     said = [sentence for sentence in against if sentence]
     if not said:
         return "Nothing was found that would make a score on these patches unreliable."
     return "Before relying on a score on these patches: " + " ".join(said)
-
-
-def facts_json(facts: DataFacts) -> dict[str, Any]:
-    """Give the facts as plain values, the embedding apart; an estimate is its value, interval and count."""
-    values = asdict(facts)
-    del values["embedding"]
-    plain: dict[str, Any] = json.loads(json.dumps(values, default=lambda value: value.model_dump(), ensure_ascii=False))
-    return plain
 
 
 def report_sections(
@@ -165,13 +162,9 @@ def report_sections(
 
 def _classes(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
     several = f", of the {SHOWN_CLASSES} commonest classes" if len(facts.classes) > SHOWN_CLASSES else ""
-    section = data_section(facts.classes, patches=facts.audit.patches, sentences=())
-    return Section(
-        "Classes",
-        numbers=section.numbers,
-        tables=section.tables,
-        images=[Image(pictures["samples"], "Sample patches of each class", f"Patches drawn at random{several}.")],
-    )
+    section = data_section(facts.classes, patches=facts.audit.patches)
+    sheet = Image(pictures["samples"], "Sample patches of each class", f"Patches drawn at random{several}.")
+    return replace(section, title="Classes", images=[sheet])
 
 
 def _shortcuts(facts: DataFacts) -> Section:
@@ -201,7 +194,7 @@ def _shortcuts(facts: DataFacts) -> Section:
             "The length of a file in bytes is no header: it also grows with the detail of the land. Color "
             "statistics are the land's own colors as well as the sensor's; a network has to beat them.",
         ],
-        warnings=[headers_warning(facts)] if headers_warning(facts) else [],
+        warnings=header_warnings(facts),
         tables=[
             Table(
                 ("property of a file", "values", "accuracy", "above chance"),
@@ -212,15 +205,15 @@ def _shortcuts(facts: DataFacts) -> Section:
     )
 
 
-def headers_warning(facts: DataFacts) -> str:
-    """Warn that headers predict the class; empty if they do not."""
+def header_warnings(facts: DataFacts) -> list[str]:
+    """Warn that headers predict the class, if they do."""
     one = facts.shortcuts.headers
     if one is None or not one.is_shortcut:
-        return ""
-    return (
+        return []
+    return [
         f"File headers alone predict the class of {100 * one.score.accuracy.value:.1f} % of patches (chance: "
         f"{100 * one.score.chance:.1f} %). Bring all files to one form with: swath data fix."
-    )
+    ]
 
 
 def _files(facts: DataFacts) -> Section:
@@ -228,7 +221,7 @@ def _files(facts: DataFacts) -> Section:
     return Section(
         "Files",
         text=[f"A file has from {low:,} to {high:,} bytes, half of them at most {middle:,}."],
-        warnings=[modes_warning(facts)] if modes_warning(facts) else [],
+        warnings=mode_warnings(facts),
         tables=[
             _counts("size in pixels", facts.audit.sizes),
             _counts("mode", facts.audit.modes),
@@ -238,13 +231,12 @@ def _files(facts: DataFacts) -> Section:
     )
 
 
-def modes_warning(facts: DataFacts) -> str:
-    """Warn that files are stored in several modes; empty if they are not."""
+def mode_warnings(facts: DataFacts) -> list[str]:
+    """Warn that files are stored in several modes, if they are."""
     (common, _), *others = facts.audit.modes.items()
-    if not others:
-        return ""
     odd = ", ".join(f"{n:,} files are {mode}" for mode, n in others[:_MODES])
-    return f"Modes differ: {odd}, where most are {common}. All are read as one, but not with the same colors."
+    said = f"Modes differ: {odd}, where most are {common}. All are read as one, but not with the same colors."
+    return [said] if others else []
 
 
 def _counts(what: str, counts: Mapping[str, int]) -> Table:

@@ -16,7 +16,7 @@ from swath.evaluation.calibration import Calibration, risk_coverage
 from swath.evaluation.metrics import ClassMetrics, LabelMetrics, Metrics, MultiLabelMetrics
 from swath.evaluation.predictions import SplitPredictions
 from swath.evaluation.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
-from swath.pages.figures import ACCENT, GRID, INK, SOFT, finish_axis, plain_legend, tile, tile_sheet, to_png
+from swath.pages.figures import ACCENT, GRID, INK, SOFT, draw_sheet, finish_axis, plain_legend, tile, to_png
 from swath.pages.text import written
 
 _TILE, _GAP = 100, 5  # pixels of a patch in the sample grid, and between two
@@ -132,24 +132,13 @@ def sample_grid(pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Seque
         A PNG.
     """
     classes = sorted(set(labels))
-    step = _TILE + _GAP
     tiles = {(0, each - 1): np.full((_TILE, _TILE, 3), 255, np.uint8)}  # the sheet has all columns
     # One picture rather than an axis per patch, which takes seconds to lay out.
     for row, name in enumerate(classes):
         members = [i for i, label in enumerate(labels) if label == name][:each]
         tiles |= {(row, k): tile(pixels[i], bands, side=_TILE) for k, i in enumerate(members)}
     figure = Figure(figsize=(0.95 * each + 2.6, 0.95 * len(classes) + 0.1), layout="constrained")
-    axis = figure.subplots()
-    axis.imshow(tile_sheet(tiles, gap=_GAP))
-    axis.set_xticks([])
-    axis.set_yticks(
-        [row * step + _TILE / 2 for row in range(len(classes))],
-        [written(name, limit=24) for name in classes],
-        fontsize=9,
-        parse_math=False,
-    )
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
+    draw_sheet(figure, tiles, gap=_GAP, rows=[written(name, limit=24) for name in classes])
     return to_png(figure)
 
 

@@ -20,16 +20,7 @@ from swath.explain.evidence import (
     occlusion_evidence,
     upsample,
 )
-from swath.explain.faithful import (
-    Curves,
-    Faithfulness,
-    composites,
-    curves,
-    faithfulness,
-    randomized_explainer_factory,
-    share_inside,
-    weight_randomization,
-)
+from swath.explain.faithful import Faithfulness, composites, faithfulness, share_inside, weight_randomization
 from swath.explain.pictures import (
     ExplainedImage,
     Explanation,
@@ -42,7 +33,6 @@ from swath.explain.pictures import (
 
 __all__ = [
     "METHODS",
-    "Curves",
     "Evidence",
     "ExplainedImage",
     "Explainer",
@@ -52,7 +42,6 @@ __all__ = [
     "class_evidence",
     "composites",
     "contact_sheet",
-    "curves",
     "explain_images",
     "explainer",
     "explanations",
@@ -60,7 +49,6 @@ __all__ = [
     "has_class_evidence",
     "occlusion_evidence",
     "overlay_picture",
-    "randomized_explainer_factory",
     "share_inside",
     "upsample",
     "weight_randomization",

@@ -99,6 +99,26 @@ def tile_sheet(tiles: Mapping[tuple[int, int], RgbImage], *, gap: int, below: in
     return sheet
 
 
+def draw_sheet(
+    figure: Figure,
+    tiles: Mapping[tuple[int, int], RgbImage],
+    *,
+    gap: int,
+    rows: Sequence[str],
+    columns: Sequence[str] = (),
+) -> None:
+    """Draw the sheet of :func:`tile_sheet` on a figure, with the names of its rows and columns beside it."""
+    axis = figure.subplots()
+    axis.imshow(tile_sheet(tiles, gap=gap))
+    side = next(iter(tiles.values())).shape[0]
+    middles = [place * (side + gap) + side / 2 for place in range(max(len(rows), len(columns)))]
+    axis.set_xticks(middles[: len(columns)], columns, fontsize=9, parse_math=False)
+    axis.set_yticks(middles[: len(rows)], rows, fontsize=9, parse_math=False)
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+
+
 def finish_axis(
     axis: Axes,
     *,

@@ -35,7 +35,7 @@ from swath.evaluation.robustness.shifts import LEVELS, Patches, Shift, usable
 from swath.files import atomic_folder, write_csv
 from swath.inference import Classifier
 from swath.model.record import Estimate
-from swath.pages.figures import ACCENT, INK, SOFT, WARM, finish_axis, tile, tile_sheet, to_png
+from swath.pages.figures import ACCENT, INK, SOFT, WARM, draw_sheet, finish_axis, tile, to_png
 from swath.pages.html import Cell, Image, Link, Number, Section, Table, write_report
 from swath.pages.text import percent, points
 from swath.progress import Progress, silent
@@ -507,23 +507,12 @@ def levels_picture(result: RobustnessResult) -> bytes:
 
 def shifts_picture(patch: Patches, shifts: Sequence[Shift], *, bands: Sequence[str], seed: int) -> bytes:
     """Draw one patch ``[bands, P, P]`` under every shift as a PNG: a row per shift, from severity 0 to 5."""
-    step = _TILE + _GAP
     columns = (0, *LEVELS)
-    sheet = tile_sheet(
-        {
-            (row, column): tile(shift.at(patch[None], severity, seed=seed)[0], bands, side=_TILE)
-            for row, shift in enumerate(shifts)
-            for column, severity in enumerate(columns)
-        },
-        gap=_GAP,
-    )
+    tiles = {
+        (row, column): tile(shift.at(patch[None], severity, seed=seed)[0], bands, side=_TILE)
+        for row, shift in enumerate(shifts)
+        for column, severity in enumerate(columns)
+    }
     figure = Figure(figsize=(0.95 * len(columns) + 1.2, 0.95 * len(shifts) + 0.3), layout="constrained")
-    axis = figure.subplots()
-    axis.imshow(sheet)
-    middle = _TILE / 2
-    axis.set_xticks([n * step + middle for n in range(len(columns))], [str(severity) for severity in columns])
-    axis.set_yticks([n * step + middle for n in range(len(shifts))], [shown(s.name) for s in shifts])
-    axis.xaxis.tick_top()
-    axis.tick_params(length=0, labelsize=9)
-    axis.spines[:].set_visible(False)
+    draw_sheet(figure, tiles, gap=_GAP, rows=[shown(s.name) for s in shifts], columns=[str(n) for n in columns])
     return to_png(figure)

@@ -21,8 +21,6 @@ from swath.evaluation.results import Evaluation, display_name, reliability_of
 from swath.evaluation.robustness import robustness_section, write_robustness
 from swath.evaluation.run_report.color_match import ColorMatchResult
 from swath.evaluation.run_report.measure import (
-    QUICK,
-    WHOLE,
     Part,
     ReportMeasurements,
     RunFolder,
@@ -132,8 +130,7 @@ def report(
         if "test" in (split, used_for_decisions(index, split)):
             path = out.parent / TEST_ACCESSES
             note_test_access(path, model=record.name, fingerprint=index.fingerprint, n=len(part))
-        effort = QUICK if quick else WHOLE
-        measured = measure_report(classifier, index, split=split, effort=effort, progress=progress)
+        measured = measure_report(classifier, index, split=split, quick=quick, progress=progress)
         write_report_folder(folder, measured, record, run=run)
     return Report(out / PAGE, verdict(measured.findings), measured)
 
