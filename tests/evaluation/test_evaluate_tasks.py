@@ -21,11 +21,11 @@ from swath.evaluation import (
     best_threshold,
     choose_thresholds,
     evaluate,
-    result_section,
     rethreshold,
     with_thresholds,
 )
 from swath.evaluation.predictions import TEST_ACCESSES
+from swath.evaluation.sections import result_section
 from swath.inference import load
 from swath.model import read_model
 from swath.pages.html import write_report

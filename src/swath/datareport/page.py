@@ -525,18 +525,9 @@ def embedding_picture(found: Embedding, labels: Sequence[str]) -> bytes:
     for name, color, members in groups:
         chosen = found.places[[label in members for label in there]]
         if len(chosen):
-            rest = name == "other classes"
-            dots.append(
-                axis.scatter(
-                    chosen[:, 0],
-                    chosen[:, 1],
-                    s=5 if rest else 7,
-                    color=color,
-                    linewidths=0,
-                    alpha=1 if rest else 0.75,
-                    zorder=0 if rest else 1,
-                )
-            )
+            x, y = chosen.T
+            size, opacity, above = (5, 1.0, 0) if name == "other classes" else (7, 0.75, 1)
+            dots.append(axis.scatter(x, y, s=size, color=color, linewidths=0, alpha=opacity, zorder=above))
             legend.append(name)
     finish_axis(
         axis,

@@ -199,36 +199,24 @@ class MapCheck(Result):
 
     def lines(self) -> list[str]:
         """The result in plain text, for a terminal."""
-        rows: list[tuple[str, ...]] = [
-            ("mean probability while pixels", "are hidden, marked first", "are shown, marked first")
+        both = (self.deletion, self.insertion)
+        removal = [
+            ("mean probability while pixels", "are hidden, marked first", "are shown, marked first"),
+            *((what, *(" ".join(percent(getattr(r, name))) for r in both)) for name, what in BASELINES.items()),
+            *(
+                (f"lead on: {what}", *(points(getattr(r, f"lead_on_{name}")) for r in both))
+                for name, what in BASELINES.items()
+                if name != "map"
+            ),
         ]
-        rows.extend(
-            (BASELINES[name], *(" ".join(percent(getattr(r, name))) for r in (self.deletion, self.insertion)))
-            for name in BASELINES
-        )
-        rows.extend(
-            (
-                f"lead on: {BASELINES[name]}",
-                *(points(getattr(r, f"lead_on_{name}")) for r in (self.deletion, self.insertion)),
-            )
-            for name in BASELINES
-            if name != "map"
-        )
         alike = [("rank correlation after new weights in", "mean", "95 %", "mean size")]
-        alike.extend(
-            (
-                REDRAWN[f.part],
-                f"{f.correlation.value:+.2f}",
-                f"{f.correlation.low:+.2f} to {f.correlation.high:+.2f}",
-                f"{f.size.value:.2f}",
-            )
-            for f in self.randomization
-        )
-        lines = [self.verdict, "", *columns(rows), "", *columns(alike)]
+        for f in self.randomization:
+            mean, low, high = (f"{v:+.2f}" for v in (f.correlation.value, f.correlation.low, f.correlation.high))
+            alike.append((REDRAWN[f.part], mean, f"{low} to {high}", f"{f.size.value:.2f}"))
+        lines = [self.verdict, "", *columns(removal), "", *columns(alike)]
         if self.localization:
-            inside = [("positive mass in the right quadrant", "", "chance 25 %")]
-            inside.extend((COMPOSITES[v], *percent(e)) for v, e in self.localization.items())
-            lines += ["", *columns(inside)]
+            inside = [(COMPOSITES[v], *percent(e)) for v, e in self.localization.items()]
+            lines += ["", *columns([("positive mass in the right quadrant", "", "chance 25 %"), *inside])]
         return [line.rstrip() for line in lines]
 
 

@@ -201,17 +201,9 @@ def predict_split(
         predictions = classifier.decide(found.pop("probabilities"))
     else:
         predictions = predict_pixels(classifier, pixels, stage=stage, progress=progress)
+    inputs = (*index.inputs, classifier.path)
     return SplitPredictions(
-        record,
-        classifier.engine,
-        split,
-        index.fingerprint,
-        part,
-        rows,
-        pixels,
-        predictions,
-        found,
-        (*index.inputs, classifier.path),
+        record, classifier.engine, split, index.fingerprint, part, rows, pixels, predictions, found, inputs
     )
 
 

@@ -172,17 +172,9 @@ def _draw(axis: Axes, shown: npt.NDArray[np.uint8], evidence: npt.NDArray[np.flo
 
 def _verdict(axis: Axes, check: Faithfulness) -> None:
     """One short line under a map."""
-    word = "holds" if check.holds else "FAILS"
-    axis.text(
-        0.5,
-        -0.04,
-        f"{word}: beats {check.beaten} of {check.of}",
-        transform=axis.transAxes,
-        ha="center",
-        va="top",
-        fontsize=7,
-        color=_HOLDS if check.holds else _FAILS,
-    )
+    word, color = ("holds", _HOLDS) if check.holds else ("FAILS", _FAILS)
+    text = f"{word}: beats {check.beaten} of {check.of}"
+    axis.text(0.5, -0.04, text, transform=axis.transAxes, ha="center", va="top", fontsize=7, color=color)
 
 
 def _color_bar(figure: Figure, axes: Axes | list[Axes], limit: float, unit: str) -> None:

@@ -157,13 +157,9 @@ class RobustnessResult(Result):
             ("without a shift", self.clean.accuracy),
             ("mean over shifts and severities", self.score),
         ]
-        shifts: list[tuple[Cell, ...]] = [
-            (
-                shown(name),
-                f"{100 * result.drop.value:.1f}",
-                *(f"{100 * c.accuracy.value:.1f}" for c in result.severities),
-            )
-            for name, result in self.ordered
+        shifts = [
+            (shown(name), *(f"{100 * e.value:.1f}" for e in (shift.drop, *(c.accuracy for c in shift.severities))))
+            for name, shift in self.ordered
         ]
         severities = (f"severity {c.severity}" for c in next(iter(self.shifts.values())).severities)
         return [
@@ -483,14 +479,8 @@ def levels_picture(result: RobustnessResult) -> bytes:
     for axis, (name, shift) in zip(axes, shifts, strict=False):
         conditions = [result.clean, *shift.severities]
         severities = [c.severity for c in conditions]
-        axis.fill_between(
-            severities,
-            [c.accuracy.low for c in conditions],
-            [c.accuracy.high for c in conditions],
-            color=ACCENT,
-            alpha=0.2,
-            linewidth=0,
-        )
+        low, high = ([getattr(c.accuracy, end) for c in conditions] for end in ("low", "high"))
+        axis.fill_between(severities, low, high, color=ACCENT, alpha=0.2, linewidth=0)
         axis.plot(severities, [c.confidence for c in conditions], color=WARM, linestyle=(0, (3, 2)))
         axis.plot(severities, [c.accuracy.value for c in conditions], "o-", color=ACCENT, markersize=3.5)
         axis.set_title(shown(name), fontsize=9, color=INK)

@@ -182,6 +182,7 @@ def write_report_folder(
         write_maps(folder / MAPS, findings.maps, measured.map_pictures)
     if shifts is not None:
         write_robustness(shifts, folder / ROBUSTNESS)
+    parts = [part for part in _TITLES if part in measured.parts]
     section_of = {"mistakes": _mistakes, "maps": _maps, "shifts": _shifts}
     write_report(
         folder / PAGE,
@@ -193,11 +194,7 @@ def write_report_folder(
                 folder / SCORE,
                 title=f"Score on '{score.split}'",
             ),
-            *(
-                section_of[part](measured, folder) or _not_measured(measured, part)
-                for part in _TITLES
-                if part in measured.parts
-            ),
+            *(section_of[part](measured, folder) or _not_measured(measured, part) for part in parts),
             _reliability(score),
             _data(measured, record, samples),
             *([training_section(run.curves, facts=run.facts)] if run is not None and run.curves else []),

@@ -335,12 +335,8 @@ def match_colors(found: ColorMatchResult | None) -> str:
         f"they are and {with_interval(found.after)} color-matched, {points_more(found.gain)}"
     )
     if found.gain.low > 0:
-        harm = (
-            f"; without a shift {points_more(found.clean_gain)}"
-            if found.clean_changed
-            else "; without a shift it changes nothing"
-        )
-        return f"for scenes in another rendering, --match-colors auto: {effect}{harm}"
+        otherwise = points_more(found.clean_gain) if found.clean_changed else "it changes nothing"
+        return f"for scenes in another rendering, --match-colors auto: {effect}; without a shift {otherwise}"
     return f"--match-colors auto is no clear gain: {effect}"
 
 
