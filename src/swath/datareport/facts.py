@@ -177,7 +177,7 @@ def measure_data(index: PatchIndex, *, progress: Progress = silent) -> DataFacts
     return DataFacts(
         audit=found,
         classes=class_counts(index),
-        forms=_counted(form_of(one) for one in headers),
+        forms=_counted(f"{h.kind}, {h.compression}" if h.compression else h.kind for h in headers),
         extras=_counted(one.extras or "none" for one in headers),
         lengths=(min(lengths), int(np.median(lengths)), max(lengths)),
         shortcuts=shortcuts,
@@ -221,11 +221,6 @@ def pooled(labels: Sequence[str]) -> list[str]:
     kept = {name for name, n in common if n >= _RARE} or {name for name, _ in common}
     # A single rare name has no other to join.
     return [name if name in kept or len(counts) - len(kept) < 2 else "(rare)" for name in labels]
-
-
-def form_of(one: Storage) -> str:
-    """Format and compression of a file in words."""
-    return f"{one.kind}, {one.compression}" if one.compression else one.kind
 
 
 def _brightness(pixels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -90,10 +90,25 @@ def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, prog
     progress("report", 0, 2, note="pictures")
     pixels, bands = report_pixels(index)
     pictures = draw_pictures(index, facts, pixels, bands)
+    caption = "How often each value occurs, by class and band."
+    histograms = Image(pictures["histograms"], "Histogram of each class", caption)
     progress("report", 1, 2, note="page")
     write_report(
         folder / PAGE,
-        report_sections(index, facts, pictures, bands),
+        [
+            _classes(facts, pictures),
+            _shortcuts(facts),
+            _files(facts),
+            _duplicates(facts, pictures),
+            _splits(index, facts),
+            _published(facts),
+            _colors(facts, pictures, bands),
+            Section("Histograms", images=[histograms]),
+            _outliers(facts, pictures),
+            _similarity(facts, pictures),
+            _places(facts, pictures),
+            _origin(index),
+        ],
         title=f"Data report: {index.name or 'unnamed'}",
         summary=verdict(facts),
         numbers=_numbers(facts),
@@ -126,38 +141,6 @@ def verdict(facts: DataFacts) -> str:
     if not said:
         return "Nothing was found that would make a score on these patches unreliable."
     return "Before relying on a score on these patches: " + " ".join(said)
-
-
-def report_sections(
-    index: PatchIndex, facts: DataFacts, pictures: Mapping[str, bytes], bands: Sequence[str]
-) -> list[Section]:
-    """Make all sections in reading order; what an index has no data for says so in one sentence.
-
-    Parameters
-    ----------
-    index : PatchIndex
-        The reported index.
-    facts : DataFacts
-        From :func:`swath.datareport.facts.measure_data`.
-    pictures : mapping of str to bytes
-        From :func:`swath.datareport.page.draw_pictures`.
-    bands : sequence of str
-        Of the pictures.
-    """
-    return [
-        _classes(facts, pictures),
-        _shortcuts(facts),
-        _files(facts),
-        _duplicates(facts, pictures),
-        _splits(index, facts),
-        _published(facts),
-        _colors(facts, pictures, bands),
-        _histograms(pictures),
-        _outliers(facts, pictures),
-        _similarity(facts, pictures),
-        _places(facts, pictures),
-        _origin(index),
-    ]
 
 
 def _classes(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
@@ -329,11 +312,6 @@ def _colors(facts: DataFacts, pictures: Mapping[str, bytes], bands: Sequence[str
         tables=[Table(("mean of the pixels", *channels.bands), rows, f"{channels.patches:,} patches")],
         images=[Image(pictures["means"], "Mean image of each class", f"The mean patch of each class, {shown}.")],
     )
-
-
-def _histograms(pictures: Mapping[str, bytes]) -> Section:
-    caption = "How often each value occurs, by class and band."
-    return Section("Histograms", images=[Image(pictures["histograms"], "Histogram of each class", caption)])
 
 
 def _outliers(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:

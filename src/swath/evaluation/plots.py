@@ -49,17 +49,13 @@ def confusion_picture(confusion: npt.NDArray[np.int64], names: Sequence[str]) ->
     figure = Figure(figsize=(side + 2.6, side + 1.6), layout="compressed")
     axis = figure.subplots()
     picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    size = 9 if k <= 15 else 5.5
+    size, ticks, turn, align, anchor = (9, 9, 45, "right", "anchor") if k <= 15 else (5.5, 7, 90, "center", "default")
     written_out = np.argwhere(confusion > 0) if side < _LONGEST else ()  # else cells are finer than digits
     for row, column in written_out:
         color = "white" if share[row, column] > 0.55 else INK
         axis.text(column, row, f"{confusion[row, column]}", ha="center", va="center", fontsize=size, color=color)
     labels = [written(name, limit=24) for name in names]
-    ticks = 9 if k <= 15 else 7
-    axis.set_xticks(range(k), labels, rotation=45 if k <= 15 else 90, fontsize=ticks, parse_math=False)
-    for label in axis.get_xticklabels():
-        label.set_horizontalalignment("right" if k <= 15 else "center")
-        label.set_rotation_mode("anchor" if k <= 15 else "default")
+    axis.set_xticks(range(k), labels, rotation=turn, ha=align, rotation_mode=anchor, fontsize=ticks, parse_math=False)
     axis.set_yticks(range(k), labels, fontsize=ticks, parse_math=False)
     axis.set_xlabel("predicted", color=INK)
     axis.set_ylabel("true", color=INK)
@@ -204,22 +200,13 @@ def curves_picture(classes: Sequence[ClassScores]) -> bytes:
     finish_axis(left, across="recall", up="precision")
     finish_axis(right, across="false positive rate", up="true positive rate (recall)")
     # Left to itself matplotlib names no curve whose class begins with "_".
-    if aside:
-        shown = curves[:_NAMED]
-        legends = [figure.legend(shown, _labels(shown), loc="outside right center", fontsize=7.5)]
-    else:
-        legends = [
-            axis.legend(shown, _labels(shown), loc=corner, fontsize=8)
-            for axis, shown, corner in ((left, curves, "lower left"), (right, areas, "lower right"))
-            if shown
-        ]
-    for legend in legends:
-        plain_legend(legend)
+    inside = ((left, curves, "lower left", 8.0), (right, areas, "lower right", 8.0))
+    outside = ((figure, curves[:_NAMED], "outside right center", 7.5),)
+    for place, lines, corner, points in outside if aside else inside:
+        if lines:
+            labels = [str(line.get_label()) for line in lines]
+            plain_legend(place.legend(lines, labels, loc=corner, fontsize=points))
     return to_png(figure, dpi=130)
-
-
-def _labels(lines: Sequence[Line2D]) -> list[str]:
-    return [str(line.get_label()) for line in lines]
 
 
 def _draw(axis: Axes, curve: Curve, one: ClassScores, *, label: str, style: Style) -> Line2D:

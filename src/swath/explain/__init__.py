@@ -10,7 +10,6 @@ marks costs more than hiding at random.
 from __future__ import annotations
 
 from swath.explain.evidence import (
-    METHODS,
     Evidence,
     Explainer,
     activation_maps,
@@ -21,22 +20,11 @@ from swath.explain.evidence import (
     upsample,
 )
 from swath.explain.faithful import Faithfulness, composites, faithfulness, share_inside, weight_randomization
-from swath.explain.pictures import (
-    ExplainedImage,
-    Explanation,
-    contact_sheet,
-    explain_images,
-    explanations,
-    overlay_picture,
-    write_explanations,
-)
+from swath.explain.pictures import contact_sheet, explain_images, explanations, overlay_picture, write_explanations
 
 __all__ = [
-    "METHODS",
     "Evidence",
-    "ExplainedImage",
     "Explainer",
-    "Explanation",
     "Faithfulness",
     "activation_maps",
     "class_evidence",

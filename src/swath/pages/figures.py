@@ -9,7 +9,6 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -172,11 +171,6 @@ def to_png(figure: Figure, *, dpi: int = 110) -> bytes:
     with _boxes_for_unknown_letters():
         figure.savefig(stream, dpi=dpi, format="png", facecolor="white", metadata={"Software": None})
     return stream.getvalue()
-
-
-def save(figure: Figure, path: Path, *, dpi: int = 110) -> None:
-    """Write a figure as :func:`to_png` draws it."""
-    path.write_bytes(to_png(figure, dpi=dpi))
 
 
 def pixels_to_png(pixels: RgbImage) -> bytes:

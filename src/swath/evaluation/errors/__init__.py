@@ -11,10 +11,9 @@ by how probably their label is wrong, from probabilities that did not learn from
 from __future__ import annotations
 
 from swath.evaluation.errors.analyze import find_errors, measure_errors, write_errors
-from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, WeakClass
+from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis
 from swath.evaluation.errors.labels import (
     LabelIssueReport,
-    LabelIssues,
     estimated_joint,
     feature_probabilities,
     inject_label_noise,
@@ -22,15 +21,11 @@ from swath.evaluation.errors.labels import (
     measure_label_issues,
     write_label_issues,
 )
-from swath.evaluation.errors.slices import Slice
 
 __all__ = [
     "ConfusedPair",
     "ErrorAnalysis",
     "LabelIssueReport",
-    "LabelIssues",
-    "Slice",
-    "WeakClass",
     "estimated_joint",
     "feature_probabilities",
     "find_errors",

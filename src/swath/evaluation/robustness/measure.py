@@ -43,6 +43,7 @@ from swath.progress import Progress, silent
 UNSURE = 0.5  # confidence below which an answer is taken for a guess
 PATCHES = 1000
 _HARMLESS = 0.01  # a drop that is nothing to speak of, where its whole interval is smaller
+_OVERCONFIDENT = 0.2  # confidence above accuracy
 _ACROSS = 5  # small pictures in a row
 _TILE, _GAP = 96, 4
 _PICTURES = {
@@ -442,7 +443,8 @@ def sentences(result: RobustnessResult) -> list[str]:
         said.append(f"Most costly: {costly}.")
     if mild:
         said.append(f"Next to nothing (under 1 point): {', '.join(mild)}.")
-    blind = [shown(n) for n, r in result.ordered if _overconfident(r)]
+    worst = [(shown(name), shift.severities[-1]) for name, shift in result.ordered]
+    blind = [name for name, last in worst if last.confidence - last.accuracy.value > _OVERCONFIDENT]
     if blind:
         said.append(
             f"Under {', '.join(blind)} the model is overconfident (at severity 5 its confidence is more than 20 points "
@@ -455,11 +457,6 @@ def _short(estimate: Estimate) -> str:
     """An estimate in few letters, for a table of many."""
     value, low, high = (100 * v for v in (estimate.value, estimate.low, estimate.high))
     return f"{value:.1f} ({low:.0f}\u2013{high:.0f})"
-
-
-def _overconfident(result: ShiftResult) -> bool:
-    last = result.severities[-1]
-    return last.confidence - last.accuracy.value > 0.2
 
 
 def levels_picture(result: RobustnessResult) -> bytes:
