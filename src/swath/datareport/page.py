@@ -375,12 +375,10 @@ def _numbers(facts: DataFacts) -> list[Number]:
         Number("patches", f"{facts.audit.patches:,}", f"in {len(facts.classes)} classes"),
         Number("duplicates", f"{len(facts.audit.exact):,} + {len(facts.audit.near):,}", "exact sets + near pairs"),
     ]
-    headers = facts.shortcuts.headers
-    if headers is not None:
+    if (headers := facts.shortcuts.headers) is not None:
         chance = f"chance: {100 * headers.score.chance:.1f} %"
         numbers.append(Number("separable by file headers alone", headers.score.accuracy, chance))
-    colors = facts.shortcuts.colors
-    if colors is not None:
+    if (colors := facts.shortcuts.colors) is not None:
         numbers.append(Number("separable by colors alone", colors.score.accuracy))
     return numbers
 

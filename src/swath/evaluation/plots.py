@@ -200,13 +200,18 @@ def curves_picture(classes: Sequence[ClassScores]) -> bytes:
     finish_axis(left, across="recall", up="precision")
     finish_axis(right, across="false positive rate", up="true positive rate (recall)")
     # Left to itself matplotlib names no curve whose class begins with "_".
-    inside = ((left, curves, "lower left", 8.0), (right, areas, "lower right", 8.0))
-    outside = ((figure, curves[:_NAMED], "outside right center", 7.5),)
-    for place, lines, corner, points in outside if aside else inside:
-        if lines:
-            labels = [str(line.get_label()) for line in lines]
-            plain_legend(place.legend(lines, labels, loc=corner, fontsize=points))
+    if aside:
+        shown = curves[:_NAMED]
+        plain_legend(figure.legend(shown, _labels(shown), loc="outside right center", fontsize=7.5))
+        return to_png(figure, dpi=130)
+    for axis, shown, corner in ((left, curves, "lower left"), (right, areas, "lower right")):
+        if shown:
+            plain_legend(axis.legend(shown, _labels(shown), loc=corner, fontsize=8))
     return to_png(figure, dpi=130)
+
+
+def _labels(lines: Sequence[Line2D]) -> list[str]:
+    return [str(line.get_label()) for line in lines]
 
 
 def _draw(axis: Axes, curve: Curve, one: ClassScores, *, label: str, style: Style) -> Line2D:

@@ -381,8 +381,8 @@ def _write_table(path: Path, result: RobustnessResult) -> None:
     rows += [(name, c) for name, shift in result.shifts.items() for c in shift.severities]
     lines = []
     for name, c in rows:
-        shares = (c.accuracy.value, c.accuracy.low, c.accuracy.high, c.calibration_error)
-        values = (*shares, c.confidence, c.unsure.value)
+        accuracy = (c.accuracy.value, c.accuracy.low, c.accuracy.high)
+        values = (*accuracy, c.calibration_error, c.confidence, c.unsure.value)
         lines.append([name, c.severity, c.strength, result.n, *(f"{v:.6f}" for v in values)])
     write_csv(path, ["shift", "severity", "strength", "n", *numbers], lines)
 

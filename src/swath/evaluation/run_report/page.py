@@ -210,7 +210,16 @@ def write_report_folder(
         ],
         links=links,
     )
-    (folder / FACTS).write_text(_facts_json(measured, said), encoding="utf-8")
+    match = findings.color_match
+    facts = {
+        "model": score.model,
+        "split": score.split,
+        "verdict": said.model_dump(mode="json"),
+        "color_match": match.model_dump(mode="json") if match else None,
+        "optimistic": findings.optimistic,
+        "left_out": measured.left_out,
+    }
+    (folder / FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _verdict(measured: ReportMeasurements, said: Verdict) -> Section:
@@ -323,17 +332,3 @@ def _data(measured: ReportMeasurements, record: Record, samples: bytes | None = 
     )
     warnings = optimistic if measured.findings.optimistic else []
     return replace(section, title="Data and splits", warnings=warnings)
-
-
-def _facts_json(measured: ReportMeasurements, said: Verdict) -> str:
-    findings = measured.findings
-    match = findings.color_match
-    values = {
-        "model": findings.score.model,
-        "split": findings.score.split,
-        "verdict": said.model_dump(mode="json"),
-        "color_match": match.model_dump(mode="json") if match else None,
-        "optimistic": findings.optimistic,
-        "left_out": measured.left_out,
-    }
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"

@@ -174,7 +174,7 @@ def score(score: Evaluation, *, good: bool) -> str:
 def _what(score: Evaluation) -> str:
     if isinstance(score, BinaryEvaluation):
         return f"finding {written(score.positive)}"
-    count = len(score.per_class) if isinstance(score, SingleLabelEvaluation | MultiLabelEvaluation) else 0
+    count = len(getattr(score, "per_class", ()))
     return f"finding {count} labels" if score.task == "multi-label" else f"separating {count} classes"
 
 
