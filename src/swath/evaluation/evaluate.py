@@ -59,7 +59,7 @@ def evaluate(
     one line to ``test_accesses.jsonl`` in the folder that holds `out` (the run's folder), before any
     prediction is computed: date, model, fingerprint of the index, number of patches.
 
-    Thresholds are those of the model file: there is no way to choose one here.
+    Thresholds are those of the model file; :func:`swath.evaluation.rethreshold` chooses others.
 
     Parameters
     ----------

@@ -245,7 +245,7 @@ def measure_binary(
     Raises
     ------
     DataError
-        If there is no patch, or not one finite score a patch.
+        If there is no patch, or not one finite score per patch.
     """
     truth, scores = checked(truth, scores)
     called = scores >= threshold
@@ -311,7 +311,7 @@ def checked(truth: Truth, scores: npt.NDArray[Any]) -> tuple[Truth, npt.NDArray[
     """
     truth, scores = np.asarray(truth, bool), np.asarray(scores, np.float64)
     if truth.shape != scores.shape or not len(truth):
-        raise DataError(f"truth has shape {truth.shape}, scores {scores.shape}", fix="give one score a true value")
+        raise DataError(f"truth has shape {truth.shape}, scores {scores.shape}", fix="give one score per true value")
     if not np.isfinite(scores).all():
         raise DataError("a score is not a finite number", fix="measure a model that gives probabilities")
     return truth, scores
@@ -377,7 +377,7 @@ def measure_multilabel(
     scores : numpy.ndarray
         ``[N, K]`` probabilities.
     thresholds : sequence of float
-        One a class; a patch has a label where ``score >= threshold``.
+        One per class; a patch has a label where ``score >= threshold``.
     names : sequence of str
         The K labels.
     seed : int

@@ -20,7 +20,7 @@ from swath.pages.figures import ACCENT, GRID, INK, SOFT, draw_sheet, finish_axis
 from swath.pages.text import written
 
 _TILE, _GAP = 100, 5  # pixels of a patch in the sample grid, and between two
-_LONGEST = 40  # inches a side: thousands of classes must not take gigabytes to draw
+_LONGEST = 40  # inches per side: thousands of classes must not take gigabytes to draw
 _INSIDE, _NAMED = 6, 24  # classes that are named inside the axes, and at all
 _POINTS = 2000  # of a curve: more cannot be seen
 Style = Literal["default", "steps-pre"]
@@ -109,7 +109,7 @@ def class_picture(metrics: Metrics | MultiLabelMetrics) -> bytes:
 
 
 def sample_grid(pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Sequence[str], each: int = 8) -> bytes:
-    """Draw the first `each` patches of every class, one class a row.
+    """Draw the first `each` patches of every class, one class per row.
 
     Parameters
     ----------
@@ -118,9 +118,9 @@ def sample_grid(pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Seque
     labels : sequence of str
         The N labels.
     bands : sequence of str
-        One name a band.
+        One name per band.
     each : int
-        Patches a class.
+        Patches per class.
 
     Returns
     -------

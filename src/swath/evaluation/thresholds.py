@@ -27,7 +27,7 @@ from swath.progress import Progress, silent
 
 @dataclass(frozen=True)
 class ThresholdUpdate:
-    """What was chosen.
+    """The thresholds that were chosen.
 
     Attributes
     ----------

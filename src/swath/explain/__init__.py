@@ -1,4 +1,4 @@
-"""Why the model answered so: maps of the evidence for a class, pictures of them, and tests of whether they are true.
+"""Why a model predicts a class: maps of the evidence, pictures of them, and tests of whether they are faithful.
 
 Where a network ends in global average pooling and one linear layer, the evidence for a class splits exactly over the
 places of the last activations: one matrix product, no gradient, no torch (:func:`class_evidence`). For every other

@@ -106,7 +106,7 @@ def draw_sheet(
     rows: Sequence[str],
     columns: Sequence[str] = (),
 ) -> None:
-    """Draw the sheet of :func:`tile_sheet` on a figure, with the names of its rows and columns beside it."""
+    """Draw the sheet of :func:`tile_sheet` on a figure, with the names of its rows and columns at its edges."""
     axis = figure.subplots()
     axis.imshow(tile_sheet(tiles, gap=gap))
     side = next(iter(tiles.values())).shape[0]

@@ -34,8 +34,8 @@ from swath.progress import Progress, silent
 _TIES = 1e-9  # a mean of equal numbers may lie a rounding error above them
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
-# A share of the patches a fold learns from, chosen on planted flips (benchmarks/label_issues.py): weak enough a
-# regression draws classes, a stronger one learns the wrong labels by heart.
+# Ridge penalty, chosen on planted flips (benchmarks/label_issues.py): strong enough that the regression does not
+# memorize wrong labels, weak enough that it separates the classes.
 PENALTY = 0.01
 TABLE, PAGE = "label_issues.csv", "label_issues.html"
 COLUMNS = ("rank", "path", "label", "suggested", "score", "p_label", "p_suggested", "label_issue", "verdict")
@@ -151,7 +151,7 @@ def _checked(probabilities: npt.NDArray[Any], labels: Labels) -> Floats:
     if p.ndim != 2 or len(p) != len(labels) or not len(p) or p.shape[1] < 2:
         raise DataError(
             f"probabilities of shape {list(p.shape)} do not fit {len(labels)} labels",
-            fix="give [N, K] with at least two classes and one label a row",
+            fix="give [N, K] with at least two classes and one label per row",
         )
     if not (np.isfinite(p).all() and (p >= 0).all() and (p <= 1 + 1e-6).all()):
         raise DataError("probabilities must lie between 0 and 1", fix="give a model's probabilities, not logits")

@@ -45,7 +45,7 @@ def tile(pixels: npt.NDArray[Any], *, bands: Sequence[str], maps: Sequence[npt.N
     pixels : numpy.ndarray
         ``[bands, H, W]``.
     bands : sequence of str
-        One name a band.
+        One name per band.
     maps : sequence of numpy.ndarray
         ``[h, w]`` float32 each.
 

@@ -1,4 +1,4 @@
-"""How a model holds when pictures come from another sensor, atmosphere, season or archive.
+"""How robust a model is when images come from another sensor, atmosphere, season or archive.
 
 :func:`robustness` measures a model under a fixed, seeded suite of shifts at five severities: accuracy with intervals,
 calibration and confidence, and one mean score; :func:`measure_robustness` only measures, :func:`write_robustness`

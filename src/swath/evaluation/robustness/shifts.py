@@ -104,7 +104,7 @@ def band_swap(patches: Patches, strength: float, rng: np.random.Generator) -> Pa
 
 
 def translation(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
-    """Moved by `strength` of a side, in a direction of its own each; what comes in is a mirror image."""
+    """Moved by `strength` of a side, each patch in its own direction; the gap is filled with a mirror image."""
     side = patches.shape[-1]
     angles = rng.uniform(0, 2 * np.pi, len(patches))
     place = np.arange(side)
@@ -116,7 +116,7 @@ def translation(patches: Patches, strength: float, rng: np.random.Generator) -> 
 
 
 def rotation(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
-    """Turned by `strength` degrees, one way or the other; corners are filled with mirror images."""
+    """Rotated by `strength` degrees, one way or the other; corners are filled with mirror images."""
     signs = _signs(len(patches), rng)[:, 0, 0, 0]
     changed = np.empty_like(patches)
     for sign in (-1, 1):
@@ -234,7 +234,7 @@ class Shift:
     what: str
 
     def at(self, patches: Patches, severity: int, *, seed: int = 0) -> Patches:
-        """Change patches ``[N, bands, P, P]``; level 0 gives them back.
+        """Change patches ``[N, bands, P, P]``; severity 0 returns them unchanged.
 
         The same seed and patches give the same pixels; clouds and shadows also depend on how many patches share a block
         of 256 with them.

@@ -83,9 +83,9 @@ def measure_report(
 ) -> ReportMeasurements:
     """Measure the score, and the parts that are asked for.
 
-    The score is of `split`. Whatever a reader will act upon (mistakes, maps, shifts) is measured on patches that are
-    no test: ``val``, or without one ``train``; where there is neither, on `split` itself. The caller notes an access
-    to the test split.
+    The score is of `split`. Whatever a reader will act upon (mistakes, maps, shifts) is measured on other patches
+    than the test's: ``val``, or without one ``train``; where there is neither, on `split` itself. The caller notes an
+    access to the test split.
 
     Parameters
     ----------
