@@ -28,8 +28,8 @@ from common import finish, machine, parser, rows, spread
 import swath
 from swath.data import PatchIndex, build_index, read_index
 from swath.data.splits import fold_index
-from swath.evaluation.errors import crossfit, feature_probabilities, inject_label_noise, label_issues
-from swath.evaluation.errors.crossfit import label_numbers
+from swath.evaluation.errors import feature_probabilities, inject_label_noise, label_issues, labels
+from swath.evaluation.errors.labels import label_numbers
 from swath.evaluation.intervals import proportion
 from swath.pipelines.label_issues import trained_probabilities
 
@@ -54,7 +54,7 @@ def main() -> None:
     options.add_argument("--noise", nargs="+", choices=list(NOISE), default=list(NOISE))
     options.add_argument("--recipe", default="flash", help="recipe of own and folds")
     options.add_argument("--folds", type=int, default=4)
-    options.add_argument("--penalties", type=float, nargs="+", default=[crossfit.PENALTY])
+    options.add_argument("--penalties", type=float, nargs="+", default=[labels.PENALTY])
     args = options.parse_args()
     index = read_index(args.index) if args.index else build_index("eurosat-mini")
     index = index.where(args.split) if args.split else index
@@ -62,7 +62,7 @@ def main() -> None:
     for noise in args.noise:
         for way in args.ways:
             for penalty in args.penalties if way != "folds" else args.penalties[:1]:
-                crossfit.PENALTY = penalty
+                labels.PENALTY = penalty
                 seeds = range(args.repeats or (1 if args.short else 3))
                 runs = [measured(index, way, NOISE[noise], seed, args) for seed in seeds]
                 found.append({"noise": noise, "way": way, "penalty": penalty, "runs": runs} | summed(runs))

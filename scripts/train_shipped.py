@@ -67,7 +67,7 @@ def main() -> None:
         print(recipe, {key: round(value.value, 5) for key, value in result.metrics.items()})
     if options.measure:
         classifier = load(result.model, threads=options.threads)
-        found = evaluate(classifier, index, out=options.out / "test", overwrite=True)
+        found = evaluate(classifier, index, split="test", out=options.out / "test", overwrite=True)
         print("\n".join(found.lines()))
 
 

@@ -27,7 +27,7 @@ def classifier(tiny_model) -> Classifier:
 @pytest.fixture(scope="module")
 def done(classifier, tiny_index, tmp_path_factory) -> tuple[Path, SingleLabelEvaluation]:
     out = tmp_path_factory.mktemp("run") / "test"
-    return out, evaluate(classifier, tiny_index, out=out)
+    return out, evaluate(classifier, tiny_index, split="test", out=out)
 
 
 def rows_of(path: Path) -> list[list[str]]:
@@ -105,14 +105,14 @@ def test_few_patches_are_warned_of(done):
 
 def test_200_patches_are_not(classifier, tmp_path):
     index = split_index(build_index(write_patches(tmp_path / "in", n=60)), val=0.05, test=0.9)
-    found = evaluate(classifier, index, out=tmp_path / "out")
+    found = evaluate(classifier, index, split="test", out=tmp_path / "out")
     assert found.n >= 200
     assert not any("patches (fewer" in warning for warning in found.warnings)
 
 
 def test_each_access_to_of_the_test_split_is_noted(classifier, tiny_index, tmp_path):
     for name in ("one", "two"):
-        evaluate(classifier, tiny_index, out=tmp_path / name)
+        evaluate(classifier, tiny_index, split="test", out=tmp_path / name)
     lines = [json.loads(line) for line in (tmp_path / TEST_ACCESSES).read_text().splitlines()]
     assert len(lines) == 2
     assert lines[0]["model"] == "tiny"
@@ -132,23 +132,23 @@ def test_an_existing_folder_is_kept_unless_told(classifier, tiny_index, tmp_path
     out.mkdir()
     (out / "mine.txt").write_text("keep")
     with pytest.raises(OutputError, match="exists already"):
-        evaluate(classifier, tiny_index, out=out)
+        evaluate(classifier, tiny_index, split="test", out=out)
     assert [p.name for p in out.iterdir()] == ["mine.txt"]
     assert not (tmp_path / TEST_ACCESSES).exists()
-    evaluate(classifier, tiny_index, out=out, overwrite=True)
+    evaluate(classifier, tiny_index, split="test", out=out, overwrite=True)
     assert (out / "metrics.json").exists()
     assert not (out / "mine.txt").exists()
 
 
 def test_the_same_evaluation_gives_the_same_bytes(classifier, tiny_index, tmp_path, done):
-    evaluate(classifier, tiny_index, out=tmp_path / "again")
+    evaluate(classifier, tiny_index, split="test", out=tmp_path / "again")
     for name in ("metrics.json", "confusion.csv", "predictions.csv", "confusion.png", "per_class.png"):
         assert (tmp_path / "again" / name).read_bytes() == (done[0] / name).read_bytes()
 
 
 def test_progress_is_told_of_all_patches(classifier, tiny_index, tmp_path):
     seen = []
-    evaluate(classifier, tiny_index, out=tmp_path / "out", progress=lambda *a, **_: seen.append(a))
+    evaluate(classifier, tiny_index, split="test", out=tmp_path / "out", progress=lambda *a, **_: seen.append(a))
     assert ("evaluate", 24, 24) in seen
 
 
@@ -157,13 +157,13 @@ def test_patches_of_many_sizes_are_resized(classifier, tmp_path):
     for label in CLASSES:
         Image.fromarray(patch(label, seed=77, size=100)).save(folder / label / "large.png")
     index = split_index(build_index(folder), val=0.2, test=0.6)
-    found = evaluate(classifier, index, out=tmp_path / "out")
+    found = evaluate(classifier, index, split="test", out=tmp_path / "out")
     assert found.accuracy.value > 0.8
 
 
 def test_patches_of_another_size_answer_as_predict_does(classifier, tmp_path):
     index = split_index(build_index(write_patches(tmp_path / "in", n=5, size=96)), val=0.2, test=0.6)
-    evaluate(classifier, index, out=tmp_path / "out")
+    evaluate(classifier, index, split="test", out=tmp_path / "out")
     part = index.where("test")
     answers = classifier.predict([index.root / name for name in part.paths])
     rows = rows_of(tmp_path / "out" / "predictions.csv")[1:]
@@ -173,7 +173,7 @@ def test_patches_of_another_size_answer_as_predict_does(classifier, tmp_path):
 
 def test_a_class_without_patches_is_left_out_and_said(classifier, tmp_path):
     index = split_index(build_index(write_patches(tmp_path / "in", CLASSES[:3], n=10)))
-    found = evaluate(classifier, index, out=tmp_path / "out")
+    found = evaluate(classifier, index, split="test", out=tmp_path / "out")
     assert found.absent_classes == ("SeaLake",)
     assert any(warning.startswith("no patch of SeaLake") for warning in found.warnings)
     assert found.macro_f1.value > 0.6
@@ -181,7 +181,7 @@ def test_a_class_without_patches_is_left_out_and_said(classifier, tmp_path):
 
 def test_a_model_without_baselines_is_measured_with_a_warning(tiny_index, tmp_path):
     model = load(write_tiny_model(tmp_path / "bare.onnx", baselines=None), threads=1)
-    found = evaluate(model, tiny_index, out=tmp_path / "out")
+    found = evaluate(model, tiny_index, split="test", out=tmp_path / "out")
     assert found.baselines == {}
     assert any("carries no baselines" in warning for warning in found.warnings)
 
@@ -191,7 +191,7 @@ def test_a_patch_that_is_gone_leaves_nothing_behind(classifier, tmp_path):
     gone = index.where("test").paths[0]
     (index.root / gone).unlink()
     with pytest.raises(DataError, match=Path(gone).name):
-        evaluate(classifier, index, out=tmp_path / "runs" / "out")
+        evaluate(classifier, index, split="test", out=tmp_path / "runs" / "out")
     assert [p.name for p in (tmp_path / "runs").iterdir()] == [TEST_ACCESSES]
 
 

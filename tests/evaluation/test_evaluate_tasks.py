@@ -21,11 +21,11 @@ from swath.evaluation import (
     best_threshold,
     choose_thresholds,
     evaluate,
-    result_section,
     rethreshold,
     with_thresholds,
 )
 from swath.evaluation.predictions import TEST_ACCESSES
+from swath.evaluation.sections import result_section
 from swath.inference import load
 from swath.model import read_model
 from swath.pages.html import write_report
@@ -88,7 +88,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_binary_model_is_measured_at_its_threshold(binary_model, binary_data, tmp_path):
-    found = evaluate(load(binary_model, threads=1), binary_data, out=tmp_path / "out")
+    found = evaluate(load(binary_model, threads=1), binary_data, split="test", out=tmp_path / "out")
     assert isinstance(found, BinaryEvaluation)
     written = {p.name for p in (tmp_path / "out").iterdir()}
     assert written >= {"confusion.csv", "confusion.png", "curves.png", "metrics.json", "predictions.csv"}
@@ -126,7 +126,7 @@ def test_a_binary_model_is_measured_at_its_threshold(binary_model, binary_data, 
 
 
 def test_a_multi_label_model_is_measured_label_by_label(several_model, several_data, tmp_path):
-    found = evaluate(load(several_model, threads=1), several_data, out=tmp_path / "out")
+    found = evaluate(load(several_model, threads=1), several_data, split="test", out=tmp_path / "out")
     assert isinstance(found, MultiLabelEvaluation)
     written = {p.name for p in (tmp_path / "out").iterdir()}
     assert written >= {"curves.png", "labels.csv", "metrics.json", "per_class.png", "predictions.csv"}
@@ -156,7 +156,7 @@ def test_a_multi_label_model_is_measured_label_by_label(several_model, several_d
 def test_the_report_shows_curves_and_numbers(task, request, tmp_path):
     model, data = {"binary": ("binary_model", "binary_data"), "multi-label": ("several_model", "several_data")}[task]
     index = request.getfixturevalue(data)
-    found = evaluate(load(request.getfixturevalue(model), threads=1), index, out=tmp_path / "out")
+    found = evaluate(load(request.getfixturevalue(model), threads=1), index, split="test", out=tmp_path / "out")
     write_report(tmp_path / "r.html", [result_section(found, tmp_path / "out")], title="Result")
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
     assert "Precision-recall and ROC curves" in page.all("img", "alt")
@@ -186,11 +186,11 @@ def test_a_model_that_ranks_as_its_color_rule_does_has_no_lead(binary_model, bin
 
 def test_task_and_index_at_odds_are_refused(binary_model, several_model, several_data, tiny_index, tmp_path):
     with pytest.raises(DataError, match="have one label each; make the index from a table with a column 'labels'"):
-        evaluate(load(several_model, threads=1), tiny_index, out=tmp_path / "out")
+        evaluate(load(several_model, threads=1), tiny_index, split="test", out=tmp_path / "out")
     with pytest.raises(DataError, match=r"is binary, and the patches .* carry lists of labels; .* swath data binary"):
-        evaluate(load(binary_model, threads=1), several_data, out=tmp_path / "out")
+        evaluate(load(binary_model, threads=1), several_data, split="test", out=tmp_path / "out")
     with pytest.raises(DataError, match="swath data binary INDEX --positive 'River'"):
-        evaluate(load(binary_model, threads=1), tiny_index, out=tmp_path / "out")
+        evaluate(load(binary_model, threads=1), tiny_index, split="test", out=tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from swath.evaluation import (
+from swath.evaluation.sections import (
     data_section,
     explanation_section,
     map_section,

@@ -1,4 +1,8 @@
-"""The facts of a data report, measured once as plain values: :func:`measure_data`."""
+"""The facts of a data report, measured once as plain values (:func:`measure_data`).
+
+Most come from measures of other rooms. The map of similarity is made here: patches with similar features are close to
+each other on a plane (:func:`embed`).
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,11 @@ from swath.data.known import Overlap, known_overlaps
 from swath.data.matching import SIDE
 from swath.data.rows import map_patches
 from swath.data.spatial import SpatialAutocorrelation, optimistic_bias, spatial_autocorrelation
-from swath.datareport.embedding import Embedding, embed
 from swath.datareport.shortcuts import Shortcuts, drawn, measure_shortcuts
 from swath.errors import DataError
-from swath.imagery import Storage, storage
+from swath.evaluation.predictions import model_outputs
+from swath.imagery import RGB, Storage, storage
+from swath.inference import load
 from swath.progress import Progress, silent
 
 OUTLYING = 5.0  # robust standard deviations from the median of the class
@@ -30,6 +35,9 @@ _LEAST_SD = 2.0  # 8-bit levels: a class of nearly equal patches has no outliers
 _KINDS = 50  # classes that a score distinguishes
 _RARE = 5
 _BLOCK = 512
+MODEL = "eurosat"
+MOST = 4_000  # patches on the map; drawn with seed 0
+Floats = npt.NDArray[np.float64]
 
 
 def read_headers(index: PatchIndex, *, progress: Progress = silent) -> list[Storage]:
@@ -153,7 +161,7 @@ def measure_data(index: PatchIndex, *, progress: Progress = silent) -> DataFacts
     pixels, bands = report_pixels(index, progress=progress)
     headers = read_headers(index, progress=progress)
     labels = one_path_per_content(index)
-    rows = drawn(labels)
+    rows = drawn(len(labels))
     groups = groups_with(index, found.near)
     progress("score", 0, 1)
     shortcuts = measure_shortcuts(
@@ -169,7 +177,7 @@ def measure_data(index: PatchIndex, *, progress: Progress = silent) -> DataFacts
     return DataFacts(
         audit=found,
         classes=class_counts(index),
-        forms=_counted(form_of(one) for one in headers),
+        forms=_counted(f"{h.kind}, {h.compression}" if h.compression else h.kind for h in headers),
         extras=_counted(one.extras or "none" for one in headers),
         lengths=(min(lengths), int(np.median(lengths)), max(lengths)),
         shortcuts=shortcuts,
@@ -215,11 +223,6 @@ def pooled(labels: Sequence[str]) -> list[str]:
     return [name if name in kept or len(counts) - len(kept) < 2 else "(rare)" for name in labels]
 
 
-def form_of(one: Storage) -> str:
-    """Format and compression of a file in words."""
-    return f"{one.kind}, {one.compression}" if one.compression else one.kind
-
-
 def _brightness(pixels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean of all values of each patch in 8-bit levels, and the largest spread of any of its bands."""
     means, spreads = np.empty(len(pixels)), np.empty(len(pixels))
@@ -249,3 +252,101 @@ def _outliers(means: npt.NDArray[np.float64], labels: Sequence[str], paths: Sequ
 
 def _counted(values: Any) -> dict[str, int]:
     return dict(Counter(values).most_common())
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Positions of patches on the map.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray
+        ``[M]``, which patches are on it.
+    places : numpy.ndarray
+        ``[M, 2]`` float64, the first two principal components.
+    explained : tuple of float
+        Share of the variance that each of the two carries.
+    by : str
+        The features that describe the patches, in words.
+    """
+
+    rows: npt.NDArray[np.intp]
+    places: Floats
+    explained: tuple[float, float]
+    by: str
+
+
+def embed(
+    pixels: npt.NDArray[Any], bands: Sequence[str], *, most: int = MOST, progress: Progress = silent
+) -> Embedding:
+    """Describe patches by features and project them onto a plane.
+
+    8-bit RGB patches are described by the features of the shipped model, others by their color
+    statistics, standardized.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``[N, bands, S, S]`` uint8 or uint16; may be mapped from disk.
+    bands : sequence of str
+        One name per band.
+    most : int
+        Maximum number of patches.
+    progress : Progress
+        Called with stage ``"features"``.
+    """
+    rows = drawn(len(pixels), most=most)
+    described: npt.NDArray[Any]
+    if pixels.dtype == np.uint8 and tuple(bands) == RGB:
+        found = model_outputs(load(MODEL), pixels[rows], wanted=("features",), stage="features", progress=progress)
+        described = found["features"]
+        by = f"the features of the shipped model '{MODEL}'"
+    else:
+        described = color_features(np.asarray(pixels[rows]))
+        spread = described.std(axis=0)
+        described = (described - described.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        by = "color statistics, since the shipped model takes 8-bit RGB only"
+    places, explained = principal(described)
+    return Embedding(rows, places, explained, by)
+
+
+def principal(values: npt.NDArray[np.floating]) -> tuple[Floats, tuple[float, float]]:
+    """First two principal components of ``[N, F]`` values, and the share of variance of each.
+
+    Axes point so that the largest loading of each is positive: the same values give the same map.
+    Pearson 1901, Philosophical Magazine 2, 559-572.
+    """
+    centered = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
+    if centered.shape[1] < 2:
+        centered = np.pad(centered, ((0, 0), (0, 2 - centered.shape[1])))
+    power, axes = np.linalg.eigh(centered.T @ centered)
+    axes = axes[:, ::-1][:, :2]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
+    total = float(power.sum())
+    shares = [float(max(0.0, power[place]) / total) if total > 0 else 0.0 for place in (-1, -2)]
+    return centered @ axes, (shares[0], shares[1])
+
+
+def spread_out(places: Floats, *, cells: int) -> list[tuple[int, int, int]]:
+    """Choose patches that cover a map: of each cell of a grid the one nearest its center.
+
+    Parameters
+    ----------
+    places : numpy.ndarray
+        ``[M, 2]``.
+    cells : int
+        Cells along each side of the map.
+
+    Returns
+    -------
+    list of tuple of int
+        Number of the patch, and column and row of its cell; row 0 is at the top.
+    """
+    low, high = places.min(axis=0), places.max(axis=0)
+    scaled = (places - low) / np.where(high > low, high - low, 1.0) * cells
+    cell = np.minimum(scaled.astype(np.intp), cells - 1)
+    off = ((scaled - cell - 0.5) ** 2).sum(axis=1)
+    best: dict[tuple[int, int], int] = {}
+    for number in np.argsort(off, kind="stable"):
+        best.setdefault((int(cell[number, 0]), int(cell[number, 1])), int(number))
+    return sorted((number, column, cells - 1 - row) for (column, row), number in best.items())

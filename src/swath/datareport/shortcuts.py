@@ -150,9 +150,8 @@ class Shortcuts:
         return tuple(one for one in (self.headers, *self.fields, self.length, self.colors) if one)
 
 
-def drawn(labels: Sequence[str], *, most: int = MOST) -> npt.NDArray[np.intp]:
-    """Rows to measure on: all, or `most` of them drawn at random with seed 0, in order."""
-    n = len(labels)
+def drawn(n: int, *, most: int = MOST) -> npt.NDArray[np.intp]:
+    """Rows of `n` patches to measure on: all, or `most` of them drawn at random with seed 0, in order."""
     if n <= most:
         return np.arange(n)
     return np.sort(np.random.default_rng(0).choice(n, most, replace=False))

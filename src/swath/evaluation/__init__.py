@@ -11,50 +11,24 @@ from __future__ import annotations
 
 from swath.evaluation.compare import Comparison, compare
 from swath.evaluation.evaluate import evaluate, measure_split, write_evaluation
-from swath.evaluation.metrics import (
-    BinaryMetrics,
-    ClassMetrics,
-    LabelMetrics,
-    Metrics,
-    MultiLabelMetrics,
-    confusion_matrix,
-    measure,
-    measure_binary,
-    measure_multilabel,
-)
+from swath.evaluation.metrics import confusion_matrix, measure, measure_binary, measure_multilabel
 from swath.evaluation.predictions import SplitPredictions, predict_split
-from swath.evaluation.ranking import Curve, auroc, average_precision, best_threshold, precision_recall_curve, roc_curve
+from swath.evaluation.ranking import auroc, average_precision, best_threshold, precision_recall_curve, roc_curve
 from swath.evaluation.results import (
     BaselineResult,
     BinaryEvaluation,
-    Difference,
     Evaluation,
     MultiLabelEvaluation,
     SingleLabelEvaluation,
-)
-from swath.evaluation.sections import (
-    data_section,
-    explanation_section,
-    map_section,
-    provenance_section,
-    result_section,
-    training_section,
 )
 from swath.evaluation.thresholds import ThresholdUpdate, choose_thresholds, rethreshold, with_thresholds
 
 __all__ = [
     "BaselineResult",
     "BinaryEvaluation",
-    "BinaryMetrics",
-    "ClassMetrics",
     "Comparison",
-    "Curve",
-    "Difference",
     "Evaluation",
-    "LabelMetrics",
-    "Metrics",
     "MultiLabelEvaluation",
-    "MultiLabelMetrics",
     "SingleLabelEvaluation",
     "SplitPredictions",
     "ThresholdUpdate",
@@ -64,21 +38,15 @@ __all__ = [
     "choose_thresholds",
     "compare",
     "confusion_matrix",
-    "data_section",
     "evaluate",
-    "explanation_section",
-    "map_section",
     "measure",
     "measure_binary",
     "measure_multilabel",
     "measure_split",
     "precision_recall_curve",
     "predict_split",
-    "provenance_section",
-    "result_section",
     "rethreshold",
     "roc_curve",
-    "training_section",
     "with_thresholds",
     "write_evaluation",
 ]

@@ -1,7 +1,7 @@
 """The two simple rules every model is compared with: fitted in training, and carried by the model file.
 
-A model that does not clearly beat the commonest class has learned nothing, and one that does not clearly
-beat the colors of a patch has learned nothing that a spreadsheet could not.
+A model that is not clearly better than the commonest class has learned nothing, and one that is not clearly better
+than color statistics has learned nothing that needs a network.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def baseline_predictions(
 def baseline_scores(
     baselines: Baselines, pixels: npt.NDArray[Any], *, bands: Sequence[str], classes: Sequence[str]
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """What the baselines of a binary model take for the probability of its positive class.
+    """Probability of the positive class according to the baselines of a binary model.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from swath.config import Settings
 from swath.errors import DataError
-from swath.evaluation.intervals import percentile_interval, proportion, resample, resample_patches
+from swath.evaluation.intervals import estimate, percentile_interval, proportion, resample, resample_patches
 from swath.model import Record
 from swath.model.record import Estimate, leading
 from swath.pages.html import Cell, Table
@@ -111,8 +111,8 @@ def measure_calibration(
     low, high = percentile_interval(np.abs(drawn[:, :BINS]).sum(axis=1))
     return Calibration(
         ece=Estimate(value=ece, low=max(0.0, 2 * ece - high), high=min(1.0, max(ece, 2 * ece - low)), n=n),
-        nll=_mean(loss, drawn[:, BINS]),
-        brier=_mean(squared, drawn[:, BINS + 1]),
+        nll=estimate(float(loss.mean()), percentile_interval(drawn[:, BINS]), n=n),
+        brier=estimate(float(squared.mean()), percentile_interval(drawn[:, BINS + 1]), n=n),
         bins=tuple(_bin(number, stated[places == number], true[places == number]) for number in range(BINS)),
     )
 
@@ -135,11 +135,6 @@ def calibration_error(true: npt.NDArray[Any], stated: npt.NDArray[Any]) -> float
 def bin_places(stated: Floats) -> npt.NDArray[np.int64]:
     """Number of the bin ``[N]`` of each probability: bin i holds (i / 15, (i + 1) / 15], and bin 0 also 0."""
     return np.clip(np.ceil(stated * BINS).astype(np.int64) - 1, 0, BINS - 1)
-
-
-def _mean(values: Floats, drawn: Floats) -> Estimate:
-    low, high = percentile_interval(drawn)
-    return Estimate(value=float(values.mean()), low=low, high=high, n=len(values))
 
 
 def _bin(number: int, stated: Floats, true: Floats) -> Bin:
@@ -317,11 +312,12 @@ def check_sets(
         sizes = sets.sum(axis=1)
         counts = np.bincount(sizes, minlength=sets.shape[1] + 1)
         n, values = len(sizes), np.arange(len(counts))
-        low, high = percentile_interval(resample(counts, seed=seed) @ values / n)
         found[level] = Conformal(
             quantile=quantile,
             coverage=proportion(int(sets[np.arange(n), truth].sum()), n),
-            size=Estimate(value=float(counts @ values / n), low=low, high=high, n=n),
+            size=estimate(
+                float(counts @ values / n), percentile_interval(resample(counts, seed=seed) @ values / n), n=n
+            ),
             empty=float(counts[0] / n),
             single=float(counts[1] / n),
         )
@@ -347,9 +343,12 @@ class Reliability(Settings):
 
     def tables(self) -> list[Table]:
         """Tables for text and page."""
-        errors: list[tuple[Cell, ...]] = [
-            (name, f"{e.value:.4f}", f"{e.low:.4f}\u2013{e.high:.4f}") for name, e in self._errors()
-        ]
+        errors = {
+            "calibration error (ECE)": self.calibration.ece,
+            "negative log-likelihood": self.calibration.nll,
+            "Brier score": self.calibration.brier,
+            "risk-coverage area (AURC)": self.selective.aurc,
+        }
         sets: list[tuple[Cell, ...]] = [
             (
                 _percent(level),
@@ -363,18 +362,13 @@ class Reliability(Settings):
         kept: list[tuple[Cell, ...]] = [(_percent(share), value) for share, value in self.selective.accuracy.items()]
         names = ("prediction sets", "contain the true class", "classes per set", "one class", "empty")
         return [
-            Table(("calibration", "value", "95 % interval"), errors, "Probabilities and outcomes; small is good"),
+            Table(
+                ("calibration", "value", "95 % interval"),
+                [(name, f"{e.value:.4f}", f"{e.low:.4f}\u2013{e.high:.4f}") for name, e in errors.items()],
+                "Probabilities and outcomes; small is good",
+            ),
             *([Table(names, sets, "Conformal sets, quantiles from validation patches")] if sets else []),
             Table(("most confident", "accuracy"), kept, "Accuracy of the most confident predictions"),
-        ]
-
-    def _errors(self) -> list[tuple[str, Estimate]]:
-        found = self.calibration
-        return [
-            ("calibration error (ECE)", found.ece),
-            ("negative log-likelihood", found.nll),
-            ("Brier score", found.brier),
-            ("risk-coverage area (AURC)", self.selective.aurc),
         ]
 
 

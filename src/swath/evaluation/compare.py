@@ -278,7 +278,9 @@ def measure_comparison(
     held = [(name, truth == k) for k, name in enumerate(names) if (truth == k).any()]
     tests = [mcnemar(truth[mask], one[mask], two[mask]) for _, mask in held]
     corrected = holm([test.p_value for test in tests])
-    one_name, two_name = _names(first, second)
+    one_name, two_name = first.record.name, second.record.name
+    if one_name == two_name:
+        one_name, two_name = "A", "B"
     return Comparison(
         first=one_name,
         second=two_name,
@@ -307,12 +309,6 @@ def measure_comparison(
 
 def _p(p_value: float) -> str:
     return "p < 0.0001" if p_value < 1e-4 else f"p = {p_value:.3g}"
-
-
-def _names(first: Classifier, second: Classifier) -> tuple[str, str]:
-    """The names in their records, or A and B where these are the same."""
-    one, two = first.record.name, second.record.name
-    return (one, two) if one != two else ("A", "B")
 
 
 def _warnings(models: tuple[Classifier, Classifier], names: tuple[str, str], data: str, split: str) -> tuple[str, ...]:

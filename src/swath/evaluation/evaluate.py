@@ -47,7 +47,7 @@ def evaluate(
     model: Model,
     index: Index,
     *,
-    split: str = "test",
+    split: str = "val",
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -59,7 +59,7 @@ def evaluate(
     one line to ``test_accesses.jsonl`` in the folder that holds `out` (the run's folder), before any
     prediction is computed: date, model, fingerprint of the index, number of patches.
 
-    Thresholds are those of the model file: there is no way to choose one here.
+    Thresholds are those of the model file; :func:`swath.evaluation.rethreshold` chooses others.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def evaluate(
     index : PatchIndex, str or pathlib.Path
         Labeled patches with splits, or the file of such an index.
     split : str
-        ``"test"``, ``"val"`` or ``"train"``.
+        ``"val"`` by default, ``"test"`` or ``"train"``. Do not tune on test.
     out : str or pathlib.Path, optional
         The folder to make. Nothing is written without it.
     overwrite : bool
@@ -94,7 +94,7 @@ def evaluate(
     --------
     >>> from swath.data import build_index
     >>> from swath.evaluation import evaluate
-    >>> found = evaluate("eurosat", build_index("eurosat-mini"), split="val")
+    >>> found = evaluate("eurosat", build_index("eurosat-mini"))
     >>> found.n
     200
     >>> found.accuracy.low > 0.9
@@ -170,7 +170,7 @@ def _write_predictions(path: Path, found: SplitPredictions) -> None:
 
 
 def measure_split(
-    classifier: Classifier, index: PatchIndex, *, split: str = "test", progress: Progress = silent
+    classifier: Classifier, index: PatchIndex, *, split: str = "val", progress: Progress = silent
 ) -> Evaluation:
     """Measure a model on one split of an index; nothing is written, and an access to ``test`` is not noted.
 

@@ -19,6 +19,7 @@ from swath.data import PatchIndex, cached_pixels
 from swath.errors import DataError, SettingError
 from swath.evaluation.intervals import mean_estimate
 from swath.evaluation.predictions import checked_split
+from swath.evaluation.results import Result
 from swath.explain.evidence import Evidence, Explainer, upsample
 from swath.explain.faithful import (
     DELETED,
@@ -46,10 +47,12 @@ INTERVALS = "95 %, bootstrap percentile: over patches, and over draws of weights
 ALIKE = 0.2  # rank correlation above which maps of a network with random weights are too similar
 INSIDE = 0.7  # share of positive mass that a map should have in the right quadrant
 BASELINES = {"map": "the maps", "random": "random maps", "center": "center first", "other": "another patch's map"}
+REDRAWN = {"head": "its head", "upper half": "its upper half", "all": "all its layers"}
+COMPOSITES = {"crops": "middles of four patches", "shrunk": "four patches at half resolution"}
 _METHODS = {"cam": "class activation maps", "occlusion": "occlusion maps", "grad-cam": "Grad-CAM maps"}
 PATCHES = 300
 FEWEST = 10  # below them an interval over patches says nothing: of one patch it has no width
-RANDOM_DRAWS = 3  # random maps a patch; their areas are averaged, so that luck with one does not count
+RANDOM_DRAWS = 3  # random maps per patch; their areas are averaged to reduce the variance
 SANITY_PATCHES = 16
 SANITY_DRAWS = 10
 SPLITS = ("val", "train")
@@ -104,7 +107,7 @@ class RandomizationCheck(Settings):
         return self.correlation.low <= ALIKE
 
 
-class MapCheck(Settings):
+class MapCheck(Result):
     """Whether the maps of a model are true of it.
 
     Attributes
@@ -156,7 +159,7 @@ class MapCheck(Settings):
         if not self.insertion.holds:
             found.append("showing the marked pixels first does not clearly help more than showing random ones")
         found.extend(
-            f"the maps stay similar when the weights of {randomization_name(f.part)} are drawn again "
+            f"the maps stay similar when the weights of {REDRAWN[f.part]} are drawn again "
             f"(rank correlation {f.correlation.value:.2f})"
             for f in self.randomization
             if not f.holds
@@ -196,47 +199,25 @@ class MapCheck(Settings):
 
     def lines(self) -> list[str]:
         """The result in plain text, for a terminal."""
-        rows: list[tuple[str, ...]] = [
-            ("mean probability while pixels", "are hidden, marked first", "are shown, marked first")
+        both = (self.deletion, self.insertion)
+        removal = [
+            ("mean probability while pixels", "are hidden, marked first", "are shown, marked first"),
+            *((what, *(" ".join(percent(getattr(r, name))) for r in both)) for name, what in BASELINES.items()),
+            *(
+                (f"lead on: {what}", *(points(getattr(r, f"lead_on_{name}")) for r in both))
+                for name, what in BASELINES.items()
+                if name != "map"
+            ),
         ]
-        rows.extend(
-            (BASELINES[name], *(" ".join(percent(getattr(r, name))) for r in (self.deletion, self.insertion)))
-            for name in BASELINES
-        )
-        rows.extend(
-            (
-                f"lead on: {BASELINES[name]}",
-                *(points(getattr(r, f"lead_on_{name}")) for r in (self.deletion, self.insertion)),
-            )
-            for name in BASELINES
-            if name != "map"
-        )
         alike = [("rank correlation after new weights in", "mean", "95 %", "mean size")]
-        alike.extend(
-            (
-                randomization_name(f.part),
-                f"{f.correlation.value:+.2f}",
-                f"{f.correlation.low:+.2f} to {f.correlation.high:+.2f}",
-                f"{f.size.value:.2f}",
-            )
-            for f in self.randomization
-        )
-        lines = [self.verdict, "", *columns(rows), "", *columns(alike)]
+        for f in self.randomization:
+            mean, low, high = (f"{v:+.2f}" for v in (f.correlation.value, f.correlation.low, f.correlation.high))
+            alike.append((REDRAWN[f.part], mean, f"{low} to {high}", f"{f.size.value:.2f}"))
+        lines = [self.verdict, "", *columns(removal), "", *columns(alike)]
         if self.localization:
-            inside = [("positive mass in the right quadrant", "", "chance 25 %")]
-            inside.extend((composite_name(v), *percent(e)) for v, e in self.localization.items())
-            lines += ["", *columns(inside)]
+            inside = [(COMPOSITES[v], *percent(e)) for v, e in self.localization.items()]
+            lines += ["", *columns([("positive mass in the right quadrant", "", "chance 25 %"), *inside])]
         return [line.rstrip() for line in lines]
-
-
-def composite_name(variant: str) -> str:
-    """How composites were made, in words."""
-    return {"crops": "middles of four patches", "shrunk": "four patches at half resolution"}[variant]
-
-
-def randomization_name(part: str) -> str:
-    """What was drawn again, in words."""
-    return {"head": "its head", "upper half": "its upper half", "all": "all its layers"}[part]
 
 
 @dataclass(frozen=True)
@@ -348,13 +329,7 @@ def measure_maps(
         ),
         localization=shares,
     )
-    shown = Evidence(
-        evidence.maps[:SHOWN],
-        evidence.explained[:SHOWN],
-        evidence.labels[:SHOWN],
-        evidence.confidence[:SHOWN],
-        evidence.method,
-    )
+    shown = evidence[:SHOWN]
     examples = MapExamples(
         pixels[:SHOWN],
         classifier.record.input.bands,

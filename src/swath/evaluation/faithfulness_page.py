@@ -11,18 +11,18 @@ from matplotlib.figure import Figure
 from swath.data import PatchIndex
 from swath.evaluation.faithfulness import (
     BASELINES,
+    COMPOSITES,
     PATCHES,
+    REDRAWN,
     SANITY_DRAWS,
     MapCheck,
     MapExamples,
     RemovalCurves,
-    composite_name,
     measure_maps,
-    randomization_name,
 )
 from swath.explain.evidence import Explainer
 from swath.explain.faithful import Part
-from swath.explain.overlay import contact_sheet
+from swath.explain.pictures import contact_sheet
 from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.model.record import Estimate
@@ -106,7 +106,7 @@ def write_maps(folder: Path, check: MapCheck, pictures: Mapping[str, bytes]) -> 
     pictures : mapping of str to bytes
         From :func:`map_pictures`.
     """
-    (folder / NUMBERS).write_text(check.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / NUMBERS).write_text(check.to_json(), encoding="utf-8")
     for name, picture in pictures.items():
         (folder / name).write_bytes(picture)
     write_report(
@@ -148,7 +148,7 @@ def checked_section(check: MapCheck, *, curves: bytes) -> Section:
     ]
     randomization = [
         (
-            randomization_name(f.part),
+            REDRAWN[f.part],
             f"{f.correlation.value:+.2f} ({f.correlation.low:+.2f} to {f.correlation.high:+.2f})",
             f"{f.size.value:.2f}",
             _word(f.holds),
@@ -168,7 +168,7 @@ def checked_section(check: MapCheck, *, curves: bytes) -> Section:
         ),
     ]
     if check.localization:
-        rows: list[Sequence[Cell]] = [(composite_name(v), e) for v, e in check.localization.items()]
+        rows: list[Sequence[Cell]] = [(COMPOSITES[v], e) for v, e in check.localization.items()]
         caption = "Share of positive map mass in the right quarter of composites of four patches; chance is 25 %"
         tables.append(Table(("composites of", "inside"), rows, caption))
     return Section(

@@ -50,10 +50,19 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
     return low, high
 
 
+def estimate(value: float, limits: tuple[float, float], *, n: int) -> Estimate:
+    """Give a value with the limits of its interval and the count it rests on."""
+    return Estimate(value=value, low=limits[0], high=limits[1], n=n)
+
+
+def around(value: float, limits: tuple[float, float], *, n: int) -> Estimate:
+    """Give a value with limits that reach as far as the value itself, at least."""
+    return estimate(value, wider(limits, (value, value)), n=n)
+
+
 def proportion(successes: int, n: int) -> Estimate:
     """Give `successes` of `n` with its Wilson interval; 0 where `n` is 0."""
-    low, high = wilson(successes, n)
-    return Estimate(value=successes / n if n else 0.0, low=low, high=high, n=n)
+    return estimate(successes / n if n else 0.0, wilson(successes, n), n=n)
 
 
 def proportion_difference(first: int, n_first: int, second: int, n_second: int) -> Estimate:
@@ -163,8 +172,7 @@ def resample_patches(n: int, *, classes: int = 1, seed: int = 0) -> Iterator[npt
 
 def mean_estimate(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
     """Mean of ``[N]`` values with its bootstrap percentile interval."""
-    low, high = percentile_interval(_means(values, seed=seed))
-    return Estimate(value=float(values.mean()), low=low, high=high, n=len(values))
+    return estimate(float(values.mean()), percentile_interval(_means(values, seed=seed)), n=len(values))
 
 
 def mean_share(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
@@ -176,8 +184,7 @@ def mean_share(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
 def mean_difference(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
     """Mean of ``[N]`` differences of shares of right answers, with the width of :func:`paired_interval`."""
     value = float(values.mean())
-    low, high = paired_interval(_means(values, seed=seed), value, len(values))
-    return Estimate(value=value, low=low, high=high, n=len(values))
+    return estimate(value, paired_interval(_means(values, seed=seed), value, len(values)), n=len(values))
 
 
 def _means(values: npt.NDArray[np.float64], *, seed: int) -> npt.NDArray[np.float64]:

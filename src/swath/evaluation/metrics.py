@@ -18,6 +18,8 @@ import numpy.typing as npt
 from swath.config import Settings
 from swath.errors import DataError
 from swath.evaluation.intervals import (
+    around,
+    estimate,
     f1_estimate,
     mean_interval,
     paired_interval,
@@ -103,15 +105,8 @@ def measure(confusion: npt.NDArray[np.int64], names: Sequence[str], *, seed: int
     }
     truth, predicted = np.nonzero(confusion)
     draws = resample(confusion[truth, predicted], seed=seed)
-    resampled = percentile_interval(macro_f1_samples(truth, predicted, draws, classes=len(names)))
-    parts = [per_class[name].f1 for k, name in enumerate(names) if support[k]]
-    combined = mean_interval(parts)
-    macro = Estimate(
-        value=sum(e.value for e in parts) / len(parts),
-        low=min(resampled[0], combined[0]),
-        high=max(resampled[1], combined[1]),
-        n=n,
-    )
+    samples = macro_f1_samples(truth, predicted, draws, classes=len(names))
+    macro = _mean([per_class[name].f1 for k, name in enumerate(names) if support[k]], samples, n=n)
     return Metrics(accuracy=proportion(int(hits.sum()), n), macro_f1=macro, per_class=per_class)
 
 
@@ -152,12 +147,11 @@ def paired_differences(
 
     one, two = first == truth, second == truth
     exact = proportion_difference(int((one & ~two).sum()), n, int((two & ~one).sum()), n)
-    low, high = wider(percentile_interval(accuracy(draws)), (exact.low, exact.high))
+    limits = wider(percentile_interval(accuracy(draws)), (exact.low, exact.high))
     f1 = float(macro_f1(observed)[0])
-    f1_low, f1_high = paired_interval(macro_f1(draws), f1, n)
     return (
-        Estimate(value=float(accuracy(observed)[0]), low=low, high=high, n=n),
-        Estimate(value=f1, low=f1_low, high=f1_high, n=n),
+        estimate(float(accuracy(observed)[0]), limits, n=n),
+        estimate(f1, paired_interval(macro_f1(draws), f1, n), n=n),
     )
 
 
@@ -251,7 +245,7 @@ def measure_binary(
     Raises
     ------
     DataError
-        If there is no patch, or not one finite score a patch.
+        If there is no patch, or not one finite score per patch.
     """
     truth, scores = checked(truth, scores)
     called = scores >= threshold
@@ -301,8 +295,7 @@ def paired_average_precision(
     value = float(one.average_precision()[0] - two.average_precision()[0])
     draws = resample_patches(len(truth), classes=2, seed=seed)
     leads = np.concatenate([one.average_precision(w) - two.average_precision(w) for w in draws])
-    low, high = paired_interval(leads[np.isfinite(leads)], value, one.positives)
-    return Estimate(value=value, low=low, high=high, n=one.positives)
+    return estimate(value, paired_interval(leads[np.isfinite(leads)], value, one.positives), n=one.positives)
 
 
 def checked(truth: Truth, scores: npt.NDArray[Any]) -> tuple[Truth, npt.NDArray[np.float64]]:
@@ -318,7 +311,7 @@ def checked(truth: Truth, scores: npt.NDArray[Any]) -> tuple[Truth, npt.NDArray[
     """
     truth, scores = np.asarray(truth, bool), np.asarray(scores, np.float64)
     if truth.shape != scores.shape or not len(truth):
-        raise DataError(f"truth has shape {truth.shape}, scores {scores.shape}", fix="give one score a true value")
+        raise DataError(f"truth has shape {truth.shape}, scores {scores.shape}", fix="give one score per true value")
     if not np.isfinite(scores).all():
         raise DataError("a score is not a finite number", fix="measure a model that gives probabilities")
     return truth, scores
@@ -384,7 +377,7 @@ def measure_multilabel(
     scores : numpy.ndarray
         ``[N, K]`` probabilities.
     thresholds : sequence of float
-        One a class; a patch has a label where ``score >= threshold``.
+        One per class; a patch has a label where ``score >= threshold``.
     names : sequence of str
         The K labels.
     seed : int
@@ -421,7 +414,7 @@ def measure_multilabel(
     return MultiLabelMetrics(
         n=n,
         macro_f1=_mean([c.f1 for c in shown], samples["macro"], n=n),
-        micro_f1=_between(pooled.value, wider((pooled.low, pooled.high), _limits(samples["micro"])), n=n),
+        micro_f1=around(pooled.value, wider((pooled.low, pooled.high), _limits(samples["micro"])), n=n),
         mean_average_precision=_mean([c.average_precision for c in shown], samples["map"], n=n),
         subset_accuracy=proportion(int((truth == called).all(axis=1).sum()), n),
         per_class=per_class,
@@ -455,14 +448,9 @@ def _resampled(
 
 def _mean(parts: list[Estimate], samples: Floats, *, n: int) -> Estimate:
     value = sum(e.value for e in parts) / len(parts)
-    return _between(value, wider(mean_interval(parts), _limits(samples)), n=n)
+    return around(value, wider(mean_interval(parts), _limits(samples)), n=n)
 
 
 def _limits(samples: Floats) -> tuple[float, float]:
     finite = samples[np.isfinite(samples)]
     return percentile_interval(finite) if len(finite) else (0.0, 1.0)
-
-
-def _between(value: float, limits: tuple[float, float], *, n: int) -> Estimate:
-    low, high = wider(limits, (value, value))
-    return Estimate(value=value, low=low, high=high, n=n)

@@ -16,11 +16,11 @@ from swath.evaluation.calibration import Calibration, risk_coverage
 from swath.evaluation.metrics import ClassMetrics, LabelMetrics, Metrics, MultiLabelMetrics
 from swath.evaluation.predictions import SplitPredictions
 from swath.evaluation.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
-from swath.pages.figures import ACCENT, GRID, INK, SOFT, finish_axis, plain_legend, tile, tile_sheet, to_png
+from swath.pages.figures import ACCENT, GRID, INK, SOFT, draw_sheet, finish_axis, plain_legend, tile, to_png
 from swath.pages.text import written
 
 _TILE, _GAP = 100, 5  # pixels of a patch in the sample grid, and between two
-_LONGEST = 40  # inches a side: thousands of classes must not take gigabytes to draw
+_LONGEST = 40  # inches per side: thousands of classes must not take gigabytes to draw
 _INSIDE, _NAMED = 6, 24  # classes that are named inside the axes, and at all
 _POINTS = 2000  # of a curve: more cannot be seen
 Style = Literal["default", "steps-pre"]
@@ -49,17 +49,13 @@ def confusion_picture(confusion: npt.NDArray[np.int64], names: Sequence[str]) ->
     figure = Figure(figsize=(side + 2.6, side + 1.6), layout="compressed")
     axis = figure.subplots()
     picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    size = 9 if k <= 15 else 5.5
+    size, ticks, turn, align, anchor = (9, 9, 45, "right", "anchor") if k <= 15 else (5.5, 7, 90, "center", "default")
     written_out = np.argwhere(confusion > 0) if side < _LONGEST else ()  # else cells are finer than digits
     for row, column in written_out:
         color = "white" if share[row, column] > 0.55 else INK
         axis.text(column, row, f"{confusion[row, column]}", ha="center", va="center", fontsize=size, color=color)
     labels = [written(name, limit=24) for name in names]
-    ticks = 9 if k <= 15 else 7
-    axis.set_xticks(range(k), labels, rotation=45 if k <= 15 else 90, fontsize=ticks, parse_math=False)
-    for label in axis.get_xticklabels():
-        label.set_horizontalalignment("right" if k <= 15 else "center")
-        label.set_rotation_mode("anchor" if k <= 15 else "default")
+    axis.set_xticks(range(k), labels, rotation=turn, ha=align, rotation_mode=anchor, fontsize=ticks, parse_math=False)
     axis.set_yticks(range(k), labels, fontsize=ticks, parse_math=False)
     axis.set_xlabel("predicted", color=INK)
     axis.set_ylabel("true", color=INK)
@@ -113,7 +109,7 @@ def class_picture(metrics: Metrics | MultiLabelMetrics) -> bytes:
 
 
 def sample_grid(pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Sequence[str], each: int = 8) -> bytes:
-    """Draw the first `each` patches of every class, one class a row.
+    """Draw the first `each` patches of every class, one class per row.
 
     Parameters
     ----------
@@ -122,9 +118,9 @@ def sample_grid(pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Seque
     labels : sequence of str
         The N labels.
     bands : sequence of str
-        One name a band.
+        One name per band.
     each : int
-        Patches a class.
+        Patches per class.
 
     Returns
     -------
@@ -132,24 +128,13 @@ def sample_grid(pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Seque
         A PNG.
     """
     classes = sorted(set(labels))
-    step = _TILE + _GAP
     tiles = {(0, each - 1): np.full((_TILE, _TILE, 3), 255, np.uint8)}  # the sheet has all columns
     # One picture rather than an axis per patch, which takes seconds to lay out.
     for row, name in enumerate(classes):
         members = [i for i, label in enumerate(labels) if label == name][:each]
         tiles |= {(row, k): tile(pixels[i], bands, side=_TILE) for k, i in enumerate(members)}
     figure = Figure(figsize=(0.95 * each + 2.6, 0.95 * len(classes) + 0.1), layout="constrained")
-    axis = figure.subplots()
-    axis.imshow(tile_sheet(tiles, gap=_GAP))
-    axis.set_xticks([])
-    axis.set_yticks(
-        [row * step + _TILE / 2 for row in range(len(classes))],
-        [written(name, limit=24) for name in classes],
-        fontsize=9,
-        parse_math=False,
-    )
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
+    draw_sheet(figure, tiles, gap=_GAP, rows=[written(name, limit=24) for name in classes])
     return to_png(figure)
 
 
@@ -217,15 +202,11 @@ def curves_picture(classes: Sequence[ClassScores]) -> bytes:
     # Left to itself matplotlib names no curve whose class begins with "_".
     if aside:
         shown = curves[:_NAMED]
-        legends = [figure.legend(shown, _labels(shown), loc="outside right center", fontsize=7.5)]
-    else:
-        legends = [
-            axis.legend(shown, _labels(shown), loc=corner, fontsize=8)
-            for axis, shown, corner in ((left, curves, "lower left"), (right, areas, "lower right"))
-            if shown
-        ]
-    for legend in legends:
-        plain_legend(legend)
+        plain_legend(figure.legend(shown, _labels(shown), loc="outside right center", fontsize=7.5))
+        return to_png(figure, dpi=130)
+    for axis, shown, corner in ((left, curves, "lower left"), (right, areas, "lower right")):
+        if shown:
+            plain_legend(axis.legend(shown, _labels(shown), loc=corner, fontsize=8))
     return to_png(figure, dpi=130)
 
 

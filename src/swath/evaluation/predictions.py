@@ -107,7 +107,9 @@ class SplitPredictions:
     @cached_property
     def truth(self) -> npt.NDArray[Any]:
         """Labels of the patches: ``[N]`` int64 class numbers, or of a multi-label model ``[N, K]`` bool."""
-        return truth_of(self.part, self.record)
+        if self.record.task == "multi-label":
+            return label_matrix(self.part.label_sets, self.classes) > 0
+        return class_numbers(self.part.labels, self.classes)
 
     @cached_property
     def predicted(self) -> npt.NDArray[Any]:
@@ -199,17 +201,9 @@ def predict_split(
         predictions = classifier.decide(found.pop("probabilities"))
     else:
         predictions = predict_pixels(classifier, pixels, stage=stage, progress=progress)
+    inputs = (*index.inputs, classifier.path)
     return SplitPredictions(
-        record,
-        classifier.engine,
-        split,
-        index.fingerprint,
-        part,
-        rows,
-        pixels,
-        predictions,
-        found,
-        (*index.inputs, classifier.path),
+        record, classifier.engine, split, index.fingerprint, part, rows, pixels, predictions, found, inputs
     )
 
 
@@ -245,13 +239,6 @@ def model_pixels(classifier: Classifier, part: PatchIndex, *, progress: Progress
     width, height = (part.table.column(name).unique().to_pylist() for name in ("width", "height"))
     size = None if len(width) == 1 and width == height else classifier.size
     return cached_pixels(part, bands=classifier.record.input.bands, size=size, progress=progress)
-
-
-def truth_of(part: PatchIndex, record: Record) -> npt.NDArray[Any]:
-    """Labels of patches as a model numbers its classes: ``[N]`` int64, or for a multi-label model ``[N, K]`` bool."""
-    if record.task == "multi-label":
-        return label_matrix(part.label_sets, record.class_names) > 0
-    return class_numbers(part.labels, record.class_names)
 
 
 def sample_rows(n: int, limit: int, *, seed: int) -> npt.NDArray[np.int64]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from swath.evaluation.intervals import Z, percentile_interval, wider, wilson
+from swath.evaluation.intervals import Z, around, percentile_interval, wider, wilson
 from swath.model.record import Estimate
 
 Truth = npt.NDArray[np.bool_]
@@ -115,11 +115,7 @@ def precision_recall_curve(truth: Truth, scores: npt.NDArray[Any]) -> Curve:
     """
     ranking = Ranking(truth, scores)
     recall = ranking.hits / ranking.positives if ranking.positives else np.ones_like(ranking.hits)
-    return Curve(
-        x=np.insert(recall, 0, 0.0),
-        y=np.insert(ranking.hits / ranking.called, 0, 1.0),
-        thresholds=np.insert(ranking.scores, 0, np.inf),
-    )
+    return _curve(ranking, recall, ranking.hits / ranking.called, first=1.0)
 
 
 def roc_curve(truth: Truth, scores: npt.NDArray[Any]) -> Curve:
@@ -138,11 +134,13 @@ def roc_curve(truth: Truth, scores: npt.NDArray[Any]) -> Curve:
         Every point, also those on a straight line between two others; the first is (0, 0).
     """
     ranking = Ranking(truth, scores)
-    return Curve(
-        x=np.insert((ranking.called - ranking.hits) / max(ranking.negatives, 1), 0, 0.0),
-        y=np.insert(ranking.hits / max(ranking.positives, 1), 0, 0.0),
-        thresholds=np.insert(ranking.scores, 0, np.inf),
-    )
+    false_positive = (ranking.called - ranking.hits) / max(ranking.negatives, 1)
+    return _curve(ranking, false_positive, ranking.hits / max(ranking.positives, 1), first=0.0)
+
+
+def _curve(ranking: Ranking, x: Floats, y: Floats, *, first: float) -> Curve:
+    """Put the point ``(0, first)`` of an infinite threshold before the others."""
+    return Curve(np.insert(x, 0, 0.0), np.insert(y, 0, first), np.insert(ranking.scores, 0, np.inf))
 
 
 def average_precision(truth: Truth, scores: npt.NDArray[Any]) -> float:
@@ -224,8 +222,7 @@ def average_precision_estimate(ranking: Ranking, samples: Floats) -> Estimate:
     finite = samples[np.isfinite(samples)]
     if len(finite):
         limits = wider(limits, percentile_interval(finite))
-    low, high = wider(limits, (value, value))
-    return Estimate(value=value, low=low, high=high, n=ranking.positives)
+    return around(value, limits, n=ranking.positives)
 
 
 def best_threshold(truth: Truth, scores: npt.NDArray[Any]) -> float:

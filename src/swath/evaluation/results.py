@@ -229,16 +229,12 @@ class SingleLabelEvaluation(Metrics, Evaluation):
 
     def tables(self) -> list[Table]:
         """Baselines, classes and reliability."""
-        rules: list[tuple[Cell, ...]] = [("this model", self.accuracy, self.macro_f1, "")]
-        rules += [
-            (_BASELINE_NAMES.get(name, name), b.accuracy, b.macro_f1, points(b.difference.accuracy))
-            for name, b in self.baselines.items()
-        ]
+        names = ("accuracy", "macro-F1", "the model's lead in accuracy")
         classes: list[tuple[Cell, ...]] = [
             (name, c.recall.n, c.precision, c.recall, c.f1) for name, c in self.per_class.items()
         ]
         return [
-            *_baseline_table(("accuracy", "macro-F1", "the model's lead in accuracy"), rules),
+            *_baseline_table(self, names, "accuracy", "macro_f1"),
             Table(("class", "n", "precision", "recall", "F1"), classes, "Per class, with 95 % intervals"),
             *(self.reliability.tables() if self.reliability else ()),
         ]
@@ -270,13 +266,9 @@ class BinaryEvaluation(BinaryMetrics, Evaluation):
 
     def tables(self) -> list[Table]:
         """Baselines and reliability."""
-        rules: list[tuple[Cell, ...]] = [("this model", self.average_precision, self.f1, "")]
-        rules += [
-            (_BASELINE_NAMES.get(name, name), b.average_precision, b.f1, points(b.difference.average_precision))
-            for name, b in self.baselines.items()
-        ]
         names = ("average precision", "F1 (rules: at 0.5)", "the model's lead in average precision")
-        return [*_baseline_table(names, rules), *(self.reliability.tables() if self.reliability else ())]
+        table = _baseline_table(self, names, "average_precision", "f1")
+        return [*table, *(self.reliability.tables() if self.reliability else ())]
 
     def _drawn(self, found: SplitPredictions) -> dict[str, bytes]:
         return {
@@ -324,14 +316,28 @@ class MultiLabelEvaluation(MultiLabelMetrics, Evaluation):
         return {"curves.png": curves_picture(class_scores(found)), "per_class.png": class_picture(self)}
 
 
-def _baseline_table(names: tuple[str, ...], rules: list[tuple[Cell, ...]]) -> list[Table]:
-    return [Table(("rule", *names), rules, _BASELINES)] if len(rules) > 1 else []
+def _baseline_table(
+    evaluation: SingleLabelEvaluation | BinaryEvaluation, names: tuple[str, ...], first: str, second: str
+) -> list[Table]:
+    """Two numbers of the model and of each rule, and the model's lead in the first."""
+    rules: list[tuple[Cell, ...]] = [("this model", getattr(evaluation, first), getattr(evaluation, second), "")]
+    rules += [
+        (_BASELINE_NAMES.get(name, name), getattr(b, first), getattr(b, second), points(getattr(b.difference, first)))
+        for name, b in evaluation.baselines.items()
+    ]
+    return [Table(("rule", *names), rules, _BASELINES)] if evaluation.baselines else []
 
 
 def _reliability_picture(reliability: Reliability | None, found: SplitPredictions) -> dict[str, bytes]:
     if reliability is None:
         return {}
     return {"reliability.png": reliability_picture(reliability.calibration, found.right, found.confidence)}
+
+
+def reliability_of(evaluation: Evaluation) -> Reliability | None:
+    """Calibration and abstention of an evaluation, where they were measured: of models with one label per patch."""
+    found: Reliability | None = getattr(evaluation, "reliability", None)
+    return found
 
 
 def display_name(name: str) -> str:

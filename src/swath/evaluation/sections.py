@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from swath.evaluation.results import Evaluation, display_name
+from swath.evaluation.results import Evaluation, display_name, reliability_of
 from swath.explain.faithful import Faithfulness
 from swath.model.record import ClassInfo, Record
 from swath.pages.html import Cell, Image, Link, Number, Section, Swatch, Table
@@ -97,7 +97,7 @@ def result_section(evaluation: Evaluation, folder: Path, *, title: str = "Test r
         "seen some of the patches."
     )
     notes = evaluation.notes()
-    shown = [n for n in evaluation.pictures if n != "reliability.png" or getattr(evaluation, "reliability", None)]
+    shown = [n for n in evaluation.pictures if n != "reliability.png" or reliability_of(evaluation)]
     counts = "labels.csv" if evaluation.task == "multi-label" else "confusion.csv"
     return Section(
         title,

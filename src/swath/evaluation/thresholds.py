@@ -27,7 +27,7 @@ from swath.progress import Progress, silent
 
 @dataclass(frozen=True)
 class ThresholdUpdate:
-    """What was chosen.
+    """The thresholds that were chosen.
 
     Attributes
     ----------
@@ -74,7 +74,11 @@ def choose_thresholds(
         As :func:`swath.evaluation.evaluate`, or if the split has no patch to choose by.
     """
     record = classifier.record
-    refuse_test(split)
+    if split == "test":
+        raise SettingError(
+            "a threshold is not chosen on test patches: their numbers would no longer be a test",
+            fix="choose it on validation patches: swath model threshold MODEL INDEX --split val --out NEW.onnx",
+        )
     if record.task == "single-label":
         raise SettingError(
             f"model '{record.name}' is single-label: its most probable class wins, there is no threshold",
@@ -141,21 +145,6 @@ def with_thresholds(record: Record, thresholds: Mapping[str, float]) -> Record:
         return Record.model_validate(values)
     except ValidationError as error:
         raise SettingError(f"thresholds do not fit: {error.errors()[0]['msg']}") from error
-
-
-def refuse_test(split: str) -> None:
-    """A threshold chosen on the test split would make its numbers worthless.
-
-    Raises
-    ------
-    SettingError
-        If `split` is ``"test"``.
-    """
-    if split == "test":
-        raise SettingError(
-            "a threshold is not chosen on test patches: their numbers would no longer be a test",
-            fix="choose it on validation patches: swath model threshold MODEL INDEX --split val --out NEW.onnx",
-        )
 
 
 def _named(record: Record) -> dict[str, float]:

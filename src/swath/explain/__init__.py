@@ -1,4 +1,4 @@
-"""Why the model answered so: maps of the evidence for a class, pictures of them, and tests of whether they are true.
+"""Why a model predicts a class: maps of the evidence, pictures of them, and tests of whether they are faithful.
 
 Where a network ends in global average pooling and one linear layer, the evidence for a class splits exactly over the
 places of the last activations: one matrix product, no gradient, no torch (:func:`class_evidence`). For every other
@@ -10,7 +10,6 @@ marks costs more than hiding at random.
 from __future__ import annotations
 
 from swath.explain.evidence import (
-    METHODS,
     Evidence,
     Explainer,
     activation_maps,
@@ -20,32 +19,17 @@ from swath.explain.evidence import (
     occlusion_evidence,
     upsample,
 )
-from swath.explain.faithful import (
-    Curves,
-    Faithfulness,
-    composites,
-    curves,
-    faithfulness,
-    randomized_explainer_factory,
-    share_inside,
-    weight_randomization,
-)
-from swath.explain.images import ExplainedImage, Explanation, explain_images, explanations, write_explanations
-from swath.explain.overlay import contact_sheet, overlay_picture
+from swath.explain.faithful import Faithfulness, composites, faithfulness, share_inside, weight_randomization
+from swath.explain.pictures import contact_sheet, explain_images, explanations, overlay_picture, write_explanations
 
 __all__ = [
-    "METHODS",
-    "Curves",
     "Evidence",
-    "ExplainedImage",
     "Explainer",
-    "Explanation",
     "Faithfulness",
     "activation_maps",
     "class_evidence",
     "composites",
     "contact_sheet",
-    "curves",
     "explain_images",
     "explainer",
     "explanations",
@@ -53,7 +37,6 @@ __all__ = [
     "has_class_evidence",
     "occlusion_evidence",
     "overlay_picture",
-    "randomized_explainer_factory",
     "share_inside",
     "upsample",
     "weight_randomization",

@@ -66,6 +66,12 @@ class Evidence:
     confidence: npt.NDArray[np.float32]
     method: str = "cam"
 
+    def __getitem__(self, rows: slice) -> Evidence:
+        """The maps of some of the images."""
+        return Evidence(
+            self.maps[rows], self.explained[rows], self.labels[rows], self.confidence[rows], method=self.method
+        )
+
 
 class Explainer(Protocol):
     """Makes the maps of one model, by whatever method."""

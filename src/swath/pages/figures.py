@@ -9,7 +9,6 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -99,6 +98,26 @@ def tile_sheet(tiles: Mapping[tuple[int, int], RgbImage], *, gap: int, below: in
     return sheet
 
 
+def draw_sheet(
+    figure: Figure,
+    tiles: Mapping[tuple[int, int], RgbImage],
+    *,
+    gap: int,
+    rows: Sequence[str],
+    columns: Sequence[str] = (),
+) -> None:
+    """Draw the sheet of :func:`tile_sheet` on a figure, with the names of its rows and columns at its edges."""
+    axis = figure.subplots()
+    axis.imshow(tile_sheet(tiles, gap=gap))
+    side = next(iter(tiles.values())).shape[0]
+    middles = [place * (side + gap) + side / 2 for place in range(max(len(rows), len(columns)))]
+    axis.set_xticks(middles[: len(columns)], columns, fontsize=9, parse_math=False)
+    axis.set_yticks(middles[: len(rows)], rows, fontsize=9, parse_math=False)
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+
+
 def finish_axis(
     axis: Axes,
     *,
@@ -152,11 +171,6 @@ def to_png(figure: Figure, *, dpi: int = 110) -> bytes:
     with _boxes_for_unknown_letters():
         figure.savefig(stream, dpi=dpi, format="png", facecolor="white", metadata={"Software": None})
     return stream.getvalue()
-
-
-def save(figure: Figure, path: Path, *, dpi: int = 110) -> None:
-    """Write a figure as :func:`to_png` draws it."""
-    path.write_bytes(to_png(figure, dpi=dpi))
 
 
 def pixels_to_png(pixels: RgbImage) -> bytes:

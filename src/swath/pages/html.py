@@ -191,7 +191,7 @@ def _package_text(name: str) -> str:
 
 
 def _slugs(sections: Sequence[Section]) -> list[str]:
-    """Addresses inside the page, one a section, all different."""
+    """Addresses inside the page, one per section, all different."""
     taken: list[str] = []
     for number, section in enumerate(sections, start=1):
         slug = re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-") or "section"

@@ -16,8 +16,7 @@ from swath.data import PatchIndex, class_numbers, default_cache, group_duplicate
 from swath.data.splits import fold_index
 from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation.errors import LabelIssueReport, feature_probabilities, measure_label_issues, write_label_issues
-from swath.evaluation.errors.crossfit import held_out_rows, label_numbers
-from swath.evaluation.errors.review import PAGE, TABLE
+from swath.evaluation.errors.labels import PAGE, TABLE, held_out_rows, label_numbers
 from swath.evaluation.predictions import TEST_ACCESSES, Model, model_pixels, note_test_access, predict_pixels
 from swath.files import atomic_file, check_output
 from swath.inference import Classifier, load
@@ -97,7 +96,7 @@ def find_label_issues(
     classifier = None
     if model is not None:
         classifier = model if isinstance(model, Classifier) else load(model, engine=engine, threads=threads)
-    part = _chosen(index, with_test=with_test)
+    part = index if with_test else _without_test(index)
     # What is wrong with labels or folds is said before any work is done.
     label_numbers(part)
     recipe = recipe or ("flash" if len(part) >= MANY else "quickstart")
@@ -137,10 +136,8 @@ def find_label_issues(
     return report
 
 
-def _chosen(index: PatchIndex, *, with_test: bool) -> PatchIndex:
-    """All patches but the test's, unless they are asked for."""
-    if with_test:
-        return index
+def _without_test(index: PatchIndex) -> PatchIndex:
+    """All patches but those of the test split."""
     table = index.table.filter(pc.fill_null(pc.not_equal(index.table["split"], "test"), True))
     if not table.num_rows:
         raise DataError(

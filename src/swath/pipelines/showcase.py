@@ -25,11 +25,12 @@ from swath.data import (
     write_audit,
     write_index,
 )
-from swath.evaluation import Evaluation, SplitPredictions, explanation_section, map_section
+from swath.evaluation import Evaluation, SplitPredictions
 from swath.evaluation.intervals import proportion
 from swath.evaluation.plots import sample_grid
 from swath.evaluation.predictions import TEST_ACCESSES, checked_split, note_test_access
 from swath.evaluation.run_report import PAGE, SCORE, RunFolder, measure_report, open_run, write_report_folder
+from swath.evaluation.sections import explanation_section, map_section
 from swath.explain import (
     class_evidence,
     contact_sheet,

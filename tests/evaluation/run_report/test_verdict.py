@@ -18,7 +18,7 @@ from swath.evaluation.errors.slices import Slice
 from swath.evaluation.intervals import proportion, proportion_difference
 from swath.evaluation.metrics import measure, paired_average_precision
 from swath.evaluation.results import BinaryBaseline, BinaryDifference
-from swath.evaluation.robustness.results import Condition, RobustnessResult, ShiftResult
+from swath.evaluation.robustness.measure import Condition, RobustnessResult, ShiftResult
 from swath.evaluation.run_report import ColorMatchResult, Findings, Verdict, verdict
 from swath.evaluation.run_report.verdict import (
     SCORES,

@@ -11,19 +11,21 @@ by how probably their label is wrong, from probabilities that did not learn from
 from __future__ import annotations
 
 from swath.evaluation.errors.analyze import find_errors, measure_errors, write_errors
-from swath.evaluation.errors.confident import LabelIssues, estimated_joint, inject_label_noise, label_issues
-from swath.evaluation.errors.crossfit import feature_probabilities
-from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, WeakClass
-from swath.evaluation.errors.review import LabelIssueReport, measure_label_issues, write_label_issues
-from swath.evaluation.errors.slices import Slice
+from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis
+from swath.evaluation.errors.labels import (
+    LabelIssueReport,
+    estimated_joint,
+    feature_probabilities,
+    inject_label_noise,
+    label_issues,
+    measure_label_issues,
+    write_label_issues,
+)
 
 __all__ = [
     "ConfusedPair",
     "ErrorAnalysis",
     "LabelIssueReport",
-    "LabelIssues",
-    "Slice",
-    "WeakClass",
     "estimated_joint",
     "feature_probabilities",
     "find_errors",

@@ -20,7 +20,7 @@ from swath.errors import SwathError
 from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, ErrorDetails, most, p_text, slices_sentence
 from swath.evaluation.predictions import SplitPredictions
 from swath.explain import class_evidence, upsample
-from swath.explain.overlay import overlay_colors, scale_limit
+from swath.explain.pictures import overlay_colors, scale_limit
 from swath.inference import Classifier
 from swath.pages.figures import to_display_rgb
 from swath.pages.html import Image, Link, Number, Section, Table, write_report
@@ -45,7 +45,7 @@ def tile(pixels: npt.NDArray[Any], *, bands: Sequence[str], maps: Sequence[npt.N
     pixels : numpy.ndarray
         ``[bands, H, W]``.
     bands : sequence of str
-        One name a band.
+        One name per band.
     maps : sequence of numpy.ndarray
         ``[h, w]`` float32 each.
 
@@ -201,13 +201,8 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
         ),
     ]
     if "sure" in galleries:
-        sections.append(
-            Section(
-                "Most confident other mistakes",
-                text=["Of the mistakes not shown above, those the model was most confident of."],
-                tiles=galleries["sure"],
-            )
-        )
+        text = ["Of the mistakes not shown above, those the model was most confident of."]
+        sections.append(Section("Most confident other mistakes", text=text, tiles=galleries["sure"]))
     return sections
 
 
@@ -238,13 +233,10 @@ def _slice_section(analysis: ErrorAnalysis) -> Section:
 
 
 def _unsure_section(galleries: dict[str, list[Image]], note: str) -> Section:
+    text = ["Right answers with the lowest confidence: the next mistakes.", *([note] if note else [])]
     if "unsure" not in galleries:
-        return Section("Right, but unsure", text=["No patch is answered as it is labeled."])
-    return Section(
-        "Right, but unsure",
-        text=["Right answers with the lowest confidence: the next mistakes.", *([note] if note else [])],
-        tiles=galleries["unsure"],
-    )
+        text = ["No patch is answered as it is labeled."]
+    return Section("Right, but unsure", text=text, tiles=galleries.get("unsure", ()))
 
 
 def _summary(analysis: ErrorAnalysis) -> str:

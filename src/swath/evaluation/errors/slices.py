@@ -1,4 +1,4 @@
-"""Parts of a split by what can be seen or is known of a patch, and whether the model is worse there."""
+"""Slices of a split (by brightness, size, source and so on), and whether the model is worse on one of them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def holm(p_values: Sequence[float]) -> npt.NDArray[np.float64]:
     Parameters
     ----------
     p_values : sequence of float
-        One a test.
+        One per test.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def slicings(part: PatchIndex, pixels: npt.NDArray[Any], *, bands: Sequence[str]
     pixels : numpy.ndarray
         ``[N, bands, H, W]``.
     bands : sequence of str
-        One name a band.
+        One name per band.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How a model holds when pictures come from another sensor, atmosphere, season or archive.
+"""How robust a model is when images come from another sensor, atmosphere, season or archive.
 
 :func:`robustness` measures a model under a fixed, seeded suite of shifts at five severities: accuracy with intervals,
 calibration and confidence, and one mean score; :func:`measure_robustness` only measures, :func:`write_robustness`
@@ -8,9 +8,15 @@ functions of patches.
 
 from __future__ import annotations
 
-from swath.evaluation.robustness.page import robustness_section
-from swath.evaluation.robustness.results import Condition, RobustnessResult, ShiftResult
-from swath.evaluation.robustness.run import measure_robustness, robustness, write_robustness
+from swath.evaluation.robustness.measure import (
+    Condition,
+    RobustnessResult,
+    ShiftResult,
+    measure_robustness,
+    robustness,
+    robustness_section,
+    write_robustness,
+)
 from swath.evaluation.robustness.shifts import LEVELS, SUITE, Shift, find_shift
 
 __all__ = [

@@ -104,7 +104,7 @@ def band_swap(patches: Patches, strength: float, rng: np.random.Generator) -> Pa
 
 
 def translation(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
-    """Moved by `strength` of a side, in a direction of its own each; what comes in is a mirror image."""
+    """Moved by `strength` of a side, each patch in its own direction; the gap is filled with a mirror image."""
     side = patches.shape[-1]
     angles = rng.uniform(0, 2 * np.pi, len(patches))
     place = np.arange(side)
@@ -116,7 +116,7 @@ def translation(patches: Patches, strength: float, rng: np.random.Generator) -> 
 
 
 def rotation(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
-    """Turned by `strength` degrees, one way or the other; corners are filled with mirror images."""
+    """Rotated by `strength` degrees, one way or the other; corners are filled with mirror images."""
     signs = _signs(len(patches), rng)[:, 0, 0, 0]
     changed = np.empty_like(patches)
     for sign in (-1, 1):
@@ -209,11 +209,6 @@ def _interpolation(side: int, size: int) -> Floats:
     return weights
 
 
-def is_rgb(bands: Sequence[str]) -> bool:
-    """Whether bands are red, green and blue, in this order."""
-    return tuple(bands) == RGB
-
-
 @dataclass(frozen=True)
 class Shift:
     """One change.
@@ -239,7 +234,7 @@ class Shift:
     what: str
 
     def at(self, patches: Patches, severity: int, *, seed: int = 0) -> Patches:
-        """Change patches ``[N, bands, P, P]``; level 0 gives them back.
+        """Change patches ``[N, bands, P, P]``; severity 0 returns them unchanged.
 
         The same seed and patches give the same pixels; clouds and shadows also depend on how many patches share a block
         of 256 with them.
@@ -286,7 +281,7 @@ SUITE = (
 def usable(bands: Sequence[str], side: int) -> tuple[tuple[Shift, ...], dict[str, str]]:
     """Shifts that patches of these bands and this side can be put through, and why not the others."""
     skipped: dict[str, str] = {}
-    if not is_rgb(bands):
+    if tuple(bands) != RGB:
         skipped |= dict.fromkeys(_COLORS, "defined for red, green and blue only")
     if len(bands) not in (1, 3):
         skipped["jpeg"] = "JPEG holds one band or three"

@@ -7,7 +7,7 @@ sentences, each with its number and interval, what the model is good for, where 
 
 from __future__ import annotations
 
-from swath.evaluation.run_report.color_match import ColorMatchResult, measure_color_match
+from swath.evaluation.run_report.color_match import ColorMatchResult
 from swath.evaluation.run_report.measure import ReportMeasurements, RunFolder, measure_report, open_run
 from swath.evaluation.run_report.page import PAGE, SCORE, Report, report, write_report_folder
 from swath.evaluation.run_report.verdict import Findings, Verdict, verdict
@@ -21,7 +21,6 @@ __all__ = [
     "ReportMeasurements",
     "RunFolder",
     "Verdict",
-    "measure_color_match",
     "measure_report",
     "open_run",
     "report",

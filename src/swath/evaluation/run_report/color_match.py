@@ -92,29 +92,23 @@ def measure_color_match(
     if pixels[:, 0].size < ENOUGH:
         return None
     shifted = find_shift(SHIFT).at(pixels, LEVELS[-1], seed=seed)
-    right: dict[str, npt.NDArray[np.bool_]] = {}
-    changed: dict[str, bool] = {}
-    said = ""
-    for name, given in (("clean", pixels), ("shifted", shifted)):
-        color_match = compare_scene(_sample(given), record.input, mode="auto")
-        said = color_match.sentence
-        changed[name] = color_match.correction is not None
-        right[name] = found.right if given is pixels else _right(classifier, found, given, progress=progress)
-        right[f"{name} color-matched"] = (
-            right[name]
-            if color_match.correction is None
-            else _right(classifier, found, corrected(given, color_match.correction), progress=progress)
-        )
+    clean_match, match = (compare_scene(_sample(p), record.input, mode="auto") for p in (pixels, shifted))
+    clean = clean_matched = found.right
+    if clean_match.correction is not None:
+        clean_matched = _right(classifier, found, corrected(pixels, clean_match.correction), progress=progress)
+    before = after = _right(classifier, found, shifted, progress=progress)
+    if match.correction is not None:
+        after = _right(classifier, found, corrected(shifted, match.correction), progress=progress)
     n = len(found)
     return ColorMatchResult(
         split=split,
         n=n,
-        before=proportion(int(right["shifted"].sum()), n),
-        after=proportion(int(right["shifted color-matched"].sum()), n),
-        gain=_difference(right["shifted color-matched"], right["shifted"], seed=seed),
-        clean_changed=changed["clean"],
-        clean_gain=_difference(right["clean color-matched"], right["clean"], seed=seed),
-        said=said,
+        before=proportion(int(before.sum()), n),
+        after=proportion(int(after.sum()), n),
+        gain=_difference(after, before, seed=seed),
+        clean_changed=clean_match.correction is not None,
+        clean_gain=_difference(clean_matched, clean, seed=seed),
+        said=match.sentence,
     )
 
 

@@ -1,8 +1,8 @@
 """The report of a model as a folder: one page, the verdict first, and the files of every part.
 
 :func:`report` does all of it for a model and an index. The pieces are there for pipelines that add their own sections:
-:func:`swath.evaluation.run_report.measure.measure_report` measures, :func:`report_sections` arranges the sections in
-reading order, each from the room that measured it, and :func:`write_report_folder` writes.
+:func:`swath.evaluation.run_report.measure.measure_report` measures, and :func:`write_report_folder` writes the sections
+in reading order, each from the room that measured it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swath.data import PatchIndex
-from swath.evaluation.errors.findings import ErrorAnalysis
 from swath.evaluation.errors.page import error_sections
 from swath.evaluation.evaluate import write_evaluation
 from swath.evaluation.faithfulness_page import CURVES, NUMBERS, SHEET, checked_section, key_numbers, write_maps
 from swath.evaluation.predictions import TEST_ACCESSES, checked_split, note_test_access
-from swath.evaluation.results import BinaryEvaluation, Evaluation, SingleLabelEvaluation, display_name
+from swath.evaluation.results import Evaluation, display_name, reliability_of
 from swath.evaluation.robustness import robustness_section, write_robustness
 from swath.evaluation.run_report.color_match import ColorMatchResult
 from swath.evaluation.run_report.measure import (
-    QUICK,
-    WHOLE,
     Part,
     ReportMeasurements,
     RunFolder,
@@ -133,8 +130,7 @@ def report(
         if "test" in (split, used_for_decisions(index, split)):
             path = out.parent / TEST_ACCESSES
             note_test_access(path, model=record.name, fingerprint=index.fingerprint, n=len(part))
-        effort = QUICK if quick else WHOLE
-        measured = measure_report(classifier, index, split=split, effort=effort, progress=progress)
+        measured = measure_report(classifier, index, split=split, quick=quick, progress=progress)
         write_report_folder(folder, measured, record, run=run)
     return Report(out / PAGE, verdict(measured.findings), measured)
 
@@ -177,81 +173,57 @@ def write_report_folder(
         Further key numbers, and files to open first.
     """
     findings, said = measured.findings, verdict(measured.findings)
-    write_evaluation(findings.score, folder / SCORE)
+    score, shifts = findings.score, findings.robustness
+    write_evaluation(score, folder / SCORE)
     if findings.errors is not None:
         (folder / ERRORS).write_text(findings.errors.to_json(), encoding="utf-8")
     if findings.maps is not None:
         (folder / MAPS).mkdir()
         write_maps(folder / MAPS, findings.maps, measured.map_pictures)
-    if findings.robustness is not None:
-        write_robustness(findings.robustness, folder / ROBUSTNESS)
-    own = report_sections(measured, record, folder, run=run, samples=samples)
+    if shifts is not None:
+        write_robustness(shifts, folder / ROBUSTNESS)
+    parts = [part for part in _TITLES if part in measured.parts]
+    section_of = {"mistakes": _mistakes, "maps": _maps, "shifts": _shifts}
     write_report(
         folder / PAGE,
-        [*own[:-1], *sections, own[-1]],
+        [
+            _verdict(measured, said),
+            # Reliability has its own section.
+            result_section(
+                score.model_copy(update={"reliability": None}) if reliability_of(score) else score,
+                folder / SCORE,
+                title=f"Score on '{score.split}'",
+            ),
+            *(section_of[part](measured, folder) or _not_measured(measured, part) for part in parts),
+            _reliability(score),
+            _data(measured, record, samples),
+            *([training_section(run.curves, facts=run.facts)] if run is not None and run.curves else []),
+            *sections,
+            provenance_section(record, facts={"engine": score.engine, "intervals": score.intervals}),
+        ],
         title=title or f"Report: {record.name}",
         summary=f"{intro} {said.paragraph}".strip(),
-        numbers=[*key_figures(measured), *numbers],
+        numbers=[
+            *(Number(display_name(name), v, f"n = {v.n:,}") for name, v in list(score.headline().items())[:2]),
+            *([Number("accuracy over all shifts", shifts.score, "mean corruption score")] if shifts else []),
+            *numbers,
+        ],
         links=links,
     )
-    (folder / FACTS).write_text(_facts_json(measured, said), encoding="utf-8")
-
-
-def report_sections(
-    measured: ReportMeasurements,
-    record: Record,
-    folder: Path,
-    *,
-    run: RunFolder | None = None,
-    samples: bytes | None = None,
-) -> list[Section]:
-    """Arrange verdict, score, mistakes, maps, shifts, reliability, data, training and provenance.
-
-    Parameters
-    ----------
-    measured, record, run, samples
-        As for :func:`write_report_folder`.
-    folder : Path
-        Where the parts' files are, for links.
-    """
-    findings = measured.findings
-    score = findings.score
-    made = {
-        "mistakes": _mistakes(findings.errors, folder) if findings.errors else None,
-        "maps": _maps(measured, folder),
-        "shifts": _shifts(measured, folder),
+    match = findings.color_match
+    facts = {
+        "model": score.model,
+        "split": score.split,
+        "verdict": said.model_dump(mode="json"),
+        "color_match": match.model_dump(mode="json") if match else None,
+        "optimistic": findings.optimistic,
+        "left_out": measured.left_out,
     }
-    return [
-        _verdict(measured),
-        # Reliability has its own section.
-        result_section(
-            score.model_copy(update={"reliability": None}) if _is_reliable(score) else score,
-            folder / SCORE,
-            title=f"Score on '{score.split}'",
-        ),
-        *(made[part] or _not_measured(measured, part) for part in _TITLES if part in measured.parts),
-        _reliability(score),
-        _data(measured, record, samples),
-        *([training_section(run.curves, facts=run.facts)] if run is not None and run.curves else []),
-        provenance_section(record, facts={"engine": score.engine, "intervals": score.intervals}),
-    ]
+    (folder / FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def key_figures(measured: ReportMeasurements) -> list[Number]:
-    """Choose the numbers to see first."""
-    score = measured.findings.score
-    numbers = [
-        Number(display_name(name), value, f"n = {value.n:,}") for name, value in list(score.headline().items())[:2]
-    ]
-    if measured.findings.robustness is not None:
-        over_all = measured.findings.robustness.score
-        numbers.append(Number("accuracy over all shifts", over_all, "mean corruption score"))
-    return numbers
-
-
-def _verdict(measured: ReportMeasurements) -> Section:
-    parts = verdict(measured.findings).parts
-    texts = [f"{name}: {' '.join(sentences)}" for name, sentences in parts.items()]
+def _verdict(measured: ReportMeasurements, said: Verdict) -> Section:
+    texts = [f"{name}: {' '.join(sentences)}" for name, sentences in said.parts.items()]
     names = {"mistakes": "mistakes", "maps": "explanation maps", "shifts": "shifts"}
     missing = [name for part, name in names.items() if part not in measured.parts]
     if missing:
@@ -264,8 +236,11 @@ def _not_measured(measured: ReportMeasurements, part: Part) -> Section:
     return Section(_TITLES[part], text=(f"Not measured: {reason}.",))
 
 
-def _mistakes(errors: ErrorAnalysis, folder: Path) -> Section:
+def _mistakes(measured: ReportMeasurements, folder: Path) -> Section | None:
     """All of the error analysis in one section, with one gallery."""
+    errors = measured.findings.errors
+    if errors is None:
+        return None
     found = error_sections(errors)
     tables = [
         Table(table.columns, table.rows, table.caption or section.title)
@@ -322,17 +297,12 @@ def _color_match(found: ColorMatchResult) -> str:
     )
 
 
-def _is_reliable(score: Evaluation) -> bool:
-    """Whether calibration and abstention were measured."""
-    return isinstance(score, SingleLabelEvaluation | BinaryEvaluation) and score.reliability is not None
-
-
 def _reliability(score: Evaluation) -> Section:
     text, numbers = [], []
     tables: Sequence[Table] = ()
-    if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) and score.reliability is not None:
-        numbers.append(Number("calibration error (ECE)", score.reliability.calibration.ece, "15 bins"))
-        tables = score.reliability.tables()
+    if (found := reliability_of(score)) is not None:
+        numbers.append(Number("calibration error (ECE)", found.calibration.ece, "15 bins"))
+        tables = found.tables()
     else:
         text.append("Calibration and abstention are measured where a patch has one label.")
     if score.ood is None:
@@ -362,17 +332,3 @@ def _data(measured: ReportMeasurements, record: Record, samples: bytes | None = 
     )
     warnings = optimistic if measured.findings.optimistic else []
     return replace(section, title="Data and splits", warnings=warnings)
-
-
-def _facts_json(measured: ReportMeasurements, said: Verdict) -> str:
-    findings = measured.findings
-    match = findings.color_match
-    values = {
-        "model": findings.score.model,
-        "split": findings.score.split,
-        "verdict": said.model_dump(mode="json"),
-        "color_match": match.model_dump(mode="json") if match else None,
-        "optimistic": findings.optimistic,
-        "left_out": measured.left_out,
-    }
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"

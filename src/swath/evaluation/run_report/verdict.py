@@ -31,9 +31,10 @@ from swath.evaluation.results import (
     MultiLabelEvaluation,
     SingleLabelEvaluation,
     display_name,
+    reliability_of,
 )
 from swath.evaluation.robustness import RobustnessResult
-from swath.evaluation.robustness.results import shown
+from swath.evaluation.robustness.measure import shown
 from swath.evaluation.run_report.color_match import SHIFT, ColorMatchResult
 from swath.model.record import Estimate
 from swath.pages.text import listed, points, points_more, sentence, with_interval, written
@@ -120,23 +121,26 @@ class Verdict(Settings):
 
 def verdict(found: Findings) -> Verdict:
     """Word the measurements as a verdict."""
-    reliability = _reliability(found.score)
+    reliability = reliability_of(found.score)
     return Verdict(
-        good=_all(score(found.score, good=True), maps_faithful(found.maps), calibrated(reliability, good=True)),
+        good=_all(score(found.score, good=True), maps(found.maps, good=True), calibrated(reliability, good=True)),
         fails=_all(
             score(found.score, good=False),
             pairs(found.confused),
             weak_classes(found.score),
             *shifts(found.robustness),
             worst_slice(found.errors),
-            maps_unfaithful(found.maps),
+            maps(found.maps, good=False),
             calibrated(reliability, good=False),
         ),
         caveats=_all(*_caveats(found)),
         attempts=_all(
             abstain(found.score, reliability),
             match_colors(found.color_match),
-            labels(found.errors, classes=_classes(found.score)),
+            labels(
+                found.errors,
+                classes=len(found.score.per_class) if isinstance(found.score, SingleLabelEvaluation) else 2,
+            ),
         ),
     )
 
@@ -170,7 +174,7 @@ def score(score: Evaluation, *, good: bool) -> str:
 def _what(score: Evaluation) -> str:
     if isinstance(score, BinaryEvaluation):
         return f"finding {written(score.positive)}"
-    count = len(score.per_class) if isinstance(score, SingleLabelEvaluation | MultiLabelEvaluation) else 0
+    count = len(getattr(score, "per_class", ()))
     return f"finding {count} labels" if score.task == "multi-label" else f"separating {count} classes"
 
 
@@ -196,23 +200,16 @@ def calibration_word(error: Estimate) -> str:
     return "close" if error.high <= HONEST and error.n >= FEW else "rough"
 
 
-def maps_faithful(maps: MapCheck | None) -> str:
-    """That its explanation maps pass their checks."""
-    if maps is None or maps.failures:
+def maps(check: MapCheck | None, *, good: bool) -> str:
+    """That its explanation maps pass their checks (`good`), or fail one."""
+    if check is None or good == bool(check.failures):
         return ""
+    cost = f"hiding what they mark first costs {points(check.deletion.lead_on_random)}"
+    if good:
+        return f"its explanation maps hold on {check.n:,} patches: {cost} of probability beyond hiding at random"
     return (
-        f"its explanation maps hold on {maps.n:,} patches: hiding what they mark first costs "
-        f"{points(maps.deletion.lead_on_random)} of probability beyond hiding at random"
-    )
-
-
-def maps_unfaithful(maps: MapCheck | None) -> str:
-    """That they fail."""
-    if maps is None or not maps.failures:
-        return ""
-    return (
-        f"its explanation maps are unreliable ({maps.n:,} patches; hiding what they mark first "
-        f"costs {points(maps.deletion.lead_on_random)} beyond hiding at random): {'; '.join(maps.failures)}"
+        f"its explanation maps are unreliable ({check.n:,} patches; {cost} beyond hiding at random): "
+        f"{'; '.join(check.failures)}"
     )
 
 
@@ -338,12 +335,8 @@ def match_colors(found: ColorMatchResult | None) -> str:
         f"they are and {with_interval(found.after)} color-matched, {points_more(found.gain)}"
     )
     if found.gain.low > 0:
-        harm = (
-            f"; without a shift {points_more(found.clean_gain)}"
-            if found.clean_changed
-            else "; without a shift it changes nothing"
-        )
-        return f"for scenes in another rendering, --match-colors auto: {effect}{harm}"
+        otherwise = points_more(found.clean_gain) if found.clean_changed else "it changes nothing"
+        return f"for scenes in another rendering, --match-colors auto: {effect}; without a shift {otherwise}"
     return f"--match-colors auto is no clear gain: {effect}"
 
 
@@ -370,11 +363,3 @@ def labels(errors: ErrorAnalysis | None, *, classes: int) -> str:
         f"{with_interval(proportion(missed, wrong))} of {wrong} mistakes but {part}; "
         f"with all of these right, accuracy would go from {with_interval(now)} to {with_interval(best)} at most"
     )
-
-
-def _reliability(score: Evaluation) -> Reliability | None:
-    return score.reliability if isinstance(score, SingleLabelEvaluation | BinaryEvaluation) else None
-
-
-def _classes(score: Evaluation) -> int:
-    return len(score.per_class) if isinstance(score, SingleLabelEvaluation) else 2

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from swath.datareport.embedding import Embedding
-from swath.datareport.pictures import _ending, embedding_picture, histograms_picture, sheet_picture
+from swath.datareport.facts import Embedding
+from swath.datareport.page import _ending, embedding_picture, histograms_picture, sheet_picture
 
 
 @pytest.fixture
 def drawn(monkeypatch):
     """The figures that were drawn."""
     figures = []
-    monkeypatch.setattr("swath.datareport.pictures.to_png", lambda figure, dpi=110: figures.append(figure) or b"")
+    monkeypatch.setattr("swath.datareport.page.to_png", lambda figure, dpi=110: figures.append(figure) or b"")
     return figures
 
 

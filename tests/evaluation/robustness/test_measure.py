@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from swath.errors import OutputError, SettingError
+from swath.evaluation.intervals import mean_difference, mean_share
 from swath.evaluation.predictions import sample_rows
-from swath.evaluation.robustness import SUITE, RobustnessResult, robustness, robustness_section
+from swath.evaluation.robustness import SUITE, RobustnessResult, ShiftResult, robustness, robustness_section
+from swath.evaluation.robustness.measure import condition, sentences
 from swath.inference import load
 from swath.pages.html import write_report
 from tests.evaluation.cases import Page
@@ -129,3 +131,41 @@ def test_patches_are_drawn_so_that_they_stand_for_the_split():
     assert 20 <= labels[rows].sum() <= 50  # of 35; as many of each class would be 70
     assert set(sample_rows(1000, 20, seed=0).tolist()) < set(rows.tolist())
     assert sample_rows(125, 500, seed=0).tolist() == list(range(125))
+
+
+def test_a_condition_counts_unsure_answers():
+    found = condition(np.array([True, False, True]), np.array([0.9, 0.4, 0.5]), severity=2, strength="20 m")
+    assert (found.accuracy.value, found.accuracy.n) == (pytest.approx(2 / 3), 3)
+    assert found.unsure.value == pytest.approx(1 / 3)
+    assert found.confidence == pytest.approx(0.6)
+
+
+def stressed(n: int) -> RobustnessResult:
+    """Three patches of a hundred turn wrong under a shift and three turn right: no drop is seen."""
+    clean = np.arange(n) % 100 < 90
+    shifted = clean.copy()
+    shifted[np.isin(np.arange(n) % 100, (0, 1, 2))] = False
+    shifted[np.isin(np.arange(n) % 100, (97, 98, 99))] = True
+    drop = mean_difference(clean.astype(float) - shifted)
+    sure = np.full(n, 0.9)
+    severities = tuple(condition(shifted, sure, severity=k, strength="s") for k in range(1, 6))
+    return RobustnessResult(
+        model="tiny",
+        split="val",
+        engine="e",
+        fingerprint="f",
+        n=n,
+        seed=0,
+        clean=condition(clean, sure, severity=0, strength="none"),
+        shifts={"gain": ShiftResult(what="brighter", severities=severities, drop=drop)},
+        score=mean_share(shifted.astype(float)),
+        drop=drop,
+        skipped={},
+        warnings=(),
+    )
+
+
+@pytest.mark.parametrize(("n", "harmless"), [(100, False), (20_000, True)])
+def test_a_shift_costs_next_to_nothing_only_where_enough_patches_say_so(n, harmless):
+    said = " ".join(sentences(stressed(n)))
+    assert ("Next to nothing (under 1 point): gain." in said) == harmless
