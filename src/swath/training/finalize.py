@@ -6,7 +6,6 @@ fills the record, and :func:`write_run` writes all of it.
 
 from __future__ import annotations
 
-import csv
 import json
 import platform
 from collections import Counter
@@ -26,7 +25,7 @@ import swath
 from swath.data import PatchIndex
 from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
-from swath.files import atomic_file
+from swath.files import atomic_file, write_csv
 from swath.imagery.color_match import patch_quantiles
 from swath.inference.choice import make_engine
 from swath.inference.ood import TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
@@ -50,7 +49,7 @@ from swath.training.export import RoundedProducts, bf16_parity, check_export, ex
 from swath.training.loop import TrainedNetwork
 from swath.training.run import TrainingRun, has_bf16
 from swath.weights import OWN as OWN_LICENSE
-from swath.weights import run_expectation, weights_metadata, write_weights
+from swath.weights import Expectation, weights_metadata, write_weights
 
 History = list[dict[str, float]]
 REFERENCE_PATCHES = 10
@@ -146,7 +145,7 @@ def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto,
     network, license = trained.network, trained.facts.license if trained.facts else OWN_LICENSE
     if isinstance(network, CustomNetwork):  # whose names are the module's own, and license its author's to say
         network, license = network.module, None
-    expects = run_expectation(bands=spec.bands, data_type=spec.data_type, mean=spec.mean, sd=spec.sd)
+    expects = Expectation(bands=spec.bands, data_type=spec.data_type, scale=1, mean=spec.mean, sd=spec.sd)
     # Cloned, for Keras lists its weights twice and safetensors takes no two names of one memory.
     weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
     with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
@@ -295,10 +294,8 @@ def _architecture(network: Network) -> str:
 def write_history(path: Path, history: History, *, kept: int) -> None:
     """One row per epoch: seconds, losses, validation score, and 1 for the one whose weights were kept."""
     rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
-    with atomic_file(path, overwrite=True) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    with atomic_file(path, overwrite=True) as temporary:
+        write_csv(temporary, list(rows[0]), [list(row.values()) for row in rows])
 
 
 def draw_curves(path: Path, history: History, *, kept: int) -> None:

@@ -105,12 +105,8 @@ class GradCam:
             held.append(output)
             return output.clone()  # what comes after may change its input in place
 
-        handle = self.layer.register_forward_hook(hold)
-        try:
-            with torch.enable_grad():
-                logits = self.network(patches).logits
-        finally:
-            handle.remove()
+        with self.layer.register_forward_hook(hold), torch.enable_grad():
+            logits = self.network(patches).logits
         (gradient,) = torch.autograd.grad(logits.gather(1, target[:, None]).sum(), held[0])
         maps = [layer_maps(self.network, tensor) for tensor in (held[0].detach(), gradient)]
         if maps[0] is None or maps[1] is None:
