@@ -32,15 +32,7 @@ from swath.inference.ood import TRAIN_PATCHES, PatchOutputs, fit_out_of_distribu
 from swath.model import Record, write_model
 from swath.model.graph import assemble
 from swath.model.ood import OutOfDistribution
-from swath.model.record import (
-    Baselines,
-    ChannelQuantiles,
-    DataInfo,
-    EngineParity,
-    InputSpec,
-    ReferencePatches,
-    class_infos,
-)
+from swath.model.record import Baselines, ChannelQuantiles, DataInfo, InputSpec, ReferencePatches, class_infos
 from swath.networks import CUSTOM, CustomNetwork, Network
 from swath.networks.catalog import OWN
 from swath.training.batches import Normalization, Patches, outputs_of
@@ -110,7 +102,7 @@ def export_model(
     ModelFileError
         If the exported graph does not agree with the network.
     """
-    recipe, targets, validation = run.recipe, run.targets, calibration.validation
+    recipe, targets, validation, facts = run.recipe, run.targets, calibration.validation, trained.facts
     run.progress("exporting", 2, 4, note="export check")
     spec = _input_spec(run, index, trained.normalization)
     body = export_body(trained.network, bands=len(recipe.bands), size=spec.size)
@@ -133,8 +125,45 @@ def export_model(
         bf16_parity(bf16, forward, sample, cuts=cuts),
     )
     run.progress("exporting", 3, 4, note="writing")
-    reference = _reference(graph, sample[: min(REFERENCE_PATCHES, len(sample))])
-    return graph, _record(run, index, trained, calibration, spec, reference, parity, name=name)
+    reference = sample[:REFERENCE_PATCHES]
+    probabilities = make_engine("onnxruntime", graph, threads=1).run(reference, ("probabilities",))["probabilities"]
+    record = Record(
+        name=name,
+        created=datetime.now(UTC).date().isoformat(),
+        task=targets.task,
+        architecture=_architecture(recipe.network),
+        total_parameters=sum(p.numel() for p in trained.network.parameters()),
+        pretrained=facts is not None,
+        started_from=facts.model_dump(mode="json") if facts else None,
+        input=spec,
+        classes=class_infos(targets.classes),
+        temperature=validation.temperature,
+        thresholds=validation.thresholds,
+        # Where a file of weights lay on this machine is nobody's business; what it was is in started_from.
+        recipe=recipe.model_dump(mode="json") | ({"weights": facts.source} if facts else {}),
+        data=DataInfo(
+            name=index.name,
+            fingerprint=index.fingerprint,
+            counts={split: n for split, n in index.split_counts.items() if split},
+            split_protocol=index.split_protocol,
+            license=index.license,
+            attribution=index.attribution,
+        ),
+        metrics=validation.metrics,
+        baselines=calibration.baselines,
+        conformal=calibration.conformal,
+        out_of_distribution=fit_ood(run, trained, calibration, size=spec.size),
+        parity=parity,
+        reference=ReferencePatches.pack(reference, probabilities, tolerance=REFERENCE_TOLERANCE),
+        versions={
+            "swath": swath.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "lightning-fabric": version("lightning-fabric"),
+            "onnx": onnx.__version__,
+        },
+    )
+    return graph, record
 
 
 def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto, record: Record) -> None:
@@ -226,62 +255,6 @@ def _input_spec(run: TrainingRun, index: PatchIndex, normalization: Normalizatio
         channel_mean=tuple(map(float, measured.mean)),
         channel_sd=tuple(map(float, measured.sd)),
         channel_quantiles=ChannelQuantiles(levels=quantiles.levels, values=quantiles.values),
-    )
-
-
-def _reference(graph: onnx.ModelProto, pixels: npt.NDArray[Any]) -> ReferencePatches:
-    engine = make_engine("onnxruntime", graph, threads=1)
-    probabilities = engine.run(pixels, ("probabilities",))["probabilities"]
-    return ReferencePatches.pack(pixels, probabilities, tolerance=REFERENCE_TOLERANCE)
-
-
-def _record(
-    run: TrainingRun,
-    index: PatchIndex,
-    trained: TrainedNetwork,
-    calibration: Calibration,
-    spec: InputSpec,
-    reference: ReferencePatches,
-    parity: tuple[EngineParity, ...],
-    *,
-    name: str,
-) -> Record:
-    facts, validation = trained.facts, calibration.validation
-    return Record(
-        name=name,
-        created=datetime.now(UTC).date().isoformat(),
-        task=run.targets.task,
-        architecture=_architecture(run.recipe.network),
-        total_parameters=sum(p.numel() for p in trained.network.parameters()),
-        pretrained=facts is not None,
-        started_from=facts.model_dump(mode="json") if facts else None,
-        input=spec,
-        classes=class_infos(run.targets.classes),
-        temperature=validation.temperature,
-        thresholds=validation.thresholds,
-        # Where a file of weights lay on this machine is nobody's business; what it was is in started_from.
-        recipe=run.recipe.model_dump(mode="json") | ({"weights": facts.source} if facts else {}),
-        data=DataInfo(
-            name=index.name,
-            fingerprint=index.fingerprint,
-            counts={split: n for split, n in index.split_counts.items() if split},
-            split_protocol=index.split_protocol,
-            license=index.license,
-            attribution=index.attribution,
-        ),
-        metrics=validation.metrics,
-        baselines=calibration.baselines,
-        conformal=calibration.conformal,
-        out_of_distribution=fit_ood(run, trained, calibration, size=spec.size),
-        parity=parity,
-        reference=reference,
-        versions={
-            "swath": swath.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "lightning-fabric": version("lightning-fabric"),
-            "onnx": onnx.__version__,
-        },
     )
 
 
