@@ -417,10 +417,10 @@ def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> s
     many = groups[1:] if experiment.across != "fraction" and len(groups) > MOST else []
     shown = groups[: len(groups) - len(many)]
     for number, (head, *others) in enumerate(shown):
-        told = [f"{head.name} reaches {_percent(head)}", *map(_compared, others)]
+        clauses = [f"{head.name} reaches {_percent(head)}", *map(_compared, others)]
         if experiment.across == "fraction":
-            told[0] = f"with {head.labels:,} labels {told[0]}"
-        parts.append("; ".join(told) + (";" if number + 1 < len(shown) else "."))
+            clauses[0] = f"with {head.labels:,} labels {clauses[0]}"
+        parts.append("; ".join(clauses) + (";" if number + 1 < len(shown) else "."))
     if many:
         parts.append(_counted([row for _, *others in many for row in others if row.difference is not None]))
     seeds = max(len(row.accuracies) for row in rows)
@@ -456,13 +456,13 @@ def _compared(row: Row) -> str:
     if row.difference is None:
         return text
     d = row.difference
-    points = f"{100 * d.value:+.1f} points, {100 * d.low:+.1f} to {100 * d.high:+.1f}{_told(row.p)}"
+    points = f"{100 * d.value:+.1f} points, {100 * d.low:+.1f} to {100 * d.high:+.1f}{_p_value(row.p)}"
     if not row.clear:
         return f"{text}, no clear difference from {row.against} ({points})"
     return f"{text}, {'better' if d.value > 0 else 'worse'} than {row.against} ({points})"
 
 
-def _told(p: float | None) -> str:
+def _p_value(p: float | None) -> str:
     if p is None:
         return ""
     return ", p < 0.001" if p < 0.001 else f", p = {p:.2g}"

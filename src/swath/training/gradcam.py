@@ -61,8 +61,8 @@ class GradCam:
         record = self.classifier.record
         names = record.class_names
         wanted = class_numbers(names, classes, images=len(pixels))
-        judged = self.classifier.decide(self.classifier.run(pixels)["probabilities"])
-        explained = explained_classes(record, judged.probabilities) if wanted is None else wanted
+        decision = self.classifier.decide(self.classifier.run(pixels)["probabilities"])
+        explained = explained_classes(record, decision.probabilities) if wanted is None else wanted
         maps = [
             self._maps(pixels[start : start + BATCH], explained[start : start + BATCH])
             for start in range(0, len(pixels), BATCH)
@@ -70,8 +70,8 @@ class GradCam:
         return Evidence(
             np.concatenate(maps),
             tuple(names[k] for k in explained),
-            tuple(judged.named),
-            judged.confidence,
+            tuple(decision.named),
+            decision.confidence,
             method="grad-cam",
         )
 
