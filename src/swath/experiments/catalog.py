@@ -49,7 +49,7 @@ class Experiment:
     variants : tuple of Variant
         In the order they are run; a variant that another refers to comes first.
     across : str
-        What lies along the x axis of the picture: ``fraction`` of the labels, or nothing but the ``variant``.
+        What the x axis of the picture shows: the ``fraction`` of the labels, or the ``variant`` alone.
     """
 
     name: str

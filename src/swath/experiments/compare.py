@@ -55,7 +55,7 @@ class Row:
     labels : int
         Used by the first seed.
     accuracies : tuple of float
-        One a seed.
+        One per seed.
     accuracy : Estimate
         Mean over seeds; the interval is of the patches (Wilson, n patches), not of seeds.
     seconds, epochs : float
@@ -101,7 +101,7 @@ class ExperimentResult:
     Attributes
     ----------
     rows : list of Row
-        One a variant.
+        One per variant.
     text : str
         The result in a paragraph.
     out : pathlib.Path
@@ -136,7 +136,7 @@ def run_experiment(
     name : str
         One of :func:`swath.experiments.experiment_names`.
     index : PatchIndex
-        One label a patch, with a train split and the one to evaluate.
+        One label per patch, with a train split and the one to evaluate.
     out : str or pathlib.Path
         Folder; an interrupted experiment in it is resumed.
     choices : ExperimentSettings, optional
@@ -153,7 +153,7 @@ def run_experiment(
     SettingError
         If there is no such experiment, or an option is out of range or missing.
     DataError
-        If the index lacks a split or has several labels a patch, or `out` holds another experiment, the same on
+        If the index lacks a split or has several labels per patch, or `out` holds another experiment, the same on
         other patches, or a variant of other settings.
     """
     out = Path(out)
@@ -165,8 +165,8 @@ def run_experiment(
     for each in (index, first):
         if each is not None and each.multi_label:
             raise DataError(
-                f"patches of index '{each.name}' carry several labels, and experiments compare the one answer a patch",
-                fix="use an index with one label a patch",
+                f"patches of index '{each.name}' carry several labels, and experiments compare the one answer per patch",
+                fix="use an index with one label per patch",
             )
     evaluated = index.where(split)
     experiment = _possible(experiment, index)

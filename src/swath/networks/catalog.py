@@ -29,7 +29,7 @@ class Network(Settings):
     name: str = Field(default="patchnet", min_length=1)
     stem: int = Field(default=16, ge=4, le=512, description="channels after the stem; own networks only")
     widths: tuple[Annotated[int, Field(ge=4, le=2048)], ...] = Field(
-        default=(32, 64, 128), min_length=1, max_length=6, description="channels a stage; own networks only"
+        default=(32, 64, 128), min_length=1, max_length=6, description="channels of each stage; own networks only"
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="share of features dropped before the head")
     channels: int = Field(default=256, ge=8, le=1024, description="width of a feature pyramid; fpn only")

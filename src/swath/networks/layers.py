@@ -19,7 +19,7 @@ from swath.networks.catalog import Network, build_network, smallest_patch
 from swath.networks.fpn import PyramidNet
 from swath.networks.scratch import Outputs, PatchNet, StripNet
 
-CELLS = 4  # a side: fewer show a patch's quarters at best
+CELLS = 4  # per side: fewer show a patch's quarters at best
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class CamLayer:
     layer : torch.nn.Module
         Its output, and the gradient there, go through :func:`layer_maps`.
     side : int
-        Cells a side of its maps.
+        Cells per side of its maps.
     """
 
     layer: nn.Module
@@ -136,9 +136,9 @@ class NetworkFacts:
     step : int
         What the side of a patch must be a multiple of.
     exact : int or None
-        Cells a side of its exact class activation map; None if it has none.
+        Cells per side of its exact class activation map; None if it has none.
     grad_cam : int
-        Cells a side at the layer Grad-CAM should look at.
+        Cells per side at the layer Grad-CAM should look at.
     """
 
     name: str

@@ -124,7 +124,7 @@ def grad_cam(run: Path, pixels: npt.NDArray[Any], *, classes: Sequence[str] | No
     pixels : numpy.ndarray
         ``[N, bands, H, W]`` uint8 or uint16, as decoded.
     classes : sequence of str, optional
-        The class to explain, one name an image; by default the predicted one.
+        The class to explain, one name per image; by default the predicted one.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def grad_cam(run: Path, pixels: npt.NDArray[Any], *, classes: Sequence[str] | No
     ModelFileError
         If the folder lacks one of the files, or its weights are not those of its recipe's network.
     SettingError
-        If a class is not one of the model's, or there is not one name an image.
+        If a class is not one of the model's, or there is not one name per image.
     """
     return grad_cam_of(load(run / MODEL), run)(pixels, classes=classes)
 

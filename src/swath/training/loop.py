@@ -229,7 +229,7 @@ class TrainingLoop:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Replace the weights by their running average for a while."""
+        """Use the running average in place of the weights inside the block."""
         if self.average is None:
             yield
             return

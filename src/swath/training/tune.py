@@ -141,7 +141,7 @@ def score_of(trial: FrozenTrial) -> float | None:
 def draw_trials(
     path: Path, trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution], *, score: str
 ) -> None:
-    """Parallel coordinates: a line a trial through one axis a field, the score on the last one.
+    """Parallel coordinates: a line per trial through one axis per field, the score on the last one.
 
     Whole trials are colored by their score, those cut short are gray, the recipe the search started from is
     dashed.

@@ -198,7 +198,7 @@ class WeightFacts(Settings):
         return license_warning(self.license, self.source) if self.pretrained else None
 
     def check_redistributable(self) -> None:
-        """Refuse to ship a model made from these weights unless their license allows it.
+        """Refuse weights whose license does not allow a model made from them to be redistributed.
 
         Raises
         ------

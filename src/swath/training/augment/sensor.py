@@ -1,7 +1,7 @@
 """The sensor-shift policy: patches as another sensor, atmosphere or rendering would record them.
 
 A network trained on top-of-atmosphere pictures fails on surface-reflectance ones of the same land: blue is
-darker there by a third, red brighter. The policy draws such shifts at random: haze put on or taken off,
+darker there by a third, red brighter. The policy draws such shifts at random: haze added or removed,
 a gain for the patch and for each band, an offset, gamma, a softer point spread, coarser sampling, noise, JPEG.
 Some patches stay unchanged, which keeps the accuracy on the training sensor.
 """
@@ -248,7 +248,7 @@ def _draw_tones(n: int, count: int, bands: Sequence[str], strength: float, gener
     def uniform(low: float, high: float) -> torch.Tensor:
         return low + (high - low) * torch.rand(n, 1, generator=generator)
 
-    depth = uniform(-DEPTH * strength, DEPTH * strength)  # below 0: taken off
+    depth = uniform(-DEPTH * strength, DEPTH * strength)  # below 0: removed
     weights = relative_scattering(bands or ["?"] * count, uniform(0.5, 4))
     slope, shift = haze(depth * weights, uniform(*VEIL))
     gain = (normal(GAIN, 1) + normal(BAND_GAIN, count)).exp()
