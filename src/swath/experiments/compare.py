@@ -165,7 +165,7 @@ def run_experiment(
     for each in (index, first):
         if each is not None and each.multi_label:
             raise DataError(
-                f"patches of index '{each.name}' carry several labels, and experiments compare the one answer per patch",
+                f"patches of index '{each.name}' carry several labels, and experiments compare one answer per patch",
                 fix="use an index with one label per patch",
             )
     evaluated = index.where(split)
