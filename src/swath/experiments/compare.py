@@ -27,7 +27,7 @@ from swath.experiments.catalog import Experiment, ExperimentName, ExperimentSett
 from swath.experiments.upsampling import WAYS, upsampled_indexes
 from swath.experiments.variants import VariantResult, run_variant, write_facts
 from swath.experiments.views import can_show
-from swath.files import atomic_file, write_csv
+from swath.files import atomic_file, write_csv, write_text
 from swath.model.record import Estimate
 from swath.progress import Progress, silent
 from swath.training import load_recipe
@@ -212,8 +212,7 @@ def run_experiment(
         write_table(temporary, rows)
     with atomic_file(out / "picture.png", overwrite=True) as temporary:
         draw(temporary, experiment, rows)
-    with atomic_file(out / "summary.md", overwrite=True) as temporary:
-        temporary.write_text(f"# {experiment.name}\n\n{text}\n\n![](picture.png)\n", encoding="utf-8")
+    write_text(out / "summary.md", f"# {experiment.name}\n\n{text}\n\n![](picture.png)\n")
     write_facts(out / FACTS, {**facts, "seeds": seeds, "text": text})
     return ExperimentResult(rows, text, out)
 

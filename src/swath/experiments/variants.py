@@ -16,7 +16,7 @@ import swath
 from swath.data import PatchIndex, cached_pixels, class_numbers
 from swath.errors import DataError
 from swath.experiments.views import view_named
-from swath.files import atomic_file
+from swath.files import atomic_file, write_text
 from swath.progress import Progress, silent
 from swath.training import Recipe, load_recipe, train
 from swath.training.checkpoint import CHECKPOINT
@@ -261,5 +261,4 @@ def _as_long_as(recipe: Recipe, other: VariantResult, own: VariantResult) -> Rec
 
 def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
     """Write what a folder is of and holds, as JSON."""
-    with atomic_file(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(facts, indent=2) + "\n")

@@ -25,7 +25,7 @@ import swath
 from swath.data import PatchIndex
 from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
-from swath.files import atomic_file, write_csv
+from swath.files import atomic_file, write_csv, write_text
 from swath.imagery.color_match import patch_quantiles
 from swath.inference.choice import make_engine
 from swath.inference.ood import TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
@@ -179,9 +179,8 @@ def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto,
     weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
     with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
         write_weights(temporary, weights, weights_metadata(expects, run.recipe.network, license=license))
-    with atomic_file(out / "metrics.json", overwrite=True) as temporary:
-        values = {k: v.model_dump() for k, v in record.metrics.items()}
-        temporary.write_text(json.dumps({"split": "val", **values}, indent=2) + "\n", encoding="utf-8")
+    values = {k: v.model_dump() for k, v in record.metrics.items()}
+    write_text(out / "metrics.json", json.dumps({"split": "val", **values}, indent=2) + "\n")
     write_model(out / "model.onnx", graph, record, overwrite=True)
     run.progress("exporting", 4, 4)
 

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from swath.config import validate
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
-from swath.files import atomic_file, check_output, write_csv
+from swath.files import atomic_file, check_output, write_csv, write_text
 from swath.inference.engines import free_cores
 from swath.networks.catalog import OWN
 from swath.progress import Progress, silent
@@ -377,8 +377,7 @@ def _write(out: Path, recipe: Recipe, finished: list[FrozenTrial], *, score: str
     if best is not first:
         about = f"{recipe.name}, tuned: the best of {len(finished)} on validation patches."
         chosen = chosen.model_copy(update={"name": f"{recipe.name}-tuned", "about": about})
-    with atomic_file(out / BEST, overwrite=True) as temporary:
-        temporary.write_text(dump_recipe(chosen), encoding="utf-8")
+    write_text(out / BEST, dump_recipe(chosen))
     write_trials(out / TABLE, finished, score=score)
     draw_trials(out / PICTURE, finished, search_space(recipe), score=score)
     text = _sentence(recipe.name, first.values[0], best.values[0], number, finished, score=score)
