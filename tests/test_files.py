@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from swath.errors import OutputError
-from swath.files import atomic_file, atomic_folder, check_output
+from swath.files import atomic_file, atomic_folder, check_output, write_text
 
 as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
@@ -40,6 +40,13 @@ def test_a_failure_leaves_nothing_new_and_the_old_file_whole(tmp_path):
         write()
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_text_replaces_what_was_there_and_keeps_its_letters(tmp_path):
+    for text in ("old", "né\n"):
+        write_text(tmp_path / "new" / "a.md", text)
+    assert (tmp_path / "new" / "a.md").read_text(encoding="utf-8") == "né\n"
+    assert names(tmp_path / "new") == ["a.md"]
 
 
 def test_an_existing_file_is_refused_and_named(tmp_path):

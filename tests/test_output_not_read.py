@@ -115,9 +115,16 @@ SLOW: dict[str, Command] = {
     "label-issues": lambda model, index, patches, out: (
         "label-issues", index, "--recipe", "flash", *SETTINGS, "--folds", 2, "--out", out,
     ),
+    "tune": lambda model, index, patches, out: (
+        "tune", index, "--recipe", "flash", *SETTINGS, "--trials", 2, "--out", out,
+    ),
+    "experiment": lambda model, index, patches, out: (
+        "experiment", "preprocessing", index, "--scratch", "flash", *SETTINGS, "--out", out,
+    ),
 }  # fmt: skip
-# The model file of a fold is what a stopped run resumes from: each fold is loaded from there, trained now or before.
-RESUMED = {"label-issues": ["fold-1/model.onnx", "fold-2/model.onnx"]}
+# Model files are what a stopped run resumes from: each is loaded from there, trained now or before. In the experiment
+# six variants show the patches in different ways to one of them.
+RESUMED = {"label-issues": ["fold-1/model.onnx", "fold-2/model.onnx"], "experiment": ["unchanged-seed0/model.onnx"] * 6}
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ Unknown fields are errors. A message names the field, what was given and what is
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -121,7 +122,7 @@ def override(
     >>> override({"optimizer": {"lr": 0.1, "momentum": 0.6}}, ["epochs=3"], {"optimizer": {"lr": 0.05}})
     {'optimizer': {'lr': 0.05, 'momentum': 0.6}, 'epochs': 3}
     """
-    result: dict[str, Any] = _copy(values)
+    result: dict[str, Any] = copy.deepcopy(dict(values))
     for path, value in (*map(_parsed, assignments), *_leaves(fields or {}, result)):
         node = result
         *parents, last = path
@@ -167,10 +168,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem:
         return error.problem + (f", line {error.problem_mark.line + 1}" if error.problem_mark else "")
     return str(error).splitlines()[0]
-
-
-def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _copy(v) if isinstance(v, Mapping) else v for k, v in values.items()}
 
 
 def _fields_at(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

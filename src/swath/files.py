@@ -83,6 +83,12 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8 under a temporary name and rename it to `path`, in place of what was there."""
+    with atomic_file(path, overwrite=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextlib.contextmanager
 def atomic_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield a temporary folder next to `path`; rename it to `path` if the block ends well.

@@ -5,7 +5,7 @@ import pytest
 from swath.errors import SettingError
 from swath.experiments import ExperimentSettings, experiment_names
 from swath.experiments.catalog import make_experiment
-from swath.experiments.run import folder_name
+from swath.experiments.compare import folder_name
 from swath.training import load_recipe
 
 OF_LABELS = ("scratch-vs-transfer", "learning-curve", "high-resolution-first")

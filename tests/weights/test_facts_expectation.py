@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from swath.errors import DataError
 from swath.imagery import RGB
-from swath.weights import Expectation, check_expectation, run_expectation
+from swath.weights import Expectation, check_expectation
 from swath.weights.known import TORCHGEO
 
 PICTURES = Expectation()
@@ -46,7 +46,7 @@ def test_bands_keep_their_own_numbers_and_new_ones_take_the_average():
 
 
 def test_a_run_expects_what_it_normalized_with():
-    expects = run_expectation(bands=RGB, data_type="uint8", mean=(88.0, 97.0, 104.0), sd=(50.0, 35.0, 30.0))
+    expects = Expectation(scale=1, bands=RGB, data_type="uint8", mean=(88.0, 97.0, 104.0), sd=(50.0, 35.0, 30.0))
     assert expects.normalization() == ((88.0, 97.0, 104.0), (50.0, 35.0, 30.0))
     check(expects)
 
@@ -80,7 +80,7 @@ def test_mismatches_are_refused(expects, given, message):
 
 
 def test_a_mean_far_off_is_refused():
-    run = run_expectation(bands=RGB, data_type="uint16", mean=(900.0,) * 3, sd=(80.0,) * 3)
+    run = Expectation(scale=1, bands=RGB, data_type="uint16", mean=(900.0,) * 3, sd=(80.0,) * 3)
     check(run, data_type="uint16", largest=9_000, channel_mean=(1_500.0,) * 3)
     with pytest.raises(DataError, match="mean of 900 in band green, and the patches have 9000, 101 standard"):
         check(run, data_type="uint16", largest=20_000, channel_mean=(900.0, 9_000.0, 900.0))

@@ -10,16 +10,16 @@ import timm
 from swath.errors import SettingError
 from swath.networks.catalog import ENTRIES
 from swath.weights.facts import license_kind
-from swath.weights.known import SENTINEL2, TORCHGEO, imagenet_weights, named_backbones, torchgeo_weights
+from swath.weights.known import IMAGENET, SENTINEL2, TORCHGEO, imagenet_weights, torchgeo_weights
 
 
 def test_every_named_network_has_imagenet_weights_that_can_be_shipped():
     for entry in ENTRIES.values():
-        assert entry.backbone in named_backbones()
+        assert entry.backbone in IMAGENET
         assert license_kind(imagenet_weights(entry.backbone).license) == "open"
 
 
-@pytest.mark.parametrize("backbone", named_backbones())
+@pytest.mark.parametrize("backbone", IMAGENET)
 def test_the_table_agrees_with_timm_s_own(backbone):
     """Repository, license, mean and standard deviation, as timm states them for that tag."""
     known = imagenet_weights(backbone)

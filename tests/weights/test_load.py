@@ -14,7 +14,7 @@ from safetensors.torch import save, save_file
 from swath.errors import DataError, SettingError
 from swath.imagery import RGB
 from swath.networks import Network, build_network
-from swath.weights import Expectation, add_weights, load_weights, locate, run_expectation, weights_metadata
+from swath.weights import Expectation, add_weights, load_weights, locate, weights_metadata
 from swath.weights.known import SENTINEL2
 
 REAL = os.environ.get("SWATH_TEST_IMAGENET", "")  # a file of real MobileNetV2 weights in timm's words
@@ -234,7 +234,7 @@ class TestRuns:
     def run_of(self, path, name="patchnet", *, outputs=7, bands=3, **more):
         torch.manual_seed(3)
         network = build_network(Network(name=name, **more), bands=bands, outputs=outputs, size=64)
-        expects = run_expectation(bands=RGB, data_type="uint8", mean=(90.0, 91.0, 92.0), sd=(20.0, 21.0, 22.0))
+        expects = Expectation(scale=1, bands=RGB, data_type="uint8", mean=(90.0, 91.0, 92.0), sd=(20.0, 21.0, 22.0))
         metadata = weights_metadata(expects, Network(name=name, **more), license="cc-by-4.0")
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, path, metadata)
         return network

@@ -21,7 +21,7 @@ def list_() -> object:
     """
     require_training()
     from swath.weights import Store
-    from swath.weights.known import TORCHGEO, imagenet_weights, named_backbones
+    from swath.weights.known import IMAGENET, TORCHGEO, imagenet_weights
 
     store = Store.default()
     entries = store.entries()
@@ -32,12 +32,12 @@ def list_() -> object:
             f"sha256 {entry.sha256[:12]}"
         )
     typer.echo("known by name, downloaded when first used:")
-    for backbone in named_backbones():
+    for backbone in IMAGENET:
         known = imagenet_weights(backbone)
         typer.echo(f"  imagenet, for {backbone:<34} {known.license:<16} hf:{known.repository}/{known.filename}")
     for name, known in TORCHGEO.items():
         typer.echo(f"  torchgeo:{name:<39} {known.license or 'license unknown':<16} {known.about}")
-    names = [*(f"imagenet:{name}" for name in named_backbones()), *(f"torchgeo:{name}" for name in TORCHGEO)]
+    names = [*(f"imagenet:{name}" for name in IMAGENET), *(f"torchgeo:{name}" for name in TORCHGEO)]
     return {"store": store.folder, "entries": entries, "known": names}
 
 

@@ -7,6 +7,6 @@ picture and a paragraph generated from the numbers. Needs the ``train`` extra.
 from __future__ import annotations
 
 from swath.experiments.catalog import ExperimentSettings, experiment_names
-from swath.experiments.run import ExperimentResult, run_experiment
+from swath.experiments.compare import ExperimentResult, run_experiment
 
 __all__ = ["ExperimentResult", "ExperimentSettings", "experiment_names", "run_experiment"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from swath.errors import SettingError
@@ -49,7 +49,7 @@ class Experiment:
     variants : tuple of Variant
         In the order they are run; a variant that another refers to comes first.
     across : str
-        What lies along the x axis of the picture: ``fraction`` of the labels, or nothing but the ``variant``.
+        What the x axis of the picture shows: the ``fraction`` of the labels, or the ``variant`` alone.
     """
 
     name: str
@@ -159,18 +159,11 @@ def _transfer(choices: ExperimentSettings) -> Experiment:
     variants: list[Variant] = []
     for fraction in _shares(choices):
         scratch, transfer = f"scratch, {_part(fraction)}", f"transfer, {_part(fraction)}"
+        long = Variant(f"scratch as long as {transfer}", choices.scratch, tuple(choices.changes), fraction, transfer)
         variants += [
             Variant(scratch, choices.scratch, _scratch(choices, fraction), fraction),
             Variant(transfer, choices.transfer, _transferred(choices, fraction), fraction, against=scratch),
-            Variant(
-                f"scratch as long as transfer, {_part(fraction)}",
-                choices.scratch,
-                tuple(choices.changes),
-                fraction,
-                against=transfer,
-                minutes_of=transfer,
-                pace_of=scratch,
-            ),
+            replace(long, minutes_of=transfer, pace_of=scratch),
         ]
     question = "Does starting from other weights beat starting from scratch, and at how many labels?"
     return Experiment("scratch-vs-transfer", question, tuple(variants), across="fraction")
@@ -200,32 +193,22 @@ def _sizes(choices: ExperimentSettings) -> Experiment:
 def _preprocessing(choices: ExperimentSettings) -> Experiment:
     first, *others = view_names()
     share = _share(choices)
-    changes = _scratch(choices, share)
-    variants = [Variant(first, choices.scratch, changes, share)]
-    variants += [
-        Variant(view, choices.scratch, changes, share, against=first, view=view, shares=first) for view in others
-    ]
+    right = Variant(first, choices.scratch, _scratch(choices, share), share)
+    wrong = [replace(right, name=view, against=first, view=view, shares=first) for view in others]
     question = "What does it cost to show a network its patches otherwise than in training?"
-    return Experiment("preprocessing", question, tuple(variants))
+    return Experiment("preprocessing", question, (right, *wrong))
 
 
 def _sensor(choices: ExperimentSettings) -> Experiment:
     variants: list[Variant] = []
-    share = _share(choices)
+    share, first = _share(choices), view_names()[0]
     for strength, name in ((0.0, "plain"), (SENSOR_STRENGTH, "sensor-shift augmentation")):
         changes = (f"augmentation.sensor_shift={strength}", *_scratch(choices, share))
-        for view in (view_names()[0], *SENSORS):
-            variants.append(
-                Variant(
-                    f"{name}, {view}",
-                    choices.scratch,
-                    changes,
-                    share,
-                    against=f"plain, {view}" if strength else None,
-                    view=view,
-                    shares=None if view == view_names()[0] else f"{name}, {view_names()[0]}",
-                )
-            )
+        for view in (first, *SENSORS):
+            against = f"plain, {view}" if strength else None
+            shares = None if view == first else f"{name}, {first}"
+            made = Variant(f"{name}, {view}", choices.scratch, changes, share, against, view=view, shares=shares)
+            variants.append(made)
     question = "Does augmentation that imitates other sensors help where the sensor differs?"
     return Experiment("sensor-shift", question, tuple(variants))
 
@@ -234,18 +217,9 @@ def _pretraining(choices: ExperimentSettings) -> Experiment:
     stage = "high-resolution stage"
     variants = [Variant(stage, choices.scratch, tuple(choices.changes), on="first")]
     for fraction in _shares(choices):
-        scratch, changes = f"scratch, {_part(fraction)}", _scratch(choices, fraction)
-        variants += [
-            Variant(scratch, choices.scratch, changes, fraction),
-            Variant(
-                f"high resolution first, {_part(fraction)}",
-                choices.scratch,
-                changes,
-                fraction,
-                against=scratch,
-                weights_of=stage,
-            ),
-        ]
+        scratch = Variant(f"scratch, {_part(fraction)}", choices.scratch, _scratch(choices, fraction), fraction)
+        name = f"high resolution first, {_part(fraction)}"
+        variants += [scratch, replace(scratch, name=name, against=scratch.name, weights_of=stage)]
     question = "Does a first stage on another, sharper set help?"
     return Experiment("high-resolution-first", question, tuple(variants), across="fraction")
 
@@ -263,23 +237,11 @@ def _upsampling(choices: ExperimentSettings) -> Experiment:
     given = recipe.augmentation
     crop = "null" if given.crop is None else f"{2 * given.crop}"
     large = (*changes, f"augmentation.crop={crop}", f"augmentation.shift={min(64, 2 * given.shift)}")
-    plain, bicubic = "unchanged", "twice as large, bicubic"
-    return Experiment(
-        "upsampling",
-        "Is a small super-resolution network a better way to enlarge patches than bicubic interpolation?",
-        (
-            Variant(plain, choices.scratch, changes, share),
-            Variant(bicubic, choices.scratch, large, share, against=plain, on="bicubic"),
-            Variant(
-                "twice as large, super-resolution",
-                choices.scratch,
-                large,
-                share,
-                against=bicubic,
-                on="super-resolution",
-            ),
-        ),
-    )
+    plain = Variant("unchanged", choices.scratch, changes, share)
+    bicubic = replace(plain, name="twice as large, bicubic", changes=large, against=plain.name, on="bicubic")
+    learned = replace(bicubic, name="twice as large, super-resolution", against=bicubic.name, on="super-resolution")
+    question = "Is a small super-resolution network a better way to enlarge patches than bicubic interpolation?"
+    return Experiment("upsampling", question, (plain, bicubic, learned))
 
 
 _MAKERS: dict[str, Callable[[ExperimentSettings], Experiment]] = {

@@ -1,24 +1,38 @@
-"""From predictions of variants and seeds to a table: accuracies, and paired differences between variants."""
+"""An experiment, from its variants to its answer: each is trained, then all are compared on the same patches.
+
+:func:`run_experiment` trains every variant and seed that is not done yet. From their predictions :func:`make_rows`
+makes accuracies and paired differences, :func:`draw` a picture, and :func:`paragraph` the answer in words.
+"""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from swath.errors import DataError
+from swath.data import PatchIndex
+from swath.errors import DataError, SettingError
 from swath.evaluation.compare import mcnemar
 from swath.evaluation.intervals import percentile_interval, resample, wilson
-from swath.experiments.catalog import Experiment
-from swath.experiments.variants import VariantResult
+from swath.evaluation.predictions import note_test_access
+from swath.experiments.catalog import Experiment, ExperimentName, ExperimentSettings, make_experiment
+from swath.experiments.upsampling import WAYS, upsampled_indexes
+from swath.experiments.variants import VariantResult, run_variant, write_facts
+from swath.experiments.views import can_show
+from swath.files import atomic_file, write_csv, write_text
 from swath.model.record import Estimate
+from swath.progress import Progress, silent
+from swath.training import load_recipe
 
+FACTS = "experiment.json"
 _LEVEL = 0.05
 COLORS = ("#14539A", "#D98032", "#1B6B3A", "#8A3A8F", "#7A6A1B", "#9A1430")
 MOST = 6  # comparisons listed one by one
@@ -41,7 +55,7 @@ class Row:
     labels : int
         Used by the first seed.
     accuracies : tuple of float
-        One a seed.
+        One per seed.
     accuracy : Estimate
         Mean over seeds; the interval is of the patches (Wilson, n patches), not of seeds.
     seconds, epochs : float
@@ -78,6 +92,162 @@ class Row:
         if self.p is not None:
             return self.p < _LEVEL
         return self.difference.low > 0 or self.difference.high < 0
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """Result of an experiment.
+
+    Attributes
+    ----------
+    rows : list of Row
+        One per variant.
+    text : str
+        The result in a paragraph.
+    out : pathlib.Path
+        Folder with ``table.csv``, ``picture.png``, ``summary.md``, ``experiment.json`` and the variants' runs.
+    """
+
+    rows: list[Row]
+    text: str
+    out: Path
+
+
+def run_experiment(
+    name: ExperimentName,
+    index: PatchIndex,
+    *,
+    out: str | Path,
+    choices: ExperimentSettings | None = None,
+    first: PatchIndex | None = None,
+    seeds: int = 1,
+    split: Literal["val", "test"] = "val",
+    threads: int | None = None,
+    progress: Progress = silent,
+) -> ExperimentResult:
+    """Run all variants of an experiment that are not done yet, and write what they say.
+
+    A variant learns from part of the train split and chooses its epoch on another part of it; all variants answer for
+    the same patches of `split`. Interrupted, the same call resumes; finished variants are never rerun,
+    and further shares, sizes or seeds are added to them.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`swath.experiments.experiment_names`.
+    index : PatchIndex
+        One label per patch, with a train split and the one to evaluate.
+    out : str or pathlib.Path
+        Folder; an interrupted experiment in it is resumed.
+    choices : ExperimentSettings, optional
+        Recipes, shares of the labels, sizes, changes.
+    first : PatchIndex, optional
+        What ``high-resolution-first`` trains on first.
+    seeds : int
+        Repeats of every variant, seeds 0, 1, ...
+    split : str
+        ``val``, or ``test``, whose access is then recorded in `out`.
+
+    Raises
+    ------
+    SettingError
+        If there is no such experiment, or an option is out of range or missing.
+    DataError
+        If the index lacks a split or has several labels per patch, or `out` holds another experiment, the same on
+        other patches, or a variant of other settings.
+    """
+    out = Path(out)
+    experiment = make_experiment(name, choices or ExperimentSettings())
+    if seeds < 1:
+        raise SettingError(f"there are no variants to run with {seeds} seeds", fix="give --seeds 1 or more")
+    if split not in ("val", "test"):
+        raise SettingError(f"'{split}' is not a split that variants answer for", fix="give --split val or test")
+    for each in (index, first):
+        if each is not None and each.multi_label:
+            raise DataError(
+                f"patches of index '{each.name}' carry several labels, and experiments compare one answer per patch",
+                fix="use an index with one label per patch",
+            )
+    evaluated = index.where(split)
+    experiment = _possible(experiment, index)
+    needed = {variant.on for variant in experiment.variants}
+    if "first" in needed and first is None:
+        raise SettingError(
+            f"{name} needs another index to train on first", fix="give --first INDEX, of sharper patches"
+        )
+    facts = {
+        "experiment": name,
+        "question": experiment.question,
+        "index": index.name,
+        "fingerprint": index.fingerprint,
+        "split": split,
+    }
+    _claim(out, facts)
+    if split == "test":
+        accesses = out / "test_accesses.jsonl"
+        note_test_access(accesses, model=f"experiment {name}", fingerprint=index.fingerprint, n=len(evaluated))
+    indexes = {"main": index}
+    if first is not None:
+        indexes["first"] = first
+    if needed & set(WAYS):
+        indexes |= upsampled_indexes(index, out / "upsampled", split=split, threads=threads, progress=progress)
+    runs = [(seed, variant) for seed in range(seeds) for variant in experiment.variants]
+    results: dict[int, dict[str, VariantResult]] = {seed: {} for seed in range(seeds)}
+    for number, (seed, variant) in enumerate(runs):
+        progress("variants", number, len(runs), note=variant.name)
+        results[seed][variant.name] = run_variant(
+            variant,
+            indexes[variant.on],
+            seed=seed,
+            evaluated=split,
+            out=out / "variants" / f"{folder_name(variant.name)}-seed{seed}",
+            done=results[seed],
+            threads=threads,
+            progress=progress,
+        )
+    progress("variants", len(runs), len(runs))
+    rows = make_rows([result for done in results.values() for result in done.values() if result.variant.on != "first"])
+    text = paragraph(experiment, rows, patches=len(evaluated))
+    with atomic_file(out / "table.csv", overwrite=True) as temporary:
+        write_table(temporary, rows)
+    with atomic_file(out / "picture.png", overwrite=True) as temporary:
+        draw(temporary, experiment, rows)
+    write_text(out / "summary.md", f"# {experiment.name}\n\n{text}\n\n![](picture.png)\n")
+    write_facts(out / FACTS, {**facts, "seeds": seeds, "text": text})
+    return ExperimentResult(rows, text, out)
+
+
+def folder_name(variant: str) -> str:
+    """A name for a variant's folder that every file system takes."""
+    return re.sub(r"[^a-z0-9.]+", "-", variant.lower().replace(" %", "pct")).strip("-.")
+
+
+def _possible(experiment: Experiment, index: PatchIndex) -> Experiment:
+    """The experiment without the views that these patches cannot be shown in."""
+    side = min(index.table.column(name).to_numpy().min() for name in ("width", "height"))
+
+    def fits(view: str, recipe: str, changes: Sequence[str]) -> bool:
+        return can_show(view, bands=load_recipe(recipe, changes=[*changes]).bands, side=side)
+
+    variants = tuple(variant for variant in experiment.variants if fits(variant.view, variant.recipe, variant.changes))
+    return replace(experiment, variants=variants)
+
+
+def _claim(out: Path, facts: Mapping[str, Any]) -> None:
+    """Record what a folder is for, or refuse one that holds something else."""
+    path = out / FACTS
+    if not path.is_file():
+        write_facts(path, facts)
+        return
+    held = json.loads(path.read_text(encoding="utf-8"))
+    for key, what in (("experiment", "experiment"), ("fingerprint", "set of patches"), ("split", "split")):
+        if held.get(key) != facts[key]:
+            raise DataError(
+                f"{out} holds an experiment with another {what}"
+                if key != "experiment"
+                else f"{out} holds the experiment {held.get(key)}",
+                fix="give another --out",
+            )
 
 
 def make_rows(results: Sequence[VariantResult]) -> list[Row]:
@@ -162,25 +332,23 @@ def _row(several: Sequence[VariantResult], variants: dict[str, list[VariantResul
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
     """One line per variant; accuracies and differences as shares, with their 95 % limits."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
-            a, d = row.accuracy, row.difference
-            writer.writerow(
-                [
-                    row.name,
-                    row.labels,
-                    len(row.accuracies),
-                    *(f"{v:.5f}" for v in (a.value, a.low, a.high)),
-                    "" if row.sd is None else f"{row.sd:.5f}",
-                    f"{row.seconds:.1f}",
-                    f"{row.epochs:g}",
-                    row.against or "",
-                    *(["", "", ""] if d is None else [f"{v:.5f}" for v in (d.value, d.low, d.high)]),
-                    "" if row.p is None else f"{row.p:.3g}",
-                ]
-            )
+    write_csv(path, COLUMNS, map(_cells, rows))
+
+
+def _cells(row: Row) -> list[object]:
+    a, d = row.accuracy, row.difference
+    return [
+        row.name,
+        row.labels,
+        len(row.accuracies),
+        *(f"{v:.5f}" for v in (a.value, a.low, a.high)),
+        "" if row.sd is None else f"{row.sd:.5f}",
+        f"{row.seconds:.1f}",
+        f"{row.epochs:g}",
+        row.against or "",
+        *(["", "", ""] if d is None else [f"{v:.5f}" for v in (d.value, d.low, d.high)]),
+        "" if row.p is None else f"{row.p:.3g}",
+    ]
 
 
 def draw(path: Path, experiment: Experiment, rows: Sequence[Row]) -> None:
@@ -248,10 +416,10 @@ def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> s
     many = groups[1:] if experiment.across != "fraction" and len(groups) > MOST else []
     shown = groups[: len(groups) - len(many)]
     for number, (head, *others) in enumerate(shown):
-        told = [f"{head.name} reaches {_percent(head)}", *map(_compared, others)]
+        clauses = [f"{head.name} reaches {_percent(head)}", *map(_compared, others)]
         if experiment.across == "fraction":
-            told[0] = f"with {head.labels:,} labels {told[0]}"
-        parts.append("; ".join(told) + (";" if number + 1 < len(shown) else "."))
+            clauses[0] = f"with {head.labels:,} labels {clauses[0]}"
+        parts.append("; ".join(clauses) + (";" if number + 1 < len(shown) else "."))
     if many:
         parts.append(_counted([row for _, *others in many for row in others if row.difference is not None]))
     seeds = max(len(row.accuracies) for row in rows)
@@ -287,13 +455,13 @@ def _compared(row: Row) -> str:
     if row.difference is None:
         return text
     d = row.difference
-    points = f"{100 * d.value:+.1f} points, {100 * d.low:+.1f} to {100 * d.high:+.1f}{_told(row.p)}"
+    points = f"{100 * d.value:+.1f} points, {100 * d.low:+.1f} to {100 * d.high:+.1f}{_p_value(row.p)}"
     if not row.clear:
         return f"{text}, no clear difference from {row.against} ({points})"
     return f"{text}, {'better' if d.value > 0 else 'worse'} than {row.against} ({points})"
 
 
-def _told(p: float | None) -> str:
+def _p_value(p: float | None) -> str:
     if p is None:
         return ""
     return ", p < 0.001" if p < 0.001 else f", p = {p:.2g}"

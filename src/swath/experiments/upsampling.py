@@ -10,7 +10,6 @@ full size to double is an assumption, and the usual one.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from swath.errors import DataError, SettingError
 from swath.files import atomic_folder
 from swath.imagery import RGB, resize
 from swath.progress import Progress, silent
+from swath.training.run import torch_settings
 
 WAYS = ("bicubic", "super-resolution")
 FACTOR = 2
@@ -37,7 +37,7 @@ INDEX = "index.parquet"
 BATCH = 32
 CROP = 16  # side of the coarse squares trained on, pixels
 RATE = 1e-3
-WARM_UP = 50  # steps; the first ones would otherwise throw the new last layer about
+WARM_UP = 50  # steps; at the full rate the first ones would upset the new last layer
 TOP = 255.0
 _SLICE = 128  # patches upsampled at once
 _BLOCK = 512
@@ -71,20 +71,23 @@ def upsampled_indexes(
     DataError
         If the patches are not 8-bit squares of one even size.
     """
-    if not all((out / way / INDEX).is_file() for way in WAYS):
-        # A copy: torch warns of arrays it may not write to, and a memory map is one.
-        train: npt.NDArray[Any] = np.array(cached_pixels(index.where("train"), progress=progress))
-        module = train_superres(train, factor=FACTOR, threads=threads, progress=progress)
-        wanted = pc.is_in(index.table["split"], value_set=pa.array(["train", split]))
-        part = replace(index, table=index.table.filter(wanted))
-        ways: dict[str, Upsample] = {
-            "bicubic": lambda pixels: upscale_bicubic(pixels, factor=FACTOR),
-            "super-resolution": lambda pixels: upscale(module, pixels),
-        }
-        for way in WAYS:
-            with atomic_folder(out / way, overwrite=True) as folder:
-                _write(part, folder, ways[way], way=way, progress=progress)
-    return {way: read_index(out / way / INDEX) for way in WAYS}
+    if all((out / way / INDEX).is_file() for way in WAYS):
+        return {way: read_index(out / way / INDEX) for way in WAYS}
+    # A copy: torch warns of arrays it may not write to, and a memory map is one.
+    train: npt.NDArray[Any] = np.array(cached_pixels(index.where("train"), progress=progress))
+    module = train_superres(train, factor=FACTOR, threads=threads, progress=progress)
+    wanted = pc.is_in(index.table["split"], value_set=pa.array(["train", split]))
+    part = replace(index, table=index.table.filter(wanted))
+    ways: dict[str, Upsample] = {
+        "bicubic": lambda pixels: upscale_bicubic(pixels, factor=FACTOR),
+        "super-resolution": lambda pixels: upscale(module, pixels),
+    }
+    made = {}
+    for way in WAYS:
+        with atomic_folder(out / way, overwrite=True) as folder:
+            written = _write(part, folder, ways[way], way=way, progress=progress)
+        made[way] = replace(written, root=(out / way).resolve())
+    return made
 
 
 class SuperResolution(nn.Module):
@@ -171,7 +174,8 @@ def train_superres(
     coarse = torch.from_numpy(_reduced(pixels, factor))
     fine = torch.from_numpy(np.ascontiguousarray(pixels))
     generator = torch.Generator().manual_seed(seed)
-    with _seeded(seed), _threads(threads):
+    with torch_settings(threads or torch.get_num_threads()):
+        torch.manual_seed(seed)  # initializes the weights
         module = SuperResolution(pixels.shape[1], factor=factor)
         optimizer = torch.optim.Adam(module.parameters(), lr=RATE)
         for step in range(steps):
@@ -235,7 +239,7 @@ def psnr(pixels: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> float:
         return float((10 * np.log10(TOP**2 / squared)).mean())
 
 
-def _write(part: PatchIndex, folder: Path, upsample: Upsample, *, way: str, progress: Progress) -> None:
+def _write(part: PatchIndex, folder: Path, upsample: Upsample, *, way: str, progress: Progress) -> PatchIndex:
     pixels = cached_pixels(part, progress=progress)
 
     def upsampled() -> Iterator[EncodedPatch]:
@@ -246,7 +250,9 @@ def _write(part: PatchIndex, folder: Path, upsample: Upsample, *, way: str, prog
 
     gsd = [meters if meters is None else meters / FACTOR for meters in part.column("gsd")]
     made = write_patches(part, folder, upsampled(), gsd=gsd)
-    write_index(replace(made, name=f"{part.name}, upsampled ({way})"), folder / INDEX)
+    made = replace(made, name=f"{part.name}, upsampled ({way})")
+    write_index(made, folder / INDEX)
+    return made
 
 
 def bicubic(values: torch.Tensor, factor: int) -> torch.Tensor:
@@ -291,21 +297,3 @@ def _check(pixels: npt.NDArray[Any], *, bands: int | None = None) -> None:
 def _bytes(shares: torch.Tensor) -> npt.NDArray[np.uint8]:
     values: npt.NDArray[np.uint8] = shares.mul_(TOP).round_().clamp_(0, TOP).to(torch.uint8).numpy()
     return values
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed torch's own generator, which initializes weights, and restore it afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextlib.contextmanager
-def _threads(threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

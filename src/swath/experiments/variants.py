@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import swath
 from swath.data import PatchIndex, cached_pixels, class_numbers
 from swath.errors import DataError
 from swath.experiments.views import view_named
-from swath.files import atomic_file
+from swath.files import atomic_file, write_text
 from swath.progress import Progress, silent
 from swath.training import Recipe, load_recipe, train
 from swath.training.checkpoint import CHECKPOINT
@@ -120,7 +119,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class VariantResult:
-    """Predictions of one variant and seed for the evaluated patches.
+    """One variant and seed: how long it trained, and its predictions for the evaluated patches.
 
     Attributes
     ----------
@@ -129,13 +128,17 @@ class VariantResult:
     seed : int
         Of the recipe and of the choice of labels.
     truth, predicted : numpy.ndarray
-        ``[N]`` int64 places in the sorted class names, in the order of the index.
+        ``[N]`` int64 places in the sorted class names, in the order of the index; none of a preparation for others.
     seconds : float
         Of training epochs.
     labels : int
         Training and inner validation patches used.
     epochs : int
         Trained.
+    folder : pathlib.Path
+        Where its files are.
+    identity : str
+        Hash of its recipe, its patches and the variants it builds on.
     """
 
     variant: Variant
@@ -145,6 +148,8 @@ class VariantResult:
     seconds: float
     labels: int
     epochs: int
+    folder: Path = Path()
+    identity: str = ""
 
 
 def run_variant(
@@ -154,11 +159,11 @@ def run_variant(
     seed: int,
     evaluated: str,
     out: Path,
-    done: Mapping[str, Path],
+    done: Mapping[str, VariantResult],
     threads: int | None = None,
     progress: Progress = silent,
-) -> VariantResult | None:
-    """Train a variant unless it is trained, and have its answers, or nothing if it only prepares another variant.
+) -> VariantResult:
+    """Train a variant and predict the evaluated patches, or read both where an earlier call has done so.
 
     Parameters
     ----------
@@ -172,50 +177,67 @@ def run_variant(
         The split to answer for.
     out : pathlib.Path
         Folder of this variant and seed: a training run, ``answers.npz`` and ``variant.json``.
-    done : mapping of str to pathlib.Path
-        Folders of variants of the same seed that were run before.
+    done : mapping of str to VariantResult
+        Variants of the same seed that were run before.
 
     Raises
     ------
     DataError
         If the folder holds a variant of other settings or other patches.
     """
-    folder = out if variant.shares is None else done[variant.shares]
+    owner = None if variant.shares is None else done[variant.shares]
+    folder = out if owner is None else owner.folder
     answers = variant.on != "first"
     part = subset(index, fraction=variant.fraction, seed=seed, evaluated=evaluated if answers else None)
     recipe = load_recipe(variant.recipe, changes=[*variant.changes, f"seed={seed}"])
     if variant.minutes_of is not None:
         recipe = _as_long_as(recipe, done[variant.minutes_of], done[variant.pace_of or variant.minutes_of])
-    identity = _identity(variant, recipe, part, done)
-    facts = _facts(out) if (out / FACTS).is_file() else {}
+    # Other variants count by what they are of, not by where they are.
+    others = [done[name].identity for name in (variant.shares, variant.weights_of) if name is not None]
+    identity = identity_of(recipe, part.fingerprint, variant.view, *others)
+    facts: dict[str, Any] = json.loads((out / FACTS).read_text(encoding="utf-8")) if (out / FACTS).is_file() else {}
     if facts and facts["identity"] != identity:
         raise DataError(
             f"{out} holds a variant of other settings or other patches",
             fix="give another --out, or remove that folder to train the variant again",
         )
-    if "seconds" not in facts or (answers and not (out / ANSWERS).is_file()):
-        write_facts(out / FACTS, {"identity": identity})
-        if not (folder / MODEL).is_file():  # the last thing a training run writes
+    finished = "seconds" in facts and (not answers or (out / ANSWERS).is_file())
+    if not finished:
+        trained_before = "seconds" in facts and (folder / MODEL).is_file()
+        if owner is not None:
+            facts = {"seconds": owner.seconds, "epochs": owner.epochs}
+        elif not trained_before:
+            write_facts(out / FACTS, {"identity": identity})
             if variant.weights_of is not None:
-                start = (done[variant.weights_of] / "weights.safetensors").resolve()
+                start = (done[variant.weights_of].folder / "weights.safetensors").resolve()
                 recipe = recipe.model_copy(update={"weights": str(start)})
-            train(part, recipe, out=folder, name=variant.name, resume=True, threads=threads, progress=progress)
-        if answers:
-            _write_answers(out / ANSWERS, variant, part, folder / MODEL, threads=threads, progress=progress)
-        facts = {"identity": identity, **_history(folder), "labels": _labels(part)}
+            rows = train(
+                part, recipe, out=folder, name=variant.name, resume=True, threads=threads, progress=progress
+            ).history
+            facts = {"seconds": sum(row["seconds"] for row in rows), "epochs": len(rows)}
+    truth = predicted = np.empty(0, np.int64)
+    if answers and finished:
+        with np.load(out / ANSWERS, allow_pickle=False) as held:
+            truth, predicted = held["truth"], held["predicted"]
+    elif answers:
+        truth = part.where("test").targets(part.classes, multi_label=False)
+        predicted = _predict(variant, part, folder / MODEL, threads=threads, progress=progress)
+        with atomic_file(out / ANSWERS, overwrite=True) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, truth=truth, predicted=predicted)
+    if not finished:
+        used = part.split_counts["train"] + part.split_counts["val"]
+        facts = {"identity": identity, "seconds": facts["seconds"], "epochs": facts["epochs"], "labels": used}
         write_facts(out / FACTS, facts)
         (folder / CHECKPOINT).unlink(missing_ok=True)  # a finished variant is never resumed
-    if not answers:
-        return None
-    with np.load(out / ANSWERS, allow_pickle=False) as held:
-        truth, predicted = held["truth"], held["predicted"]
-    return VariantResult(variant, seed, truth, predicted, facts["seconds"], facts["labels"], facts["epochs"])
+    return VariantResult(
+        variant, seed, truth, predicted, facts["seconds"], facts["labels"], facts["epochs"], out, identity
+    )
 
 
-def _write_answers(
-    path: Path, variant: Variant, part: PatchIndex, model: Path, *, threads: int | None, progress: Progress
-) -> None:
-    """Predict the evaluated patches with a model, and store truth and predictions."""
+def _predict(
+    variant: Variant, part: PatchIndex, model: Path, *, threads: int | None, progress: Progress
+) -> npt.NDArray[np.int64]:
+    """Class numbers ``[N]`` that a model predicts for the evaluated patches, shown as the variant says."""
     test = part.where("test")
     classifier = swath.load(model, threads=threads)
     sides = {side for name in ("width", "height") for side in test.table.column(name).unique().to_pylist()}
@@ -228,43 +250,15 @@ def _write_answers(
         shown = show(np.ascontiguousarray(pixels[start : start + _BLOCK]))
         labels += classifier.predict(shown).labels
         progress("answers", len(labels), len(test), note=variant.name)
-    with atomic_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file, truth=test.targets(part.classes, multi_label=False), predicted=class_numbers(labels, part.classes)
-        )
+    return class_numbers(labels, part.classes)
 
 
-def _as_long_as(recipe: Recipe, other: Path, own: Path) -> Recipe:
+def _as_long_as(recipe: Recipe, other: VariantResult, own: VariantResult) -> Recipe:
     """The recipe with the epochs that fit the seconds `other` took, at the pace of `own`, of the same recipe."""
-    theirs, mine = _facts(other), _facts(own)
-    epochs = round(theirs["seconds"] * mine["epochs"] / mine["seconds"])
+    epochs = round(other.seconds * own.epochs / own.seconds)
     return recipe.model_copy(update={"epochs": min(max(1, epochs), 10_000)})
-
-
-def _identity(variant: Variant, recipe: Recipe, part: PatchIndex, done: Mapping[str, Path]) -> str:
-    """What a variant's folder is of; other variants count by what they are of, not by where they lie."""
-    others = [_facts(done[name])["identity"] for name in (variant.shares, variant.weights_of) if name is not None]
-    return identity_of(recipe, part.fingerprint, variant.view, *others)
-
-
-def _history(folder: Path) -> dict[str, float]:
-    """Seconds and number of the epochs of a training run."""
-    head, *rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
-    column = head.split(",").index("seconds")
-    return {"seconds": sum(float(row.split(",")[column]) for row in rows), "epochs": len(rows)}
-
-
-def _labels(part: PatchIndex) -> int:
-    counts = Counter(part.table.column("split").to_pylist())
-    return counts["train"] + counts["val"]
-
-
-def _facts(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    return facts
 
 
 def write_facts(path: Path, facts: Mapping[str, Any]) -> None:
     """Write what a folder is of and holds, as JSON."""
-    with atomic_file(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(facts, indent=2) + "\n")

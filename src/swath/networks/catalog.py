@@ -18,10 +18,9 @@ from swath.networks.custom import CUSTOM
 from swath.networks.fpn import PyramidNet
 from swath.networks.scratch import PatchNet, StripNet
 
-OWN = ("patchnet", "stripnet")  # the project's own, whose stem and widths are settings
+# The project's own, whose stem and widths are settings.
+OWN: dict[str, type[PatchNet] | type[StripNet]] = {"patchnet": PatchNet, "stripnet": StripNet}
 TIMM, PYRAMID = "timm:", "_fpn"
-__all__ = ["build_network", "network_names", "smallest_patch", "takes_one_size"]
-_OWN: dict[str, type[PatchNet] | type[StripNet]] = {"patchnet": PatchNet, "stripnet": StripNet}
 
 
 class Network(Settings):
@@ -30,7 +29,7 @@ class Network(Settings):
     name: str = Field(default="patchnet", min_length=1)
     stem: int = Field(default=16, ge=4, le=512, description="channels after the stem; own networks only")
     widths: tuple[Annotated[int, Field(ge=4, le=2048)], ...] = Field(
-        default=(32, 64, 128), min_length=1, max_length=6, description="channels a stage; own networks only"
+        default=(32, 64, 128), min_length=1, max_length=6, description="channels of each stage; own networks only"
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="share of features dropped before the head")
     channels: int = Field(default=256, ge=8, le=1024, description="width of a feature pyramid; fpn only")
@@ -149,8 +148,8 @@ def build_network(settings: Network, *, bands: int, outputs: int, size: int) -> 
             f"{settings.name} needs patches of {least} px at least, and these have {size}",
             fix=f"set size={least}, or choose another network (see: swath networks)",
         )
-    if settings.name in _OWN:
-        return _OWN[settings.name](bands, outputs, stem=settings.stem, widths=settings.widths, dropout=settings.dropout)
+    if settings.name in OWN:
+        return OWN[settings.name](bands, outputs, stem=settings.stem, widths=settings.widths, dropout=settings.dropout)
     entry = _entry(settings.name)
     backbone = backbones.make_backbone(entry.backbone, bands=bands, size=size, same_padding=settings.padding == "same")
     if entry.mean is not None:
@@ -172,15 +171,15 @@ def smallest_patch(settings: Network) -> int:
     SettingError
         If there is no such network.
     """
-    if settings.name in _OWN:
-        return _OWN[settings.name].smallest_patch(settings.widths)
+    if settings.name in OWN:
+        return OWN[settings.name].smallest_patch(settings.widths)
     entry = _entry(settings.name)
     return entry.stride or backbones.stride(entry.backbone)
 
 
 def takes_one_size(settings: Network) -> bool:
     """Whether such a network, once built, takes patches of one size only, and so no crops."""
-    return settings.name not in _OWN and backbones.one_size(_entry(settings.name).backbone)
+    return settings.name not in OWN and backbones.one_size(_entry(settings.name).backbone)
 
 
 def _headed(backbone: nn.Module, settings: Network, entry: Entry, *, mean: bool, outputs: int) -> nn.Module:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -56,16 +57,11 @@ class CustomNetwork(nn.Module):
     def try_module(self, x: torch.Tensor) -> Any:
         """Run the module once, find its last linear layer, and return whatever the module does."""
         calls: list[tuple[nn.Linear, Any, Any]] = []
-        handles = [
-            layer.register_forward_hook(lambda *call: calls.append(call))
-            for layer in self.module.modules()
-            if isinstance(layer, nn.Linear)
-        ]
-        try:
+        with ExitStack() as hooks:
+            for layer in self.module.modules():
+                if isinstance(layer, nn.Linear):
+                    hooks.enter_context(layer.register_forward_hook(lambda *call: calls.append(call)))
             logits = self.module(x)
-        finally:
-            for handle in handles:
-                handle.remove()
         for layer, inputs, output in calls[::-1]:
             if inputs and inputs[0].ndim == 2:
                 self._head = (layer,)

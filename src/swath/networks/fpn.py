@@ -49,7 +49,7 @@ class Pyramid(nn.Module):
 
 
 class PyramidNet(nn.Module):
-    """A backbone, a pyramid on its last four levels, one mean a level, dropout and one linear layer.
+    """A backbone, a pyramid on its last four levels, one mean per level, dropout and one linear layer.
 
     Parameters
     ----------

@@ -6,12 +6,12 @@ At 64 pixels the last stage of a ResNet is 2 x 2 cells, and a map of it is four 
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.hooks import RemovableHandle
 
 from swath.errors import SettingError
 from swath.networks.backbones import Pooled, as_maps, patch_step
@@ -19,7 +19,7 @@ from swath.networks.catalog import Network, build_network, smallest_patch
 from swath.networks.fpn import PyramidNet
 from swath.networks.scratch import Outputs, PatchNet, StripNet
 
-CELLS = 4  # a side: fewer show a patch's quarters at best
+CELLS = 4  # per side: fewer show a patch's quarters at best
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class CamLayer:
     layer : torch.nn.Module
         Its output, and the gradient there, go through :func:`layer_maps`.
     side : int
-        Cells a side of its maps.
+        Cells per side of its maps.
     """
 
     layer: nn.Module
@@ -69,17 +69,12 @@ def probe_layers(network: nn.Module, *, bands: int, size: int) -> tuple[Outputs,
             seen[layer] = min(maps.shape[2:])
 
     stages = _stages(network)
-    hooks: list[RemovableHandle] = [stage.register_forward_hook(note) for stage in stages]
-    training = network.training
     like = next(network.parameters())
-    try:
-        with torch.no_grad():
-            empty = torch.zeros(1, bands, size, size, device=like.device, dtype=like.dtype)
-            outputs = network.eval()(empty)
-    finally:
-        network.train(training)
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), ExitStack() as undo:
+        undo.callback(network.train, network.training)
+        for stage in stages:
+            undo.enter_context(stage.register_forward_hook(note))
+        outputs = network.eval()(torch.zeros(1, bands, size, size, device=like.device, dtype=like.dtype))
     deep_first = [stage for stage in reversed(stages) if stage in seen]
     if not deep_first:
         raise SettingError(
@@ -141,9 +136,9 @@ class NetworkFacts:
     step : int
         What the side of a patch must be a multiple of.
     exact : int or None
-        Cells a side of its exact class activation map; None if it has none.
+        Cells per side of its exact class activation map; None if it has none.
     grad_cam : int
-        Cells a side at the layer Grad-CAM should look at.
+        Cells per side at the layer Grad-CAM should look at.
     """
 
     name: str

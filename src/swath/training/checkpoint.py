@@ -29,7 +29,7 @@ class Checkpoint:
     identity : str
         What the run is of (recipe, data, classes); a checkpoint of another run is refused.
     history : list of dict
-        One row a finished epoch.
+        One row per completed epoch.
     network, best : mapping of str to torch.Tensor
         State of the network now, and at the epoch that is kept.
     optimizers : sequence of mapping
@@ -93,7 +93,7 @@ def read_checkpoint(path: Path, *, identity: str) -> Checkpoint:
                 slot[name] = file.get_tensor(key)
             else:
                 parts[part][rest] = file.get_tensor(key)
-    # One whose parameters all rested so far has no state, and left nothing in the file.
+    # An optimizer whose parameters were all frozen so far has no state, and nothing in the file.
     states = [optimizers.get(k, {}) for k in range(max(optimizers, default=-1) + 1)]
     return Checkpoint(identity, history, parts["network"], parts["best"], states, parts["average"])
 

@@ -6,7 +6,6 @@ fills the record, and :func:`write_run` writes all of it.
 
 from __future__ import annotations
 
-import csv
 import json
 import platform
 from collections import Counter
@@ -26,22 +25,14 @@ import swath
 from swath.data import PatchIndex
 from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
-from swath.files import atomic_file
+from swath.files import atomic_file, write_csv, write_text
 from swath.imagery.color_match import patch_quantiles
 from swath.inference.choice import make_engine
 from swath.inference.ood import TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
 from swath.model import Record, write_model
 from swath.model.graph import assemble
 from swath.model.ood import OutOfDistribution
-from swath.model.record import (
-    Baselines,
-    ChannelQuantiles,
-    DataInfo,
-    EngineParity,
-    InputSpec,
-    ReferencePatches,
-    class_infos,
-)
+from swath.model.record import Baselines, ChannelQuantiles, DataInfo, InputSpec, ReferencePatches, class_infos
 from swath.networks import CUSTOM, CustomNetwork, Network
 from swath.networks.catalog import OWN
 from swath.training.batches import Normalization, Patches, outputs_of
@@ -50,7 +41,7 @@ from swath.training.export import RoundedProducts, bf16_parity, check_export, ex
 from swath.training.loop import TrainedNetwork
 from swath.training.run import TrainingRun, has_bf16
 from swath.weights import OWN as OWN_LICENSE
-from swath.weights import run_expectation, weights_metadata, write_weights
+from swath.weights import Expectation, weights_metadata, write_weights
 
 History = list[dict[str, float]]
 REFERENCE_PATCHES = 10
@@ -111,7 +102,7 @@ def export_model(
     ModelFileError
         If the exported graph does not agree with the network.
     """
-    recipe, targets, validation = run.recipe, run.targets, calibration.validation
+    recipe, targets, validation, facts = run.recipe, run.targets, calibration.validation, trained.facts
     run.progress("exporting", 2, 4, note="export check")
     spec = _input_spec(run, index, trained.normalization)
     body = export_body(trained.network, bands=len(recipe.bands), size=spec.size)
@@ -134,8 +125,45 @@ def export_model(
         bf16_parity(bf16, forward, sample, cuts=cuts),
     )
     run.progress("exporting", 3, 4, note="writing")
-    reference = _reference(graph, sample[: min(REFERENCE_PATCHES, len(sample))])
-    return graph, _record(run, index, trained, calibration, spec, reference, parity, name=name)
+    reference = sample[:REFERENCE_PATCHES]
+    probabilities = make_engine("onnxruntime", graph, threads=1).run(reference, ("probabilities",))["probabilities"]
+    record = Record(
+        name=name,
+        created=datetime.now(UTC).date().isoformat(),
+        task=targets.task,
+        architecture=_architecture(recipe.network),
+        total_parameters=sum(p.numel() for p in trained.network.parameters()),
+        pretrained=facts is not None,
+        started_from=facts.model_dump(mode="json") if facts else None,
+        input=spec,
+        classes=class_infos(targets.classes),
+        temperature=validation.temperature,
+        thresholds=validation.thresholds,
+        # Where a file of weights lay on this machine is nobody's business; what it was is in started_from.
+        recipe=recipe.model_dump(mode="json") | ({"weights": facts.source} if facts else {}),
+        data=DataInfo(
+            name=index.name,
+            fingerprint=index.fingerprint,
+            counts={split: n for split, n in index.split_counts.items() if split},
+            split_protocol=index.split_protocol,
+            license=index.license,
+            attribution=index.attribution,
+        ),
+        metrics=validation.metrics,
+        baselines=calibration.baselines,
+        conformal=calibration.conformal,
+        out_of_distribution=fit_ood(run, trained, calibration, size=spec.size),
+        parity=parity,
+        reference=ReferencePatches.pack(reference, probabilities, tolerance=REFERENCE_TOLERANCE),
+        versions={
+            "swath": swath.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "lightning-fabric": version("lightning-fabric"),
+            "onnx": onnx.__version__,
+        },
+    )
+    return graph, record
 
 
 def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto, record: Record) -> None:
@@ -146,14 +174,13 @@ def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto,
     network, license = trained.network, trained.facts.license if trained.facts else OWN_LICENSE
     if isinstance(network, CustomNetwork):  # whose names are the module's own, and license its author's to say
         network, license = network.module, None
-    expects = run_expectation(bands=spec.bands, data_type=spec.data_type, mean=spec.mean, sd=spec.sd)
+    expects = Expectation(bands=spec.bands, data_type=spec.data_type, scale=1, mean=spec.mean, sd=spec.sd)
     # Cloned, for Keras lists its weights twice and safetensors takes no two names of one memory.
     weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
     with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
         write_weights(temporary, weights, weights_metadata(expects, run.recipe.network, license=license))
-    with atomic_file(out / "metrics.json", overwrite=True) as temporary:
-        values = {k: v.model_dump() for k, v in record.metrics.items()}
-        temporary.write_text(json.dumps({"split": "val", **values}, indent=2) + "\n", encoding="utf-8")
+    values = {k: v.model_dump() for k, v in record.metrics.items()}
+    write_text(out / "metrics.json", json.dumps({"split": "val", **values}, indent=2) + "\n")
     write_model(out / "model.onnx", graph, record, overwrite=True)
     run.progress("exporting", 4, 4)
 
@@ -230,62 +257,6 @@ def _input_spec(run: TrainingRun, index: PatchIndex, normalization: Normalizatio
     )
 
 
-def _reference(graph: onnx.ModelProto, pixels: npt.NDArray[Any]) -> ReferencePatches:
-    engine = make_engine("onnxruntime", graph, threads=1)
-    probabilities = engine.run(pixels, ("probabilities",))["probabilities"]
-    return ReferencePatches.pack(pixels, probabilities, tolerance=REFERENCE_TOLERANCE)
-
-
-def _record(
-    run: TrainingRun,
-    index: PatchIndex,
-    trained: TrainedNetwork,
-    calibration: Calibration,
-    spec: InputSpec,
-    reference: ReferencePatches,
-    parity: tuple[EngineParity, ...],
-    *,
-    name: str,
-) -> Record:
-    facts, validation = trained.facts, calibration.validation
-    return Record(
-        name=name,
-        created=datetime.now(UTC).date().isoformat(),
-        task=run.targets.task,
-        architecture=_architecture(run.recipe.network),
-        total_parameters=sum(p.numel() for p in trained.network.parameters()),
-        pretrained=facts is not None,
-        started_from=facts.model_dump(mode="json") if facts else None,
-        input=spec,
-        classes=class_infos(run.targets.classes),
-        temperature=validation.temperature,
-        thresholds=validation.thresholds,
-        # Where a file of weights lay on this machine is nobody's business; what it was is in started_from.
-        recipe=run.recipe.model_dump(mode="json") | ({"weights": facts.source} if facts else {}),
-        data=DataInfo(
-            name=index.name,
-            fingerprint=index.fingerprint,
-            counts={split: n for split, n in index.split_counts.items() if split},
-            split_protocol=index.split_protocol,
-            license=index.license,
-            attribution=index.attribution,
-        ),
-        metrics=validation.metrics,
-        baselines=calibration.baselines,
-        conformal=calibration.conformal,
-        out_of_distribution=fit_ood(run, trained, calibration, size=spec.size),
-        parity=parity,
-        reference=reference,
-        versions={
-            "swath": swath.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "lightning-fabric": version("lightning-fabric"),
-            "onnx": onnx.__version__,
-        },
-    )
-
-
 def _architecture(network: Network) -> str:
     if network.name in OWN:
         return f"{network.name} stem {network.stem} widths {list(network.widths)}"
@@ -295,10 +266,8 @@ def _architecture(network: Network) -> str:
 def write_history(path: Path, history: History, *, kept: int) -> None:
     """One row per epoch: seconds, losses, validation score, and 1 for the one whose weights were kept."""
     rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
-    with atomic_file(path, overwrite=True) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    with atomic_file(path, overwrite=True) as temporary:
+        write_csv(temporary, list(rows[0]), [list(row.values()) for row in rows])
 
 
 def draw_curves(path: Path, history: History, *, kept: int) -> None:

@@ -61,8 +61,8 @@ class GradCam:
         record = self.classifier.record
         names = record.class_names
         wanted = class_numbers(names, classes, images=len(pixels))
-        judged = self.classifier.decide(self.classifier.run(pixels)["probabilities"])
-        explained = explained_classes(record, judged.probabilities) if wanted is None else wanted
+        decision = self.classifier.decide(self.classifier.run(pixels)["probabilities"])
+        explained = explained_classes(record, decision.probabilities) if wanted is None else wanted
         maps = [
             self._maps(pixels[start : start + BATCH], explained[start : start + BATCH])
             for start in range(0, len(pixels), BATCH)
@@ -70,8 +70,8 @@ class GradCam:
         return Evidence(
             np.concatenate(maps),
             tuple(names[k] for k in explained),
-            tuple(judged.named),
-            judged.confidence,
+            tuple(decision.named),
+            decision.confidence,
             method="grad-cam",
         )
 
@@ -105,12 +105,8 @@ class GradCam:
             held.append(output)
             return output.clone()  # what comes after may change its input in place
 
-        handle = self.layer.register_forward_hook(hold)
-        try:
-            with torch.enable_grad():
-                logits = self.network(patches).logits
-        finally:
-            handle.remove()
+        with self.layer.register_forward_hook(hold), torch.enable_grad():
+            logits = self.network(patches).logits
         (gradient,) = torch.autograd.grad(logits.gather(1, target[:, None]).sum(), held[0])
         maps = [layer_maps(self.network, tensor) for tensor in (held[0].detach(), gradient)]
         if maps[0] is None or maps[1] is None:
@@ -128,7 +124,7 @@ def grad_cam(run: Path, pixels: npt.NDArray[Any], *, classes: Sequence[str] | No
     pixels : numpy.ndarray
         ``[N, bands, H, W]`` uint8 or uint16, as decoded.
     classes : sequence of str, optional
-        The class to explain, one name an image; by default the predicted one.
+        The class to explain, one name per image; by default the predicted one.
 
     Returns
     -------
@@ -140,7 +136,7 @@ def grad_cam(run: Path, pixels: npt.NDArray[Any], *, classes: Sequence[str] | No
     ModelFileError
         If the folder lacks one of the files, or its weights are not those of its recipe's network.
     SettingError
-        If a class is not one of the model's, or there is not one name an image.
+        If a class is not one of the model's, or there is not one name per image.
     """
     return grad_cam_of(load(run / MODEL), run)(pixels, classes=classes)
 

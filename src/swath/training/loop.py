@@ -1,12 +1,14 @@
 """The training loop: seeded, resumable between epochs, chosen by validation, on Lightning Fabric.
 
 :class:`TrainingLoop` fits a network. What it needs is below it: the :class:`Score` that chooses the epoch, the rule by
-which one is kept (:func:`best_epoch`), the running average of the weights, and when the backbone is frozen.
+which one is kept (:func:`best_epoch`), the running average of the weights, when the backbone is frozen, and the
+:class:`Probe`: where the backbone is always frozen, its features are computed once and the head is trained on them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +20,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from swath.data.cache import default_cache
 from swath.errors import DataError, SettingError
 from swath.evaluation import average_precision
+from swath.files import atomic_file
 from swath.model.record import Task
-from swath.training.batches import epoch_order, outputs_of, prepare, whitening_of
+from swath.networks import Outputs
+from swath.training.batches import BATCH, Patches, epoch_order, outputs_of, prepare, whitening_of
 from swath.training.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -32,8 +37,7 @@ from swath.training.checkpoint import (
 )
 from swath.training.loss import make_loss
 from swath.training.optim import build_optimizers, rate
-from swath.training.probe import Probe, can_probe, features_of
-from swath.training.recipe import Freezing
+from swath.training.recipe import Freezing, Recipe
 from swath.training.run import InitialNetwork, TrainingRun
 
 Floats = npt.NDArray[np.float32]
@@ -79,17 +83,7 @@ class TrainingLoop:
         self.run, self.initial = run, initial
         self.train, self.val, self.plain = run.train, run.val, initial.network
         if can_probe(initial.network, recipe):
-            self.train, self.val = (
-                features_of(
-                    initial.network,
-                    part,
-                    initial.normalization,
-                    bf16=recipe.precision == "bf16",
-                    cache=run.cache,
-                    progress=run.progress,
-                )
-                for part in (run.train, run.val)
-            )
+            self.train, self.val = (features_of(run, initial, part) for part in (run.train, run.val))
             self.plain = Probe(cast(nn.Module, initial.network.head), recipe.network.dropout)
         self.network: Any = self.plain  # as Fabric wraps it, once fitting begins
         self.optimizers: Sequence[torch.optim.Optimizer] = build_optimizers(
@@ -235,7 +229,7 @@ class TrainingLoop:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Replace the weights by their running average for a while."""
+        """Use the running average in place of the weights inside the block."""
         if self.average is None:
             yield
             return
@@ -423,3 +417,77 @@ def backbone_modules(network: nn.Module) -> Iterator[nn.Module]:
     """The direct children of `network` that belong to the backbone."""
     new_modules = cast("tuple[str, ...]", network.new_modules)
     return (module for name, module in network.named_children() if name not in new_modules)
+
+
+class Probe(nn.Module):
+    """The head of a network, on features instead of patches.
+
+    Parameters
+    ----------
+    head : torch.nn.Linear
+        Shared with the network it belongs to: training it trains that network.
+    dropout : float
+        Share of the features dropped while training.
+    """
+
+    new_modules = ("head", "dropout")
+
+    def __init__(self, head: nn.Module, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.head = head
+
+    def forward(self, features: torch.Tensor) -> Outputs:
+        """Map features ``[N, D]`` to :class:`Outputs` without activations."""
+        return Outputs(self.head(self.dropout(features)), features, None)
+
+
+def can_probe(network: nn.Module, recipe: Recipe) -> bool:
+    """Whether features can be computed once: the backbone is always frozen and no patch is augmented."""
+    augmentation = recipe.augmentation
+    changed = any(
+        value for name, value in augmentation.model_dump().items() if name not in ("crop_until", "sensor_shift_prob")
+    )
+    return (
+        recipe.freeze.epochs == "all"
+        and not changed
+        and set(cast("tuple[str, ...]", network.new_modules)) <= {"dropout", "head"}
+    )
+
+
+def features_of(run: TrainingRun, initial: InitialNetwork, patches: Patches) -> Patches:
+    """Features ``[N, D]`` float32 in place of the pixels, from the cache if it holds them.
+
+    The cached file is named by the SHA-256 of the backbone's weights, the normalization and the pixels.
+    """
+    bf16 = run.recipe.precision == "bf16"
+    key = _key(initial, patches.pixels, bf16=bf16)
+    path = (run.cache or default_cache()) / "features" / f"{key}.npy"
+    if path.is_file():
+        held = np.load(path, mmap_mode=None, allow_pickle=False)
+        if held.ndim == 2 and len(held) == len(patches) and held.dtype == np.float32:
+            return Patches(held, patches.labels)
+    rows: list[npt.NDArray[np.float32]] = []
+    initial.network.eval()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        for outputs in outputs_of(initial.network, initial.normalization, patches.pixels):
+            rows.append(outputs.features.numpy())
+            run.progress("features", min(len(rows) * BATCH, len(patches)), len(patches))
+    features = np.concatenate(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
+        np.save(file, features, allow_pickle=False)
+    return Patches(features, patches.labels)
+
+
+def _key(initial: InitialNetwork, pixels: npt.NDArray[Any], *, bf16: bool) -> str:
+    # Networks with the same weights may differ in padding or attention: their layers are hashed too.
+    digest = hashlib.sha256(f"features 2 {pixels.shape} {pixels.dtype} {bf16} {initial.network!r}".encode())
+    for name, value in initial.network.state_dict().items():
+        if not name.startswith("head."):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
+    digest.update(initial.normalization.mean.tobytes() + initial.normalization.sd.tobytes())
+    for start in range(0, len(pixels), 1024):
+        digest.update(np.ascontiguousarray(pixels[start : start + 1024]).tobytes())
+    return digest.hexdigest()

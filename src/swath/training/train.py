@@ -14,7 +14,7 @@ from torch import nn
 
 from swath.data import PatchIndex
 from swath.errors import OutputError, SettingError
-from swath.files import atomic_file, check_output
+from swath.files import check_output, write_text
 from swath.inference.engines import free_cores
 from swath.model.record import Estimate
 from swath.networks import CUSTOM, Network, check_module, smallest_patch
@@ -250,5 +250,4 @@ def _begin(out: Path, recipe: Recipe, *, resume: bool) -> None:
     """Write the recipe, and remove what an earlier run wrote: a folder given by mistake loses nothing else."""
     for file in () if resume else RUN_FILES:
         (out / file).unlink(missing_ok=True)
-    with atomic_file(out / "recipe.yaml", overwrite=True) as temporary:
-        temporary.write_text(dump_recipe(recipe), encoding="utf-8")
+    write_text(out / "recipe.yaml", dump_recipe(recipe))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
 import math
 import shutil
@@ -22,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from swath.config import validate
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
-from swath.files import atomic_file, check_output
+from swath.files import atomic_file, check_output, write_csv, write_text
 from swath.inference.engines import free_cores
 from swath.networks.catalog import OWN
 from swath.progress import Progress, silent
@@ -114,23 +113,22 @@ def _around(rate: float) -> FloatDistribution:
 def write_trials(path: Path, trials: Sequence[FrozenTrial], *, score: str) -> None:
     """One line per trial: how it ended, its best score, epochs, seconds and values."""
     fields = list(trials[0].params)
-    with atomic_file(path, overwrite=True) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["trial", "ended", score, "epochs", "seconds", *fields, "problem"])
-        for number, trial in enumerate(trials):
-            reached = score_of(trial)
-            seconds = trial.duration.total_seconds() if trial.duration else 0.0
-            writer.writerow(
-                [
-                    number,
-                    _ENDED[trial.state],
-                    "" if reached is None else f"{reached:.5f}",
-                    len(trial.intermediate_values),
-                    f"{seconds:.1f}",
-                    *(f"{v:.4g}" if isinstance(v, float) else v for v in map(trial.params.get, fields)),
-                    trial.user_attrs.get("problem", ""),
-                ]
-            )
+    header = ["trial", "ended", score, "epochs", "seconds", *fields, "problem"]
+    with atomic_file(path, overwrite=True) as temporary:
+        write_csv(temporary, header, [_cells(number, trial, fields) for number, trial in enumerate(trials)])
+
+
+def _cells(number: int, trial: FrozenTrial, fields: Sequence[str]) -> list[object]:
+    reached = score_of(trial)
+    return [
+        number,
+        _ENDED[trial.state],
+        "" if reached is None else f"{reached:.5f}",
+        len(trial.intermediate_values),
+        f"{trial.duration.total_seconds() if trial.duration else 0.0:.1f}",
+        *(f"{v:.4g}" if isinstance(v, float) else v for v in map(trial.params.get, fields)),
+        trial.user_attrs.get("problem", ""),
+    ]
 
 
 def score_of(trial: FrozenTrial) -> float | None:
@@ -143,7 +141,7 @@ def score_of(trial: FrozenTrial) -> float | None:
 def draw_trials(
     path: Path, trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution], *, score: str
 ) -> None:
-    """Parallel coordinates: a line a trial through one axis a field, the score on the last one.
+    """Parallel coordinates: a line per trial through one axis per field, the score on the last one.
 
     Whole trials are colored by their score, those cut short are gray, the recipe the search started from is
     dashed.
@@ -379,8 +377,7 @@ def _write(out: Path, recipe: Recipe, finished: list[FrozenTrial], *, score: str
     if best is not first:
         about = f"{recipe.name}, tuned: the best of {len(finished)} on validation patches."
         chosen = chosen.model_copy(update={"name": f"{recipe.name}-tuned", "about": about})
-    with atomic_file(out / BEST, overwrite=True) as temporary:
-        temporary.write_text(dump_recipe(chosen), encoding="utf-8")
+    write_text(out / BEST, dump_recipe(chosen))
     write_trials(out / TABLE, finished, score=score)
     draw_trials(out / PICTURE, finished, search_space(recipe), score=score)
     text = _sentence(recipe.name, first.values[0], best.values[0], number, finished, score=score)

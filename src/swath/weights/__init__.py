@@ -8,17 +8,9 @@ license are recorded in the model file.
 
 from __future__ import annotations
 
-from swath.weights.facts import (
-    OWN,
-    Expectation,
-    WeightFacts,
-    check_expectation,
-    license_warning,
-    run_expectation,
-    weights_metadata,
-)
+from swath.weights.facts import OWN, Expectation, WeightFacts, check_expectation, license_warning, weights_metadata
 from swath.weights.load import add_weights, load_weights
-from swath.weights.sources import WeightsFile, locate, parse_spec, weights_fingerprint
+from swath.weights.sources import locate, parse_spec, weights_fingerprint
 from swath.weights.store import Entry, Store
 from swath.weights.tensors import write_weights
 
@@ -28,14 +20,12 @@ __all__ = [
     "Expectation",
     "Store",
     "WeightFacts",
-    "WeightsFile",
     "add_weights",
     "check_expectation",
     "license_warning",
     "load_weights",
     "locate",
     "parse_spec",
-    "run_expectation",
     "weights_fingerprint",
     "weights_metadata",
     "write_weights",

@@ -198,7 +198,7 @@ class WeightFacts(Settings):
         return license_warning(self.license, self.source) if self.pretrained else None
 
     def check_redistributable(self) -> None:
-        """Refuse to ship a model made from these weights unless their license allows it.
+        """Refuse weights whose license does not allow a model made from them to be redistributed.
 
         Raises
         ------
@@ -255,20 +255,13 @@ def license_warning(license: str | None, source: str) -> str | None:
     return f"the license{named} of the weights {source} {_REASONS[kind]}: a model made from them cannot be shipped"
 
 
-def run_expectation(
-    *, bands: tuple[str, ...], data_type: Literal["uint8", "uint16"], mean: tuple[float, ...], sd: tuple[float, ...]
-) -> Expectation:
-    """The expectation of a run that normalized with `mean` and `sd` in stored units."""
-    return Expectation(bands=bands, data_type=data_type, scale=1.0, mean=mean, sd=sd)
-
-
 def weights_metadata(expects: Expectation, network: Network, *, license: str | None = None) -> dict[str, str]:
     """Metadata for a run's ``weights.safetensors``, so that a later run can start from it.
 
     Parameters
     ----------
     expects : Expectation
-        What the run fed its network; :func:`run_expectation` makes it from stored-unit statistics.
+        What the run fed its network; with ``scale=1`` its statistics are in stored units.
     network : Network
         Settings the network was built from.
     license : str, optional

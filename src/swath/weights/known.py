@@ -61,7 +61,7 @@ def _reflectance(bands: tuple[str, ...]) -> Expectation:
     return Expectation(bands=bands, data_type="uint16", scale=10_000.0, mean=none, sd=whole)
 
 
-_IMAGENET: dict[str, tuple[str, str, Expectation]] = {
+IMAGENET: dict[str, tuple[str, str, Expectation]] = {
     "resnet18": ("tv_in1k", "bsd-3-clause", PICTURES),
     "resnet34": ("tv_in1k", "bsd-3-clause", PICTURES),
     "resnet50": ("tv_in1k", "bsd-3-clause", PICTURES),
@@ -129,8 +129,8 @@ def imagenet_weights(backbone: str) -> PublishedWeights:
     SettingError
         If nobody publishes any.
     """
-    if backbone in _IMAGENET:
-        tag, license, expects = _IMAGENET[backbone]
+    if backbone in IMAGENET:
+        tag, license, expects = IMAGENET[backbone]
         return _of_timm(f"timm/{backbone}.{tag}", license, expects, backbone)
     try:
         config = timm.get_pretrained_cfg(backbone) if timm.is_model(backbone) else None
@@ -158,11 +158,6 @@ def torchgeo_weights(name: str) -> PublishedWeights:
             f"torchgeo:{name} is not known here", fix=f"did you mean {near[0]}?" if near else "see: swath weights list"
         )
     return TORCHGEO[name]
-
-
-def named_backbones() -> list[str]:
-    """Backbones whose ImageNet weights are in the table."""
-    return list(_IMAGENET)
 
 
 def _of_timm(repository: str, license: str | None, expects: Expectation, backbone: str) -> PublishedWeights:

@@ -28,8 +28,6 @@ def load_weights(
     network_name: str,
     bands: Sequence[str],
     store: Store | None = None,
-    offline: bool | None = None,
-    pause: float = 1.0,
     progress: Progress = silent,
 ) -> WeightFacts:
     """Load weights into a network, downloading them if they are not in the store.
@@ -50,10 +48,6 @@ def load_weights(
         Bands of its input.
     store : Store, optional
         Where weights are kept; by default the user's.
-    offline : bool, optional
-        Use only the store and local files; by default whether ``SWATH_OFFLINE`` is set.
-    pause : float
-        Seconds before a failed request is made again; doubled each time.
     progress : Progress
         Called with stage ``"download"``, in bytes.
 
@@ -71,7 +65,7 @@ def load_weights(
     """
     if spec == "none":
         return WeightFacts(source="none", network=network_name)
-    found = locate(spec, network=network_name, store=store, offline=offline, pause=pause, progress=progress)
+    found = locate(spec, network=network_name, store=store, progress=progress)
     file = read_tensors(found.path)
     entry = find(network_name)
     fit = fit_tensors(

@@ -19,7 +19,7 @@ from pydantic import Field
 from swath.config import Settings
 from swath.data.cache import default_cache
 from swath.errors import DataError, SettingError
-from swath.files import atomic_file
+from swath.files import atomic_file, write_text
 from swath.weights.facts import Expectation, from_json
 
 
@@ -142,8 +142,7 @@ class Store:
 
     def note(self, entry: Entry) -> None:
         """Write an entry."""
-        with atomic_file(self._note(entry.name), overwrite=True) as temporary:
-            temporary.write_text(entry.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_text(self._note(entry.name), entry.model_dump_json(indent=1) + "\n")
 
     def _object(self, sha256: str) -> Path:
         return self.folder / "objects" / sha256

@@ -18,7 +18,7 @@ def mix(values: torch.Tensor, targets: torch.Tensor, settings: Augmentation, *, 
     values : torch.Tensor
         Normalized patches, float ``[N, bands, P, P]``.
     targets : torch.Tensor
-        Float ``[N, K]``: a probability a class, or 0 and 1 a label.
+        Float ``[N, K]``: a probability per class, or 0 and 1 per label.
     settings : Augmentation
         ``mixup`` and ``cutmix`` are the alphas.
     generator : torch.Generator

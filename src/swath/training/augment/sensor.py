@@ -1,7 +1,7 @@
 """The sensor-shift policy: patches as another sensor, atmosphere or rendering would record them.
 
 A network trained on top-of-atmosphere pictures fails on surface-reflectance ones of the same land: blue is
-darker there by a third, red brighter. The policy draws such shifts at random: haze put on or taken off,
+darker there by a third, red brighter. The policy draws such shifts at random: haze added or removed,
 a gain for the patch and for each band, an offset, gamma, a softer point spread, coarser sampling, noise, JPEG.
 Some patches stay unchanged, which keeps the accuracy on the training sensor.
 """
@@ -43,6 +43,16 @@ WAVELENGTHS = {
     "b12": 2190.0,
 }
 KEPT = 0.3  # share of patches that stay unchanged
+# How far each change goes at strength 1, and the share of the changed patches that it is made to. What is a share of
+# brightness is one of the top value; sd is a standard deviation.
+DEPTH = 0.5  # largest optical depth at 490 nm of haze added or removed
+VEIL = (0.4, 0.8)  # brightness of the haze
+GAIN, BAND_GAIN, GAMMA = 0.15, 0.2, 0.2  # sd of the logarithms of a patch's gain, of a band's own, and of gamma
+OFFSET = 0.04  # sd of a band's brightness
+SOFT, BLUR = 0.35, 1.2  # share of patches that lose resolution; largest Gaussian sd, pixels
+COARSER = 3.0  # by how much, at most, the pixel size grows before it is brought back: 3 takes 10 m to 40 m
+NOISY, NOISE = 0.2, 0.03  # share of patches with noise; its largest sd, of brightness
+PACKED, QUALITY = 0.12, 65.0  # share of patches that go through JPEG; how far below 95 its quality may lie
 
 
 @dataclass(frozen=True)
@@ -178,47 +188,6 @@ def jpeg(pixels: torch.Tensor, qualities: Sequence[int]) -> torch.Tensor:
     return packed
 
 
-@dataclass(frozen=True)
-class Policy:
-    """How far each change goes at strength 1, and the share of the changed patches it comes to.
-
-    Attributes
-    ----------
-    depth : float
-        Largest optical depth at 490 nm of haze added or removed.
-    veil : tuple of float
-        Range of the veil's brightness, as a share of the top value.
-    gain, band_gain, gamma : float
-        Standard deviations of the logarithms of a patch's gain, of a band's own, and of gamma.
-    offset : float
-        Standard deviation of a band's offset, as a share of the top value.
-    soft, blur, coarser : float
-        Share of patches that lose resolution; largest Gaussian sd in pixels; by how much, at most, the
-        pixel size grows before it is brought back: 3 takes 10 m to 40 m.
-    noisy, noise : float
-        Share of patches with noise; its largest standard deviation, as a share of the top value.
-    packed, quality : float
-        Share of patches that go through JPEG; how far below 95 its quality may lie.
-    """
-
-    depth: float = 0.5
-    veil: tuple[float, float] = (0.4, 0.8)
-    gain: float = 0.15
-    band_gain: float = 0.2
-    gamma: float = 0.2
-    offset: float = 0.04
-    soft: float = 0.35
-    blur: float = 1.2
-    coarser: float = 3.0
-    noisy: float = 0.2
-    noise: float = 0.03
-    packed: float = 0.12
-    quality: float = 65.0
-
-
-SENSOR_SHIFT = Policy()
-
-
 def sensor_shift(
     pixels: torch.Tensor,
     strength: float,
@@ -262,16 +231,16 @@ def sensor_shift(
     changed = pixels.index_select(0, chosen)
     tones = _draw_tones(len(chosen), pixels.shape[1], bands, strength, generator)
     changed = _toned(changed, tones, top=top)
-    _soften(changed, strength, generator=generator, top=top)
-    _add_noise(changed, strength, generator=generator, top=top)
-    if pixels.shape[1] in (1, 3):
-        _pack(changed, strength, generator=generator, top=top)
+    changes = [(SOFT, _softened), (NOISY, _noisy), *([(PACKED, _packed)] if pixels.shape[1] in (1, 3) else [])]
+    for share, change in changes:
+        part = share_of(len(changed), share, generator)
+        values = change(changed.index_select(0, part).float(), strength, generator, top)
+        changed.index_copy_(0, part, as_stored(values, changed.dtype, top=top))
     return pixels.clone().index_copy_(0, chosen, changed)
 
 
 def _draw_tones(n: int, count: int, bands: Sequence[str], strength: float, generator: torch.Generator) -> Tones:
     """What happens to the values of each band of each patch, wherever they lie in it."""
-    policy = SENSOR_SHIFT
 
     def normal(sd: float, *shape: int) -> torch.Tensor:
         return sd * strength * torch.randn(n, *shape, generator=generator)
@@ -279,12 +248,12 @@ def _draw_tones(n: int, count: int, bands: Sequence[str], strength: float, gener
     def uniform(low: float, high: float) -> torch.Tensor:
         return low + (high - low) * torch.rand(n, 1, generator=generator)
 
-    depth = uniform(-policy.depth * strength, policy.depth * strength)  # below 0: taken off
+    depth = uniform(-DEPTH * strength, DEPTH * strength)  # below 0: removed
     weights = relative_scattering(bands or ["?"] * count, uniform(0.5, 4))
-    slope, shift = haze(depth * weights, uniform(*policy.veil))
-    gain = (normal(policy.gain, 1) + normal(policy.band_gain, count)).exp()
-    offset = normal(policy.offset, count)
-    return Tones(slope * gain, shift * gain + offset, normal(policy.gamma, 1).exp().expand(n, count))
+    slope, shift = haze(depth * weights, uniform(*VEIL))
+    gain = (normal(GAIN, 1) + normal(BAND_GAIN, count)).exp()
+    offset = normal(OFFSET, count)
+    return Tones(slope * gain, shift * gain + offset, normal(GAMMA, 1).exp().expand(n, count))
 
 
 def _toned(pixels: torch.Tensor, tones: Tones, *, top: float) -> torch.Tensor:
@@ -298,35 +267,24 @@ def _toned(pixels: torch.Tensor, tones: Tones, *, top: float) -> torch.Tensor:
     return table.gather(2, pixels.flatten(2).long()).view(pixels.shape)
 
 
-def _soften(pixels: torch.Tensor, strength: float, *, generator: torch.Generator, top: float) -> None:
-    """Blur some of the patches, and sample half of those more coarsely, in place."""
-    policy = SENSOR_SHIFT
-    part = share_of(len(pixels), policy.soft, generator)
-    spread = policy.blur * strength * torch.rand(len(part), generator=generator)
-    factor = 1 + policy.coarser * strength * torch.rand(len(part), generator=generator)
-    # The other half keep their sampling: a soft picture is not always a coarse one.
-    factor = torch.where(torch.rand(len(part), generator=generator) < 0.5, factor, 1.0)
-    both = optics(pixels.shape[-1], spread, factor)[:, None]
-    seen = both @ pixels.index_select(0, part).float() @ both.mT
-    pixels.index_copy_(0, part, as_stored(seen, pixels.dtype, top=top))
+def _softened(values: torch.Tensor, strength: float, generator: torch.Generator, _top: float) -> torch.Tensor:
+    """Patches blurred, and half of them sampled more coarsely: a soft picture is not always a coarse one."""
+    spread = BLUR * strength * torch.rand(len(values), generator=generator)
+    factor = 1 + COARSER * strength * torch.rand(len(values), generator=generator)
+    factor = torch.where(torch.rand(len(values), generator=generator) < 0.5, factor, 1.0)
+    both = optics(values.shape[-1], spread, factor)[:, None]
+    return both @ values @ both.mT
 
 
-def _add_noise(pixels: torch.Tensor, strength: float, *, generator: torch.Generator, top: float) -> None:
-    """Add normal noise to some of the patches, in place."""
-    policy = SENSOR_SHIFT
-    part = share_of(len(pixels), policy.noisy, generator)
-    values = pixels.index_select(0, part).float()
-    sd = policy.noise * strength * top * torch.rand(len(part), 1, 1, 1, generator=generator)
-    seen = values.addcmul(sd, torch.randn(values.shape, generator=generator))
-    pixels.index_copy_(0, part, as_stored(seen, pixels.dtype, top=top))
+def _noisy(values: torch.Tensor, strength: float, generator: torch.Generator, top: float) -> torch.Tensor:
+    """Patches with normal noise."""
+    sd = NOISE * strength * top * torch.rand(len(values), 1, 1, 1, generator=generator)
+    return values.addcmul(sd, torch.randn(values.shape, generator=generator))
 
 
-def _pack(pixels: torch.Tensor, strength: float, *, generator: torch.Generator, top: float) -> None:
-    """Put some of the patches through JPEG, in place; what is not 8 bit is scaled to it and back."""
-    policy = SENSOR_SHIFT
-    part = share_of(len(pixels), policy.packed, generator)
-    qualities = 95 - policy.quality * strength * torch.rand(len(part), generator=generator)
+def _packed(values: torch.Tensor, strength: float, generator: torch.Generator, top: float) -> torch.Tensor:
+    """Patches that went through JPEG; what is not 8 bit is scaled to it and back."""
+    qualities = 95 - QUALITY * strength * torch.rand(len(values), generator=generator)
     scale = 255 / top
-    bytes_ = as_stored(pixels.index_select(0, part).float() * scale, torch.uint8, top=255)
-    packed = jpeg(bytes_, qualities.round().int().tolist()).float() / scale
-    pixels.index_copy_(0, part, as_stored(packed, pixels.dtype, top=top))
+    packed = jpeg(as_stored(values * scale, torch.uint8, top=255), qualities.round().int().tolist())
+    return packed.float() / scale

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -37,15 +38,11 @@ def trainings(monkeypatch):
         parts = training_parts(index)  # refuses what training refuses
         out.mkdir(parents=True, exist_ok=True)
         targets = choose_targets(index, recipe)
-        row = "{},0.5,1.0,1.0,0.9\n"
-        (out / "history.csv").write_text(
-            "epoch,seconds,train_loss,val_loss,val_accuracy\n"
-            + "".join(row.format(e + 1) for e in range(recipe.epochs))
-        )
         (out / "recipe.yaml").write_text(dump_recipe(recipe))
         (out / "weights.safetensors").write_bytes(b"")
         write_tiny_model(out / "model.onnx", targets.classes, task=targets.task)
         assert parts
+        return SimpleNamespace(history=[{"seconds": 0.5}] * recipe.epochs)
 
     monkeypatch.setattr(variants, "train", stand_in)
     return names
