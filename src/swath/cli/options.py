@@ -195,7 +195,10 @@ def _printing(function: Callable[..., object]) -> Callable[..., None]:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
         for name, annotation in (("quiet", Quiet), ("json", Json))
     ]
-    cast(Any, command).__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])
+    parameters = [*signature.parameters.values(), *added]
+    cast(Any, command).__signature__ = signature.replace(parameters=parameters)
+    # Evaluated once here; typer would evaluate the strings three times for each command at every start.
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
 
 
