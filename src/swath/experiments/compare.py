@@ -25,7 +25,7 @@ from swath.evaluation.intervals import percentile_interval, resample, wilson
 from swath.evaluation.predictions import note_test_access
 from swath.experiments.catalog import Experiment, ExperimentName, ExperimentSettings, make_experiment
 from swath.experiments.upsampling import WAYS, upsampled_indexes
-from swath.experiments.variants import VariantResult, run_variant, write_facts
+from swath.experiments.variants import Variant, VariantResult, run_variant, write_facts
 from swath.experiments.views import can_show
 from swath.files import atomic_file, write_csv, write_text
 from swath.model.record import Estimate
@@ -226,11 +226,11 @@ def _possible(experiment: Experiment, index: PatchIndex) -> Experiment:
     """The experiment without the views that these patches cannot be shown in."""
     side = min(index.table.column(name).to_numpy().min() for name in ("width", "height"))
 
-    def fits(view: str, recipe: str, changes: Sequence[str]) -> bool:
-        return can_show(view, bands=load_recipe(recipe, changes=[*changes]).bands, side=side)
+    def fits(variant: Variant) -> bool:
+        bands = load_recipe(variant.recipe, changes=[*variant.changes]).bands
+        return can_show(variant.view, bands=bands, side=side)
 
-    variants = tuple(variant for variant in experiment.variants if fits(variant.view, variant.recipe, variant.changes))
-    return replace(experiment, variants=variants)
+    return replace(experiment, variants=tuple(filter(fits, experiment.variants)))
 
 
 def _claim(out: Path, facts: Mapping[str, Any]) -> None:
