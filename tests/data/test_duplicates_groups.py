@@ -25,7 +25,7 @@ rows = st.lists(st.tuples(st.sampled_from([None, "g", "h", "i"]), st.sampled_fro
 
 
 @given(rows)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_patches_that_hang_together_and_only_these_share_a_group(rows):
     groups, contents = [g for g, _ in rows], [c for _, c in rows]
     joined = joined_groups(groups, contents)
@@ -45,7 +45,7 @@ def test_patches_that_hang_together_and_only_these_share_a_group(rows):
 
 
 @given(rows)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_joining_again_changes_nothing(rows):
     contents = [c for _, c in rows]
     once = joined_groups([g for g, _ in rows], contents)

@@ -17,7 +17,7 @@ rows = st.lists(
 
 
 @given(rows)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_each_content_stays_once_unless_its_labels_differ(drawn):
     index = table_index([r[0] for r in drawn], splits=[r[2] for r in drawn])
     contents = [r[1] for r in drawn]
@@ -36,7 +36,7 @@ def test_each_content_stays_once_unless_its_labels_differ(drawn):
 @given(
     st.lists(st.tuples(st.sampled_from(["g", "h", None]), st.sampled_from(["train", "val", "test", None])), max_size=20)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_groups_come_together_and_nothing_else_moves(drawn):
     index = table_index(["A"] * len(drawn), groups=[d[0] for d in drawn], splits=[d[1] for d in drawn])
     made, moved = gathered(index)

@@ -36,7 +36,7 @@ def test_a_black_patch_has_equal_shares_and_no_differences():
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.uint8, np.uint16]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_where_pixels_are_in_the_patch_does_not_matter(seed, dtype):
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, np.iinfo(dtype).max, (1, 3, 6, 6)).astype(dtype)
@@ -47,7 +47,7 @@ def test_where_pixels_are_in_the_patch_does_not_matter(seed, dtype):
 
 
 @given(seed=st.integers(0, 2**32 - 1), top=st.integers(1, 256), side=st.integers(1, 9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_counted_quantiles_are_those_of_sorted_pixels(seed, top, side):
     pixels = np.random.default_rng(seed).integers(0, top, (3, 2, side, side)).astype(np.uint8)
     np.testing.assert_array_equal(color_features(pixels), color_features(pixels.astype(np.uint16)))

@@ -12,7 +12,7 @@ from swath.imagery import RGB
 
 
 @given(st.integers(0, 1000), st.integers(3, 40), st.integers(2, 12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_components_are_those_of_scikit_learn(seed, n, width):
     values = np.random.default_rng(seed).normal(size=(n, width)) * np.arange(1, width + 1)
     places, shares = principal(values)

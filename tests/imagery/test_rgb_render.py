@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from swath.errors import SettingError
 from swath.imagery import rescale_reflectance
 
-few = settings(max_examples=50, deadline=None)
+few = settings(max_examples=50)
 
 
 @pytest.mark.parametrize(

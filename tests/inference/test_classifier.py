@@ -33,7 +33,7 @@ def test_it_gets_its_own_classes_mostly_right(classifier, tiny_index):
 
 
 @given(st.integers(1, 40), st.sampled_from(["run", "stream"]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_batch_does_not_change_the_answer(classifier, pixels, batch_size, how):
     whole = classifier.run(pixels)["probabilities"]
     if how == "run":

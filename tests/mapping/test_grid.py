@@ -23,7 +23,7 @@ def covering(axis):
     return counts
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(axes)
 def test_every_pixel_is_covered_at_any_size_and_stride(axis):
     counts = covering(axis)
@@ -33,7 +33,7 @@ def test_every_pixel_is_covered_at_any_size_and_stride(axis):
     assert axis.first + (axis.windows - 1) * axis.stride < axis.length, "the last window holds scene pixels"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(axes)
 def test_cells_tile_the_windows_and_the_scene(axis):
     assert axis.cells_per_window * axis.cell == axis.patch
@@ -42,7 +42,7 @@ def test_cells_tile_the_windows_and_the_scene(axis):
     assert (axis.cells - 1) * axis.cell < axis.length <= axis.cells * axis.cell
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(2, 60), st.integers(0, 80), st.integers(0, 80))
 def test_edges_are_mirrored_as_numpy_does(length, before, after):
     padded = np.pad(np.arange(length), (before, after), mode="reflect")

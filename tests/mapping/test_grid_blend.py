@@ -49,7 +49,7 @@ def held_bytes(blend):
     return sum(row.nbytes for row in blend._held)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(sizes)
 def test_overlapping_windows_are_averaged(size):
     height, width, patch, stride, seed = size

@@ -19,7 +19,7 @@ def blocks(values):
             yield (row // 2, col // 2), whole[row : row + 2, col : col + 2].ravel().tolist()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SMALL)
 def test_the_most_frequent_of_four_is_taken(values):
     found = most_frequent(values)
@@ -30,7 +30,7 @@ def test_the_most_frequent_of_four_is_taken(values):
         assert found[place] == max(there, key=there.count), "the first in reading order, of equals"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SMALL, st.sampled_from([0, 255]))
 def test_the_mean_is_of_what_is_there(values, nodata):
     found = mean(values, nodata=nodata)

@@ -25,7 +25,7 @@ def values(tiny_model) -> dict:
 @given(
     st.sampled_from([np.uint8, np.uint16]).flatmap(lambda kind: npst.arrays(kind, st.tuples(*[st.integers(1, 5)] * 4)))
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_reference_patches_come_back_as_they_were(pixels):
     reference = ReferencePatches.pack(pixels, np.full((len(pixels), 2), 0.5), tolerance=1e-3)
     again = ReferencePatches.model_validate_json(reference.model_dump_json()).unpack()

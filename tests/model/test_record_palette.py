@@ -14,7 +14,7 @@ def test_known_land_covers_have_the_colors_people_expect():
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=24, unique=True))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_classes_keep_their_order_and_their_colors_differ(names):
     infos = class_infos(names)
     assert [info.name for info in infos] == names
