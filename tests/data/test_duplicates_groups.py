@@ -3,17 +3,17 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.data.duplicates import joined_groups, linked
+from swath.data.duplicates import linked, merge_groups
 
 
 def test_twins_share_a_group_and_the_rest_has_none():
-    assert joined_groups([None] * 4, ["aa", "bb", "aa", "cc"]) == ["same-aa", None, "same-aa", None]
+    assert merge_groups([None] * 4, ["aa", "bb", "aa", "cc"]) == ["same-aa", None, "same-aa", None]
 
 
 def test_twins_join_the_groups_of_their_source():
     groups = ["scene2", "scene1", "scene1", None, "scene3"]
     contents = ["x", "x", "y", "y", "z"]
-    assert joined_groups(groups, contents) == ["scene1", "scene1", "scene1", "scene1", "scene3"]
+    assert merge_groups(groups, contents) == ["scene1", "scene1", "scene1", "scene1", "scene3"]
 
 
 def test_links_reach_as_far_as_the_chain():
@@ -28,7 +28,7 @@ rows = st.lists(st.tuples(st.sampled_from([None, "g", "h", "i"]), st.sampled_fro
 @settings(max_examples=50)
 def test_patches_that_hang_together_and_only_these_share_a_group(rows):
     groups, contents = [g for g, _ in rows], [c for _, c in rows]
-    joined = joined_groups(groups, contents)
+    joined = merge_groups(groups, contents)
     # The plain way: let the tie between rows spread until nothing changes.
     home = list(range(len(rows)))
     for _ in rows:
@@ -48,5 +48,5 @@ def test_patches_that_hang_together_and_only_these_share_a_group(rows):
 @settings(max_examples=50)
 def test_joining_again_changes_nothing(rows):
     contents = [c for _, c in rows]
-    once = joined_groups([g for g, _ in rows], contents)
-    assert joined_groups(once, contents) == once
+    once = merge_groups([g for g, _ in rows], contents)
+    assert merge_groups(once, contents) == once

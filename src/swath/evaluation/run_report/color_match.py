@@ -42,7 +42,7 @@ class ColorMatchResult(Settings):
         Whether patches without any shift were changed as well.
     clean_gain : Estimate
         What that did to their accuracy.
-    said : str
+    sentence : str
         What was found and done under the shift.
     """
 
@@ -53,7 +53,7 @@ class ColorMatchResult(Settings):
     gain: Estimate
     clean_changed: bool
     clean_gain: Estimate
-    said: str
+    sentence: str
 
 
 def measure_color_match(
@@ -94,10 +94,10 @@ def measure_color_match(
     shifted = find_shift(SHIFT).at(pixels, LEVELS[-1], seed=seed)
     right: dict[str, npt.NDArray[np.bool_]] = {}
     changed: dict[str, bool] = {}
-    said = ""
+    sentence = ""
     for name, given in (("clean", pixels), ("shifted", shifted)):
         color_match = compare_scene(_sample(given), record.input, mode="auto")
-        said = color_match.sentence
+        sentence = color_match.sentence
         changed[name] = color_match.correction is not None
         right[name] = found.right if given is pixels else _right(classifier, found, given, progress=progress)
         right[f"{name} color-matched"] = (
@@ -114,7 +114,7 @@ def measure_color_match(
         gain=_difference(right["shifted color-matched"], right["shifted"], seed=seed),
         clean_changed=changed["clean"],
         clean_gain=_difference(right["clean color-matched"], right["clean"], seed=seed),
-        said=said,
+        sentence=sentence,
     )
 
 
