@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from swath.data.matching import REACH, aligned, spectra
 
-from .test_matching_likeness import TURNS, scene
+from .test_matching_similarity import TURNS, scene
 
 
 def alike(a, b):
