@@ -37,7 +37,7 @@ def messy(tmp_path_factory):
     write(root / "Town" / "same-pixels.png", encoded(land(1), compress_level=1))
     write(root / "Sea" / "wrong.png", encoded(land(2)))
     write(root / "Town" / "near.jpg", encoded(land(3), "JPEG", quality=85))
-    write(root / "Town" / "t5.jpg", encoded(land(40), "JPEG"))  # beside t5.png
+    write(root / "Town" / "t5.jpg", encoded(land(40), "JPEG"))  # next to t5.png
     write(root / "Sea" / "flat.png", encoded(land(41).resize((64, 32))))
     side = {"Town/copy.png": "test", "Town/near.jpg": "test", "Town/t4.png": "val"}
     return with_splits(build_index(root), side)

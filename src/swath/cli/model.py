@@ -153,7 +153,7 @@ def stac(
     from swath.model import check_not_model, read_model, stac_item
 
     check_not_model(out, model)
-    item = stac_item(read_model(model), beside=out)
+    item = stac_item(read_model(model), relative_to=out)
     with atomic_file(out, overwrite=overwrite) as temporary:
         text = json.dumps(item, indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -63,7 +63,7 @@ def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = 
         raise ModelFileError(f"{file.path}: {error}") from error
     wanted = np.array(reference.probabilities, np.float32)
     runner, ran = engine_for(file, engine, threads=threads)
-    classifier = Classifier(file, runner)  # answers as it does for any other patch
+    classifier = Classifier(file, runner)  # predicts as for any other patch
     exact = runner.precision == "fp32"
     tolerance = reference.tolerance if exact else bf16_tolerance(file.record)
     worst = 0.0

@@ -225,7 +225,7 @@ class Record(Settings):
         "probability is at most this",
     )
     out_of_distribution: Annotated[OutOfDistribution | None, BeforeValidator(lambda given: given or None)] = Field(
-        default=None, description="what tells patches that are not like the training data"
+        default=None, description="statistics that detect patches unlike the training data"
     )
     recipe: dict[str, Any]
     data: DataInfo
