@@ -92,9 +92,9 @@ def look_up(path: Path, places: list[dict[str, str]], classifier: Classifier) ->
         found = []
         for place in places:
             row, column = dataset.index(float(place["x"]), float(place["y"]))
-            called = names[values[row, column]]
-            right = called in place["accept"].split(";")
-            answer = {"scene": place["scene"], "kind": place["kind"], "called": called, "right": right}
+            predicted = names[values[row, column]]
+            right = predicted in place["accept"].split(";")
+            answer = {"scene": place["scene"], "kind": place["kind"], "predicted": predicted, "right": right}
             found.append(answer)
     marks = path.with_name(f"{path.stem}.ood{path.suffix}")
     if marks.exists():
@@ -110,8 +110,8 @@ def map_accuracy(answers: list[dict[str, Any]]) -> dict[str, Any]:
 
     def share(part: list[dict[str, Any]]) -> dict[str, Any]:
         estimate = proportion(sum(a["right"] for a in part), len(part)).model_dump()
-        called = dict(Counter(str(a["called"]) for a in part).most_common())
-        return {**{k: round(v, 4) for k, v in estimate.items()}, "called": called}
+        predicted = dict(Counter(str(a["predicted"]) for a in part).most_common())
+        return {**{k: round(v, 4) for k, v in estimate.items()}, "predicted": predicted}
 
     def by(*keys: str) -> dict[str, Any]:
         groups: dict[str, list[dict[str, Any]]] = {}
@@ -130,12 +130,12 @@ def distinguished(answers: list[dict[str, Any]]) -> dict[str, float]:
     """The p-value of the difference in predicted classes, for each scene and pair of kinds."""
     found = {}
     for scene in sorted({a["scene"] for a in answers}):
-        called = {
-            kind: [str(a["called"]) for a in answers if (a["scene"], a["kind"]) == (scene, kind)] for kind in APART
+        predicted = {
+            kind: [str(a["predicted"]) for a in answers if (a["scene"], a["kind"]) == (scene, kind)] for kind in APART
         }
-        for one, other in itertools.combinations([k for k in APART if len(called[k]) >= FEW], 2):
-            names = sorted({*called[one], *called[other]})
-            counts = [[called[kind].count(name) for name in names] for kind in (one, other)]
+        for one, other in itertools.combinations([k for k in APART if len(predicted[k]) >= FEW], 2):
+            names = sorted({*predicted[one], *predicted[other]})
+            counts = [[predicted[kind].count(name) for name in names] for kind in (one, other)]
             draws = PermutationMethod(n_resamples=9999, rng=np.random.default_rng(0))
             alike = len(names) < 2 or chi2_contingency(counts, correction=False, method=draws).pvalue
             found[f"{scene}, {one} from {other}"] = float(alike)

@@ -106,7 +106,7 @@ def test_overrides_that_make_no_sense(assignment, message):
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b.c", "b.d"]), st.integers()), max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_last_override_of_a_field_wins(pairs):
     got = override({}, [f"{name}={value}" for name, value in pairs])
     for name, value in dict(pairs).items():

@@ -34,3 +34,17 @@ def test_no_import_cycle() -> None:
     graph = {name: imported_modules(file, set(files)) - {name} for name, file in files.items()}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError with the cycle in it
     assert set(order) == set(files)
+
+
+def test_tests_are_named_after_modules() -> None:
+    """The tests of a file are found by its name: test_<module>.py or test_<module>_<subject>.py in the same room.
+
+    What the ``__init__`` of a room holds is tested under the name of the room.
+    """
+    tests = Path(__file__).parent
+    for file in sorted(tests.glob("*/**/test_*.py")):
+        room = SOURCE / file.parent.relative_to(tests)
+        modules = {room.name, *(path.stem for path in room.iterdir() if path.suffix == ".py" or path.is_dir())}
+        words = file.stem.removeprefix("test_").split("_")
+        beginnings = {"_".join(words[:count]) for count in range(1, len(words) + 1)}
+        assert beginnings & modules, f"{file.relative_to(tests)} is named after no module of {room.name}"

@@ -74,6 +74,8 @@ FAST: dict[str, Command] = {
     "data split": lambda model, index, patches, out: (
         "data", "split", index, "--out", out.with_suffix(".parquet"),
     ),
+    "data resample": lambda model, index, patches, out: ("data", "resample", index, "--factor", 2, "--out", out),
+    "data fix": lambda model, index, patches, out: ("data", "fix", index, "--out", out),
     "data report": lambda model, index, patches, out: ("data", "report", index, "--out", out),
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ done and how many there are; it never prints. The command line injects :class:`B
 from __future__ import annotations
 
 from types import TracebackType
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -51,11 +51,11 @@ class Bars:
     ----------
     console : rich.console.Console, optional
         Where to draw; standard error by default, so that results can be piped.
+    quiet : bool
+        Draw nothing.
     """
 
-    quiet: ClassVar[bool] = False  # set for the whole program by --quiet: nothing is drawn
-
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
         self._bars = RichProgress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -65,7 +65,7 @@ class Bars:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}", markup=False),  # a bracket in a name is no markup
             console=console or Console(stderr=True),
-            disable=Bars.quiet,
+            disable=quiet,
         )
         self._tasks: dict[str, TaskID] = {}
 

@@ -191,7 +191,8 @@ def test_calibrate_compare_and_predict_what_is_ood(
         assert [row["is_ood"] for row in csv.DictReader(file)] == ["True"]
     said = swath("evaluate", made, tiny_index_file, "--split", "val", "--out", tmp_path / "val")
     assert "not like the training data:" in said.out
-    assert "90 % prediction sets contain the true class" in said.out
+    assert "prediction sets" in said.out
+    assert "contain the true class" in said.out
 
 
 def test_ctrl_c_says_so(tiny_model: Path, tiny_patches: Path, tmp_path: Path) -> None:

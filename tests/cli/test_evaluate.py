@@ -60,7 +60,7 @@ def test_mistakes(swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_pat
     out = tmp_path / "results" / "s"
     out.parent.mkdir()
     label_issues = ("label-issues", tiny_index_file, "--out", out)
-    refused(swath, out, *label_issues, "--model", tiny_model, "--recipe", "fast", says=("trains nothing",))
+    refused(swath, out, *label_issues, "--model", tiny_model, "--recipe", "fast", says=("trains no network",))
     refused(swath, out, *label_issues, "--model", tiny_model, "--recipe", "fast", says=("--model", "pass one of them"))
     refused(swath, out, *label_issues, "--model", tiny_model, "--folds", 1, says=("1 folds",))
     refused(swath, out, *label_issues, "--model", "gone", says=("there is no model 'gone'",))

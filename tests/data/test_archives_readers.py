@@ -38,7 +38,7 @@ def test_plain_names(name, plain):
 
 
 @given(st.text(alphabet="ab./\\:C", max_size=12))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_safe_name_is_final_and_never_climbs(name):
     plain = safe_name(name)
     if plain is not None:

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from swath.data import audit, build_index, cached_pixels, fix_index, read_index, write_index
+from swath.data.fix import gathered, resolve
 from swath.errors import DataError, OutputError, SettingError
 
-from .makers import encoded, write
-from .test_matching_likeness import scene
+from .makers import encoded, table_index, write
+from .test_matching_similarity import scene
 
 
 def land(seed, size=64):
@@ -33,7 +37,7 @@ def messy(tmp_path_factory):
     write(root / "Town" / "same-pixels.png", encoded(land(1), compress_level=1))
     write(root / "Sea" / "wrong.png", encoded(land(2)))
     write(root / "Town" / "near.jpg", encoded(land(3), "JPEG", quality=85))
-    write(root / "Town" / "t5.jpg", encoded(land(40), "JPEG"))  # beside t5.png
+    write(root / "Town" / "t5.jpg", encoded(land(40), "JPEG"))  # next to t5.png
     write(root / "Sea" / "flat.png", encoded(land(41).resize((64, 32))))
     side = {"Town/copy.png": "test", "Town/near.jpg": "test", "Town/t4.png": "val"}
     return with_splits(build_index(root), side)
@@ -181,3 +185,45 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(messy, tmp_path):
     with pytest.raises(DataError, match="nothing is left"):
         fix_index(build_index(tmp_path / "all"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+rows = st.lists(
+    st.tuples(st.sampled_from("AB"), st.sampled_from("wxyz"), st.sampled_from(["train", "val", "test", None])),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(rows)
+@settings(max_examples=60)
+def test_each_content_stays_once_unless_its_labels_differ(drawn):
+    index = table_index([r[0] for r in drawn], splits=[r[2] for r in drawn])
+    contents = [r[1] for r in drawn]
+    stay, dropped = resolve(index, range(len(drawn)), contents)
+    assert sorted([index.paths[row] for row in stay] + [one.path for one in dropped]) == sorted(index.paths)
+    labels = defaultdict(set)
+    for label, content, _ in drawn:
+        labels[content].add(label)
+    assert sorted(contents[row] for row in stay) == sorted(c for c in labels if len(labels[c]) == 1)
+    order = ["test", "val", "train", None]
+    for row in stay:
+        twins = [drawn[k][2] for k in range(len(drawn)) if contents[k] == contents[row]]
+        assert order.index(drawn[row][2]) == min(order.index(side) for side in twins)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["g", "h", None]), st.sampled_from(["train", "val", "test", None])), max_size=20)
+)
+@settings(max_examples=60)
+def test_groups_come_together_and_nothing_else_moves(drawn):
+    index = table_index(["A"] * len(drawn), groups=[d[0] for d in drawn], splits=[d[1] for d in drawn])
+    made, moved = gathered(index)
+    sides = defaultdict(set)
+    after = made.table["split"].to_pylist()
+    for (group, _), side in zip(drawn, after, strict=True):
+        if side is not None:
+            sides[group].add(side)
+    assert all(len(found) == 1 for group, found in sides.items() if group)
+    changed = {path for path, d, side in zip(index.paths, drawn, after, strict=True) if d[1] != side}
+    assert changed == {one.path for one in moved}
+    assert ("moved to the split of their group" in made.split_protocol) == bool(moved)

@@ -8,8 +8,9 @@ import rasterio
 
 from swath.data import build_index, cached_pixels, read_index, resample_index, split_index
 from swath.data.index import PatchIndex
+from swath.data.rewrite import encode_patch
 from swath.errors import DataError, OutputError, SettingError
-from swath.imagery import decode, resample_to_gsd
+from swath.imagery import RGB, decode, resample_to_gsd
 from tests.data.makers import encoded, picture, tree, write
 
 
@@ -134,3 +135,20 @@ def test_outputs_are_not_replaced_unasked_and_the_patches_never(index: PatchInde
     assert again.table["width"][0].as_py() == 16
     with pytest.raises(OutputError, match="holds"):
         resample_index(index, index.root, factor=2, overwrite=True)
+
+
+BANDS = {1: ("gray",), 2: ("gray", "alpha"), 3: RGB, 4: (*RGB, "alpha"), 5: ("b2", "b3", "b4", "b8", "b8a")}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("count", BANDS)
+def test_pixels_and_bands_come_back(dtype, count):
+    pixels = np.random.default_rng(count).integers(0, np.iinfo(dtype).max, (count, 9, 7), dtype)
+    patch = encode_patch(pixels, BANDS[count])
+    picture = decode(patch.data)
+    assert picture.bands == BANDS[count]
+    assert picture.pixels.dtype == dtype
+    assert np.array_equal(picture.pixels, pixels)
+    assert (patch.width, patch.height, patch.mode) == (7, 9, picture.mode)
+    assert patch.suffix == (".png" if (dtype == np.uint8 and count < 5) or count == 1 else ".tif")
+    assert encode_patch(pixels, BANDS[count]) == patch

@@ -14,7 +14,7 @@ from swath.errors import DataError, SettingError
 
 from .makers import table_index
 
-PROPERTY = settings(max_examples=60, deadline=None)
+PROPERTY = settings(max_examples=60)
 lons, lats = st.floats(-180, 180), st.floats(-90, 90)
 
 

@@ -14,7 +14,7 @@ from swath.errors import DataError, SettingError
 
 from .makers import sets_index, table_index, write
 
-PROPERTY = settings(max_examples=50, deadline=None)
+PROPERTY = settings(max_examples=50)
 
 
 def splits_of(index):

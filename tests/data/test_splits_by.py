@@ -16,7 +16,7 @@ from .makers import encoded, picture, table_index, write
 from .test_spatial import with_columns
 from .test_splits import splits_of
 
-PROPERTY = settings(max_examples=40, deadline=None)
+PROPERTY = settings(max_examples=40)
 
 
 def placed(n, seed, *, spread=1.0, groups=None):

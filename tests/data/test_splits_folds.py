@@ -13,7 +13,7 @@ from swath.errors import DataError, SettingError
 from .makers import sets_index, table_index
 from .test_splits import grouped, splits_of
 
-PROPERTY = settings(max_examples=40, deadline=None)
+PROPERTY = settings(max_examples=40)
 
 
 @given(grouped(), st.integers(2, 5), st.integers(0, 9))

@@ -14,7 +14,7 @@ from swath.data import SCHEMA, build_index, fix_index, open_patches, read_index,
 from swath.datareport import data_report, verdict
 from swath.errors import DataError, OutputError
 from tests.data.makers import encoded, write
-from tests.data.test_matching_likeness import scene
+from tests.data.test_matching_similarity import scene
 from tests.data.test_spatial import with_columns
 
 

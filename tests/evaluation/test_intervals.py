@@ -20,7 +20,7 @@ from swath.evaluation.intervals import (
 )
 from swath.model.record import Estimate
 
-few = settings(max_examples=50, deadline=None)
+few = settings(max_examples=50)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from swath.evaluation.metrics import macro_f1_samples, paired_differences
 
 from .cases import answers
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 @few

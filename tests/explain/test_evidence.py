@@ -14,7 +14,7 @@ from tests.tiny import CLASSES, patches, write_tiny_model
 
 from .models import tiny_classifier
 
-few = settings(max_examples=50, deadline=None)
+few = settings(max_examples=50)
 
 
 @pytest.fixture(scope="module")

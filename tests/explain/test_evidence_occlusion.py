@@ -61,7 +61,7 @@ def test_pictures_of_any_size_are_covered_once_and_evenly(classifier, shape):
     assert np.isfinite(maps).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
 def test_every_cell_is_hidden_equally_often(rows, columns, cover):
     times = np.zeros((rows, columns), int)
@@ -70,7 +70,7 @@ def test_every_cell_is_hidden_equally_often(rows, columns, cover):
     assert (times == cover**2).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 6), st.integers(0, 1000), st.floats(0.3, 3), st.floats(0.1, 40))
 def test_log_odds_equal_scipys(classes, seed, temperature, spread):
     logits = np.random.default_rng(seed).normal(0, spread, (5, classes)).astype(np.float32)

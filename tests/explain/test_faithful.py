@@ -65,7 +65,7 @@ def test_half_a_deletion_hides_the_hotter_half(classifier):
     np.testing.assert_allclose(found[:, 1], wanted, atol=1e-6)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 30), st.integers(0, 1000))
 def test_areas_equal_sklearns(steps, seed):
     values = np.random.default_rng(seed).random((3, steps + 1)).astype(np.float32)

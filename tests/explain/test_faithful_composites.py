@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_composites():
     assert not np.array_equal(one.pixels, other.pixels)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 3), st.integers(1, 3), st.floats(0.1, 100))
 def test_all_mass_in_one_quadrant_is_found_there(quadrant, grid, strength):
     maps = np.zeros((1, 4 * grid, 4 * grid), np.float32)

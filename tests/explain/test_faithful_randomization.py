@@ -21,7 +21,7 @@ def weights(graph: onnx.ModelProto) -> dict[str, np.ndarray]:
     return {t.name: numpy_helper.to_array(t) for t in graph.graph.initializer}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 6), st.integers(1, 5), st.integers(0, 1000), st.integers(2, 50))
 def test_rank_correlation_equals_scipys(height, width, seed, values):
     """Few different values, so that there are ties."""

@@ -103,7 +103,7 @@ def test_a_correction_is_linear_rounded_and_clipped(dtype):
     changed = Correction((2.0, 0.5), (-10.0, 3.0)).apply(pixels)
     assert changed.dtype == dtype
     assert changed[:, 0, 0].tolist() == [0, 0]  # no data
-    assert changed[:, 0, 1].tolist() == [1, 3]  # a 0 beside another value is data
+    assert changed[:, 0, 1].tolist() == [1, 3]  # a 0 next to another value is data
     assert changed[:, 0, 2].tolist() == [190, 53]
     assert changed[:, 0, 3].tolist() == [top, round(top * 0.5 + 3)]
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from swath.errors import DataError
-from swath.imagery import RGB
+from swath.imagery import RGB, Picture
 from swath.imagery.header import MAX_BYTES_A_PIXEL, check_size, mode_name, numbered_bands, units_of
 
 
@@ -43,3 +44,14 @@ def test_more_bands_than_any_sensor_has():
     check_size(1, 1, name="a.tif", max_pixels=100, bands=1024)
     with pytest.raises(DataError, match=r"a\.tif says it has 1025 bands, above the limit of 1024; keep fewer"):
         check_size(1, 1, name="a.tif", max_pixels=10**9, bands=1025)
+
+
+def test_size():
+    picture = Picture(np.zeros((3, 4, 5), np.uint16), RGB, "digital number", "uint16 x 3")
+    assert (picture.height, picture.width) == (4, 5)
+
+
+@pytest.mark.parametrize(("shape", "bands"), [((3, 4, 5), ("gray",)), ((4, 5), ("gray",)), ((1, 4, 5), RGB)])
+def test_bands_must_fit_the_pixels(shape, bands):
+    with pytest.raises(ValueError, match="do not fit"):
+        Picture(np.zeros(shape), bands, "display", "L")

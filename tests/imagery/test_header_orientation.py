@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from swath.imagery.header import orientation_tag, upright, upright_size
 
-few = settings(max_examples=50, deadline=None)
+few = settings(max_examples=50)
 sizes = st.integers(1, 9)
 
 

@@ -14,7 +14,7 @@ from swath.imagery import resize
 from swath.model.graph import assemble
 from tests.tiny import input_spec
 
-few = settings(max_examples=50, deadline=None)
+few = settings(max_examples=50)
 sides = st.integers(1, 70)
 types = st.sampled_from(["uint8", "uint16"])
 

@@ -18,7 +18,7 @@ def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
 
 
 @given(side=st.integers(32, 80), factor=st.floats(1.01, 4), value=st.integers(0, 65_535), mtf=st.floats(0.05, 0.9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_constant_area_stays_as_it_is(side, factor, value, mtf):
     pixels = np.full((2, side, side + 3), value, np.uint16)
     coarse = resample_to_gsd(pixels, gsd_from=1, gsd_to=factor, mtf=mtf)

@@ -79,7 +79,7 @@ def engine(request):
 
 
 @given(st.integers(1, 70))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_number_of_patches_gives_each_what_it_gets_alone(engine, n):
     pixels = np.resize(np.concatenate([patches(c, 3) for c in CLASSES]), (n, 3, 64, 64))
     together = engine.run(pixels, ("probabilities",))["probabilities"]

@@ -6,7 +6,7 @@ import pytest
 import swath
 from swath.errors import MissingExtraError, SettingError
 from swath.inference import Predictions, predict_files
-from swath.inference.predictions import joined, judged
+from swath.inference.predictions import concatenate, to_predictions
 from tests.tiny import CLASSES, patches, tiny_graph, tiny_record, write_patches, write_tiny_model
 
 
@@ -22,7 +22,7 @@ def found(classifier):
 
 def several() -> Predictions:
     record = tiny_record(tiny_graph(task="multi-label"), task="multi-label", thresholds=dict.fromkeys(CLASSES[1:], 0.9))
-    return judged(record, np.array([[0.5, 0.1, 0.95, 0.2], [0.4, 0.8, 0.1, 0.1]], np.float32))
+    return to_predictions(record, np.array([[0.5, 0.1, 0.95, 0.2], [0.4, 0.8, 0.1, 0.1]], np.float32))
 
 
 def test_it_is_a_sequence_of_rows(found):
@@ -47,7 +47,7 @@ def test_a_selection_is_predictions_again(found, which):
 
 
 def test_parts_put_together_are_the_whole(found):
-    whole = joined([found[:3], found[3:]])
+    whole = concatenate([found[:3], found[3:]])
     assert list(whole) == list(found)
 
 
@@ -101,7 +101,7 @@ class NoPandas:
 
 def test_top_k_is_ordered_and_ties_keep_class_order():
     probabilities = np.array([[0.2, 0.5, 0.3, 0.0], [0.25, 0.25, 0.25, 0.25]], np.float32)
-    top = judged(tiny_record(tiny_graph()), probabilities).top(2)
+    top = to_predictions(tiny_record(tiny_graph()), probabilities).top(2)
     assert [[name for name, _ in row] for row in top] == [["Residential", "River"], ["Forest", "Residential"]]
     assert top[0][0][1] == pytest.approx(0.5)
 

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 import swath
-from swath.errors import OutputError
+from swath.errors import OutputError, SettingError
 from swath.mapping import make_grid
 from swath.mapping.writer import (
     NO_CONFIDENCE,
@@ -19,7 +22,10 @@ from swath.mapping.writer import (
     category_names,
     check_whole,
     map_layers,
+    mean,
+    most_frequent,
     raster_writers,
+    staged,
 )
 from swath.model.record import class_infos
 from swath.progress import silent
@@ -152,3 +158,114 @@ def test_a_raster_that_lost_its_end_is_not_whole(tmp_path, lost):
     out.write_bytes(out.read_bytes()[:-lost])
     with pytest.raises(OutputError, match="not written to its end"):
         check_whole(out)
+
+
+def names(folder):
+    return sorted(p.name for p in folder.rglob("*"))
+
+
+def test_files_appear_together_at_the_end(tmp_path):
+    targets = (tmp_path / "a.txt", tmp_path / "sub" / "b.txt")
+    with staged(targets) as paths:
+        for path in paths.values():
+            path.write_text(path.name)
+        assert not any(t.exists() for t in targets)
+    assert [t.read_text() for t in targets] == ["a.txt", "b.txt"]
+    assert names(tmp_path) == ["a.txt", "b.txt", "sub"]
+
+
+def write_half(targets):
+    with staged(targets, overwrite=True) as paths:
+        paths[targets[0]].write_text("half")
+        raise ZeroDivisionError
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(ZeroDivisionError):
+        write_half((tmp_path / "a.txt", tmp_path / "b.txt"))
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_the_leftovers_of_a_killed_run_are_cleared(tmp_path):
+    leftover = tmp_path / ".a.txt.partial"
+    leftover.mkdir()
+    (leftover / "big.tmp").write_text("left by a killed run")
+    with staged((tmp_path / "a.txt",)) as paths:
+        assert names(leftover) == []
+        paths[tmp_path / "a.txt"].write_text("new")
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_existing_files_and_twins_are_refused(tmp_path):
+    (tmp_path / "b.txt").write_text("mine")
+    with pytest.raises(OutputError, match="--overwrite"), staged((tmp_path / "a.txt", tmp_path / "b.txt")):
+        pytest.fail("nothing should be started")
+    with pytest.raises(SettingError, match="same file"), staged((tmp_path / "c", tmp_path / "x" / ".." / "c")):
+        pytest.fail("nothing should be started")
+    assert names(tmp_path) == ["b.txt"]
+
+
+def test_a_partial_name_that_is_a_file_is_not_trampled_on(tmp_path):
+    (tmp_path / ".a.txt.partial").write_text("someone's")
+    with pytest.raises(OutputError, match="remove it"), staged((tmp_path / "a.txt",)):
+        pytest.fail("nothing should be started")
+    assert (tmp_path / ".a.txt.partial").read_text() == "someone's"
+
+
+def test_runs_that_share_a_folder_leave_each_other_alone(tmp_path):
+    """Two maps of the same name, whose probabilities go to one folder."""
+    both = [(tmp_path / name / "map.tif", tmp_path / "p" / f"{name}.tif") for name in "ab"]
+    for name in "abp":
+        (tmp_path / name).mkdir()
+    with staged(both[0]) as first:
+        first[both[0][1]].write_text("first")
+        with staged(both[1]) as second:
+            for path in second.values():
+                path.write_text("second")
+        first[both[0][0]].write_text("first")
+    assert [path.read_text() for targets in both for path in targets] == ["first", "first", "second", "second"]
+
+
+SMALL = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3))
+
+
+def blocks(values):
+    """The four pixels of each 2 x 2 block in reading order; a last odd row or column counts twice."""
+    whole = np.pad(values, [(0, side % 2) for side in values.shape], mode="edge")
+    for row in range(0, whole.shape[0], 2):
+        for col in range(0, whole.shape[1], 2):
+            yield (row // 2, col // 2), whole[row : row + 2, col : col + 2].ravel().tolist()
+
+
+@settings(max_examples=100)
+@given(SMALL)
+def test_the_most_frequent_of_four_is_taken(values):
+    found = most_frequent(values)
+    assert found.dtype == np.uint8
+    assert found.shape == tuple(-(-side // 2) for side in values.shape)
+    for place, four in blocks(values):
+        there = [v for v in four if v] or [0]
+        assert found[place] == max(there, key=there.count), "the first in reading order, of equals"
+
+
+@settings(max_examples=100)
+@given(SMALL, st.sampled_from([0, 255]))
+def test_the_mean_is_of_what_is_there(values, nodata):
+    found = mean(values, nodata=nodata)
+    for place, four in blocks(values):
+        there = [v for v in four if v != nodata]
+        assert found[place] == (np.floor(np.mean(there) + 0.5) if there else nodata)
+
+
+def test_means_do_not_overflow():
+    assert mean(np.full((4, 4), 254, np.uint8)).tolist() == [[254, 254], [254, 254]]
+    assert mean(np.array([[254, 254], [254, 255]], np.uint8)).tolist() == [[254]]
+
+
+@pytest.mark.parametrize("halve", [most_frequent, mean])
+def test_rows_can_come_in_parts(halve):
+    values = np.random.default_rng(0).integers(0, 256, (30, 21)).astype(np.uint8)
+    parts = [halve(values[start : start + 8]) for start in range(0, 30, 8)]
+    np.testing.assert_array_equal(np.concatenate(parts), halve(values))

@@ -64,7 +64,7 @@ def build(layers, size, seed):
     return body.model(size=size)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(LAYERS, min_size=1, max_size=6), st.integers(12, 33), st.integers(0, 1000))
 def test_the_dense_pass_is_patch_by_patch_prediction(layers, size, seed):
     model = build(layers, size, seed)

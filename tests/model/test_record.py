@@ -10,10 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
 from swath.model import read_model, record_schema
-from swath.model.record import ClassInfo, InputSpec, Record, ReferencePatches
+from swath.model.record import (
+    NONE,
+    ClassInfo,
+    InputSpec,
+    Record,
+    ReferencePatches,
+    class_infos,
+    label_mask,
+    margins,
+    predicted_class,
+)
 from tests.tiny import input_spec
 
 
@@ -25,7 +36,7 @@ def values(tiny_model) -> dict:
 @given(
     st.sampled_from([np.uint8, np.uint16]).flatmap(lambda kind: npst.arrays(kind, st.tuples(*[st.integers(1, 5)] * 4)))
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_reference_patches_come_back_as_they_were(pixels):
     reference = ReferencePatches.pack(pixels, np.full((len(pixels), 2), 0.5), tolerance=1e-3)
     again = ReferencePatches.model_validate_json(reference.model_dump_json()).unpack()
@@ -160,3 +171,74 @@ def test_quantiles_are_one_rising_row_a_band(values):
     ]:
         with pytest.raises(ValidationError, match=message):
             InputSpec.model_validate(spec | {"channel_quantiles": good | wrong})
+
+
+def test_known_land_covers_have_the_colors_people_expect():
+    colors = {info.name: info.rgb for info in class_infos(["Forest", "SeaLake", "Residential"])}
+    assert max(colors["Forest"]) == colors["Forest"][1]
+    assert max(colors["SeaLake"]) == colors["SeaLake"][2]
+    assert max(colors["Residential"]) == colors["Residential"][0]
+
+
+@given(st.lists(st.text(min_size=1), min_size=1, max_size=24, unique=True))
+@settings(max_examples=50)
+def test_classes_keep_their_order_and_their_colors_differ(names):
+    infos = class_infos(names)
+    assert [info.name for info in infos] == names
+    assert [info.value for info in infos] == list(range(len(names)))
+    assert len({info.rgb for info in infos}) == len(names)
+
+
+def test_a_color_does_not_depend_on_the_classes_after_it():
+    assert class_infos(["a", "b"]) == class_infos(["a", "b", "c"])[:2]
+
+
+NAMES = ("a", "b", "c")
+
+
+def record(task: str, **thresholds: float) -> Record:
+    names = NAMES[:2] if task == "binary" else NAMES
+    return Record.model_construct(task=task, classes=class_infos(names), thresholds=thresholds)
+
+
+def test_one_label_of_many_is_the_most_probable():
+    p = np.array([[0.2, 0.5, 0.3], [0.4, 0.3, 0.3]], np.float32)
+    assert predicted_class(record("single-label"), p).tolist() == [1, 0]
+    assert label_mask(record("single-label"), p).tolist() == [[False, True, False], [True, False, False]]
+
+
+@pytest.mark.parametrize(("p", "positive"), [(0.19, 0), (0.2, 1), (0.7, 1)])
+def test_a_binary_model_decides_at_its_threshold(p, positive):
+    both = np.array([[1 - p, p]])
+    assert predicted_class(record("binary", b=0.2), both).tolist() == [positive]
+    assert label_mask(record("binary", b=0.2), both).tolist() == [[not positive, bool(positive)]]
+    assert predicted_class(record("binary"), both).tolist() == [int(p >= 0.5)]
+
+
+def test_a_multi_label_model_gives_any_number_of_labels():
+    p = np.array([[0.6, 0.7, 0.1], [0.1, 0.2, 0.3], [0.95, 0.9, 0.99]])
+    several = record("multi-label", b=0.8, c=0.2)
+    assert label_mask(several, p).tolist() == [[True, False, False], [False, False, True], [True, True, True]]
+    assert predicted_class(several, p).tolist() == [0, 2, 2]
+    assert predicted_class(several, np.zeros((1, 3))).tolist() == [NONE]
+    assert margins(several, p)[0] == pytest.approx([0.1, 0.1, 0.1])
+
+
+@given(arrays(np.float32, (4, 3), elements=st.floats(0, 1, width=32)), st.floats(0.01, 0.99))
+def test_what_leads_is_always_a_label_that_counts(p, threshold):
+    several = record("multi-label", a=threshold, c=1 - threshold)
+    chosen, has = predicted_class(several, p), label_mask(several, p)
+    for row, k in enumerate(chosen):
+        if k == NONE:
+            assert not has[row].any()
+        else:
+            assert has[row, k]
+            assert p[row, k] == p[row][has[row]].max()
+
+
+def test_thresholds_between_neighboring_float32_numbers_hold():
+    low = np.float32(0.3)
+    high = np.nextafter(low, np.float32(1))
+    middle = (float(low) + float(high)) / 2
+    both = np.array([[1 - low, low], [1 - high, high]], np.float32)
+    assert predicted_class(record("binary", b=middle), both).tolist() == [0, 1]

@@ -88,12 +88,12 @@ def test_the_item_has_what_the_extension_requires(tiny_model):
 
 
 def test_the_shipped_model_is_one(tmp_path):
-    check(json.loads(json.dumps(stac_item(read_model("eurosat"), beside=tmp_path / "item.json"))))
+    check(json.loads(json.dumps(stac_item(read_model("eurosat"), relative_to=tmp_path / "item.json"))))
 
 
 def test_the_asset_is_the_file(tiny_model):
     beside = tiny_model.parent / "catalog" / "item.json"
-    asset = stac_item(read_model(tiny_model), beside=beside)["assets"]["model"]
+    asset = stac_item(read_model(tiny_model), relative_to=beside)["assets"]["model"]
     assert asset["href"] == f"../{tiny_model.name}"
     data = tiny_model.read_bytes()
     assert asset["file:size"] == len(data)

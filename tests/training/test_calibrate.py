@@ -28,7 +28,7 @@ def test_it_undoes_a_factor_on_calibrated_logits(factor):
 
 
 @given(seed=st.integers(0, 500), factor=st.floats(0.2, 10), n=st.integers(20, 200))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_other_temperature_does_better(seed, factor, n):
     logits, labels = calibrated(n, seed=seed)
     logits = logits * factor
@@ -72,7 +72,7 @@ def test_offsets_take_back_what_a_weight_on_positives_did():
 
 
 @given(st.integers(0, 99), st.integers(2, 40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_offsets_are_finite_however_well_the_labels_are_told_apart(seed, n):
     rng = np.random.default_rng(seed)
     targets = (np.arange(n) % 2)[:, None].astype(np.float32)

@@ -29,7 +29,7 @@ def shares_of(labels, k=3):
 
 
 @given(seed=st.integers(0, 1000), smoothing=st.sampled_from([0.0, 0.1]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_cross_entropy_is_torchs(seed, smoothing):
     logits, labels = random_case(seed)
     shares = shares_of(labels)
@@ -40,7 +40,7 @@ def test_cross_entropy_is_torchs(seed, smoothing):
 
 
 @given(seed=st.integers(0, 1000), gamma=st.sampled_from([0.0, 1.0, 2.0, 5.0]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_focal_of_several_classes_is_its_formula(seed, gamma):
     logits, labels = random_case(seed)
     shares = shares_of(labels)
@@ -57,7 +57,7 @@ def test_focal_of_several_classes_is_its_formula(seed, gamma):
 
 
 @given(seed=st.integers(0, 1000), alpha=st.sampled_from([None, 0.25, 0.9]), k=st.sampled_from([1, 3]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_focal_of_sigmoids_is_torchvisions_with_its_alpha(seed, alpha, k):
     generator = torch.Generator().manual_seed(seed)
     logits = 3 * torch.randn(10, k, generator=generator)
@@ -71,7 +71,7 @@ def test_focal_of_sigmoids_is_torchvisions_with_its_alpha(seed, alpha, k):
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_bce_with_balanced_pos_weight(seed):
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(20, 1, generator=generator)

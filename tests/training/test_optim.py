@@ -11,7 +11,7 @@ from swath.training.recipe import Optimizer
 
 
 @given(rows=st.integers(1, 24), columns=st.integers(1, 24), seed=st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_orthogonalize_keeps_directions_and_evens_out_lengths(rows, columns, seed):
     torch.manual_seed(seed)
     # Three steps are few: only singular values that are not tiny at the start come close to one.
@@ -82,7 +82,7 @@ def test_what_says_where_a_patch_lies_is_not_decayed(name, optimizer):
 
 
 @given(total=st.integers(1, 500), warmup=st.floats(0, 0.9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_rate_rises_to_one_and_falls_to_nearly_nothing(total, warmup):
     rates = [rate(step, total, warmup=warmup) for step in range(total)]
     assert all(0 <= r <= 1 for r in rates)

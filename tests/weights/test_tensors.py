@@ -46,7 +46,7 @@ class TestSafetensors:
         assert file.metadata == read_metadata(tmp_path / "w.pth") == {"license": "mit"}
 
     @given(metadata=st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=20), max_size=6))
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     def test_weights_come_back_and_the_same_ones_are_the_same_bytes(self, tmp_path_factory, metadata):
         folder = tmp_path_factory.mktemp("weights")
         tensors = {"a": torch.arange(5.0), "b.c": torch.ones(2, 3, dtype=torch.int64)}

@@ -38,10 +38,8 @@ def get(
     Example: swath data get eurosat-rgb --out data/
     """
     from swath.data import get as run
-    from swath.progress import Bars
 
-    with Bars() as progress:
-        path = run(name, out or Path(), mirror=mirror, overwrite=overwrite, progress=progress)
+    path = opt.with_bars(run, name, out or Path(), mirror=mirror, overwrite=overwrite)
     typer.echo(f"{path}: checksum verified")
     return {"archive": path}
 
@@ -63,9 +61,7 @@ def index(
             autocompletion=_complete_named,
         ),
     ] = None,
-    skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Skip images that cannot be read, and count them.")
-    ] = False,
+    skip_unreadable: opt.SkipUnreadable = False,
     overwrite: opt.Overwrite = False,
 ) -> object:
     """Read every image once and write the patch index other commands use.
@@ -74,11 +70,9 @@ def index(
     """
     from swath.data import build_index, write_index
     from swath.files import check_output
-    from swath.progress import Bars
 
     check_output(out, overwrite=overwrite)
-    with Bars() as progress:
-        made = build_index(source, part_of=part_of, skip_unreadable=skip_unreadable, progress=progress)
+    made = opt.with_bars(build_index, source, part_of=part_of, skip_unreadable=skip_unreadable)
     write_index(made, out, overwrite=overwrite)
     typer.echo(f"{len(made):,} patches in {len(made.classes)} classes: {out}")
     if made.skipped:
@@ -105,12 +99,9 @@ def audit(
     """
     from swath.data import audit as run
     from swath.data import read_index, write_audit
-    from swath.progress import Bars
 
-    with Bars() as progress:
-        found = run(read_index(index), progress=progress)
-    for line in found.lines():
-        typer.echo(line)
+    found = opt.with_bars(run, read_index(index))
+    typer.echo("\n".join(found.lines()))
     if out is not None:
         write_audit(found, out, overwrite=overwrite)
     if strict and found.crossing:
@@ -161,7 +152,6 @@ def split(
     from swath.data.spatial import BLOCK_KM, OPTIMISTIC_BIAS
     from swath.errors import SettingError
     from swath.files import check_output
-    from swath.progress import Bars
 
     check_output(out, overwrite=overwrite)
     named = {"train": train_list, "val": val_list, "test": test_list}
@@ -171,20 +161,19 @@ def split(
     if block_km is not None and by != "block":
         raise SettingError("--block-km is the side of blocks", fix="add --by block, or leave it out")
     given = read_index(index)
-    with Bars() as progress:
-        made = split_index(
-            given if lists else group_duplicates(given, progress=progress),
-            by=by,
-            block_km=BLOCK_KM if block_km is None else block_km,
-            val=val,
-            test=test,
-            seed=seed,
-            lists=lists,
-            folds=folds,
-            fold=fold,
-            keep=not resplit,
-            progress=progress,
-        )
+    made = opt.with_bars(
+        split_index,
+        given if lists else opt.with_bars(group_duplicates, given),
+        by=by,
+        block_km=BLOCK_KM if block_km is None else block_km,
+        val=val,
+        test=test,
+        seed=seed,
+        lists=lists,
+        folds=folds,
+        fold=fold,
+        keep=not resplit,
+    )
     asked = val is not None or test is not None or seed != 0 or by != "random"
     if asked and not lists and made.column("split") == given.column("split"):
         raise SettingError("the index already has all its splits", fix="pass --resplit to split it again")
@@ -249,19 +238,17 @@ def resample(
     Example: swath data resample fine.parquet --gsd 2.4 --out coarse/
     """
     from swath.data import read_index, resample_index
-    from swath.progress import Bars
 
-    with Bars() as progress:
-        made = resample_index(
-            read_index(index),
-            out,
-            gsd=gsd,
-            factor=factor,
-            gsd_from=from_gsd,
-            sensor_blur=sensor_blur,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    made = opt.with_bars(
+        resample_index,
+        read_index(index),
+        out,
+        gsd=gsd,
+        factor=factor,
+        gsd_from=from_gsd,
+        sensor_blur=sensor_blur,
+        overwrite=overwrite,
+    )
     side = min(made.table["width"].to_pylist())
     typer.echo(f"{len(made):,} patches, {side} pixels wide or more: {out / 'index.parquet'}")
     if side < 16:
@@ -291,8 +278,7 @@ def relabel(
     check_output(out, overwrite=overwrite)
     made = run(read_index(index), review)
     write_index(made.index, out, overwrite=overwrite)
-    for line in made.lines():
-        typer.echo(line)
+    typer.echo("\n".join(made.lines()))
     typer.echo(f"{len(made.index):,} patches: {out}")
     return _summary(made.index, out)
 
@@ -312,10 +298,8 @@ def report(
     """
     from swath.data import read_index
     from swath.datareport import data_report, verdict
-    from swath.progress import Bars
 
-    with Bars() as progress:
-        facts = data_report(read_index(index), out, overwrite=overwrite, progress=progress)
+    facts = opt.with_bars(data_report, read_index(index), out, overwrite=overwrite)
     typer.echo(verdict(facts))
     typer.echo(f"written: {out / 'index.html'}")
     return {"verdict": verdict(facts), "page": out / "index.html", "facts": out / "facts.json"}
@@ -337,12 +321,9 @@ def fix(
     Example: swath data fix scenes.parquet --out scenes-clean
     """
     from swath.data import fix_index, read_index
-    from swath.progress import Bars
 
-    with Bars() as progress:
-        fixed = fix_index(read_index(index), out, size=size, overwrite=overwrite, progress=progress)
-    for line in fixed.lines():
-        typer.echo(line)
+    fixed = opt.with_bars(fix_index, read_index(index), out, size=size, overwrite=overwrite)
+    typer.echo("\n".join(fixed.lines()))
     typer.echo(f"written: {out / 'index.parquet'}")
     return fixed
 

@@ -37,17 +37,10 @@ def demo(
     Example: swath demo --out demo/
     """
     from swath.pipelines import demo as run
-    from swath.progress import Bars
 
-    with Bars() as progress:
-        shown = run(
-            out or Path("swath-demo"),
-            model=model,
-            engine=engine,
-            threads=threads,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    shown = opt.with_bars(
+        run, out or Path("swath-demo"), model=model, engine=engine, threads=threads, overwrite=overwrite
+    )
     return _print_result(shown, open_)
 
 
@@ -77,19 +70,17 @@ def quickstart(
     """
     from swath.cli.train import require_training
     from swath.pipelines import quickstart as run
-    from swath.progress import Bars
 
     require_training()
-    with Bars() as progress:
-        shown = run(
-            out or Path("swath-quickstart"),
-            source=source,
-            recipe=recipe or "quickstart",
-            changes=set_,
-            threads=threads,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    shown = opt.with_bars(
+        run,
+        out or Path("swath-quickstart"),
+        source=source,
+        recipe=recipe or "quickstart",
+        changes=set_,
+        threads=threads,
+        overwrite=overwrite,
+    )
     return _print_result(shown, open_)
 
 

@@ -36,7 +36,6 @@ def evaluate(
     from swath.errors import SettingError
     from swath.evaluation import evaluate as run
     from swath.inference import load
-    from swath.progress import Bars
 
     if threshold is not None:
         raise SettingError(
@@ -44,10 +43,8 @@ def evaluate(
             fix="choose it on validation patches: swath model threshold MODEL INDEX --split val --out NEW.onnx",
         )
     classifier = load(model, engine=engine, threads=threads, tta=tta)
-    with Bars() as progress:
-        result = run(classifier, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress)
-    for line in result.lines():
-        typer.echo(line)
+    result = opt.with_bars(run, classifier, read_index(index), split=split, out=out, overwrite=overwrite)
+    typer.echo("\n".join(result.lines()))
     typer.echo(f"written to {out}")
     return result
 
@@ -71,13 +68,10 @@ def compare(
     from swath.data import read_index
     from swath.evaluation.compare import compare as run
     from swath.inference import load
-    from swath.progress import Bars
 
     one, two = (load(model, engine=engine, threads=threads) for model in (first, second))
-    with Bars() as progress:
-        result = run(one, two, read_index(index), split=split, out=out, overwrite=overwrite, progress=progress)
-    for line in result.lines():
-        typer.echo(line)
+    result = opt.with_bars(run, one, two, read_index(index), split=split, out=out, overwrite=overwrite)
+    typer.echo("\n".join(result.lines()))
     if out is not None:
         typer.echo(f"written to {out}")
     return result
@@ -101,13 +95,10 @@ def errors(
     from swath.data import read_index
     from swath.evaluation.errors import find_errors
     from swath.inference import load
-    from swath.progress import Bars
 
     classifier = load(model, engine=engine, threads=threads)
-    with Bars() as progress:
-        found = find_errors(classifier, read_index(index), out=out, split=split, overwrite=overwrite, progress=progress)
-    for line in found.lines():
-        typer.echo(line)
+    found = opt.with_bars(find_errors, classifier, read_index(index), out=out, split=split, overwrite=overwrite)
+    typer.echo("\n".join(found.lines()))
     typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
     return found
 
@@ -150,27 +141,25 @@ def label_issues(
     from swath.data import read_index
     from swath.errors import SettingError
     from swath.pipelines.label_issues import find_label_issues
-    from swath.progress import Bars
 
     if model is not None and (recipe is not None or set_):
         raise SettingError("--recipe and --set are for training, --model trains no network", fix="pass one of them")
     if model is None:
         require_training()
-    with Bars() as progress:
-        made = find_label_issues(
-            read_index(index),
-            out=out,
-            recipe=recipe,
-            changes=set_,
-            model=model,
-            folds=folds,
-            seed=seed,
-            with_test=with_test,
-            engine=engine,
-            threads=threads,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    made = opt.with_bars(
+        find_label_issues,
+        read_index(index),
+        out=out,
+        recipe=recipe,
+        changes=set_,
+        model=model,
+        folds=folds,
+        seed=seed,
+        with_test=with_test,
+        engine=engine,
+        threads=threads,
+        overwrite=overwrite,
+    )
     typer.echo(
         f"{made.candidates:,} of {made.patches:,} patches are label issues; estimated number of wrong labels: "
         f"{made.estimated:,.0f}"
@@ -204,22 +193,12 @@ def robustness(
     from swath.data import read_index
     from swath.evaluation.robustness import robustness as run
     from swath.inference import load
-    from swath.progress import Bars
 
     classifier = load(model, engine=engine, threads=threads)
-    with Bars() as progress:
-        result = run(
-            classifier,
-            read_index(index),
-            out=out,
-            split=split,
-            patches=patches,
-            seed=seed,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    for line in result.lines():
-        typer.echo(line)
+    result = opt.with_bars(
+        run, classifier, read_index(index), out=out, split=split, patches=patches, seed=seed, overwrite=overwrite
+    )
+    typer.echo("\n".join(result.lines()))
     typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
     return result
 
@@ -253,20 +232,18 @@ def report(
     """
     from swath.data import read_index
     from swath.evaluation.run_report import report as run
-    from swath.progress import Bars
 
-    with Bars() as progress:
-        made = run(
-            model,
-            read_index(index),
-            out=out,
-            split=score_split,
-            quick=quick,
-            engine=engine,
-            threads=threads,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    made = opt.with_bars(
+        run,
+        model,
+        read_index(index),
+        out=out,
+        split=score_split,
+        quick=quick,
+        engine=engine,
+        threads=threads,
+        overwrite=overwrite,
+    )
     for name, sentences in made.verdict.parts.items():
         typer.echo(f"{name}:")
         for sentence in sentences:

@@ -47,25 +47,23 @@ def map_scene(
     """
     from swath.inference import load
     from swath.mapping import map_scene as run
-    from swath.progress import Bars
 
     chosen = None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3")
     limits = None if rescale is None else _limits(rescale)
     classifier = load(model, engine=engine, threads=threads, tta=tta)
-    with Bars() as progress:
-        made = run(
-            classifier,
-            scene,
-            out=out,
-            stride=stride,
-            bands=chosen,
-            rescale=limits,
-            nodata=nodata,
-            match_colors=match_colors,
-            probabilities=probabilities or False,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    made = opt.with_bars(
+        run,
+        classifier,
+        scene,
+        out=out,
+        stride=stride,
+        bands=chosen,
+        rescale=limits,
+        nodata=nodata,
+        match_colors=match_colors,
+        probabilities=probabilities or False,
+        overwrite=overwrite,
+    )
     for entry in sorted(made.legend, key=lambda entry: -entry.pixels):
         hectares = "" if entry.hectares is None else f"{entry.hectares:>14,.1f} ha"
         typer.echo(f"{100 * entry.share:>6.1f} %{hectares}  {entry.name}")

@@ -65,11 +65,9 @@ def threshold(
     from swath.data import read_index
     from swath.evaluation import rethreshold
     from swath.inference import load
-    from swath.progress import Bars
 
     classifier = load(model, engine=engine, threads=threads)
-    with Bars() as progress:
-        made = rethreshold(classifier, read_index(index), out, split=split, overwrite=overwrite, progress=progress)
+    made = opt.with_bars(rethreshold, classifier, read_index(index), out, split=split, overwrite=overwrite)
     for name, value in made.after.items():
         typer.echo(f"{name}: {made.before[name]:.4f} -> {value:.4f}")
     if made.kept:
@@ -102,13 +100,11 @@ def calibrate(
     from swath.data import read_index
     from swath.evaluation.thresholds import write_calibration
     from swath.inference import load
-    from swath.progress import Bars
 
     classifier = load(model, engine=engine or "onnxruntime", threads=threads)
-    with Bars() as progress:
-        record = write_calibration(
-            classifier, read_index(index), out, false_alarms=false_alarms, overwrite=overwrite, progress=progress
-        )
+    record = opt.with_bars(
+        write_calibration, classifier, read_index(index), out, false_alarms=false_alarms, overwrite=overwrite
+    )
     for level, quantile in record.conformal.items():
         typer.echo(f"{100 * float(level):g} % sets: classes with a probability of {1 - quantile:.4f} or more")
     kept = record.out_of_distribution
@@ -157,7 +153,7 @@ def stac(
     from swath.model import check_not_model, read_model, stac_item
 
     check_not_model(out, model)
-    item = stac_item(read_model(model), beside=out)
+    item = stac_item(read_model(model), relative_to=out)
     with atomic_file(out, overwrite=overwrite) as temporary:
         text = json.dumps(item, indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -12,9 +12,10 @@ import functools
 import inspect
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -22,6 +23,9 @@ from typer.core import TyperCommand, TyperGroup
 from swath.errors import SettingError
 
 N = TypeVar("N", int, float)
+P = ParamSpec("P")
+R = TypeVar("R")
+_quiet = ContextVar("quiet", default=False)  # of the command that runs
 HEADINGS = ("Start here", "Data", "Train", "Evaluate", "Predict and map", "Model files", "Commands")
 
 EngineName = Literal["auto", "openvino", "openvino-bf16", "onnxruntime"]
@@ -51,6 +55,9 @@ Model = Annotated[
 Index = Annotated[Path, typer.Argument(help="A patch index (.parquet) made by: swath data index")]
 IndexOut = Annotated[Path, output("Index to write, ending in .parquet.")]
 ModelOut = Annotated[Path, output("Model file to write, ending in .onnx.")]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Skip images that cannot be read, and count them.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite existing output (a folder is emptied first).")]
 Split = Annotated[SplitName, typer.Option(help="Split to use. Do not tune on test.")]
 Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same result.")]
@@ -142,11 +149,17 @@ class FailedCheck(typer.Exit):
         self.result = result
 
 
-def hint(text: str) -> None:
-    """Print what to do next on standard error, unless ``--quiet`` was given."""
+def with_bars(function: Callable[P, R], /, *args: P.args, **settings: P.kwargs) -> R:
+    """Call a function that takes ``progress`` and show its stages as bars until it returns."""
     from swath.progress import Bars
 
-    if not Bars.quiet:
+    with Bars(quiet=_quiet.get()) as progress:
+        return cast(Callable[..., R], function)(*args, **settings, progress=progress)
+
+
+def hint(text: str) -> None:
+    """Print what to do next on standard error, unless ``--quiet`` was given."""
+    if not _quiet.get():
         typer.echo(text, err=True)
 
 
@@ -177,7 +190,8 @@ def _printing(function: Callable[..., object]) -> Callable[..., None]:
     @functools.wraps(function)
     def command(*, quiet: bool, json: bool, **arguments: Any) -> None:
         failed = None
-        with _bars(quiet), contextlib.redirect_stdout(io.StringIO() if json else sys.stdout):
+        _quiet.set(quiet)
+        with contextlib.redirect_stdout(io.StringIO() if json else sys.stdout):
             try:
                 result = function(**arguments)
             except FailedCheck as stop:
@@ -200,20 +214,6 @@ def _printing(function: Callable[..., object]) -> Callable[..., None]:
     # Evaluated once here; typer would evaluate the strings three times for each command at every start.
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
-
-
-@contextlib.contextmanager
-def _bars(quiet: bool) -> Iterator[None]:
-    if not quiet:
-        yield
-        return
-    from swath.progress import Bars
-
-    Bars.quiet = True
-    try:
-        yield
-    finally:
-        Bars.quiet = False
 
 
 def _plain(value: Any) -> Any:

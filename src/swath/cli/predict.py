@@ -26,9 +26,7 @@ def predict(
     inputs: Inputs,
     out: Annotated[Path, opt.output("Table to write: .csv, .json or .parquet.")],
     top_k: Annotated[int | None, typer.Option(help="List the K most probable classes as well.")] = None,
-    skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Skip images that cannot be read, and count them.")
-    ] = False,
+    skip_unreadable: opt.SkipUnreadable = False,
     match_colors: Annotated[opt.MatchColorsMode | None, opt.MATCH_COLORS] = None,
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
@@ -44,20 +42,18 @@ def predict(
     """
     from swath.inference import load, predict_files
     from swath.pages.text import counted
-    from swath.progress import Bars
 
     classifier = load(model, engine=engine, threads=threads, tta=tta)
-    with Bars() as progress:
-        summary = predict_files(
-            classifier,
-            inputs,
-            out,
-            top_k=top_k,
-            skip_unreadable=skip_unreadable,
-            match_colors=match_colors or "off",
-            overwrite=overwrite,
-            progress=progress,
-        )
+    summary = opt.with_bars(
+        predict_files,
+        classifier,
+        inputs,
+        out,
+        top_k=top_k,
+        skip_unreadable=skip_unreadable,
+        match_colors=match_colors or "off",
+        overwrite=overwrite,
+    )
     for label, count in summary.counts.items():
         typer.echo(f"{count:>8,}  {label}")
     if summary.skipped:
@@ -125,7 +121,6 @@ def explain(
     """
     from swath.explain import explain_images
     from swath.inference import load
-    from swath.progress import Bars
 
     indexes = [path for path in inputs if path.suffix == ".parquet"]
     if indexes and (len(inputs) > 1 or not check or class_name is not None):
@@ -142,38 +137,27 @@ def explain(
     file = run / "model.onnx" if method == _TORCH and run.is_dir() else model
     classifier = load(file, engine=engine, threads=threads)
     maps, randomized_explainer = _maps(classifier, method)
-    with Bars() as progress:
-        if indexes:
-            from swath.data import read_index
-            from swath.evaluation.faithfulness_page import write_maps_report
-
-            found = write_maps_report(
-                classifier,
-                maps,
-                randomized_explainer,
-                read_index(indexes[0]),
-                out,
-                split=split or "val",
-                limit=300 if limit is None else limit,
-                overwrite=overwrite,
-                progress=progress,
-            )
-        else:
-            rows = explain_images(
-                classifier,
-                inputs,
-                out,
-                class_name=class_name,
-                explain=maps,
-                check=check,
-                overwrite=overwrite,
-                progress=progress,
-            )
     if indexes:
-        for line in found.lines():
-            typer.echo(line)
+        from swath.data import read_index
+        from swath.evaluation.faithfulness_page import write_maps_report
+
+        found = opt.with_bars(
+            write_maps_report,
+            classifier,
+            maps,
+            randomized_explainer,
+            read_index(indexes[0]),
+            out,
+            split=split or "val",
+            limit=300 if limit is None else limit,
+            overwrite=overwrite,
+        )
+        typer.echo("\n".join(found.lines()))
         typer.echo(f"written to {out}")
         return found
+    rows = opt.with_bars(
+        explain_images, classifier, inputs, out, class_name=class_name, explain=maps, check=check, overwrite=overwrite
+    )
     for row in rows[:20]:
         verdict = f", {row.verdict} (beats {row.beaten} of 19 random maps)" if row.verdict else ""
         typer.echo(f"{row.picture}: {row.label} ({100 * row.confidence:.1f} %), map of {row.explained}{verdict}")

@@ -50,25 +50,23 @@ def train(
 
     require_training()
     from swath.data import read_index
-    from swath.progress import Bars
     from swath.training import load_recipe
     from swath.training import train as run
 
     chosen = load_recipe(recipe, changes=[*(set_ or []), *([f"weights={json.dumps(weights)}"] if weights else [])])
-    with Bars() as progress:
-        result = run(
-            read_index(index),
-            chosen,
-            out=out,
-            name=name,
-            resume=resume,
-            overwrite=overwrite,
-            threads=threads,
-            accelerator=accelerator,
-            devices=devices,
-            require_redistributable=require_redistributable,
-            progress=progress,
-        )
+    result = opt.with_bars(
+        run,
+        read_index(index),
+        chosen,
+        out=out,
+        name=name,
+        resume=resume,
+        overwrite=overwrite,
+        threads=threads,
+        accelerator=accelerator,
+        devices=devices,
+        require_redistributable=require_redistributable,
+    )
     for key, value in result.metrics.items():
         typer.echo(
             f"validation {key.replace('_', ' ')}: {100 * value.value:.2f} % "
@@ -150,7 +148,6 @@ def experiment(
     require_training()
     from swath.data import read_index
     from swath.experiments import ExperimentSettings, run_experiment
-    from swath.progress import Bars
 
     choices = ExperimentSettings(
         scratch=scratch,
@@ -160,18 +157,17 @@ def experiment(
         changes=tuple(set_ or ()),
         weights=weights,
     )
-    with Bars() as progress:
-        result = run_experiment(
-            name,
-            read_index(index),
-            out=out,
-            choices=choices,
-            first=None if first is None else read_index(first),
-            seeds=seeds,
-            split=split,
-            threads=threads,
-            progress=progress,
-        )
+    result = opt.with_bars(
+        run_experiment,
+        name,
+        read_index(index),
+        out=out,
+        choices=choices,
+        first=None if first is None else read_index(first),
+        seeds=seeds,
+        split=split,
+        threads=threads,
+    )
     typer.echo(result.text)
     typer.echo(f"table, figure and runs: {out}")
     return result
@@ -198,22 +194,20 @@ def tune(
     if importlib.util.find_spec("optuna") is None:
         raise MissingExtraError("the search", extra="train")
     from swath.data import read_index
-    from swath.progress import Bars
     from swath.training import load_recipe
     from swath.training.tune import tune as run
 
-    with Bars() as progress:
-        result = run(
-            read_index(index),
-            load_recipe(recipe, changes=set_),
-            out=out,
-            trials=trials,
-            pruner=pruner,
-            seed=seed,
-            threads=threads,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    result = opt.with_bars(
+        run,
+        read_index(index),
+        load_recipe(recipe, changes=set_),
+        out=out,
+        trials=trials,
+        pruner=pruner,
+        seed=seed,
+        threads=threads,
+        overwrite=overwrite,
+    )
     typer.echo(result.text)
     typer.echo(f"best recipe: {result.best}")
     return result

@@ -56,13 +56,11 @@ def get(
     """
     require_training()
     from swath.errors import SettingError
-    from swath.progress import Bars
     from swath.weights import license_warning, locate, parse_spec
 
     if parse_spec(spec).kind == "file":
         raise SettingError(f"'{spec}' is a file already", fix=f"to keep it in the store: swath weights add {spec}")
-    with Bars() as progress:
-        found = locate(spec, network=network, progress=progress)
+    found = opt.with_bars(locate, spec, network=network)
     checksum = "checksum verified" if found.published else "checksum not published"
     typer.echo(f"{found.source}: {found.path}, {checksum}, {found.license or 'license unknown'}")
     warning = license_warning(found.license, found.source)

@@ -9,11 +9,10 @@ and decode, find duplicates, group, split. :func:`fix_index`, :func:`resample_in
 from swath.data.archives import Images, open_patches, walk_images
 from swath.data.audit import Audit, audit, write_audit
 from swath.data.cache import cached_pixels, default_cache
-from swath.data.download import get
 from swath.data.duplicates import group_duplicates, near_duplicates
 from swath.data.fix import fix_index
 from swath.data.index import SCHEMA, PatchIndex, class_numbers, label_matrix, read_index, write_index
-from swath.data.named import NAMED, shipped_path
+from swath.data.named import NAMED, get, shipped_path
 from swath.data.relabel import binary_index, relabel
 from swath.data.rewrite import resample_index
 from swath.data.sources import build_index

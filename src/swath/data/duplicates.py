@@ -40,7 +40,7 @@ class _Forest(Generic[N]):
         self._parent[self.find(a)] = self.find(b)
 
 
-def joined_groups(groups: Sequence[str | None], contents: Sequence[str]) -> list[str | None]:
+def merge_groups(groups: Sequence[str | None], contents: Sequence[str]) -> list[str | None]:
     """Put patches of identical content in one group, joining the groups they were in.
 
     Parameters
@@ -169,7 +169,7 @@ def groups_with(index: PatchIndex, pairs: Iterable[DuplicatePair]) -> list[str |
     contents: list[str] = index.column("sha256")
     of = dict(zip(index.paths, contents, strict=True))
     same = linked((of[pair.first], of[pair.second]) for pair in pairs)
-    return joined_groups(index.column("group"), [same.get(c, c) for c in contents])
+    return merge_groups(index.column("group"), [same.get(c, c) for c in contents])
 
 
 def comparison_bands(index: PatchIndex) -> tuple[str, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from swath.data.cache import MAX_SIZE
-from swath.data.duplicates import group_duplicates
+from swath.data.duplicates import groups_with, near_duplicates
 from swath.data.index import SPLITS, PatchIndex, write_index
 from swath.data.known import published_facts
 from swath.data.rewrite import EncodedPatch, encode_patch, write_patches
@@ -201,10 +201,17 @@ def fix_index(
         if not stay:
             raise DataError(f"nothing is left of index '{index.name}'", fix="correct the labels of its copies")
         stay.sort(key=written.paths.__getitem__)
-        clean, moved = gathered(group_duplicates(written.take(stay), progress=progress))
+        kept = source.take(stay)
+        # Compared as they are in the source: nothing that was just written is read again.
+        renamed = dict(zip(source.paths, written.paths, strict=True))
+        near = [
+            replace(pair, first=renamed[pair.first], second=renamed[pair.second])
+            for pair in near_duplicates(kept, progress=progress)
+        ]
+        grouped = written.take(stay)
+        clean, moved = gathered(grouped.with_columns({"group": groups_with(grouped, near)}))
         sizes = Counter(clean.table["group"].drop_null().to_pylist())
         forms = Counter(zip(*(index.column(name) for name in ("mode", "width", "height")), strict=True))
-        kept = source.take(stay)
         fixed = CleaningReport(
             name=index.name,
             before=index.fingerprint,

@@ -115,7 +115,7 @@ def known_overlaps(index: PatchIndex, labels: list[str]) -> tuple[Overlap, ...]:
     index : PatchIndex
         Any.
     labels : list of str
-        One name a patch, as the report calls its class.
+        Class of each patch, as the report names it.
     """
     overlaps = (_overlap(index, labels, known_set(name)) for name in known_names())
     return tuple(one for one in overlaps if one.identical or one.recorded)

@@ -4,7 +4,7 @@ All pairs are compared coarsely by a few cosine coefficients (:func:`similarity`
 and of similar contrast are compared in detail by their spectra, in the best of eight positions and 49 shifts
 (:func:`aligned`). They are the same if their fine detail agrees; or if both are plain and compression has visibly
 removed the detail of one, and they agree coarsely, unrotated and in color. Two plain patches that both have their
-detail, or both lack it, are never joined by coarse coefficients alone: that would join hundreds of different patches
+detail, or both lack it, are never grouped by coarse coefficients alone: that would group hundreds of different patches
 of flat water.
 
 Thresholds were chosen on EuroSAT's 21,600 train and val patches (2026-11-21, ``benchmarks/duplicates.py``). Of 1,500
@@ -65,7 +65,7 @@ FINE_PLAIN, FINE, FINE_TURNED = 0.50, 0.60, 0.70
 PLAIN = 8.0  # 8-bit levels: standard deviation of the plainer patch at most
 DETAILED, LOST = 0.35, 0.65  # detail of the one at least, and of the other at most as a share of it
 PLAINLY_ALIKE, PLAIN_COLOR, PLAIN_BRIGHTNESS = 0.42, 1.5, 20.0  # without turning; 8-bit levels
-DETAIL = 0.1  # of the more detailed of two patches at least, else they cannot be told apart
+DETAIL = 0.1  # of the more detailed of two patches at least, else they cannot be distinguished
 _BLOCK = 512  # small enough for a processor's cache
 _PAIRS = 256
 _STAGE, _CLOSER = "compare", "align"
@@ -87,7 +87,7 @@ class Signatures:
         ``[N]`` float32, standard deviation of the mean of the bands, 8-bit levels.
     detail : numpy.ndarray
         ``[N]`` float32, share of neighboring pixels that differ. Flat water that was strongly
-        compressed has nearly none, and then patches cannot be told apart.
+        compressed has nearly none, and then patches cannot be distinguished.
     """
 
     coefficients: Array
@@ -179,11 +179,11 @@ def similarity(a: Signatures, b: Signatures) -> Array:
     """
     both: list[Array] = []
     for transposed in (False, True):
-        s = {
-            (i, j): _products(a.coefficients[i, j], _part(b, i, j, transposed=transposed))
-            for i in (0, 1)
-            for j in (0, 1)
-        }
+        s = {}
+        for i, j in np.ndindex(2, 2):
+            other = b.coefficients[j, i].transpose(0, 2, 1) if transposed else b.coefficients[i, j]
+            flat = np.ascontiguousarray(other).reshape(len(b), -1)
+            s[i, j] = np.asarray(a.coefficients[i, j].reshape(len(a), -1) @ flat.T)
         # Mirroring columns changes the sign of odd columns, mirroring rows that of odd rows. All in place: new
         # arrays for every step would take longer than the arithmetic.
         straight, crossed = s[0, 0] + s[1, 1], s[0, 1] + s[1, 0]
@@ -194,15 +194,6 @@ def similarity(a: Signatures, b: Signatures) -> Array:
         both.append(np.maximum(straight, s[0, 0], out=straight))
     best: Array = np.maximum(both[0], both[1], out=both[0])
     return best
-
-
-def _part(b: Signatures, i: int, j: int, *, transposed: bool) -> Array:
-    part: Array = b.coefficients[j, i].transpose(0, 2, 1) if transposed else b.coefficients[i, j]
-    return part
-
-
-def _products(a: Array, b: Array) -> Array:
-    return np.asarray(a.reshape(len(a), -1) @ np.ascontiguousarray(b).reshape(len(b), -1).T)
 
 
 def difference(a: npt.NDArray[Any], b: npt.NDArray[Any], *, scale: float = 1.0) -> float:

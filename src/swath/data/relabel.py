@@ -295,10 +295,6 @@ def _spread(classes: list[list[int]], wanted: int, index: PatchIndex, seed: int)
     """Draw rows so that every class keeps its share, by each row's rank within its class."""
     ranked: list[tuple[float, bytes, int]] = []
     for rows in classes:
-        order = sorted((_mix(index.paths[row], seed), row) for row in rows)
+        order = sorted((hashlib.sha256(f"{seed}:{index.paths[row]}".encode()).digest(), row) for row in rows)
         ranked += [((k + 0.5) / len(rows), key, row) for k, (key, row) in enumerate(order)]
     return [row for _, _, row in sorted(ranked)[:wanted]]
-
-
-def _mix(path: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{path}".encode()).digest()

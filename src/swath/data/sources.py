@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from swath.data.archives import PatchReader, open_patches
-from swath.data.duplicates import joined_groups
+from swath.data.duplicates import merge_groups
 from swath.data.entries import (
     Entries,
     Entry,
@@ -133,7 +133,7 @@ def build_index(
     _check_classes(checked, where)
     known = _known_set(path)
     facts = published or known
-    groups = joined_groups([row["group"] for row in checked], [row["sha256"] for row in checked])
+    groups = merge_groups([row["group"] for row in checked], [row["sha256"] for row in checked])
     for row, group in zip(checked, groups, strict=True):
         row["group"] = group
         for name in ("gsd", "source", "license"):

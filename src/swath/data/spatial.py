@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from swath.data.duplicates import joined_groups
+from swath.data.duplicates import merge_groups
 from swath.data.index import PatchIndex
 from swath.data.named import NAMED
 from swath.errors import DataError, SettingError
@@ -109,7 +109,7 @@ def group_blocks(index: PatchIndex, *, km: float = BLOCK_KM) -> PatchIndex:
     named = [block for block in blocks if block is not None]
     given: list[str | None] = index.column("group")
     # A patch of no group is in one named by its block, so that every block has a name.
-    groups = joined_groups([g or b for g, b in zip(given, named, strict=True)], named)
+    groups = merge_groups([g or b for g, b in zip(given, named, strict=True)], named)
     return index.with_columns({"group": groups})
 
 

@@ -1,5 +1,5 @@
 """Features of patches that need no network: color statistics, those of the baseline every network must beat, and the
-texture that tells a sensor's patches from other pictures.
+texture that separates the patches of a sensor from other pictures.
 """
 
 from __future__ import annotations

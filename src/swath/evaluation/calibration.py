@@ -17,7 +17,7 @@ from swath.config import Settings
 from swath.errors import DataError
 from swath.evaluation.intervals import estimate, percentile_interval, proportion, resample, resample_patches
 from swath.model import Record
-from swath.model.record import Estimate, leading
+from swath.model.record import Estimate, predicted_class
 from swath.pages.html import Cell, Table
 
 BINS = 15
@@ -384,7 +384,7 @@ def measure_reliability(record: Record, truth: npt.NDArray[np.int64], probabilit
     probabilities : numpy.ndarray
         ``[N, K]``.
     """
-    said = leading(record, probabilities)
+    said = predicted_class(record, probabilities)
     confidence = probabilities[np.arange(len(said)), said]
     return Reliability(
         calibration=measure_calibration(truth, probabilities, binary=record.task == "binary"),

@@ -145,7 +145,7 @@ def write_evaluation(evaluation: Evaluation, out: str | Path, *, overwrite: bool
         if found.record.task == "multi-label":
             counts = (m.sum(axis=0) for m in (found.truth, found.predicted, found.truth & found.predicted))
             rows = zip(found.classes, *counts, found.record.cuts, strict=True)
-            write_csv(folder / "labels.csv", ("label", "patches", "called", "right", "threshold"), list(rows))
+            write_csv(folder / "labels.csv", ("label", "patches", "predicted", "right", "threshold"), list(rows))
         else:
             write_csv(
                 folder / "confusion.csv",

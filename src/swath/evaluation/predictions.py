@@ -26,7 +26,7 @@ from swath.errors import DataError
 from swath.evaluation.metrics import confusion_matrix
 from swath.files import check_folder
 from swath.inference import Classifier, load
-from swath.inference.predictions import Predictions, joined
+from swath.inference.predictions import Predictions, concatenate
 from swath.model import Record
 from swath.pages.text import written
 from swath.progress import Progress, silent
@@ -211,7 +211,7 @@ def predict_pixels(
     classifier: Classifier, pixels: npt.NDArray[Any], *, stage: str = "evaluate", progress: Progress = silent
 ) -> Predictions:
     """Classify patches ``[N, bands, H, W]`` that are decoded already."""
-    return joined([classifier.answer(batch) for batch in batches(pixels, stage=stage, progress=progress)])
+    return concatenate([classifier.answer(batch) for batch in batches(pixels, stage=stage, progress=progress)])
 
 
 def model_outputs(

@@ -60,7 +60,7 @@ class Ranking:
         self.ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
         self.scores = ranked[self.ends]
         self.hits = np.cumsum(self.truth)[self.ends].astype(np.float64)
-        self.called = (self.ends + 1).astype(np.float64)
+        self.predicted = (self.ends + 1).astype(np.float64)
 
     @property
     def positives(self) -> int:
@@ -86,7 +86,7 @@ class Ranking:
             ``[B]`` float64; not a number where nothing positive has weight.
         """
         if weights is None:
-            hits, called = self.hits[None], self.called[None]
+            hits, called = self.hits[None], self.predicted[None]
         else:
             ranked = weights[:, self.order]
             called = np.cumsum(ranked, axis=1)[:, self.ends]
@@ -115,7 +115,7 @@ def precision_recall_curve(truth: Truth, scores: npt.NDArray[Any]) -> Curve:
     """
     ranking = Ranking(truth, scores)
     recall = ranking.hits / ranking.positives if ranking.positives else np.ones_like(ranking.hits)
-    return _curve(ranking, recall, ranking.hits / ranking.called, first=1.0)
+    return _curve(ranking, recall, ranking.hits / ranking.predicted, first=1.0)
 
 
 def roc_curve(truth: Truth, scores: npt.NDArray[Any]) -> Curve:
@@ -134,7 +134,7 @@ def roc_curve(truth: Truth, scores: npt.NDArray[Any]) -> Curve:
         Every point, also those on a straight line between two others; the first is (0, 0).
     """
     ranking = Ranking(truth, scores)
-    false_positive = (ranking.called - ranking.hits) / max(ranking.negatives, 1)
+    false_positive = (ranking.predicted - ranking.hits) / max(ranking.negatives, 1)
     return _curve(ranking, false_positive, ranking.hits / max(ranking.positives, 1), first=0.0)
 
 
@@ -171,7 +171,7 @@ def auroc(truth: Truth, scores: npt.NDArray[Any]) -> float:
     if not ranking.positives or not ranking.negatives:
         return 0.0
     # In whole numbers, so that a perfect ranking is exactly 1.
-    wrong = np.diff(ranking.called - ranking.hits, prepend=0.0)
+    wrong = np.diff(ranking.predicted - ranking.hits, prepend=0.0)
     twice = np.sum(wrong * (ranking.hits + np.insert(ranking.hits[:-1], 0, 0.0)))
     return float(twice / (2 * ranking.positives * ranking.negatives))
 
@@ -249,7 +249,7 @@ def best_threshold(truth: Truth, scores: npt.NDArray[Any]) -> float:
     ranking = Ranking(truth, scores)
     below = np.append(ranking.scores[1:], 0.0)
     thresholds = (ranking.scores + below) / 2
-    f1 = 2 * ranking.hits / (ranking.called + ranking.positives)
+    f1 = 2 * ranking.hits / (ranking.predicted + ranking.positives)
     allowed = (thresholds > below) & (thresholds < 1)  # a lowest score of 0 leaves no room beneath it
     if not allowed.any():
         return 0.5

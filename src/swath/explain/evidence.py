@@ -25,7 +25,7 @@ import numpy.typing as npt
 from swath.errors import SettingError, SwathError
 from swath.inference import Classifier
 from swath.model import Record
-from swath.model.record import NONE, InputSpec, leading
+from swath.model.record import NONE, InputSpec, predicted_class
 
 METHODS = ("cam", "occlusion")
 # Activations are by far the largest output of a network; this many images at a time keeps them small.
@@ -241,7 +241,7 @@ def _evidence(
     confidence: list[float] = []
     for start in range(0, len(pixels), BATCH):
         part = slice(start, start + BATCH)
-        outputs = classifier.run(pixels[part], batch_size=BATCH, wanted=(*wanted, "probabilities"))
+        outputs = classifier.run(pixels[part], wanted=(*wanted, "probabilities"))
         answers = classifier.decide(outputs["probabilities"])
         numbers = explained_classes(classifier.record, answers.probabilities) if asked is None else asked[part]
         found.append(maps(pixels[part], outputs, numbers))
@@ -261,7 +261,7 @@ def explained_classes(record: Record, probabilities: npt.NDArray[np.float32]) ->
     """Class numbers ``[N]`` to explain by default: the predicted class, or of several labels the most probable one;
     where an image has no label, the most probable class.
     """
-    chosen = leading(record, probabilities)
+    chosen = predicted_class(record, probabilities)
     return np.where(chosen == NONE, probabilities.argmax(axis=1), chosen)
 
 

@@ -91,8 +91,8 @@ def _band_axis(shape: tuple[int, ...], *, name: str) -> int | None:
     if last < min(first, middle):
         return 2
     raise DataError(
-        f"{name} holds an array of shape {shape}, where the band axis cannot be told from rows and columns",
-        fix="save a picture with more rows and columns than bands, or write it as a GeoTIFF",
+        f"{name} holds an array of shape {shape}, where the band axis cannot be distinguished from rows and columns",
+        fix="give [bands, H, W] or [H, W, bands] with more rows and columns than bands, or write it as a GeoTIFF",
     )
 
 

@@ -34,7 +34,7 @@ _FIRST_BYTES = {
     b"\xff\x4f\xff\x51": "JPEG 2000",
     b"\x93NUMPY": "npy",
 }
-_DEEP_PNG = "16-bit color PNG"
+DEEP_PNG = "16-bit color PNG"
 _REMEDY = "replace it or leave it out"
 
 
@@ -137,7 +137,7 @@ def _reader(source: Path | bytes, stream: BinaryIO, kind: str, *, name: str, max
         turn = orientation_tag(stream) if kind == "TIFF" else 1
         with open_raster(source, driver, name=name, max_pixels=max_pixels, orientation=turn) as raster:
             yield raster
-    elif kind == _DEEP_PNG:
+    elif kind == DEEP_PNG:
         # Pillow would cut the values to 8 bits; only the EXIF block in front of the pixels is taken from it.
         turn = PhotoReader(stream, "PNG", name=name, max_pixels=max_pixels).orientation()
         stream.seek(0)
@@ -162,7 +162,7 @@ def kind_of(stream: BinaryIO, name: str) -> str:
     for first, kind in _FIRST_BYTES.items():
         if head.startswith(first) and (kind != "WebP" or head[8:12] == b"WEBP"):
             depth, color = head[24:25], head[25:26]  # of a PNG's first chunk; color 0 is gray
-            return _DEEP_PNG if kind == "PNG" and depth == b"\x10" and color != b"\0" else kind
+            return DEEP_PNG if kind == "PNG" and depth == b"\x10" and color != b"\0" else kind
     raise DataError(
         f"{name} is not a JPEG, PNG, WebP, TIFF, JPEG 2000 or .npy picture",
         fix="convert it to one of these or leave it out",

@@ -111,7 +111,8 @@ def picture_of(image: Image, *, name: str, values: npt.NDArray[Any] | None = Non
     # Asked for after decoding: a PNG may carry its EXIF block behind the pixels.
     orientation = _orientation(image)
     planes = values[np.newaxis] if values.ndim == 2 else values.transpose(2, 0, 1)
-    return Picture(_own(upright(planes, orientation)), bands, units_of(dtype), image.mode)
+    # A copy, which may be written to; Pillow's buffer may not.
+    return Picture(upright(planes, orientation).copy(order="C"), bands, units_of(dtype), image.mode)
 
 
 def _stored_as(image: Image, name: str) -> tuple[str | None, tuple[str, ...], str]:
@@ -127,11 +128,6 @@ def _stored_as(image: Image, name: str) -> tuple[str | None, tuple[str, ...], st
 def _orientation(image: Image) -> int:
     exif = image.info.get("exif")
     return orientation_tag(BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else 1
-
-
-def _own(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Copy to contiguous memory that may be written to; Pillow's buffer may not."""
-    return pixels.copy(order="C")
 
 
 def _ends_early(stream: BinaryIO) -> bool:

@@ -12,7 +12,7 @@ from swath.errors import ModelFileError
 from swath.inference.choice import AUTO, engine_for
 from swath.inference.classifier import Classifier
 from swath.model import read_model
-from swath.model.record import Record, called, margins
+from swath.model.record import Record, label_mask, margins
 
 # Products in bf16 move probabilities: twice as far as the export check saw on many more patches is still the same
 # model. Models that record no such figure get what the shipped ones stay well within.
@@ -63,7 +63,7 @@ def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = 
         raise ModelFileError(f"{file.path}: {error}") from error
     wanted = np.array(reference.probabilities, np.float32)
     runner, ran = engine_for(file, engine, threads=threads)
-    classifier = Classifier(file, runner)  # answers as it does for any other patch
+    classifier = Classifier(file, runner)  # predicts as for any other patch
     exact = runner.precision == "fp32"
     tolerance = reference.tolerance if exact else bf16_tolerance(file.record)
     worst = 0.0
@@ -93,7 +93,7 @@ def _moved(
 ) -> bool:
     """Whether a label differs from the stored one, though it was not stored within the tolerance."""
     if record.task != "single-label":
-        changed = called(record, got) != called(record, wanted)
+        changed = label_mask(record, got) != label_mask(record, wanted)
         return bool((changed & (margins(record, wanted) > tolerance)).any())
     rows = np.arange(len(wanted))
     margin = wanted.max(axis=1) - wanted[rows, got.argmax(axis=1)]

@@ -16,7 +16,7 @@ from swath.inference.choice import AUTO, engine_for, key_of, make_engine
 from swath.inference.engines import Engine, Outputs, describe
 from swath.inference.images import Image, Layout, image_pixels, named_images
 from swath.inference.ood import NEEDED, OodScorer
-from swath.inference.predictions import Predictions, joined, judged
+from swath.inference.predictions import Predictions, concatenate, to_predictions
 from swath.model import ModelFile, Record, read_model
 from swath.model.graph import OUTPUTS, head_of
 from swath.progress import Progress, silent
@@ -96,19 +96,14 @@ class Classifier:
         """Side of the patches the network sees, pixels."""
         return self.record.input.size
 
-    def run(
-        self, pixels: npt.NDArray[Any], *, batch_size: int | None = None, wanted: Sequence[str] = ("probabilities",)
-    ) -> Outputs:
-        """Run the graph on patches of one size.
+    def run(self, pixels: npt.NDArray[Any], *, wanted: Sequence[str] = ("probabilities",)) -> Outputs:
+        """Run the graph on patches of one size; the engine takes as many at a time as it runs fastest with.
 
         Parameters
         ----------
         pixels : numpy.ndarray
             ``[N, bands, H, W]`` of the model's data type, as decoded: nothing is to be done to them.
             Other sizes than the model's are resized as the graph says it.
-        batch_size : int, optional
-            Patches handed to the engine at a time at most. By default all of them: the engine takes as many
-            at a time as it runs fastest with.
         wanted : sequence of str
             Any of ``probabilities [N, K]``, ``logits [N, K]``, ``features [N, D]``,
             ``activations [N, D, h, w]``.
@@ -122,42 +117,40 @@ class Classifier:
         ------
         DataError
             If the shape or type of `pixels`, or a wanted output, is not the model's.
-        SettingError
-            If `batch_size` is not positive.
         """
-        if batch_size is not None and batch_size < 1:
-            raise SettingError(f"a batch of {batch_size} patches", fix="give 1 or more")
-        pixels = self._checked(pixels)
+        spec = self.record.input
+        if pixels.ndim != 4 or pixels.shape[1] != len(spec.bands) or 0 in pixels.shape:
+            raise DataError(
+                f"pixels have shape {pixels.shape}, model '{self.record.name}' takes "
+                f"[N, {len(spec.bands)}, H, W] ({', '.join(spec.bands)})"
+            )
+        if pixels.dtype != spec.data_type:
+            raise DataError(f"pixels are {pixels.dtype}, model '{self.record.name}' takes {spec.data_type}")
         missing = [name for name in wanted if name not in self.outputs]
         if missing:
             raise DataError(f"model '{self.record.name}' has no output '{missing[0]}'")
-        if batch_size is None or batch_size >= len(pixels):
-            return self._engine.run(pixels, wanted)
-        parts = [self._engine.run(pixels[i : i + batch_size], wanted) for i in range(0, len(pixels), batch_size)]
-        return {name: np.concatenate([p[name] for p in parts]) for name in wanted}
+        return self._engine.run(pixels, wanted)
 
     @property
     def detects_ood(self) -> bool:
         """Whether the model file holds what detects patches unlike its training data."""
         return self._ood_scorer is not None
 
-    def answer(self, pixels: npt.NDArray[Any], *, batch_size: int | None = None) -> Predictions:
+    def answer(self, pixels: npt.NDArray[Any]) -> Predictions:
         """Classify patches of one size, and flag those unlike the training data where the model file can detect them.
 
         With several views, probabilities are the mean over them; the OOD score is that of the patch itself.
 
         Parameters
         ----------
-        pixels, batch_size
+        pixels
             As for :meth:`run`.
         """
         wanted = ("probabilities",) if self._ood_scorer is None else ("probabilities", *NEEDED)
-        found = self.run(pixels, batch_size=batch_size, wanted=wanted)
+        found = self.run(pixels, wanted=wanted)
         probabilities = found["probabilities"]
         if self.tta > 1:
-            others = (
-                self.run(view, batch_size=batch_size)["probabilities"] for view in augmented_views(pixels, self.tta)
-            )
+            others = (self.run(view)["probabilities"] for view in augmented_views(pixels, self.tta))
             probabilities = sum(others, start=probabilities) / np.float32(self.tta)
         predictions = self.decide(probabilities)
         if self._ood_scorer is None:
@@ -211,7 +204,7 @@ class Classifier:
         parts = list(self.stream(named, layout=layout, total=total, progress=progress))
         if not parts:
             raise DataError("there is no image to classify", fix="give at least one")
-        return joined(parts)
+        return concatenate(parts)
 
     def stream(
         self,
@@ -242,14 +235,15 @@ class Classifier:
         """
         names: list[str] = []
         held: list[npt.NDArray[Any]] = []
-        done = 0
+        done = most = 0
         for name, image in images:
             pixels = self.pixels_of(image, name=name, layout=layout)
-            if held and (len(held) >= _chunk_size(held[0], batch_size) or pixels.shape != held[0].shape):
+            if held and (len(held) >= most or pixels.shape != held[0].shape):
                 yield replace(self.answer(np.stack(held)), paths=names)
                 done += len(held)
                 progress("classify", done, max(total or 0, done))
                 names, held = [], []
+            most = max(1, min(batch_size, HELD_BYTES // pixels.nbytes))  # images of this size
             names.append(name)
             held.append(pixels)
         if held:
@@ -263,18 +257,7 @@ class Classifier:
 
     def decide(self, probabilities: npt.NDArray[np.float32]) -> Predictions:
         """Turn probabilities ``[N, K]`` into labels and confidences."""
-        return judged(self.record, probabilities)
-
-    def _checked(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        spec = self.record.input
-        if pixels.ndim != 4 or pixels.shape[1] != len(spec.bands) or 0 in pixels.shape:
-            raise DataError(
-                f"pixels have shape {pixels.shape}, model '{self.record.name}' takes "
-                f"[N, {len(spec.bands)}, H, W] ({', '.join(spec.bands)})"
-            )
-        if pixels.dtype != spec.data_type:
-            raise DataError(f"pixels are {pixels.dtype}, model '{self.record.name}' takes {spec.data_type}")
-        return pixels
+        return to_predictions(self.record, probabilities)
 
 
 def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None, tta: int = 1) -> Classifier:
@@ -308,8 +291,3 @@ def load(model: str | Path, *, engine: str = AUTO, threads: int | None = None, t
     file = read_model(model)
     started, ran = engine_for(file, engine, threads=threads)
     return Classifier(file, started, ran=ran, tta=tta)
-
-
-def _chunk_size(patch: npt.NDArray[Any], batch_size: int) -> int:
-    """Images like `patch` that are held together: `batch_size`, or fewer that fit HELD_BYTES."""
-    return max(1, min(batch_size, HELD_BYTES // patch.nbytes))

@@ -153,7 +153,7 @@ def sample_images(
         Names and undecoded images.
     pixels_of : callable
         Gives an image's pixels ``[bands, H, W]``; images that it refuses with a DataError are passed over,
-        as whoever reads them next will say what is wrong.
+        as whatever reads them next reports what is wrong.
     """
     parts = []
     for name, data in images:

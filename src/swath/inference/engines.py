@@ -1,4 +1,4 @@
-"""Engines that run a model file's graph: one protocol, one class an engine, and the choice among them.
+"""Engines that run a model file's graph: one protocol, and what all of them share.
 
 Precision is always stated and never left to the engine: one that multiplies in bf16 where the processor
 can would give other numbers on another machine without saying so.

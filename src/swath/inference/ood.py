@@ -3,7 +3,7 @@
 Energy is ``-logsumexp(logits / T)`` (Liu et al. 2020, NeurIPS), for several labels the sum over them (Wang et al.
 2021, NeurIPS). It sees classes the network never learned. The distance is that of a Gaussian discriminant
 analysis, as Lee et al. 2018 (NeurIPS) take it on features, here with a covariance for each class and with texture and
-colors beside the features: a network trained not to mind other sensors does not notice a swapped band, pixels do.
+colors next to the features: a network trained not to mind other sensors does not notice a swapped band, pixels do.
 Weights and parts were chosen by measurement on training and validation patches: docs/reliability.md.
 """
 

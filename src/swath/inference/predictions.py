@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from swath.errors import MissingExtraError, SettingError
 from swath.model import Record
-from swath.model.record import Task, called, leading
+from swath.model.record import Task, label_mask, predicted_class
 from swath.pages.text import counted
 
 if TYPE_CHECKING:
@@ -221,20 +221,22 @@ def check_top_k(top_k: int | None, classes: Sequence[str]) -> None:
         raise SettingError(f"--top-k {top_k}", fix=f"give a number between 1 and {len(classes)}")
 
 
-def judged(record: Record, probabilities: npt.NDArray[np.float32]) -> Predictions:
+def to_predictions(record: Record, probabilities: npt.NDArray[np.float32]) -> Predictions:
     """Turn probabilities ``[N, K]`` into labels and confidences, as the record's task and thresholds say."""
     names = record.class_names
     if record.task == "multi-label":
         confidence = probabilities.max(axis=1)
     else:
-        chosen = leading(record, probabilities)
+        chosen = predicted_class(record, probabilities)
         confidence = probabilities[np.arange(len(chosen)), chosen]
-    sets = [tuple(name for name, has in zip(names, row, strict=True) if has) for row in called(record, probabilities)]
+    sets = [
+        tuple(name for name, has in zip(names, row, strict=True) if has) for row in label_mask(record, probabilities)
+    ]
     paths = [f"image {number}" for number in range(len(sets))]
     return Predictions(names, probabilities, confidence, sets, paths, task=record.task)
 
 
-def joined(parts: Sequence[Predictions]) -> Predictions:
+def concatenate(parts: Sequence[Predictions]) -> Predictions:
     """One after the other; of one model and at least one part."""
     whole: dict[str, Any] = {}
     for field in fields(Predictions):

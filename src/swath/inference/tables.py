@@ -21,7 +21,7 @@ from swath.files import atomic_file, check_output
 from swath.imagery import decode
 from swath.inference.classifier import Classifier
 from swath.inference.color_match import IMAGES, ColorMatch, check_mode, compare_scene, sample_images
-from swath.inference.predictions import Predictions, check_top_k, joined
+from swath.inference.predictions import Predictions, check_top_k, concatenate
 from swath.progress import Progress, silent
 
 Write = Callable[[Predictions, int | None], None]
@@ -146,7 +146,7 @@ def predict_files(
 
         def flush() -> None:
             if held:
-                write(joined(held), top_k)
+                write(concatenate(held), top_k)
                 held.clear()
 
         for found in classifier.stream(pictures(), total=len(images), progress=progress):

@@ -1,11 +1,10 @@
-"""Sew labeled patches into a scene whose truth is known, and hold a map against it."""
+"""Make a scene of labeled patches, whose classes are known, and measure the accuracy of a map of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,7 @@ _COLORS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInte
 
 @dataclass(frozen=True)
 class MapAccuracy:
-    """How a map agrees with the truth, counted.
+    """Accuracy of a map against the known classes, counted.
 
     Attributes
     ----------
@@ -80,9 +79,9 @@ def write_mosaic(
     bands : sequence of str
         Names of the bands.
     crs : str
-        Coordinate reference system to pretend.
+        Coordinate reference system to state.
     gsd : float
-        Meters a pixel.
+        Meters per pixel.
     origin : tuple of float
         Easting and northing of the upper left corner, meters.
     overwrite : bool
@@ -101,7 +100,7 @@ def write_mosaic(
     count, depth, patch, width = pixels.shape
     if count == 0 or columns < 1 or count % columns or patch != width or depth != len(bands):
         raise DataError(
-            f"patches of shape {pixels.shape} cannot be sewn {columns} to a row with bands {', '.join(bands)}",
+            f"patches of shape {pixels.shape} do not make a mosaic of {columns} to a row with bands {', '.join(bands)}",
             fix="give square patches that fill whole rows",
         )
     unknown = sorted(set(labels) - set(classes))
@@ -140,7 +139,7 @@ def write_mosaic(
 
 
 def map_accuracy(land: Path | npt.NDArray[np.uint8], truth: npt.NDArray[np.intp], patch: int) -> MapAccuracy:
-    """Hold a class raster against the truth of a sewn scene.
+    """Compare a class raster with the classes of the patches of a mosaic.
 
     A patch counts as right if its true class is the most frequent one among its mapped pixels (the lower
     class number where two are as frequent).
@@ -160,21 +159,18 @@ def map_accuracy(land: Path | npt.NDArray[np.uint8], truth: npt.NDArray[np.intp]
         If the map has not the size of the scene.
     """
     rows, columns = truth.shape
-    classes = land if isinstance(land, np.ndarray) else _read_classes(land)
-    height, width = classes.shape
+    if isinstance(land, Path):
+        with rasterio.open(land.resolve(), driver="GTiff") as dataset:
+            land = np.asarray(dataset.read(1))
+    height, width = land.shape
     if (height, width) != (rows * patch, columns * patch):
         raise DataError(
             f"the map is {width} x {height} pixels and the mosaic {columns * patch} x {rows * patch}",
             fix="give the map of this mosaic",
         )
-    values = classes.reshape(rows, patch, columns, patch).transpose(0, 2, 1, 3).reshape(rows * columns, -1)
+    values = land.reshape(rows, patch, columns, patch).transpose(0, 2, 1, 3).reshape(rows * columns, -1)
     counts = np.stack([np.bincount(own, minlength=256) for own in values])[:, 1:]
     true = truth.ravel()
     hits = counts[np.arange(len(true)), true]
     right = (counts.argmax(axis=1) == true) & (hits > 0)
     return MapAccuracy(len(true), int(right.sum()), int(counts.sum()), int(hits.sum()))
-
-
-def _read_classes(path: Path) -> npt.NDArray[Any]:
-    with rasterio.open(path.resolve(), driver="GTiff") as dataset:
-        return np.asarray(dataset.read(1))

@@ -19,7 +19,7 @@ from swath.mapping.legend import LegendEntry
 from swath.mapping.strips import Strip
 from swath.mapping.writer import NO_CONFIDENCE, NODATA, LayerWriter
 from swath.model import Record
-from swath.model.record import NONE, ClassInfo, leading
+from swath.model.record import NONE, ClassInfo, predicted_class
 
 NONE_OF_THESE = "none of these"  # painted where a multi-label model gives no label
 _NONE_COLOR = "C8C8C8"
@@ -99,7 +99,7 @@ def decide(record: Record, mean: npt.NDArray[np.float32]) -> tuple[npt.NDArray[n
         Class numbers ``[cells]``, K for "none of these"; and the probability of the class painted, for
         none of these what the most probable class leaves of 1.
     """
-    chosen = leading(record, mean.T)
+    chosen = predicted_class(record, mean.T)
     nothing = chosen == NONE
     certainty = np.take_along_axis(mean, np.where(nothing, mean.argmax(axis=0), chosen)[None], axis=0)[0]
     return np.where(nothing, len(mean), chosen), np.where(nothing, 1 - certainty, certainty)

@@ -26,21 +26,14 @@ from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from swath.errors import DataError, MissingFileError, SettingError
+from swath.imagery.arrays import bands_first
+from swath.imagery.decode import DEEP_PNG, kind_of
 from swath.imagery.rgb import find_band, is_known, plain_name
 from swath.inference.engines import free_cores
 
 # Formats that are one local file, recognized by its first bytes. VRT and the like are left out: they name other
 # files, remote ones too.
-_DRIVERS = {
-    b"II*\0": "GTiff",
-    b"MM\0*": "GTiff",
-    b"II+\0": "GTiff",
-    b"MM\0+": "GTiff",
-    b"\0\0\0\x0cjP  \r\n\x87\n": "JP2OpenJPEG",
-    b"\xff\x4f\xff\x51": "JP2OpenJPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-}
+_DRIVERS = {"TIFF": "GTiff", "JPEG 2000": "JP2OpenJPEG", "PNG": "PNG", DEEP_PNG: "PNG", "JPEG": "JPEG"}
 # GDAL's cache is for the blocks of one row of them at least: they are decoded whole.
 _CACHE = 64 * 2**20
 _MAX_CACHE = 640 * 2**20
@@ -119,7 +112,7 @@ def open_scene(scene: Any, *, crs: Any = None, transform: Any = None) -> Iterato
         elif hasattr(scene, "dims") and hasattr(scene, "coords"):
             opened = _labeled_scene(scene)
         elif isinstance(scene, np.ndarray):
-            opened = _array_scene(_bands_first(scene), name="the array")
+            opened = _array_scene(bands_first(scene, name="the scene"), name="the array")
         else:
             raise DataError(
                 f"a scene cannot be a {type(scene).__name__}",
@@ -154,11 +147,8 @@ def _open_file(name: str) -> DatasetReader:
 
 
 def _driver(path: Path) -> str:
-    with path.open("rb") as stream:
-        head = stream.read(16)
-    for first, driver in _DRIVERS.items():
-        if head.startswith(first):
-            return driver
+    with path.open("rb") as stream, contextlib.suppress(DataError, KeyError):
+        return _DRIVERS[kind_of(stream, path.name)]
     raise DataError(
         f"{path} is not a GeoTIFF, JPEG 2000, PNG or JPEG scene",
         fix="convert it, for example with: gdal_translate -of COG",
@@ -200,22 +190,6 @@ def _dataset_scene(dataset: DatasetReader, name: str) -> Scene:
         nodata=dataset.nodata,
         block=max(height for height, _ in dataset.block_shapes),
         read=read,
-    )
-
-
-def _bands_first(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """``[bands, H, W]``: the band axis is the first or the last one, whichever is shorter than the other two."""
-    if array.ndim == 2:
-        return array[None]
-    if array.ndim == 3 and 0 not in array.shape:
-        first, middle, last = array.shape
-        if first < min(middle, last):
-            return array
-        if last < min(first, middle):
-            return np.moveaxis(array, -1, 0)
-    raise DataError(
-        f"an array of shape {array.shape} is not clearly a scene",
-        fix="give [bands, H, W], [H, W, bands] or [H, W], with more rows and columns than bands",
     )
 
 

@@ -405,22 +405,19 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[dict
     try:
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
-            _make(folder)
+            try:
+                folder.mkdir()
+            except OSError as error:
+                raise OutputError(
+                    f"cannot make the folder {folder} ({error.strerror})",
+                    fix="remove it, or wait for the run that is using it",
+                ) from error
         yield paths
         for target in reversed(targets):
             paths[target].replace(target)
     finally:
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir()
-    except OSError as error:
-        raise OutputError(
-            f"cannot make the folder {folder} ({error.strerror})", fix="remove it, or wait for the run that is using it"
-        ) from error
 
 
 def most_frequent(values: Pixels, *, nodata: int = 0) -> Pixels:

@@ -225,7 +225,7 @@ class Record(Settings):
         "probability is at most this",
     )
     out_of_distribution: Annotated[OutOfDistribution | None, BeforeValidator(lambda given: given or None)] = Field(
-        default=None, description="what tells patches that are not like the training data"
+        default=None, description="statistics that detect patches unlike the training data"
     )
     recipe: dict[str, Any]
     data: DataInfo
@@ -294,7 +294,7 @@ def _spread(place: int) -> str:
     return f"{round(red * 255):02X}{round(green * 255):02X}{round(blue * 255):02X}"
 
 
-def called(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def label_mask(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Which labels images have.
 
     Parameters
@@ -316,13 +316,13 @@ def called(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bo
     return above if record.task == "multi-label" else np.concatenate([~above, above], axis=-1)
 
 
-def leading(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def predicted_class(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """The one class to name or paint.
 
     Parameters
     ----------
     record, probabilities
-        As for :func:`called`.
+        As for :func:`label_mask`.
 
     Returns
     -------

@@ -24,7 +24,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+([-+][0-9A-Za-z.-]+)?")
 _KEY = re.compile(r"[0-9a-zA-Z_.-]+")
 
 
-def stac_item(model: ModelFile, *, beside: Path | None = None) -> dict[str, Any]:
+def stac_item(model: ModelFile, *, relative_to: Path | None = None) -> dict[str, Any]:
     """Describe a model file as a STAC item, ready for JSON.
 
     A model has no one place on Earth, so the geometry is null.
@@ -33,7 +33,7 @@ def stac_item(model: ModelFile, *, beside: Path | None = None) -> dict[str, Any]
     ----------
     model : ModelFile
         The model.
-    beside : Path, optional
+    relative_to : Path, optional
         The item's own file: the model is then linked relative to its folder, else by its name alone.
     """
     record = model.record
@@ -60,7 +60,7 @@ def stac_item(model: ModelFile, *, beside: Path | None = None) -> dict[str, Any]
             "swath:thresholds": dict(record.thresholds),
         },
         "links": [],
-        "assets": {"model": _asset(model, beside)},
+        "assets": {"model": _asset(model, relative_to)},
     }
 
 
@@ -119,11 +119,11 @@ def _mlm(record: Record) -> dict[str, Any]:
     }
 
 
-def _asset(model: ModelFile, beside: Path | None) -> dict[str, Any]:
+def _asset(model: ModelFile, relative_to: Path | None) -> dict[str, Any]:
     data = model.path.read_bytes()
     href = model.path.name
-    if beside is not None:
-        href = Path(os.path.relpath(model.path.resolve(), beside.resolve().parent)).as_posix()
+    if relative_to is not None:
+        href = Path(os.path.relpath(model.path.resolve(), relative_to.resolve().parent)).as_posix()
     return {
         "href": href if href.startswith("../") else f"./{href}",
         "title": f"Model {model.record.name}",

@@ -49,7 +49,7 @@ def test_the_planted_pair_is_the_most_confused(done):
     out, found = done
     assert sorted(p.name for p in out.iterdir()) == ["errors.csv", "errors.json", "index.html"]
     first = found.pairs[0]
-    assert (first.truth, first.called, first.n) == ("Residential", "Forest", 2)
+    assert (first.truth, first.predicted, first.n) == ("Residential", "Forest", 2)
     assert "Residential" in {w.name for w in found.weakest}
     assert found.n == 24
     assert ErrorAnalysis.model_validate_json((out / "errors.json").read_text()) == found
@@ -201,7 +201,7 @@ def test_a_binary_model_is_judged_by_its_threshold(tmp_path):
             found[threshold].errors
         )
     assert found[0.5].errors < found[0.99].errors == 6
-    assert [(p.truth, p.called) for p in found[0.99].pairs] == [("River", "Forest")]
+    assert [(p.truth, p.predicted) for p in found[0.99].pairs] == [("River", "Forest")]
 
 
 def test_looking_for_equal_pictures_takes_no_memory_of_the_size_of_the_split(classifier, tiny_index):

@@ -15,7 +15,7 @@ CONFUSION = np.array(
 
 def test_pairs_come_most_often_first_with_the_share_of_their_class():
     found = confused_pairs(CONFUSION, NAMES)
-    assert [(p.truth, p.called, p.n) for p in found] == [
+    assert [(p.truth, p.predicted, p.n) for p in found] == [
         ("River", "Forest", 12),
         ("Forest", "River", 8),
         ("River", "SeaLake", 8),
@@ -29,11 +29,11 @@ def test_pairs_come_most_often_first_with_the_share_of_their_class():
 def test_the_three_weakest_are_those_of_lowest_f1():
     found = weakest_classes(CONFUSION, NAMES, measure(CONFUSION, NAMES))
     assert [w.name for w in found] == ["River", "Forest", "SeaLake"]  # F1 0.851, 0.887, 0.909; Town 0.974
-    assert found[0].called == {"Forest": 12, "SeaLake": 8}
+    assert found[0].predicted == {"Forest": 12, "SeaLake": 8}
     assert found[0].taken == {"Forest": 8}
-    assert found[2].called == {}
-    assert most(found[0].called) == "Forest (12), SeaLake (8)"
-    assert most(found[2].called) == "\u2013"
+    assert found[2].predicted == {}
+    assert most(found[0].predicted) == "Forest (12), SeaLake (8)"
+    assert most(found[2].predicted) == "\u2013"
 
 
 def test_without_mistakes_no_class_is_weak():

@@ -127,7 +127,7 @@ def color_match(gain: float) -> ColorMatchResult:
         gain=Estimate(value=gain, low=gain - 0.05, high=gain + 0.05, n=200),
         clean_changed=False,
         clean_gain=Estimate(value=0, low=0, high=0, n=200),
-        said="color_match",
+        sentence="color_match",
     )
 
 

@@ -32,7 +32,7 @@ def symmetries(patch: torch.Tensor) -> list[torch.Tensor]:
     transpose=st.booleans(),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_without_shift_each_patch_becomes_one_of_its_eight_symmetries(n, bands, size, flips, transpose, seed):
     pixels = numbered(n, bands, size)
     before = pixels.clone()
@@ -48,7 +48,7 @@ def test_without_shift_each_patch_becomes_one_of_its_eight_symmetries(n, bands, 
 
 
 @given(size=st.integers(1, 12), shift=st.integers(0, 64), seed=st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_shift_of_any_length_reflects_at_the_edges(size, shift, seed):
     place = torch.arange(size)
     pixels = (place[:, None] * 100 + place).expand(3, 2, size, size)
@@ -103,7 +103,7 @@ def test_no_gain_changes_nothing_and_draws_nothing():
 
 
 @given(size=st.integers(1, 12), crop=st.integers(1, 14), seed=st.integers(0, 99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_crop_is_one_window_of_every_patch(size, crop, seed):
     pixels = numbered(3, 2, size)
     cut = random_crop(pixels, crop, generator=generator(seed))

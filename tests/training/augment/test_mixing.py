@@ -18,7 +18,7 @@ def numbered(n: int, size: int = 16) -> torch.Tensor:
 
 @pytest.mark.parametrize("way", [mixup, cutmix])
 @given(n=st.integers(1, 9), classes=st.integers(1, 5), alpha=st.floats(0.05, 5), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_targets_still_sum_to_one_and_inputs_are_untouched(way, n, classes, alpha, seed):
     values = torch.rand(n, 3, 8, 8, generator=generator(seed))
     targets = torch.rand(n, classes, generator=generator(seed)) + 0.01
@@ -33,7 +33,7 @@ def test_targets_still_sum_to_one_and_inputs_are_untouched(way, n, classes, alph
 
 
 @given(n=st.integers(2, 9), alpha=st.floats(0.1, 5), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_targets_are_mixed_in_the_proportion_of_the_pixels(n, alpha, seed):
     """With one class a patch, the mean pixel number must be the mean class number, by either way."""
     targets, number = torch.eye(n), torch.arange(n, dtype=torch.float32)

@@ -34,7 +34,7 @@ def test_no_operations_change_nothing_and_draw_nothing():
     operations=st.integers(1, 4),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_type_shape_and_range_stay(n, bands, size, kind, operations, seed):
     dtype, top = kind
     pixels = (torch.rand(n, bands, size, size, generator=generator(seed)) * top).to(dtype)

@@ -29,7 +29,7 @@ def test_strength_zero_changes_nothing_and_draws_nothing():
     strength=st.floats(0, 1),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_type_shape_and_range_stay(n, bands, size, kind, strength, seed):
     dtype, top = kind
     pixels = (torch.rand(n, bands, size, size, generator=generator(seed)) * top).to(dtype)

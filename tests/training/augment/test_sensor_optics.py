@@ -20,7 +20,7 @@ def test_no_blur_and_no_resampling_is_the_identity():
 
 
 @given(size=st.integers(2, 40), spread=st.floats(0, 4), factor=st.floats(1, 6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_constant_patches_stay_and_values_keep_their_range(size, spread, factor):
     matrix = of(size, spread, factor)
     assert matrix.shape == (size, size)

@@ -25,20 +25,20 @@ Counts = npt.NDArray[np.int64]
 
 
 class ConfusedPair(Settings):
-    """Patches of one class that were called another: `share` of the patches of the true class."""
+    """Patches of one class that were predicted as another: `share` of the patches of the true class."""
 
     truth: str
-    called: str
+    predicted: str
     n: int
     share: Estimate
 
 
 class WeakClass(Settings):
-    """A class with its scores, what else its patches were called, and what else was called so."""
+    """A class with its scores, what else its patches were predicted as, and what else was predicted as it."""
 
     name: str
     scores: ClassMetrics
-    called: dict[str, int]
+    predicted: dict[str, int]
     taken: dict[str, int]
 
 
@@ -115,10 +115,10 @@ class ErrorAnalysis(Result):
             f"(accuracy {value}, {interval})"
         ]
         if self.pairs:
-            pairs = [(p.truth, p.called, p.n, p.share) for p in self.pairs[:5]]
+            pairs = [(p.truth, p.predicted, p.n, p.share) for p in self.pairs[:5]]
             lines += ["", *text_table(Table(("label", "predicted", "patches", "of the class"), pairs))]
         if self.weakest:
-            weak = [(w.name, w.scores.recall.n, w.scores.f1, most(w.called, limit=1)) for w in self.weakest]
+            weak = [(w.name, w.scores.recall.n, w.scores.f1, most(w.predicted, limit=1)) for w in self.weakest]
             lines += ["", *text_table(Table(("weakest class", "n", "F1", "mostly predicted"), weak))]
         lines += ["", slices_sentence(self.slices)]
         lines += [
@@ -146,7 +146,7 @@ def confused_pairs(confusion: Counts, names: Sequence[str]) -> tuple[ConfusedPai
     return tuple(
         ConfusedPair(
             truth=names[i],
-            called=names[j],
+            predicted=names[j],
             n=int(confusion[i, j]),
             share=proportion(int(confusion[i, j]), int(support[i])),
         )
@@ -165,7 +165,7 @@ def weakest_classes(confusion: Counts, names: Sequence[str], metrics: Metrics) -
         return {names[j]: int(counts[j]) for j in order if counts[j]}
 
     return tuple(
-        WeakClass(name=names[k], scores=metrics.per_class[names[k]], called=others(off[k]), taken=others(off[:, k]))
+        WeakClass(name=names[k], scores=metrics.per_class[names[k]], predicted=others(off[k]), taken=others(off[:, k]))
         for k in faulty[:WEAKEST]
     )
 

@@ -112,9 +112,9 @@ def choose_galleries(found: SplitPredictions, pairs: Sequence[ConfusedPair]) -> 
     rest = by_loss[_LOSSES:]
     galleries = {"loss": by_loss[:_LOSSES]}
     for pair in pairs[:_PAIRS]:
-        truth, called = class_numbers((pair.truth, pair.called), found.classes)
+        truth, called = class_numbers((pair.truth, pair.predicted), found.classes)
         members = by_loss[(found.truth[by_loss] == truth) & (found.predicted[by_loss] == called)]
-        galleries[_pair_title(pair.truth, pair.called)] = members[:_EACH]
+        galleries[_pair_title(pair.truth, pair.predicted)] = members[:_EACH]
     galleries["sure"] = rest[np.argsort(-found.confidence[rest], kind="stable")][:_SURE]
     galleries["unsure"] = right[np.argsort(found.confidence[right], kind="stable")][:_UNSURE]
     return {title: rows for title, rows in galleries.items() if len(rows)}
@@ -172,12 +172,14 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
                 warnings=analysis.warnings,
             )
         ]
-    pairs = [(p.truth, p.called, p.n, p.share) for p in analysis.pairs]
+    pairs = [(p.truth, p.predicted, p.n, p.share) for p in analysis.pairs]
     weak = [
-        (w.name, w.scores.recall.n, w.scores.f1, w.scores.recall, w.scores.precision, most(w.called), most(w.taken))
+        (w.name, w.scores.recall.n, w.scores.f1, w.scores.recall, w.scores.precision, most(w.predicted), most(w.taken))
         for w in analysis.weakest
     ]
-    shown = [_pair_title(p.truth, p.called) for p in analysis.pairs if _pair_title(p.truth, p.called) in galleries]
+    shown = [
+        _pair_title(p.truth, p.predicted) for p in analysis.pairs if _pair_title(p.truth, p.predicted) in galleries
+    ]
     sections = [
         Section(
             "Confused pairs",
@@ -246,7 +248,7 @@ def _summary(analysis: ErrorAnalysis) -> str:
     weakest = analysis.weakest[0]
     return (
         f"{analysis.errors:,} of {analysis.n:,} patches are answered wrongly. Most often {first.truth} is called "
-        f"{first.called} ({first.n:,}); the weakest class is {weakest.name}. {slices_sentence(analysis.slices)}"
+        f"{first.predicted} ({first.n:,}); the weakest class is {weakest.name}. {slices_sentence(analysis.slices)}"
     )
 
 

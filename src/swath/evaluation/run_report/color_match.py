@@ -42,7 +42,7 @@ class ColorMatchResult(Settings):
         Whether patches without any shift were changed as well.
     clean_gain : Estimate
         What that did to their accuracy.
-    said : str
+    sentence : str
         What was found and done under the shift.
     """
 
@@ -53,7 +53,7 @@ class ColorMatchResult(Settings):
     gain: Estimate
     clean_changed: bool
     clean_gain: Estimate
-    said: str
+    sentence: str
 
 
 def measure_color_match(
@@ -108,7 +108,7 @@ def measure_color_match(
         gain=_difference(after, before, seed=seed),
         clean_changed=clean_match.correction is not None,
         clean_gain=_difference(clean_matched, clean, seed=seed),
-        said=match.sentence,
+        sentence=match.sentence,
     )
 
 

@@ -293,7 +293,7 @@ def _color_match(found: ColorMatchResult) -> str:
     return (
         f"Matching colors, {found.n:,} patches taken as one scene: under the atmosphere shift at severity 5 "
         f"accuracy is {100 * found.before.value:.1f} % as they are and {100 * found.after.value:.1f} % with "
-        f"--match-colors auto, {points(found.gain)}. It was {found.said}. Without a shift it {clean}."
+        f"--match-colors auto, {points(found.gain)}. It was {found.sentence}. Without a shift it {clean}."
     )
 
 

@@ -11,7 +11,7 @@ Pure rules. A sentence is written only where there is a number for it, and carri
 - *Beware*: few patches, optimistic splits, patches that trained or selected the model, patches unlike the training
   data.
 - *Try next*: what helped in these measurements, and labels of classes that are clearly worse than the rest, corrected
-  for the number of classes; what was tried without a clear gain is said as well.
+  for the number of classes; what was tried without a clear gain is named as well.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ def pairs(confused: ConfusedClasses | None) -> str:
     if confused is None or not often:
         return ""
     named = [
-        f"{written(p.truth)} for {written(p.called)} ({p.n} of {p.share.n} patches, {with_interval(p.share)})"
+        f"{written(p.truth)} for {written(p.predicted)} ({p.n} of {p.share.n} patches, {with_interval(p.share)})"
         for p in often
     ]
     return f"it takes {listed(named)} on the split '{confused.split}'"
@@ -347,7 +347,7 @@ def labels(errors: ErrorAnalysis | None, *, classes: int) -> str:
     n, wrong = errors.n, errors.errors
     chosen = []
     for weak in errors.weakest:
-        own, missed = weak.scores.recall.n, sum(weak.called.values())
+        own, missed = weak.scores.recall.n, sum(weak.predicted.values())
         # One of many classes is worst by chance: the level is divided by their number (Bonferroni).
         p = fisher_exact(missed, own, wrong - missed, n - own)
         if missed * n > wrong * own and p * classes < LEVEL:
