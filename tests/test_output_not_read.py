@@ -77,6 +77,7 @@ FAST: dict[str, Command] = {
     "data resample": lambda model, index, patches, out: ("data", "resample", index, "--factor", 2, "--out", out),
     "data fix": lambda model, index, patches, out: ("data", "fix", index, "--out", out),
     "data report": lambda model, index, patches, out: ("data", "report", index, "--out", out),
+    "demo": lambda model, index, patches, out: ("demo", "--out", out, "--no-open"),
 }  # fmt: skip
 
 

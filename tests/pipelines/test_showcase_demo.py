@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -56,22 +55,6 @@ def test_the_page_is_that_of_a_report_with_a_map(shown: ShowcaseResult) -> None:
     assert "Not measured here: explanation maps and shifts" in page
     facts = json.loads((shown.report.parent / "report.json").read_text(encoding="utf-8"))
     assert facts["verdict"]["good"]
-
-
-def test_nothing_that_was_written_is_read(tmp_path: Path) -> None:
-    opened: list[tuple[Path, str]] = []
-
-    def note(event: str, args: tuple) -> None:
-        if recording and event == "open" and isinstance(args[0], str | Path):
-            opened.append((Path(args[0]), args[1] or "r"))
-
-    recording = True
-    sys.addaudithook(note)  # a hook can never be removed
-    demo(tmp_path / "report")
-    recording = False
-    below = [(path.name, mode) for path, mode in opened if path.is_relative_to(tmp_path) and path.suffix]
-    assert {"report.json", "metrics.json"} <= {name for name, _ in below}
-    assert not [name for name, mode in below if mode.startswith("r")]
 
 
 def test_a_model_of_other_classes_is_refused_in_one_sentence(tiny_model: Path, tmp_path: Path) -> None:
