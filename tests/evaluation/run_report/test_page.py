@@ -143,7 +143,7 @@ def test_several_labels_are_reported_without_what_needs_one(tmp_path):
     model = write_tiny_model(tmp_path / "several.onnx", ("Forest", "River"), task="multi-label")
     made = report(model, index, out=tmp_path / "r", quick=True, engine="onnxruntime", threads=1)
     text = Page(made.page.read_text(encoding="utf-8")).text
-    assert "the model is multi-label, and error analysis goes through one class a patch" in text
+    assert "the model is multi-label, and error analysis needs one class per patch" in text
     assert set(made.measured.left_out) >= {"mistakes", "shifts"}
 
 
