@@ -185,6 +185,14 @@ def measure_split(
         As :func:`evaluate`.
     """
     found = predict_split(classifier, index, split=split, progress=progress)
+    whole = _measured(found)
+    remainder = found.seen.remainder
+    if remainder is None:
+        return whole
+    return whole.model_copy(update={"unseen": _measured(found.take(remainder))})
+
+
+def _measured(found: SplitPredictions) -> Evaluation:
     match found.record.task:
         case "single-label":
             return _single_label(found)
@@ -202,13 +210,15 @@ def _common(found: SplitPredictions, *, there: Any, **weak: Any) -> dict[str, An
         "model": record.name,
         "split": found.split,
         "n": len(found),
+        "seen": found.seen.count,
+        "is_test": found.seen.count.unseen,
         "fingerprint": found.fingerprint,
         "trained_on": record.data.fingerprint,
         "protocol": record.data.split_protocol,
         "engine": found.engine,
         "ood": None if flags is None else proportion(int(flags.sum()), len(found)),
         "absent_classes": absent,
-        "warnings": warnings_for(n=len(found), split=found.split, same_index=found.same_index, absent=absent, **weak),
+        "warnings": warnings_for(n=len(found), absent=absent, **weak),
         "predictions": found,
     }
 

@@ -18,6 +18,7 @@ from swath.evaluation.calibration import Reliability
 from swath.evaluation.metrics import BinaryMetrics, Metrics, MultiLabelMetrics
 from swath.evaluation.plots import class_picture, class_scores, confusion_picture, curves_picture, reliability_picture
 from swath.evaluation.predictions import SplitPredictions
+from swath.evaluation.seen import SeenCount, seen_lines
 from swath.model.record import Estimate, Task
 from swath.pages.html import Cell, Table
 from swath.pages.text import columns, percent, points, written
@@ -137,6 +138,12 @@ class Evaluation(Result, ABC):
         The split of the index.
     n : int
         Its patches.
+    seen : SeenCount
+        How many of them the model has seen: learned from, or was chosen by.
+    is_test : bool or None
+        Whether it has seen none of them, so that the numbers are a test; None where the model file does not say.
+    unseen : Evaluation or None
+        The same of the patches that it has not seen, where it has seen some and enough others remain.
     fingerprint : str
         Of the evaluated index.
     trained_on : str
@@ -161,6 +168,8 @@ class Evaluation(Result, ABC):
     model: str
     split: str
     n: int
+    seen: SeenCount
+    is_test: bool | None
     fingerprint: str
     trained_on: str
     protocol: str
@@ -169,12 +178,13 @@ class Evaluation(Result, ABC):
     ood: Estimate | None = None
     absent_classes: tuple[str, ...]
     warnings: tuple[str, ...]
+    unseen: Evaluation | None = None
     predictions: InstanceOf[SplitPredictions] | None = Field(default=None, exclude=True, repr=False)
 
     @property
-    def same_index(self) -> bool:
-        """Whether the evaluated index is the one whose training split the model learned from."""
-        return self.fingerprint == self.trained_on
+    def tested(self) -> Evaluation | None:
+        """The evaluation whose numbers count: of patches that the model has not seen, as far as is known."""
+        return self.unseen if self.seen.seen else self
 
     @abstractmethod
     def headline(self) -> dict[str, Estimate]:
@@ -197,11 +207,10 @@ class Evaluation(Result, ABC):
     def _drawn(self, found: SplitPredictions) -> dict[str, bytes]: ...
 
     def lines(self) -> list[str]:
-        """Plain text for a terminal: every number with its 95 % interval."""
-        notes = self.notes()
-        whole = columns([(display_name(name), *percent(value)) for name, value in self.headline().items()])
-        lines = [f"model {self.model}, split {self.split}: {self.n:,} patches"]
-        lines += [f"  {row}  {notes[name]}" for name, row in zip(self.headline(), whole, strict=True)]
+        """Plain text for a terminal: first what the model has seen, then every number with its 95 % interval."""
+        unseen = self.unseen.headline() if self.unseen else {}
+        lines = seen_lines(self.seen, {display_name(name): value for name, value in unseen.items()})
+        lines += [f"model {self.model}, split {self.split}: {self.n:,} patches", *self.headline_lines()]
         for table in self.tables():
             lines += ["", *text_table(table)]
         if self.ood is not None:
@@ -210,8 +219,15 @@ class Evaluation(Result, ABC):
             lines += ["", *(f"warning: {warning}" for warning in self.warnings)]
         return [line.rstrip() for line in lines]
 
+    def headline_lines(self) -> list[str]:
+        """The numbers to show first, a line each; those on patches that the model has seen are named so."""
+        notes, mark = self.notes(), self.seen.mark
+        rows = columns([(display_name(name) + mark, *percent(value)) for name, value in self.headline().items()])
+        return [f"  {row}  {notes[name]}".rstrip() for name, row in zip(self.headline(), rows, strict=True)]
+
     def __repr__(self) -> str:
-        numbers = (f"{display_name(k)} {' ('.join(percent(v))})" for k, v in list(self.headline().items())[:2])
+        mark = self.seen.mark
+        numbers = (f"{display_name(k)}{mark} {' ('.join(percent(v))})" for k, v in list(self.headline().items())[:2])
         return f"<{type(self).__name__} of '{self.model}' on {self.split}: {self.n:,} patches, {', '.join(numbers)}>"
 
 
@@ -220,6 +236,7 @@ class SingleLabelEvaluation(Metrics, Evaluation):
 
     task: Task = "single-label"
     intervals: str = INTERVALS
+    unseen: SingleLabelEvaluation | None = None
     reliability: Reliability | None = None
     baselines: dict[str, BaselineResult]
 
@@ -252,6 +269,7 @@ class BinaryEvaluation(BinaryMetrics, Evaluation):
 
     task: Task = "binary"
     intervals: str = BINARY_INTERVALS
+    unseen: BinaryEvaluation | None = None
     reliability: Reliability | None = None
     baselines: dict[str, BinaryBaseline]
 
@@ -283,6 +301,7 @@ class MultiLabelEvaluation(MultiLabelMetrics, Evaluation):
 
     task: Task = "multi-label"
     intervals: str = MULTI_LABEL_INTERVALS
+    unseen: MultiLabelEvaluation | None = None
 
     def notes(self) -> dict[str, str]:
         """What each mean is over."""
@@ -348,8 +367,6 @@ def display_name(name: str) -> str:
 def warnings_for(
     *,
     n: int,
-    split: str,
-    same_index: bool,
     absent: tuple[str, ...],
     leads: Mapping[str, Estimate] | None,
     what: str = "accuracy",
@@ -361,10 +378,6 @@ def warnings_for(
     ----------
     n : int
         Patches evaluated.
-    split : str
-        The split they are.
-    same_index : bool
-        Whether the model was trained from the same index.
     absent : tuple of str
         Classes without a patch.
     leads : mapping of str to Estimate, optional
@@ -377,10 +390,6 @@ def warnings_for(
     found = []
     if n < FEW:
         found.append(f"only {n} patches (fewer than {FEW}): the intervals are wide, read them before the values")
-    if same_index and split == "train":
-        found.append("the model was trained on these patches: this is not a test")
-    if same_index and split == "val":
-        found.append("the model was chosen by these patches: the numbers flatter it a little")
     if absent:
         found.append(
             f"no patch of {', '.join(map(written, absent))}: left out of means over classes, nothing is known about it"
