@@ -2,9 +2,9 @@
 
     python scripts/add_seen_patches.py DATA
 
-DATA holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``, as for ``scripts/train_shipped.py``, which
-says what each model learned from. Nothing is written unless the index made of them has the fingerprint in the model's
-record. Models trained from now on have it from their training.
+DATA holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``, as for ``scripts/train_shipped.py``.
+Nothing is written unless the index made of them has the fingerprint in the model's record. Models that are trained have
+it from their training.
 """
 
 from __future__ import annotations

@@ -113,6 +113,7 @@ def _per_class(rows: list[tuple[str, str]], *, first: set[str]) -> set[str]:
 
 
 def read_list(path: Path) -> list[tuple[str, str]]:
+    """Path and label of each patch of a published list."""
     with path.open(newline="", encoding="utf-8") as file:
         return [(row["path"], row["label"]) for row in csv.DictReader(file)]
 

@@ -252,7 +252,9 @@ class SingleLabelEvaluation(Metrics, Evaluation):
         ]
         return [
             *_baseline_table(self, names, "accuracy", "macro_f1"),
-            Table(("class", "n", "precision", "recall", "F1"), classes, "Per class, with 95 % intervals"),
+            Table(
+                ("class", "n", "precision", "recall", "F1"), classes, f"Per class{self.seen.mark}, with 95 % intervals"
+            ),
             *(self.reliability.tables() if self.reliability else ()),
         ]
 
@@ -328,7 +330,7 @@ class MultiLabelEvaluation(MultiLabelMetrics, Evaluation):
             for name, c in self.per_class.items()
         ]
         names = ("label", "n", "share", "threshold", "average precision", "precision", "recall", "F1")
-        caption = "Per label, with 95 % intervals; guessing has an average precision of the label's share"
+        caption = f"Per label{self.seen.mark}, with 95 % intervals; guessing has an average precision of the label's share"
         return [Table(names, rows, caption)]
 
     def _drawn(self, found: SplitPredictions) -> dict[str, bytes]:
@@ -339,7 +341,7 @@ def _baseline_table(
     evaluation: SingleLabelEvaluation | BinaryEvaluation, names: tuple[str, ...], first: str, second: str
 ) -> list[Table]:
     """Two numbers of the model and of each rule, and the model's lead in the first."""
-    rules: list[tuple[Cell, ...]] = [("this model", getattr(evaluation, first), getattr(evaluation, second), "")]
+    rules: list[tuple[Cell, ...]] = [(f"this model{evaluation.seen.mark}", getattr(evaluation, first), getattr(evaluation, second), "")]
     rules += [
         (_BASELINE_NAMES.get(name, name), getattr(b, first), getattr(b, second), points(getattr(b.difference, first)))
         for name, b in evaluation.baselines.items()

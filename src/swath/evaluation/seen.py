@@ -88,12 +88,18 @@ class SeenCount(Settings):
                 "learned from"
             )
         rest = "" if self.compared else "; what the weights it started from learned from could not be compared"
+        return f"{self.counts}{': this is no test' if self.seen else ''}{rest}"
+
+    @property
+    def counts(self) -> str:
+        """The counts in words."""
+        n = self.patches
         if not self.seen:
-            return f"the model has seen none of these {n:,} patches{rest}"
+            return f"the model has seen none of these {n:,} patches"
         if self.train == n:
-            return f"all {n:,} patches were trained on: this is no test{rest}"
+            return f"all {n:,} patches were trained on"
         if self.val == n:
-            return f"all {n:,} patches chose the model: this is no test{rest}"
+            return f"all {n:,} patches chose the model"
         parts = [
             f"{k:,}{self._of(place)} {one if k == 1 else many}"
             for place, (k, one, many) in enumerate(
@@ -108,7 +114,7 @@ class SeenCount(Settings):
         ]
         if self.similar:
             parts[-1] = f"about {parts[-1]}"
-        return f"{listed(parts)}: this is no test{rest}"
+        return listed(parts)
 
     @property
     def remainder_sentence(self) -> str:
@@ -117,8 +123,8 @@ class SeenCount(Settings):
         if left >= FEWEST:
             return f"what counts is the score on the {left:,} patches that it has not seen"
         if not left:
-            return "no patch is left to test it on: give it others"
-        return f"it has not seen {counted(left, 'patch', 'patches')}, too few for a score: give it others to test it on"
+            return "no patch is left to test it on"
+        return f"it has not seen {counted(left, 'patch', 'patches')}, too few for a score of their own"
 
     @property
     def sentences(self) -> str:
