@@ -330,7 +330,9 @@ class MultiLabelEvaluation(MultiLabelMetrics, Evaluation):
             for name, c in self.per_class.items()
         ]
         names = ("label", "n", "share", "threshold", "average precision", "precision", "recall", "F1")
-        caption = f"Per label{self.seen.mark}, with 95 % intervals; guessing has an average precision of the label's share"
+        caption = (
+            f"Per label{self.seen.mark}, with 95 % intervals; guessing has an average precision of the label's share"
+        )
         return [Table(names, rows, caption)]
 
     def _drawn(self, found: SplitPredictions) -> dict[str, bytes]:
@@ -341,7 +343,8 @@ def _baseline_table(
     evaluation: SingleLabelEvaluation | BinaryEvaluation, names: tuple[str, ...], first: str, second: str
 ) -> list[Table]:
     """Two numbers of the model and of each rule, and the model's lead in the first."""
-    rules: list[tuple[Cell, ...]] = [(f"this model{evaluation.seen.mark}", getattr(evaluation, first), getattr(evaluation, second), "")]
+    own = f"this model{evaluation.seen.mark}"
+    rules: list[tuple[Cell, ...]] = [(own, getattr(evaluation, first), getattr(evaluation, second), "")]
     rules += [
         (_BASELINE_NAMES.get(name, name), getattr(b, first), getattr(b, second), points(getattr(b.difference, first)))
         for name, b in evaluation.baselines.items()
