@@ -61,6 +61,8 @@ def predict(
             f"{counted(len(summary.skipped), 'image', 'images')} could not be read, the first is {summary.skipped[0]}",
             err=True,
         )
+    for line in (*summary.notes, *(one.line() for one in summary.left_out)):
+        typer.echo(line, err=True)
     if summary.other_sizes:
         typer.echo(
             f"{counted(summary.other_sizes, 'image is', 'images are')} not {classifier.size} x {classifier.size} px, "

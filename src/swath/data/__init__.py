@@ -13,6 +13,7 @@ from swath.data.duplicates import group_duplicates, near_duplicates
 from swath.data.fix import fix_index
 from swath.data.index import SCHEMA, PatchIndex, class_numbers, label_matrix, read_index, write_index
 from swath.data.named import NAMED, get, shipped_path
+from swath.data.names import LeftOut
 from swath.data.relabel import binary_index, relabel
 from swath.data.rewrite import resample_index
 from swath.data.sources import build_index
@@ -24,6 +25,7 @@ __all__ = [
     "SCHEMA",
     "Audit",
     "Images",
+    "LeftOut",
     "PatchIndex",
     "audit",
     "binary_index",

@@ -1,4 +1,4 @@
-"""JPEG, PNG and WebP through Pillow.
+"""JPEG, PNG, WebP, GIF, BMP and PNM through Pillow.
 
 Pillow's format classes are entered directly: the format is known by its first bytes, and
 ``Image.open`` would warn or raise by a process-wide pixel limit of its own.
@@ -13,16 +13,26 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.Image import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from swath.errors import DataError
 from swath.imagery.header import RGB, Header, Picture, check_size, orientation_tag, units_of, upright, upright_size
 
-_CLASSES: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WebP": WebPImageFile}
+_CLASSES: dict[str, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WebP": WebPImageFile,
+    "GIF": GifImageFile,
+    "BMP": BmpImageFile,
+    "PNM": PpmImageFile,
+}
 
 # Pillow mode: what to convert it to first (None: nothing), the bands that gives, their type.
 _MODES: dict[str, tuple[str | None, tuple[str, ...], str]] = {
@@ -43,7 +53,7 @@ _TRANSPARENT_PALETTE = ("RGBA", (*RGB, "alpha"), "uint8")
 
 
 class PhotoReader:
-    """An opened JPEG, PNG or WebP file of at most 16 bits gray or 8 bits color.
+    """An opened JPEG, PNG, WebP, GIF, BMP or PNM file of at most 16 bits gray or 8 bits color.
 
     Raises
     ------
