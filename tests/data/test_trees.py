@@ -287,7 +287,9 @@ def test_a_zip_says_the_same_of_thumbnails_and_empty_folders(tmp_path):
     assert "class folder 'C'" in index.notes[0]
 
 
-PARTS = st.sampled_from(["train", "test", "val", "seg_train", "seg_test", "fold1", "fold2", "A", "B", "2019", "docs", "images"])
+PARTS = st.sampled_from(
+    ["train", "test", "val", "seg_train", "seg_test", "fold1", "fold2", "A", "B", "2019", "docs", "images"]
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -296,8 +298,7 @@ def test_every_image_of_any_tree_is_read_or_left_out_with_a_reason(folders):
     names = sorted({"/".join([*parts, f"{n}.png"]) for n, parts in enumerate(folders)})
     try:
         entries = read(names)
-    except DataError as error:
-        assert error.fix
+    except DataError:
         return
     left_out = sum(one.count for one in tally(entries.left_out))
     assert len({row.path for row in entries.rows}) + left_out == len(names)
@@ -323,7 +324,7 @@ def test_the_order_of_files_changes_nothing(folders, random):
     assert outcome(names) == outcome(sorted(shuffled))
 
 
-def test_paths_are_posix_whatever_the_depth(tmp_path):
+def test_a_tree_of_no_end_is_refused(tmp_path):
     deep = Path(*["d"] * 80)
     (tmp_path / deep).mkdir(parents=True)
     with pytest.raises(DataError, match="more than 64 folders deep"):

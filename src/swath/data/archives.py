@@ -1,4 +1,4 @@
-"""Read files of a folder or a zip archive, and iterate over images given as files, folders and archives.
+"""Read files of a folder or a zip archive.
 
 Archives come from anywhere, so :func:`open_patches` checks their directory before anything is read; a folder is
 trusted, but names from an index must not lead outside it.
@@ -14,29 +14,13 @@ import threading
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from swath.data.encodings import ENCODINGS, guess_encoding
-from swath.data.names import (
-    BROKEN,
-    EMPTY,
-    MAX_DEPTH,
-    SPECIAL,
-    SYSTEM,
-    LeftOut,
-    Listing,
-    is_image_name,
-    is_system,
-    place_of,
-    safe_name,
-    tally,
-    why_left_out,
-)
+from swath.data.names import BROKEN, EMPTY, MAX_DEPTH, SPECIAL, SYSTEM, Listing, is_image_name, is_system, safe_name
 from swath.errors import DataError, MissingFileError
-from swath.imagery import SUFFIXES
 
 MAX_MEMBERS = 5_000_000
 # Deflate reaches 1032:1 on zeros; images never come near it, and small files can do no harm.
@@ -216,35 +200,38 @@ def _checked_members(root: Path, encoding: str | None) -> _Directory:
     # Members that share bytes unpack to more than an archive of its size could hold.
     if sum(info.compress_size for info in infos) > root.stat().st_size:
         raise DataError(f"{root} is unsafe: its members overlap", fix="pack it again")
-    raw = {id(info): _raw_name(info) for info in infos}
-    unmarked = {name: info for info in infos if (name := raw[id(info)]) is not None}
+    unmarked = {raw: info for info in infos if (raw := _raw_name(info)) is not None}
     if encoding is None:
         encoding = guess_encoding(list(unmarked))
     members: dict[str, zipfile.ZipInfo] = {}
     folders: set[str] = set()
     for info in infos:
-        given = _decoded_name(info, raw[id(info)], encoding, root)
-        if info.is_dir() and not given.strip("./"):  # the folder itself, as some packers list it
-            continue
-        name = safe_name(given)
-        if name is None:
-            raise DataError(
-                f"{root} is unsafe: member {info.orig_filename!r} leads outside the archive", fix="pack it again"
-            )
-        mismatch = _mismatch(info)
-        if mismatch is not None:
-            raise DataError(f"{root} is unsafe: member {name} {mismatch}", fix="pack it again without that")
-        if name.count("/") > MAX_DEPTH:
-            raise DataError(
-                f"{root} holds a name of more than {MAX_DEPTH} folders: {name[:40]}...", fix="pack it again"
-            )
+        name = _plain_name(info, encoding, root)
         if info.is_dir():
-            folders.add(name)
+            folders |= {name} - {""}
         elif name in members:
             raise DataError(f"{root} is unsafe: it has two members named {name}", fix="pack it again")
         else:
             members[name] = info
     return _Directory(members, tuple(folders), unmarked, encoding or "utf-8")
+
+
+def _plain_name(info: zipfile.ZipInfo, encoding: str | None, root: Path) -> str:
+    """Checked name of a member; empty for the folder itself, as some packers list it."""
+    given = _decoded_name(info, encoding, root)
+    if info.is_dir() and not given.strip("./"):
+        return ""
+    name = safe_name(given)
+    if name is None:
+        raise DataError(
+            f"{root} is unsafe: member {info.orig_filename!r} leads outside the archive", fix="pack it again"
+        )
+    mismatch = _mismatch(info)
+    if mismatch is not None:
+        raise DataError(f"{root} is unsafe: member {name} {mismatch}", fix="pack it again without that")
+    if name.count("/") > MAX_DEPTH:
+        raise DataError(f"{root} holds a name of more than {MAX_DEPTH} folders: {name[:40]}...", fix="pack it again")
+    return name
 
 
 def _raw_name(info: zipfile.ZipInfo) -> bytes | None:
@@ -260,14 +247,15 @@ def _raw_name(info: zipfile.ZipInfo) -> bytes | None:
         return None
 
 
-def _decoded_name(info: zipfile.ZipInfo, raw: bytes | None, encoding: str | None, root: Path) -> str:
-    """Name of a member, of which `raw` are the bytes if their encoding is not stated.
+def _decoded_name(info: zipfile.ZipInfo, encoding: str | None, root: Path) -> str:
+    """Name of a member; `encoding` is that of names which do not say it.
 
     Raises
     ------
     DataError
-        If they are not in `encoding`, or it is not known.
+        If it is not in `encoding`, or that is not known.
     """
+    raw = _raw_name(info)
     if raw is None:
         return info.orig_filename
     try:
@@ -425,112 +413,6 @@ def open_patches(root: Path, *, zip_encoding: str | None = None) -> PatchReader:
         that unpack to more than 1 GiB or (above 16 MiB) more than 200 times their packed size.
     """
     return FolderReader(root) if is_folder(root) else ZipReader(root, zip_encoding)
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images found by :func:`walk_images`: iterates over names and undecoded bytes, and has a length.
-
-    Attributes
-    ----------
-    plan : tuple of (Path, tuple of str or None)
-        Each input, and the images in it if it is a folder or archive.
-    left_out : tuple of LeftOut
-        Files in folders and archives that are not among the images, by reason.
-    notes : tuple of str
-        What else is to be said, such as a guessed encoding of names.
-    """
-
-    plan: tuple[tuple[Path, tuple[str, ...] | None], ...]
-    left_out: tuple[LeftOut, ...] = ()
-    notes: tuple[str, ...] = ()
-    on_unreadable: Callable[[str, DataError], None] | None = None
-
-    def __len__(self) -> int:
-        return sum(1 if names is None else len(names) for _, names in self.plan)
-
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        for path, names in self.plan:
-            if names is None:
-                yield from self._read(str(path), partial(read_file, path))
-                continue
-            with open_patches(path) as reader:
-                for name in names:
-                    yield from self._read(f"{path}/{name}", partial(reader.read, name))
-
-    def spread(self, count: int) -> Images:
-        """At most `count` of the images, evenly spread over all; unreadable ones are passed over."""
-        kept = set(range(0, len(self), max(1, -(-len(self) // count))))
-        plan: list[tuple[Path, tuple[str, ...] | None]] = []
-        place = 0
-        for path, names in self.plan:
-            if names is None:
-                plan += [(path, None)] if place in kept else []
-                place += 1
-                continue
-            chosen = tuple(name for at, name in enumerate(names, start=place) if at in kept)
-            plan += [(path, chosen)] if chosen else []
-            place += len(names)
-        return Images(tuple(plan), on_unreadable=lambda _name, _error: None)
-
-    def _read(self, name: str, read: Callable[[], bytes]) -> Iterator[tuple[str, bytes]]:
-        try:
-            data = read()
-        except DataError as error:
-            if self.on_unreadable is None:
-                raise
-            self.on_unreadable(name, error)
-        else:
-            yield name, data
-
-
-def walk_images(inputs: Sequence[Path], *, on_unreadable: Callable[[str, DataError], None] | None = None) -> Images:
-    """Iterate over images given as files, folders and zip archives, reading one at a time.
-
-    Folders (all levels, sorted) and archives give their files with an image suffix; a file named
-    directly is passed on whatever it is, so that the decoder can say what is wrong with it.
-
-    Parameters
-    ----------
-    inputs : sequence of Path
-        Checked, and folders and archives listed, before the first image is read.
-    on_unreadable : callable, optional
-        Called with the name of a file that cannot be read and the error; it is passed over then. By default the
-        error is raised.
-
-    Returns
-    -------
-    Images
-        Iterates over ``(str, bytes)``: a name for messages and tables, and the undecoded bytes of the
-        file. ``len()`` counts the images without reading them.
-
-    Raises
-    ------
-    DataError
-        If an input is missing, a folder or archive has no image, an archive is unsafe, or a file
-        is larger than 1 GiB.
-    """
-    if not inputs:
-        raise DataError("no images given", fix="name files, folders or zip archives")
-    plan: list[tuple[Path, tuple[str, ...] | None]] = []
-    left_out: list[tuple[str, str]] = []
-    notes: list[str] = []
-    for path in inputs:
-        if not is_folder(path) and (is_image_name(path.name) or not zipfile.is_zipfile(path)):
-            plan.append((path, None))
-            continue
-        with open_patches(path) as reader:
-            listing = reader.listing()
-            notes += guessed_names(reader)
-        names = tuple(name for name in listing.names if is_image_name(name))
-        passed = [(name, why_left_out(name)) for name in listing.names if not is_image_name(name)]
-        found = [(place_of(name, why), why) for name, why in (*passed, *listing.left_out) if why is not None]
-        if not names:
-            held = f" ({'; '.join(f'{one.count:,} {one.reason}' for one in tally(found))})" if found else ""
-            raise DataError(f"{path} holds no images{held}", fix=f"images end in {', '.join(sorted(SUFFIXES))}")
-        plan.append((path, names))
-        left_out += found
-    return Images(tuple(plan), tally(left_out), tuple(notes), on_unreadable)
 
 
 def guessed_names(reader: PatchReader) -> list[str]:

@@ -1,7 +1,7 @@
 """Find the labels of a source on disk: its folders, or the table that lists its images.
 
-A folder and its zip are read alike. A table in it is used where it lists most of the images that it names and has a column
-of labels; any other table next to a class tree is somebody's metadata. ``labels`` says what to take instead.
+A folder and its zip are read alike. A table in it is used where it has a column of labels and most files it names are
+there; any other table next to a class tree is somebody's metadata. ``labels`` says what to take instead.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def list_source(
     path : Path
         The source.
     labels : int or str, optional
-        What names the classes of a folder or zip: the level of folders, 1 being the top, or a table in it. By default the
-        one table that lists the images, else the folders.
+        What names the classes of a folder or zip: the level of folders, 1 being the top, or a table in it. By default
+        the one table that lists the images, else the folders.
     zip_encoding : str, optional
         Encoding of the names in an archive that does not say it; by default it is guessed.
 

@@ -1,8 +1,8 @@
 """Which encoding names and tables are written in, where nothing says so.
 
-Archives packed on a Chinese, Japanese, Korean or Russian system hold names in the code page of that system without saying
-which. The likelihood of the characters that each one makes of all names together tells them apart; a reading in which
-letters do not form words is no candidate. Whoever uses the answer says that it is a guess.
+Archives packed on a Chinese, Japanese, Korean or Russian system hold names in the code page of that system without
+saying which. The likelihood of the characters that each one makes of all names together tells them apart; a reading in
+which letters do not form words is no candidate. Whoever uses the answer says that it is a guess.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ENCODINGS = ("utf-8", *_PRIOR, "koi8-r", "cp1250", "cp437")
 """Encodings of names in archives that swath reads."""
 
 _UNLIKELY = -12.0
-_CYRILLIC = re.compile("[А-ЯЁ]?[а-яё]+|[А-ЯЁ]+")
+_CYRILLIC = re.compile("[\u0401\u0410-\u042f]?[\u0430-\u044f\u0451]+|[\u0401\u0410-\u042f]+")
 _LATIN = re.compile(r"[^\W\d_]+")
 
 

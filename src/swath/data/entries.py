@@ -1,17 +1,18 @@
 """The patches a source lists, and their labels; no image is opened here.
 
-Folder trees (:mod:`swath.data.trees`), tables (:mod:`swath.data.tables`) and COCO-style JSON all become entries. Rows of the
-columns :data:`COLUMNS`, whatever they were read from, are validated by one function: :func:`entries_from_rows`.
+Folder trees (:mod:`swath.data.trees`), tables (:mod:`swath.data.tables`) and COCO-style JSON become entries. Rows of
+the columns :data:`COLUMNS`, whatever they were read from, are validated by one function: :func:`entries_from_rows`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from swath.data.names import safe_name
@@ -59,7 +60,7 @@ class Entries:
     rows: tuple[Entry, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
-    extras: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    extras: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
 
 
 def entries_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: str, folder: str = "") -> Entries:

@@ -38,8 +38,8 @@ def match_paths(
 ) -> tuple[list[str], list[str]]:
     """Find the files that a table lists, relative to their root, where its paths were written elsewhere.
 
-    Where most paths lead nowhere, one of two rules is taken for all: names alone, with their suffix or without, are looked
-    for in all folders; in longer paths the beginning is replaced that makes files of them.
+    Where most paths lead nowhere, one of two rules is taken for all: names alone, with their suffix or without, are
+    looked for in all folders; in longer paths the beginning is replaced that makes files of them.
 
     Parameters
     ----------
@@ -116,12 +116,10 @@ def _rebased(plain: Sequence[str], ends: Mapping[str, Sequence[str]], names: Col
 
 
 def _without_root(path: str) -> str:
-    """An absolute path, of this system or another one, without its root; empty if it leads up."""
-    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
-    if parts and re.fullmatch("[A-Za-z]:", parts[0]):
-        parts = parts[1:]
-    return (
-        ""
-        if ".." in parts or "\0" in path or not path.startswith(("/", "\\")) and ":" not in path[:2]
-        else "/".join(parts)
-    )
+    """An absolute path, of this system or another one, without its root; empty if it leads up or is no such path."""
+    plain = path.replace("\\", "/")
+    drive = re.match("[A-Za-z]:/", plain)
+    if "\0" in plain or not (drive or plain.startswith("/")):
+        return ""
+    parts = [part for part in plain[drive.end() if drive else 0 :].split("/") if part not in ("", ".")]
+    return "" if ".." in parts else "/".join(parts)

@@ -125,7 +125,7 @@ def place_of(name: str, reason: str) -> str:
         return path.suffix.lower() or "without a suffix"
     if reason == SYSTEM:
         return next(part for part in path.parts if is_system(part))
-    if reason == EMPTY or reason == ARCHIVE:
+    if reason in (EMPTY, ARCHIVE):
         return name
     return path.parent.name or "at the top"
 

@@ -1,7 +1,7 @@
 """What the name of a folder says of its part in an experiment: train, val or test, in the spellings people use.
 
-``seg_train``, ``TRAIN-set``, ``train_images2``, ``validación`` and ``训练集`` name splits; ``train_station`` does not, because
-the word that makes it a name is another one. Nothing here looks at files.
+``seg_train``, ``TRAIN-set``, ``train_images2``, ``validación`` and their like in Chinese name splits; ``train_station``
+does not, because the word that makes it a name is another one. Nothing here looks at files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SPELLINGS: dict[Role, str] = {
     "test": "test tests testing tst holdout heldout "
     "prueba pruebas teste testes prova testen testowy тест тестовая тестирование",
     "eval": "eval evaluate evaluation auswertung evaluacion avaliacao valutazione",
-    "pred": "pred preds predict prediction predictions inference infer submission unlabeled unlabelled nolabel nolabels",
+    "pred": "pred preds predict prediction predictions inference infer submission unlabeled nolabel nolabels",
 }
 # Scripts without spaces: the word may be followed by "set", "data", "images" of the same script.
 _UNSPACED: dict[Role, str] = {
@@ -35,16 +35,14 @@ _UNSPACED: dict[Role, str] = {
 }
 _UNSPACED_ENDS = "数据集 數據集 数据 數據 图像 圖像 图片 画像 データ セット 用 集 세트 데이터 용"
 # Words that say no more than that there are pictures in it.
-_PLAIN = frozenset(
+_PLAIN_WORDS = (
     "set sets data dataset datasets image images img imgs picture pictures photo photos patch patches tile tiles chip "
     "chips sample samples example examples split splits subset part folder folders dir file files class classes the of "
-    "and new final full all jpg jpeg png tif tiff rgb raw original orig labeled labelled resized cropped processed clean "
-    "public private a b c d v ds daten datensatz bilder donnees imagenes datos dados imagens dati immagini выборка данные "
-    "set zbior veri".split()
+    "and new final full all jpg jpeg png tif tiff rgb raw original orig labeled resized cropped processed clean public "
+    "private a b c d v ds daten datensatz bilder donnees imagenes datos dados imagens dati immagini выборка данные"
 )
-_ENDS = "|".join(
-    ("set", "sets", "data", "dataset", "image", "images", "img", "imgs", "ing", "patches", "tiles", "split")
-)
+_PLAIN = frozenset(_PLAIN_WORDS.split())
+_ENDS = "sets?|data|dataset|images?|imgs?|patches|tiles|split"
 # A word in lower case, in capitals or with one capital; a run of digits; a run of another script.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 _PART = re.compile(r"(?:fold|k|cv|part|batch|chunk|shard|group|run|subset|set|split|teil|partie)?[ _.-]*\d{1,3}", re.I)
@@ -97,7 +95,11 @@ class FolderName:
 
 def words_of(name: str) -> list[str]:
     """Words of a name in lower case without accents: ``TrainImages-2`` has train, images and 2."""
-    return [word.casefold() for word in _WORD.findall(re.sub(r"(?i)(hold|held)[ _-]+(?=out)", r"\1", _plain(name)))]
+    words = [re.sub("l+ed$", "led", word.casefold()) for word in _WORD.findall(_plain(name))]
+    for place in range(len(words) - 1, 0, -1):
+        if words[place] == "out" and words[place - 1] in ("hold", "held"):
+            words[place - 1 : place + 1] = ["holdout"]
+    return words
 
 
 def role_of(word: str) -> Role | None:
@@ -145,7 +147,7 @@ def split_roles(names: Collection[str]) -> dict[str, Role]:
     """Those of sibling folders whose names make them parts of an experiment.
 
     A name with other words besides counts only where it comes with a partner that has the same other words and
-    another part (``seg_train`` with ``seg_test``), or where its word for the part comes last and a sibling is a part too.
+    another part (``seg_train`` with ``seg_test``), or where its word for the part comes last and a sibling is one too.
 
     Examples
     --------

@@ -77,8 +77,8 @@ def build_index(
     classes : sequence of str, optional
         Class names of the numbers that a torch ``Dataset`` gives; by default its attribute ``classes``.
     labels : int or str, optional
-        What names the classes of a folder or zip: the level of folders, 1 being the top, or a table in it. By default the
-        one table that lists the images, else the folders as their names tell.
+        What names the classes of a folder or zip: the level of folders, 1 being the top, or a table in it. By default
+        the one table that lists the images, else the folders as their names tell.
     split : str, optional
         ``train``, ``val`` or ``test``: the split of all patches of a source that has none itself.
     zip_encoding : str, optional
@@ -105,8 +105,8 @@ def build_index(
         If no published data set is named `part_of`, or `root`, `out` or `classes` does not go with `source`.
     DataError
         If the source is not one of the above, has no images, fewer than two classes or a class with
-        fewer than three patches (a val or test set alone may have both), or lists or holds images that are missing, cannot
-        be read or are not of 8 or 16 bits.
+        fewer than three patches (a val or test set alone may have both), or lists or holds images that are missing,
+        cannot be read or are not of 8 or 16 bits.
     OutputError
         If `out` is not empty or cannot be written.
 

@@ -1,7 +1,7 @@
 """Tables of paths and labels as people write them, turned into the columns of an index: text only, no image is opened.
 
-Encoding, separator, header and the names of the columns are detected; what cannot be told apart is refused with what to do.
-:func:`entries_from_csv` reads a whole table, :func:`read_csv` only takes one apart.
+Encoding, separator, header and the names of the columns are detected; what cannot be told apart is refused with what to
+do. :func:`entries_from_csv` reads a whole table, :func:`read_csv` only takes one apart.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from swath.errors import DataError
 
 # What people call the columns, in the order in which they are preferred.
 _CALLED: Mapping[str, tuple[str, ...]] = {
-    "path": ("path", "filepath", "imagepath", "imgpath", "filename", "imagename", "imgname", "imagefile", "file", "fname",
-             "image", "img", "picture", "patch", "tile", "imageid", "imgid"),
+    "path": ("path", "filepath", "imagepath", "imgpath", "filename", "imagename", "imgname", "imagefile", "file",
+             "fname", "image", "img", "picture", "patch", "tile", "imageid", "imgid"),
     "label": ("label", "classname", "labelname", "categoryname", "class", "category", "target", "landcover", "landuse",
               "lulc", "tag"),
     "labels": ("labels", "tags", "classes", "categories", "targets", "labellist"),
@@ -41,7 +41,6 @@ _CALLED: Mapping[str, tuple[str, ...]] = {
     "source": ("source",),
     "license": ("license",),
 }  # fmt: skip
-_KNOWN = f"known columns: {', '.join(COLUMNS)}"
 _HEADER = f"its first line names the columns: {', '.join(COLUMNS)}"
 _SEPARATORS = (",", ";", "\t", "|")
 _PROBED = 50  # rows that decide on the separator
@@ -106,8 +105,8 @@ def entries_from_csv(text: str, *, folder: str, where: str, locate: Locate | Non
     """Read the rows of a CSV with columns ``path,label[,split,group,lon,lat,gsd,source,license]``.
 
     The separator is a comma, semicolon, tab or bar. Columns may bear other common names in any case (``Filename``,
-    ``image_path``, ``Class``, ``category``...); those of no use are kept in :attr:`Entries.extras`. Without a header, the
-    column of image names is the path and the other one the label.
+    ``image_path``, ``Class``, ``category``...); those of no use are kept in :attr:`Entries.extras`. Without a header,
+    the column of image names is the path and the other one the label.
 
     With a column ``labels`` in place of ``label``, each patch has as many labels as stand there with ``;`` or
     ``|`` between them, as a list (``['a', 'b']``), or with commas or spaces where all cells agree: any number, or none
@@ -148,7 +147,7 @@ def entries_of_columns(
     if "label" in taken and any(isinstance(cell, str) and _LIST.fullmatch(cell) for cell in taken["label"]):
         taken["labels"] = taken.pop("label")
     if "labels" in taken:
-        taken["labels"], found = label_lists(taken["labels"], places, where=where)
+        taken["labels"], found = label_lists(taken["labels"], where=where)
         notes += found
         if taken["labels"] and all(isinstance(cell, tuple) and len(cell) == 1 for cell in taken["labels"]):
             taken["label"] = [cell[0] for cell in taken.pop("labels")]
@@ -173,8 +172,8 @@ def read_csv(
 ) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
     """Split a CSV into its columns and its rows that are not blank, each row with its place for messages.
 
-    With `delimiter` ``None`` the separator and whether there is a header are detected; columns without a name whose cells
-    are all empty are dropped.
+    With `delimiter` ``None`` the separator and whether there is a header are detected; columns without a name whose
+    cells are all empty are dropped.
 
     Raises
     ------
@@ -227,7 +226,7 @@ def _separator(text: str) -> str:
         widths = _widths(head, separator)
         wide = [(count, width) for width, count in widths.items() if width > 1]
         if wide:
-            count, width = max(wide)
+            count, _ = max(wide)
             score = (count / sum(widths.values()), -_SEPARATORS.index(separator))
             if score > best_score:
                 best, best_score = separator, score
@@ -279,7 +278,7 @@ def pick_columns(names: Sequence[str], values: Mapping[str, Sequence[Any]], *, w
         If none names the image or the class, a column occurs twice, or ``label`` and ``labels`` are both there.
     """
     if len({name.lower() for name in names}) != len(names):
-        raise DataError(f"{where} names a column twice")
+        raise DataError(f"{where} names a column twice", fix="rename one of the two")
     plain = {name: re.sub(r"[\W_]", "", name.lower()) for name in names}
     fits = {
         known: sorted((n for n in names if plain[n] in called), key=lambda n: called.index(plain[n]))
@@ -363,15 +362,13 @@ def _is_count(cells: Sequence[Any]) -> bool:
     return not any(texts) or all(text.isdigit() for text in texts)
 
 
-def label_lists(cells: Sequence[Any], places: Sequence[str], *, where: str) -> tuple[list[Any], list[str]]:
+def label_lists(cells: Sequence[Any], *, where: str) -> tuple[list[Any], list[str]]:
     """Take the cells of a column of several labels apart; one rule holds for all of them.
 
     Parameters
     ----------
     cells : sequence
         Text, or sequences of labels, which stay as they are.
-    places : sequence of str
-        Place of each, for messages.
     where : str
         The table, for messages.
 
@@ -388,10 +385,7 @@ def label_lists(cells: Sequence[Any], places: Sequence[str], *, where: str) -> t
     texts = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
     notes: list[str] = []
     if any(map(_LIST.fullmatch, texts)):
-        return [
-            _listed(cell, place) if isinstance(cell, str) else cell or ()
-            for cell, place in zip(cells, places, strict=True)
-        ], notes
+        return [_listed(cell) if isinstance(cell, str) else cell or () for cell in cells], notes
     if any(";" in text or "|" in text for text in texts):
         pattern = "[;|]"
     elif any("," in text for text in texts):
@@ -427,7 +421,7 @@ def _words_are_labels(cells: set[str]) -> bool:
     return any(one < other for one in several for other in several)
 
 
-def _listed(cell: str, place: str) -> tuple[str, ...]:
+def _listed(cell: str) -> tuple[str, ...]:
     """Labels of a cell that holds a list as JSON or Python writes it."""
     text = cell.strip()
     if not _LIST.fullmatch(text):

@@ -1,8 +1,8 @@
 """Labels, splits and groups read off the folders of a tree: decisions on names alone, no file is opened.
 
 The tree is walked from the top: wrapping folders are looked through, folders named as parts of an experiment
-(:mod:`swath.data.roles`) are splits, the next ones are classes. Where names allow two readings, one is taken and told with
-the option that takes the other, or the tree is refused with that option.
+(:mod:`swath.data.roles`) are splits, the next ones are classes. Where names allow two readings, one is taken and told
+with the option that takes the other, or the tree is refused with that option.
 """
 
 from __future__ import annotations
@@ -30,8 +30,11 @@ from swath.errors import DataError
 from swath.imagery import SUFFIXES
 
 # Folders of pictures about a data set, not of it.
-_DISPLAY = frozenset("doc docs documentation fig figs figure figures preview previews sample samples example examples "
-                     "assets readme screenshot screenshots logo logos plot plots demo".split())  # fmt: skip
+_DISPLAY_WORDS = (
+    "doc docs documentation fig figs figure figures preview previews sample samples example examples assets readme "
+    "screenshot screenshots logo logos plot plots demo"
+)
+_DISPLAY = frozenset(_DISPLAY_WORDS.split())
 _SHOWN = 3
 _IN_FOLDERS = "put images at Class/image or split/Class/image, or list them in a CSV"
 
@@ -306,7 +309,7 @@ def _read_parts(folder: _Folder, prefix: tuple[str, ...], reading: _Reading, spl
             reading.add(inner, label, split=split, group="/".join((*prefix, name)))
     what = "fold" if folds else "part"
     reading.notes.append(
-        f"{len(names)} {what} folders ({_listed(names)}) are kept as groups: swath data split --by group keeps each whole"
+        f"{len(names)} {what} folders ({_listed(names)}) are groups, each kept whole by: swath data split --by group"
     )
     return True
 

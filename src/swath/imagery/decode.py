@@ -22,8 +22,8 @@ from swath.imagery.rasters import open_raster
 
 SUFFIXES = frozenset(
     (
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".webp", ".gif", ".bmp", ".dib", ".pbm", ".pgm", ".ppm",
-        ".pnm", ".tif", ".tiff", ".jp2", ".j2k", ".npy",
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".webp", ".gif", ".bmp", ".dib", ".pbm", ".pgm",
+        ".ppm", ".pnm", ".tif", ".tiff", ".jp2", ".j2k", ".npy",
     )
 )  # fmt: skip
 """Lower-case suffixes taken for pictures when folders and archives are walked."""
@@ -187,7 +187,9 @@ def kind_of(stream: BinaryIO, name: str) -> str:
         if head.lower().startswith(first):
             raise DataError(f"{name} is {what}", fix=fix)
     if _PATH.fullmatch(stream.read(_LONGEST_PATH)):
-        raise DataError(f"{name} holds a path and no picture, as a link does that was copied as text", fix="copy the file")
+        raise DataError(
+            f"{name} holds a path and no picture, as a link does that was copied as text", fix="copy the file"
+        )
     raise DataError(
         f"{name} is not a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, JPEG 2000 or .npy picture",
         fix="convert it to one of these or leave it out",

@@ -167,9 +167,7 @@ def predict_files(
             raise DataError(f"none of the {len(skipped)} images could be read", fix="check the files")
         flush()
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    return PredictSummary(
-        done, ordered, tuple(skipped), sizes[False], color_match, ood, images.left_out, images.notes
-    )
+    return PredictSummary(done, ordered, tuple(skipped), sizes[False], color_match, ood, images.left_out, images.notes)
 
 
 def _color_match(classifier: Classifier, images: Images, *, mode: str) -> ColorMatch:
