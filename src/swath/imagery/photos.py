@@ -68,6 +68,10 @@ class PhotoReader:
         check_size(*image.size, name=name, max_pixels=max_pixels)
         if getattr(image, "n_frames", 1) > 1:
             raise DataError(f"{name} is an animated {kind}", fix="save one still picture a file")
+        if isinstance(image, PpmImageFile) and _is_deep(image):
+            raise DataError(
+                f"{name} is a PNM of more than 8 bits", fix="save it as PNG or TIFF, which keep the numbers"
+            )
         self._image, self._stream, self._name = image, stream, name
         self._convert, self._bands, self._dtype = _stored_as(image, name)
 
@@ -138,6 +142,12 @@ def _stored_as(image: Image, name: str) -> tuple[str | None, tuple[str, ...], st
 def _orientation(image: Image) -> int:
     exif = image.info.get("exif")
     return orientation_tag(BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else 1
+
+
+def _is_deep(image: PpmImageFile) -> bool:
+    """Whether the greatest value is above 255: Pillow would change such numbers."""
+    settings = image.tile[0].args
+    return image.mode == "I" or (isinstance(settings, tuple) and int(settings[1]) > 255)
 
 
 def _ends_early(stream: BinaryIO) -> bool:
