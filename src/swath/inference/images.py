@@ -171,7 +171,8 @@ def _mend(dtype: np.dtype[Any], wanted: str, *, is_file: bool) -> str:
     if is_file and dtype not in (np.uint8, np.uint16):
         kind, high = ("UInt16", 65535) if wanted == "uint16" else ("Byte", 255)
         return (
-            f"rescale it as the training data were, as with: gdal_translate -ot {kind} -scale LOW HIGH 0 {high} IN OUT"
+            "give the whole numbers before any scaling, or rescale them as those of the training data, as with: "
+            f"gdal_translate -ot {kind} -scale LOW HIGH 0 {high} IN.tif OUT.tif"
         )
     if dtype.kind == "f":
         high = np.iinfo(wanted).max
