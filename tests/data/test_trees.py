@@ -95,6 +95,16 @@ LAYOUTS: dict[str, tuple[list[str], Shape, dict[str, int]]] = {
     "years within classes": (grown("Forest/2019", "Forest/2020", "River/2019", "River/2020"), both(None, each=6), {}),
     "tiles within classes": (grown("Forest/T32UMD", "River/T33UUP", "River/T32UMD"),
                              {("Forest", None): 3, ("River", None): 6}, {}),
+    "splits deep within classes": (grown("Forest/2019/train", "River/2019/train", "River/2020/test"),
+                                   {("Forest", "train"): 3, ("River", "train"): 3, ("River", "test"): 3}, {}),
+    "splits in short": (grown("Forest/tr", "Forest/te", "River/tr", "River/te"), both("train", "test"), {}),
+    "several tests": (split("train", "test1", "test2"),
+                      {**both("train"), **dict.fromkeys(both("test"), 6)}, {}),
+    "shares": (split("train_80", "test_20"), both("train", "test"), {}),
+    "unlabeled images in folders": (split("train", "test") + grown("unlabeled/a"), both("train", "test"),
+                                    {"images without a label": 3}),
+    "outcomes of a test": (grown("test_passed", "test_failed"),
+                           {("test_passed", None): 3, ("test_failed", None): 3}, {}),
     "a class named train among vehicles": (grown("bus", "car", "train"),
                                            {(label, None): 3 for label in ("bus", "car", "train")}, {}),
     "classes that only look like splits": (
@@ -172,6 +182,12 @@ def test_a_folder_and_its_zip_are_indexed_alike(tmp_path, layout):
         (split("train", "val", "samples"), r"split folders .* next to others \(samples\)", "--labels 2"),
         (grown("train", "test", "Forest"), r"split folders .* next to others \(Forest\)", "--labels 1"),
         (split("fold1/train", "fold2/train", "fold1/test", "fold2/test"), "holds splits of its own", "fold1"),
+        (
+            [*grown("A/train", "A/test", "B/train"), "B/backup/1.png"],
+            r"\(test, train\) next to others \(backup\) within",
+            "--labels 1",
+        ),
+        (split("a/x/train", "b/x/train"), "several trees", "--labels 4"),
         (split("rgb/train", "rgb/test", "nir/train", "nir/test"), "several trees", "--labels 3"),
     ],
 )
@@ -203,7 +219,8 @@ def test_a_level_without_folders_is_refused(level):
 
 
 @pytest.mark.parametrize("names", [["fold1", "fold2", "fold3"], ["Fold_01", "Fold_02"], ["k-fold-1", "k-fold-2"],
-                                   ["1", "2", "3"], ["part1", "part2"], ["2019", "2020"]])  # fmt: skip
+                                   ["1", "2", "3"], ["part1", "part2"], ["2019", "2020"],
+                                   ["2020-01", "2020-02"], ["20200103", "20200115"], ["T32UMD", "T33UUP"]])  # fmt: skip
 def test_folds_and_numbered_parts_are_groups(names):
     entries = read(split(*names))
     assert shape(entries) == both(None, each=3 * len(names))
@@ -224,6 +241,16 @@ def test_folders_that_could_be_classes_or_places_are_told_with_the_option():
     (note,) = read(split("north", "south")).notes
     assert "classes are the folders north, south" in note
     assert "(Forest, River), give --labels 2" in note
+
+
+def test_folders_of_the_same_names_within_splits_are_told_once():
+    (note,) = read(split("train/north", "train/south", "test/north", "test/south")).notes
+    assert note.endswith("(Forest, River), give --labels 3")
+
+
+def test_folds_that_lack_a_class_are_groups_all_the_same():
+    names = grown("fold1/A", "fold1/B", "fold1/C", "fold2/A", "fold2/B", "fold3/B", "fold3/C")
+    assert {row.label for row in read(names).rows} == {"A", "B", "C"}
 
 
 def test_unusual_split_names_are_told():

@@ -26,6 +26,8 @@ _SPELLINGS: dict[Role, str] = {
     "eval": "eval evaluate evaluation auswertung evaluacion avaliacao valutazione",
     "pred": "pred preds predict prediction predictions inference infer submission unlabeled nolabel nolabels",
 }
+# Too short to mean anything but next to each other.
+_SHORT: Mapping[str, Role] = {"tr": "train", "trn": "train", "va": "val", "vl": "val", "te": "test", "ts": "test"}
 # Scripts without spaces: the word may be followed by "set", "data", "images" of the same script.
 _UNSPACED: dict[Role, str] = {
     "train": "训练 訓練 学习 学習 훈련 학습",
@@ -46,6 +48,8 @@ _ENDS = "sets?|data|dataset|images?|imgs?|patches|tiles|split"
 # A word in lower case, in capitals or with one capital; a run of digits; a run of another script.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 _PART = re.compile(r"(?:fold|k|cv|part|batch|chunk|shard|group|run|subset|set|split|teil|partie)?[ _.-]*\d{1,3}", re.I)
+_DATE = re.compile(r"(19|20)\d\d([ _.-]?\d\d){0,2}")
+_MGRS = re.compile(r"T?\d{1,2}[C-X][A-Z]{2}")
 _FOLD = re.compile(r"(?:k[ _.-]?)?(?:cv[ _.-]?)?(?:fold|falte|pli|折)s?[ _.-]*\d{1,3}|\d{1,3}[ _.-]?(?:fold|折)", re.I)
 
 
@@ -163,7 +167,9 @@ def split_roles(names: Collection[str]) -> dict[str, Role]:
         if one.role is not None and one.rest:
             partners.setdefault(one.rest, set()).add(one.role)
     lasts = Counter(one.role for one in read.values() if one.role is not None and (one.last or one.exact))
-    found: dict[str, Role] = {}
+    found: dict[str, Role] = {name: _SHORT[name.lower()] for name in names if name.lower() in _SHORT}
+    if len(set(found.values()) | set(exact.values())) < 2:
+        found = {}
     for name, one in read.items():
         if one.role is None:
             continue
@@ -196,6 +202,5 @@ def is_fold(name: str) -> bool:
 
 
 def is_part(name: str) -> bool:
-    """Whether a folder is named by a number, alone or after a word such as part or fold, or by a year."""
-    plain = _plain(name)
-    return is_fold(name) or _PART.fullmatch(plain) is not None or re.fullmatch(r"(19|20)\d\d", plain) is not None
+    """Whether a folder is named by a number, alone or after a word such as part or fold, a date or an MGRS tile."""
+    return any(pattern.fullmatch(_plain(name)) is not None for pattern in (_FOLD, _PART, _DATE, _MGRS))

@@ -63,7 +63,7 @@ class _Reading:
 
     where: str
     entries: list[Entry] = field(default_factory=list)
-    left_out: list[tuple[str, str]] = field(default_factory=list)  # name, reason
+    unlabeled: dict[str, str] = field(default_factory=dict)  # images, and where they are counted
     notes: list[str] = field(default_factory=list)
     above: set[tuple[str, ...]] = field(default_factory=set)  # folders whose folders are the classes
     classes: set[str] = field(default_factory=set)  # that are named as splits, and said to be classes
@@ -71,8 +71,8 @@ class _Reading:
     def add(self, folder: _Folder, label: str, *, split: str | None = None, group: str | None = None) -> None:
         self.entries += [Entry(path=name, label=label, split=split, group=group) for name in folder.images()]
 
-    def leave_out(self, folder: _Folder, reason: str) -> None:
-        self.left_out += [(name, reason) for name in folder.images()]
+    def leave_out(self, folder: _Folder, place: str) -> None:
+        self.unlabeled |= dict.fromkeys(folder.images(), place)
 
     def no_class_folder(self, folder: _Folder, fix: str = _IN_FOLDERS) -> DataError:
         return DataError(f"{self.where}: image {folder.first()} lies in no class folder", fix=fix)
@@ -122,12 +122,13 @@ def entries_from_tree(listing: Listing, *, where: str, level: int | None = None)
         _refuse_splits_as_classes(reading)
     else:
         _read_level(images, level, reading)
-    placed = {entry.path for entry in reading.entries} | {name for name, _ in reading.left_out}
+    placed = {entry.path for entry in reading.entries} | reading.unlabeled.keys()
     strays = [name for name in images if name not in placed]
     if len(strays) >= len(reading.entries):
         raise DataError(f"{where}: image {strays[0]} lies in no class folder", fix=_IN_FOLDERS)
-    reading.left_out += [(name, STRAY) for name in strays]
-    left_out, lost = _by_class([*passed, *reading.left_out], listing.empty, reading, level)
+    passed += [(name, STRAY) for name in strays]
+    left_out, lost = _by_class(passed, listing.empty, reading, level)
+    left_out += [(place, UNLABELED) for place in reading.unlabeled.values()]
     for label, reasons in sorted(lost.items()):
         why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         reading.notes.append(
@@ -203,19 +204,26 @@ def _read(root: _Folder, prefix: tuple[str, ...], reading: _Reading) -> None:
         else:
             _read_classes(rest, prefix, reading)
     elif roles and others:
-        raise _mixed(roles, others, prefix, reading)
+        raise _mixed(roles, others, len(prefix), reading)
     elif roles:
         _read_splits(folder, prefix, roles, reading)
     else:
         _read_classes(folder, prefix, reading)
 
 
-def _mixed(roles: Collection[str], others: Collection[str], prefix: tuple[str, ...], reading: _Reading) -> DataError:
-    level = len(prefix) + 1
+def _mixed(
+    roles: Collection[str], others: Collection[str], depth: int, reading: _Reading, *, within: bool = False
+) -> DataError:
+    """Splits next to other folders, `depth` folders down or `within` the classes that lie there."""
+    fix = (
+        f"say which folders are the classes, these with --labels {depth + 1} or those within with --labels {depth + 2}"
+    )
+    if within:
+        fix = f"move them, or keep what has a split and what has none with --labels {depth + 1}"
     return DataError(
-        f"{reading.where} holds split folders ({', '.join(sorted(roles)[:_SHOWN])}) next to others "
-        f"({', '.join(sorted(others)[:_SHOWN])})",
-        fix=f"say which folders are the classes, these with --labels {level} or those within with --labels {level + 1}",
+        f"{reading.where} holds split folders ({_listed(roles)}) next to others ({_listed(others)})"
+        + (" within its classes" if within else ""),
+        fix=fix,
     )
 
 
@@ -229,16 +237,16 @@ def _flat_splits(
     if not others:
         raise reading.no_class_folder(
             folder.folders[min(roles)],
-            f"{_IN_FOLDERS}; if {_listed(roles)} are the classes: --labels {len(prefix) + 1}",
+            f"{_IN_FOLDERS}; if the classes are {_listed(roles)}: --labels {len(prefix) + 1}",
         )
     exact = {name: role for name, role in roles.items() if read_name(name).exact}
     trains = [name for name, role in exact.items() if role in ("train", "trainval")]
     deep = any(folder.folders[name].folders for name in others)
     if trains and (deep or len(exact) > 1):
-        raise _mixed(exact, others, prefix, reading)
+        raise _mixed(exact, others, len(prefix), reading)
     unlabeled = exact.keys() - set(trains)
     for name in unlabeled:
-        reading.leave_out(folder.folders[name], UNLABELED)
+        reading.leave_out(folder.folders[name], name)
     for name in sorted(roles.keys() - unlabeled):
         reading.classes.add(name)
         reading.notes.append(f"folder '{name}' is read as a class, like {_listed(others)} next to it")
@@ -258,7 +266,7 @@ def _read_splits(folder: _Folder, prefix: tuple[str, ...], roles: Mapping[str, R
         if not labels or (only and known and only not in known and roles[name] != "train"):
             if roles[name] in ("train", "trainval"):
                 raise reading.no_class_folder(inner)
-            reading.leave_out(inner, UNLABELED)
+            reading.leave_out(inner, name)
             continue
         _read_classes(inner, above, reading, split=splits[name], within=True)
         if name.lower() not in ("train", "val", "valid", "validation", "test"):
@@ -283,11 +291,12 @@ def _read_classes(
     for label, one in folder.folders.items():
         reading.add(one, label, split=split)
     shared = _shared(folder)
-    if shared and not within:
-        reading.notes.append(
+    if shared and (all(map(is_part, folder.folders)) or not all(map(is_part, shared))):
+        note = (
             f"classes are the folders {_listed(folder.folders)}; if they are the folders within, which bear the same "
             f"names in each ({_listed(shared)}), give --labels {len(prefix) + 2}"
         )
+        reading.notes += [] if note in reading.notes else [note]
 
 
 def _read_parts(folder: _Folder, prefix: tuple[str, ...], reading: _Reading, split: str | None) -> bool:
@@ -315,23 +324,32 @@ def _read_parts(folder: _Folder, prefix: tuple[str, ...], reading: _Reading, spl
 
 
 def _read_class_splits(folder: _Folder, prefix: tuple[str, ...], reading: _Reading) -> bool:
-    """Read ``Class/split/image``; ``False`` if the folders within the classes are not all splits."""
-    within = {name for one in folder.folders.values() for name in one.folders}
-    roles = split_roles(within)
-    if not roles or roles.keys() != within:
+    """Read ``Class/.../split/image``; ``False`` if no level of folders within the classes holds splits."""
+    depth = len(prefix)
+    within = {name: name.split("/")[depth:-1] for one in folder.folders.values() for name in one.images()}
+    for level in range(1, max(map(len, within.values()))):
+        names = {parts[level] for parts in within.values() if len(parts) > level}
+        roles = split_roles(names)
+        if len(set(roles.values())) > 1 and roles.keys() != names:
+            raise _mixed(roles, names - roles.keys(), depth, reading, within=True)
+        if roles and roles.keys() == names:
+            break
+    else:
         return False
-    trees = [set(inner.folders) for one in folder.folders.values() for inner in one.folders.values()]
-    if len(folder.folders) > 1 and len(set.intersection(*trees)) > 1:
+    beneath: dict[str, set[str]] = defaultdict(set)
+    for parts in within.values():
+        beneath[parts[0]] |= set(parts[level + 1 : level + 2])
+    if len(beneath) > 1 and len(set.intersection(*beneath.values())) > 1:
         raise DataError(
             f"{reading.where} holds several trees ({_listed(folder.folders)}), each with its own splits",
-            fix=f"index one of them, or give --labels {len(prefix) + 3} to take the classes of all",
+            fix=f"index one of them, or give --labels {depth + level + 2} to take the classes of all",
         )
     reading.above.add(prefix)
     splits = splits_of(roles)
-    for label, one in folder.folders.items():
-        reading.entries += [Entry(path=name, label=label) for name in one.files]
-        for name, inner in one.folders.items():
-            reading.add(inner, label, split=splits[name])
+    reading.entries += [
+        Entry(path=name, label=parts[0], split=splits[parts[level]] if len(parts) > level else None)
+        for name, parts in within.items()
+    ]
     reading.notes.append(f"splits from the folders within each class: {', '.join(sorted(roles))}")
     return True
 
@@ -353,10 +371,11 @@ def _read_level(images: Sequence[str], level: int, reading: _Reading) -> None:
 
 
 def _shared(folder: _Folder) -> list[str]:
-    """Names of folders, two at least, that all the folders hold."""
-    inner = [set(one.folders) for one in folder.folders.values()]
-    shared = set.intersection(*inner) if len(inner) > 1 else set()
-    return sorted(shared) if len(shared) > 1 else []
+    """Names of folders, two at least, that most of the folders hold, and that are most of what they hold."""
+    counts = Counter(name for one in folder.folders.values() for name in one.folders)
+    shared = sorted(name for name, count in counts.items() if count > 1 and 2 * count > len(folder.folders))
+    most = 2 * sum(counts[name] for name in shared) > sum(counts.values())
+    return shared if len(shared) > 1 and most else []
 
 
 def _by_class(
@@ -368,7 +387,7 @@ def _by_class(
     lost: dict[str, Counter[str]] = defaultdict(Counter)
     for name, reason in [*passed, *((folder, EMPTY) for folder in empty)]:
         label = None
-        if reason not in (SYSTEM, STRAY, UNLABELED):
+        if reason not in (SYSTEM, STRAY):
             parts = name.split("/") if reason == EMPTY else name.split("/")[:-1]
             label = _class_of(parts, reading, level)
         place = place_of(name, reason)
