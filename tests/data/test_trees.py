@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swath.data import build_index
-from swath.data.names import Listing, tally
+from swath.data.filenames import Listing, tally
 from swath.data.trees import entries_from_tree
 from swath.errors import DataError
 

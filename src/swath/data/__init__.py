@@ -10,11 +10,11 @@ from swath.data.archives import open_patches
 from swath.data.audit import Audit, audit, write_audit
 from swath.data.cache import cached_pixels, default_cache
 from swath.data.duplicates import group_duplicates, near_duplicates
+from swath.data.filenames import LeftOut
 from swath.data.fix import fix_index
 from swath.data.images import Images, walk_images
 from swath.data.index import SCHEMA, PatchIndex, class_numbers, label_matrix, read_index, write_index
 from swath.data.named import NAMED, get, shipped_path
-from swath.data.names import LeftOut
 from swath.data.relabel import binary_index, relabel
 from swath.data.rewrite import resample_index
 from swath.data.sources import build_index

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from swath.data.encodings import ENCODINGS, guess_encoding
-from swath.data.names import BROKEN, EMPTY, MAX_DEPTH, SPECIAL, SYSTEM, Listing, is_image_name, is_system, safe_name
+from swath.data.filenames import BROKEN, EMPTY, MAX_DEPTH, SPECIAL, SYSTEM, Listing, is_image_name, is_system, safe_name
 from swath.errors import DataError, MissingFileError
 
 MAX_MEMBERS = 5_000_000

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from swath.data.archives import FolderReader, PatchReader, guessed_names, open_patches, read_file
 from swath.data.entries import Entries, entries_from_coco
+from swath.data.filenames import UNLISTED, Listing, is_image_name, place_of, safe_name, suffix_of, why_left_out
 from swath.data.lookup import match_paths, relative_to_common
-from swath.data.names import UNLISTED, Listing, is_image_name, place_of, safe_name, suffix_of, why_left_out
 from swath.data.roles import split_roles, splits_of
 from swath.data.tables import decode_text, entries_from_csv
 from swath.data.trees import entries_from_tree

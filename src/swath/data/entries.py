@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swath.data.names import safe_name
+from swath.data.filenames import safe_name
 from swath.errors import DataError
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -50,7 +50,7 @@ class Entries:
     rows : tuple of Entry
         The patches.
     left_out : tuple of (str, str)
-        Place and reason of every file that was left out; see :func:`swath.data.names.tally`.
+        Place and reason of every file that was left out; see :func:`swath.data.filenames.tally`.
     notes : tuple of str
         Sentences on how the source was read, for whoever made it.
     extras : mapping of str to mapping of str to str

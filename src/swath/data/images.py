@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from swath.data.archives import guessed_names, is_folder, open_patches, read_file
-from swath.data.names import LeftOut, is_image_name, place_of, tally, why_left_out
+from swath.data.filenames import LeftOut, is_image_name, place_of, tally, why_left_out
 from swath.errors import DataError
 from swath.imagery import SUFFIXES
 

@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from swath.data.filenames import LeftOut, safe_name
 from swath.data.named import shipped_name, shipped_path
-from swath.data.names import LeftOut, safe_name
 from swath.errors import DataError, MissingExtraError, MissingFileError, SettingError
 from swath.files import atomic_file
 from swath.imagery import RGB

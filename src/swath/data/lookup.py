@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from swath.data.names import is_image_name, safe_name
+from swath.data.filenames import is_image_name, safe_name
 from swath.errors import DataError
 
 _CANDIDATES = 50  # files of one name whose place is tried

@@ -23,9 +23,9 @@ from swath.data.discover import list_source
 from swath.data.duplicates import merge_groups
 from swath.data.encodings import check_encoding
 from swath.data.entries import Entry
+from swath.data.filenames import tally
 from swath.data.index import SCHEMA, PatchIndex, Split
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
-from swath.data.names import tally
 from swath.data.rewrite import encode_patch
 from swath.data.rows import decode_patch, map_rows
 from swath.data.tables import entries_from_table

@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from swath.data.encodings import guess_encoding
 from swath.data.entries import COLUMNS, Entries, entries_from_rows
+from swath.data.filenames import is_image_name
 from swath.data.lookup import relative_to_common
-from swath.data.names import is_image_name
 from swath.data.roles import read_name, splits_of
 from swath.errors import DataError
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from swath.data.entries import Entries, Entry
-from swath.data.names import (
+from swath.data.filenames import (
     ARCHIVE,
     EMPTY,
     FORMAT,
@@ -106,7 +106,7 @@ def entries_from_tree(listing: Listing, *, where: str, level: int | None = None)
 
     Examples
     --------
-    >>> from swath.data.names import Listing
+    >>> from swath.data.filenames import Listing
     >>> tree = Listing(("seg_test/seg_test/Forest/1.png", "seg_train/seg_train/Forest/2.png"))
     >>> [(entry.label, entry.split) for entry in entries_from_tree(tree, where="tree").rows]
     [('Forest', 'test'), ('Forest', 'train')]
