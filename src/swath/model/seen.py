@@ -97,6 +97,11 @@ class SeenPatches(Settings):
     train: PatchCodes = Field(description="patches it learned from")
     val: PatchCodes = Field(description="other patches, by which it was chosen or calibrated")
 
+    def check(self) -> None:
+        """Raise ValueError if the stored codes are damaged."""
+        self.train.unpack()
+        self.val.unpack()
+
 
 Seen = Annotated[
     tuple[SeenPatches, ...],

@@ -318,7 +318,7 @@ def seen_of(metadata: Mapping[str, str], *, where: str) -> Seen:
     try:
         found = _SEEN.validate_json(metadata[SEEN_KEY])
         for seen in found:  # what a training of hours would otherwise end with
-            seen.train.unpack(), seen.val.unpack()
+            seen.check()
     except ValueError as error:
         first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise SettingError(f"the metadata of {where} is damaged: {SEEN_KEY}: {first}") from error

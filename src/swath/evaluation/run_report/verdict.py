@@ -281,7 +281,7 @@ def shifts(robustness: RobustnessResult | None) -> list[str]:
         [f"{shown(name)} ({last.strength}) to {with_interval(last.accuracy)}" for name, last in costly[:SHIFTS]]
     )
     found = [
-        f"on {robustness.n:,} patches of the split '{robustness.split}' accuracy falls from "
+        f"on {robustness.n:,} patches of the split '{robustness.split}'{robustness.seen.mark} accuracy falls from "
         f"{with_interval(clean)} under {named}"
     ]
     blind = [
@@ -305,8 +305,8 @@ def worst_slice(errors: ErrorAnalysis | None) -> str:
     worst = min(worse, key=lambda s: s.difference.value)
     return (
         f"it is worse where {worst.by} is {written(worst.name)}: accuracy {with_interval(worst.accuracy)} of "
-        f"{worst.accuracy.n:,} patches of the split '{errors.split}', {points_more(worst.difference)} than "
-        f"elsewhere; its classes alone would give {100 * worst.expected:.1f} %"
+        f"{worst.accuracy.n:,} patches of the split '{errors.split}'{errors.seen.mark}, "
+        f"{points_more(worst.difference)} than elsewhere; its classes alone would give {100 * worst.expected:.1f} %"
     )
 
 
