@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +10,7 @@ from PIL import Image
 from swath.data import build_index, cache, cached_pixels, default_cache
 from swath.errors import DataError, OutputError, SettingError
 
-from .makers import encoded, picture, tree, write
+from .makers import encoded, packed, picture, table_index, tree, write
 
 
 @pytest.fixture
@@ -27,7 +30,14 @@ def test_pixels_are_those_of_the_files_in_row_order(index, tmp_path):
         assert np.array_equal(pixels[row].transpose(1, 2, 0), np.asarray(Image.open(index.root / path)))
 
 
+def later(monkeypatch, seconds=10):
+    """Let time pass for the cache alone: files just written count as settled."""
+    now = time.time_ns
+    monkeypatch.setattr(cache.time, "time_ns", lambda: now() + seconds * 10**9)
+
+
 def test_decodes_once(index, tmp_path, monkeypatch):
+    later(monkeypatch)
     first, again = [], []
     one = cached_pixels(index, cache=tmp_path / "c", progress=stages(first))
     monkeypatch.setattr(cache, "decode_patch", lambda *a, **k: pytest.fail("decoded a second time"))
@@ -63,17 +73,133 @@ def test_a_damaged_cache_is_made_again(index, tmp_path, damage):
     assert np.array_equal(cached_pixels(index, cache=tmp_path / "c"), whole)
 
 
-def test_a_changed_file_is_noticed_and_leaves_no_half_cache(index, tmp_path):
+@pytest.fixture(params=["folder", "zip", "list"])
+def source(request, tmp_path):
+    """An index from a folder, a zip or a CSV, and how to put other bytes in the place of a file (None: remove it)."""
+    root = tree(tmp_path / "in")
+    if request.param == "zip":
+        members = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.png")}
+
+        def put(name, data):
+            members[name] = data
+            packed(tmp_path / "in.zip", {name: data for name, data in members.items() if data is not None})
+
+        packed(tmp_path / "in.zip", members)
+        return build_index(tmp_path / "in.zip"), put
+    if request.param == "list":
+        rows = [f"{p.relative_to(root).as_posix()},{p.parent.name}" for p in root.rglob("*.png")]
+        write(root / "list.csv", "\n".join(["path,label", *rows]).encode())
+
+    def put(name, data):
+        (root / name).unlink() if data is None else write(root / name, data)
+
+    return build_index(root / "list.csv" if request.param == "list" else root), put
+
+
+@pytest.mark.parametrize("state", ["cold", "warm", "warm for one part"])
+def test_changed_and_deleted_files_are_told_whatever_the_cache_holds(source, state, tmp_path, monkeypatch):
+    later(monkeypatch)
+    index, put = source
+    if state == "warm":
+        cached_pixels(index, cache=tmp_path / "c")
+    elif state == "warm for one part":
+        cached_pixels(index.take(range(5)), cache=tmp_path / "c")
+    put("Town/Town_1.png", encoded(picture(99)))
+    put("Water/Water_0.png", encoded(picture(98)))
+    put("Field/Field_2.png", None)
+    for _ in range(2):
+        with pytest.raises(DataError) as caught:
+            cached_pixels(index, cache=tmp_path / "c")
+        assert caught.value.problem == (
+            "3 files are no longer as index 'in' says: 2 changed (Town/Town_1.png, Water/Water_0.png) "
+            "and 1 gone (Field/Field_2.png)"
+        ).replace("'in'", f"'{index.name}'")
+        assert "swath data index SOURCE --out INDEX --overwrite" in caught.value.fix
+    assert not list((tmp_path / "c" / "pixels").glob(".*"))  # nothing half-written
+
+
+def test_files_put_back_are_used_again(source, tmp_path, monkeypatch):
+    later(monkeypatch)
+    index, put = source
+    before = np.array(cached_pixels(index, cache=tmp_path / "c"))
+    old = encoded(picture(1001))
+    put("Town/Town_1.png", encoded(picture(99)))
+    with pytest.raises(DataError, match="1 file is no longer"):
+        cached_pixels(index, cache=tmp_path / "c")
+    put("Town/Town_1.png", old)
+    assert np.array_equal(cached_pixels(index, cache=tmp_path / "c"), before)
+
+
+def test_another_content_of_the_same_size_and_time_is_told(tmp_path, monkeypatch):
+    later(monkeypatch)
+    for label in "AB":
+        for n in range(3):
+            write(tmp_path / "in" / label / f"{n}.tif", encoded(picture(ord(label) + n), "TIFF"))
+    index = build_index(tmp_path / "in")
+    cached_pixels(index, cache=tmp_path / "c")
+    file = tmp_path / "in" / "A" / "0.tif"
+    status = file.stat()
+    other = (tmp_path / "in" / "B" / "0.tif").read_bytes()
+    assert len(other) == status.st_size
+    file.write_bytes(other)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(DataError, match=r"1 changed \(A/0\.tif\)"):
+        cached_pixels(index, cache=tmp_path / "c")
+
+
+def test_a_file_written_again_within_the_clock_tick_is_told(index, tmp_path, monkeypatch):
+    cached_pixels(index, cache=tmp_path / "c")  # right after the files were written: no time is believed
+    status = (index.root / "Town" / "Town_1.png").stat()
+    same = cache._stamp(str(index.root / "Town" / "Town_1.png"))
     write(index.root / "Town" / "Town_1.png", encoded(picture(99)))
-    with pytest.raises(DataError, match=r"Town/Town_1\.png has changed since it was indexed"):
+    monkeypatch.setattr(cache, "_stamp", lambda path: same)  # as if neither size nor time had moved
+    assert status.st_size
+    with pytest.raises(DataError, match=r"changed \(Town/Town_1\.png\)"):
         cached_pixels(index, cache=tmp_path / "c")
-    assert list((tmp_path / "c").rglob("*.npy")) == []
 
 
-def test_a_file_that_is_gone_is_named(index, tmp_path):
-    (index.root / "Town" / "Town_1.png").unlink()
-    with pytest.raises(DataError, match=r"Town_1\.png"):
-        cached_pixels(index, cache=tmp_path / "c")
+def test_a_touched_file_is_read_once_and_is_no_error(source, tmp_path, monkeypatch):
+    later(monkeypatch)
+    index, _ = source
+    cached_pixels(index, cache=tmp_path / "c")
+    for file in (index.root,) if index.root.is_file() else index.root.rglob("*.png"):
+        os.utime(file)
+    first, again = [], []
+    cached_pixels(index, cache=tmp_path / "c", progress=stages(first))
+    cached_pixels(index, cache=tmp_path / "c", progress=stages(again))
+    assert set(first) == {"check"}
+    assert again == []
+
+
+def test_another_copy_of_the_files_is_checked_on_its_own(index, tmp_path, monkeypatch):
+    later(monkeypatch)
+    cached_pixels(index, cache=tmp_path / "c")
+    copy = build_index(tree(tmp_path / "copy"))
+    (copy.root / "Town" / "Town_1.png").unlink()  # the same contents are in the cache
+    with pytest.raises(DataError, match=r"1 gone \(Town/Town_1\.png\)"):
+        cached_pixels(copy, cache=tmp_path / "c")
+
+
+def test_a_cache_that_can_only_be_read_still_serves(index, tmp_path, monkeypatch):
+    before = np.array(cached_pixels(index, cache=tmp_path / "c"))
+    monkeypatch.setattr(cache, "atomic_file", lambda *a, **k: (_ for _ in ()).throw(OutputError("read-only")))
+    assert np.array_equal(cached_pixels(index, cache=tmp_path / "c"), before)
+
+
+@pytest.mark.slow
+def test_looking_at_twenty_thousand_files_is_cheap(tmp_path, monkeypatch):
+    later(monkeypatch)
+    for n in range(20_000):
+        write(tmp_path / "in" / f"{n % 40:02}" / f"{n}.npy", b"x" * 10)
+    paths = sorted(path.relative_to(tmp_path / "in").as_posix() for path in (tmp_path / "in").rglob("*.npy"))
+    made = table_index(["a"] * len(paths), root=tmp_path / "in").with_columns({"path": paths})
+    cache._note(made, cache._stamps(made), tmp_path / "c", cache.time.time_ns())
+    start = time.process_time()
+    stamps = cache._stamps(made)
+    known = cache._noted(made, tmp_path / "c")
+    taken = time.process_time() - start
+    assert [known[path][1] for path in paths] == stamps
+    assert taken < 1
 
 
 def test_patches_of_several_sizes_need_a_size(index, tmp_path):
