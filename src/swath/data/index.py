@@ -85,6 +85,8 @@ class PatchIndex:
         Images left out because they could not be read.
     ignored : int
         Files passed over because their suffix is not that of an image.
+    notes : tuple of str
+        What was decided while the source was read, a sentence each; not stored.
     file : pathlib.Path or None
         The file the index was read from.
 
@@ -107,6 +109,7 @@ class PatchIndex:
     split_protocol: str = ""
     skipped: tuple[str, ...] = ()
     ignored: int = 0
+    notes: tuple[str, ...] = field(default=(), compare=False)
     file: Path | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
@@ -218,6 +221,12 @@ class PatchIndex:
         if multi_label is None:
             multi_label = self.multi_label
         return label_matrix(self.label_sets, names) if multi_label else class_numbers(self.labels, names)
+
+    @cached_property
+    def class_counts(self) -> dict[str, int]:
+        """Number of patches of each class, in order of :attr:`classes`; one of several labels counts for each."""
+        counts = Counter(label for labels in self.label_sets for label in labels)
+        return {label: counts[label] for label in self.classes}
 
     @property
     def split_counts(self) -> dict[str | None, int]:

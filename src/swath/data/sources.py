@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -28,6 +29,7 @@ from swath.data.entries import (
     entries_from_tree,
 )
 from swath.data.index import SCHEMA, PatchIndex
+from swath.data.names import class_name
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
 from swath.data.rewrite import encode_patch
 from swath.data.rows import map_rows
@@ -127,7 +129,8 @@ def build_index(
     with open_patches(base) as reader:
         if listed is None:
             listed = _list_table(reader, path.name) if is_list else _list_patches(reader)
-        checked, refused = _check_all(reader, listed.rows, progress)
+        rows, notes = _one_spelling(listed.rows)
+        checked, refused = _check_all(reader, rows, progress)
         base = reader.root
     _refuse_unreadable(refused, where, skip_unreadable=skip_unreadable)
     _check_classes(checked, where)
@@ -146,7 +149,34 @@ def build_index(
         split_protocol="as the source gives it" if any(row["split"] for row in checked) else "",
         skipped=tuple(name for name, _ in refused),
         ignored=listed.ignored,
+        notes=notes,
     )
+
+
+def _one_spelling(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
+    """Give the same class the same name whatever the source is; report names that became one by it."""
+    spellings: dict[str, set[str]] = defaultdict(set)
+
+    def named(label: str) -> str:
+        name = class_name(label)
+        spellings[name].add(label)
+        return name
+
+    rows = [
+        replace(
+            entry,
+            label=None if entry.label is None else named(entry.label),
+            labels=None if entry.labels is None else tuple(sorted({named(label) for label in entry.labels})),
+        )
+        for entry in entries
+    ]
+    notes = [
+        f"one class, '{name}', is spelled in {len(given)} ways (spaces around it or the form of its letters): "
+        + ", ".join(map(ascii, sorted(given)))
+        for name, given in sorted(spellings.items())
+        if len(given) > 1
+    ]
+    return rows, tuple(notes)
 
 
 def _refuse_unused(kind: str, **given: Any) -> None:
