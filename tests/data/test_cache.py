@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
-from swath.data import build_index, cache, cached_pixels, default_cache
+from swath.data import audit, build_index, cache, cached_pixels, default_cache, fix_index, near_duplicates
 from swath.errors import DataError, OutputError, SettingError
 
 from .makers import encoded, packed, picture, table_index, tree, write
@@ -207,7 +209,8 @@ def test_patches_of_several_sizes_need_a_size(index, tmp_path):
     mixed = build_index(index.root)
     with pytest.raises(DataError, match=r"not all squares of one size: 16 x 16 \(9\), 32 x 32 \(1\)") as caught:
         cached_pixels(mixed, cache=tmp_path / "c")
-    assert "--size" in caught.value.fix
+    assert "--set size=" in caught.value.fix
+    assert "swath data fix INDEX" in caught.value.fix
     assert cached_pixels(mixed, size=16, cache=tmp_path / "c").shape == (10, 3, 16, 16)
 
 
@@ -253,3 +256,62 @@ def test_the_cache_lies_where_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.delenv("SWATH_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_cache() == tmp_path / ".cache" / "swath"
+
+
+def raster(path, bands, *, seed=0, dtype="uint16", names=None, side=16):
+    """A GeoTIFF of random numbers, its bands without names or with `names`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(1, 200, (bands, side, side)).astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no georeference
+        with rasterio.open(path, "w", "GTiff", side, side, bands, dtype=dtype) as file:
+            file.write(pixels)
+            for number, name in enumerate(names or (), start=1):
+                file.set_band_description(number, name)
+    return pixels
+
+
+def rasters(root, kinds, **options):
+    """Six patches of two classes, whose numbers of bands are `kinds` in turn."""
+    for n in range(6):
+        raster(root / "AB"[n % 2] / f"{n}.tif", kinds[n % len(kinds)], seed=n, **options)
+    return build_index(root)
+
+
+@pytest.mark.parametrize("bands", [("band_1", "band_2", "band_3"), ("red", "green", "blue"), ("band_1",)])
+@pytest.mark.parametrize("kinds", [(3, 13, 13), (13, 3, 3), (4, 5, 5)])
+def test_files_of_different_numbers_of_unnamed_bands_are_refused(kinds, bands, tmp_path):
+    index = rasters(tmp_path / "in", kinds)
+    with pytest.raises(DataError, match="differ in their bands, which have no names") as caught:
+        cached_pixels(index, bands=bands, cache=tmp_path / "c")
+    assert f"has {min(kinds)}" in caught.value.problem
+    assert f"has {max(kinds)}" in caught.value.problem
+    assert "index them apart" in caught.value.fix
+    for run in (audit, near_duplicates, lambda index: fix_index(index, tmp_path / "out")):
+        with pytest.raises(DataError, match="differ in their bands"):
+            run(index)
+
+
+def test_unnamed_bands_are_taken_by_number(tmp_path):
+    index = rasters(tmp_path / "in", [13])
+    pixels = cached_pixels(index, bands=("band_4", "band_3", "band_2"), of=13, cache=tmp_path / "c")
+    with rasterio.open(index.root / index.paths[0]) as file:
+        assert np.array_equal(pixels[0], file.read([4, 3, 2]))
+    three = rasters(tmp_path / "three", [3])
+    turned = cached_pixels(three, bands=("band_3", "band_2", "band_1"), cache=tmp_path / "c")
+    assert np.array_equal(turned[:, ::-1], cached_pixels(three, bands=("red", "green", "blue"), cache=tmp_path / "c"))
+    with pytest.raises(DataError, match=r"have 3 bands without names, .* in files of 13"):
+        cached_pixels(three, bands=("band_3", "band_2", "band_1"), of=13, cache=tmp_path / "c")
+
+
+def test_named_bands_may_lie_in_files_of_several_kinds(tmp_path):
+    for n in range(6):
+        names = ("B02", "B03", "B04", "B08")[: 3 + n % 2]
+        raster(tmp_path / "in" / "AB"[n % 2] / f"{n}.tif", len(names), names=names, seed=n)
+    assert cached_pixels(build_index(tmp_path / "in"), cache=tmp_path / "c").shape == (6, 3, 16, 16)
+
+
+def test_a_missing_band_names_the_file(tmp_path):
+    index = rasters(tmp_path / "in", [13])
+    with pytest.raises(DataError, match=r"A/0\.tif: bands band_1 to band_13 hold neither gray nor red"):
+        cached_pixels(index, cache=tmp_path / "c")

@@ -22,13 +22,13 @@ TWINS = [
     ("Forêt", "Foret"),
     ("Straße", "STRASSE"),
     ("Forest", "Forest."),
-    ("Forest", "Ｆｏｒｅｓｔ"),
+    ("Forest", "\uff26\uff4f\uff52\uff45\uff53\uff54"),
     ("Forest", "F\u043erest"),  # Cyrillic o
     ("River", "R\u200biver"),  # zero-width space
     ("Beach", "\u0412each"),  # Cyrillic Ve
     ("Agua", "\u0391gua"),  # Greek Alpha
     ("Вода", "вода"),
-    ("Field's edge", "Field’s edge"),
+    ("Field's edge", "Field\u2019s edge"),
     ("class_1_2", "class 1-2"),
 ]
 OTHERS = [

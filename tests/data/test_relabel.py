@@ -156,7 +156,7 @@ def test_names_that_look_alike_become_one_class():
     assert [(before, after) for _, before, after in found.changed] == [("forest", "Forest")] * 2
     assert found.index.column("split") == index.column("split")
     assert "2 labels merged" in found.index.split_protocol
-    with pytest.raises(DataError, match="no two classes .* look alike"):
+    with pytest.raises(DataError, match=r"no two classes .* look alike"):
         merge_lookalikes(found.index)
 
 

@@ -191,7 +191,8 @@ def _split_findings(classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str
         lacking = [label for label, counts in classes.items() if not counts.get(split)]
         if lacking:
             names = ", ".join(f"'{label}'" for label in lacking)
-            found.append(Finding("class missing", f"Split '{split}' has no patch of {names}."))
+            text = f"Split '{split}' has no patch of {names}: split again with swath data split --resplit."
+            found.append(Finding("class missing", text))
     if 0 < total["test"] < FEW_IN_TEST:
         found.append(
             Finding(

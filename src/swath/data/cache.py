@@ -23,10 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from swath.data.index import PatchIndex
-from swath.data.rows import check_contents, decode_patch, map_patches
+from swath.data.rows import check_contents, decode_patch, map_patches, unnamed_bands
 from swath.errors import DataError, OutputError, SettingError
 from swath.files import atomic_file
 from swath.imagery import RGB, resize, select_bands
+from swath.imagery.rgb import BandError
 from swath.progress import Progress, silent
 
 LAYOUT = 1  # raise when the meaning of a cached file changes
@@ -45,6 +46,7 @@ def cached_pixels(
     *,
     bands: Sequence[str] = RGB,
     size: int | None = None,
+    of: int | None = None,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Pixels:
@@ -62,6 +64,8 @@ def cached_pixels(
         Bands to take, in this order; see :func:`swath.imagery.select_bands`.
     size : int, optional
         Side in pixels to resize to; by default the patches' own, which they must share.
+    of : int, optional
+        Number of bands that files without band names must have; by default any, the same in all.
     cache : Path, optional
         Folder to cache in; by default ``$SWATH_CACHE``, or ``~/.cache/swath``.
     progress : Progress
@@ -86,6 +90,13 @@ def cached_pixels(
     if not len(index):
         raise DataError(f"index '{index.name}' has no patches to decode")
     side = _side(index, size)
+    count = unnamed_bands(index)
+    if of is not None and count not in (None, of):
+        raise BandError(
+            f"the patches of index '{index.name}' have {count} bands without names, and {', '.join(bands)} are meant "
+            f"in files of {of}",
+            fix=f"use patches of {of} bands, or name the bands in all files (a GeoTIFF's band descriptions)",
+        )
     folder = cache or default_cache()
     path = folder / "pixels" / f"{cache_key(index, bands=bands, size=side)}.npy"
     shape = (len(index), len(bands), side, side)
@@ -93,7 +104,7 @@ def cached_pixels(
     now = time.time_ns()
     stamps = _stamps(index)
     if pixels is None:
-        _fill(path, index, bands, side, progress)
+        _fill(path, index, bands, side, count, progress)
         pixels = _mapped(path, shape)
         _note(index, stamps, folder, now)
     else:
@@ -198,7 +209,8 @@ def _side(index: PatchIndex, size: int | None) -> int:
         more = f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""
         raise DataError(
             f"the patches of index '{index.name}' are not all squares of one size: {shown}{more}",
-            fix="give the side in pixels to resize them to with --size (size=)",
+            fix=f"train with --set size={min(max(width, height, 16), 1024)}, or make them one size with: "
+            f"swath data fix {index.file or 'INDEX'} --out FOLDER",
         )
     return int(width)
 
@@ -213,12 +225,17 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels | None:
     return pixels if complete and pixels.flags.c_contiguous else None
 
 
-def _fill(path: Path, index: PatchIndex, bands: Sequence[str], side: int, progress: Progress) -> None:
+def _fill(
+    path: Path, index: PatchIndex, bands: Sequence[str], side: int, count: int | None, progress: Progress
+) -> None:
     """Decode all patches into a new file, which takes its final name when it is complete."""
     paths = index.paths
 
     def decoded(data: bytes, row: int) -> Pixels:
-        return resize(select_bands(decode_patch(data, paths[row]), bands), side)
+        try:
+            return resize(select_bands(decode_patch(data, paths[row]), bands, of=count), side)
+        except BandError as error:
+            raise BandError(f"{paths[row]}: {error.problem}", fix=error.fix) from error
 
     chunk = max(1, min(64, _CHUNK_BYTES // (2 * len(bands) * side * side)))
     patches = map_patches(index, decoded, chunk=chunk, stage="decode", progress=progress)

@@ -13,8 +13,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 # Letters of the Greek and Cyrillic alphabets that are drawn as Latin ones (a part of Unicode's confusables.txt).
-_UPPER = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧАВЕЅІЈКМНОРСТУХԛԜ", "ABEZHIKMNOPTYXABESIJKMHOPCTYXqW")
-_LOWER = str.maketrans("οονυаеѕіјорсухһԁԛԝ", "oovuaesijopcyxhdqw")
+_UPPER = str.maketrans(
+    (
+        "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7"
+        "\u0410\u0412\u0415\u0405\u0406\u0408\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423"
+        "\u0425\u051c"
+    ),
+    "ABEZHIKMNOPTYXABESIJKMHOPCTYXW",
+)
+_LOWER = str.maketrans(
+    ("\u03bf\u03bd\u03c5\u0430\u0435\u0455\u0456\u0458\u043e\u0440\u0441\u0443\u0445\u04bb\u0501\u051b\u051d"),
+    "ovuaesijopcyxhdqw",
+)
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _SHOWN = 4
 
@@ -54,7 +64,7 @@ def lookalikes(counts: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:
         joined = set(names).union(*(other for other in sets if other.intersection(names)))
         sets = [other for other in sets if not other & joined] + [joined]
     ordered = (tuple(sorted(names, key=lambda name: (-counts[name], name))) for names in sets if len(names) > 1)
-    return tuple(sorted(ordered, key=lambda names: min(names)))
+    return tuple(sorted(ordered, key=min))
 
 
 def describe_lookalikes(sets: Sequence[Sequence[str]], counts: Mapping[str, int]) -> str:
@@ -93,4 +103,4 @@ def _folded(name: str) -> str:
 
 
 def _separates(letter: str) -> bool:
-    return letter in "'\"`’" or unicodedata.category(letter) in ("Zs", "Pd", "Pc", "Cc")
+    return letter in "'\"`\u2019" or unicodedata.category(letter) in ("Zs", "Pd", "Pc", "Cc")

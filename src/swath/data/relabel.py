@@ -1,7 +1,8 @@
-"""Give patches of an index other labels: those of a person's review, one of two spellings, or a class against the rest.
+"""Give patches of an index other labels: those of a review, one of several spellings, or a class against the rest.
 
 :func:`relabel` applies the verdicts of the table that ``swath label-issues`` writes; :func:`merge_lookalikes` makes
-one class of names that look alike; :func:`binary_index` makes two classes of many. All keep splits and groups and describe themselves in ``PatchIndex.split_protocol``.
+one class of names that look alike; :func:`binary_index` makes two classes of many. All keep splits and groups and
+describe themselves in ``PatchIndex.split_protocol``.
 """
 
 from __future__ import annotations

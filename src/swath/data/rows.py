@@ -20,6 +20,7 @@ from swath.data.archives import open_patches
 from swath.data.index import PatchIndex
 from swath.errors import DataError, MissingFileError
 from swath.imagery import Picture, decode
+from swath.imagery.rgb import BandError, unnamed_count
 from swath.pages.text import counted
 from swath.progress import Progress
 
@@ -139,9 +140,8 @@ def check_contents(index: PatchIndex, *, rows: Sequence[int] | None = None, prog
     if not gone and not other:
         return
     unreadable = next((p for p in found if p not in (None, "gone") and "has changed" not in p), None)
-    parts = [
-        f"{len(files):,} {kind} ({_first(files)})" for kind, files in (("changed", other), ("gone", gone)) if files
-    ]
+    kinds = {"changed": other, "gone": gone}
+    parts = [f"{len(files):,} {kind} ({_first(files)})" for kind, files in kinds.items() if files]
     why = f" ({unreadable})" if unreadable else ""
     file = index.file or "INDEX"
     total = len(gone) + len(other)
@@ -172,6 +172,39 @@ def decode_patch(data: bytes, path: str) -> Picture:
 
 def first_bands(index: PatchIndex) -> tuple[str, ...]:
     """Names of the bands of the first patch, alpha left out."""
+    return _bands_of(index, [0])[0]
+
+
+def unnamed_bands(index: PatchIndex) -> int | None:
+    """How many bands each file has whose bands have no names; None where no file is of that kind.
+
+    One file of each mode of the index is decoded.
+
+    Raises
+    ------
+    BandError
+        If such files have different numbers of bands: ``band_1`` then means another band in each.
+    """
+    first: dict[str, int] = {}
+    for row, mode in enumerate(index.column("mode")):
+        first.setdefault(mode, row)
+    rows = list(first.values())
+    counts: dict[int, str] = {}
+    for row, bands in zip(rows, _bands_of(index, rows), strict=True):
+        count = unnamed_count(bands)
+        if count is not None:
+            counts.setdefault(count, index.paths[row])
+    if len(counts) > 1:
+        (fewest, one), *_, (most, other) = sorted(counts.items())
+        raise BandError(
+            f"the patches of index '{index.name}' differ in their bands, which have no names: {one} has {fewest}, "
+            f"{other} has {most}",
+            fix="index them apart, or name the bands in the files (a GeoTIFF's band descriptions)",
+        )
+    return next(iter(counts), None)
+
+
+def _bands_of(index: PatchIndex, rows: Sequence[int]) -> list[tuple[str, ...]]:
     with open_patches(index.root) as reader:
-        bands = decode(reader.read(index.paths[0]), name=index.paths[0]).bands
-    return tuple(band for band in bands if band != "alpha")
+        found = [decode(reader.read(index.paths[row]), name=index.paths[row]).bands for row in rows]
+    return [tuple(band for band in bands if band != "alpha") for bands in found]

@@ -29,8 +29,8 @@ from swath.data.entries import (
     entries_from_tree,
 )
 from swath.data.index import SCHEMA, PatchIndex
-from swath.data.names import class_name
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
+from swath.data.names import class_name
 from swath.data.rewrite import encode_patch
 from swath.data.rows import map_rows
 from swath.errors import DataError, MissingFileError, SettingError
