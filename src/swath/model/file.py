@@ -20,12 +20,24 @@ from onnx import numpy_helper
 from pydantic import ValidationError
 
 from swath.errors import MissingFileError, ModelFileError, SettingError
-from swath.files import atomic_file
+from swath.files import SNIFFED_BYTES, atomic_file, mistaken_content
 from swath.model.graph import INPUT, TEMPERATURE, TYPES, head_of, patch_size
 from swath.model.record import RECORD_KEY, SCHEMA_VERSION, Record
 
 _STANDARD_DOMAINS = {"", "ai.onnx"}
 MAX_MODEL_BYTES = 2 * 2**30
+# Files that people take for model files: first bytes, where they stand, and what they are.
+_OTHERS = {
+    b"PK\x03\x04": (0, "a zip archive, as torch checkpoints are too, not a model file"),
+    b"\x80\x02": (0, "a pickle, such as an old torch checkpoint, not a model file"),
+    b"\x89HDF": (0, "an HDF5 file, such as Keras writes, not a model file"),
+    b"TFL3": (4, "a TensorFlow Lite model, not a model file"),
+    b"ORTM": (4, "a model in ONNX Runtime's own format, not ONNX"),
+    b"\x89PNG": (0, "a PNG picture, not a model file"),
+    b"\xff\xd8\xff": (0, "a JPEG picture, not a model file"),
+    b"II*\0": (0, "a TIFF picture, not a model file"),
+    b"PAR1": (0, "a Parquet file, such as a patch index, not a model file"),
+}
 
 
 def check_contract(graph: onnx.ModelProto, record: Record, *, where: str) -> None:
@@ -203,10 +215,16 @@ def read_model(model: str | Path) -> ModelFile:
     path = resolve_model(model)
     if path.stat().st_size > MAX_MODEL_BYTES:
         raise ModelFileError(f"{path} is larger than a model file may be ({MAX_MODEL_BYTES >> 30} GiB)")
+    data = path.read_bytes()
+    _check_kind(data[:SNIFFED_BYTES], path)
     try:
-        graph = onnx.load_model_from_string(path.read_bytes())
+        graph = onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as error:
-        raise ModelFileError(f"{path} is not an ONNX file", fix="give a file written by swath train") from error
+        raise ModelFileError(
+            f"{path} is not an ONNX file, or is cut short", fix="give a whole file written by swath train"
+        ) from error
+    if not graph.graph.node:
+        raise ModelFileError(f"{path} is not an ONNX file", fix="give a file written by swath train")
     text = next((p.value for p in graph.metadata_props if p.key == RECORD_KEY), None)
     if text is None:
         raise ModelFileError(f"{path} carries no swath record", fix="give a file written by swath train")
@@ -230,6 +248,18 @@ def write_model(path: Path, graph: onnx.ModelProto, record: Record, *, overwrite
 def record_schema() -> dict[str, Any]:
     """JSON Schema of the record; ``model/record.schema.json`` in the package holds the same."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Record.model_json_schema()}
+
+
+def _check_kind(head: bytes, path: Path) -> None:
+    """Refuse what is no ONNX file by its first bytes, and say what it is."""
+    found = mistaken_content(head)
+    if found is not None:
+        raise ModelFileError(f"{path} {found[0]}", fix=found[1])
+    kind = next((kind for mark, (at, kind) in _OTHERS.items() if head[at : at + len(mark)] == mark), None)
+    if kind is None and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32:
+        kind = "weights (safetensors), not a model file"
+    if kind is not None:
+        raise ModelFileError(f"{path} is {kind}", fix="give the model.onnx that swath train wrote")
 
 
 def _parse_record(text: str, path: Path) -> Record:
