@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from swath.errors import DataError, MissingFileError, SwathError
+from swath.files import SNIFFED_BYTES, mistaken_content
 from swath.imagery.arrays import ArrayReader
 from swath.imagery.header import Header, Picture, Reader, orientation_tag
 from swath.imagery.photos import PhotoReader
@@ -163,7 +164,10 @@ def kind_of(stream: BinaryIO, name: str) -> str:
         if head.startswith(first) and (kind != "WebP" or head[8:12] == b"WEBP"):
             depth, color = head[24:25], head[25:26]  # of a PNG's first chunk; color 0 is gray
             return DEEP_PNG if kind == "PNG" and depth == b"\x10" and color != b"\0" else kind
+    mistaken = mistaken_content(stream.read(SNIFFED_BYTES))
+    stream.seek(0)
+    what, fix = mistaken or ("", "convert it to one of these")
     raise DataError(
-        f"{name} is not a JPEG, PNG, WebP, TIFF, JPEG 2000 or .npy picture",
-        fix="convert it to one of these or leave it out",
+        f"{name} is not a JPEG, PNG, WebP, TIFF, JPEG 2000 or .npy picture{f': it {what}' if what else ''}",
+        fix=f"{fix} or leave it out",
     )

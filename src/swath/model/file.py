@@ -6,8 +6,9 @@ model, and the bands, classes, thresholds and temperature that the record states
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,8 +22,8 @@ from pydantic import ValidationError
 
 from swath.errors import MissingFileError, ModelFileError, SettingError
 from swath.files import SNIFFED_BYTES, atomic_file, mistaken_content
-from swath.model.graph import INPUT, TEMPERATURE, TYPES, head_of, patch_size
-from swath.model.record import RECORD_KEY, SCHEMA_VERSION, Record
+from swath.model.graph import INPUT, MEAN, SD, TEMPERATURE, TYPES, axis_names, head_of, name_axes, patch_size
+from swath.model.record import DIGEST_KEY, RECORD_KEY, SCHEMA_VERSION, Record
 
 _STANDARD_DOMAINS = {"", "ai.onnx"}
 MAX_MODEL_BYTES = 2 * 2**30
@@ -105,7 +106,14 @@ def _check_ends(graph: onnx.ModelProto, record: Record, where: str) -> None:
 
 
 def _check_weights(graph: onnx.ModelProto, record: Record, where: str) -> None:
-    """The temperature, the patch size and the head are those of the record."""
+    """The names of bands and classes, mean and sd, temperature, patch size and head are those of the record."""
+    for end, what, names in ((INPUT, "bands", record.input.bands), ("probabilities", "classes", record.class_names)):
+        given = axis_names(graph, end)
+        if given not in (None, names):
+            raise ModelFileError(
+                f"{where}: the graph names its {what} {_first_other(given or (), names)}",
+                fix="get the file again, or export the model again",
+            )
     if patch_size(graph) not in (None, record.input.size):
         raise ModelFileError(f"{where}: the graph and the record state different patch sizes")
     head = head_of(graph)
@@ -116,6 +124,28 @@ def _check_weights(graph: onnx.ModelProto, record: Record, where: str) -> None:
             value = numpy_helper.to_array(tensor)
             if value.size != 1 or not np.isclose(float(value.reshape(())), record.temperature, rtol=1e-5):
                 raise ModelFileError(f"{where}: the graph and the record state different temperatures")
+        if tensor.name in (MEAN, SD):
+            stated = record.input.mean if tensor.name == MEAN else record.input.sd
+            value = numpy_helper.to_array(tensor).reshape(-1)
+            if value.size != len(stated) or not np.allclose(value, stated, rtol=1e-5, atol=1e-6):
+                name = "means" if tensor.name == MEAN else "standard deviations"
+                raise ModelFileError(
+                    f"{where}: the graph normalizes with other {name} ({_numbers(value)}) than the record states "
+                    f"({_numbers(stated)})",
+                    fix="get the file again, or export the model again",
+                )
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.5g}" for value in values)
+
+
+def _first_other(given: Sequence[str], names: Sequence[str]) -> str:
+    """Where two lists of names part."""
+    if len(given) != len(names):
+        return f"({len(given)}) otherwise than the record ({len(names)})"
+    place = next(place for place, (one, other) in enumerate(zip(given, names, strict=True)) if one != other)
+    return f"otherwise than the record: number {place} is '{given[place]}', and '{names[place]}' in the record"
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
@@ -234,15 +264,49 @@ def read_model(model: str | Path) -> ModelFile:
 
 
 def write_model(path: Path, graph: onnx.ModelProto, record: Record, *, overwrite: bool = False) -> None:
-    """Put `record` into `graph` and write both as one file, atomically."""
+    """Put `record` into `graph` and write both as one file, atomically.
+
+    The graph gets the names of the record's bands and classes, and the file a digest of the record.
+
+    Raises
+    ------
+    ModelFileError
+        If the graph is not what the record says, as where it has the same classes in another order.
+    OutputError
+        If `path` exists and `overwrite` is false, or cannot be written.
+    """
     whole = onnx.ModelProto()
     whole.CopyFrom(graph)
     del whole.metadata_props[:]
-    whole.metadata_props.add(key=RECORD_KEY, value=record.model_dump_json())
+    text = record.model_dump_json()
+    whole.metadata_props.add(key=RECORD_KEY, value=text)
+    whole.metadata_props.add(key=DIGEST_KEY, value=_digest(text))
+    name_axes(whole, bands=record.input.bands, classes=record.class_names)
     whole.producer_name = "swath"
     check_contract(whole, record, where=str(path))
     with atomic_file(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(whole.SerializeToString(deterministic=True))
+
+
+def is_sealed(model: ModelFile) -> bool:
+    """Whether a file can show that its record is as it was written: by a digest, and names in the graph.
+
+    Raises
+    ------
+    ModelFileError
+        If the record has been changed since.
+    """
+    stored = {prop.key: prop.value for prop in model.graph.metadata_props}
+    if DIGEST_KEY in stored and stored[DIGEST_KEY] != _digest(stored[RECORD_KEY]):
+        raise ModelFileError(
+            f"{model.path}: its record was changed after swath wrote it",
+            fix="get the file again, or export the model again",
+        )
+    return DIGEST_KEY in stored and axis_names(model.graph, "probabilities") is not None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def record_schema() -> dict[str, Any]:

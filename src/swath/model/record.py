@@ -19,7 +19,7 @@ from swath.config import Settings
 from swath.model.ood import OutOfDistribution, pack_bytes, unpack_bytes
 
 SCHEMA_VERSION = 2
-RECORD_KEY = "swath.record"
+RECORD_KEY, DIGEST_KEY = "swath.record", "swath.record.sha256"
 Task = Literal["single-label", "binary", "multi-label"]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 _ROUNDING = 1e-4  # of probabilities in float32
