@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -26,6 +26,7 @@ from swath.data.entries import Entry
 from swath.data.filenames import tally
 from swath.data.index import SCHEMA, PatchIndex, Split
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
+from swath.data.names import class_name
 from swath.data.rewrite import encode_patch
 from swath.data.rows import decode_patch, map_rows
 from swath.data.tables import entries_from_table
@@ -134,7 +135,8 @@ def build_index(
         table = _table_of(source, where, out=out, classes=classes, root=root, progress=progress)
         base, listed = entries_from_table(table, root=out if root is None else root, where=where)
         path = base
-    rows = _in_split(listed.rows, split, where)
+    spelled, respelled = _one_spelling(listed.rows)
+    rows = _in_split(spelled, split, where)
     with open_patches(base, zip_encoding=zip_encoding) as reader:
         checked, refused = _check_all(reader, rows, progress)
         base = reader.root
@@ -155,8 +157,34 @@ def build_index(
         split_protocol="as the source gives it" if any(row["split"] for row in checked) else "",
         skipped=tuple(name for name, _ in refused),
         left_out=tally(listed.left_out),
-        notes=(*listed.notes, *_lost_classes(rows, checked)),
+        notes=(*listed.notes, *respelled, *_lost_classes(rows, checked)),
     )
+
+
+def _one_spelling(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
+    """Give the same class the same name whatever the source is; report names that became one by it."""
+    spellings: dict[str, set[str]] = defaultdict(set)
+
+    def named(label: str) -> str:
+        name = class_name(label)
+        spellings[name].add(label)
+        return name
+
+    rows = [
+        replace(
+            entry,
+            label=None if entry.label is None else named(entry.label),
+            labels=None if entry.labels is None else tuple(sorted({named(label) for label in entry.labels})),
+        )
+        for entry in entries
+    ]
+    notes = [
+        f"one class, '{name}', is spelled in {len(given)} ways (spaces around it or the form of its letters): "
+        + ", ".join(map(ascii, sorted(given)))
+        for name, given in sorted(spellings.items())
+        if len(given) > 1
+    ]
+    return rows, tuple(notes)
 
 
 def _refuse_unused(kind: str, **given: Any) -> None:
