@@ -14,7 +14,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,9 +22,10 @@ import pyarrow as pa
 
 from swath.data.archives import is_image_name, safe_name
 from swath.errors import DataError
+from swath.imagery.georeference import decode_footprint
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-COLUMNS = ("path", "label", "labels", "split", "group", "lon", "lat", "gsd", "source", "license")
+COLUMNS = ("path", "label", "labels", "split", "group", "lon", "lat", "gsd", "source", "license", "crs", "footprint")
 _REMADE = ("sha256", "width", "height", "mode")  # columns of an index that indexing makes anyway
 # Files that commonly lie next to images; others that are not images are counted, so that a data set
 # in a format that is not read does not vanish without a word.
@@ -51,14 +52,17 @@ class Entry:
     gsd: float | None = None
     source: str | None = None
     license: str | None = None
+    crs: str | None = None
+    footprint: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Entries:
-    """All patches of a source, and how many files of unknown kind were passed over."""
+    """All patches of a source, how many files of unknown kind were passed over, and the columns it has."""
 
     rows: tuple[Entry, ...]
     ignored: int = 0
+    columns: tuple[str, ...] = ()
 
 
 def entries_from_tree(names: Iterable[str], *, where: str) -> Entries:
@@ -119,7 +123,9 @@ def _wrapping(images: Sequence[PurePosixPath]) -> int:
     return int(len(tops) == 1 and deep and next(iter(tops)).lower() not in SPLIT_NAMES)
 
 
-def entries_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: str, folder: str = "") -> Entries:
+def entries_from_rows(
+    rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: str, folder: str = "", group: str = "group"
+) -> Entries:
     """Validate the rows of a table, whatever it was read from.
 
     Parameters
@@ -132,6 +138,8 @@ def entries_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: s
         The table, for messages.
     folder : str
         Folder that paths start from, relative to the root; ``""`` for the root.
+    group : str
+        The column that names the group of each patch, where there is one of that name; else ``group``.
 
     Raises
     ------
@@ -140,7 +148,7 @@ def entries_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: s
     """
     entries: dict[str, Entry] = {}
     for place, values in rows:
-        entry = _entry(values, folder, place)
+        entry = _entry(values, folder, place, group)
         if entry.path in entries:
             raise DataError(f"{place} names {entry.path} a second time", fix="remove one of the two rows")
         entries[entry.path] = entry
@@ -149,7 +157,9 @@ def entries_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: s
     return Entries(tuple(entries.values()))
 
 
-def entries_from_table(table: pa.Table, *, root: str | Path | None, where: str) -> tuple[Path, Entries]:
+def entries_from_table(
+    table: pa.Table, *, root: str | Path | None, where: str, group: str = "group"
+) -> tuple[Path, Entries]:
     """Read the rows of an Arrow table with columns as in :data:`COLUMNS`.
 
     Parameters
@@ -162,6 +172,8 @@ def entries_from_table(table: pa.Table, *, root: str | Path | None, where: str) 
         deepest folder that holds all of them.
     where : str
         The table, for messages.
+    group : str
+        The column that names the group of each patch; it may be none of :data:`COLUMNS`.
 
     Returns
     -------
@@ -175,7 +187,7 @@ def entries_from_table(table: pa.Table, *, root: str | Path | None, where: str) 
     """
     names = [n for n in table.column_names if n not in _REMADE and table.column(n).null_count < len(table)]
     if len(table):
-        _check_columns(names, where)
+        _check_columns(names, where, group)
     rows = table.select(names if len(table) else []).to_pylist()
     paths = [os.path.abspath(Path(root or "") / str(row["path"] or "")) for row in rows]  # noqa: PTH100
     try:
@@ -185,10 +197,11 @@ def entries_from_table(table: pa.Table, *, root: str | Path | None, where: str) 
     except ValueError:
         raise DataError(f"the paths of {where} lie on several drives", fix="copy them into one folder") from None
     numbered = ((f"{where}, row {number}", row) for number, row in enumerate(rows))
-    return base.resolve(), entries_from_rows(numbered, where=where)
+    entries = entries_from_rows(numbered, where=where, group=group)
+    return base.resolve(), replace(entries, columns=tuple(names))
 
 
-def entries_from_csv(text: str, *, folder: str, where: str) -> Entries:
+def entries_from_csv(text: str, *, folder: str, where: str, group: str = "group") -> Entries:
     """Read the rows of a CSV with columns ``path,label[,split,group,lon,lat,gsd,source,license]``.
 
     With a column ``labels`` in place of ``label``, each patch has as many labels as stand there with ``;`` or
@@ -202,6 +215,8 @@ def entries_from_csv(text: str, *, folder: str, where: str) -> Entries:
         Folder of the CSV relative to the root (``""`` for the root); paths in the CSV start there.
     where : str
         Name of the CSV, for messages.
+    group : str
+        The column that names the group of each patch; it may be none of :data:`COLUMNS`.
 
     Raises
     ------
@@ -209,8 +224,9 @@ def entries_from_csv(text: str, *, folder: str, where: str) -> Entries:
         If a column is unknown or missing, or a value is not valid; the line is named.
     """
     columns, rows = read_csv(text, where=where)
-    _check_columns(columns, where)
-    return entries_from_rows(rows, where=where, folder=folder)
+    _check_columns(columns, where, group)
+    entries = entries_from_rows(rows, where=where, folder=folder, group=group)
+    return replace(entries, columns=tuple(columns))
 
 
 def read_csv(text: str, *, where: str, delimiter: str = ",") -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
@@ -240,11 +256,14 @@ def read_csv(text: str, *, where: str, delimiter: str = ",") -> tuple[list[str],
     return columns, rows
 
 
-def _check_columns(columns: Sequence[str], where: str) -> None:
+def _check_columns(columns: Sequence[str], where: str, group: str) -> None:
     known = ", ".join(COLUMNS)
-    unknown = [column for column in columns if column not in COLUMNS]
+    unknown = [column for column in columns if column not in (*COLUMNS, group)]
     if unknown:
-        raise DataError(f"{where} has an unknown column '{unknown[0]}'", fix=f"known columns: {known}")
+        raise DataError(
+            f"{where} has an unknown column '{unknown[0]}'",
+            fix=f"known columns: {known}; to group patches by another one: --group-by {unknown[0]}",
+        )
     for required in ("path", "label"):
         if required not in columns and not (required == "label" and "labels" in columns):
             raise DataError(f"{where} has no column '{required}'", fix=f"its first line names the columns: {known}")
@@ -257,8 +276,8 @@ def _check_columns(columns: Sequence[str], where: str) -> None:
         raise DataError(f"{where} names a column twice")
 
 
-def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
-    cells = {name: _text(value) for name, value in values.items() if name != "labels"}
+def _entry(values: Mapping[str, Any], folder: str, place: str, group: str) -> Entry:
+    cells = {name: _text(value) for name, value in values.items() if name not in ("labels", "footprint")}
     path = safe_name(cells["path"])
     if path is None:
         raise DataError(
@@ -282,18 +301,32 @@ def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
         label=cells["label"] if labels is None else None,
         labels=labels,
         split=SPLIT_NAMES.get(split),
-        group=cells.get("group") or None,
+        group=cells.get(group, cells.get("group")) or None,
         lon=lon,
         lat=lat,
         gsd=gsd,
         source=cells.get("source") or None,
         license=cells.get("license") or None,
+        crs=cells.get("crs") or None,
+        footprint=_footprint(values.get("footprint"), place),
     )
 
 
 def _text(value: Any) -> str:
     """A cell as text; nothing, and what is not a number where there should be one, are empty."""
     return "" if value is None or value != value else str(value).strip()  # noqa: PLR0124
+
+
+def _footprint(value: Any, place: str) -> bytes | None:
+    """A WKB outline, given as bytes or, in a CSV, as hexadecimal digits."""
+    try:
+        wkb = value if isinstance(value, bytes) else bytes.fromhex(_text(value))
+        return wkb if wkb and decode_footprint(wkb) else None
+    except (DataError, ValueError):
+        raise DataError(
+            f"{place}: the footprint is not a WKB polygon in longitude and latitude",
+            fix="leave the column footprint out",
+        ) from None
 
 
 def _several(value: Any) -> tuple[str, ...]:
@@ -315,7 +348,7 @@ def _number(text: str | None, name: str, bounds: tuple[float, float], place: str
     return value
 
 
-def entries_from_coco(text: str, *, folder: str, where: str) -> Entries:
+def entries_from_coco(text: str, *, folder: str, where: str, group: str = "group") -> Entries:
     """Read ``images``, ``annotations`` and ``categories`` of a COCO-style file.
 
     An image has the categories of its annotations, each once. If every image has exactly one, each patch has
@@ -329,6 +362,8 @@ def entries_from_coco(text: str, *, folder: str, where: str) -> Entries:
         Folder of the JSON relative to the root (``""`` for the root); ``file_name`` starts there.
     where : str
         Name of the JSON, for messages.
+    group : str
+        The field of images that names the group of each.
 
     Raises
     ------
@@ -370,11 +405,13 @@ def entries_from_coco(text: str, *, folder: str, where: str) -> Entries:
                 "path": image["file_name"],
                 "label" if single else "labels": next(iter(labels[image["id"]])) if single else labels[image["id"]],
                 "split": image.get("split"),
+                group: image.get(group),
             },
         )
         for image in images
     )
-    return entries_from_rows(rows, where=where, folder=folder)
+    entries = entries_from_rows(rows, where=where, folder=folder, group=group)
+    return replace(entries, columns=tuple({field: None for image in images for field in image}))
 
 
 def _objects(content: Any, key: str, fields: dict[str, Any], where: str) -> list[dict[str, Any]]:

@@ -7,8 +7,9 @@ way: read and decode each patch once, refuse what is missing or damaged, group i
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -28,19 +29,25 @@ from swath.data.entries import (
     entries_from_tree,
 )
 from swath.data.index import SCHEMA, PatchIndex
+from swath.data.grouping import groups_by_pattern
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
 from swath.data.rewrite import encode_patch
 from swath.data.rows import map_rows
+from swath.data.spatial import kilometers
 from swath.errors import DataError, MissingFileError, SettingError
 from swath.files import atomic_folder
 from swath.imagery import RGB, decode
 from swath.imagery.arrays import bands_first
+from swath.imagery.georeference import places_of
 from swath.imagery.header import numbered_bands
+from swath.pages.text import counted
 from swath.progress import Progress, silent
 
 MIN_CLASSES = 2
 MIN_PATCHES = 3  # per class: one each for train, val and test
 NAMED_IN_MESSAGES = 5
+OTHER_GSD = 1.1  # times larger: more is no matter of where in a scene it was measured
+_FILE = "georeference"  # key of a row while it is checked
 _UNUSUAL = re.compile(r"[^\w .-]|^\.+")  # in the name of a folder
 _LISTS = {".csv": entries_from_csv, ".json": entries_from_coco}
 
@@ -52,6 +59,7 @@ def build_index(
     out: str | Path | None = None,
     classes: Sequence[str] | None = None,
     part_of: str | None = None,
+    group_by: str | None = None,
     skip_unreadable: bool = False,
     progress: Progress = silent,
 ) -> PatchIndex:
@@ -80,6 +88,9 @@ def build_index(
         Name of the published data set that the source is a part or a copy of, such as
         ``eurosat-rgb``: its source, license, attribution and ground sampling distance are recorded.
         A published archive as downloaded, and shipped data, are recognized without.
+    group_by : str, optional
+        What keeps patches together: a column of the table, whatever it is called, or a regular expression with
+        parentheses around the part of the path that names the scene, such as ``(scene\\d+)_``.
     skip_unreadable : bool
         Leave out images that cannot be decoded and list them in ``PatchIndex.skipped``, rather
         than stop.
@@ -90,12 +101,14 @@ def build_index(
     -------
     PatchIndex
         Rows sorted by path. Patches with identical bytes, and those the source puts in one group,
-        share a ``group``; other groups are null.
+        share a ``group``; other groups are null. A GeoTIFF or JPEG 2000 gives its center, ground sampling distance,
+        CRS and footprint; what a table says of these comes first, and contradictions are in ``PatchIndex.notes``.
 
     Raises
     ------
     SettingError
-        If no published data set is named `part_of`, or `root`, `out` or `classes` does not go with `source`.
+        If no published data set is named `part_of`, `root`, `out` or `classes` does not go with `source`, or
+        `group_by` is neither a column nor an expression that groups the paths.
     DataError
         If the source is not one of the above, has no images, fewer than two classes or a class with
         fewer than three patches, or lists or holds images that are missing or cannot be read.
@@ -122,18 +135,30 @@ def build_index(
     else:
         where = "the list of pairs" if isinstance(source, list | tuple) else f"the {type(source).__name__}"
         table = _table_of(source, where, out=out, classes=classes, root=root, progress=progress)
-        base, listed = entries_from_table(table, root=out if root is None else root, where=where)
+        base, listed = entries_from_table(
+            table, root=out if root is None else root, where=where, group=group_by or "group"
+        )
         path, is_list = base, False
     with open_patches(base) as reader:
         if listed is None:
-            listed = _list_table(reader, path.name) if is_list else _list_patches(reader)
+            group = group_by or "group"
+            listed = _list_table(reader, path.name, group) if is_list else _list_patches(reader, group)
+        by_name = group_by if group_by is not None and group_by not in listed.columns else None
+        if by_name is not None:  # before any image is read
+            groups_by_pattern([row.path for row in listed.rows], by_name, columns=listed.columns)
         checked, refused = _check_all(reader, listed.rows, progress)
         base = reader.root
     _refuse_unreadable(refused, where, skip_unreadable=skip_unreadable)
     _check_classes(checked, where)
     known = _known_set(path)
     facts = published or known
-    groups = merge_groups([row["group"] for row in checked], [row["sha256"] for row in checked])
+    notes = _take_places(checked)
+    given = [row["group"] for row in checked]
+    if by_name is not None:
+        found = groups_by_pattern([row["path"] for row in checked], by_name, columns=listed.columns)
+        given, left = found.joined(given), found.note()
+        notes += [left] if left else []
+    groups = merge_groups(given, [row["sha256"] for row in checked])
     for row, group in zip(checked, groups, strict=True):
         row["group"] = group
         for name in ("gsd", "source", "license"):
@@ -146,6 +171,7 @@ def build_index(
         split_protocol="as the source gives it" if any(row["split"] for row in checked) else "",
         skipped=tuple(name for name, _ in refused),
         ignored=listed.ignored,
+        notes=tuple(notes),
     )
 
 
@@ -257,7 +283,7 @@ def _locate(source: str | Path) -> Path:
     )
 
 
-def _list_patches(reader: PatchReader) -> Entries:
+def _list_patches(reader: PatchReader, group: str) -> Entries:
     """List by the one CSV in a zip if there is one, else by folders."""
     names = reader.names()
     tables = [name for name in names if name.lower().endswith(".csv")] if reader.root.is_file() else []
@@ -268,10 +294,10 @@ def _list_patches(reader: PatchReader) -> Entries:
             f"{reader.root} holds {len(tables)} CSV files ({', '.join(tables[:3])}), not one that lists the images",
             fix="unpack it and index the CSV or the folder you mean",
         )
-    return _list_table(reader, tables[0])
+    return _list_table(reader, tables[0], group)
 
 
-def _list_table(reader: PatchReader, name: str) -> Entries:
+def _list_table(reader: PatchReader, name: str, group: str) -> Entries:
     where = f"{reader.root}/{name}"
     try:
         text = reader.read(name).decode("utf-8-sig")
@@ -279,7 +305,7 @@ def _list_table(reader: PatchReader, name: str) -> Entries:
         raise DataError(f"{where} is not UTF-8 text (byte {error.start})", fix="save it as UTF-8") from error
     folder = PurePosixPath(name).parent.as_posix()
     read = _LISTS[PurePosixPath(name).suffix.lower()]
-    return read(text, folder="" if folder == "." else folder, where=where)
+    return read(text, folder="" if folder == "." else folder, where=where, group=group)
 
 
 def _check_all(
@@ -292,15 +318,56 @@ def _check_all(
         path = ordered[row].path
         try:
             data = reader.read(path)
-            picture = decode(data, name=path)
+            picture = decode(data, name=path, georeference=True)
         except DataError as error:
             return path, error
         digest = hashlib.sha256(data).hexdigest()
         size = {"width": picture.width, "height": picture.height, "mode": picture.mode}
-        return {**vars(ordered[row]), "sha256": digest, **size}
+        return {**vars(ordered[row]), "sha256": digest, **size, _FILE: picture.georeference}
 
     results = list(map_rows(check, len(ordered), stage="check", progress=progress))
     return [r for r in results if isinstance(r, dict)], [r for r in results if isinstance(r, tuple)]
+
+
+def _take_places(checked: Sequence[dict[str, Any]]) -> list[str]:
+    """Fill in what files say of their place and a table does not; what to know of it, in sentences."""
+    contradicted: list[tuple[str, float]] = []
+    resized: list[tuple[str, float, float]] = []
+    problems: dict[str, list[str]] = defaultdict(list)
+    for row, place in zip(checked, places_of([row.pop(_FILE) for row in checked]), strict=True):
+        if place is None:
+            continue
+        if place.problem:
+            problems[place.problem].append(row["path"])
+        size = max(row["width"], row["height"]) * (place.gsd or math.inf) / 1000
+        if row["lon"] is not None and place.lon is not None and place.lat is not None:
+            km = kilometers(row["lon"], row["lat"], place.lon, place.lat)
+            if km > size:  # none of the rest of the file's place is right either
+                contradicted.append((row["path"], km))
+                continue
+        if row["gsd"] and place.gsd and not 1 / OTHER_GSD < row["gsd"] / place.gsd < OTHER_GSD:
+            resized.append((row["path"], row["gsd"], place.gsd))
+        for name in ("lon", "lat", "gsd", "crs", "footprint"):
+            row[name] = getattr(place, name) if row[name] is None else row[name]
+    notes = []
+    if contradicted:
+        path, km = contradicted[0]
+        notes.append(
+            f"{counted(len(contradicted), 'patch lies', 'patches lie')} elsewhere by the list than by the file itself, "
+            f"the first is {path}, {km:,.3g} km off: the list was taken; leave its columns lon and lat out to take "
+            "the files"
+        )
+    if resized:
+        path, listed, stored = resized[0]
+        notes.append(
+            f"{counted(len(resized), 'patch has', 'patches have')} another gsd by the list than by the file itself, "
+            f"the first is {path}, {listed:g} and {stored:g} m: the list was taken; leave its column gsd out to take "
+            "the files"
+        )
+    for problem, paths in problems.items():
+        taken = "their footprint is not known" if problem.startswith("an outline") else "their place is not known"
+        notes.append(f"{counted(len(paths), 'file has', 'files have')} {problem}, the first is {paths[0]}: {taken}")
+    return notes
 
 
 def _refuse_unreadable(refused: Sequence[tuple[str, DataError]], where: str, *, skip_unreadable: bool) -> None:

@@ -168,3 +168,10 @@ def _on_sphere(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> np
     """Unit vectors ``[N, 3]``; rows without a place are not numbers."""
     x, y = np.radians(lon), np.radians(lat)
     return np.stack([np.cos(y) * np.cos(x), np.cos(y) * np.sin(x), np.sin(y)], axis=1)
+
+
+def kilometers(lon1: float, lat1: float, lon2: float, lat2: float) -> float:
+    """Distance of two places on the great circle, kilometers (haversine formula)."""
+    turn = math.sin(math.radians(lat2 - lat1) / 2) ** 2
+    turn += math.cos(math.radians(lat1)) * math.cos(math.radians(lat2)) * math.sin(math.radians(lon2 - lon1) / 2) ** 2
+    return 2 * EARTH * math.asin(math.sqrt(min(1.0, turn)))
