@@ -8,16 +8,20 @@ neighbors together, except along the borders of blocks (Roberts et al. 2017, Eco
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from swath.data.duplicates import merge_groups
+from swath.data.duplicates import linked, merge_groups
+from swath.data.grouping import join_groups
 from swath.data.index import PatchIndex
 from swath.data.named import NAMED
 from swath.errors import DataError, SettingError
+from swath.imagery.georeference import decode_footprint
+from swath.progress import Progress, silent
 
 EARTH = 6371.0  # mean radius, km
 CLOSE = 10.0  # km: land this near is spatially autocorrelated
@@ -27,7 +31,10 @@ GROUPS_WHOLE = "groups kept whole"  # in the protocol of every split that does n
 BLOCKS_WHOLE = "km kept whole"  # in the protocol of a split by blocks
 BLOCK_KM = 10.0
 MOST = 2_000  # held-out patches whose neighbors are searched; drawn with seed 0
+LEAST_SHARE = 0.01  # of the smaller patch; half a pixel of 64 by rounding is less
 _BLOCK = 256
+_PAIRS = 4_000_000  # pairs of neighbors along longitude looked at at once
+_CLIPPED = 100_000  # pairs of outlines clipped at once
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,170 @@ def block_names(lon: Sequence[float | None], lat: Sequence[float | None], *, km:
         column = math.floor(((x + 180) / 360 % 1) * columns)
         names.append(f"block {row} {column}")
     return names
+
+
+def footprint_overlaps(
+    footprints: Sequence[bytes | None], *, least: float = LEAST_SHARE, progress: Progress = silent
+) -> list[tuple[int, int, float]]:
+    """Find patches that show the same ground, by their footprints, whatever CRS and angle they were cut in.
+
+    Candidates are found by sorting along longitude; the intersection of two outlines is exact (Sutherland and Hodgman
+    1974, Communications of the ACM 17, 32-42) in an equal-area projection, up to their densification.
+
+    Parameters
+    ----------
+    footprints : sequence of bytes or None
+        As the column ``footprint`` of an index, N of them.
+    least : float
+        Smallest share to report. Grids that only touch overlap by less, since their numbers are rounded.
+    progress : Progress
+        Called with stage ``"overlap"``.
+
+    Returns
+    -------
+    list of (int, int, float)
+        Rows a < b and the share of the smaller patch that both show, in order of rows. Of patches with the very same
+        footprint, each is paired with the first of them, with share 1, and only that one with others.
+
+    Raises
+    ------
+    DataError
+        If a footprint is not a WKB polygon in longitude and latitude.
+    """
+    first: dict[bytes, int] = {}
+    found: list[tuple[int, int, float]] = []
+    for row, wkb in enumerate(footprints):
+        if wkb is not None and first.setdefault(wkb, row) != row:
+            found.append((first[wkb], row, 1.0))
+    owners, parts = [], []  # a footprint across the 180th meridian has two parts
+    for wkb, row in first.items():
+        for ring in decode_footprint(wkb):
+            owners.append(row)
+            parts.append(_hull(np.stack([ring[:, 0], np.degrees(np.sin(np.radians(ring[:, 1])))], axis=1)))
+    if not parts:
+        return found
+    rings, owner = _padded(parts), np.array(owners)
+    areas = np.zeros(len(footprints))
+    np.add.at(areas, owner, _areas(rings))
+    shared: dict[tuple[int, int], float] = defaultdict(float)
+    for one, other in _touching(rings, progress=progress):
+        common = _areas(_intersections(rings[one], rings[other]))
+        a, b = np.minimum(owner[one], owner[other]), np.maximum(owner[one], owner[other])
+        share = common / np.maximum(np.minimum(areas[a], areas[b]), 1e-300)
+        for row, partner, value in zip(a.tolist(), b.tolist(), share.tolist(), strict=True):
+            if row != partner and value > 0:
+                shared[row, partner] += value
+    found += [(a, b, min(1.0, share)) for (a, b), share in shared.items() if share >= least]
+    return sorted(found)
+
+
+def _hull(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Convex hull, counterclockwise; three corners and parallelograms are their own (Andrew's monotone chain)."""
+    if len(points) <= 3:
+        return points
+    ordered = sorted(map(tuple, points.tolist()))
+
+    def chain(corners: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+        kept: list[tuple[float, ...]] = []
+        for p in corners:
+            while len(kept) > 1 and _turn(kept[-2], kept[-1], p) <= 0:
+                kept.pop()
+            kept.append(p)
+        return kept[:-1]
+
+    return np.array([*chain(ordered), *chain(ordered[::-1])])
+
+
+def _turn(a: Sequence[float], b: Sequence[float], c: Sequence[float]) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _padded(rings: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Rings as one array ``[N, corners, 2]``: shorter ones repeat their last corner."""
+    most = max(map(len, rings))
+    return np.stack([np.concatenate([ring, np.repeat(ring[-1:], most - len(ring), axis=0)]) for ring in rings])
+
+
+def _areas(rings: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Area of each ring ``[N, corners, 2]``, from its first corner, which keeps the digits of small ones."""
+    local = rings - rings[:, :1]
+    x, y = local[..., 0], local[..., 1]
+    areas: npt.NDArray[np.float64] = np.abs(x * np.roll(y, -1, axis=1) - np.roll(x, -1, axis=1) * y).sum(axis=1) / 2
+    return areas
+
+
+def _touching(
+    rings: npt.NDArray[np.float64], *, progress: Progress
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Pairs of rings whose bounding boxes overlap, some at a time."""
+    low, high = rings.min(axis=1), rings.max(axis=1)
+    order = np.argsort(low[:, 0], kind="stable")
+    low, high = low[order], high[order]
+    ends = np.searchsorted(low[:, 0], high[:, 0])
+    counts = np.maximum(ends - np.arange(len(order)) - 1, 0)
+    start = 0
+    progress("overlap", 0, len(order))
+    while start < len(order):
+        total = np.cumsum(counts[start:])
+        stop = start + max(1, int(np.searchsorted(total, _PAIRS)))
+        stop = min(stop, len(order))
+        one = np.repeat(np.arange(start, stop), counts[start:stop])
+        skipped = np.repeat(np.cumsum(counts[start:stop]) - counts[start:stop], counts[start:stop])
+        other = one + 1 + np.arange(len(one)) - skipped
+        near = (low[one, 1] < high[other, 1]) & (low[other, 1] < high[one, 1])
+        one, other = order[one[near]], order[other[near]]
+        for begin in range(0, len(one), _CLIPPED):
+            yield one[begin : begin + _CLIPPED], other[begin : begin + _CLIPPED]
+        start = stop
+        progress("overlap", start, len(order))
+
+
+def _intersections(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Intersection of convex rings, pair by pair: ``[P, corners, 2]``, shorter ones repeat a corner."""
+    origin = one[:, :1]
+    subject, clip = one - origin, other - origin
+    for k in range(clip.shape[1]):
+        start, end = clip[:, k, None], clip[:, (k + 1) % clip.shape[1], None]
+        edge = end - start
+        # Positive on the inner side; an edge of no length keeps all.
+        side = edge[..., 0] * (subject[..., 1] - start[..., 1]) - edge[..., 1] * (subject[..., 0] - start[..., 0])
+        following, next_side = np.roll(subject, -1, axis=1), np.roll(side, -1, axis=1)
+        inside, next_inside = side >= 0, next_side >= 0
+        crosses = inside != next_inside
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.where(crosses, side / (side - next_side), 0.0)
+        crossing = subject + step[..., None] * (following - subject)
+        # Each corner gives itself if inside, then the crossing of its edge if there is one.
+        given = np.stack([subject, crossing], axis=2).reshape(len(subject), -1, 2)
+        kept = np.stack([inside, crosses], axis=2).reshape(len(subject), -1)
+        number = kept.sum(axis=1)
+        most = max(1, int(number.max(initial=0)))
+        rank = np.argsort(~kept, axis=1, kind="stable")[:, :most]
+        # Beyond its last corner a ring repeats it; a ring of none is a point.
+        rank = np.take_along_axis(rank, np.minimum(np.arange(most), np.maximum(number, 1)[:, None] - 1), axis=1)
+        subject = np.take_along_axis(given, rank[..., None], axis=1)
+    return subject
+
+
+def group_footprints(index: PatchIndex, *, progress: Progress = silent) -> PatchIndex:
+    """Join patches whose footprints overlap, so that no split can separate ground that both show.
+
+    Raises
+    ------
+    DataError
+        As :func:`footprint_overlaps`.
+    """
+    pairs = footprint_overlaps(index.column("footprint"), progress=progress)
+    if not pairs:
+        return index
+    ground = linked((f"{a:09}", f"{b:09}") for a, b, _ in pairs)
+    names = [ground.get(f"{row:09}") for row in range(len(index))]
+    # Named by a path, so that the name does not depend on the order of rows.
+    first: dict[str, str] = {}
+    for path, name in sorted(zip(index.paths, names, strict=True)):
+        if name is not None:
+            first.setdefault(name, f"ground {path}")
+    return index.with_columns({"group": join_groups(index.column("group"), [n and first[n] for n in names])})
 
 
 def group_blocks(index: PatchIndex, *, km: float = BLOCK_KM) -> PatchIndex:
