@@ -56,7 +56,9 @@ def stems(template, scenes, *, each=6, seed=0, classes=CLASSES, scramble=True):
         for scene in scenes
         for n in range(each * len(classes))
     ]
-    named = {f"{label}/" + template.format(label=label, s=scene, n=n, x=x, y=y): label for label, scene, n, x, y in rows}
+    named = {
+        f"{label}/" + template.format(label=label, s=scene, n=n, x=x, y=y): label for label, scene, n, x, y in rows
+    }
     return list(named), [[label] for label in named.values()]
 
 

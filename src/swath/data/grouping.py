@@ -24,8 +24,7 @@ EXAMPLE = r"'(scene\d+)_'"
 _COLUMNS = ("source", "license", "crs", "mode")  # of an index, that may name what patches have in common
 _SPLIT_LIKE = re.compile(r"(?i)(train|val|valid|validation|test|fold|split|part|batch|shard|images?|img|data)[_-]?\d*")
 _DATE = r"(?:19|20)\d\d[-_]?(?:0[1-9]|1[0-2])[-_]?(?:0[1-9]|[12]\d|3[01])"
-_WORDS = ("scene", "site", "roi", "rois", "aoi", "area", "region", "granule", "orbit", "flight", "mission")
-_WORDS += ("station", "location", "loc", "place", "city", "mosaic", "strip")
+_WORDS = "scene site roi rois aoi area region granule orbit flight mission station location loc place city mosaic strip"
 _PLACED = r"[_-][a-z]{0,3}\d+(?:[_-][a-z]{0,3}|[cy])\d+\.[^.]+$"  # row and column, or offsets, at the end of a name
 
 
@@ -112,7 +111,7 @@ def groups_by_pattern(paths: Sequence[str], pattern: str, *, columns: Sequence[s
         )
     if max(found.values()) == 1 and len(paths) > 1:
         raise SettingError(
-            f"{asked} gives every patch a group of its own, such as '{next(iter(found))}', and so keeps nothing together",
+            f"{asked} gives every patch a group of its own, such as '{next(iter(found))}', so it keeps none together",
             fix=f"capture the scene alone, without the number of the patch; a path is {paths[0]}",
         )
     unmatched = next((path for path, name in zip(paths, names, strict=True) if name is None), "")
@@ -188,7 +187,9 @@ class ScenePattern:
     def sentence(self) -> str:
         """Return the suggestion as a sentence."""
         shown = ", ".join(self.examples)
-        return f"names look like {self.scenes:,} {self.what} ({shown}…); keep each whole with --group-by '{self.pattern}'"
+        return (
+            f"names look like {self.scenes:,} {self.what} ({shown}…); keep each whole with --group-by '{self.pattern}'"
+        )
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ class _Candidate:
 def suggest_pattern(paths: Sequence[str], label_sets: Sequence[Sequence[str]]) -> ScenePattern | None:
     """Find a pattern by which the names of patches tell their scenes apart.
 
-    Numbers alone suggest nothing, nor do names that only repeat the class (``Forest_12``), splits or years. A pattern is
+    Numbers alone suggest nothing, nor do names that only repeat the class (``Forest_12``) or splits. A pattern is
     suggested where it fits nearly all names, makes at least three groups of two and more patches on average, and
     most classes are in at least three of them.
 
@@ -258,7 +259,7 @@ def _candidates(paths: Sequence[str], label_sets: Sequence[Sequence[str]]) -> li
     return [
         _Candidate(r"L[COTEM]0\d_L\w{3}_(\d{6})_", "Landsat scenes", True),
         _Candidate(r"(ROIs\d+_[a-z]+)_(?:s1|s2|lc)_(\d+)_p\d+", "scenes", True),
-        *(_Candidate(rf"(?i)({word}[_-]?\d+)[_/-]", "scenes", True) for word in _WORDS if word in text),
+        *(_Candidate(rf"(?i)({word}[_-]?\d+)[_/-]", "scenes", True) for word in _WORDS.split() if word in text),
         _Candidate(rf"{stem}[_-]{_DATE}(?!\d)", "places", False),
         _Candidate(stem + _PLACED, "scenes", True),
         _Candidate(rf"(?<!\d)({_DATE})(?!\d)", "dates", False),
@@ -277,4 +278,3 @@ def suggestion(index: PatchIndex) -> ScenePattern | None:
     if not index.table["group"].null_count:
         return None
     return suggest_pattern(index.paths, index.label_sets)
-

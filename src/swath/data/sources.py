@@ -28,8 +28,8 @@ from swath.data.entries import (
     entries_from_table,
     entries_from_tree,
 )
-from swath.data.index import SCHEMA, PatchIndex
 from swath.data.grouping import groups_by_pattern
+from swath.data.index import SCHEMA, PatchIndex
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
 from swath.data.rewrite import encode_patch
 from swath.data.rows import map_rows
@@ -156,11 +156,11 @@ def build_index(
     given = [row["group"] for row in checked]
     if by_name is not None:
         found = groups_by_pattern([row["path"] for row in checked], by_name, columns=listed.columns)
-        given, left = found.joined(given), found.note()
-        notes += [left] if left else []
+        given = found.joined(given)
+        notes += [note for note in [found.note()] if note]
     groups = merge_groups(given, [row["sha256"] for row in checked])
-    for row, group in zip(checked, groups, strict=True):
-        row["group"] = group
+    for row, joined in zip(checked, groups, strict=True):
+        row["group"] = joined
         for name in ("gsd", "source", "license"):
             row[name] = row[name] or (getattr(facts, name) if facts else None)
     return PatchIndex(

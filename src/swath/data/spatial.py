@@ -8,6 +8,7 @@ neighbors together, except along the borders of blocks (Roberts et al. 2017, Eco
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from swath.data.duplicates import linked, merge_groups
-from swath.data.grouping import join_groups
+from swath.data.duplicates import GROUND, linked, merge_groups
+from swath.data.grouping import groups_by_pattern, join_groups, suggest_pattern
 from swath.data.index import PatchIndex
 from swath.data.named import NAMED
 from swath.errors import DataError, SettingError
@@ -27,9 +28,12 @@ EARTH = 6371.0  # mean radius, km
 CLOSE = 10.0  # km: land this near is spatially autocorrelated
 SHARE = 0.1  # of held-out patches with a training patch closer than that, above which a split is optimistic
 OPTIMISTIC_BIAS = "optimistic"
+UNKNOWN_ORIGIN = "nothing is known of where these patches come from"
+TOO_HIGH = "the score may be far too high"
 GROUPS_WHOLE = "groups kept whole"  # in the protocol of every split that does not depend on places
 BLOCKS_WHOLE = "km kept whole"  # in the protocol of a split by blocks
 BLOCK_KM = 10.0
+SMALLER_BLOCKS_KM = (5.0, 2.0, 1.0)  # where too few blocks of 10 km hold all classes
 MOST = 2_000  # held-out patches whose neighbors are searched; drawn with seed 0
 LEAST_SHARE = 0.01  # of the smaller patch; half a pixel of 64 by rounding is less
 _BLOCK = 256
@@ -256,7 +260,7 @@ def group_footprints(index: PatchIndex, *, progress: Progress = silent) -> Patch
     first: dict[str, str] = {}
     for path, name in sorted(zip(index.paths, names, strict=True)):
         if name is not None:
-            first.setdefault(name, f"ground {path}")
+            first.setdefault(name, f"{GROUND}{path}")
     return index.with_columns({"group": join_groups(index.column("group"), [n and first[n] for n in names])})
 
 
@@ -318,9 +322,10 @@ def optimistic_bias(index: PatchIndex) -> str:
 
     It is where more than a tenth of the held-out patches have a training patch within 10 km, and where the set is
     known to consist of adjacent patches of few scenes although its index has no coordinates. A split whose parts
-    are all made of blocks is never called optimistic.
+    are all made of blocks of 10 km or more is never called optimistic.
     """
-    if BLOCKS_WHOLE in index.split_protocol and GROUPS_WHOLE not in index.split_protocol:
+    sides = re.findall(rf"([\d.]+) {BLOCKS_WHOLE}", index.split_protocol)
+    if sides and min(map(float, sides)) >= CLOSE and GROUPS_WHOLE not in index.split_protocol:
         return ""
     near = spatial_autocorrelation(index)
     if near is not None:
@@ -333,6 +338,46 @@ def optimistic_bias(index: PatchIndex) -> str:
     if held and sources & {known.source for known in NAMED.values() if known.side_by_side}:
         return f"{OPTIMISTIC_BIAS}: patches of one scene lie on both sides"
     return ""
+
+
+def unknown_origin(index: PatchIndex) -> str:
+    """Why nothing can be said of shared ground across the splits of an index; empty where something is known.
+
+    Of a patch something is known if it is in a group, such as its scene, or has a place. Where it is in neither, its
+    name may tell its scene: then what matters is whether patches of one scene are in several splits.
+    """
+    if not {"val", "test"} & set(index.split_counts):
+        return ""
+    told = zip(index.column("group"), index.column("lon"), strict=True)
+    if not any(group is None and lon is None for group, lon in told):
+        return ""
+    suggested = suggest_pattern(index.paths, index.label_sets)
+    if suggested is None:
+        return f"{UNKNOWN_ORIGIN}: {TOO_HIGH}"
+    sides: dict[str, set[str]] = defaultdict(set)
+    scenes = groups_by_pattern(index.paths, suggested.pattern).names
+    for scene, split in zip(scenes, index.column("split"), strict=True):
+        if scene is not None and split is not None:
+            sides[scene].add(split)
+    crossing = sum(len(found) > 1 for found in sides.values())
+    if not crossing:
+        return ""
+    return (
+        f"{crossing:,} of {len(sides):,} {suggested.what}, by the names of patches, are in several splits: {TOO_HIGH}"
+    )
+
+
+def noted_protocol(index: PatchIndex) -> str:
+    """Protocol of the splits of an index with what weakens a test on them: bias, or that nothing is known of it."""
+    why = optimistic_bias(index) or unknown_origin(index)
+    if not why or why in index.split_protocol:
+        return index.split_protocol
+    return f"{index.split_protocol}; {why}" if index.split_protocol else why
+
+
+def origin_warning(protocol: str) -> str:
+    """The part of a protocol that :func:`unknown_origin` wrote; empty where there is none."""
+    return next((part for part in protocol.split("; ") if part.endswith(TOO_HIGH)), "")
 
 
 def _on_sphere(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

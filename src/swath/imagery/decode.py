@@ -112,9 +112,7 @@ def probe(source: Path | bytes, *, name: str | None = None) -> Header:
 
 
 @contextlib.contextmanager
-def _reading(
-    source: Path | bytes, name: str | None, max_pixels: int, georeference: bool = False
-) -> Iterator[Reader]:
+def _reading(source: Path | bytes, name: str | None, max_pixels: int, georeference: bool = False) -> Iterator[Reader]:
     """Open a picture; everything a decoder may raise on a bad file becomes one DataError."""
     if name is None:
         name = str(source) if isinstance(source, Path) else "the picture"
@@ -126,9 +124,7 @@ def _reading(
     with stream:
         kind = kind_of(stream, name)
         try:
-            with _reader(
-                source, stream, kind, name=name, max_pixels=max_pixels, georeference=georeference
-            ) as reader:
+            with _reader(source, stream, kind, name=name, max_pixels=max_pixels, georeference=georeference) as reader:
                 yield reader
         except SwathError:
             raise

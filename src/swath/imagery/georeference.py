@@ -228,7 +228,7 @@ def _parts(ring: Ring) -> list[Ring]:
     lon = _wrapped(float(ring[0, 0])) + np.concatenate([[0.0], np.cumsum(steps[:-1])])
     whole = np.stack([lon, np.clip(ring[:, 1], -90, 90)], axis=1)
     low, high = float(lon.min()), float(lon.max())
-    if -180 <= low and high <= 180:
+    if low >= -180 and high <= 180:
         return [whole]
     shift = 360.0 if high > 180 else -360.0
     edge = 180.0 if high > 180 else -180.0
@@ -241,7 +241,7 @@ def _cut(ring: Ring, lon: float, *, keep_above: bool) -> Ring:
     """The part of a ring on one side of a meridian."""
     kept: list[tuple[float, float]] = []
     for (x1, y1), (x2, y2) in zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True):
-        first, second = ((x1 >= lon, x2 >= lon) if keep_above else (x1 <= lon, x2 <= lon))
+        first, second = (x1 >= lon, x2 >= lon) if keep_above else (x1 <= lon, x2 <= lon)
         if first:
             kept.append((x1, y1))
         if first != second and x1 != x2:

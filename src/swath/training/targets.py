@@ -106,6 +106,8 @@ def training_parts(index: PatchIndex) -> dict[str, PatchIndex]:
         missing = sorted(set(index.classes) - set(part.classes))
         if missing:
             raise DataError(
-                f"the {split} split has no patch of {', '.join(missing)}", fix="make splits with: swath data split"
+                f"the {split} split has no patch of {', '.join(missing)}",
+                fix="split all again with: swath data split INDEX --resplit --out NEW; a class of one group "
+                "needs patches of other scenes, or leave it out",
             )
     return parts
