@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from swath.data.duplicates import GROUND, linked, merge_groups
+from swath.data.duplicates import FOUND_GROUPS, GROUND, linked, merge_groups
 from swath.data.grouping import groups_by_pattern, join_groups, suggest_pattern
 from swath.data.index import PatchIndex
 from swath.data.named import NAMED
@@ -349,7 +349,7 @@ def unknown_origin(index: PatchIndex) -> str:
     if not {"val", "test"} & set(index.split_counts):
         return ""
     told = zip(index.column("group"), index.column("lon"), strict=True)
-    if not any(group is None and lon is None for group, lon in told):
+    if not any(lon is None and (group is None or group.startswith(FOUND_GROUPS)) for group, lon in told):
         return ""
     suggested = suggest_pattern(index.paths, index.label_sets)
     if suggested is None:
