@@ -146,10 +146,12 @@ def test_group_by_takes_a_foreign_column_or_a_pattern(tmp_path):
     root = folder(tmp_path, members())
     rows = [f"{name},{name[0]},s{name[2]}" for name in members()]
     listed = csv_of(root, "path,label,scene", rows)
-    with pytest.raises(DataError, match="unknown column 'scene'") as caught:
-        build_index(listed)
-    assert "--group-by scene" in caught.value.fix
-    assert build_index(listed, group_by="scene").column("group") == ["s0", "s1", "s2"] * 2
+    assert "not used: scene" in build_index(listed).notes[0]
+    by_scene = build_index(listed, group_by="scene")
+    assert (by_scene.column("group"), by_scene.notes) == (["s0", "s1", "s2"] * 2, ())
+    with pytest.raises(SettingError, match="none of the columns scene") as caught:
+        build_index(listed, group_by="scenes")
+    assert "parentheses" in caught.value.fix
     listed.unlink()
     assert build_index(root, group_by=r"/(\d+)\.").column("group") == ["0", "1", "2"] * 2
     partly = build_index(root, group_by=r"/([01])\.")

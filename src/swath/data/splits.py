@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from swath.data.archives import is_image_name
 from swath.data.duplicates import FOUND_GROUPS, group_duplicates
+from swath.data.filenames import is_image_name
 from swath.data.grouping import EXAMPLE, MIN_SCENES, group_index, suggestion
 from swath.data.index import SPLITS, PatchIndex
 from swath.data.spatial import (
