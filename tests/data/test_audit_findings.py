@@ -26,7 +26,7 @@ SOUND = Audit(
     findings=(),
 )
 PAIR = DuplicatePair("a", "b", 1.0, 0.0)
-ROWS = {"optimistic": "", "labels": ["A"] * 500 + ["B"] * 500, "forms": ["64 RGB"] * 1000}
+ROWS = {"optimistic": "", "origin": "", "labels": ["A"] * 500 + ["B"] * 500, "forms": ["64 RGB"] * 1000}
 
 
 def judged(**changes):

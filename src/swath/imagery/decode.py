@@ -51,7 +51,9 @@ DEEP_PNG = "16-bit color PNG"
 _REMEDY = "replace it or leave it out"
 
 
-def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 100_000_000) -> Picture:
+def decode(
+    source: Path | bytes, *, name: str | None = None, max_pixels: int = 100_000_000, georeference: bool = False
+) -> Picture:
     """Decode a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, GeoTIFF, JPEG 2000 or ``.npy`` picture.
 
     The format is detected from the content. The EXIF orientation is applied; palettes are expanded to RGB
@@ -71,6 +73,8 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 1
     max_pixels : int
         Most pixels (width x height) allowed, checked on the header before anything is decoded.
         Decoded bands may also not take more than 32 bytes for each pixel allowed, nor be more than 1,024.
+    georeference : bool
+        Also read what a GeoTIFF or JPEG 2000 itself says of its place (about a millisecond).
 
     Returns
     -------
@@ -92,7 +96,7 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 1
     >>> picture.bands, picture.pixels.shape, picture.pixels.dtype.name
     (('band_1', 'band_2', 'band_3'), (3, 64, 48), 'uint16')
     """
-    with _reading(source, name, max_pixels) as reader:
+    with _reading(source, name, max_pixels, georeference) as reader:
         return reader.read()
 
 
@@ -121,7 +125,7 @@ def probe(source: Path | bytes, *, name: str | None = None) -> Header:
 
 
 @contextlib.contextmanager
-def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterator[Reader]:
+def _reading(source: Path | bytes, name: str | None, max_pixels: int, georeference: bool = False) -> Iterator[Reader]:
     """Open a picture; everything a decoder may raise on a bad file becomes one DataError."""
     if name is None:
         name = str(source) if isinstance(source, Path) else "the picture"
@@ -133,7 +137,7 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterato
     with stream:
         kind = kind_of(stream, name)
         try:
-            with _reader(source, stream, kind, name=name, max_pixels=max_pixels) as reader:
+            with _reader(source, stream, kind, name=name, max_pixels=max_pixels, georeference=georeference) as reader:
                 yield reader
         except SwathError:
             raise
@@ -142,13 +146,17 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterato
 
 
 @contextlib.contextmanager
-def _reader(source: Path | bytes, stream: BinaryIO, kind: str, *, name: str, max_pixels: int) -> Iterator[Reader]:
+def _reader(
+    source: Path | bytes, stream: BinaryIO, kind: str, *, name: str, max_pixels: int, georeference: bool
+) -> Iterator[Reader]:
     if kind == "npy":
         yield ArrayReader(stream, name=name, max_pixels=max_pixels)
     elif kind in ("TIFF", "JPEG 2000"):
         driver = "GTiff" if kind == "TIFF" else "JP2OpenJPEG"
         turn = orientation_tag(stream) if kind == "TIFF" else 1
-        with open_raster(source, driver, name=name, max_pixels=max_pixels, orientation=turn) as raster:
+        with open_raster(
+            source, driver, name=name, max_pixels=max_pixels, orientation=turn, georeference=georeference
+        ) as raster:
             yield raster
     elif kind == DEEP_PNG:
         # Pillow would cut the values to 8 bits; only the EXIF block in front of the pixels is taken from it.
