@@ -1,4 +1,9 @@
-"""95 % intervals: closed forms for proportions and F1, seeded resampling for the rest.
+"""95 % intervals, all in closed form: Wilson's for proportions, the delta method for what is made of many patches.
+
+The delta method needs of a number only its *slopes*: by how much it changes per unit of weight that a patch gains
+(:func:`delta_interval`). It knows nothing of what was never drawn: where all answers are right it has no width. So
+every number that can be perfect has the wider, on each side, of it and of an interval made of proportions.
+``benchmarks/interval_coverage.py`` measures how often each kind holds the truth.
 
 All of them take patches as independent. Patches of one scene resemble each other, so on scenes that the
 split did not keep together the true uncertainty is larger than any of these says.
@@ -7,19 +12,18 @@ split did not keep together the true uncertainty is larger than any of these say
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from swath.model.record import Estimate
 
-RESAMPLES = 2000
-FEWEST = 200  # resamples of the largest sets, whose intervals are narrow anyway
-_WORK, _AT_A_TIME = 200_000_000, 4_000_000  # numbers to go through in all, and to hold
-_TAILS = (2.5, 97.5)
+Floats = npt.NDArray[np.float64]
+Limits = tuple[float, float]
 Z = NormalDist().inv_cdf(0.975)
+_FEW_T = (12.7062, 4.3027, 3.1824)  # 97.5 % quantiles of Student's t with 1, 2 and 3 degrees of freedom
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:
@@ -83,17 +87,6 @@ def proportion_difference(first: int, n_first: int, second: int, n_second: int) 
     )
 
 
-def paired_interval(samples: npt.NDArray[np.float64], value: float, n: int) -> tuple[float, float]:
-    """Percentile interval of a difference on the same `n` patches, with a width even where no answer differs.
-
-    It reaches at least as far from `value` as Newcombe's interval does from 0 for two answers that were the same on
-    every patch: what was never drawn may still occur.
-    """
-    least = proportion_difference(0, n, 0, n)
-    low, high = wider(percentile_interval(samples), (value + least.low, value + least.high))
-    return max(-1.0, low), min(1.0, high)
-
-
 def f1_estimate(hits: int, involved: int) -> Estimate:
     """F1 of one class with its interval.
 
@@ -118,88 +111,108 @@ def f1_estimate(hits: int, involved: int) -> Estimate:
     return Estimate(value=value, low=low, high=high, n=involved)
 
 
-def resample(counts: npt.NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0) -> npt.NDArray[np.float64]:
-    """Bootstrap a table of counts.
+def t_quantile(n: int) -> float:
+    """97.5 % quantile of Student's t of `n` values, 2 or more (n - 1 degrees of freedom), to three digits.
 
-    Drawing n patches with replacement and counting them by cell is drawing the cells from a multinomial
-    distribution: the same thing, without touching the patches.
+    Fisher's expansion (Abramowitz and Stegun 1964, 26.7.5) from four degrees of freedom on.
+
+    >>> round(t_quantile(5), 2), round(t_quantile(10), 3), round(t_quantile(1000), 3)
+    (2.78, 2.262, 1.962)
+    """
+    v = n - 1
+    if v <= len(_FEW_T):
+        return _FEW_T[v - 1]
+    terms = (
+        (Z**3 + Z) / 4,
+        (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96,
+        (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / 384,
+        (79 * Z**9 + 776 * Z**7 + 1482 * Z**5 - 1920 * Z**3 - 945 * Z) / 92160,
+    )
+    return Z + math.fsum(term / v**power for power, term in enumerate(terms, 1))
+
+
+def delta_interval(
+    value: float,
+    slopes: Floats,
+    *,
+    n: int | None = None,
+    scale: Literal["plain", "log", "logit"] = "plain",
+    within: Limits = (0.0, 1.0),
+) -> Limits:
+    """Interval of a smooth function of weighted patches (the delta method, or infinitesimal jackknife).
+
+    Its standard error is the root of the sum of squared slopes (Efron 1982, The Jackknife, the Bootstrap and Other
+    Resampling Plans, chapter 6), its quantile Student's.
 
     Parameters
     ----------
-    counts : numpy.ndarray
-        ``[U]`` int64, patches in each cell.
-    resamples : int
-        How often to draw.
-    seed : int
-        Seed of the draws.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[resamples, U]`` float64 whole numbers; each row sums to ``counts.sum()``.
+    value : float
+        The number.
+    slopes : numpy.ndarray
+        ``[N]``, its derivative by the weight of each patch, where all have weight 1; they sum to 0.
+    n : int, optional
+        How many values there really are, such as the positives; the number of slopes by default.
+    scale : str
+        On which the interval is symmetric: ``"log"`` for what is above 0 and skewed, ``"logit"`` for what is between 0
+        and 1. At its ends neither has a width.
+    within : tuple of float
+        The smallest and the largest value possible; they are the limits where fewer than two patches say nothing.
     """
-    n = int(counts.sum())
-    draws = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
-    return draws.astype(np.float64)
+    n = len(slopes) if n is None else n
+    if n < 2:
+        return within
+    reach = t_quantile(n) * math.sqrt(float(slopes @ slopes) * n / (n - 1))
+    low, high = value - reach, value + reach
+    if scale == "log":
+        factor = math.exp(min(reach / value, 700.0)) if value > 0 else 1.0
+        low, high = value / factor, value * factor
+    elif scale == "logit":
+        if not 0 < value < 1:
+            return value, value
+        odds, factor = value / (1 - value), math.exp(min(reach / (value * (1 - value)), 300.0))
+        low, high = odds / factor / (1 + odds / factor), odds * factor / (1 + odds * factor)
+    return max(within[0], low), min(within[1], high)
 
 
-def resample_patches(n: int, *, classes: int = 1, seed: int = 0) -> Iterator[npt.NDArray[np.float64]]:
-    """Bootstrap `n` patches one by one, for what depends on the order of their scores.
-
-    Parameters
-    ----------
-    n : int
-        How many patches there are, each of which may be drawn again.
-    classes : int
-        How many classes are to be gone through for each draw. :data:`RESAMPLES` draws are made, fewer for
-        large sets with many classes, and never fewer than :data:`FEWEST`.
-    seed : int
-        Seed of the draws.
-
-    Yields
-    ------
-    numpy.ndarray
-        ``[b, n]`` float64 whole numbers, how often each patch was drawn; each row sums to `n`.
-    """
-    random = np.random.default_rng(seed)
-    left = min(RESAMPLES, max(FEWEST, _WORK // (n * classes)))
-    while left:
-        rows = min(left, max(1, _AT_A_TIME // n))
-        drawn = random.integers(0, n, (rows, n)) + np.arange(rows)[:, None] * n
-        yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
-        left -= rows
+def mean_slopes(values: npt.NDArray[np.float64]) -> Floats:
+    """Slopes of a plain mean of ``[N]`` values."""
+    return np.asarray((values - values.mean()) / len(values))
 
 
-def mean_estimate(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
-    """Mean of ``[N]`` values with its bootstrap percentile interval."""
-    return estimate(float(values.mean()), percentile_interval(_means(values, seed=seed)), n=len(values))
+def mean_estimate(values: npt.NDArray[np.float64], *, within: Limits = (0.0, 1.0)) -> Estimate:
+    """Mean of ``[N]`` values that lie `within` two limits, with Student's t interval; of one value nothing is known."""
+    value = float(values.mean())
+    return estimate(value, delta_interval(value, mean_slopes(values), within=within), n=len(values))
 
 
-def mean_share(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
+def mean_share(values: npt.NDArray[np.float64]) -> Estimate:
     """Mean of ``[N]`` shares of right answers, 0-1; its interval has a width even where all are right."""
-    found = mean_difference(values, seed=seed)
+    found = mean_difference(values)
     return found.model_copy(update={"low": max(0.0, found.low)})
 
 
-def mean_difference(values: npt.NDArray[np.float64], *, seed: int = 0) -> Estimate:
+def mean_difference(values: npt.NDArray[np.float64]) -> Estimate:
     """Mean of ``[N]`` differences of shares of right answers, with the width of :func:`paired_interval`."""
     value = float(values.mean())
-    return estimate(value, paired_interval(_means(values, seed=seed), value, len(values)), n=len(values))
+    return estimate(value, paired_interval(value, mean_slopes(values)), n=len(values))
 
 
-def _means(values: npt.NDArray[np.float64], *, seed: int) -> npt.NDArray[np.float64]:
-    return np.concatenate([drawn @ values for drawn in resample_patches(len(values), seed=seed)]) / len(values)
+def paired_interval(value: float, slopes: Floats, *, n: int | None = None) -> Limits:
+    """Interval of a difference on the same `n` patches, -1 to 1, with a width even where no answer differs.
+
+    It reaches at least as far from `value` as Newcombe's interval does from 0 for two answers that were the same on
+    every patch: what was never drawn may still occur.
+    """
+    n = len(slopes) if n is None else n
+    least = proportion_difference(0, n, 0, n)
+    low, high = delta_interval(value, slopes, n=n, within=(-1.0, 1.0))
+    low, high = wider((low, high), (value + least.low, value + least.high))
+    return max(-1.0, low), min(1.0, high)
 
 
-def wider(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
+def wider(first: Limits, second: Limits) -> Limits:
     """The outer limits of two intervals."""
     return min(first[0], second[0]), max(first[1], second[1])
-
-
-def percentile_interval(samples: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Percentile interval of bootstrap `samples` ``[B]`` (Efron 1981, Can. J. Stat. 9, 139-158)."""
-    low, high = np.percentile(samples, _TAILS)
-    return float(low), float(high)
 
 
 def mean_interval(parts: list[Estimate]) -> tuple[float, float]:
