@@ -35,6 +35,7 @@ _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make an
 KEPT = (0.80, 0.90, 0.95, 0.99)
 LEVELS = (0.90, 0.95)
 _AS_STATED = 4.0  # outcomes added to each bin, about 1.96 squared, as in the interval of Agresti and Coull
+_MORE_WRONG = 2  # answers that are added to the wrong ones where their loss may have been small by chance
 _SLACK = 1e-9  # (n + 1) * 0.9 may come out a hair above a whole number
 
 
@@ -128,13 +129,20 @@ def _mean_loss(losses: Floats, truth: npt.NDArray[np.int64], probabilities: Floa
     said = probabilities.argmax(axis=1)
     own, right = losses[rows, truth], said == truth
     value, hits = float(own.mean()), int(right.sum())
-    others = probabilities.copy()
+    # The loss that the model itself expects of a wrong answer, at half its confidence that there are so few.
+    others = np.maximum(probabilities, _SMALLEST)
     others[rows, said] = 0.0
-    # A kind of answer that did not occur has the loss that the model itself expects of it.
-    expected = (others * losses).sum(axis=1) / np.maximum(others.sum(axis=1), _SMALLEST)
+    doubt = others.sum(axis=1)
+    expected = float(np.average((others * losses).sum(axis=1) / doubt, weights=np.sqrt(doubt)))
     if_right = float(own[right].mean() if hits else losses[rows, said].mean())
-    if_wrong = float(own[~right].mean() if hits < n else expected.mean())
-    ends = sorted(share * if_right + (1 - share) * if_wrong for share in wilson(hits, n))
+    if_wrong = float(own[~right].mean() if hits < n else expected)
+    # A few wrong answers may by chance have been cheap: two more, of the expected loss, are added.
+    dear = max(if_wrong, (float(own[~right].sum()) + _MORE_WRONG * expected) / (n - hits + _MORE_WRONG))
+    low, high = wilson(hits, n)
+    ends = (
+        min(share * if_right + (1 - share) * if_wrong for share in (low, high)),
+        max(share * if_right + (1 - share) * dear for share in (low, high)),
+    )
     within = (0.0, largest)
     limits = delta_interval(value, mean_slopes(own), scale="log", within=within)
     return around(value, wider(limits, (ends[0], min(ends[1], largest))), n=n)
@@ -282,7 +290,7 @@ def risk_coverage(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) ->
 def measure_selective(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) -> Selective:
     """Measure how well confidence sorts right answers from wrong ones.
 
-    AURC has the wider of the delta method on a log scale and of Wilson's limits of the error rate, with which it
+    AURC has the wider of the delta method on a logit scale and of Wilson's limits of the error rate, with which it
     grows; where all answers are right, it ends at the upper of them. The accuracies have Wilson intervals, as if the
     number of answers kept had been fixed and not the least confidence.
 
@@ -302,8 +310,15 @@ def measure_selective(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]
     later = np.stack([1 / kept, risk / kept])[:, ::-1].cumsum(axis=1)[:, ::-1]
     slopes = (risk - value + wrong * later[0] - later[1]) / n
     low, high = wilson(errors, n)
-    scale = value * n / errors if errors else 1.0
-    limits = wider((low * scale, min(1.0, high * scale)), delta_interval(value, slopes, scale="log"))
+    if errors <= n / 2:
+        scale = value * n / errors if errors else 1.0
+        counted = (low * scale, min(1.0, high * scale))
+    else:  # right answers are the rare ones: how many, and how far they lower the area; all of them first at best
+        rare = 1 - low
+        scale = (1 - value) * n / (n - errors) if errors < n else 1 - math.log(rare)
+        counted = (max(0.0, 1 - rare * scale), 1 - (1 - high) * scale)
+    few = 5 + round(min(errors, n - errors))  # it rests on the rarer kind of answer
+    limits = wider(counted, delta_interval(value, slopes, n=min(n, few), scale="logit"))
     accuracy = {}
     for share in KEPT:
         k = max(1, round(share * n))

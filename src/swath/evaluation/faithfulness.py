@@ -44,7 +44,6 @@ from swath.pages.text import columns, percent, points
 from swath.progress import Progress, silent
 
 INTERVALS = "95 %, Student's t: over patches, and over draws of weights for correlations"
-_SIGNED = (-1.0, 1.0)
 ALIKE = 0.2  # rank correlation above which maps of a network with random weights are too similar
 INSIDE = 0.7  # share of positive mass that a map should have in the right quadrant
 BASELINES = {"map": "the maps", "random": "random maps", "center": "center first", "other": "another patch's map"}
@@ -323,7 +322,7 @@ def measure_maps(
         randomization=tuple(
             RandomizationCheck(
                 part=part,
-                correlation=mean_estimate(correlations.mean(axis=1), within=_SIGNED),
+                correlation=mean_estimate(correlations.mean(axis=1), signed=True),
                 size=mean_estimate(np.abs(correlations).mean(axis=1)),
             )
             for part, correlations in randomization.items()
@@ -408,7 +407,7 @@ def _removal(drawn: dict[str, npt.NDArray[np.float32]], *, sign: int, fill: str)
     """Areas under the curves of the maps and the baselines; leads are positive where the map is better."""
     areas = {name: area_under(curve) for name, curve in drawn.items()}
     leads = {
-        f"lead_on_{name}": mean_estimate(sign * (areas["map"] - area), within=_SIGNED)
+        f"lead_on_{name}": mean_estimate(sign * (areas["map"] - area), signed=True)
         for name, area in areas.items()
         if name != "map"
     }

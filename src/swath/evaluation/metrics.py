@@ -27,7 +27,6 @@ from swath.evaluation.intervals import (
     mean_interval,
     paired_interval,
     proportion,
-    proportion_difference,
     wider,
 )
 from swath.evaluation.ranking import Ranking, Truth, auroc_estimate, average_precision_estimate
@@ -121,17 +120,12 @@ def paired_differences(truth: Labels, first: Labels, second: Labels, *, classes:
     Returns
     -------
     tuple of Estimate
-        Differences of accuracy and of macro-F1, -1 to 1, with the wider of the delta method and of an interval that
-        has a width where few answers differ.
+        Differences of accuracy and of macro-F1, -1 to 1, with the interval of :func:`paired_interval`.
     """
-    n = len(truth)
-    one, two = first == truth, second == truth
-    exact = proportion_difference(int((one & ~two).sum()), n, int((two & ~one).sum()), n)
-    gained = mean_difference(one.astype(np.float64) - two)
     (f1, slopes), (other, others) = (macro_f1(truth, answers, classes=classes) for answers in (first, second))
     return (
-        around(gained.value, wider((gained.low, gained.high), (exact.low, exact.high)), n=n),
-        estimate(f1 - other, paired_interval(f1 - other, slopes - others), n=n),
+        mean_difference((first == truth).astype(np.float64) - (second == truth)),
+        estimate(f1 - other, paired_interval(f1 - other, slopes - others), n=len(truth)),
     )
 
 
