@@ -244,7 +244,7 @@ class Cell(NamedTuple):
 def cells(names: Sequence[str], sizes: Sequence[int], *, short: bool = False) -> Iterator[Cell]:
     """All cells of some populations, or one or two of each."""
     shares = (0.05, 0.95) if short else (0.05, 0.2, 0.5, 0.8, 0.95)
-    counts = (2, 10) if short else (2, 4, 10)
+    counts = (2, 10)
     populations: dict[str, list[tuple[Callable[..., Drawn], dict[str, Any]]]] = {
         "single": [(single, {"p": p, "classes": k}) for p in shares for k in counts]
         + [(single, {"p": p, "classes": 4, "rare": True}) for p in shares],
@@ -258,7 +258,7 @@ def cells(names: Sequence[str], sizes: Sequence[int], *, short: bool = False) ->
             (multi, {"p": p, "classes": k, "d": d})
             for p in ((0.2,) if short else (0.05, 0.2, 0.5))
             for k in counts
-            for d in ((2.5,) if short else (1.5, 2.5, 5.0))
+            for d in ((2.5,) if short else (1.5, 5.0))
         ],
         "mean": [(mean, {"shape": s, "p": 0.1}) for s in ((5.0, 5.0), (1.0, 9.0), (9.0, 0.5))],
         "share": [(share, {"p": p}) for p in shares],

@@ -194,8 +194,7 @@ def expected_calibration_error(true: npt.NDArray[Any], stated: npt.NDArray[Any])
     share = (came + _AS_STATED * said / counts) / (counts + _AS_STATED)
     errors = np.sqrt(counts * share * (1 - share) + (came - said) ** 2 / counts) / n
     plain, total = float(gaps.sum()), float(errors.sum())
-    sure = errors > 0
-    corrected = float((errors * _folded(gaps / np.where(sure, errors, 1.0), -1.0)).sum())
+    corrected = math.fsum(s * _folded(gap / s, -1) for gap, s in zip(gaps.tolist(), errors.tolist(), strict=True) if s)
     value = max(0.0, corrected)
     variance = float((errors**2).sum()) - value**2 / n
     low = max(0.0, corrected - Z * math.sqrt(max(0.0, variance)))
@@ -208,10 +207,9 @@ def expected_calibration_error(true: npt.NDArray[Any], stated: npt.NDArray[Any])
     )
 
 
-def _folded(z: Floats, sign: float) -> Floats:
+def _folded(z: float, sign: int) -> float:
     """``z (2 P(z) - 1) + sign 2 f(z)``: with a plus the mean of ``|z + normal|``."""
-    normal = np.array([math.erf(v / math.sqrt(2)) for v in np.atleast_1d(z)])
-    return np.asarray(z * normal + sign * 2 * np.exp(-np.square(z) / 2) / math.sqrt(2 * math.pi))
+    return z * math.erf(z / math.sqrt(2)) + sign * 2 * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
 
 def _largest_error(plain: float, total: float, variance: float) -> float:
@@ -219,7 +217,7 @@ def _largest_error(plain: float, total: float, variance: float) -> float:
 
     def lower_end(error: float) -> float:
         z = error / total
-        mean = float(_folded(np.array([z]), 1.0)[0])
+        mean = _folded(z, 1)
         return total * mean - Z * math.sqrt(max(0.0, variance * (1 + z * z - mean * mean)))
 
     if total == 0 or lower_end(0.0) >= plain:
@@ -454,10 +452,11 @@ class Reliability(Settings):
 
     def tables(self) -> list[Table]:
         """Tables for text and page."""
+        calibration = self.calibration
         errors = {
-            "calibration error (ECE)": self.calibration.ece,
-            "negative log-likelihood": self.calibration.nll,
-            "Brier score": self.calibration.brier,
+            "calibration error (ECE)": calibration.ece,
+            "negative log-likelihood": calibration.nll,
+            "Brier score": calibration.brier,
             "risk-coverage area (AURC)": self.selective.aurc,
         }
         sets: list[tuple[Cell, ...]] = [
@@ -470,13 +469,18 @@ class Reliability(Settings):
             )
             for level, found in self.conformal.items()
         ]
+        rows: list[tuple[Cell, ...]] = [
+            (name, f"{e.value:.4f}", f"{e.low:.4f}\u2013{e.high:.4f}") for name, e in errors.items()
+        ]
+        plain = f"{calibration.ece_uncorrected:.4f}"
+        rows.insert(1, ("ECE as binned", plain, f"by chance alone {calibration.ece_by_chance:.4f}"))
         kept: list[tuple[Cell, ...]] = [(_percent(share), value) for share, value in self.selective.accuracy.items()]
         names = ("prediction sets", "contain the true class", "classes per set", "one class", "empty")
         return [
             Table(
                 ("calibration", "value", "95 % interval"),
-                [(name, f"{e.value:.4f}", f"{e.low:.4f}\u2013{e.high:.4f}") for name, e in errors.items()],
-                "Probabilities and outcomes; small is good",
+                rows,
+                "Probabilities and outcomes; small is good. ECE is what the binned sum has beyond chance",
             ),
             *([Table(names, sets, "Conformal sets, quantiles from validation patches")] if sets else []),
             Table(("most confident", "accuracy"), kept, "Accuracy of the most confident predictions"),

@@ -118,7 +118,7 @@ class RobustnessResult(Result):
         In the order of the suite.
     score : Estimate
         Mean corruption score: the mean accuracy over all shifts and levels (one minus the mean corruption
-        error of Hendrycks and Dietterich 2019, arXiv:1903.12261, not divided by another model's), bootstrapped
+        error of Hendrycks and Dietterich 2019, arXiv:1903.12261, not divided by another model's); its interval is
         over patches, with a width even where all are right.
     drop : Estimate
         Accuracy without a shift minus the score.
