@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from swath.data import SCHEMA, build_index, read_index, write_index
+from swath.data import SCHEMA, LeftOut, build_index, read_index, write_index
 from swath.errors import DataError, OutputError, SettingError
 
 from .makers import CLASSES, sets_index, table_index, tree
@@ -21,7 +21,8 @@ def made(tmp_path):
         attribution="by us",
         split_protocol="none yet",
         skipped=("a/b.jpg",),
-        ignored=3,
+        left_out=(LeftOut("broken links", {"A": 3}),),
+        notes=("read so",),
     )
 
 

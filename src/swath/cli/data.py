@@ -49,11 +49,26 @@ def index(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder of class folders, CSV, zip of either, COCO-style JSON, or eurosat-mini (shipped).",
+            help="Folder of class folders, CSV, folder or zip of either, COCO-style JSON, or eurosat-mini (shipped).",
             autocompletion=opt.complete_patches,
         ),
     ],
     out: opt.IndexOut,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVEL|FILE",
+            help="What names the classes: a level of folders (1 is the top) or a table in SOURCE.  [default: as their "
+            "names and contents tell]",
+        ),
+    ] = None,
+    split: Annotated[
+        opt.SplitName | None, typer.Option(help="Split of all patches, as of a test set alone: train, val or test.")
+    ] = None,
+    zip_encoding: Annotated[
+        str | None,
+        typer.Option(help="Encoding of names in a zip that does not say it, such as gbk.  [default: guessed]"),
+    ] = None,
     part_of: Annotated[
         str | None,
         typer.Option(
@@ -66,22 +81,36 @@ def index(
 ) -> object:
     """Read every image once and write the patch index other commands use.
 
+    Read are class folders, also within split folders (train, seg_test, ...) or folds, with splits within classes, and
+    beneath wrapping folders; and tables with columns for path and label. What was decided and what was left out is
+    printed.
+
     Example: swath data index EuroSAT_RGB.zip --out eurosat.parquet
+
+    Classes are the second folders: swath data index sites/ --labels 2 --out sites.parquet
     """
     from swath.data import build_index, write_index
     from swath.files import check_output
 
     check_output(out, overwrite=overwrite)
-    made = opt.with_bars(build_index, source, part_of=part_of, skip_unreadable=skip_unreadable)
+    made = opt.with_bars(
+        build_index,
+        source,
+        labels=int(labels) if labels is not None and labels.isdecimal() else labels,
+        split=split,
+        zip_encoding=zip_encoding,
+        part_of=part_of,
+        skip_unreadable=skip_unreadable,
+    )
     write_index(made, out, overwrite=overwrite)
     typer.echo(f"{len(made):,} patches in {len(made.classes)} classes: {out}")
     if made.skipped:
         typer.echo(f"{len(made.skipped)} unreadable images skipped, the first is {made.skipped[0]}", err=True)
-    if made.ignored:
-        typer.echo(f"{made.ignored} files that are no images skipped", err=True)
+    for line in (*made.notes, *(one.line() for one in made.left_out)):
+        typer.echo(line, err=True)
     if None in made.split_counts:
         opt.hint(f"next: swath data audit {out}, then swath data split {out} --out {out} --overwrite")
-    return _summary(made, out) | {"skipped": made.skipped, "ignored": made.ignored}
+    return _summary(made, out) | {"skipped": made.skipped, "left_out": made.left_out, "notes": made.notes}
 
 
 @app.command()

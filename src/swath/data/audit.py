@@ -202,7 +202,7 @@ class Audit:
     unreadable : tuple of str
         Images left out of the index.
     ignored : int
-        Files of other kinds passed over.
+        Other files of the source that are no patches.
     exact : tuple of tuple of str
         Sets of paths whose files are the same byte for byte.
     near : tuple of DuplicatePair
@@ -319,7 +319,7 @@ def find_problems(
         "optimistic": optimistic and f"The splits are {optimistic}. Accuracy on new land will be lower.",
         "shortcut": _shortcut(labels, forms),
         "unreadable": unreadable and f"{counted(unreadable, 'image was', 'images were')} left out because of damage.",
-        "ignored": audit.ignored and f"{counted(audit.ignored, 'file', 'files')} of other kinds passed over.",
+        "ignored": audit.ignored and f"{counted(audit.ignored, 'file was', 'files were')} left out for other reasons.",
         "copies": copies and f"{counted(copies, 'file repeats', 'files repeat')} another one byte for byte.",
         "near": near and f"{counted(near, 'pair of patches is', 'pairs of patches are')} near duplicates.",
         "uneven": _uneven(audit.classes),
@@ -378,7 +378,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         patches=len(index),
         classes=classes,
         unreadable=index.skipped,
-        ignored=index.ignored,
+        ignored=sum(one.count for one in index.left_out),
         exact=tuple(sorted(named(members) for members in exact)),
         near=near,
         leaks=tuple(leaks),

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from swath.data.archives import safe_name
+from swath.data.filenames import LeftOut, safe_name
 from swath.data.named import shipped_name, shipped_path
 from swath.errors import DataError, MissingExtraError, MissingFileError, SettingError
 from swath.files import atomic_file
@@ -59,7 +59,7 @@ _SHIPPED_PREFIX = "shipped:"
 _AGAIN = "make the index again with: swath data index SOURCE --out INDEX"
 # What the metadata of an index file hold, besides the attributes of PatchIndex the version and where its root is.
 _FACTS = {"version": int, "root": str, "name": str, "attribution": str, "split_protocol": str}
-_FACTS |= {"skipped": list, "ignored": int}
+_FACTS |= {"skipped": list, "left_out": dict, "notes": list}
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,8 +83,10 @@ class PatchIndex:
         How the splits were made, in words; empty where there are none.
     skipped : tuple of str
         Images left out because they could not be read.
-    ignored : int
-        Files passed over because their suffix is not that of an image.
+    left_out : tuple of LeftOut
+        Files of the source that are no patches, by reason and place.
+    notes : tuple of str
+        What was decided when the source was read, in words.
     file : pathlib.Path or None
         The file the index was read from.
 
@@ -106,7 +108,8 @@ class PatchIndex:
     attribution: str = ""
     split_protocol: str = ""
     skipped: tuple[str, ...] = ()
-    ignored: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
     file: Path | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
@@ -400,9 +403,10 @@ def write_index(index: PatchIndex, path: str | Path, *, overwrite: bool = False)
     path = Path(path)
     shipped = shipped_name(index.root)
     relative = Path(os.path.relpath(index.root, path.resolve().parent)).as_posix()
-    facts = {name: getattr(index, name) for name in ("name", "attribution", "split_protocol", "ignored")}
+    facts = {name: getattr(index, name) for name in ("name", "attribution", "split_protocol")}
     facts |= {"version": VERSION, "root": f"{_SHIPPED_PREFIX}{shipped}" if shipped else relative}
-    facts["skipped"] = list(index.skipped)
+    facts |= {"skipped": list(index.skipped), "notes": list(index.notes)}
+    facts["left_out"] = {one.reason: dict(one.places) for one in index.left_out}
     table = index.table.cast(SCHEMA).replace_schema_metadata({_METADATA_KEY: json.dumps(facts, sort_keys=True)})
     with atomic_file(path, overwrite=overwrite) as temporary:
         pq.write_table(table, temporary, compression="zstd", version="2.6", row_group_size=1 << 20)
@@ -449,6 +453,8 @@ def read_index(path: str | Path) -> PatchIndex:
         root=_find_root(facts.pop("root"), path),
         table=table.replace_schema_metadata(None),
         skipped=tuple(facts.pop("skipped")),
+        left_out=_left_out(facts.pop("left_out"), path),
+        notes=tuple(facts.pop("notes")),
         file=path,
         **facts,
     )
@@ -468,6 +474,12 @@ def _facts(raw: bytes | None, path: Path) -> dict[str, Any]:
         if not isinstance(facts.get(name), kind):
             raise DataError(f"the metadata of {path} are damaged at '{name}'", fix=_AGAIN)
     return {name: facts[name] for name in _FACTS if name != "version"}
+
+
+def _left_out(stored: dict[str, Any], path: Path) -> tuple[LeftOut, ...]:
+    if not all(isinstance(p, dict) and all(isinstance(n, int) for n in p.values()) for p in stored.values()):
+        raise DataError(f"the metadata of {path} are damaged at 'left_out'", fix=_AGAIN)
+    return tuple(LeftOut(reason, places) for reason, places in stored.items())
 
 
 def _check_rows(table: pa.Table, path: Path) -> None:

@@ -93,7 +93,10 @@ def decode_patch(data: bytes, path: str) -> Picture:
     """
     picture = decode(data, name=path)
     if picture.pixels.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{path} holds {picture.pixels.dtype}; patches are 8 or 16 bit", fix="convert the patches")
+        raise DataError(
+            f"{path} holds {picture.pixels.dtype} values, and patches are of 8 or 16 bits without a sign",
+            fix="rescale them, as with: gdal_translate -ot UInt16 -scale LOW HIGH 0 65535 IN.tif OUT.tif",
+        )
     return picture
 
 

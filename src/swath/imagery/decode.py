@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator
 from io import BytesIO
@@ -19,7 +20,12 @@ from swath.imagery.header import Header, Picture, Reader, orientation_tag
 from swath.imagery.photos import PhotoReader
 from swath.imagery.rasters import open_raster
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".jp2", ".npy"))
+SUFFIXES = frozenset(
+    (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".webp", ".gif", ".bmp", ".dib", ".pbm", ".pgm",
+        ".ppm", ".pnm", ".tif", ".tiff", ".jp2", ".j2k", ".npy",
+    )
+)  # fmt: skip
 """Lower-case suffixes taken for pictures when folders and archives are walked."""
 
 _FIRST_BYTES = {
@@ -33,13 +39,27 @@ _FIRST_BYTES = {
     b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
     b"\x93NUMPY": "npy",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+    **{b"P%d" % number: "PNM" for number in range(1, 7)},
 }
+# Lengths of the second header of a BMP, which tell one from a text that begins with BM.
+_BMP_HEADERS = frozenset((12, 40, 52, 56, 64, 108, 124))
+# What else bears the name of a picture, and what to do about it.
+_NO_PICTURES = {
+    b"version https://git-lfs": ("a Git LFS pointer, not the picture", "run: git lfs pull"),
+    b"<!doctype html": ("a web page, not a picture", "download it again"),
+    b"<html": ("a web page, not a picture", "download it again"),
+}
+_LONGEST_PATH = 4096
+_PATH = re.compile(rb"[ -~]*[/\\][ -~]*\.[A-Za-z0-9]{2,5}\s*")
 DEEP_PNG = "16-bit color PNG"
 _REMEDY = "replace it or leave it out"
 
 
 def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 100_000_000) -> Picture:
-    """Decode a JPEG, PNG, WebP, TIFF, GeoTIFF, JPEG 2000 or ``.npy`` picture.
+    """Decode a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, GeoTIFF, JPEG 2000 or ``.npy`` picture.
 
     The format is detected from the content. The EXIF orientation is applied; palettes are expanded to RGB
     (RGBA if they have transparent entries), values of fewer than eight bits are stretched to 0-255, CMYK
@@ -160,10 +180,26 @@ def kind_of(stream: BinaryIO, name: str) -> str:
     if not head:
         raise DataError(f"{name} is an empty file", fix=_REMEDY)
     for first, kind in _FIRST_BYTES.items():
-        if head.startswith(first) and (kind != "WebP" or head[8:12] == b"WEBP"):
+        if head.startswith(first) and _fits(kind, head):
             depth, color = head[24:25], head[25:26]  # of a PNG's first chunk; color 0 is gray
             return DEEP_PNG if kind == "PNG" and depth == b"\x10" and color != b"\0" else kind
+    for first, (what, fix) in _NO_PICTURES.items():
+        if head.lower().startswith(first):
+            raise DataError(f"{name} is {what}", fix=fix)
+    if _PATH.fullmatch(stream.read(_LONGEST_PATH)):
+        raise DataError(
+            f"{name} holds a path and no picture, as a link does that was copied as text", fix="copy the file"
+        )
     raise DataError(
-        f"{name} is not a JPEG, PNG, WebP, TIFF, JPEG 2000 or .npy picture",
+        f"{name} is not a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, JPEG 2000 or .npy picture",
         fix="convert it to one of these or leave it out",
     )
+
+
+def _fits(kind: str, head: bytes) -> bool:
+    """Whether the bytes after short signatures are those of the format too."""
+    if kind == "WebP":
+        return head[8:12] == b"WEBP"
+    if kind == "BMP":
+        return int.from_bytes(head[14:18], "little") in _BMP_HEADERS
+    return kind != "PNM" or head[2:3].isspace() or head[2:3] == b"#"
