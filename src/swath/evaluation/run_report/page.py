@@ -302,7 +302,7 @@ def _reliability(score: Evaluation) -> Section:
     text, numbers = [], []
     tables: Sequence[Table] = ()
     if (found := reliability_of(score)) is not None:
-        numbers.append(Number("calibration error (ECE)", found.calibration.ece, "15 bins"))
+        numbers.append(Number("calibration error (ECE)", found.calibration.ece, "beyond chance, in 15 bins"))
         tables = found.tables()
     else:
         text.append("Calibration and abstention are measured where a patch has one label.")
