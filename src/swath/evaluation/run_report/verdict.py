@@ -79,6 +79,8 @@ class Findings:
         Effect of matching colors on shifted patches.
     optimistic : str
         Why the split is optimistic; empty where it is not known to be.
+    origin : str
+        Why nothing can be said of shared ground across the splits.
     """
 
     score: Evaluation
@@ -88,6 +90,7 @@ class Findings:
     maps: MapCheck | None = None
     color_match: ColorMatchResult | None = None
     optimistic: str = ""
+    origin: str = ""
 
 
 class Verdict(Settings):
@@ -321,6 +324,8 @@ def _caveats(found: Findings) -> list[str]:
             f"the split is {found.optimistic}, so expect less than {display_name(name)}{score.seen.mark} "
             f"{with_interval(value)} on new land"
         )
+    if found.origin:
+        texts.append(found.origin)
     if score.ood is not None and score.ood.low > NOTABLE_OOD_SHARE:
         texts.append(f"{with_interval(score.ood)} of the patches are unlike the training data")
     return texts
