@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from swath.data.duplicates import FOUND_GROUPS, group_duplicates
+from swath.data.duplicates import FOUND_GROUPS, GROUND, group_duplicates
 from swath.data.filenames import is_image_name
 from swath.data.grouping import EXAMPLE, MIN_SCENES, group_index, suggestion
 from swath.data.index import SPLITS, PatchIndex
@@ -22,11 +22,13 @@ from swath.data.spatial import (
     BLOCK_KM,
     BLOCKS_WHOLE,
     GROUPS_WHOLE,
+    LEFT_OUT,
     SMALLER_BLOCKS_KM,
     block_names,
     group_blocks,
     group_footprints,
     noted_protocol,
+    overlapping_held_out,
 )
 from swath.data.units import Unit, best_sides, fold_numbers, take_units, units_of
 from swath.errors import DataError, SettingError
@@ -145,9 +147,9 @@ def split_index(
             return fold_index(whole, folds=folds, fold=fold, val=val, seed=seed)
         return _shared_out(whole, val=val, test=test, seed=seed, keep=keep)
 
-    ground = group_footprints(grouped, progress=progress)
     # The rest of splits that somebody made: blocks and scenes would reach across them.
     given = keep and folds is None and index.has_splits
+    ground = group_footprints(grouped, keep=given, progress=progress)
     made, kept_whole = _split(ground, by if by != "auto" else _safest(ground, given=given), shared_out, km=block_km)
     if by == "auto" and kept_whole != GROUPS_WHOLE and missing_classes(made):
         made, kept_whole = _split(ground, "random", shared_out, km=block_km)
@@ -199,24 +201,45 @@ def _split(
 def _by_blocks(
     index: PatchIndex, shared_out: Callable[[PatchIndex], PatchIndex], *, km: float | None
 ) -> tuple[PatchIndex, str]:
-    """Split by blocks of `km`, or by the largest blocks that get every class into every split."""
+    """Split by blocks of `km`, or by the largest blocks that get every class into every split.
+
+    Where patches overlap in chains across too many blocks, blocks are kept whole without the chains, and patches that
+    overlap held-out ones are left out.
+    """
+    sizes = (BLOCK_KM, *SMALLER_BLOCKS_KM) if km is None else (km,)
+    chained = not index.table["footprint"].null_count
+    found = [group is not None and group.startswith(GROUND) for group in index.column("group")]
+    groups = [None if ground else group for ground, group in zip(found, index.column("group"), strict=True)]
+    apart = index.with_columns({"group": groups})
     best: tuple[int, PatchIndex, str] | None = None
     refused: DataError | None = None
-    for size in (BLOCK_KM, *SMALLER_BLOCKS_KM) if km is None else (km,):
-        whole = group_blocks(index, km=size)
-        try:
-            made = shared_out(whole)
-        except DataError as error:
-            refused = refused or error
-            continue
-        gaps = len(missing_classes(made))
-        if best is None or gaps < best[0]:
-            best = (gaps, made, f"blocks of {size:g} {BLOCKS_WHOLE}")
-        if not gaps:
-            break
+    for chains in (True, False) if chained and any(found) else (True,):
+        for size in sizes:
+            try:
+                made = shared_out(group_blocks(index if chains else apart, km=size))
+            except DataError as error:
+                refused = refused or error
+                continue
+            kept_whole = f"blocks of {size:g} {BLOCKS_WHOLE}"
+            if not chains:
+                made = _without_borders(made)
+            gaps = len(missing_classes(made)) if set(made.split_counts) >= {"train", "test"} else len(index)
+            if best is None or gaps < best[0]:
+                best = (gaps, made, kept_whole)
+            if not gaps:
+                return made, kept_whole
     if best is None:
         raise refused or DataError("there is no block to split by")
     return best[1], best[2]
+
+
+def _without_borders(index: PatchIndex) -> PatchIndex:
+    """Leave out what overlaps held-out patches."""
+    left = set(overlapping_held_out(index))
+    if not left:
+        return index
+    splits = [None if row in left else split for row, split in enumerate(index.column("split"))]
+    return index.with_columns({"split": splits}, split_protocol=f"{index.split_protocol}; {len(left):,} {LEFT_OUT}")
 
 
 def missing_classes(index: PatchIndex) -> list[tuple[str, str]]:
@@ -349,6 +372,8 @@ def _shared_out(index: PatchIndex, *, val: float, test: float, seed: int, keep: 
     """Give every row a split; those of val and test that the index has are kept if `keep`."""
     given = index.column("split") if keep else [None] * len(index)
     splits = _assign(index, given, shares={"test": test, "val": val}, seed=seed)
+    if keep and LEFT_OUT in index.split_protocol:  # they stay out
+        splits = [None if before is None else after for before, after in zip(given, splits, strict=True)]
     protocol = _protocol(given, splits, before=index.split_protocol, val=val, test=test, seed=seed)
     return index.with_columns({"split": splits}, split_protocol=protocol)
 
