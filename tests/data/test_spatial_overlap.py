@@ -162,8 +162,8 @@ def test_one_scene_of_patches_that_overlap_in_a_chain_is_split_by_blocks_without
     columns = {name: [getattr(place, name) for place in places] for name in ("lon", "lat", "gsd", "crs", "footprint")}
     index = index.with_columns(columns)
     assert len(set(group_footprints(index).column("group"))) == 1
-    for given in (index, group_footprints(index)):
-        made = split_index(given, folds=folds)
+    for start in (index, group_footprints(index)):
+        made = split_index(start, folds=folds)
         assert " patches overlap held-out ones and are in no split" in made.split_protocol
         assert "optimistic" in made.split_protocol  # all of it is one scene
         sides = splits_of(made)

@@ -361,8 +361,7 @@ def optimistic_bias(index: PatchIndex) -> str:
 
     It is where more than a tenth of the held-out patches have a training patch within 10 km, and where the set is
     known to consist of adjacent patches of few scenes although its index has no coordinates. A split whose parts
-    are all made of whole blocks of 10 km or more is never called
-    optimistic.
+    are all made of whole blocks of 10 km or more is never called optimistic.
     """
     sides = re.findall(rf"([\d.]+) {BLOCKS_WHOLE}", index.split_protocol)
     borders = GROUPS_WHOLE in index.split_protocol or LEFT_OUT in index.split_protocol

@@ -156,6 +156,8 @@ def split_index(
     if made.column("split") == index.column("split"):  # nothing has changed, so the protocol stays
         return replace(grouped, split_protocol=noted_protocol(grouped))
     protocol = made.split_protocol.replace(GROUPS_WHOLE, kept_whole)
+    if LEFT_OUT in protocol:  # whose chains are cut where patches are left out
+        grouped = _without_chains(grouped)
     return _noted(grouped.with_columns({"split": made.column("split")}, split_protocol=protocol))
 
 
@@ -208,12 +210,10 @@ def _by_blocks(
     """
     sizes = (BLOCK_KM, *SMALLER_BLOCKS_KM) if km is None else (km,)
     chained = not index.table["footprint"].null_count
-    found = [group is not None and group.startswith(GROUND) for group in index.column("group")]
-    groups = [None if ground else group for ground, group in zip(found, index.column("group"), strict=True)]
-    apart = index.with_columns({"group": groups})
+    apart = _without_chains(index)
     best: tuple[int, PatchIndex, str] | None = None
     refused: DataError | None = None
-    for chains in (True, False) if chained and any(found) else (True,):
+    for chains in (True, False) if chained and apart != index else (True,):
         for size in sizes:
             try:
                 made = shared_out(group_blocks(index if chains else apart, km=size))
@@ -231,6 +231,12 @@ def _by_blocks(
     if best is None:
         raise refused or DataError("there is no block to split by")
     return best[1], best[2]
+
+
+def _without_chains(index: PatchIndex) -> PatchIndex:
+    """The index without the groups that shared ground alone made."""
+    groups = [None if group is not None and group.startswith(GROUND) else group for group in index.column("group")]
+    return index.with_columns({"group": groups})
 
 
 def _without_borders(index: PatchIndex) -> PatchIndex:
