@@ -415,9 +415,14 @@ def noted_protocol(index: PatchIndex) -> str:
     return f"{index.split_protocol}; {why}" if index.split_protocol else why
 
 
-def origin_warning(protocol: str) -> str:
-    """The part of a protocol that :func:`unknown_origin` wrote; empty where there is none."""
-    return next((part for part in protocol.split("; ") if part.endswith(TOO_HIGH)), "")
+def split_warning(protocol: str) -> str:
+    """What a protocol says of tests on its splits being too optimistic; empty where it says nothing of it."""
+    for part in protocol.split("; "):
+        if part.endswith(TOO_HIGH):
+            return part
+        if part.startswith(OPTIMISTIC_BIAS):
+            return f"the splits are {part}"
+    return ""
 
 
 def _on_sphere(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

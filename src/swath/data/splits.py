@@ -276,7 +276,10 @@ def split_gaps(index: PatchIndex) -> tuple[str, ...]:
             way += f", all of which are in one group, '{next(iter(groups[label]))}'"
         elif n < len(index.split_counts):
             way += f", which is in {n} groups only"
-        sentences.append(f"{way}: add patches of other scenes or places, or leave the class out")
+        if n >= len([split for split in index.split_counts if split]):
+            sentences.append(f"{way}, which other splits have: split all again with --resplit")
+        else:
+            sentences.append(f"{way}: add patches of other scenes or places, or leave the class out")
     return tuple(sentences)
 
 

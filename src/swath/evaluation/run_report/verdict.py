@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swath.config import Settings
+from swath.data.spatial import TOO_HIGH
 from swath.evaluation.calibration import Reliability
 from swath.evaluation.errors import ConfusedPair, ErrorAnalysis
 from swath.evaluation.errors.slices import LEVEL, fisher_exact
@@ -309,7 +310,8 @@ def _caveats(found: Findings) -> list[str]:
             f"{with_interval(value)} on new land"
         )
     if found.origin:
-        texts.append(found.origin)
+        why = found.origin.removesuffix(f": {TOO_HIGH}")
+        texts.append(f"{why}, so {display_name(name)} {with_interval(value)} may be far too high")
     if score.same_index and score.split != "test":
         chosen = "trained on" if score.split == "train" else "selected by"
         texts.append(f"the model was {chosen} these {score.n:,} patches, so {with_interval(value)} flatters it")
