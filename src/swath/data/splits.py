@@ -150,9 +150,11 @@ def split_index(
     # The rest of splits that somebody made: blocks and scenes would reach across them.
     given = keep and folds is None and index.has_splits
     ground = group_footprints(grouped, keep=given, progress=progress)
-    made, kept_whole = _split(ground, by if by != "auto" else _safest(ground, given=given), shared_out, km=block_km)
+    wanted = {"val": val, "test": test if folds is None else 1 / max(folds, 1)}
+    way = by if by != "auto" else _safest(ground, given=given)
+    made, kept_whole = _split(ground, way, shared_out, km=block_km, wanted=wanted)
     if by == "auto" and kept_whole != GROUPS_WHOLE and missing_classes(made):
-        made, kept_whole = _split(ground, "random", shared_out, km=block_km)
+        made, kept_whole = _split(ground, "random", shared_out, km=None, wanted=wanted)
     if made.column("split") == index.column("split"):  # nothing has changed, so the protocol stays
         return replace(grouped, split_protocol=noted_protocol(grouped))
     protocol = made.split_protocol.replace(GROUPS_WHOLE, kept_whole)
@@ -177,11 +179,16 @@ def _safest(index: PatchIndex, *, given: bool) -> str:
 
 
 def _split(
-    index: PatchIndex, by: str, shared_out: Callable[[PatchIndex], PatchIndex], *, km: float | None
+    index: PatchIndex,
+    by: str,
+    shared_out: Callable[[PatchIndex], PatchIndex],
+    *,
+    km: float | None,
+    wanted: Mapping[str, float],
 ) -> tuple[PatchIndex, str]:
     """Split in one way, and what its protocol says is kept whole."""
     if by == "block":
-        return _by_blocks(index, shared_out, km=km)
+        return _by_blocks(index, shared_out, km=km, wanted=wanted)
     lacking = index.table["group"].null_count
     if by == "group" and lacking:
         raise DataError(
@@ -201,9 +208,9 @@ def _split(
 
 
 def _by_blocks(
-    index: PatchIndex, shared_out: Callable[[PatchIndex], PatchIndex], *, km: float | None
+    index: PatchIndex, shared_out: Callable[[PatchIndex], PatchIndex], *, km: float | None, wanted: Mapping[str, float]
 ) -> tuple[PatchIndex, str]:
-    """Split by blocks of `km`, or by the largest blocks that get every class into every split.
+    """Split by blocks of `km`, or by the largest blocks that get every class into every split and half the shares.
 
     Where patches overlap in chains across too many blocks, blocks are kept whole without the chains, and patches that
     overlap held-out ones are left out.
@@ -211,7 +218,7 @@ def _by_blocks(
     sizes = (BLOCK_KM, *SMALLER_BLOCKS_KM) if km is None else (km,)
     chained = not index.table["footprint"].null_count
     apart = _without_chains(index)
-    best: tuple[int, PatchIndex, str] | None = None
+    best: tuple[tuple[int, bool], PatchIndex, str] | None = None
     refused: DataError | None = None
     for chains in (True, False) if chained and apart != index else (True,):
         for size in sizes:
@@ -220,17 +227,26 @@ def _by_blocks(
             except DataError as error:
                 refused = refused or error
                 continue
-            kept_whole = f"blocks of {size:g} {BLOCKS_WHOLE}"
             if not chains:
                 made = _without_borders(made)
-            gaps = len(missing_classes(made)) if set(made.split_counts) >= {"train", "test"} else len(index)
-            if best is None or gaps < best[0]:
-                best = (gaps, made, kept_whole)
-            if not gaps:
-                return made, kept_whole
+            lack = _lack(made, wanted)
+            if best is None or lack < best[0]:
+                best = (lack, made, f"blocks of {size:g} {BLOCKS_WHOLE}")
+            if lack == (0, False):
+                break
+        if best is not None and not best[0][0]:
+            break
     if best is None:
         raise refused or DataError("there is no block to split by")
     return best[1], best[2]
+
+
+def _lack(index: PatchIndex, wanted: Mapping[str, float]) -> tuple[int, bool]:
+    """Classes that splits lack, and whether one of them has less than half the share it should have."""
+    counts = index.split_counts
+    sides = ["train", *(side for side, share in wanted.items() if share > 0)]
+    short = any(counts.get(side, 0) < share / 2 * len(index) for side, share in wanted.items())
+    return len(_missing(index, index.column("split"), sides)), short
 
 
 def _without_chains(index: PatchIndex) -> PatchIndex:
