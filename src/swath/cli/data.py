@@ -209,7 +209,7 @@ def split(
     """
     from swath.data import group_duplicates, read_index, split_index, write_index
     from swath.data.grouping import group_index, suggestion
-    from swath.data.spatial import origin_warning
+    from swath.data.spatial import split_warning
     from swath.data.splits import split_gaps
     from swath.errors import SettingError
     from swath.files import check_output
@@ -249,7 +249,7 @@ def split(
     for sentence in (note, *split_gaps(made), made.split_protocol and f"splits: {made.split_protocol}"):
         if sentence:
             typer.echo(sentence, err=True)
-    suggested = suggestion(made) if origin_warning(made.split_protocol) else None
+    suggested = suggestion(made) if split_warning(made.split_protocol) else None
     if suggested is not None:
         opt.hint(suggested.sentence())
     return _summary(made, out)

@@ -50,7 +50,7 @@ def train(
 
     require_training()
     from swath.data import read_index
-    from swath.data.spatial import noted_protocol, origin_warning
+    from swath.data.spatial import noted_protocol, split_warning
     from swath.training import load_recipe
     from swath.training import train as run
 
@@ -74,7 +74,7 @@ def train(
             f"validation {key.replace('_', ' ')}: {100 * value.value:.2f} % "
             f"(95 %: {100 * value.low:.2f} to {100 * value.high:.2f}, n = {value.n:,})"
         )
-    warning = origin_warning(noted_protocol(given))
+    warning = split_warning(noted_protocol(given))
     if warning:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"model file: {result.model}")

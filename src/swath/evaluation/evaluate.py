@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data import PatchIndex
-from swath.data.spatial import origin_warning
+from swath.data.spatial import split_warning
 from swath.errors import DataError
 from swath.evaluation.baselines import baseline_predictions, baseline_scores
 from swath.evaluation.calibration import measure_reliability
@@ -207,7 +207,7 @@ def _common(found: SplitPredictions, *, there: Any, **weak: Any) -> dict[str, An
     """Fields that all tasks share; `there` says which classes have a patch, `weak` is for :func:`warnings_for`."""
     record, flags = found.record, found.predictions.is_ood
     absent = tuple(name for name, has in zip(found.classes, there, strict=True) if not has)
-    warning = origin_warning(record.data.split_protocol) if found.fingerprint == record.data.fingerprint else ""
+    warning = split_warning(record.data.split_protocol) if found.fingerprint == record.data.fingerprint else ""
     origin = (warning,) if warning else ()
     return {
         "model": record.name,
