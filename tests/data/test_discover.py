@@ -107,11 +107,24 @@ def test_a_coco_file_next_to_images_is_taken_by_name(tmp_path):
         "categories": [{"id": 0, "name": "A"}, {"id": 1, "name": "B"}],
     }
     images = [f"images/{n}.png" for n in range(6)]
-    for source in sources(tmp_path, {"labels.json": json.dumps(content)}, images=images):
+    text = json.dumps(content)
+    elsewhere = text.replace("images/", "")
+    for source in sources(tmp_path, {"labels.json": text, "annotations/more.json": elsewhere}, images=images):
         with pytest.raises(DataError, match="one class only"):
             build_index(source)
-        if "deeper" not in source.name:
-            assert build_index(source, labels="labels.json").classes == ("A", "B")
+        for name in ("labels.json", "more.json"):
+            assert build_index(source, labels=name).classes == ("A", "B")
+    assert build_index(tmp_path / "in" / "labels.json").classes == ("A", "B")
+    with pytest.raises(DataError, match=r"none of the images .* is there, the first is 0\.png; .*--labels more\.json"):
+        build_index(tmp_path / "in" / "annotations" / "more.json")
+
+
+def test_a_table_whose_images_lie_elsewhere_says_how_to_index_both(tmp_path):
+    root = tree(tmp_path / "in" / "images")
+    table = write(root.parent / "lists" / "all.csv", ("path,label\n" + LISTED).encode())
+    with pytest.raises(DataError, match=r"none of the images .* is there, .* --labels all\.csv"):
+        build_index(table)
+    assert build_index(root.parent, labels="all.csv").classes == ("F", "T", "W")
 
 
 @pytest.mark.parametrize("labels", ["gone.csv", "Town/Town_0.png", "../list.csv"])

@@ -139,6 +139,9 @@ def build_index(
         checked, refused = _check_all(reader, rows, progress)
         base = reader.root
     _refuse_unreadable(refused, rows, where, skip_unreadable=skip_unreadable)
+    if not checked:
+        why = f" ({refused[0][1].problem})" if refused else ""
+        raise DataError(f"{where} has no readable image left{why}", fix=refused[0][1].fix if refused else None)
     _check_classes(checked, where)
     known = _known_set(path)
     facts = published or known
@@ -329,8 +332,6 @@ def _lost_classes(listed: Sequence[Entry], checked: Sequence[dict[str, Any]]) ->
 
 def _check_classes(checked: Sequence[dict[str, Any]], where: str) -> None:
     """Refuse what nothing can be trained on, unless it is held out from training as a whole."""
-    if not checked:
-        raise DataError(f"{where} has no readable image left")
     counts: Counter[str] = Counter()
     for row in checked:
         counts.update((row["label"],) if row["label"] is not None else row["labels"])
