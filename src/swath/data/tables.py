@@ -40,6 +40,8 @@ _CALLED: Mapping[str, tuple[str, ...]] = {
     "gsd": ("gsd",),
     "source": ("source",),
     "license": ("license",),
+    "crs": ("crs",),
+    "footprint": ("footprint",),
 }  # fmt: skip
 _HEADER = f"its first line names the columns: {', '.join(COLUMNS)}"
 _SEPARATORS = (",", ";", "\t", "|")
