@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from swath.data.filenames import REASONS, LeftOut, is_system, place_of, safe_name, tally, why_left_out
 
-
 SYSTEM = (
     "@eaDir __MACOSX .DS_Store Thumbs.db .ipynb_checkpoints #recycle .git $RECYCLE.BIN .thumbnails ._1.png @Recycle"
 )
