@@ -167,6 +167,16 @@ def test_absolute_paths_of_another_machine_are_found_below_the_table(tmp_path):
         build_index(table)
 
 
+def test_columns_of_no_use_are_told_and_one_may_group(tmp_path):
+    root = tree(tmp_path / "in")
+    text = "path,label,scene,date\n" + "".join(f"{path},{path[0]},s{path[-5]},2020\n" for path in PATHS)
+    table = write(root / "a.csv", text.encode())
+    assert build_index(table).notes == ("columns of the table that are not used: scene, date",)
+    grouped = build_index(table, group_by="scene")
+    assert grouped.notes[0] == "columns of the table that are not used: date"
+    assert len(set(grouped.column("group"))) == 3
+
+
 def test_a_table_whose_encoding_is_guessed_says_so(tmp_path):
     root = tree(tmp_path / "in")
     text = "path;label\n" + "".join(f"{path};Forêt {path[0]}\n" for path in PATHS)

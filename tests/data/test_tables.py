@@ -126,9 +126,9 @@ def test_the_split_is_read_in_the_spellings_that_folders_have():
     assert [row.split for row in csv_rows("a.png,A,train\nb.png,A,dev\n")] == ["train", "val"]
 
 
-def test_columns_of_no_use_are_told_and_kept():
+def test_columns_of_no_use_are_kept():
     entries = entries_from_csv("path,label,date,fold\na.png,A,2020,1\nb.png,B,,2\n", folder="", where="t.csv")
-    assert entries.notes == ("columns of t.csv that are not used: date, fold",)
+    assert entries.notes == ()
     assert entries.extras == {"date": {"a.png": "2020", "b.png": ""}, "fold": {"a.png": "1", "b.png": "2"}}
 
 

@@ -319,8 +319,6 @@ def pick_columns(names: Sequence[str], values: Mapping[str, Sequence[Any]], *, w
     }
     if renamed:
         notes.append(f"columns of {where}: {', '.join(f'{name} = {known}' for known, name in renamed.items())}")
-    if told:
-        notes.append(f"columns of {where} that are not used: {', '.join(told)}")
     return Columns(taken, tuple(name for name in extra if name in told)), notes
 
 
