@@ -44,6 +44,9 @@ def test_columns_may_come_in_any_order_with_spaces_and_quotes():
         ("path,label,lon,lat\na.jpg,A,0,\n", "go together"),
         ("path,label,lon,lat\na.jpg,A,east,0\n", "lon 'east' is not"),
         ('path,label\n"a.jpg"x,A\n', "not valid CSV"),
+        ('path,label\na.jpg,"A\nB"\n', r"'A\\nB' has unusual characters"),
+        ("path,label\na.jpg,\x1b]0;A\n", "has unusual characters"),
+        ("path,labels\na.jpg,A;\u202eB\n", "has unusual characters"),
     ],
 )
 def test_csvs_that_cannot_be_read(text, message):
