@@ -29,7 +29,7 @@ from swath.data.entries import (
     entries_from_tree,
 )
 from swath.data.index import SCHEMA, PatchIndex
-from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
+from swath.data.named import NAMED, SHIPPED, NamedSet, contents_digest, find_named, shipped_name, shipped_path
 from swath.data.names import class_name
 from swath.data.rewrite import encode_patch
 from swath.data.rows import map_rows
@@ -134,7 +134,7 @@ def build_index(
         base = reader.root
     _refuse_unreadable(refused, where, skip_unreadable=skip_unreadable)
     _check_classes(checked, where)
-    known = _known_set(path)
+    known = _known_set(path, checked)
     facts = published or known
     groups = merge_groups([row["group"] for row in checked], [row["sha256"] for row in checked])
     for row, group in zip(checked, groups, strict=True):
@@ -149,7 +149,7 @@ def build_index(
         split_protocol="as the source gives it" if any(row["split"] for row in checked) else "",
         skipped=tuple(name for name, _ in refused),
         ignored=listed.ignored,
-        notes=notes,
+        notes=(*notes, *([f"{known.name}: {fault}" for fault in known.faults] if known else [])),
     )
 
 
@@ -366,12 +366,15 @@ def _check_classes(checked: Sequence[dict[str, Any]], where: str) -> None:
         )
 
 
-def _known_set(path: Path) -> NamedSet | None:
-    """Facts of the published archive that `path` is a copy of, or was taken from."""
+def _known_set(path: Path, checked: Sequence[dict[str, Any]]) -> NamedSet | None:
+    """Facts of the published archive that `path` is a copy of, or was taken from, or whose contents it has."""
     shipped = shipped_name(path)
     if shipped:
         return NAMED[SHIPPED[shipped]]
+    contents = contents_digest((row["label"] or "", row["sha256"]) for row in checked)
     for known in NAMED.values():
+        if known.contents == contents:
+            return known
         if path.is_file() and path.stat().st_size == known.size:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == known.sha256:
