@@ -49,6 +49,8 @@ _TEXTS = (  # how it begins, what it is, and what to do
     (r"[{\[]", "JSON text of a server or a program", _AGAIN),
 )
 
+_PATH = re.compile(r"[ -~]*[/\\][ -~]*\.[A-Za-z0-9]{2,5}\s*")
+
 
 def mistaken_content(head: bytes) -> tuple[str, str] | None:
     """What the first bytes of a file show it to be, where it is no file of numbers at all.
@@ -78,6 +80,8 @@ def mistaken_content(head: bytes) -> tuple[str, str] | None:
     text = _as_text(head)
     if text is None:
         return None
+    if _PATH.fullmatch(text):
+        return "holds a path, as a link does that was copied as text", "copy the file it names"
     start = text.lstrip().lower()
     what, fix = next(((what, fix) for sign, what, fix in _TEXTS if re.match(sign, start, re.DOTALL)), ("text", _AGAIN))
     shown = "" if "," in what else f": {' '.join(text.split())[:60]}"

@@ -227,15 +227,6 @@ def test_8_and_16_bit_do_not_mix(index, tmp_path):
         cached_pixels(build_index(index.root), cache=tmp_path / "c")
 
 
-def test_other_types_are_refused(tmp_path):
-    for label in "AB":
-        for n in range(3):
-            (tmp_path / "in" / label).mkdir(parents=True, exist_ok=True)
-            np.save(tmp_path / "in" / label / f"{n}.npy", np.full((3, 8, 8), n, np.float32))
-    with pytest.raises(DataError, match="holds float32; patches are 8 or 16 bit"):
-        cached_pixels(build_index(tmp_path / "in"), cache=tmp_path / "c")
-
-
 def test_a_cache_that_cannot_be_written_says_so(index, tmp_path):
     write(tmp_path / "c" / "pixels", b"a file in the way")
     with pytest.raises(OutputError):

@@ -6,11 +6,13 @@ and decode, find duplicates, group, split. :func:`fix_index`, :func:`resample_in
 :func:`merge_lookalikes` and :func:`binary_index` make one index of another.
 """
 
-from swath.data.archives import Images, open_patches, walk_images
+from swath.data.archives import open_patches
 from swath.data.audit import Audit, audit, write_audit
 from swath.data.cache import cached_pixels, default_cache
 from swath.data.duplicates import group_duplicates, near_duplicates
+from swath.data.filenames import LeftOut
 from swath.data.fix import fix_index
+from swath.data.images import Images, walk_images
 from swath.data.index import SCHEMA, PatchIndex, class_numbers, label_matrix, read_index, write_index
 from swath.data.named import NAMED, get, shipped_path
 from swath.data.relabel import binary_index, merge_lookalikes, relabel
@@ -24,6 +26,7 @@ __all__ = [
     "SCHEMA",
     "Audit",
     "Images",
+    "LeftOut",
     "PatchIndex",
     "audit",
     "binary_index",

@@ -22,7 +22,7 @@ from swath.data.duplicates import DuplicatePair, comparison_bands, near_duplicat
 from swath.data.index import SPLITS, PatchIndex
 from swath.data.matching import SIDE
 from swath.data.names import describe_lookalikes, lookalikes
-from swath.data.spatial import optimistic_bias
+from swath.data.spatial import group_footprints, optimistic_bias, unknown_origin
 from swath.files import atomic_file
 from swath.pages.text import counted
 from swath.progress import Progress, silent
@@ -218,7 +218,7 @@ class Audit:
     unreadable : tuple of str
         Images left out of the index.
     ignored : int
-        Files of other kinds passed over.
+        Other files of the source that are no patches.
     exact : tuple of tuple of str
         Sets of paths whose files are the same byte for byte.
     near : tuple of DuplicatePair
@@ -226,7 +226,7 @@ class Audit:
     leaks : tuple of tuple of str
         Sets and pairs of `exact` and `near` that lie in more than one split, the first two of each in different ones.
     torn : tuple of str
-        Groups that lie in more than one split.
+        Groups that lie in more than one split; patches that show the same ground by their footprints form one.
     contradictions : tuple of tuple of str
         Sets and pairs of `exact` and `near` that carry different labels, the first two of each different ones.
     sizes, modes : mapping of str to int
@@ -304,7 +304,13 @@ class Audit:
 
 
 def find_problems(
-    audit: Audit, *, sizes: Mapping[str | None, int], optimistic: str, labels: Sequence[str], forms: Sequence[Hashable]
+    audit: Audit,
+    *,
+    sizes: Mapping[str | None, int],
+    optimistic: str,
+    origin: str,
+    labels: Sequence[str],
+    forms: Sequence[Hashable],
 ) -> tuple[Finding, ...]:
     """Decide what to warn of, the most serious first.
 
@@ -316,6 +322,8 @@ def find_problems(
         Patches of each split, of ``None`` too; fewer than the classes' sum where patches have several labels.
     optimistic : str
         Why a test is optimistic; empty where it is not known to be. See :func:`swath.data.spatial.optimistic_bias`.
+    origin : str
+        Why nothing can be said of shared ground across splits; see :func:`swath.data.spatial.unknown_origin`.
     labels, forms : sequence
         Label of each patch, and how it is stored (size and mode).
     """
@@ -334,9 +342,11 @@ def find_problems(
         f"{' = '.join(contradictions[0][:2])}.",
         "look-alike": _look_alike(audit.classes),
         "optimistic": optimistic and f"The splits are {optimistic}. Accuracy on new land will be lower.",
+        "origin": origin
+        and f"{origin[0].upper()}{origin[1:]}. If file names or a column tell the scenes: swath data split --group-by.",
         "shortcut": _shortcut(labels, forms),
         "unreadable": unreadable and f"{counted(unreadable, 'image was', 'images were')} left out because of damage.",
-        "ignored": audit.ignored and f"{counted(audit.ignored, 'file', 'files')} of other kinds passed over.",
+        "ignored": audit.ignored and f"{counted(audit.ignored, 'file was', 'files were')} left out for other reasons.",
         "copies": copies and f"{counted(copies, 'file repeats', 'files repeat')} another one byte for byte.",
         "near": near and f"{counted(near, 'pair of patches is', 'pairs of patches are')} near duplicates.",
         "uneven": _uneven(audit.classes),
@@ -379,7 +389,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     # A pair of copies that each lie in one split leaks if these differ; so does a set.
     alike = [*exact, *pairs]
     leaks = sorted({_apart(members, splits, index.paths) for members in alike} - {()})
-    torn = _torn(index.column("group"), splits, contents)
+    torn = _torn(group_footprints(index).column("group"), splits, contents)
     contradictions = sorted({_apart(members, labels, index.paths) for members in alike} - {()})
     sizes = [f"{w} x {h}" for w, h in zip(index.column("width"), index.column("height"), strict=True)]
     modes: list[str] = index.column("mode")
@@ -395,7 +405,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         patches=len(index),
         classes=classes,
         unreadable=index.skipped,
-        ignored=index.ignored,
+        ignored=sum(one.count for one in index.left_out),
         exact=tuple(sorted(named(members) for members in exact)),
         near=near,
         leaks=tuple(leaks),
@@ -409,7 +419,8 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     findings = find_problems(
         found,
         sizes=index.split_counts,
-        optimistic=optimistic_bias(index),
+        optimistic=(bias := optimistic_bias(index)),
+        origin="" if bias else unknown_origin(index),
         labels=labels,
         forms=list(zip(sizes, modes, strict=True)),
     )

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.parsers import expat
 
-from swath.data.archives import is_image_name
-from swath.data.entries import SPLIT_NAMES, Entries, entries_from_rows, read_csv
+from swath.data.entries import SPLIT_NAMES, Entries, entries_from_rows
+from swath.data.filenames import is_image_name
+from swath.data.tables import read_csv
 from swath.errors import DataError
 
 CVAT_FILE = "annotations.xml"
@@ -30,8 +32,10 @@ _SHAPES = ("box", "polygon", "polyline", "points", "cuboid", "mask", "skeleton",
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(?=.)")  # what Label Studio puts before the name of an uploaded file
 # Columns of Label Studio's short exports that hold no answer.
 _ABOUT = frozenset(
-    "id annotation_id annotator annotators created_at updated_at lead_time agreement sentiment_score comments "
-    "completed_by total_annotations cancelled_annotations total_predictions".split()  # noqa: SIM905
+    """
+    id annotation_id annotator annotators created_at updated_at lead_time agreement sentiment_score comments
+    completed_by total_annotations cancelled_annotations total_predictions
+    """.split()  # noqa: SIM905  (names read better as words)
 )
 _SIGNS = {"annotation_id", "lead_time"}
 _BY_HAND = "list the images in a CSV of path,label"
@@ -66,7 +70,7 @@ def is_export(text: str, suffix: str) -> bool:
     if suffix == ".csv":
         return bool(_SIGNS & {name.strip().strip('"') for name in start.split("\n", 1)[0].split(",")})
     if suffix == ".xml":
-        return "<annotations" in start
+        return True
     return start.startswith("[") or re.match(r'\{\s*"(dm_format_version|media_type|infos?|items)"', start) is not None
 
 
@@ -102,7 +106,7 @@ def entries_from_export(text: str, suffix: str, *, names: Sequence[str], folder:
     if not single and not several:  # without several labels anywhere, none means that an answer is missing
         empty = sum(not mark.labels for mark in found.values())
         found = {path: mark for path, mark in found.items() if mark.labels}
-        notes.append(f"{empty:,} images have an empty annotation and were left out")
+        notes.append(f"left out, images with an empty annotation: {empty:,}")
     rows = (
         (
             f"{where}, image {mark.image}",
@@ -139,12 +143,12 @@ def _decide(marks: Iterable[Mark], notes: list[str]) -> list[Mark]:
         counts["outvoted"] += bool(others)
         decided.append(next(mark for mark in final if mark.labels == most))
     for kind, text in {
-        "unanswered": "images are skipped or not annotated and were left out",
-        "open": "images have annotators who disagree and were left out",
-        "outvoted": "images have annotators who disagree: the answer of most was taken",
+        "unanswered": "left out, images skipped or not annotated",
+        "open": "left out, images on which annotators disagree",
+        "outvoted": "images on which annotators disagree, labeled as most of them say",
     }.items():
         if counts[kind]:
-            notes.append(f"{counts[kind]:,} {text}")
+            notes.append(f"{text}: {counts[kind]:,}")
     return decided
 
 
@@ -175,13 +179,10 @@ def _find(marks: Sequence[Mark], names: Sequence[str], folder: str, where: str, 
             else f"{where} holds no finished annotation of an image",
             fix="put the images into the folder of the export, under the names they had",
         )
-    for kind, left in (("are not there", missing), ("could be several files", ambiguous), ("are named twice", twice)):
+    for kind, left in (("not there", missing), ("that could be several files", ambiguous), ("named twice", twice)):
         if left:
             more = f" and {len(left) - _FIRST:,} more" if len(left) > _FIRST else ""
-            notes.append(f"{len(left):,} labeled images {kind} and were left out: {', '.join(left[:_FIRST])}{more}")
-    unlabeled = len(exact) - len(found)
-    if unlabeled:
-        notes.append(f"{unlabeled:,} images beneath the folder have no label in the export and were left out")
+            notes.append(f"left out, labeled images {kind}: {len(left):,} ({', '.join(left[:_FIRST])}{more})")
     return found
 
 
@@ -194,11 +195,11 @@ def _candidates(image: str, by_name: Mapping[str, list[str]], exact: set[str], f
     name = PurePosixPath(path).name
     plain = _UPLOADED.sub("", name, count=1)
     fitting = next((by_name[key] for key in (name, plain) if key in by_name), [])
-    parents = PurePosixPath(path).parts[:-1]
+    parents = PurePosixPath(path).parts[-2::-1]  # from the file upwards
 
     def shared(candidate: str) -> int:
-        theirs = PurePosixPath(candidate).parts[:-1]
-        return next((n for n, (a, b) in enumerate(zip(reversed(parents), reversed(theirs), strict=False)) if a != b), min(len(parents), len(theirs)))
+        pairs = zip(parents, PurePosixPath(candidate).parts[-2::-1], strict=False)
+        return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
     if len(fitting) < 2:
         return fitting
@@ -222,9 +223,7 @@ def local_path(image: str) -> str:
         path = query["d"][0]
     elif "fileuri" in query:
         return local_path(_decoded(query["fileuri"][0]))
-    elif len(parts.scheme) > 1:
-        path = unquote(parts.path)
-    elif parts.query and is_image_name(parts.path):
+    elif len(parts.scheme) > 1 or (parts.query and is_image_name(parts.path)):
         path = unquote(parts.path)
     else:
         path = unquote(image)
@@ -363,7 +362,7 @@ def _from_datumaro(content: Mapping[str, Any], where: str) -> list[Mark]:
 def _from_cvat(text: str, where: str) -> list[Mark]:
     """CVAT's XML for images: labels of tags, or an attribute of one tag, or labels of shapes."""
     reader = _CvatReader(where)
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
@@ -372,6 +371,8 @@ def _from_cvat(text: str, where: str) -> list[Mark]:
         parser.Parse(text.encode(), True)
     except expat.ExpatError as error:
         raise DataError(f"{where} is not valid XML ({error})") from error
+    if not reader.images:
+        raise DataError(f"{where} is XML, but not CVAT's export of images", fix="export it as 'CVAT for images 1.1'")
     return reader.marks()
 
 
@@ -434,5 +435,3 @@ class _CvatReader:
             Mark(name, tuple(sorted(set(held[at]))) if held.get(at) else None, split=subset)
             for at, (name, subset) in enumerate(self.images)
         ]
-
-

@@ -265,4 +265,4 @@ def _write_squares(
     gsd = [None if meters is None else meters * min(w, h) / side for meters, w, h in sizes]
     written = write_patches(index, folder, checked(), gsd=gsd)
     # The new files no longer have the hashes by which those of published sets are recognized.
-    return written.with_columns(published_facts(index), skipped=(), ignored=0)
+    return written.with_columns(published_facts(index), skipped=(), left_out=(), notes=())

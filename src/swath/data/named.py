@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from swath.data.archives import is_image_name, open_patches
+from swath.data.archives import open_patches
+from swath.data.filenames import is_image_name
 from swath.errors import DataError, MissingFileError, SettingError
 from swath.fetch import RemoteFile, download_lock, fetch
 from swath.files import atomic_file, check_output

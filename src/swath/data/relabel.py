@@ -15,9 +15,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from swath.data.entries import read_csv
 from swath.data.index import PatchIndex
 from swath.data.names import lookalikes
+from swath.data.tables import read_csv
 from swath.errors import DataError, SettingError
 
 OK, RELABEL, DROP = "ok", "relabel", "drop"

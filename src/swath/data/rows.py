@@ -156,17 +156,20 @@ def _first(paths: Sequence[str]) -> str:
     return ", ".join(paths[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def decode_patch(data: bytes, path: str) -> Picture:
-    """Decode a patch, which must be of 8 or 16 bits.
+def decode_patch(data: bytes, path: str, *, georeference: bool = False) -> Picture:
+    """Decode a patch, which must be of 8 or 16 bits, with its georeference if that is asked for.
 
     Raises
     ------
     DataError
         If it is not, or as :func:`swath.imagery.decode`.
     """
-    picture = decode(data, name=path)
+    picture = decode(data, name=path, georeference=georeference)
     if picture.pixels.dtype not in (np.uint8, np.uint16):
-        raise DataError(f"{path} holds {picture.pixels.dtype}; patches are 8 or 16 bit", fix="convert the patches")
+        raise DataError(
+            f"{path} holds {picture.pixels.dtype} values, and patches are of 8 or 16 bits without a sign",
+            fix="rescale them, as with: gdal_translate -ot UInt16 -scale LOW HIGH 0 65535 IN.tif OUT.tif",
+        )
     return picture
 
 

@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 import swath
 from swath.data import PatchIndex
 from swath.data.rows import unnamed_bands
+from swath.data.spatial import noted_protocol
 from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
 from swath.files import atomic_file, write_csv, write_text
@@ -147,7 +148,7 @@ def export_model(
             name=index.name,
             fingerprint=index.fingerprint,
             counts={split: n for split, n in index.split_counts.items() if split},
-            split_protocol=index.split_protocol,
+            split_protocol=noted_protocol(index),
             license=index.license,
             attribution=index.attribution,
         ),
