@@ -77,8 +77,8 @@ def index(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder of class folders, CSV, folder or zip of either, COCO-style JSON, export of Label Studio or CVAT, "
-            "or eurosat-mini (shipped).",
+            help="Folder of class folders, CSV, folder or zip of either, COCO-style JSON, export of Label Studio or "
+            "CVAT, or eurosat-mini (shipped).",
             autocompletion=opt.complete_patches,
         ),
     ],
