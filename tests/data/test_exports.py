@@ -298,3 +298,16 @@ def test_datumaro_s_json(folder):
         ],
     }
     assert labels_of(build_index(write(folder / "default.json", json.dumps(content).encode()))) == LABELS
+
+
+@pytest.mark.parametrize("first", ["info", "licenses", "categories", "images"])
+def test_coco_is_not_taken_for_another_export(first, folder):
+    content = {
+        "info": {"description": "items"},
+        "licenses": [],
+        "images": [{"id": n, "file_name": f"images/{name}"} for n, name in enumerate(FILES)],
+        "annotations": [{"image_id": n, "category_id": int("river" in name)} for n, name in enumerate(FILES)],
+        "categories": [{"id": 0, "name": "Forest"}, {"id": 1, "name": "River"}],
+    }
+    ordered = {first: content[first]} | content
+    assert labels_of(build_index(write(folder / "result.json", json.dumps(ordered).encode()))) == LABELS
