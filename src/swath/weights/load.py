@@ -12,7 +12,7 @@ from swath.config import override, validate
 from swath.errors import DataError
 from swath.networks.catalog import find
 from swath.progress import Progress, silent
-from swath.weights.facts import Expectation, WeightFacts, expects_of, license_of
+from swath.weights.facts import Expectation, WeightFacts, expects_of, license_of, seen_of
 from swath.weights.fit import fit_tensors
 from swath.weights.sources import identify, locate
 from swath.weights.store import Entry, Store, sha256_of
@@ -90,6 +90,7 @@ def load_weights(
         style=fit.style,
         expects=found.expects,
         changes=changes,
+        seen=seen_of(file.metadata, where=found.source),
     )
 
 
