@@ -71,7 +71,7 @@ def cached_pixels(
     """
     if not len(index):
         raise DataError(f"index '{index.name}' has no patches to decode")
-    side = _side(index, size)
+    side = patch_side(index, size)
     path = (cache or default_cache()) / "pixels" / f"{cache_key(index, bands=bands, size=side)}.npy"
     shape = (len(index), len(bands), side, side)
     pixels = _mapped(path, shape)
@@ -105,7 +105,16 @@ def cache_key(index: PatchIndex, *, bands: Sequence[str], size: int) -> str:
     return digest.hexdigest()
 
 
-def _side(index: PatchIndex, size: int | None) -> int:
+def patch_side(index: PatchIndex, size: int | None) -> int:
+    """Side in pixels that patches are decoded to: `size`, or the one they share.
+
+    Raises
+    ------
+    SettingError
+        If `size` is not between 1 and 4096.
+    DataError
+        If patches have several sizes, or are no squares, and `size` is not given.
+    """
     if size is not None:
         if not 1 <= size <= MAX_SIZE:
             raise SettingError(f"patch size {size} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size")
@@ -117,7 +126,8 @@ def _side(index: PatchIndex, size: int | None) -> int:
         more = f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""
         raise DataError(
             f"the patches of index '{index.name}' are not all squares of one size: {shown}{more}",
-            fix="give the side in pixels to resize them to with --size (size=)",
+            fix=f"train with --set size={min(max(width, height, 16), 1024)}, or make them one size with: "
+            f"swath data fix {index.file or 'INDEX'} --out FOLDER",
         )
     return int(width)
 

@@ -24,10 +24,12 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from swath.errors import DataError, SettingError
 from swath.fetch import ATTEMPTS, TIMEOUT, TRANSIENT, RemoteFile, check_address, download_lock, fetch
-from swath.networks.catalog import find
+from swath.model.file import resolve_model, shipped_models
+from swath.networks.catalog import Network, find
 from swath.progress import Progress, silent
-from swath.weights.facts import Expectation, expects_of, license_of
+from swath.weights.facts import Expectation, expects_of, license_of, network_of
 from swath.weights.known import PublishedWeights, imagenet_weights, torchgeo_weights
+from swath.weights.model_file import MODEL_SUFFIX, model_metadata
 from swath.weights.store import Entry, Store, sha256_of
 from swath.weights.tensors import check_safetensors, read_metadata
 
@@ -36,7 +38,7 @@ constants.HF_HUB_DISABLE_TELEMETRY = True
 HUB = "https://huggingface.co"
 OFFLINE = "SWATH_OFFLINE"
 T = TypeVar("T")
-_FORMS = "none, imagenet, a file, hf:REPO/FILE or torchgeo:NAME"
+_FORMS = "none, a shipped model such as eurosat, a file, imagenet, hf:REPO/FILE or torchgeo:NAME"
 _HUB = re.compile(r"([\w.-]+/[\w.-]+)/([^@]+?)(?:@([\w./-]+))?")
 _PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pickle")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -49,14 +51,14 @@ class Spec:
     Attributes
     ----------
     kind : str
-        ``none``, ``imagenet``, ``file``, ``hf`` or ``torchgeo``.
+        ``none``, ``imagenet``, ``model`` (a swath model file), ``file``, ``hf`` or ``torchgeo``.
     name : str
         The file's path, or the name behind the colon.
     repository, filename, revision : str
         Of ``hf``; empty otherwise.
     """
 
-    kind: Literal["none", "imagenet", "file", "hf", "torchgeo"]
+    kind: Literal["none", "imagenet", "model", "file", "hf", "torchgeo"]
     name: str = ""
     repository: str = ""
     filename: str = ""
@@ -102,6 +104,8 @@ def parse_spec(text: str) -> Spec:
     """
     if text in ("none", "imagenet"):
         return Spec("none" if text == "none" else "imagenet")
+    if text in shipped_models():
+        return Spec("model", str(resolve_model(text)))
     front, colon, name = text.partition(":")
     if colon and front == "hf":
         return _hub_spec(text, name)
@@ -111,13 +115,23 @@ def parse_spec(text: str) -> Spec:
         raise SettingError(f"weights '{text}' are none of {_FORMS}", fix="for example --weights imagenet")
     if not Path(text).is_file():
         raise SettingError(f"there is no file of weights '{text}'", fix=f"weights are {_FORMS}")
-    return Spec("file", text)
+    return Spec("model" if Path(text).suffix == MODEL_SUFFIX else "file", text)
 
 
 def weights_fingerprint(text: str) -> str:
     """SHA-256 of a file of weights, since another file may take its name; empty for other forms."""
     spec = parse_spec(text)
-    return sha256_of(Path(spec.name)) if spec.kind == "file" else ""
+    return sha256_of(Path(spec.name)) if spec.kind in ("file", "model") else ""
+
+
+def network_of_weights(text: str) -> Network | None:
+    """Settings of the network that a file of weights of a swath run, or a model file, is of; None for other weights."""
+    spec = parse_spec(text)
+    if spec.kind not in ("file", "model"):
+        return None
+    path = Path(spec.name)
+    metadata = model_metadata(path) if spec.kind == "model" else read_metadata(path)
+    return network_of(metadata, where=path.name)
 
 
 def locate(
@@ -157,8 +171,8 @@ def locate(
     kept = store or Store.default()
     if spec.kind == "none":
         raise SettingError("'none' names no weights", fix="name some: imagenet, a file, hf: or torchgeo:")
-    if spec.kind == "file":
-        return _local(Path(spec.name), kept)
+    if spec.kind in ("file", "model"):
+        return _local(Path(spec.name), kept, source=text if text in shipped_models() else Path(text).name)
     name, known = identify(text, network=network)
     entry = kept.find(name)
     if entry is None or kept.holds(entry.sha256) is None:
@@ -192,14 +206,14 @@ def identify(text: str, *, network: str | None = None) -> tuple[str, PublishedWe
     return text, torchgeo_weights(spec.name) if spec.kind == "torchgeo" else None
 
 
-def _local(path: Path, store: Store) -> WeightsFile:
+def _local(path: Path, store: Store, *, source: str) -> WeightsFile:
     """A local file; the store may have more facts about its content."""
     digest = sha256_of(path)
     noted = store.about(digest)
-    metadata = read_metadata(path)
+    metadata = model_metadata(path) if path.suffix == MODEL_SUFFIX else read_metadata(path)
     return WeightsFile(
         path,
-        path.name,
+        source,
         digest,
         (noted.license if noted else None) or license_of(metadata),
         noted.license_url if noted else None,
