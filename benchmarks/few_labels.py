@@ -6,14 +6,14 @@ Results: docs/training.md. The bar: the default is better than the better of the
 most 120 CPU seconds after imports.
 
 DATA holds ``ucmerced.zip``, or ``eurosat_rgb.zip`` with the published lists ``eurosat_train.csv`` and
-``eurosat_val.csv``. Each draw takes ``--labels`` patches of each class for training and ``--val`` others to choose the
-epoch, both of UC Merced's train part or of EuroSAT's val list. All are tested on the same patches, of which no draw takes
-any: UC Merced's test part, or those of EuroSAT's val list that no draw could take. The shipped model learned from
-EuroSAT, so there ``--start`` must be one that did not see the val list: ``scripts/train_shipped.py DATA --measure``
-trains it, or any recipe on the train list alone does. ``default`` is ``train`` without a recipe; ``scratch`` is
-``fast`` with its 26 epochs in batches of 256, however few steps these are; ``probe`` is a logistic regression on the
-features of the start, its penalty chosen by five-fold cross-validation on the training patches, and ``probe, 8 views``
-learns from the rotations and flips of each patch as well.
+``eurosat_val.csv``. Each draw takes ``--labels`` patches of each class for training and ``--val`` others to choose
+the epoch, both of UC Merced's train part or of EuroSAT's val list. All are tested on the same patches, of which no
+draw takes any: UC Merced's test part, or 150 of each class of the val list that are kept from the draws. The shipped
+model learned from EuroSAT, so there ``--start`` must be one that did not see the val list: ``scripts/train_shipped.py
+DATA --measure`` trains it, or any recipe on the train list alone does. ``default`` is ``train`` without a recipe;
+``scratch`` is ``fast`` with its 26 epochs in batches of 256, however few steps these are; ``probe`` is a logistic
+regression on the features of the start, its penalty chosen by five-fold cross-validation on the training patches, and
+``probe, 8 views`` learns from the rotations and flips of each patch as well.
 
 CPU seconds are those of the process in ``train``, from the decoded cache to the model file, with ``--threads`` 1 by
 default. The interval is that of the mean over patches of the paired difference, each averaged over the draws.

@@ -110,3 +110,9 @@ def test_the_network_is_that_of_the_weights(caplog):
         scratch = load_recipe("fast")
         assert with_network_of_start(scratch) == scratch
     assert not caplog.messages
+
+
+def test_patches_that_the_shipped_model_has_seen_are_learned_from_scratch():
+    choice = recipe_for(build_index("eurosat-mini"))
+    assert choice.name == "quickstart"
+    assert "the shipped model has seen 200 of the 200 val patches" in str(choice)

@@ -1,9 +1,9 @@
 """Pretrained weights: found or fetched, verified, and loaded.
 
 A specification (``imagenet``, a shipped model, a file, ``hf:REPO/FILE``, ``torchgeo:NAME``, ``none``) is resolved to a
-file of its own, or one in a content-addressed store, whose SHA-256 is verified at every use. Its tensors are read without unpickling anything but
-through torch's restricted reader, and loaded into a network by exact names. The input the weights expect and their
-license are recorded in the model file.
+file of the user's or one in a content-addressed store, whose SHA-256 is verified at every use. Its tensors are read
+without unpickling anything but through torch's restricted reader, or out of a model file's graph, and loaded into a
+network by exact names. The input the weights expect and their license are recorded in the model file.
 """
 
 from __future__ import annotations
