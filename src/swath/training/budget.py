@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from swath.errors import SettingError
 
 _UNITS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_DURATION = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(_UNITS)})")
+_DURATION = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(sorted(_UNITS, key=len, reverse=True))})")
 EXPORT = 15.0  # seconds kept for calibration, export and export check, but no more than a quarter of the budget
-TRIAL = 8  # steps after which the pace is known
+TRIAL = 8  # steps of the first epoch, or half of it, after which the pace is known
 _SLACK = 1.05  # epochs may get a little slower
 
 
@@ -76,19 +76,25 @@ class Budget:
         """A budget that begins now."""
         return cls(seconds, clock(), clock)
 
+    @property
+    def reserve(self) -> float:
+        """Seconds that are kept for what comes after the last epoch."""
+        return min(EXPORT, self.seconds / 4)
+
     def left(self, earlier: float) -> float:
         """Seconds left for epochs, after `earlier` seconds of calls before this one."""
-        return self.seconds - min(EXPORT, self.seconds / 4) - earlier - (self.clock() - self.started)
+        return self.seconds - self.reserve - earlier - (self.clock() - self.started)
 
     def epochs(self, left: float, pace: float) -> int:
         """Whole epochs of `pace` seconds each that fit into what is `left`."""
         return max(0, math.floor(left / (pace * _SLACK))) if pace > 0 else 10**6
 
-    def refusal(self, pace: float, left: float) -> SettingError:
-        """What to say where not one epoch fits."""
-        needed = (self.seconds - left + pace * _SLACK) * 1.1
+    def refusal(self, left: float, pace: float = 0.0) -> SettingError:
+        """What to say where not one epoch of `pace` seconds fits into what is `left`; 0 if the pace is not known yet."""
+        other = self.seconds - self.reserve - left + pace * _SLACK
+        needed = 1.05 * min(other / 0.75, other + EXPORT)  # of which the reserve is kept again
+        epoch = f"one epoch takes about {as_duration(pace)}" if pace else "it is over before the first epoch"
         return SettingError(
-            f"a budget of {as_duration(self.seconds)} is too short: one epoch takes about {as_duration(pace)}, and "
-            "decoding and export come on top",
-            fix=f"give --budget {as_duration(needed)} or more",
+            f"a budget of {as_duration(self.seconds)} is too short: {epoch}, and decoding and export count as well",
+            fix=f"give --budget {as_duration(needed)} or {'more' if pace else 'much more'}",
         )

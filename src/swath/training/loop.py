@@ -132,6 +132,10 @@ class TrainingLoop:
         run, recipe, column = self.run, self.run.recipe, self.score.column
         history, best = self._start()
         self._earlier = sum(row["seconds"] for row in history)
+        if history:
+            self._plan(len(history), history[-1]["seconds"])
+        elif run.budget is not None and run.budget.left(0.0) <= 0:
+            raise run.budget.refusal(run.budget.left(0.0))
         patches = score_weight(self.val_shares, run.targets.task)
         if on_epoch is not None:
             for row in history:
@@ -209,11 +213,16 @@ class TrainingLoop:
         batch_size, steps = min(recipe.batch_size, len(self.train)), self.steps
         enter_phase(self.plain, recipe.freeze, epoch=epoch)
         total, seen = 0.0, list[tuple[torch.Tensor, torch.Tensor]]()
-        started = self.run.clock()
+        began = started = self.run.clock()
+        trial = min(TRIAL, max(1, steps // 2))
         for step in range(steps):
-            if step == TRIAL and self._pace is None:
+            if step == 1 < trial:  # the first step takes longer than others
+                started = self.run.clock()
+            if step == trial and self._pace is None:
                 validation = len(self.val) / (3 * batch_size)  # in steps: one without gradients is a third of one
-                self._plan(epoch, (self.run.clock() - started) / step * (steps + validation))
+                now = self.run.clock()
+                step_seconds = (now - started) / (trial - (trial > 1))
+                self._plan(epoch, step_seconds * (steps + validation), spent=now - began)
             chosen = order[step * batch_size : (step + 1) * batch_size]
             # Each process takes its own share of the same seeded batch.
             chosen = np.sort(chosen)[fabric.global_rank :: fabric.world_size]
@@ -247,16 +256,20 @@ class TrainingLoop:
         outputs, shares = (torch.cat(parts).numpy() for parts in zip(*seen, strict=True))
         return total / steps, self.score.measure(outputs, shares)
 
-    def _plan(self, done: int, pace: float) -> None:
-        """Fit the epochs to what is left of the budget, `done` of them behind and at `pace` seconds each."""
+    def _plan(self, done: int, pace: float, *, spent: float = 0.0) -> None:
+        """Fit the epochs to what is left of the budget.
+
+        `done` of them are behind, the next have `pace` seconds each, of which `spent` are over.
+        """
         budget, wanted = self.run.budget, self.run.recipe.epochs
         first, self._pace = self._pace is None, pace
         if budget is None:
             return
-        left = budget.left(self._earlier)
+        left = budget.left(self._earlier) + spent
         planned, left = self.run.fabric.broadcast((min(wanted, done + budget.epochs(left, pace)), left))
         if not planned:
-            raise budget.refusal(pace, left)
+            raise budget.refusal(left, pace)
+        planned = max(planned, done + (spent > 0))  # what has begun is finished
         if first and planned < wanted:
             _log.warning(
                 "a budget of %s is enough for %d of %d epochs, %s each",

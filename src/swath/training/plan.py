@@ -20,6 +20,7 @@ from swath.data import PatchIndex, cached_pixels
 from swath.data.known import known_set, short_hash
 from swath.imagery import RGB
 from swath.networks.catalog import OWN
+from swath.progress import Progress, silent
 from swath.training.recipe import Recipe
 from swath.weights import network_of_weights
 
@@ -80,7 +81,9 @@ def choose_recipe(patches: int, *, start: bool = True, short: bool = False) -> R
     return RecipeChoice("fast", f"{patches:,} training patches are enough to learn from scratch")
 
 
-def recipe_for(index: PatchIndex, *, changes: Sequence[str] = (), cache: Path | None = None) -> RecipeChoice:
+def recipe_for(
+    index: PatchIndex, *, changes: Sequence[str] = (), cache: Path | None = None, progress: Progress = silent
+) -> RecipeChoice:
     """The recipe for an index, where none is named.
 
     Parameters
@@ -91,6 +94,8 @@ def recipe_for(index: PatchIndex, *, changes: Sequence[str] = (), cache: Path | 
         What is changed of it, as ``--set`` takes it; weights, bands and size among them decide.
     cache : pathlib.Path, optional
         Folder for decoded patches.
+    progress : Progress
+        Called with stage ``"decode"``.
     """
     given = override({"weights": None, "bands": RGB, "size": None}, changes)
     train = index.where("train")
@@ -99,7 +104,7 @@ def recipe_for(index: PatchIndex, *, changes: Sequence[str] = (), cache: Path | 
     if given["weights"] is not None:
         own = network_of_weights(str(given["weights"])) is not None
         return choose_recipe(len(train), start=own)
-    problem = _cannot_start(index, bands=tuple(given["bands"]), size=given["size"], cache=cache)
+    problem = _cannot_start(index, bands=tuple(given["bands"]), size=given["size"], cache=cache, progress=progress)
     choice = choose_recipe(len(train), start=problem is None)
     return choice if problem is None else replace(choice, reason=f"{choice.reason}; {problem}")
 
@@ -169,12 +174,14 @@ def steps_per_epoch(patches: int, batch_size: int) -> int:
     return max(1, patches // min(batch_size, patches))
 
 
-def _cannot_start(index: PatchIndex, *, bands: tuple[str, ...], size: int | None, cache: Path | None) -> str | None:
+def _cannot_start(
+    index: PatchIndex, *, bands: tuple[str, ...], size: int | None, cache: Path | None, progress: Progress
+) -> str | None:
     """Why a network for these patches cannot start from the shipped model; None if it can."""
     if bands != RGB:
         return f"the shipped model has other bands than {', '.join(bands)}"
     for split in ("train", "val"):
-        pixels = cached_pixels(index.where(split), bands=bands, size=size, cache=cache)
+        pixels = cached_pixels(index.where(split), bands=bands, size=size, cache=cache, progress=progress)
         if pixels.dtype != np.uint8 or pixels.shape[-1] < SMALLEST:
             return "the shipped model takes 8-bit patches of 16 pixels or more"
     val = index.where("val")

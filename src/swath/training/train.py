@@ -174,7 +174,11 @@ def train(
     out = Path(out)
     allowed = None if budget is None else Budget.of(budget)
     if recipe is None:
-        choice = recipe_for(index, cache=cache) if network is None else RecipeChoice("fast", "for a module")
+        choice = (
+            recipe_for(index, cache=cache, progress=progress)
+            if network is None
+            else RecipeChoice("fast", "for a module")
+        )
         _log.info("%s", choice)
         recipe = choice.name
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
