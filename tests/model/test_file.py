@@ -83,7 +83,9 @@ def test_shipped_models_go_by_name():
 def test_a_file_that_is_no_model(tmp_path, content):
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
-    with pytest.raises(ModelFileError, match=r"m\.onnx (is not an ONNX file|carries no swath record)"):
+    with pytest.raises(
+        ModelFileError, match=r"m\.onnx is (not an ONNX file|an empty file|text: hello there|a zip archive)"
+    ):
         read_model(path)
 
 

@@ -75,6 +75,7 @@ def train(
     changes = [*(set_ or []), *([f"weights={json.dumps(weights)}"] if weights else [])]
     patches = read_index(index)
     _check_sizes(patches, recipe, changes)
+    from swath.data.spatial import noted_protocol, origin_warning
     from swath.training import load_recipe, parse_duration, recipe_for
     from swath.training import train as run
 
@@ -106,6 +107,9 @@ def train(
             f"validation {key.replace('_', ' ')}: {100 * value.value:.2f} % "
             f"(95 %: {100 * value.low:.2f} to {100 * value.high:.2f}, n = {value.n:,})"
         )
+    warning = origin_warning(noted_protocol(patches))
+    if warning:
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"model file: {result.model}")
     return {"model": result.model, "metrics": result.metrics}
 

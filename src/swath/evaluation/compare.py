@@ -126,7 +126,7 @@ class Comparison(Result):
     accuracy_first, accuracy_second : Estimate
         With Wilson intervals.
     accuracy, macro_f1 : Estimate
-        First minus second, with paired bootstrap intervals.
+        First minus second, with paired intervals.
     test : McNemar
         Exact test on the patches that only one model gets right.
     per_class : dict of str to ClassComparison

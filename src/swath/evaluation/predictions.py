@@ -238,7 +238,8 @@ def model_pixels(classifier: Classifier, part: PatchIndex, *, progress: Progress
     """Decode patches as the model takes them; of the model's size if they are not squares of one size."""
     width, height = (part.table.column(name).unique().to_pylist() for name in ("width", "height"))
     size = None if len(width) == 1 and width == height else classifier.size
-    return cached_pixels(part, bands=classifier.record.input.bands, size=size, progress=progress)
+    spec = classifier.record.input
+    return cached_pixels(part, bands=spec.bands, size=size, of=spec.file_bands, progress=progress)
 
 
 def sample_rows(n: int, limit: int, *, seed: int) -> npt.NDArray[np.int64]:

@@ -22,21 +22,28 @@ from swath.model.record import Estimate, Task
 from swath.pages.html import Cell, Table
 from swath.pages.text import columns, percent, points, written
 
+_PROPORTIONS = "95 %; {}: Wilson, modified near 0 and 1; "
+_CALIBRATION = (
+    "differences: paired, as if two more patches had differed; ECE: cross-fitted and test inversion; NLL, Brier, AURC: "
+    "the wider of delta method and error rate; size of sets: Student's t; coverage of sets: Wilson; "
+)
+_INDEPENDENT = "patches taken as independent"
 INTERVALS = (
-    "95 %; accuracy, precision, recall: Wilson; F1: indirect Wilson; macro-F1: the wider of bootstrap and "
-    "combined class intervals; differences: paired bootstrap, with a width where few "
-    "answers differ; ECE: basic bootstrap; NLL, Brier, AURC, size of sets: "
-    "bootstrap; coverage of sets: Wilson; patches taken as independent"
+    _PROPORTIONS.format("accuracy, precision, recall")
+    + "F1: indirect Wilson; macro-F1: the wider of delta method and combined class intervals; "
+    + _CALIBRATION
+    + _INDEPENDENT
 )
 BINARY_INTERVALS = (
-    "95 %; accuracy, precision, recall: Wilson; F1: indirect Wilson; AUROC: Newcombe; average precision: the wider "
-    "of bootstrap and binomial; differences: paired bootstrap, with a width where few patches differ; ECE: basic "
-    "bootstrap; NLL, Brier, AURC, size of sets: bootstrap; coverage of sets: Wilson; patches taken as independent"
+    _PROPORTIONS.format("accuracy, precision, recall")
+    + "F1: indirect Wilson; AUROC: Newcombe; average precision: the wider of delta method and binomial; "
+    + _CALIBRATION
+    + _INDEPENDENT
 )
 MULTI_LABEL_INTERVALS = (
-    "95 %; subset accuracy, precision, recall: Wilson; F1 of a label: indirect Wilson; average precision: the wider "
-    "of bootstrap and binomial; means and micro-F1: the wider of bootstrap and combined intervals; patches taken as "
-    "independent"
+    _PROPORTIONS.format("subset accuracy, precision, recall")
+    + "F1 of a label: indirect Wilson; average precision: the wider of delta method and binomial; means and micro-F1: "
+    "the wider of delta method and combined intervals; " + _INDEPENDENT
 )
 _NAMES = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1", "auroc": "AUROC", "mean_average_precision": "mAP"}
 _BASELINE_NAMES = {"majority": "most common class", "color": "colors alone"}
@@ -71,15 +78,15 @@ class BaselineResult(Metrics):
     difference: Difference
 
 
-class Result(Settings):
+class Result(Settings, ABC):
     """A measurement: :meth:`lines` for a terminal, :meth:`to_dict` and :meth:`to_json` for machines.
 
     Results are equal if their JSON is: what was kept for pages and tables only is not compared.
     """
 
+    @abstractmethod
     def lines(self) -> list[str]:
         """Plain text for a terminal, a line per item."""
-        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in the JSON file."""
@@ -124,7 +131,7 @@ def plain_cell(cell: Cell) -> str:
     return f"{cell:,}" if isinstance(cell, int) else written(str(cell), limit=_WIDEST)
 
 
-class Evaluation(Result, ABC):
+class Evaluation(Result):
     """A model's metrics on one split of an index; the numbers themselves are in the class of its task.
 
     Attributes

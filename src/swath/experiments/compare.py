@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
 from swath.evaluation.compare import mcnemar
-from swath.evaluation.intervals import percentile_interval, resample, wilson
+from swath.evaluation.intervals import mean_difference, wilson
 from swath.evaluation.predictions import note_test_access
 from swath.experiments.catalog import Experiment, ExperimentName, ExperimentSettings, make_experiment
 from swath.experiments.upsampling import WAYS, upsampled_indexes
@@ -63,7 +63,7 @@ class Row:
     against : str or None
         The variant it is compared with.
     difference : Estimate or None
-        Of accuracy, this variant minus that one, on the same patches: mean over seeds, bootstrap over patches.
+        Of accuracy, this variant minus that one, on the same patches: mean over seeds, interval over patches.
     p : float or None
         Exact McNemar; with one seed only, for it counts every patch once.
     """
@@ -280,13 +280,9 @@ def paired_difference(first: Sequence[npt.NDArray[np.bool_]], second: Sequence[n
     Returns
     -------
     Estimate
-        Mean over seeds, with a bootstrap percentile interval over patches: how seeds differ is not in it.
+        Mean over seeds, with an interval over patches: how seeds differ is not in it.
     """
-    gains = np.mean(first, axis=0) - np.mean(second, axis=0)
-    values, counts = np.unique(gains, return_counts=True)
-    n = len(gains)
-    low, high = percentile_interval(resample(counts.astype(np.int64)) @ values / n)
-    return Estimate(value=float(gains.mean()), low=low, high=high, n=n)
+    return mean_difference(np.mean(first, axis=0) - np.mean(second, axis=0))
 
 
 def _ordered(against: dict[str, str | None]) -> Iterator[str]:
@@ -425,9 +421,7 @@ def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> s
     seeds = max(len(row.accuracies) for row in rows)
     if any(row.difference is not None for row in rows):
         test = "p is McNemar's" if seeds == 1 else "a difference is clear if its interval leaves out 0"
-        parts.append(
-            f"Intervals are 95 % over patches; differences are paired on the same patches (bootstrap), {test}."
-        )
+        parts.append(f"Intervals are 95 % over patches; differences are paired on the same patches, {test}.")
     else:
         parts.append("Intervals are 95 % over patches.")
     if seeds == 1:

@@ -19,7 +19,7 @@ from swath.config import Settings
 from swath.model.ood import OutOfDistribution, pack_bytes, unpack_bytes
 
 SCHEMA_VERSION = 2
-RECORD_KEY = "swath.record"
+RECORD_KEY, DIGEST_KEY = "swath.record", "swath.record.sha256"
 Task = Literal["single-label", "binary", "multi-label"]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 _ROUNDING = 1e-4  # of probabilities in float32
@@ -97,6 +97,9 @@ class InputSpec(Settings):
     """
 
     bands: tuple[str, ...] = Field(min_length=1)
+    file_bands: int | None = Field(
+        default=None, ge=1, description="bands of the training files, where `bands` are numbers in files without names"
+    )
     size: int = Field(ge=8, le=4096, description="patch side in pixels after the graph's own resize")
     gsd: float | None = Field(default=None, gt=0, description="meters per pixel")
     data_type: Literal["uint8", "uint16"]

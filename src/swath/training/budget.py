@@ -90,7 +90,7 @@ class Budget:
         return max(0, math.floor(left / (pace * _SLACK))) if pace > 0 else 10**6
 
     def refusal(self, left: float, pace: float = 0.0) -> SettingError:
-        """What to say where not one epoch of `pace` seconds fits into what is `left`; 0 if the pace is not known yet."""
+        """What to say where not one epoch of `pace` seconds (0: not known yet) fits into what is `left`."""
         other = self.seconds - self.reserve - left + pace * _SLACK
         needed = 1.05 * min(other / 0.75, other + EXPORT)  # of which the reserve is kept again
         epoch = f"one epoch takes about {as_duration(pace)}" if pace else "it is over before the first epoch"

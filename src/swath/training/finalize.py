@@ -23,10 +23,13 @@ from matplotlib.figure import Figure
 
 import swath
 from swath.data import PatchIndex
+from swath.data.rows import unnamed_bands
+from swath.data.spatial import noted_protocol
 from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
 from swath.files import atomic_file, write_csv, write_text
 from swath.imagery.color_match import patch_quantiles
+from swath.imagery.rgb import is_numbered
 from swath.inference.choice import make_engine
 from swath.inference.ood import TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
 from swath.model import Record, write_model
@@ -147,7 +150,7 @@ def export_model(
             name=index.name,
             fingerprint=index.fingerprint,
             counts={split: n for split, n in index.split_counts.items() if split},
-            split_protocol=index.split_protocol,
+            split_protocol=noted_protocol(index),
             license=index.license,
             attribution=index.attribution,
         ),
@@ -269,6 +272,7 @@ def _input_spec(run: TrainingRun, index: PatchIndex, normalization: Normalizatio
         meaning=_MEANING[stored],
         mean=tuple(map(float, normalization.mean)),
         sd=tuple(map(float, normalization.sd)),
+        file_bands=unnamed_bands(index) if any(map(is_numbered, run.recipe.bands)) else None,
         channel_mean=tuple(map(float, measured.mean)),
         channel_sd=tuple(map(float, measured.sd)),
         channel_quantiles=ChannelQuantiles(levels=quantiles.levels, values=quantiles.values),

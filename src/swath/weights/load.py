@@ -15,7 +15,7 @@ from swath.networks.catalog import find
 from swath.progress import Progress, silent
 from swath.weights.facts import ATTRIBUTION_KEY, Expectation, WeightFacts, classes_of, expects_of, license_of
 from swath.weights.fit import fit_tensors
-from swath.weights.model_file import MODEL_SUFFIX, model_tensors
+from swath.weights.model_file import is_model, model_tensors
 from swath.weights.sources import identify, locate
 from swath.weights.store import Entry, Store, sha256_of
 from swath.weights.tensors import TensorFile, read_tensors
@@ -74,7 +74,7 @@ def load_weights(
     if spec == "none":
         return WeightFacts(source="none", network=network_name)
     found = locate(spec, network=network_name, store=store, progress=progress)
-    file = model_tensors(found.path) if found.path.suffix == MODEL_SUFFIX else read_tensors(found.path)
+    file = model_tensors(found.path) if is_model(found.path) else read_tensors(found.path, entry=found.entry)
     file, head = _head_for(file, tuple(classes), network)
     entry = find(network_name)
     fit = fit_tensors(
@@ -88,8 +88,8 @@ def load_weights(
     network.load_state_dict(network.state_dict() | fit.tensors)
     changes = (*head, *fit.changes, *_renamed_bands(found.expects, bands))
     _log.info("%s loaded into %s (%s names, %d tensors)", found.source, network_name, fit.style, len(fit.tensors))
-    for change in changes:
-        _log.info("%s: %s", found.source, change)
+    for change in changes:  # what was chosen is for people to see
+        _log.log(logging.WARNING if change in fit.choices else logging.INFO, "%s: %s", found.source, change)
     return WeightFacts(
         source=found.source,
         sha256=found.sha256,

@@ -24,7 +24,6 @@ from swath.networks.catalog import Network, build_network
 from swath.weights.facts import OWN, Expectation, weights_metadata
 from swath.weights.tensors import TensorFile
 
-MODEL_SUFFIX = ".onnx"
 _FOLDED = "_bias"  # ending of the bias that the exporter makes of a norm, behind the name of the filters
 _TOLERANCE = 1e-3  # of probabilities, as in the export check
 _FIX = "start from the weights.safetensors in the folder of the run that made it"
@@ -67,6 +66,11 @@ def model_tensors(model: str | Path) -> TensorFile:
     if pixels.shape[-1] == spec.size and not bool(torch.allclose(answers, stated, atol=_TOLERANCE, rtol=0)):
         raise DataError(f"the weights of {source} cannot be told from its graph", fix=_FIX)
     return TensorFile(dict(network.state_dict()), _metadata(record, settings))
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file is named as a model file is, not as one of weights."""
+    return path.suffix == ".onnx"
 
 
 def model_metadata(model: str | Path) -> dict[str, str]:

@@ -29,7 +29,7 @@ from swath.networks.catalog import Network, find
 from swath.progress import Progress, silent
 from swath.weights.facts import Expectation, expects_of, license_of, network_of
 from swath.weights.known import PublishedWeights, imagenet_weights, torchgeo_weights
-from swath.weights.model_file import MODEL_SUFFIX, model_metadata
+from swath.weights.model_file import is_model, model_metadata
 from swath.weights.store import Entry, Store, sha256_of
 from swath.weights.tensors import check_safetensors, read_metadata
 
@@ -54,12 +54,15 @@ class Spec:
         ``none``, ``imagenet``, ``model`` (a swath model file), ``file``, ``hf`` or ``torchgeo``.
     name : str
         The file's path, or the name behind the colon.
+    entry : str
+        Where in a file with several copies of the weights the one to take lies; empty otherwise.
     repository, filename, revision : str
         Of ``hf``; empty otherwise.
     """
 
     kind: Literal["none", "imagenet", "model", "file", "hf", "torchgeo"]
     name: str = ""
+    entry: str = ""
     repository: str = ""
     filename: str = ""
     revision: str = ""
@@ -83,6 +86,8 @@ class WeightsFile:
         Where known.
     published : bool
         Whether a fetched file was compared with a checksum its publisher states.
+    entry : str
+        As in :class:`Spec`.
     """
 
     path: Path
@@ -92,6 +97,7 @@ class WeightsFile:
     license_url: str | None
     expects: Expectation | None
     published: bool = True
+    entry: str = ""
 
 
 def parse_spec(text: str) -> Spec:
@@ -113,15 +119,16 @@ def parse_spec(text: str) -> Spec:
         return Spec("torchgeo", name)
     if not text or re.match(r"[a-z]{2,}:", text):
         raise SettingError(f"weights '{text}' are none of {_FORMS}", fix="for example --weights imagenet")
-    if not Path(text).is_file():
+    path, _, entry = text.rpartition("#") if not Path(text).is_file() else (text, "", "")
+    if not Path(path).is_file():
         raise SettingError(f"there is no file of weights '{text}'", fix=f"weights are {_FORMS}")
-    return Spec("model" if Path(text).suffix == MODEL_SUFFIX else "file", text)
+    return Spec("model" if is_model(Path(path)) else "file", path, entry)
 
 
 def weights_fingerprint(text: str) -> str:
     """SHA-256 of a file of weights, since another file may take its name; empty for other forms."""
     spec = parse_spec(text)
-    return sha256_of(Path(spec.name)) if spec.kind in ("file", "model") else ""
+    return sha256_of(Path(spec.name)) + spec.entry if spec.kind in ("file", "model") else ""
 
 
 def network_of_weights(text: str) -> Network | None:
@@ -172,7 +179,8 @@ def locate(
     if spec.kind == "none":
         raise SettingError("'none' names no weights", fix="name some: imagenet, a file, hf: or torchgeo:")
     if spec.kind in ("file", "model"):
-        return _local(Path(spec.name), kept, source=text if text in shipped_models() else Path(text).name)
+        source = text if text in shipped_models() else Path(spec.name).name
+        return replace(_local(Path(spec.name), kept, source=source), entry=spec.entry)
     name, known = identify(text, network=network)
     entry = kept.find(name)
     if entry is None or kept.holds(entry.sha256) is None:
@@ -210,7 +218,7 @@ def _local(path: Path, store: Store, *, source: str) -> WeightsFile:
     """A local file; the store may have more facts about its content."""
     digest = sha256_of(path)
     noted = store.about(digest)
-    metadata = model_metadata(path) if path.suffix == MODEL_SUFFIX else read_metadata(path)
+    metadata = model_metadata(path) if is_model(path) else read_metadata(path)
     return WeightsFile(
         path,
         source,
@@ -260,7 +268,7 @@ def _hub_spec(text: str, name: str) -> Spec:
         )
     if not filename.endswith(".safetensors"):
         raise SettingError(f"'{text}' is no .safetensors file", fix="name one in that repository")
-    return Spec("hf", name, repository, filename, revision)
+    return Spec("hf", name, "", repository, filename, revision)
 
 
 def _fetch(

@@ -19,7 +19,7 @@ from pydantic import Field
 from swath.config import Settings
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
-from swath.evaluation.calibration import calibration_error
+from swath.evaluation.calibration import expected_calibration_error
 from swath.evaluation.intervals import mean_difference, mean_share, proportion
 from swath.evaluation.predictions import (
     Index,
@@ -68,7 +68,7 @@ class Condition(Settings):
     accuracy : Estimate
         With its Wilson interval.
     calibration_error : float
-        Expected calibration error of the answers' confidence, 15 bins of equal width.
+        Expected calibration error of the answers' confidence, corrected for what chance adds.
     confidence : float
         Mean probability of the answer.
     unsure : Estimate
@@ -93,7 +93,7 @@ class ShiftResult(Settings):
     severities : tuple of Condition
         Levels 1 to 5.
     drop : Estimate
-        Accuracy without a shift minus the mean over the levels, on the same patches, bootstrapped.
+        Accuracy without a shift minus the mean over the levels, on the same patches.
     """
 
     what: str
@@ -118,7 +118,7 @@ class RobustnessResult(Result):
         In the order of the suite.
     score : Estimate
         Mean corruption score: the mean accuracy over all shifts and levels (one minus the mean corruption
-        error of Hendrycks and Dietterich 2019, arXiv:1903.12261, not divided by another model's), bootstrapped
+        error of Hendrycks and Dietterich 2019, arXiv:1903.12261, not divided by another model's); its interval is
         over patches, with a width even where all are right.
     drop : Estimate
         Accuracy without a shift minus the score.
@@ -188,7 +188,7 @@ def condition(
         severity=severity,
         strength=strength,
         accuracy=proportion(int(right.sum()), n),
-        calibration_error=calibration_error(right, confidence),
+        calibration_error=expected_calibration_error(right, confidence).ece.value,
         confidence=float(confidence.mean(dtype=np.float64)),
         unsure=proportion(int((confidence < UNSURE).sum()), n),
     )

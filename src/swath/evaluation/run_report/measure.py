@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 import yaml
 
 from swath.data import Audit, PatchIndex, audit
-from swath.data.spatial import optimistic_bias
+from swath.data.spatial import optimistic_bias, unknown_origin
 from swath.errors import DataError, SwathError
 from swath.evaluation.errors.analyze import measure_errors
 from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs
@@ -140,6 +140,7 @@ def measure_report(
     color_match = attempt(
         "shifts", lambda: measure_color_match(classifier, index, split=acted, patches=shifted, progress=progress)
     )
+    bias = optimistic_bias(index) if score.same_index else ""  # of another index the model knows neither side
     findings = Findings(
         score=score,
         confused=_confused(errors, score),
@@ -147,8 +148,8 @@ def measure_report(
         robustness=suite,
         maps=maps[0] if maps else None,
         color_match=color_match,
-        # Of another index the model knows neither side.
-        optimistic=optimistic_bias(index) if score.same_index else "",
+        optimistic=bias,
+        origin=unknown_origin(index) if score.same_index and not bias else "",
     )
     return ReportMeasurements(
         findings, tuple(parts), left_out, map_pictures(*maps) if maps else {}, audit(index, progress=progress)

@@ -217,6 +217,7 @@ def write_report_folder(
         "verdict": said.model_dump(mode="json"),
         "color_match": match.model_dump(mode="json") if match else None,
         "optimistic": findings.optimistic,
+        "origin": findings.origin,
         "left_out": measured.left_out,
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -301,7 +302,7 @@ def _reliability(score: Evaluation) -> Section:
     text, numbers = [], []
     tables: Sequence[Table] = ()
     if (found := reliability_of(score)) is not None:
-        numbers.append(Number("calibration error (ECE)", found.calibration.ece, "15 bins"))
+        numbers.append(Number("calibration error (ECE)", found.calibration.ece, "beyond chance, in 15 bins"))
         tables = found.tables()
     else:
         text.append("Calibration and abstention are measured where a patch has one label.")
@@ -320,7 +321,7 @@ def _reliability(score: Evaluation) -> Section:
 
 def _data(measured: ReportMeasurements, record: Record, samples: bytes | None = None) -> Section:
     found = measured.audit
-    optimistic = [f.text for f in found.findings if f.kind == "optimistic"]
+    optimistic = [f.text for f in found.findings if f.kind in ("optimistic", "origin")]
     section = data_section(
         found.classes,
         patches=found.patches,
@@ -330,5 +331,5 @@ def _data(measured: ReportMeasurements, record: Record, samples: bytes | None = 
         ),
         samples=samples,
     )
-    warnings = optimistic if measured.findings.optimistic else []
+    warnings = optimistic if measured.findings.optimistic or measured.findings.origin else []
     return replace(section, title="Data and splits", warnings=warnings)

@@ -79,6 +79,8 @@ class Findings:
         Effect of matching colors on shifted patches.
     optimistic : str
         Why the split is optimistic; empty where it is not known to be.
+    origin : str
+        Why nothing can be said of shared ground across the splits.
     """
 
     score: Evaluation
@@ -88,6 +90,7 @@ class Findings:
     maps: MapCheck | None = None
     color_match: ColorMatchResult | None = None
     optimistic: str = ""
+    origin: str = ""
 
 
 class Verdict(Settings):
@@ -305,6 +308,8 @@ def _caveats(found: Findings) -> list[str]:
             f"the split is {found.optimistic}, so expect less than {display_name(name)} "
             f"{with_interval(value)} on new land"
         )
+    if found.origin:
+        texts.append(found.origin)
     if score.same_index and score.split != "test":
         chosen = "trained on" if score.split == "train" else "selected by"
         texts.append(f"the model was {chosen} these {score.n:,} patches, so {with_interval(value)} flatters it")
