@@ -92,12 +92,14 @@ def test_a_network_asked_for_by_name_must_exist(swath: Swath) -> None:
     assert "networks: field 'name'" in ran.err
 
 
-def test_few_patches_start_from_the_shipped_model_and_the_record_says_so(swath: Swath, tiny_index_file, tmp_path):
+def test_few_patches_start_from_the_shipped_model_and_the_record_says_so(
+    swath: Swath, tiny_index_file, tmp_path, caplog
+):
     run = tmp_path / "run"
     ran = swath("train", tiny_index_file, "--out", run, "--set", "epochs=1", "--threads", "1")
     assert ran.code == 0, ran.err
-    assert "recipe few: 72 training patches are few, so it starts from a shipped model" in ran.err
-    assert "4 optimizer steps (1 epochs of 4) are few" in ran.err
+    assert "recipe refine: 72 training patches are few, so it starts from a trained model, which knows all" in ran.err
+    assert "4 optimizer steps (1 epoch) are few" in caplog.text
     record, start = read_model(run / "model.onnx").record, read_model("eurosat").record
     began = record.started_from
     assert (began["source"], began["license"], began["attribution"]) == ("eurosat", "MIT", start.data.attribution)

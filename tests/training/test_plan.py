@@ -18,11 +18,18 @@ def steps_of(recipe, patches):
     return recipe.epochs * steps_per_epoch(patches, recipe.batch_size)
 
 
+def relabeled(index):
+    """The same patches under names of their own."""
+    return index.with_columns({"label": [f"my {name}" for name in index.labels]})
+
+
 @pytest.mark.parametrize(
     ("patches", "options", "name"),
     [
         (40, {}, "few"),
         (FEW - 1, {}, "few"),
+        (200, {"known": True}, "refine"),
+        (FEW, {"known": True}, "fast"),
         (FEW, {}, "fast"),
         (200, {"start": False}, "quickstart"),
         (16_200, {}, "fast"),
@@ -59,7 +66,7 @@ def test_a_longer_run_is_said_in_one_line(caplog):
 def test_epochs_that_are_given_stay_and_few_steps_are_warned_of(caplog):
     for recipe in (load_recipe("fast", epochs=26), load_recipe("fast", changes=["epochs=26"])):
         assert with_enough_steps(recipe, 200) == recipe
-    assert "26 optimizer steps (26 epochs of 1) are few" in caplog.messages[0]
+    assert "26 optimizer steps (26 epochs) are few" in caplog.messages[0]
     assert with_enough_steps(load_recipe("fast", epochs=26, min_steps=600), 200).epochs == 100
 
 
@@ -85,7 +92,9 @@ def test_a_run_takes_the_steps_and_its_history_and_recipe_say_so(tiny_index, tmp
 
 
 def test_an_index_of_few_patches_starts_from_the_shipped_model(tiny_index, tmp_path):
-    assert recipe_for(tiny_index).name == "few"
+    assert recipe_for(tiny_index).name == "refine"  # whose classes it knows
+    assert recipe_for(relabeled(tiny_index)).name == "few"
+    assert recipe_for(relabeled(tiny_index), changes=["weights=eurosat"]).name == "few"
     assert recipe_for(tiny_index, changes=["weights=none"]).name == "quickstart"
     other = recipe_for(tiny_index, changes=["bands=[red]"])
     assert other.name == "quickstart"

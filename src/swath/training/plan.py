@@ -20,9 +20,10 @@ from swath.data import PatchIndex, cached_pixels
 from swath.data.known import known_set, short_hash
 from swath.imagery import RGB
 from swath.networks.catalog import OWN
+from swath.pages.text import counted
 from swath.progress import Progress, silent
 from swath.training.recipe import Recipe
-from swath.weights import network_of_weights
+from swath.weights import classes_of_weights, network_of_weights
 
 START, PROBE = "eurosat", "eurosat-probe"  # the shipped model to start from, and the recipe that keeps it frozen
 LEARNED = "eurosat-rgb"  # what that model learned from
@@ -55,7 +56,7 @@ class RecipeChoice:
         return f"recipe {self.name}: {self.reason}"
 
 
-def choose_recipe(patches: int, *, start: bool = True, short: bool = False) -> RecipeChoice:
+def choose_recipe(patches: int, *, start: bool = True, known: bool = False, short: bool = False) -> RecipeChoice:
     """The recipe that suits a number of training patches.
 
     Parameters
@@ -64,6 +65,8 @@ def choose_recipe(patches: int, *, start: bool = True, short: bool = False) -> R
         Training patches.
     start : bool
         Whether the network may start from a shipped model: of patches it can read, and which it has not learned.
+    known : bool
+        Whether that model knows all the classes: then it is changed little.
     short : bool
         As short a training as makes sense, for one of several networks: cross-validation, say.
 
@@ -75,7 +78,8 @@ def choose_recipe(patches: int, *, start: bool = True, short: bool = False) -> R
     if short and patches >= MANY:
         return RecipeChoice("flash", f"{patches:,} patches, of which three epochs teach enough")
     if start and patches < FEW:
-        return RecipeChoice("few", f"{patches:,} training patches are few, so it starts from a shipped model")
+        few = f"{patches:,} training patches are few, so it starts from a trained model"
+        return RecipeChoice("refine", f"{few}, which knows all the classes") if known else RecipeChoice("few", few)
     if short or patches < FEW:
         return RecipeChoice("quickstart", f"{patches:,} training patches are few, so the network is small")
     return RecipeChoice("fast", f"{patches:,} training patches are enough to learn from scratch")
@@ -102,10 +106,12 @@ def recipe_for(
     if given["weights"] == "none" or len(train) >= FEW:
         return choose_recipe(len(train), start=False)
     if given["weights"] is not None:
-        own = network_of_weights(str(given["weights"])) is not None
-        return choose_recipe(len(train), start=own)
+        weights = str(given["weights"])
+        known = set(index.classes) <= set(classes_of_weights(weights))
+        return choose_recipe(len(train), start=network_of_weights(weights) is not None, known=known)
     problem = _cannot_start(index, bands=tuple(given["bands"]), size=given["size"], cache=cache, progress=progress)
-    choice = choose_recipe(len(train), start=problem is None)
+    known = set(index.classes) <= set(classes_of_weights(START))
+    choice = choose_recipe(len(train), start=problem is None, known=known)
     return choice if problem is None else replace(choice, reason=f"{choice.reason}; {problem}")
 
 
@@ -143,10 +149,9 @@ def with_enough_steps(recipe: Recipe, patches: int) -> Recipe:
     steps = recipe.epochs * steps_per_epoch(patches, recipe.batch_size)
     if not recipe.min_steps and steps < STEPS and recipe.freeze.epochs != "all":
         _log.warning(
-            "%d optimizer steps (%d epochs of %d) are few: give more epochs, smaller batches, or --set min_steps=%d",
+            "%d optimizer steps (%s) are few: give more epochs, smaller batches, or --set min_steps=%d",
             steps,
-            recipe.epochs,
-            steps // recipe.epochs,
+            counted(recipe.epochs, "epoch", "epochs"),
             STEPS,
         )
     if steps >= recipe.min_steps:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from swath.weights.facts import OWN, Expectation, WeightFacts, check_expectation, license_warning, weights_metadata
 from swath.weights.load import add_weights, load_weights
-from swath.weights.sources import locate, network_of_weights, parse_spec, weights_fingerprint
+from swath.weights.sources import classes_of_weights, locate, network_of_weights, parse_spec, weights_fingerprint
 from swath.weights.store import Entry, Store
 from swath.weights.tensors import write_weights
 
@@ -22,6 +22,7 @@ __all__ = [
     "WeightFacts",
     "add_weights",
     "check_expectation",
+    "classes_of_weights",
     "license_warning",
     "load_weights",
     "locate",

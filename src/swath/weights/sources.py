@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -27,7 +27,7 @@ from swath.fetch import ATTEMPTS, TIMEOUT, TRANSIENT, RemoteFile, check_address,
 from swath.model.file import resolve_model, shipped_models
 from swath.networks.catalog import Network, find
 from swath.progress import Progress, silent
-from swath.weights.facts import Expectation, expects_of, license_of, network_of
+from swath.weights.facts import Expectation, classes_of, expects_of, license_of, network_of
 from swath.weights.known import PublishedWeights, imagenet_weights, torchgeo_weights
 from swath.weights.model_file import is_model, model_metadata
 from swath.weights.store import Entry, Store, sha256_of
@@ -133,12 +133,20 @@ def weights_fingerprint(text: str) -> str:
 
 def network_of_weights(text: str) -> Network | None:
     """Settings of the network that a file of weights of a swath run, or a model file, is of; None for other weights."""
+    return network_of(_stated(text), where=Path(text).name)
+
+
+def classes_of_weights(text: str) -> tuple[str, ...]:
+    """Classes that the head of such a file knows; none for other weights."""
+    return classes_of(_stated(text))
+
+
+def _stated(text: str) -> Mapping[str, str]:
+    """What a local file states of itself; nothing for other weights."""
     spec = parse_spec(text)
     if spec.kind not in ("file", "model"):
-        return None
-    path = Path(spec.name)
-    metadata = model_metadata(path) if spec.kind == "model" else read_metadata(path)
-    return network_of(metadata, where=path.name)
+        return {}
+    return model_metadata(spec.name) if spec.kind == "model" else read_metadata(Path(spec.name))
 
 
 def locate(
