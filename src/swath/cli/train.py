@@ -123,7 +123,9 @@ def _check_sizes(index: PatchIndex, recipe: str | None, changes: Sequence[str]) 
     if path.suffix not in {".yaml", ".yml"}:
         path = Path(__file__).parents[1] / "training" / "recipes" / f"{recipe}.yaml"
     values = read_yaml(path) if path.is_file() else {}  # what there is not is said with the recipe
-    patch_side(index, override(values, changes).get("size"))
+    size = override(values, changes).get("size")
+    if size is None:  # any that is given is checked with the recipe
+        patch_side(index, None)
 
 
 def recipes() -> object:

@@ -22,7 +22,7 @@ from swath.imagery import RGB
 from swath.networks.catalog import OWN
 from swath.pages.text import counted
 from swath.progress import Progress, silent
-from swath.training.recipe import Recipe
+from swath.training.recipe import Recipe, load_recipe
 from swath.weights import classes_of_weights, network_of_weights
 
 START, PROBE = "eurosat", "eurosat-probe"  # the shipped model to start from, and the recipe that keeps it frozen
@@ -101,16 +101,15 @@ def recipe_for(
     progress : Progress
         Called with stage ``"decode"``.
     """
-    given = override({"weights": None, "bands": RGB, "size": None}, changes)
+    given = load_recipe("few", changes=changes)
+    weights = override({"weights": None}, changes)["weights"]
     train = index.where("train")
-    if given["weights"] == "none" or len(train) >= FEW:
+    if given.weights == "none" or len(train) >= FEW:
         return choose_recipe(len(train), start=False)
-    if given["weights"] is not None:
-        weights = str(given["weights"])
-        known = set(index.classes) <= set(classes_of_weights(weights))
-        return choose_recipe(len(train), start=network_of_weights(weights) is not None, known=known)
-    problem = _cannot_start(index, bands=tuple(given["bands"]), size=given["size"], cache=cache, progress=progress)
-    known = set(index.classes) <= set(classes_of_weights(START))
+    known = set(index.classes) <= set(classes_of_weights(given.weights))
+    if weights is not None:
+        return choose_recipe(len(train), start=network_of_weights(given.weights) is not None, known=known)
+    problem = _cannot_start(index, bands=given.bands, size=given.size, cache=cache, progress=progress)
     choice = choose_recipe(len(train), start=problem is None, known=known)
     return choice if problem is None else replace(choice, reason=f"{choice.reason}; {problem}")
 
