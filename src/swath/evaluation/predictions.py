@@ -24,6 +24,7 @@ import pyarrow as pa
 from swath.data import PatchIndex, cached_pixels, class_numbers, label_matrix, read_index
 from swath.errors import DataError
 from swath.evaluation.metrics import confusion_matrix
+from swath.evaluation.seen import SeenRows, seen_rows
 from swath.files import check_folder
 from swath.inference import Classifier, load
 from swath.inference.predictions import Predictions, concatenate
@@ -135,10 +136,22 @@ class SplitPredictions:
         """``[K, K]`` int64 counts, true classes in rows; of one label per patch."""
         return confusion_matrix(self.truth, self.predicted, classes=len(self.classes))
 
-    @property
-    def same_index(self) -> bool:
-        """Whether the model was trained from this index."""
-        return self.fingerprint == self.record.data.fingerprint
+    @cached_property
+    def seen(self) -> SeenRows:
+        """Which of the patches the model has seen, by their pixels."""
+        return seen_rows(self.record, self.pixels)
+
+    def take(self, rows: npt.NDArray[Any]) -> SplitPredictions:
+        """Return some of the patches: ``[N]`` bool, or places."""
+        places = np.arange(len(self))[rows]
+        return with_fields(
+            self,
+            part=with_fields(self.part, table=self.part.table.take(pa.array(places))),
+            rows=self.rows[places],
+            pixels=self.pixels[places],
+            predictions=self.predictions[places],
+            outputs={name: values[places] for name, values in self.outputs.items()},
+        )
 
 
 def predict_split(

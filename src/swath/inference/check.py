@@ -46,7 +46,7 @@ class CheckResult:
 
 
 def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = None) -> CheckResult:
-    """Validate a model file and run its reference patches.
+    """Validate a model file, the codes of the patches it has seen too, and run its reference patches.
 
     In fp32 labels must be the stored ones and probabilities within the stored tolerance; in bf16 within
     :func:`bf16_tolerance`, and a label may differ only where the two classes were stored closer than that.
@@ -64,6 +64,8 @@ def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = 
     reference = file.record.reference
     try:
         pixels = reference.unpack()
+        for seen in file.record.seen:
+            seen.check()
     except ValueError as error:
         raise ModelFileError(f"{file.path}: {error}") from error
     wanted = np.array(reference.probabilities, np.float32)

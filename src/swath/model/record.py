@@ -17,8 +17,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_
 
 from swath.config import Settings
 from swath.model.ood import OutOfDistribution, pack_bytes, unpack_bytes
+from swath.model.seen import Seen
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 RECORD_KEY, DIGEST_KEY = "swath.record", "swath.record.sha256"
 Task = Literal["single-label", "binary", "multi-label"]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
@@ -232,6 +233,7 @@ class Record(Settings):
     )
     recipe: dict[str, Any]
     data: DataInfo
+    seen: Seen = ()
     metrics: dict[str, Estimate] = Field(default_factory=dict, description="on the validation split")
     baselines: Baselines | None = None
     parity: tuple[EngineParity, ...] = ()

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import torch
 
 from swath.evaluation.intervals import mean_difference, proportion
+from swath.evaluation.seen import seen_rows
 from swath.evaluation.softmax import fit_softmax
 from swath.imagery import RGB
-from swath.inference import load
+from swath.inference import Classifier, load
 from swath.model.record import Estimate
 from swath.training.batches import Patches
 from swath.training.plan import FEW, PROBE, SMALLEST, START
@@ -66,15 +67,18 @@ def compare_with_probe(run: TrainingRun, logits: npt.NDArray[np.float32]) -> Pro
     Returns
     -------
     ProbeComparison or None
-        None where the shipped model cannot read the patches, they are many, they have several labels, or the
-        network was itself trained on frozen features.
+        None where the shipped model cannot read the patches or has seen some of val, they are many, they have several
+        labels, or the network was itself trained on frozen features.
     """
     train, val, task = run.train, run.val, run.targets.task
     fits = train.pixels.dtype == np.uint8 and run.recipe.bands == RGB and train.pixels.shape[-1] >= SMALLEST
     if not fits or len(train) >= FEW or task == "multi-label" or run.recipe.freeze.epochs == "all":
         return None
-    learned, held_out = (_features(part) for part in (train, val))
+    classifier = load(START, engine="onnxruntime", threads=torch.get_num_threads())
+    if seen_rows(classifier.record, np.asarray(val.pixels)).count.seen:
+        return None
     run.progress("probe", 0, 1)
+    learned, held_out = (_features(classifier, part) for part in (train, val))
     fitted = fit_softmax(learned, train.labels, outputs=len(run.targets.classes), ridge=RIDGE, steps=STEPS)
     right = fitted.predict(held_out) == val.labels
     called = (logits[:, 0] > 0).astype(np.int64) if task == "binary" else logits.argmax(1)
@@ -83,8 +87,7 @@ def compare_with_probe(run: TrainingRun, logits: npt.NDArray[np.float32]) -> Pro
     return ProbeComparison(proportion(int(right.sum()), len(right)), gain)
 
 
-def _features(patches: Patches) -> npt.NDArray[np.float32]:
-    classifier = load(START, engine="onnxruntime", threads=torch.get_num_threads())
+def _features(classifier: Classifier, patches: Patches) -> npt.NDArray[np.float32]:
     parts = [
         classifier.run(np.ascontiguousarray(patches.pixels[start : start + 256]), wanted=("features",))["features"]
         for start in range(0, len(patches), 256)

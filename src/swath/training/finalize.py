@@ -36,6 +36,7 @@ from swath.model import Record, write_model
 from swath.model.graph import assemble
 from swath.model.ood import OutOfDistribution
 from swath.model.record import Baselines, ChannelQuantiles, DataInfo, InputSpec, ReferencePatches, class_infos
+from swath.model.seen import salt_of, with_seen
 from swath.networks import CUSTOM, CustomNetwork, Network
 from swath.networks.catalog import OWN
 from swath.training.batches import Normalization, Patches, outputs_of
@@ -154,6 +155,14 @@ def export_model(
             license=index.license,
             attribution=index.attribution,
         ),
+        seen=with_seen(
+            facts.seen if facts else (),
+            bands=spec.bands,
+            train=run.train.pixels,
+            val=run.val.pixels,
+            size=spec.size,
+            salt=salt_of(run.identity),
+        ),
         metrics=validation.metrics,
         baselines=calibration.baselines,
         conformal=calibration.conformal,
@@ -191,6 +200,7 @@ def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto,
                 run.recipe.network,
                 license=license,
                 classes=record.class_names,
+                seen=record.seen,
                 attribution="; ".join(_credits(record)) or None,
             ),
         )

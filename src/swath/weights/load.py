@@ -13,7 +13,7 @@ from swath.config import override, validate
 from swath.errors import DataError
 from swath.networks.catalog import find
 from swath.progress import Progress, silent
-from swath.weights.facts import ATTRIBUTION_KEY, Expectation, WeightFacts, classes_of, expects_of, license_of
+from swath.weights.facts import ATTRIBUTION_KEY, Expectation, WeightFacts, classes_of, expects_of, license_of, seen_of
 from swath.weights.fit import fit_tensors
 from swath.weights.model_file import is_model, model_tensors
 from swath.weights.sources import identify, locate
@@ -100,6 +100,7 @@ def load_weights(
         style=fit.style,
         expects=found.expects,
         changes=changes,
+        seen=seen_of(file.metadata, where=found.source),
     )
 
 

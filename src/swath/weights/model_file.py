@@ -97,6 +97,7 @@ def _metadata(record: Record, settings: Network) -> dict[str, str]:
         # Of weights that were trained from scratch their owner chose a license, for the model.
         license=record.license if license == OWN else license,
         classes=record.class_names,
+        seen=record.seen,
         attribution="; ".join(credits) or None,
     )
 
