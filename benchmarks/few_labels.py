@@ -12,8 +12,8 @@ draw takes any: UC Merced's test part, or 150 of each class of the val list that
 model learned from EuroSAT, so there ``--start`` must be one that did not see the val list: ``scripts/train_shipped.py
 DATA --measure`` trains it, or any recipe on the train list alone does. ``default`` is ``train`` without a recipe;
 ``scratch`` is ``fast`` with its 26 epochs in batches of 256, however few steps these are; ``probe`` is a logistic
-regression on the features of the start, its penalty chosen by three-fold cross-validation on the training patches, and
-``probe, 8 views`` learns from the rotations and flips of each patch as well.
+regression on the features of the start, its penalty chosen by three-fold cross-validation on the training patches,
+and ``probe, 8 views`` learns from the rotations and flips of each patch as well.
 
 CPU seconds are those of the process in ``train``, from the decoded cache to the model file, with ``--threads`` 1 by
 default. The interval is that of the mean over patches of the paired difference, each averaged over the draws.
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import csv
 import resource
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -63,27 +64,43 @@ def main() -> None:
     options.add_argument("--val", type=int, default=5, help="validation patches per class")
     options.add_argument("--set", nargs="*", default=[], dest="changes", metavar="FIELD=VALUE", help="of the default")
     options.add_argument("--recipe", default=None, help="in place of the default")
+    options.add_argument("--views", action="store_true", help="also a probe that learns from rotations and flips")
+    options.add_argument("--first", type=int, default=0, help="number of the first draw")
+    options.add_argument("--keep", type=Path, default=None, help="folder of answers; a draw in it is not run again")
     args = options.parse_args()
     threads = args.threads or 1
     pool, test = ucmerced(args.folder) if args.data == "ucmerced" else eurosat(args.folder)
     rights: dict[str, list[Right]] = {}
     seconds: list[float] = []
-    for draw in range(args.draws):
-        index = drawn(pool, test, labels=args.labels, val=args.val, seed=draw)
-        changes = [f"size={SIZE}", *([] if args.start == "eurosat" else [f"weights={args.start}"]), *args.changes]
-        recipe = load_recipe(args.recipe or recipe_for(index, changes=changes).name, changes=changes)
-        right, cpu = trained(index, recipe, threads=threads)
+    for draw in range(args.first, args.first + args.draws):
+        kept = args.keep / f"{args.data}-{draw}.npz" if args.keep else None
+        if kept is None or not kept.is_file():
+            index = drawn(pool, test, labels=args.labels, val=args.val, seed=draw)
+            found, cpu = measured(index, args, threads=threads)
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                np.savez(kept, cpu=cpu, **found)
+        else:
+            with np.load(kept) as held:
+                found, cpu = {name: held[name] for name in held.files if name != "cpu"}, float(held["cpu"])
         seconds.append(cpu)
-        scratch, _ = trained(index, load_recipe("fast", size=SIZE, min_steps=0), threads=threads)
-        found = {"default": right, "scratch": scratch}
-        for name, views in (("probe", 1), ("probe, 8 views", 8)):
-            found[name] = probed(index, recipe, views=views, threads=threads)
         for name, answers in found.items():
             rights.setdefault(name, []).append(answers)
-        print(
-            draw, recipe.name, {k: round(float(v.mean()), 4) for k, v in found.items()}, f"{cpu:.0f} CPU-s", flush=True
-        )
+        shown = ", ".join(f"{name} {100 * answers.mean():.1f} %" for name, answers in found.items())
+        print(f"draw {draw}: {shown}; default {cpu:.0f} CPU-s", file=sys.stderr, flush=True)
     report(args, rights, seconds)
+
+
+def measured(index: PatchIndex, args: Any, *, threads: int) -> tuple[dict[str, Right], float]:
+    """Which test patches each way gets right, and the CPU seconds of the default."""
+    changes = [f"size={SIZE}", *([] if args.start == "eurosat" else [f"weights={args.start}"]), *args.changes]
+    recipe = load_recipe(args.recipe or recipe_for(index, changes=changes).name, changes=changes)
+    right, cpu = trained(index, recipe, threads=threads)
+    scratch, _ = trained(index, load_recipe("fast", size=SIZE, min_steps=0), threads=threads)
+    found = {"default": right, "scratch": scratch, "probe": probed(index, recipe, views=1, threads=threads)}
+    if args.views:
+        found["probe, 8 views"] = probed(index, recipe, views=8, threads=threads)
+    return found, cpu
 
 
 def ucmerced(folder: Path) -> tuple[PatchIndex, PatchIndex]:

@@ -44,7 +44,7 @@ def test_the_number_of_patches_names_the_recipe(patches, options, name):
     load_recipe(choice.name)
 
 
-@given(st.integers(2, 30_000), st.sampled_from([name for name in recipe_names() if load_recipe(name).min_steps]))
+@given(st.integers(2, 30_000), st.sampled_from([name for name in recipe_names() if load_recipe(name).min_steps > 1]))
 def test_no_shipped_recipe_starves(patches, name):
     recipe = load_recipe(name)
     planned = with_enough_steps(recipe, patches)
@@ -96,6 +96,7 @@ def test_an_index_of_few_patches_starts_from_the_shipped_model(tiny_index, tmp_p
     assert recipe_for(relabeled(tiny_index)).name == "few"
     assert recipe_for(relabeled(tiny_index), changes=["weights=eurosat"]).name == "few"
     assert recipe_for(tiny_index, changes=["weights=none"]).name == "quickstart"
+    assert recipe_for(tiny_index, changes=["network={name: resnet18}"]).name == "quickstart"
     other = recipe_for(tiny_index, changes=["bands=[red]"])
     assert other.name == "quickstart"
     assert "other bands" in other.reason

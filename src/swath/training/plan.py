@@ -95,20 +95,22 @@ def recipe_for(
     index : PatchIndex
         With a ``train`` split.
     changes : sequence of str
-        What is changed of it, as ``--set`` takes it; weights, bands and size among them decide.
+        What is changed of it, as ``--set`` takes it; weights, network, bands and size among them decide.
     cache : pathlib.Path, optional
         Folder for decoded patches.
     progress : Progress
         Called with stage ``"decode"``.
     """
-    given = load_recipe("few", changes=changes)
-    weights = override({"weights": None}, changes)["weights"]
+    given, named = load_recipe("fast", changes=changes), override({}, changes)
     train = index.where("train")
-    if given.weights == "none" or len(train) >= FEW:
+    if named.get("weights") == "none" or len(train) >= FEW:
         return choose_recipe(len(train), start=False)
-    known = set(index.classes) <= set(classes_of_weights(given.weights))
-    if weights is not None:
-        return choose_recipe(len(train), start=network_of_weights(given.weights) is not None, known=known)
+    weights = str(named.get("weights") or START)
+    known = set(index.classes) <= set(classes_of_weights(weights))
+    if "network" in named:
+        return choose_recipe(len(train), start=False)
+    if "weights" in named:
+        return choose_recipe(len(train), start=network_of_weights(weights) is not None, known=known)
     problem = _cannot_start(index, bands=given.bands, size=given.size, cache=cache, progress=progress)
     choice = choose_recipe(len(train), start=problem is None, known=known)
     return choice if problem is None else replace(choice, reason=f"{choice.reason}; {problem}")
