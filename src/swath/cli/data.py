@@ -89,11 +89,14 @@ def audit(
     index: opt.Index,
     out: Annotated[Path | None, opt.output("JSON file to write the findings to as well.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with status 1 if duplicates or groups are in more than one split.")
+        bool,
+        typer.Option(
+            "--strict", help="Exit with status 1 if duplicates, shared ground or groups are in several splits."
+        ),
     ] = False,
     overwrite: opt.Overwrite = False,
 ) -> object:
-    """Find duplicates, leaks across splits, odd files and class imbalance.
+    """Find duplicates, shared ground, leaks across splits, odd files and class imbalance.
 
     Example: swath data audit eurosat.parquet --out audit.json --strict
     """
@@ -105,7 +108,7 @@ def audit(
     if out is not None:
         write_audit(found, out, overwrite=overwrite)
     if strict and found.crossing:
-        typer.echo(f"swath: {found.crossing:,} duplicates or groups are in more than one split", err=True)
+        typer.echo(f"swath: {found.crossing:,} duplicates, overlaps or groups are in more than one split", err=True)
         raise opt.FailedCheck(found)
     return found
 
@@ -138,7 +141,8 @@ def split(
 ) -> object:
     """Split an index into train, val and test.
 
-    Splits are stratified by class, or taken from lists. Near duplicates are found first and stay on one side.
+    Splits are stratified by class, or taken from lists. Near duplicates and patches that share ground are found first
+    and stay on one side.
 
     Example: swath data split eurosat.parquet --out eurosat.parquet --overwrite
 
@@ -163,7 +167,7 @@ def split(
     given = read_index(index)
     made = opt.with_bars(
         split_index,
-        given if lists else opt.with_bars(group_duplicates, given),
+        given if lists else opt.with_bars(group_duplicates, given, resplit=resplit or folds is not None),
         by=by,
         block_km=BLOCK_KM if block_km is None else block_km,
         val=val,

@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from swath.data.archives import is_image_name
-from swath.data.duplicates import group_duplicates
 from swath.data.index import SPLITS, PatchIndex
+from swath.data.overlap import group_duplicates
 from swath.data.spatial import BLOCK_KM, BLOCKS_WHOLE, GROUPS_WHOLE, group_blocks, optimistic_bias
 from swath.errors import DataError, SettingError
 from swath.progress import Progress, silent
