@@ -153,7 +153,7 @@ def groups_with(
     # A group of more than copies is not called by their name.
     sharing = {content for pair in ground for content in pair}
     wide = {group for group, content in zip(groups, contents, strict=True) if content in sharing}
-    return [GROUND + g.removeprefix(SAME) if g in wide and g.startswith(SAME) else g for g in groups]
+    return [GROUND + g[len(SAME) :] if g is not None and g in wide and g.startswith(SAME) else g for g in groups]
 
 
 def within_splits(
@@ -244,7 +244,7 @@ def _describe(
     """Keypoints of all rows, and their band-passed gray ``[N, 64, 64]``."""
     detail = np.empty((len(rows), SIDE, SIDE), np.float16)
     fine, coarse, waves = _gaussian(FINE), _gaussian(COARSE), _window_waves()
-    parts: list[tuple[npt.NDArray[Any], ...]] = []
+    parts: list[tuple[Any, ...]] = []
     progress(_STAGE, 0, len(rows))
     for start in range(0, len(rows), _BLOCK):
         stop = min(start + _BLOCK, len(rows))
