@@ -31,6 +31,7 @@ from swath.data.duplicates import GROUND, SAME, DuplicatePair, Forest, linked, m
 from swath.data.index import PatchIndex
 from swath.data.matching import SIDE
 from swath.data.rows import comparison_bands, first_of_each, level_scale
+from swath.data.spatial import footprint_overlaps
 from swath.progress import Progress, silent
 
 FINE, COARSE = 1.0, 3.0  # pixels: standard deviations of the two Gaussians whose difference is the band-passed gray
@@ -82,17 +83,19 @@ class OverlapPair:
 
 
 def find_overlaps(index: PatchIndex, *, progress: Progress = silent) -> tuple[OverlapPair, ...]:
-    """Find patches that share ground, by content: at any shift, unturned and at one scale.
+    """Find patches that share ground: by their footprints where both have one, else by content.
 
-    Patches of identical bytes are compared once, by the first of their paths. All patches are brought to 64 by 64
-    pixels. Time grows a little faster than the number of patches; for numbers see ``docs/data.md``.
+    By content overlaps are found at any shift, unturned and at one scale. All patches are brought to 64 by 64 pixels;
+    those of identical bytes are compared once, by the first of their paths. Time grows a little faster than the number
+    of patches; for numbers see ``docs/data.md``.
 
     Parameters
     ----------
     index : PatchIndex
         Patches are decoded through the cache; see :func:`swath.data.cached_pixels`.
     progress : Progress
-        Called with stages ``"decode"``, ``"describe"``, ``"match"`` and ``"check overlap"``.
+        Called with stages ``"overlap"`` of footprints, and ``"decode"``, ``"describe"``, ``"match"`` and
+        ``"check overlap"`` of contents.
 
     Returns
     -------
@@ -102,16 +105,25 @@ def find_overlaps(index: PatchIndex, *, progress: Progress = silent) -> tuple[Ov
     Raises
     ------
     DataError, OutputError
-        As :func:`swath.data.cached_pixels`.
+        As :func:`swath.data.cached_pixels` and :func:`swath.data.spatial.footprint_overlaps`.
     """
     if not len(index):
         return ()
-    pixels = cached_pixels(index, bands=comparison_bands(index), size=SIDE, progress=progress)
-    rows = first_of_each(index)
-    found = []
-    for a, b, share, alike in overlapping_rows(pixels, rows, scale=level_scale(pixels), progress=progress):
-        first, second = sorted((index.paths[a], index.paths[b]))
-        found.append(OverlapPair(first, second, round(share, 3), "content", round(alike, 3)))
+    paths = index.paths
+    outlines: list[bytes | None] = index.column("footprint")
+    placed = {path for path, outline in zip(paths, outlines, strict=True) if outline is not None}
+    found = [
+        OverlapPair(*sorted((paths[a], paths[b])), round(share, 3), "footprint", 1.0)
+        for a, b, share in footprint_overlaps(outlines, progress=progress)
+    ]
+    if len(placed) < len(index):
+        pixels = cached_pixels(index, bands=comparison_bands(index), size=SIDE, progress=progress)
+        pairs = overlapping_rows(pixels, first_of_each(index), scale=level_scale(pixels), progress=progress)
+        found += [
+            OverlapPair(*sorted((paths[a], paths[b])), round(share, 3), "content", round(alike, 3))
+            for a, b, share, alike in pairs
+            if not {paths[a], paths[b]} <= placed
+        ]
     return tuple(sorted(found))
 
 
