@@ -286,6 +286,7 @@ def _gaussian(sigma: float) -> Floats:
     """Matrix ``[64, 64]`` that blurs along one axis; what lies outside the patch counts nothing."""
     place = np.arange(SIDE)
     weights = np.exp(-0.5 * np.square((place[:, None] - place[None]) / sigma))
+    weights[weights < 1e-6] = 0  # products with numbers too small for their type take 25 times longer
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
