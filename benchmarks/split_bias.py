@@ -31,7 +31,6 @@ from common import finish, machine, parser, rows
 from PIL import Image
 
 from swath.data import PatchIndex, build_index, cached_pixels, class_numbers, color_features, group_duplicates
-from swath.data.splits import fold_index
 from swath.evaluation.predictions import model_outputs, model_pixels
 from swath.evaluation.softmax import fit_softmax
 from swath.inference import load
@@ -74,10 +73,16 @@ def correct(features: np.ndarray, labels: np.ndarray, folds: Sequence[np.ndarray
     return right
 
 
-def folds_of(index: PatchIndex, seed: int) -> list[np.ndarray]:
-    """Rows of each of five folds that keep the groups of the index whole."""
-    made = [fold_index(index, folds=FOLDS, fold=k, val=0.0, seed=seed).column("split") for k in range(FOLDS)]
-    return [np.flatnonzero(np.array(splits) == "test") for splits in made]
+def folds_of(groups: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Rows of each of five folds of about one size that keep groups whole, however few a class has."""
+    names, of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    home, filled = np.empty(len(names), int), np.zeros(FOLDS)
+    for group in order:
+        home[group] = filled.argmin()
+        filled[home[group]] += sizes[group]
+    return [np.flatnonzero(home[of] == fold) for fold in range(FOLDS)]
 
 
 def interval(values: np.ndarray, groups: np.ndarray) -> list[float]:
@@ -102,8 +107,10 @@ def measure(name: str, index: PatchIndex, *, by_scene: bool, threads: int | None
     results = []
     for features, values in described.items():
         ways = {
-            "random": np.mean([correct(values, labels, folds_of(plain, seed)) for seed in range(DRAWS)], axis=0),
-            "safe": np.mean([correct(values, labels, folds_of(safe, seed)) for seed in range(DRAWS)], axis=0),
+            "random": np.mean(
+                [correct(values, labels, folds_of(np.array(index.paths), seed)) for seed in range(DRAWS)], axis=0
+            ),
+            "safe": np.mean([correct(values, labels, folds_of(groups, seed)) for seed in range(DRAWS)], axis=0),
         }
         if by_scene:
             ways["by scene"] = correct(values, labels, [np.flatnonzero(scenes == scene) for scene in np.unique(scenes)])
