@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from swath.data.archives import read_file
-from swath.data.duplicates import FOUND_GROUPS, GROUND, group_duplicates
+from swath.data.duplicates import FOUND_GROUPS, GROUND
 from swath.data.filenames import is_image_name
 from swath.data.grouping import EXAMPLE, MIN_SCENES, group_index, suggestion
 from swath.data.index import SPLITS, PatchIndex
+from swath.data.overlap import group_duplicates
 from swath.data.spatial import (
     BLOCK_KM,
     BLOCKS_WHOLE,
