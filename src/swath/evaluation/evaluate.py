@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data import PatchIndex
-from swath.data.spatial import origin_warning
+from swath.data.spatial import split_warning
 from swath.errors import DataError
 from swath.evaluation.baselines import baseline_predictions, baseline_scores
 from swath.evaluation.calibration import measure_reliability
@@ -194,7 +194,7 @@ def measure_split(
         As :func:`evaluate`.
     """
     found = predict_split(classifier, index, split=split, progress=progress)
-    origin = origin_warning(found.record.data.split_protocol)  # of the model's own data
+    origin = split_warning(found.record.data.split_protocol)  # of the model's own data
     if origin and not learned_from(classifier, index):
         origin = ""
     whole = _measured(found, origin)
