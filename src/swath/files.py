@@ -28,6 +28,7 @@ _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/|[/\\]vsi", re.IGNORECASE)
 _LOCK, _JOURNAL, _NEW, _OLD = "lock", "moves.json", "new", "old"
 # What GDAL and GIS programs keep next to a raster and read with it, by what is appended to its name or its stem.
 _APPENDED, _REPLACED = (".aux.xml", ".msk", ".msk.ovr", ".ovr"), (".tfw", ".tifw", ".wld")
+_CALLS = frozenset("(|!&;,")  # what calls a function or names a cell of another sheet
 _EXCHANGE = 2  # renameat2(2)
 
 
@@ -194,11 +195,33 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table as CSV in UTF-8, a line per row."""
+    """Write a table as CSV in UTF-8, a line per row, with cells as :func:`as_cell` has them."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerow(map(as_cell, header))
+        writer.writerows(map(as_cell, row) for row in rows)
+
+
+def as_cell(value: Any) -> Any:
+    """A value for a table that may be opened in a spreadsheet, which would run text that looks like a formula.
+
+    Such text gets an apostrophe in front, as OWASP's advice on CSV injection has it. Numbers stay, and so does text
+    such as ``-12.5_33.png``, which begins with a sign and holds nothing that a formula needs.
+
+    Examples
+    --------
+    >>> [as_cell(value) for value in ("Forest", "=1+1", "-2+3|x", "-12.5_33.png", -1.5)]
+    ['Forest', "'=1+1", "'-2+3|x", '-12.5_33.png', -1.5]
+    """
+    if not isinstance(value, str) or not value:
+        return value
+    formula = value[0] in "=@\t\r" or (value[0] in "+-" and not _CALLS.isdisjoint(value))
+    return f"'{value}" if formula else value
+
+
+def from_cell(text: str) -> str:
+    """The text that :func:`as_cell` has made a cell of."""
+    return text[1:] if text[:1] == "'" and as_cell(text[1:]) == text else text
 
 
 @contextlib.contextmanager

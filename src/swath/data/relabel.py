@@ -17,6 +17,7 @@ from pathlib import Path
 from swath.data.entries import read_csv
 from swath.data.index import PatchIndex
 from swath.errors import DataError, SettingError
+from swath.files import from_cell
 
 OK, RELABEL, DROP = "ok", "relabel", "drop"
 _WORDS = (OK, RELABEL, DROP)
@@ -180,6 +181,7 @@ def _read(review: Path) -> list[tuple[str, dict[str, str]]]:
     first = text.split("\n", 1)[0]
     delimiter = ";" if first.count(";") > first.count(",") else ","
     columns, lines = read_csv(text, where=str(review), delimiter=delimiter)
+    lines = [(place, {name: from_cell(value) for name, value in row.items()}) for place, row in lines]
     names = Counter(name.lower() for name in columns if name)
     missing = [name for name in ("path", "verdict") if name not in names]
     if missing or not lines:

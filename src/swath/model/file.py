@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from swath.errors import MissingFileError, ModelFileError, SettingError
 from swath.files import atomic_file
+from swath.model.cost import check_cost
 from swath.model.graph import INPUT, TEMPERATURE, TYPES, head_of, patch_size
 from swath.model.record import RECORD_KEY, SCHEMA_VERSION, Record
 
@@ -58,6 +59,7 @@ def check_contract(graph: onnx.ModelProto, record: Record, *, where: str) -> Non
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelFileError(f"{where} is not a valid ONNX graph ({reason})") from error
     _check_ends(graph, record, where)
+    check_cost(graph, (1, len(record.input.bands), record.input.size, record.input.size), where=where)
     try:
         _check_weights(graph, record, where)
     except ModelFileError:
