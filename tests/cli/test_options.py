@@ -102,7 +102,7 @@ def test_json_is_all_that_is_printed(
     assert result("predict", tiny_model, tiny_patches / "River", "-o", table)["rows"] == 30
     assert result("data", "index", tiny_patches, "-o", index) == {
         "index": str(index), "patches": 120, "classes": ["Forest", "Residential", "River", "SeaLake"],
-        "splits": {"none": 120}, "skipped": [], "ignored": 0,
+        "splits": {"none": 120}, "skipped": [], "left_out": [], "notes": [],
     }  # fmt: skip
     assert result("data", "audit", index)["patches"] == 120
     assert result("data", "split", index, "-o", index, "--overwrite")["splits"].keys() == {"train", "val", "test"}

@@ -26,7 +26,7 @@ SOUND = Audit(
     findings=(),
 )
 PAIR = DuplicatePair("a", "b", 1.0, 0.0)
-ROWS = {"optimistic": "", "labels": ["A"] * 500 + ["B"] * 500, "forms": ["64 RGB"] * 1000}
+ROWS = {"optimistic": "", "origin": "", "labels": ["A"] * 500 + ["B"] * 500, "forms": ["64 RGB"] * 1000}
 
 
 def judged(**changes):
@@ -68,12 +68,12 @@ def of(a, b=None):
         ({"contradictions": [("a", "b")] * 2}, "2 duplicates carry different labels: the first is a = b."),
         ({"optimistic": "optimistic: all near"}, "The splits are optimistic: all near. Accuracy on new land"),
         ({"unreadable": ("a.png",)}, "1 image was left out because of damage."),
-        ({"ignored": 2}, "2 files of other kinds passed over."),
+        ({"ignored": 2}, "2 files were left out for other reasons."),
         ({"exact": (("a",) * 1201,)}, "1,200 files repeat another one byte for byte."),
         ({"near": (PAIR,) * 3}, "3 pairs of patches are near duplicates."),
         (of("0 0 0 10"), "There are no splits yet"),
         (of("9 0 300"), "There is no val split"),
-        (of("300 9 300", "300 0 300"), "Split 'val' has no patch of 'B'."),
+        (of("300 9 300", "300 0 300"), "Split 'val' has no patch of 'B': split again with swath data split --resplit."),
         (of("300 9 99"), "The test split has 198 patches"),
         (of("300 9 100 1"), "2 patches are in no split."),
         (of("500 9 150", "50 9 50"), "Classes are uneven: 'A' has 659 patches, 'B' 109"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import pytest
 
 from swath.data import NAMED, build_index
@@ -40,7 +41,7 @@ def test_each_row_says_what_was_found(tmp_path):
         "width": 24,
         "height": 24,
         "mode": "L",
-        **dict.fromkeys(("labels", "split", "group", "lon", "lat", "gsd", "source", "license")),
+        **dict.fromkeys(("labels", "split", "group", "lon", "lat", "gsd", "source", "license", "crs", "footprint")),
     }
 
 
@@ -153,8 +154,9 @@ def test_sources_that_cannot_be_indexed(tmp_path):
         "there is no folder, CSV or zip": tmp_path / "gone",
         "not a zip archive": write(tmp_path / "x.zip", b"hello"),
         "leads outside": packed(tmp_path / "up.zip", {"../A/x.png": encoded(picture(1))}),
-        "is not UTF-8": write(tmp_path / "latin.csv", "path,label\na.jpg,Straße\n".encode("latin-1")),
-        "holds 2 CSV files": packed(tmp_path / "two.zip", {"a.csv": b"", "b.csv": b""}),
+        "no text in UTF-8": write(tmp_path / "latin.csv", b"path,label\na.jpg,\xff\xff\x80\n"),
+        "NUL bytes": write(tmp_path / "nul.csv", b"path,label\n" + b"a" * 2000 + b"\0.jpg,A\n"),
+        "two.zip holds no images": packed(tmp_path / "two.zip", {"a.csv": b"", "b.csv": b""}),
         "no readable image left": tree(tmp_path / "bad"),
     }
     for path in (tmp_path / "bad").rglob("*.png"):
@@ -168,7 +170,54 @@ def test_files_that_are_no_images_are_counted(tmp_path):
     root = tree(tmp_path / "in")
     write(root / "Town" / "notes.docx", b"x")
     write(root / "readme.txt", b"x")
-    assert build_index(root).ignored == 1
+    assert [one.line() for one in build_index(root).left_out] == [
+        "left out, files of kinds that are not read: 1 (Town/*.docx 1)"
+    ]
+
+
+def deep(path, dtype):
+    """A raster of one type of numbers."""
+    from tests.imagery.samples import raster
+
+    pixels = np.random.default_rng(hash(str(path)) % 1000).integers(0, 3000, (3, 8, 8)).astype(dtype)
+    return write(path, raster(pixels))
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint32", "float32"])
+def test_numbers_that_no_model_takes_are_refused_with_the_way_on(tmp_path, dtype):
+    for label in ("A", "B"):
+        for n in range(3):
+            deep(tmp_path / label / f"{n}.tif", dtype)
+    with pytest.raises(DataError, match=rf"6 image\(s\) cannot be read.*A/0\.tif holds {dtype} values") as caught:
+        build_index(tmp_path)
+    assert "gdal_translate -ot UInt16 -scale" in str(caught.value.fix)
+
+
+def test_a_class_that_cannot_be_read_at_all_is_named(tmp_path):
+    root = tree(tmp_path / "in")
+    for n in range(3):
+        write(root / "Water" / f"Water_{n}.png", b"/mnt/data/Water/1.png")
+    with pytest.raises(DataError, match=r"cannot be read, all of class Water: Water/Water_0.*as a link does") as caught:
+        build_index(root)
+    assert "--skip-unreadable" in str(caught.value.fix)
+    index = build_index(root, skip_unreadable=True)
+    assert index.notes == ("none of the 3 images of class 'Water' can be read, so there is no such class",)
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_a_test_set_alone_may_be_small_or_of_one_class(tmp_path, each):
+    root = tree(tmp_path / "in", each=each)
+    index = build_index(root, split="test")
+    assert index.split_counts == {"test": 3 * each}
+    assert build_index(tree(tmp_path / "one", classes=("Town",)), split="val").split_counts == {"val": 3}
+    with pytest.raises(DataError, match="--split test"):
+        build_index(root)
+    with pytest.raises(DataError, match=r"has [12] patch"):
+        build_index(root, split="train")
+    tree(tmp_path / "whole" / "test", each=each)
+    assert build_index(tmp_path / "whole").split_counts == {"test": 3 * each}
+    with pytest.raises(SettingError, match=r"has splits itself \(test\)"):
+        build_index(tmp_path / "whole", split="val")
 
 
 def test_a_set_that_must_be_downloaded_first_says_how():

@@ -91,11 +91,10 @@ def test_several_labels(folder: Path) -> None:
     [
         ({"label": None}, "row 0: the label is empty"),
         ({"path": "../outside.png"}, "row 0: path"),
-        ({"split": "dev"}, "row 0: unknown split 'dev'"),
+        ({"split": "later"}, "row 0: unknown split 'later'"),
         ({"lon": 200.0}, "row 0: lon"),
         ({"path": "Field/Field_1.png"}, "second time"),
         ({"path": "Field/gone.png"}, "1 image.s. are missing"),
-        ({"weight": 1}, "unknown column 'weight'"),
     ],
 )
 def test_rows_are_checked_as_those_of_a_csv(folder: Path, change: dict[str, object], message: str) -> None:
@@ -103,6 +102,13 @@ def test_rows_are_checked_as_those_of_a_csv(folder: Path, change: dict[str, obje
     rows[0] |= change
     with pytest.raises(DataError, match=message):
         build_index(pd.DataFrame(rows), root=folder)
+
+
+def test_other_columns_of_a_frame_are_told(folder: Path) -> None:
+    rows = [{"Path": path, "Class": path.split("/")[0], "weight": 1} for path in build_index(folder).paths]
+    made = build_index(pd.DataFrame(rows), root=folder)
+    assert facts(made) == facts(build_index(folder))
+    assert made.notes[-1].endswith("that are not used: weight")
 
 
 def test_an_image_folder(folder: Path) -> None:

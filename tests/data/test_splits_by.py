@@ -14,7 +14,7 @@ from swath.errors import DataError, SettingError
 
 from .makers import encoded, picture, table_index, write
 from .test_spatial import with_columns
-from .test_splits import splits_of
+from .test_splits import UNKNOWN, splits_of
 
 PROPERTY = settings(max_examples=40)
 
@@ -49,9 +49,9 @@ def test_the_protocol_tells_blocks_from_chance():
     assert blocks.split_protocol == (
         "val and test drawn (20 % and 20 % of each class, blocks of 10 km kept whole, seed 0)"
     )
-    chance = split_index(index)
+    chance = split_index(index, by="random")
     assert "optimistic: 100 % of held-out patches lie within 10 km of a training patch" in chance.split_protocol
-    folded = split_index(index, folds=5, fold=1)
+    folded = split_index(index, by="random", folds=5, fold=1)
     assert folded.split_protocol.startswith("test is fold 1 of 5")
     assert "optimistic" in folded.split_protocol
 
@@ -95,8 +95,11 @@ def test_scenes_stay_whole():
 
 def test_an_unknown_way_and_missing_scenes_or_places():
     index = table_index(["A"] * 9 + ["B"] * 9)
-    with pytest.raises(SettingError, match="--by from random, block, group"):
+    with pytest.raises(SettingError, match="--by from auto, group, scene, block, random"):
+        split_index(index, by="tile")
+    with pytest.raises(DataError, match=r"such as A/A_0000\.png, say nothing of scenes") as caught:
         split_index(index, by="scene")
+    assert "--group-by" in caught.value.fix
     with pytest.raises(DataError, match=r"16 of 18 patches .* in no group"):
         split_index(table_index(index.labels, groups=["g", "g", *[None] * 16]), by="group")
     with pytest.raises(DataError, match="no coordinates"):
@@ -104,7 +107,7 @@ def test_an_unknown_way_and_missing_scenes_or_places():
 
 
 def test_a_label_is_added_once():
-    once = split_index(placed(30, 2))
+    once = split_index(placed(30, 2), by="random")
     assert once.split_protocol.count("optimistic") == 1
     assert split_index(once) == once
 
@@ -129,7 +132,9 @@ def test_val_is_cut_from_a_published_train_list_alone(tmp_path):
     assert {after[path] for path in lists["train"]} == {"train", "val"}
     assert after["A/1.png"] == after["A/again1.png"]
     assert len(made.where("val")) == pytest.approx(0.3 * 29, abs=2)
-    assert made.split_protocol.endswith("; val drawn from train (30 % of each class, groups kept whole, seed 2)")
+    assert made.split_protocol.endswith(
+        f"; val drawn from train (30 % of each class, groups kept whole, seed 2); {UNKNOWN}"
+    )
     with pytest.raises(SettingError, match="there is a val split already"):
         split_index(build_index(tmp_path), lists={"train": named["train"], "val": named["test"]}, val=0.3)
     with pytest.raises(SettingError, match="give --val"):

@@ -111,4 +111,8 @@ def every_format() -> dict[str, bytes]:
         ".tif": raster(sharp(3)),
         ".jp2": jpeg_2000(sharp(3)),
         ".npy": npy(sharp(1)[0]),
+        ".gif": saved(image(sharp(1)), "GIF"),
+        ".bmp": saved(image(sharp(3)), "BMP"),
+        ".ppm": saved(image(sharp(3)), "PPM"),
+        ".pgm": saved(image(sharp(1)), "PPM"),
     }

@@ -31,7 +31,14 @@ def test_probe_tells_what_decode_will_give(suffix):
 
 
 def test_every_walked_suffix_is_one_that_decodes():
-    assert {".jpeg", ".tiff", *FILES} == SUFFIXES
+    same = {
+        ".jpg": ".jpeg .jpe .jfif .pjpeg .pjp",
+        ".tif": ".tiff",
+        ".jp2": ".j2k",
+        ".bmp": ".dib",
+        ".pgm": ".pbm .pnm",
+    }
+    assert {*FILES, *" ".join(same.values()).split()} == SUFFIXES
 
 
 @pytest.mark.parametrize("suffix", sorted(FILES))
@@ -54,7 +61,7 @@ def test_a_truncated_file_is_an_error_that_names_it(tmp_path, suffix, share):
 
 @pytest.mark.parametrize("suffix", sorted(FILES))
 def test_a_cut_anywhere_never_gives_other_pixels(suffix):
-    # A PNG that lacks only its checksum and end mark is whole; nothing else may pass.
+    # A PNG that lacks only its checksum and end mark is whole, a GIF its end mark; nothing else may pass.
     data = FILES[suffix]
     whole = decode(data).pixels
     for length in {*range(1, len(data), max(1, len(data) // 60)), *range(len(data) - 24, len(data))}:
@@ -62,7 +69,7 @@ def test_a_cut_anywhere_never_gives_other_pixels(suffix):
             pixels = decode(data[:length], name="cut").pixels
         except DataError:
             continue
-        assert suffix == ".png"
+        assert suffix in (".png", ".gif")
         assert length >= len(data) - 20
         np.testing.assert_array_equal(pixels, whole)
 
@@ -88,11 +95,15 @@ def test_an_empty_file(tmp_path):
         decode(path)
 
 
-@pytest.mark.parametrize("content", [b"path,label\na.jpg,Forest\n", b"\0" * 100, b"GIF89a\x01\0", b"RIFF1234WAVE"])
+@pytest.mark.parametrize(
+    "content", [b"path,label\na.jpg,Forest\n", b"\0" * 100, b"BM, a text", b"P9 5 5", b"RIFF1234WAVE"]
+)
 def test_a_file_that_is_no_picture(tmp_path, content):
     path = tmp_path / "notes.png"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"notes\.png is not a JPEG, PNG, WebP, TIFF, JPEG 2000 or \.npy"):
+    with pytest.raises(
+        DataError, match=r"notes\.png is not a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, JPEG 2000 or \.npy"
+    ):
         decode(path)
 
 

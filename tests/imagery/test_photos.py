@@ -172,12 +172,42 @@ def test_webp_with_alpha():
     np.testing.assert_array_equal(picture.pixels, sharp(4))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
 def test_animations_are_refused(kind):
     frames = [image(np.roll(sharp(3), i, axis=2)) for i in range(3)]
     data = saved(frames[0], kind, save_all=True, append_images=frames[1:], lossless=True)
     with pytest.raises(DataError, match=r"film is an animated .* one still picture"):
         decode(data, name="film")
+
+
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "PPM"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_lossless_formats_of_old_keep_every_value(kind, bands):
+    pixels = sharp(bands) // 16 * 16 if kind == "GIF" else sharp(bands)  # a GIF holds 256 colors
+    picture = decode(saved(image(pixels), kind))
+    np.testing.assert_array_equal(picture.pixels, np.broadcast_to(pixels, picture.pixels.shape))
+
+
+@pytest.mark.parametrize("data", [b"P5 2 1 65535\n\x01\x02\x03\x04", b"P5 2 1 4095\n\x01\x02\x03\x04",
+                                  b"P6 1 1 65535\n\x01\x02\x03\x04\x05\x06", b"P2 2 1 65535\n1 65535\n"])  # fmt: skip
+def test_numbers_that_pillow_would_change_are_refused(data):
+    with pytest.raises(DataError, match=r"deep is a PNM of more than 8 bits; save it as PNG or TIFF"):
+        decode(data, name="deep")
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer.*git lfs pull"),
+        (b"<!DOCTYPE html><html><body>not found</body></html>", "a web page"),
+        (b"<html>", "a web page"),
+        (b"../../images/Forest_1.jpg", "as a link does that was copied as text"),
+        (b"D:\\data\\a.tif\n", "as a link does that was copied as text"),
+    ],
+)
+def test_what_is_no_picture_is_called_what_it_is(data, what):
+    with pytest.raises(DataError, match=f"odd (is|holds) .*{what}|odd is {what}"):
+        decode(data, name="odd")
 
 
 def test_decoded_pixels_may_be_written_to():

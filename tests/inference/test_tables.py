@@ -181,6 +181,39 @@ def test_sixteen_bit_images_stop_the_run_unless_they_may_be_passed_over(classifi
         predict_files(classifier, [folder / "River" / "a.npy"], tmp_path / "q.csv", skip_unreadable=True)
 
 
+@pytest.mark.parametrize("dtype", ["int16", "float32", "uint32"])
+def test_numbers_that_no_model_takes_are_named_with_the_way_on(classifier, tmp_path, dtype):
+    options = {"driver": "GTiff", "width": 64, "height": 64, "count": 3, "dtype": dtype}
+    with rasterio.open(tmp_path / "deep.tif", "w", **options) as file:
+        file.write(np.zeros((3, 64, 64), dtype))
+    with pytest.raises(DataError, match=rf"deep\.tif is {dtype}, .*gdal_translate -ot Byte -scale LOW HIGH 0 255"):
+        predict_files(classifier, [tmp_path], tmp_path / "p.csv")
+
+
+def test_whatever_is_passed_over_is_counted_by_reason(classifier, folder, tmp_path):
+    found = ("River/a.heic", "River/b.heic", "River/@eaDir/River_1.png", "part.zip", "readme.md")
+    for name in found:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    archive = tmp_path / "in.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in folder.rglob("*.*"):
+            file.write(path, path.relative_to(folder).as_posix())
+    expected = {
+        "files of kinds that are not read": {".heic": 2},
+        "archives within, to be unpacked first": {"part.zip": 1},
+        "thumbnails and other files that a system made": {"@eaDir": 1},
+    }
+    zipped = predict_files(classifier, [archive], tmp_path / "z.csv")
+    assert {one.reason: dict(one.places) for one in zipped.left_out} == expected
+    (folder / "River" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(folder / "pipe.png")
+    summary = predict_files(classifier, [folder], tmp_path / "p.csv")
+    expected |= {"broken links": {"River": 1}, "pipes, sockets or devices": {"at the top": 1}}
+    assert {one.reason: dict(one.places) for one in summary.left_out} == expected
+    assert summary.rows == zipped.rows == 12
+
+
 def test_an_existing_table_is_kept_unless_told(classifier, folder, tmp_path):
     (tmp_path / "p.csv").write_text("mine")
     with pytest.raises(OutputError, match="--overwrite"):

@@ -61,6 +61,8 @@ def predict(
             f"{counted(len(summary.skipped), 'image', 'images')} could not be read, the first is {summary.skipped[0]}",
             err=True,
         )
+    for line in (*summary.notes, *(one.line() for one in summary.left_out)):
+        typer.echo(line, err=True)
     if summary.other_sizes:
         typer.echo(
             f"{counted(summary.other_sizes, 'image is', 'images are')} not {classifier.size} x {classifier.size} px, "
@@ -119,6 +121,7 @@ def explain(
 
     Checked on an index: swath explain eurosat index.parquet --check --out maps/
     """
+    from swath.data import walk_images
     from swath.explain import explain_images
     from swath.inference import load
 
@@ -158,6 +161,8 @@ def explain(
     rows = opt.with_bars(
         explain_images, classifier, inputs, out, class_name=class_name, explain=maps, check=check, overwrite=overwrite
     )
+    for one in walk_images(inputs).left_out:
+        typer.echo(one.line(), err=True)
     for row in rows[:20]:
         verdict = f", {row.verdict} (beats {row.beaten} of 19 random maps)" if row.verdict else ""
         typer.echo(f"{row.picture}: {row.label} ({100 * row.confidence:.1f} %), map of {row.explained}{verdict}")

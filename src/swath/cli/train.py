@@ -50,13 +50,15 @@ def train(
 
     require_training()
     from swath.data import read_index
+    from swath.data.spatial import noted_protocol, origin_warning
     from swath.training import load_recipe
     from swath.training import train as run
 
     chosen = load_recipe(recipe, changes=[*(set_ or []), *([f"weights={json.dumps(weights)}"] if weights else [])])
+    given = read_index(index)
     result = opt.with_bars(
         run,
-        read_index(index),
+        given,
         chosen,
         out=out,
         name=name,
@@ -72,6 +74,9 @@ def train(
             f"validation {key.replace('_', ' ')}: {100 * value.value:.2f} % "
             f"(95 %: {100 * value.low:.2f} to {100 * value.high:.2f}, n = {value.n:,})"
         )
+    warning = origin_warning(noted_protocol(given))
+    if warning:
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"model file: {result.model}")
     return {"model": result.model, "metrics": result.metrics}
 

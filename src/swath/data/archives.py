@@ -1,4 +1,4 @@
-"""Read files of a folder or a zip archive, and iterate over images given as files, folders and archives.
+"""Read files of a folder or a zip archive.
 
 Archives come from anywhere, so :func:`open_patches` checks their directory before anything is read; a folder is
 trusted, but names from an index must not lead outside it.
@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 import struct
 import threading
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 
+from swath.data.encodings import ENCODINGS, guess_encoding
+from swath.data.filenames import BROKEN, EMPTY, MAX_DEPTH, SPECIAL, SYSTEM, Listing, is_image_name, is_system, safe_name
 from swath.errors import DataError, MissingFileError
-from swath.imagery import SUFFIXES
 
 MAX_MEMBERS = 5_000_000
 # Deflate reaches 1032:1 on zeros; images never come near it, and small files can do no harm.
@@ -30,7 +29,7 @@ RATIO_FREE_BYTES = 16 * 2**20
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of name, length of extra field
 _ENCRYPTED = 0x1
 MAX_FILE_BYTES = 2**30  # of one image, unpacked
-_DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)")
+_UTF8 = 0x800
 
 
 class PatchReader(ABC):
@@ -40,8 +39,12 @@ class PatchReader(ABC):
         self.root = root
 
     @abstractmethod
+    def listing(self) -> Listing:
+        """List all files, those that are never opened with the reason; none is opened."""
+
     def names(self) -> list[str]:
-        """Names of all files but hidden ones, relative to the root with forward slashes, sorted."""
+        """Names of the files that can be read, relative to the root with forward slashes, sorted."""
+        return list(self.listing().names)
 
     @abstractmethod
     def read(self, path: str) -> bytes:
@@ -84,33 +87,64 @@ class ZipReader(PatchReader):
     One handle behind a lock serves all threads: a read takes microseconds, and unpacking and
     decoding, which take longer, happen outside the lock.
 
+    Parameters
+    ----------
+    root : Path
+        The archive.
+    encoding : str, optional
+        One of :data:`swath.data.encodings.ENCODINGS`, for names of which the archive does not say it. By default it is
+        guessed from all of them. A file listed by its name in another of these encodings is found all the same.
+
     Raises
     ------
     DataError
         If the archive is damaged, or unsafe as :func:`swath.data.open_patches` lists.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, encoding: str | None = None) -> None:
         super().__init__(root)
-        self._members = _checked_members(root)
+        directory = _checked_members(root, encoding)
+        self._members, self._folders, self._unmarked = directory.members, directory.folders, directory.unmarked
+        self.guessed = directory.encoding if encoding is None and directory.encoding != "utf-8" else None
         self._lock = threading.Lock()
         self._file = root.open("rb")
 
-    def names(self) -> list[str]:
-        """Names of all members; see :class:`PatchReader`."""
-        return sorted(name for name in self._members if not any(is_hidden(part) for part in PurePosixPath(name).parts))
+    def listing(self) -> Listing:
+        """All members; see :class:`PatchReader`."""
+        names, left_out = [], []
+        for name in self._members:
+            if not any(map(is_system, name.split("/"))):
+                names.append(name)
+            elif is_image_name(name):
+                left_out.append((name, SYSTEM))
+        used = {str(parent) for name in (*self._members, *self._folders) for parent in PurePosixPath(name).parents}
+        empty = [one for one in self._folders if one not in used and not any(map(is_system, one.split("/")))]
+        return Listing(tuple(sorted(names)), tuple(sorted(left_out)), tuple(sorted(empty)))
 
     def read(self, path: str) -> bytes:
         """Bytes of one member, its checksum verified; see :class:`PatchReader`."""
-        member = self._members.get(path)
+        member = self._members.get(path) or self._by_other_encoding(path)
         if member is None:
             raise MissingFileError(f"{self.root} has no member {path}")
-        data = self._packed(member)
+        try:
+            data = self._packed(member)
+        except OSError as error:
+            raise DataError(f"cannot read {path} of {self.root} ({error.strerror})") from error
         if data is not None and member.compress_type == zipfile.ZIP_DEFLATED:
             data = _inflated(data, member.file_size)
         if data is None or len(data) != member.file_size or zlib.crc32(data) != member.CRC:
             raise DataError(f"{self.root} is damaged at {path}", fix="copy or download it again")
         return data
+
+    def _by_other_encoding(self, path: str) -> zipfile.ZipInfo | None:
+        for encoding in ENCODINGS if self._unmarked else ():
+            try:
+                found = self._unmarked.get(path.encode(encoding))
+            except UnicodeEncodeError:
+                continue
+            if found is not None:
+                return found
+        return None
 
     def close(self) -> None:
         """Close the archive."""
@@ -142,8 +176,18 @@ def _inflated(packed: bytes, size: int) -> bytes | None:
         return None
 
 
-def _checked_members(root: Path) -> dict[str, zipfile.ZipInfo]:
-    """Members of an archive by plain name, refusing whatever :func:`swath.data.open_patches` lists."""
+@dataclass(frozen=True)
+class _Directory:
+    """Members of an archive by plain name, its folders, and members whose names are in no stated encoding, by those."""
+
+    members: dict[str, zipfile.ZipInfo]
+    folders: tuple[str, ...]
+    unmarked: dict[bytes, zipfile.ZipInfo]
+    encoding: str
+
+
+def _checked_members(root: Path, encoding: str | None) -> _Directory:
+    """Read the directory of an archive, refusing whatever :func:`swath.data.open_patches` lists."""
     try:
         with zipfile.ZipFile(root) as archive:
             infos = archive.infolist()
@@ -156,34 +200,72 @@ def _checked_members(root: Path) -> dict[str, zipfile.ZipInfo]:
     # Members that share bytes unpack to more than an archive of its size could hold.
     if sum(info.compress_size for info in infos) > root.stat().st_size:
         raise DataError(f"{root} is unsafe: its members overlap", fix="pack it again")
+    unmarked = {raw: info for info in infos if (raw := _raw_name(info)) is not None}
+    if encoding is None:
+        encoding = guess_encoding(list(unmarked))
     members: dict[str, zipfile.ZipInfo] = {}
+    folders: set[str] = set()
     for info in infos:
-        given = _name(info)
-        if info.is_dir() and not given.strip("./"):  # the folder itself, as some packers list it
-            continue
-        name = safe_name(given)
-        if name is None:
-            raise DataError(
-                f"{root} is unsafe: member {info.orig_filename!r} leads outside the archive", fix="pack it again"
-            )
-        mismatch = _mismatch(info)
-        if mismatch is not None:
-            raise DataError(f"{root} is unsafe: member {name} {mismatch}", fix="pack it again without that")
-        if name in members:
+        name = _plain_name(info, encoding, root)
+        if info.is_dir():
+            folders |= {name} - {""}
+        elif name in members:
             raise DataError(f"{root} is unsafe: it has two members named {name}", fix="pack it again")
-        if not info.is_dir():
+        else:
             members[name] = info
-    return members
+    return _Directory(members, tuple(folders), unmarked, encoding or "utf-8")
 
 
-def _name(info: zipfile.ZipInfo) -> str:
-    """Name of a member: many packers write UTF-8 without the flag for it, which zipfile reads as code page 437."""
-    if info.flag_bits & 0x800:
+def _plain_name(info: zipfile.ZipInfo, encoding: str | None, root: Path) -> str:
+    """Checked name of a member; empty for the folder itself, as some packers list it."""
+    given = _decoded_name(info, encoding, root)
+    if info.is_dir() and not given.strip("./"):
+        return ""
+    name = safe_name(given)
+    if name is None:
+        raise DataError(
+            f"{root} is unsafe: member {info.orig_filename!r} leads outside the archive", fix="pack it again"
+        )
+    mismatch = _mismatch(info)
+    if mismatch is not None:
+        raise DataError(f"{root} is unsafe: member {name} {mismatch}", fix="pack it again without that")
+    if name.count("/") > MAX_DEPTH:
+        raise DataError(f"{root} holds a name of more than {MAX_DEPTH} folders: {name[:40]}...", fix="pack it again")
+    return name
+
+
+def _raw_name(info: zipfile.ZipInfo) -> bytes | None:
+    """Name of a member as its bytes, if they are not all ASCII and no encoding is stated for them.
+
+    Many packers write UTF-8 or the code page of their system without saying so, which zipfile reads as code page 437.
+    """
+    if info.flag_bits & _UTF8 or info.orig_filename.isascii():
+        return None
+    try:
+        return info.orig_filename.encode("cp437")
+    except UnicodeEncodeError:
+        return None
+
+
+def _decoded_name(info: zipfile.ZipInfo, encoding: str | None, root: Path) -> str:
+    """Name of a member; `encoding` is that of names which do not say it.
+
+    Raises
+    ------
+    DataError
+        If it is not in `encoding`, or that is not known.
+    """
+    raw = _raw_name(info)
+    if raw is None:
         return info.orig_filename
     try:
-        return info.orig_filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return info.orig_filename
+        return raw.decode(encoding or "ascii")
+    except UnicodeDecodeError:
+        what = f"is not in {encoding}" if encoding else "is in no encoding that could be guessed"
+        raise DataError(
+            f"the name {raw!r} in {root} {what}",
+            fix="give another with swath data index --zip-encoding, or pack it again with names in UTF-8",
+        ) from None
 
 
 def _mismatch(info: zipfile.ZipInfo) -> str | None:
@@ -203,34 +285,25 @@ def _mismatch(info: zipfile.ZipInfo) -> str | None:
 class FolderReader(PatchReader):
     """A folder; links in it are followed, since whoever made the folder put them there."""
 
-    def names(self) -> list[str]:
-        """Names of all files; see :class:`PatchReader`."""
-        return sorted(_walk(self.root, "", ()))
+    def listing(self) -> Listing:
+        """All files; see :class:`PatchReader`."""
+        names: list[str] = []
+        left_out: list[tuple[str, str]] = []
+        empty: list[str] = []
+        for name, reason in _walk(self.root, "", ()):
+            if reason is None:
+                names.append(name)
+            elif reason == EMPTY:
+                empty.append(name)
+            else:
+                left_out.append((name, reason))
+        return Listing(tuple(sorted(names)), tuple(sorted(left_out)), tuple(sorted(empty)))
 
     def read(self, path: str) -> bytes:
         """Bytes of one file; see :class:`PatchReader`."""
         if safe_name(path) != path:
             raise DataError(f"{path!r} is not a plain path within {self.root}")
         return read_file(self.root / path)
-
-
-def safe_name(name: str) -> str | None:
-    """Plain form of a relative path (``a/b.jpg``), or ``None`` if it could lead outside its root."""
-    plain = PurePosixPath(name.replace("\\", "/"))
-    if not plain.parts or plain.is_absolute() or ".." in plain.parts or "\0" in name:
-        return None
-    # "./C:" is a drive only without its dot: look for one in the name that will be used.
-    return None if _DRIVE.match(plain.as_posix()) else plain.as_posix()
-
-
-def is_image_name(name: str) -> bool:
-    """Whether the suffix of `name` is one of an image."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
-
-
-def is_hidden(part: str) -> bool:
-    """Whether an operating system hides a file or folder of that name."""
-    return part.startswith(".") or part == "__MACOSX"
 
 
 def is_folder(path: Path) -> bool:
@@ -280,30 +353,57 @@ def read_file(path: Path) -> bytes:
         raise DataError(f"cannot read {path} ({error.strerror})") from error
 
 
-def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    """Names of files beneath `folder`; links are followed, but never back into a folder above."""
+def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, str | None]]:
+    """Names of files beneath `folder`, with the reason of those never to be opened, and of empty folders.
+
+    Links are followed, but never back into a folder above.
+    """
+    if len(above) > MAX_DEPTH:
+        raise DataError(f"{folder} lies more than {MAX_DEPTH} folders deep", fix="give a folder further down")
     try:
         status = folder.stat()
         here = (status.st_dev, status.st_ino)
         if here in above:
             return
         with os.scandir(folder) as entries:
-            listed = [(entry.name, entry.is_dir(), entry.is_file()) for entry in entries]
+            listed = [(entry.name, entry.is_dir(), entry.is_file(), entry.is_symlink()) for entry in entries]
     except OSError as error:
         raise DataError(f"cannot list {folder} ({error.strerror})") from error
-    for name, has_files, is_file in listed:
-        if is_hidden(name):
+    if not listed:
+        yield prefix.rstrip("/"), EMPTY
+    for name, has_files, is_file, is_link in sorted(listed):
+        if is_system(name):
+            yield from ((hidden, SYSTEM) for hidden in _hidden_images(folder / name, prefix + name, has_files))
             continue
         if "\\" in name or not name.isprintable():  # undecodable bytes are not printable either
             raise DataError(f"a name in {folder} has unusual characters: {name!r}", fix="rename it")
         if has_files:
             yield from _walk(folder / name, f"{prefix}{name}/", (*above, here))
         elif is_file:
-            yield prefix + name
+            yield prefix + name, None
+        else:
+            yield prefix + name, BROKEN if is_link and not (folder / name).exists() else SPECIAL
 
 
-def open_patches(root: Path) -> PatchReader:
+def _hidden_images(path: Path, name: str, has_files: bool) -> Iterator[str]:
+    """Names of images in a folder, or of the file, that a system made; links in it are not followed."""
+    if not has_files:
+        yield from [name] if is_image_name(name) else []
+        return
+    for folder, _, files in os.walk(path):
+        inner = Path(folder).relative_to(path.parent).as_posix()
+        yield from (f"{name[: -len(path.name)]}{inner}/{file}" for file in files if is_image_name(file))
+
+
+def open_patches(root: Path, *, zip_encoding: str | None = None) -> PatchReader:
     """Open a folder or zip archive of patches.
+
+    Parameters
+    ----------
+    root : Path
+        The folder or archive.
+    zip_encoding : str, optional
+        Encoding of the names in an archive that does not say it; by default it is guessed.
 
     Raises
     ------
@@ -312,91 +412,15 @@ def open_patches(root: Path) -> PatchReader:
         paths or drive letters, links, encrypted members, members that overlap or share a name, or
         that unpack to more than 1 GiB or (above 16 MiB) more than 200 times their packed size.
     """
-    return FolderReader(root) if is_folder(root) else ZipReader(root)
+    return FolderReader(root) if is_folder(root) else ZipReader(root, zip_encoding)
 
 
-@dataclass(frozen=True)
-class Images:
-    """Images found by :func:`walk_images`: iterates over names and undecoded bytes, and has a length."""
-
-    plan: tuple[tuple[Path, tuple[str, ...] | None], ...]
-    on_unreadable: Callable[[str, DataError], None] | None = None
-
-    def __len__(self) -> int:
-        return sum(1 if names is None else len(names) for _, names in self.plan)
-
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        for path, names in self.plan:
-            if names is None:
-                yield from self._read(str(path), partial(read_file, path))
-                continue
-            with open_patches(path) as reader:
-                for name in names:
-                    yield from self._read(f"{path}/{name}", partial(reader.read, name))
-
-    def spread(self, count: int) -> Images:
-        """At most `count` of the images, evenly spread over all; unreadable ones are passed over."""
-        kept = set(range(0, len(self), max(1, -(-len(self) // count))))
-        plan: list[tuple[Path, tuple[str, ...] | None]] = []
-        place = 0
-        for path, names in self.plan:
-            if names is None:
-                plan += [(path, None)] if place in kept else []
-                place += 1
-                continue
-            chosen = tuple(name for at, name in enumerate(names, start=place) if at in kept)
-            plan += [(path, chosen)] if chosen else []
-            place += len(names)
-        return Images(tuple(plan), lambda _name, _error: None)
-
-    def _read(self, name: str, read: Callable[[], bytes]) -> Iterator[tuple[str, bytes]]:
-        try:
-            data = read()
-        except DataError as error:
-            if self.on_unreadable is None:
-                raise
-            self.on_unreadable(name, error)
-        else:
-            yield name, data
-
-
-def walk_images(inputs: Sequence[Path], *, on_unreadable: Callable[[str, DataError], None] | None = None) -> Images:
-    """Iterate over images given as files, folders and zip archives, reading one at a time.
-
-    Folders (all levels, sorted) and archives give their files with an image suffix; a file named
-    directly is passed on whatever it is, so that the decoder can say what is wrong with it.
-
-    Parameters
-    ----------
-    inputs : sequence of Path
-        Checked, and folders and archives listed, before the first image is read.
-    on_unreadable : callable, optional
-        Called with the name of a file that cannot be read and the error; it is passed over then. By default the
-        error is raised.
-
-    Returns
-    -------
-    Images
-        Iterates over ``(str, bytes)``: a name for messages and tables, and the undecoded bytes of the
-        file. ``len()`` counts the images without reading them.
-
-    Raises
-    ------
-    DataError
-        If an input is missing, a folder or archive has no image, an archive is unsafe, or a file
-        is larger than 1 GiB.
-    """
-    if not inputs:
-        raise DataError("no images given", fix="name files, folders or zip archives")
-    return Images(tuple((path, _names_in(path)) for path in inputs), on_unreadable)
-
-
-def _names_in(path: Path) -> tuple[str, ...] | None:
-    """Images in a folder or archive; ``None`` for a single file."""
-    if not is_folder(path) and (is_image_name(path.name) or not zipfile.is_zipfile(path)):
-        return None
-    with open_patches(path) as reader:
-        names = tuple(name for name in reader.names() if is_image_name(name))
-    if not names:
-        raise DataError(f"{path} holds no images", fix=f"images end in {', '.join(sorted(SUFFIXES))}")
-    return names
+def guessed_names(reader: PatchReader) -> list[str]:
+    """Say so if the names of an archive are in a guessed encoding."""
+    guessed = reader.guessed if isinstance(reader, ZipReader) else None
+    if guessed is None:
+        return []
+    return [
+        f"{reader.root} does not say how its names are encoded; they were read as {guessed}, which is a guess: if they "
+        "look wrong, give swath data index --zip-encoding"
+    ]

@@ -21,7 +21,8 @@ from swath.data.cache import cached_pixels
 from swath.data.duplicates import DuplicatePair, comparison_bands, near_duplicates
 from swath.data.index import SPLITS, PatchIndex
 from swath.data.matching import SIDE
-from swath.data.spatial import optimistic_bias
+from swath.data.names import describe_lookalikes, lookalikes
+from swath.data.spatial import group_footprints, optimistic_bias, unknown_origin
 from swath.files import atomic_file
 from swath.pages.text import counted
 from swath.progress import Progress, silent
@@ -160,6 +161,20 @@ def _uneven(classes: Mapping[str, Mapping[str, int]]) -> str | None:
     )
 
 
+def _look_alike(classes: Mapping[str, Mapping[str, int]]) -> str | None:
+    counts = {label: sum(of.values()) for label, of in classes.items()}
+    sets = lookalikes(counts)
+    return lookalike_warning(describe_lookalikes(sets, counts)) if sets else None
+
+
+def lookalike_warning(described: str, file: str = "INDEX") -> str:
+    """What to say of classes that look alike, and how to merge them."""
+    return (
+        f"Classes have names that look alike: {described}. If they are one: "
+        f"swath data relabel {file} --merge-lookalikes --out {file} --overwrite."
+    )
+
+
 def _split_findings(classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str | None, int]) -> list[Finding]:
     total = Counter({split or "none": n for split, n in sizes.items()})
     missing = [split for split in SPLITS if not total[split]]
@@ -176,7 +191,8 @@ def _split_findings(classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str
         lacking = [label for label, counts in classes.items() if not counts.get(split)]
         if lacking:
             names = ", ".join(f"'{label}'" for label in lacking)
-            found.append(Finding("class missing", f"Split '{split}' has no patch of {names}."))
+            text = f"Split '{split}' has no patch of {names}: split again with swath data split --resplit."
+            found.append(Finding("class missing", text))
     if 0 < total["test"] < FEW_IN_TEST:
         found.append(
             Finding(
@@ -202,7 +218,7 @@ class Audit:
     unreadable : tuple of str
         Images left out of the index.
     ignored : int
-        Files of other kinds passed over.
+        Other files of the source that are no patches.
     exact : tuple of tuple of str
         Sets of paths whose files are the same byte for byte.
     near : tuple of DuplicatePair
@@ -210,7 +226,7 @@ class Audit:
     leaks : tuple of tuple of str
         Sets and pairs of `exact` and `near` that lie in more than one split, the first two of each in different ones.
     torn : tuple of str
-        Groups that lie in more than one split.
+        Groups that lie in more than one split; patches that show the same ground by their footprints form one.
     contradictions : tuple of tuple of str
         Sets and pairs of `exact` and `near` that carry different labels, the first two of each different ones.
     sizes, modes : mapping of str to int
@@ -288,7 +304,13 @@ class Audit:
 
 
 def find_problems(
-    audit: Audit, *, sizes: Mapping[str | None, int], optimistic: str, labels: Sequence[str], forms: Sequence[Hashable]
+    audit: Audit,
+    *,
+    sizes: Mapping[str | None, int],
+    optimistic: str,
+    origin: str,
+    labels: Sequence[str],
+    forms: Sequence[Hashable],
 ) -> tuple[Finding, ...]:
     """Decide what to warn of, the most serious first.
 
@@ -300,6 +322,8 @@ def find_problems(
         Patches of each split, of ``None`` too; fewer than the classes' sum where patches have several labels.
     optimistic : str
         Why a test is optimistic; empty where it is not known to be. See :func:`swath.data.spatial.optimistic_bias`.
+    origin : str
+        Why nothing can be said of shared ground across splits; see :func:`swath.data.spatial.unknown_origin`.
     labels, forms : sequence
         Label of each patch, and how it is stored (size and mode).
     """
@@ -316,10 +340,13 @@ def find_problems(
         "contradiction": contradictions
         and f"{counted(len(contradictions), 'duplicate carries', 'duplicates carry')} different labels: the first is "
         f"{' = '.join(contradictions[0][:2])}.",
+        "look-alike": _look_alike(audit.classes),
         "optimistic": optimistic and f"The splits are {optimistic}. Accuracy on new land will be lower.",
+        "origin": origin
+        and f"{origin[0].upper()}{origin[1:]}. If file names or a column tell the scenes: swath data split --group-by.",
         "shortcut": _shortcut(labels, forms),
         "unreadable": unreadable and f"{counted(unreadable, 'image was', 'images were')} left out because of damage.",
-        "ignored": audit.ignored and f"{counted(audit.ignored, 'file', 'files')} of other kinds passed over.",
+        "ignored": audit.ignored and f"{counted(audit.ignored, 'file was', 'files were')} left out for other reasons.",
         "copies": copies and f"{counted(copies, 'file repeats', 'files repeat')} another one byte for byte.",
         "near": near and f"{counted(near, 'pair of patches is', 'pairs of patches are')} near duplicates.",
         "uneven": _uneven(audit.classes),
@@ -362,7 +389,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     # A pair of copies that each lie in one split leaks if these differ; so does a set.
     alike = [*exact, *pairs]
     leaks = sorted({_apart(members, splits, index.paths) for members in alike} - {()})
-    torn = _torn(index.column("group"), splits, contents)
+    torn = _torn(group_footprints(index).column("group"), splits, contents)
     contradictions = sorted({_apart(members, labels, index.paths) for members in alike} - {()})
     sizes = [f"{w} x {h}" for w, h in zip(index.column("width"), index.column("height"), strict=True)]
     modes: list[str] = index.column("mode")
@@ -378,7 +405,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         patches=len(index),
         classes=classes,
         unreadable=index.skipped,
-        ignored=index.ignored,
+        ignored=sum(one.count for one in index.left_out),
         exact=tuple(sorted(named(members) for members in exact)),
         near=near,
         leaks=tuple(leaks),
@@ -392,7 +419,8 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     findings = find_problems(
         found,
         sizes=index.split_counts,
-        optimistic=optimistic_bias(index),
+        optimistic=(bias := optimistic_bias(index)),
+        origin="" if bias else unknown_origin(index),
         labels=labels,
         forms=list(zip(sizes, modes, strict=True)),
     )

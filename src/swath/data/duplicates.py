@@ -20,6 +20,8 @@ from swath.data.rows import first_bands
 from swath.imagery import RGB
 from swath.progress import Progress, silent
 
+SAME, GROUND = "same-", "ground-"  # how names begin of groups that were found: of equal content, and of shared ground
+FOUND_GROUPS = (SAME, GROUND)
 N = TypeVar("N", bound=Hashable)
 
 
@@ -69,7 +71,7 @@ def merge_groups(groups: Sequence[str | None], contents: Sequence[str]) -> list[
     for content in contents:
         home = forest.find(("c", content))
         if home not in names and copies[content] > 1:
-            names[home] = f"same-{content[:16]}"
+            names[home] = f"{SAME}{content[:16]}"
         result.append(names.get(home))
     return result
 

@@ -1,37 +1,26 @@
-"""The patches a source lists, and their labels: decisions on names, text and tables; no image is opened here.
+"""The patches a source lists, and their labels; no image is opened here.
 
-A folder tree names each patch's class by a folder. A CSV, a COCO-style JSON and a table in memory all become rows of
-the same columns (:data:`COLUMNS`), which one function validates: :func:`entries_from_rows`.
+Folder trees (:mod:`swath.data.trees`), tables (:mod:`swath.data.tables`) and COCO-style JSON become entries. Rows of
+the columns :data:`COLUMNS`, whatever they were read from, are validated by one function: :func:`entries_from_rows`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import dataclasses
 import json
 import math
-import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pyarrow as pa
-
-from swath.data.archives import is_image_name, safe_name
+from swath.data.filenames import safe_name
 from swath.errors import DataError
+from swath.imagery.georeference import decode_footprint
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-COLUMNS = ("path", "label", "labels", "split", "group", "lon", "lat", "gsd", "source", "license")
-_REMADE = ("sha256", "width", "height", "mode")  # columns of an index that indexing makes anyway
-# Files that commonly lie next to images; others that are not images are counted, so that a data set
-# in a format that is not read does not vanish without a word.
-_TEXTS = {".txt", ".md", ".rst", ".html", ".pdf", ".py", ".ipynb", ".log", ".ini"}
-_TABLES = {".csv", ".tsv", ".json", ".geojson", ".xml", ".yaml", ".yml", ".parquet", ".db"}
-_SIDECARS = {".prj", ".tfw", ".jgw", ".pgw", ".wld", ".ovr", ".zip", ".sha256"}
-COMPANIONS = frozenset(_TEXTS | _TABLES | _SIDECARS)
+COLUMNS = ("path", "label", "labels", "split", "group", "lon", "lat", "gsd", "source", "license", "crs", "footprint")
 
 
 @dataclass(frozen=True)
@@ -51,72 +40,30 @@ class Entry:
     gsd: float | None = None
     source: str | None = None
     license: str | None = None
+    crs: str | None = None
+    footprint: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Entries:
-    """All patches of a source, and how many files of unknown kind were passed over."""
+    """All patches of a source, and what else is to be said of it.
+
+    Attributes
+    ----------
+    rows : tuple of Entry
+        The patches.
+    left_out : tuple of (str, str)
+        Place and reason of every file that was left out; see :func:`swath.data.filenames.tally`.
+    notes : tuple of str
+        Sentences on how the source was read, for whoever made it.
+    extras : mapping of str to mapping of str to str
+        Columns of a table that an index does not have: their values by path.
+    """
 
     rows: tuple[Entry, ...]
-    ignored: int = 0
-
-
-def entries_from_tree(names: Iterable[str], *, where: str) -> Entries:
-    """Read labels, and splits where there are any, off the folders of a tree.
-
-    Parameters
-    ----------
-    names : iterable of str
-        Relative paths of all files: ``Class/.../image``, ``split/Class/.../image`` with splits
-        train, val (or valid, validation) and test, or either beneath one single wrapping folder.
-    where : str
-        The source, for messages.
-
-    Raises
-    ------
-    DataError
-        If there is no image, an image lies in no class folder, or split folders lie next to others.
-    """
-    images, ignored = [], 0
-    for name in names:
-        if is_image_name(name):
-            images.append(PurePosixPath(name))
-        elif PurePosixPath(name).suffix.lower() not in COMPANIONS:
-            ignored += 1
-    if not images:
-        raise DataError(f"{where} holds no images", fix="give a folder or zip of Class/image, or a CSV of path,label")
-    skip = _wrapping(images)
-    for image in images:
-        if len(image.parts) < skip + 2:
-            raise DataError(
-                f"{where}: image {image} lies in no class folder",
-                fix="put images at Class/image, or list them in a CSV",
-            )
-    tops = {image.parts[skip] for image in images}
-    as_splits = {top for top in tops if top.lower() in SPLIT_NAMES}
-    if not as_splits:
-        rows = [Entry(path=str(image), label=image.parts[skip]) for image in images]
-        return Entries(tuple(rows), ignored)
-    if as_splits != tops:
-        raise DataError(
-            f"{where} holds split folders ({', '.join(sorted(as_splits))}) next to others "
-            f"({', '.join(sorted(tops - as_splits)[:3])})",
-            fix="keep either classes or splits at the top, or list the images in a CSV",
-        )
-    rows = []
-    for image in images:
-        if len(image.parts) < skip + 3:
-            raise DataError(f"{where}: image {image} lies in no class folder", fix="put images at split/Class/image")
-        split = SPLIT_NAMES[image.parts[skip].lower()]
-        rows.append(Entry(path=str(image), label=image.parts[skip + 1], split=split))
-    return Entries(tuple(rows), ignored)
-
-
-def _wrapping(images: Sequence[PurePosixPath]) -> int:
-    """1 if all images lie in classes or splits beneath one single folder that is neither, else 0."""
-    tops = {image.parts[0] for image in images}
-    deep = all(len(image.parts) >= 3 for image in images)
-    return int(len(tops) == 1 and deep and next(iter(tops)).lower() not in SPLIT_NAMES)
+    left_out: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    extras: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
 
 
 def entries_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: str, folder: str = "") -> Entries:
@@ -149,116 +96,8 @@ def entries_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: s
     return Entries(tuple(entries.values()))
 
 
-def entries_from_table(table: pa.Table, *, root: str | Path | None, where: str) -> tuple[Path, Entries]:
-    """Read the rows of an Arrow table with columns as in :data:`COLUMNS`.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        Its paths are absolute, or start from `root`. Columns without any value, and those of an index that are
-        made again, are passed over.
-    root : str or Path, optional
-        Folder or archive of the patches. By default paths start from the working folder, and the root is the
-        deepest folder that holds all of them.
-    where : str
-        The table, for messages.
-
-    Returns
-    -------
-    tuple of Path and Entries
-        The root, and the patches.
-
-    Raises
-    ------
-    DataError
-        As :func:`entries_from_csv`, or if the paths share no folder.
-    """
-    names = [n for n in table.column_names if n not in _REMADE and table.column(n).null_count < len(table)]
-    if len(table):
-        _check_columns(names, where)
-    rows = table.select(names if len(table) else []).to_pylist()
-    paths = [os.path.abspath(Path(root or "") / str(row["path"] or "")) for row in rows]  # noqa: PTH100
-    try:
-        base = Path(root or os.path.commonpath([os.path.dirname(path) for path in paths] or ["."]))  # noqa: PTH120
-        for row, path in zip(rows, paths, strict=True):
-            row["path"] = Path(os.path.relpath(path, base)).as_posix() if row["path"] else ""
-    except ValueError:
-        raise DataError(f"the paths of {where} lie on several drives", fix="copy them into one folder") from None
-    numbered = ((f"{where}, row {number}", row) for number, row in enumerate(rows))
-    return base.resolve(), entries_from_rows(numbered, where=where)
-
-
-def entries_from_csv(text: str, *, folder: str, where: str) -> Entries:
-    """Read the rows of a CSV with columns ``path,label[,split,group,lon,lat,gsd,source,license]``.
-
-    With a column ``labels`` in place of ``label``, each patch has as many labels as stand there with ``;`` or
-    ``|`` between them: any number, or none where it is empty.
-
-    Parameters
-    ----------
-    text : str
-        The CSV, header first.
-    folder : str
-        Folder of the CSV relative to the root (``""`` for the root); paths in the CSV start there.
-    where : str
-        Name of the CSV, for messages.
-
-    Raises
-    ------
-    DataError
-        If a column is unknown or missing, or a value is not valid; the line is named.
-    """
-    columns, rows = read_csv(text, where=where)
-    _check_columns(columns, where)
-    return entries_from_rows(rows, where=where, folder=folder)
-
-
-def read_csv(text: str, *, where: str, delimiter: str = ",") -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
-    """Split a CSV into its columns and its rows that are not blank, each row with its place for messages.
-
-    Raises
-    ------
-    DataError
-        If it is not valid CSV, or a line has too few or too many values; the line is named.
-    """
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
-    rows: list[tuple[str, dict[str, str]]] = []
-    try:
-        columns = [column.strip() for column in next(reader, [])]
-        for values in reader:
-            place = f"{where}, line {reader.line_num}"
-            if not any(value.strip() for value in values):
-                continue
-            if len(values) != len(columns):
-                raise DataError(
-                    f"{place} has {len(values)} values for {len(columns)} columns",
-                    fix="correct the line; put values with commas in quotes",
-                )
-            rows.append((place, dict(zip(columns, values, strict=True))))
-    except csv.Error as error:
-        raise DataError(f"{where}, line {reader.line_num} is not valid CSV ({error})", fix="save it as CSV") from error
-    return columns, rows
-
-
-def _check_columns(columns: Sequence[str], where: str) -> None:
-    known = ", ".join(COLUMNS)
-    unknown = [column for column in columns if column not in COLUMNS]
-    if unknown:
-        raise DataError(f"{where} has an unknown column '{unknown[0]}'", fix=f"known columns: {known}")
-    for required in ("path", "label"):
-        if required not in columns and not (required == "label" and "labels" in columns):
-            raise DataError(f"{where} has no column '{required}'", fix=f"its first line names the columns: {known}")
-    if {"label", "labels"} <= set(columns):
-        raise DataError(
-            f"{where} has a column 'label' and a column 'labels'",
-            fix="keep 'label' if each patch has one, else 'labels'",
-        )
-    if len(set(columns)) != len(columns):
-        raise DataError(f"{where} names a column twice")
-
-
 def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
-    cells = {name: _text(value) for name, value in values.items() if name != "labels"}
+    cells = {name: _text(value) for name, value in values.items() if name not in ("labels", "footprint")}
     path = safe_name(cells["path"])
     if path is None:
         raise DataError(
@@ -288,12 +127,26 @@ def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
         gsd=gsd,
         source=cells.get("source") or None,
         license=cells.get("license") or None,
+        crs=cells.get("crs") or None,
+        footprint=_footprint(values.get("footprint"), place),
     )
 
 
 def _text(value: Any) -> str:
     """A cell as text; nothing, and what is not a number where there should be one, are empty."""
     return "" if value is None or value != value else str(value).strip()  # noqa: PLR0124
+
+
+def _footprint(value: Any, place: str) -> bytes | None:
+    """A WKB outline, given as bytes or, in a CSV, as hexadecimal digits."""
+    try:
+        wkb = value if isinstance(value, bytes) else bytes.fromhex(_text(value))
+        return wkb if wkb and decode_footprint(wkb) else None
+    except (DataError, ValueError):
+        raise DataError(
+            f"{place}: the footprint is not a WKB polygon in longitude and latitude",
+            fix="leave the column footprint out",
+        ) from None
 
 
 def _several(value: Any) -> tuple[str, ...]:

@@ -7,42 +7,47 @@ way: read and decode each patch once, refuse what is missing or damaged, group i
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from swath.data.archives import PatchReader, open_patches
+from swath.data.discover import list_source
 from swath.data.duplicates import merge_groups
-from swath.data.entries import (
-    Entries,
-    Entry,
-    entries_from_coco,
-    entries_from_csv,
-    entries_from_table,
-    entries_from_tree,
-)
-from swath.data.index import SCHEMA, PatchIndex
+from swath.data.encodings import check_encoding
+from swath.data.entries import Entries, Entry
+from swath.data.filenames import tally
+from swath.data.grouping import groups_by_pattern, join_groups
+from swath.data.index import SCHEMA, PatchIndex, Split
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
+from swath.data.names import class_name
 from swath.data.rewrite import encode_patch
-from swath.data.rows import map_rows
+from swath.data.rows import decode_patch, map_rows
+from swath.data.spatial import kilometers
+from swath.data.tables import entries_from_table
 from swath.errors import DataError, MissingFileError, SettingError
 from swath.files import atomic_folder
-from swath.imagery import RGB, decode
+from swath.imagery import RGB
 from swath.imagery.arrays import bands_first
+from swath.imagery.georeference import places_of
 from swath.imagery.header import numbered_bands
+from swath.pages.text import counted
 from swath.progress import Progress, silent
 
 MIN_CLASSES = 2
 MIN_PATCHES = 3  # per class: one each for train, val and test
 NAMED_IN_MESSAGES = 5
+OTHER_GSD = 1.1  # times larger: more is no matter of where in a scene it was measured
+_FILE = "georeference"  # key of a row while it is checked
 _UNUSUAL = re.compile(r"[^\w .-]|^\.+")  # in the name of a folder
-_LISTS = {".csv": entries_from_csv, ".json": entries_from_coco}
 
 
 def build_index(
@@ -51,7 +56,11 @@ def build_index(
     root: str | Path | None = None,
     out: str | Path | None = None,
     classes: Sequence[str] | None = None,
+    labels: int | str | None = None,
+    split: Split | None = None,
+    zip_encoding: str | None = None,
     part_of: str | None = None,
+    group_by: str | None = None,
     skip_unreadable: bool = False,
     progress: Progress = silent,
 ) -> PatchIndex:
@@ -60,10 +69,10 @@ def build_index(
     Parameters
     ----------
     source : str, Path, table, list of pairs or dataset
-        Files: a folder or zip of ``Class/.../image`` or ``{train,val,test}/Class/.../image`` (one wrapping
-        folder is looked through); a CSV with columns ``path,label[,split,group,lon,lat,gsd,source,license]``
-        and paths relative to itself (``labels`` in place of ``label`` where patches have several, with ``;``
-        or ``|`` between them); a COCO-style ``.json``; a zip with one CSV; or the name of a shipped data set.
+        Files: a folder or zip of class folders, also within split folders, folds and wrapping folders (see
+        :func:`swath.data.trees.entries_from_tree`); a CSV that lists images and labels (see
+        :func:`swath.data.tables.entries_from_csv`), or a folder or zip that holds one; a COCO-style ``.json``; or the
+        name of a shipped data set.
 
         In memory: a pandas ``DataFrame``, a pyarrow ``Table`` or another Arrow table with the columns of the
         CSV; a list of (path, label) pairs; a torchvision ``ImageFolder``; or a torch ``Dataset`` of
@@ -76,10 +85,20 @@ def build_index(
         New folder for the images of a torch ``Dataset``.
     classes : sequence of str, optional
         Class names of the numbers that a torch ``Dataset`` gives; by default its attribute ``classes``.
+    labels : int or str, optional
+        What names the classes of a folder or zip: the level of folders, 1 being the top, or a table in it. By default
+        the one table that lists the images, else the folders as their names tell.
+    split : str, optional
+        ``train``, ``val`` or ``test``: the split of all patches of a source that has none itself.
+    zip_encoding : str, optional
+        Encoding of the names in an archive that does not say it, such as ``"gbk"``; by default it is guessed.
     part_of : str, optional
         Name of the published data set that the source is a part or a copy of, such as
         ``eurosat-rgb``: its source, license, attribution and ground sampling distance are recorded.
         A published archive as downloaded, and shipped data, are recognized without.
+    group_by : str, optional
+        What keeps patches together: a column of the table, whatever it is called, or a regular expression with
+        parentheses around the part of the path that names the scene, such as ``(scene\\d+)_``.
     skip_unreadable : bool
         Leave out images that cannot be decoded and list them in ``PatchIndex.skipped``, rather
         than stop.
@@ -90,15 +109,18 @@ def build_index(
     -------
     PatchIndex
         Rows sorted by path. Patches with identical bytes, and those the source puts in one group,
-        share a ``group``; other groups are null.
+        share a ``group``; other groups are null. A GeoTIFF or JPEG 2000 gives its center, ground sampling distance,
+        CRS and footprint; what a table says of these comes first, and contradictions are in ``PatchIndex.notes``.
 
     Raises
     ------
     SettingError
-        If no published data set is named `part_of`, or `root`, `out` or `classes` does not go with `source`.
+        If no published data set is named `part_of`, `root`, `out` or `classes` does not go with `source`, or
+        `group_by` is neither a column nor an expression that groups the paths.
     DataError
         If the source is not one of the above, has no images, fewer than two classes or a class with
-        fewer than three patches, or lists or holds images that are missing or cannot be read.
+        fewer than three patches (a val or test set alone may have both), or lists or holds images that are missing,
+        cannot be read or are not of 8 or 16 bits.
     OutputError
         If `out` is not empty or cannot be written.
 
@@ -113,29 +135,37 @@ def build_index(
     PatchIndex('eurosat-mini': 1,980 patches, 9 classes, no splits)
     """
     published = find_named(part_of) if part_of is not None else None
-    listed: Entries | None = None
+    if zip_encoding is not None:
+        zip_encoding = check_encoding(zip_encoding)
     if isinstance(source, str | Path):
         _refuse_unused("a file or folder", root=root, out=out, classes=classes)
         path = _locate(source)
-        where, is_list = str(path), path.suffix.lower() in _LISTS and path.is_file()
-        base = path.parent if is_list else path
+        where = str(path)
+        base, listed = list_source(path, labels=labels, zip_encoding=zip_encoding)
     else:
+        _refuse_unused("a source in memory", labels=labels, zip_encoding=zip_encoding)
         where = "the list of pairs" if isinstance(source, list | tuple) else f"the {type(source).__name__}"
         table = _table_of(source, where, out=out, classes=classes, root=root, progress=progress)
         base, listed = entries_from_table(table, root=out if root is None else root, where=where)
-        path, is_list = base, False
-    with open_patches(base) as reader:
-        if listed is None:
-            listed = _list_table(reader, path.name) if is_list else _list_patches(reader)
-        checked, refused = _check_all(reader, listed.rows, progress)
+        path = base
+    listed = replace(listed, notes=tuple(n for n in listed.notes if not n.endswith(f"not used: {group_by}")))
+    spelled, respelled = _one_spelling(listed.rows)
+    rows = _in_split(spelled, split, where)
+    grouped, told = _groups(listed, group_by)  # before any image is read
+    with open_patches(base, zip_encoding=zip_encoding) as reader:
+        checked, refused = _check_all(reader, rows, progress)
         base = reader.root
-    _refuse_unreadable(refused, where, skip_unreadable=skip_unreadable)
+    _refuse_unreadable(refused, rows, where, skip_unreadable=skip_unreadable)
     _check_classes(checked, where)
     known = _known_set(path)
     facts = published or known
-    groups = merge_groups([row["group"] for row in checked], [row["sha256"] for row in checked])
-    for row, group in zip(checked, groups, strict=True):
-        row["group"] = group
+    notes = _take_places(checked)
+    given = [row["group"] for row in checked]
+    if grouped is not None:
+        given = join_groups(given, [grouped.get(row["path"]) for row in checked])
+    groups = merge_groups(given, [row["sha256"] for row in checked])
+    for row, joined in zip(checked, groups, strict=True):
+        row["group"] = joined
         for name in ("gsd", "source", "license"):
             row[name] = row[name] or (getattr(facts, name) if facts else None)
     return PatchIndex(
@@ -145,8 +175,59 @@ def build_index(
         attribution=facts.attribution if facts else "",
         split_protocol="as the source gives it" if any(row["split"] for row in checked) else "",
         skipped=tuple(name for name, _ in refused),
-        ignored=listed.ignored,
+        left_out=tally(listed.left_out),
+        notes=(*listed.notes, *respelled, *told, *_lost_classes(rows, checked), *notes),
     )
+
+
+def _one_spelling(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
+    """Give the same class the same name whatever the source is; report names that became one by it."""
+    spellings: dict[str, set[str]] = defaultdict(set)
+
+    def named(label: str) -> str:
+        name = class_name(label)
+        spellings[name].add(label)
+        return name
+
+    rows = [
+        replace(
+            entry,
+            label=None if entry.label is None else named(entry.label),
+            labels=None if entry.labels is None else tuple(sorted({named(label) for label in entry.labels})),
+        )
+        for entry in entries
+    ]
+    notes = [
+        f"one class, '{name}', is spelled in {len(given)} ways (spaces around it or the form of its letters): "
+        + ", ".join(map(ascii, sorted(given)))
+        for name, given in sorted(spellings.items())
+        if len(given) > 1
+    ]
+    return rows, tuple(notes)
+
+
+def _groups(listed: Entries, group_by: str | None) -> tuple[dict[str, str | None] | None, list[str]]:
+    """Group of each path by a column of the table or an expression, and notes on patches that got none."""
+    if group_by is None:
+        return None, []
+    if group_by in listed.extras:
+        column = dict(listed.extras[group_by])
+    elif group_by in ("group", "source", "license", "crs"):
+        column = {row.path: getattr(row, group_by) for row in listed.rows}
+    else:
+        paths = [row.path for row in listed.rows]
+        found = groups_by_pattern(paths, group_by, columns=tuple(listed.extras))
+        return dict(zip(paths, found.names, strict=True)), [note for note in [found.note()] if note]
+    named = {path: value or None for path, value in column.items()}
+    lacking = [path for path, value in named.items() if value is None]
+    if len(set(named.values())) < MIN_CLASSES:
+        raise SettingError(
+            f"--group-by {group_by} puts all {len(named):,} patches into one group, that no split can divide",
+            fix="give a column that differs from scene to scene, or leave --group-by out",
+        )
+    first = f"; the first is {lacking[0]}" if lacking else ""
+    note = f"{len(lacking):,} of {len(named):,} patches have no {group_by} and got no group from it{first}"
+    return named, [note] if lacking else []
 
 
 def _refuse_unused(kind: str, **given: Any) -> None:
@@ -257,31 +338,6 @@ def _locate(source: str | Path) -> Path:
     )
 
 
-def _list_patches(reader: PatchReader) -> Entries:
-    """List by the one CSV in a zip if there is one, else by folders."""
-    names = reader.names()
-    tables = [name for name in names if name.lower().endswith(".csv")] if reader.root.is_file() else []
-    if not tables:
-        return entries_from_tree(names, where=str(reader.root))
-    if len(tables) > 1:
-        raise DataError(
-            f"{reader.root} holds {len(tables)} CSV files ({', '.join(tables[:3])}), not one that lists the images",
-            fix="unpack it and index the CSV or the folder you mean",
-        )
-    return _list_table(reader, tables[0])
-
-
-def _list_table(reader: PatchReader, name: str) -> Entries:
-    where = f"{reader.root}/{name}"
-    try:
-        text = reader.read(name).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where} is not UTF-8 text (byte {error.start})", fix="save it as UTF-8") from error
-    folder = PurePosixPath(name).parent.as_posix()
-    read = _LISTS[PurePosixPath(name).suffix.lower()]
-    return read(text, folder="" if folder == "." else folder, where=where)
-
-
 def _check_all(
     reader: PatchReader, entries: Sequence[Entry], progress: Progress
 ) -> tuple[list[dict[str, Any]], list[tuple[str, DataError]]]:
@@ -292,47 +348,119 @@ def _check_all(
         path = ordered[row].path
         try:
             data = reader.read(path)
-            picture = decode(data, name=path)
+            picture = decode_patch(data, path, georeference=True)
         except DataError as error:
             return path, error
         digest = hashlib.sha256(data).hexdigest()
         size = {"width": picture.width, "height": picture.height, "mode": picture.mode}
-        return {**vars(ordered[row]), "sha256": digest, **size}
+        return {**vars(ordered[row]), "sha256": digest, **size, _FILE: picture.georeference}
 
     results = list(map_rows(check, len(ordered), stage="check", progress=progress))
     return [r for r in results if isinstance(r, dict)], [r for r in results if isinstance(r, tuple)]
 
 
-def _refuse_unreadable(refused: Sequence[tuple[str, DataError]], where: str, *, skip_unreadable: bool) -> None:
+def _take_places(checked: Sequence[dict[str, Any]]) -> list[str]:
+    """Fill in what files say of their place and a table does not; what to know of it, in sentences."""
+    contradicted: list[tuple[str, float]] = []
+    resized: list[tuple[str, float, float]] = []
+    problems: dict[str, list[str]] = defaultdict(list)
+    for row, place in zip(checked, places_of([row.pop(_FILE) for row in checked]), strict=True):
+        if place is None:
+            continue
+        if place.problem:
+            problems[place.problem].append(row["path"])
+        size = max(row["width"], row["height"]) * (place.gsd or math.inf) / 1000
+        if row["lon"] is not None and place.lon is not None and place.lat is not None:
+            km = kilometers(row["lon"], row["lat"], place.lon, place.lat)
+            if km > size:  # none of the rest of the file's place is right either
+                contradicted.append((row["path"], km))
+                continue
+        if row["gsd"] and place.gsd and not 1 / OTHER_GSD < row["gsd"] / place.gsd < OTHER_GSD:
+            resized.append((row["path"], row["gsd"], place.gsd))
+        for name in ("lon", "lat", "gsd", "crs", "footprint"):
+            row[name] = getattr(place, name) if row[name] is None else row[name]
+    notes = []
+    if contradicted:
+        path, km = contradicted[0]
+        notes.append(
+            f"{counted(len(contradicted), 'patch lies', 'patches lie')} elsewhere by the list than by the file itself, "
+            f"the first is {path}, {km:,.3g} km off: the list was taken; leave its columns lon and lat out to take "
+            "the files"
+        )
+    if resized:
+        path, listed, stored = resized[0]
+        notes.append(
+            f"{counted(len(resized), 'patch has', 'patches have')} another gsd by the list than by the file itself, "
+            f"the first is {path}, {listed:g} and {stored:g} m: the list was taken; leave its column gsd out to take "
+            "the files"
+        )
+    for problem, paths in problems.items():
+        taken = "their footprint is not known" if problem.startswith("an outline") else "their place is not known"
+        notes.append(f"{counted(len(paths), 'file has', 'files have')} {problem}, the first is {paths[0]}: {taken}")
+    return notes
+
+
+def _refuse_unreadable(
+    refused: Sequence[tuple[str, DataError]], rows: Sequence[Entry], where: str, *, skip_unreadable: bool
+) -> None:
     """Stop at missing files, and at unreadable ones unless they are to be skipped."""
-    for missing, problem, fix in (
-        (True, "are missing", "put them back, or remove them from the list"),
-        (False, "cannot be read", "repair or remove them, or leave them out with --skip-unreadable"),
-    ):
+    for missing, problem in ((True, "are missing"), (False, "cannot be read")):
         affected = [(path, e) for path, e in refused if isinstance(e, MissingFileError) == missing]
         if affected and (missing or not skip_unreadable):
             first = ", ".join(path for path, _ in affected[:NAMED_IN_MESSAGES])
             more = " and more" if len(affected) > NAMED_IN_MESSAGES else ""
+            gone = {path for path, _ in refused}
+            lost = sorted({row.label for row in rows if row.label} - {r.label for r in rows if r.path not in gone})
+            classes = f", all of class {', '.join(lost[:NAMED_IN_MESSAGES])}" if lost else ""
             why = "" if missing else f" ({affected[0][1].problem})"
-            raise DataError(f"{where}: {len(affected)} image(s) {problem}: {first}{more}{why}", fix=fix)
+            fix = "put them back, or remove them from the list"
+            if not missing:
+                fix = f"{affected[0][1].fix or 'repair or remove them'}, or leave them out with --skip-unreadable"
+            raise DataError(f"{where}: {len(affected)} image(s) {problem}{classes}: {first}{more}{why}", fix=fix)
+
+
+def _in_split(rows: Sequence[Entry], split: str | None, where: str) -> Sequence[Entry]:
+    """Put all patches into one split, if one is given."""
+    if split is None:
+        return rows
+    given = {row.split for row in rows} - {split, None}
+    if given:
+        raise SettingError(f"{where} has splits itself ({', '.join(sorted(map(str, given)))})", fix="leave out --split")
+    return [replace(row, split=split) for row in rows]
+
+
+def _lost_classes(listed: Sequence[Entry], checked: Sequence[dict[str, Any]]) -> list[str]:
+    """Say which classes are gone because none of their images can be read."""
+    counts = Counter(row.label for row in listed if row.label is not None)
+    left = {row["label"] for row in checked}
+    return [
+        f"none of the {counts[label]:,} images of class '{label}' can be read, so there is no such class"
+        for label in sorted(counts.keys() - left)
+    ]
 
 
 def _check_classes(checked: Sequence[dict[str, Any]], where: str) -> None:
+    """Refuse what nothing can be trained on, unless it is held out from training as a whole."""
     if not checked:
         raise DataError(f"{where} has no readable image left")
     counts: Counter[str] = Counter()
     for row in checked:
         counts.update((row["label"],) if row["label"] is not None else row["labels"])
+    if not counts:
+        raise DataError(f"{where} names no class", fix="a classifier needs at least two classes")
+    if all(row["split"] in ("val", "test") for row in checked):
+        return
+    alone = "of a test set alone: --split test"
     if len(counts) < MIN_CLASSES:
         raise DataError(
-            f"{where} has one class only ('{next(iter(counts))}')" if counts else f"{where} names no class",
-            fix="a classifier needs at least two classes",
+            f"{where} has one class only ('{next(iter(counts))}')",
+            fix=f"a classifier needs at least two classes; {alone}",
         )
     label, fewest = min(counts.items(), key=lambda item: (item[1], item[0]))
     if fewest < MIN_PATCHES:
         raise DataError(
             f"{where}: class '{label}' has {fewest} patch(es)",
-            fix=f"each class needs at least {MIN_PATCHES}: one each for train, val and test",
+            fix=f"each class needs at least {MIN_PATCHES}, one each for train, val and test; {alone}",
         )
 
 

@@ -272,7 +272,7 @@ def _splits(index: PatchIndex, facts: DataFacts) -> Section:
             f"Of {near.measured:,} held-out patches {near.near:,} lie within {near.km:g} km of a training patch; "
             f"the median distance to the nearest is {near.median_km:,.1f} km."
         )
-    warnings = [finding.text for finding in facts.audit.findings if finding.kind == "optimistic"]
+    warnings = [finding.text for finding in facts.audit.findings if finding.kind in ("optimistic", "origin")]
     if facts.audit.leaks:
         warnings.append(
             counted(len(facts.audit.leaks), "set of duplicates lies", "sets of duplicates lie")

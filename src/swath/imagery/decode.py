@@ -13,13 +13,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from swath.contents import SNIFFED_BYTES, mistaken_content
 from swath.errors import DataError, MissingFileError, SwathError
 from swath.imagery.arrays import ArrayReader
 from swath.imagery.header import Header, Picture, Reader, orientation_tag
 from swath.imagery.photos import PhotoReader
 from swath.imagery.rasters import open_raster
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".jp2", ".npy"))
+SUFFIXES = frozenset(
+    (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".webp", ".gif", ".bmp", ".dib", ".pbm", ".pgm",
+        ".ppm", ".pnm", ".tif", ".tiff", ".jp2", ".j2k", ".npy",
+    )
+)  # fmt: skip
 """Lower-case suffixes taken for pictures when folders and archives are walked."""
 
 _FIRST_BYTES = {
@@ -33,13 +39,22 @@ _FIRST_BYTES = {
     b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
     b"\x93NUMPY": "npy",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+    **{b"P%d" % number: "PNM" for number in range(1, 7)},
 }
+# Lengths of the second header of a BMP, which tell one from a text that begins with BM.
+_BMP_HEADERS = frozenset((12, 40, 52, 56, 64, 108, 124))
+# What else bears the name of a picture, and what to do about it.
 DEEP_PNG = "16-bit color PNG"
 _REMEDY = "replace it or leave it out"
 
 
-def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 100_000_000) -> Picture:
-    """Decode a JPEG, PNG, WebP, TIFF, GeoTIFF, JPEG 2000 or ``.npy`` picture.
+def decode(
+    source: Path | bytes, *, name: str | None = None, max_pixels: int = 100_000_000, georeference: bool = False
+) -> Picture:
+    """Decode a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, GeoTIFF, JPEG 2000 or ``.npy`` picture.
 
     The format is detected from the content. The EXIF orientation is applied; palettes are expanded to RGB
     (RGBA if they have transparent entries), values of fewer than eight bits are stretched to 0-255, CMYK
@@ -58,6 +73,8 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 1
     max_pixels : int
         Most pixels (width x height) allowed, checked on the header before anything is decoded.
         Decoded bands may also not take more than 32 bytes for each pixel allowed, nor be more than 1,024.
+    georeference : bool
+        Also read what a GeoTIFF or JPEG 2000 itself says of its place (about a millisecond).
 
     Returns
     -------
@@ -79,7 +96,7 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 1
     >>> picture.bands, picture.pixels.shape, picture.pixels.dtype.name
     (('band_1', 'band_2', 'band_3'), (3, 64, 48), 'uint16')
     """
-    with _reading(source, name, max_pixels) as reader:
+    with _reading(source, name, max_pixels, georeference) as reader:
         return reader.read()
 
 
@@ -108,7 +125,7 @@ def probe(source: Path | bytes, *, name: str | None = None) -> Header:
 
 
 @contextlib.contextmanager
-def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterator[Reader]:
+def _reading(source: Path | bytes, name: str | None, max_pixels: int, georeference: bool = False) -> Iterator[Reader]:
     """Open a picture; everything a decoder may raise on a bad file becomes one DataError."""
     if name is None:
         name = str(source) if isinstance(source, Path) else "the picture"
@@ -120,7 +137,7 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterato
     with stream:
         kind = kind_of(stream, name)
         try:
-            with _reader(source, stream, kind, name=name, max_pixels=max_pixels) as reader:
+            with _reader(source, stream, kind, name=name, max_pixels=max_pixels, georeference=georeference) as reader:
                 yield reader
         except SwathError:
             raise
@@ -129,13 +146,17 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterato
 
 
 @contextlib.contextmanager
-def _reader(source: Path | bytes, stream: BinaryIO, kind: str, *, name: str, max_pixels: int) -> Iterator[Reader]:
+def _reader(
+    source: Path | bytes, stream: BinaryIO, kind: str, *, name: str, max_pixels: int, georeference: bool
+) -> Iterator[Reader]:
     if kind == "npy":
         yield ArrayReader(stream, name=name, max_pixels=max_pixels)
     elif kind in ("TIFF", "JPEG 2000"):
         driver = "GTiff" if kind == "TIFF" else "JP2OpenJPEG"
         turn = orientation_tag(stream) if kind == "TIFF" else 1
-        with open_raster(source, driver, name=name, max_pixels=max_pixels, orientation=turn) as raster:
+        with open_raster(
+            source, driver, name=name, max_pixels=max_pixels, orientation=turn, georeference=georeference
+        ) as raster:
             yield raster
     elif kind == DEEP_PNG:
         # Pillow would cut the values to 8 bits; only the EXIF block in front of the pixels is taken from it.
@@ -160,10 +181,23 @@ def kind_of(stream: BinaryIO, name: str) -> str:
     if not head:
         raise DataError(f"{name} is an empty file", fix=_REMEDY)
     for first, kind in _FIRST_BYTES.items():
-        if head.startswith(first) and (kind != "WebP" or head[8:12] == b"WEBP"):
+        if head.startswith(first) and _fits(kind, head):
             depth, color = head[24:25], head[25:26]  # of a PNG's first chunk; color 0 is gray
             return DEEP_PNG if kind == "PNG" and depth == b"\x10" and color != b"\0" else kind
+    mistaken = mistaken_content(stream.read(SNIFFED_BYTES))
+    stream.seek(0)
+    what, fix = mistaken or ("", "convert it to one of these")
     raise DataError(
-        f"{name} is not a JPEG, PNG, WebP, TIFF, JPEG 2000 or .npy picture",
-        fix="convert it to one of these or leave it out",
+        f"{name} is not a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, JPEG 2000 or .npy picture"
+        f"{f': it {what}' if what else ''}",
+        fix=f"{fix} or leave it out",
     )
+
+
+def _fits(kind: str, head: bytes) -> bool:
+    """Whether the bytes after short signatures are those of the format too."""
+    if kind == "WebP":
+        return head[8:12] == b"WEBP"
+    if kind == "BMP":
+        return int.from_bytes(head[14:18], "little") in _BMP_HEADERS
+    return kind != "PNM" or head[2:3].isspace() or head[2:3] == b"#"

@@ -1,4 +1,4 @@
-"""JPEG, PNG and WebP through Pillow.
+"""JPEG, PNG, WebP, GIF, BMP and PNM through Pillow.
 
 Pillow's format classes are entered directly: the format is known by its first bytes, and
 ``Image.open`` would warn or raise by a process-wide pixel limit of its own.
@@ -13,16 +13,26 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.Image import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from swath.errors import DataError
 from swath.imagery.header import RGB, Header, Picture, check_size, orientation_tag, units_of, upright, upright_size
 
-_CLASSES: dict[str, type[ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WebP": WebPImageFile}
+_CLASSES: dict[str, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WebP": WebPImageFile,
+    "GIF": GifImageFile,
+    "BMP": BmpImageFile,
+    "PNM": PpmImageFile,
+}
 
 # Pillow mode: what to convert it to first (None: nothing), the bands that gives, their type.
 _MODES: dict[str, tuple[str | None, tuple[str, ...], str]] = {
@@ -43,7 +53,7 @@ _TRANSPARENT_PALETTE = ("RGBA", (*RGB, "alpha"), "uint8")
 
 
 class PhotoReader:
-    """An opened JPEG, PNG or WebP file of at most 16 bits gray or 8 bits color.
+    """An opened JPEG, PNG, WebP, GIF, BMP or PNM file of at most 16 bits gray or 8 bits color.
 
     Raises
     ------
@@ -58,6 +68,10 @@ class PhotoReader:
         check_size(*image.size, name=name, max_pixels=max_pixels)
         if getattr(image, "n_frames", 1) > 1:
             raise DataError(f"{name} is an animated {kind}", fix="save one still picture a file")
+        if isinstance(image, PpmImageFile) and _is_deep(image):
+            raise DataError(
+                f"{name} is a PNM of more than 8 bits", fix="save it as PNG or TIFF, which keep the numbers"
+            )
         self._image, self._stream, self._name = image, stream, name
         self._convert, self._bands, self._dtype = _stored_as(image, name)
 
@@ -128,6 +142,12 @@ def _stored_as(image: Image, name: str) -> tuple[str | None, tuple[str, ...], st
 def _orientation(image: Image) -> int:
     exif = image.info.get("exif")
     return orientation_tag(BytesIO(exif.removeprefix(b"Exif\0\0"))) if exif else 1
+
+
+def _is_deep(image: PpmImageFile) -> bool:
+    """Whether the greatest value is above 255: Pillow would change such numbers."""
+    settings = image.tile[0].args
+    return image.mode == "I" or (isinstance(settings, tuple) and int(settings[1]) > 255)
 
 
 def _ends_early(stream: BinaryIO) -> bool:

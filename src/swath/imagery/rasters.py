@@ -1,7 +1,7 @@
 """TIFF, GeoTIFF, JPEG 2000 and deep-color PNG through rasterio.
 
-Only the driver that fits the file's first bytes is tried, sidecar files are not looked at and stored
-georeferencing is not followed: a file says nothing but its own pixels.
+Only the driver that fits the file's first bytes is tried and sidecar files are not looked at. Where a file says it
+lies is read where it is asked for, and never changes its pixels.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from swath.errors import DataError, MissingFileError
+from swath.imagery.georeference import Georeference, georeference_of
 from swath.imagery.header import (
     RGB,
     Header,
@@ -42,7 +43,7 @@ from swath.imagery.header import (
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 _ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
-_OPTIONS = {"GTiff": {"GEOREF_SOURCES": "NONE"}, "JP2OpenJPEG": {"GEOREF_SOURCES": "NONE"}, "PNG": {}}
+_GEOREFERENCED = ("GTiff", "JP2OpenJPEG")
 _KINDS = {"GTiff": "TIFF", "JP2OpenJPEG": "JPEG 2000", "PNG": "PNG"}
 _CODEC = re.compile(r"missing codec (?:of code )?(.*?)\.?$", re.IGNORECASE)
 _COLORS = {
@@ -59,16 +60,17 @@ _COLORS = {
 
 @contextlib.contextmanager
 def open_raster(
-    source: Path | bytes, driver: str, *, name: str, max_pixels: int, orientation: int = 1
+    source: Path | bytes, driver: str, *, name: str, max_pixels: int, orientation: int = 1, georeference: bool = False
 ) -> Iterator[RasterReader]:
-    """Open a raster by one driver and yield its reader.
+    """Open a raster by one driver and yield its reader, which reads the file's own georeference if that is asked for.
 
     Raises
     ------
     DataError
         If it is damaged, above the limits, has several pages, or values that are not real numbers.
     """
-    options = _OPTIONS[driver]
+    georeference = georeference and driver in _GEOREFERENCED
+    options = {"GEOREF_SOURCES": "INTERNAL" if georeference else "NONE"} if driver in _GEOREFERENCED else {}
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **_ENVIRONMENT))
         try:
@@ -80,6 +82,7 @@ def open_raster(
                 dataset = memory.open(driver=driver, **options)
             stack.enter_context(dataset)
             reader = RasterReader(dataset, name=name, max_pixels=max_pixels, orientation=orientation)
+            reader.georeference = georeference_of(dataset) if georeference else None
         except rasterio.errors.RasterioError as error:
             raise unreadable(name, driver, error) from error
         yield reader
@@ -129,12 +132,13 @@ class RasterReader:
             check_size(width, height, name=name, max_pixels=max_pixels, bands=dataset.count, dtype=stored)
         width, height = upright_size(dataset.width, dataset.height, orientation)
         self.header = Header(width, height, self._bands.names, self._bands.dtype, self._bands.mode)
+        self.georeference: Georeference | None = None
 
     def read(self) -> Picture:
         """Decode the values as stored (nodata untouched); palettes and CMYK become RGB."""
         header = self.header
         pixels = np.ascontiguousarray(upright(self._bands.read(), self._orientation))
-        return Picture(pixels, header.bands, units_of(header.dtype), header.mode)
+        return Picture(pixels, header.bands, units_of(header.dtype), header.mode, self.georeference)
 
 
 class RasterBands:

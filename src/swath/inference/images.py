@@ -91,12 +91,15 @@ def image_pixels(image: Image, record: Record, *, name: str, layout: Layout | No
     bands, wanted = record.input.bands, record.input.data_type
     dtype = found.dtype if isinstance(found, np.ndarray) else found.pixels.dtype
     if dtype != wanted:
-        raise DataError(f"{name} is {dtype}, model '{record.name}' takes {wanted}", fix=_mend(dtype, wanted))
+        raise DataError(
+            f"{name} is {dtype}, model '{record.name}' takes {wanted}",
+            fix=_mend(dtype, wanted, is_file=isinstance(image, str | os.PathLike | bytes | Picture)),
+        )
     if isinstance(found, np.ndarray):
         pixels = _bands_first(found, len(bands), layout, name)
     else:
         try:
-            pixels = select_bands(found, bands)
+            pixels = select_bands(found, bands, of=record.input.file_bands)
         except DataError as error:
             raise DataError(f"{name}: {error.problem}", fix=error.fix) from error
     if pixels.ndim != 3 or len(pixels) != len(bands) or 0 in pixels.shape:
@@ -164,7 +167,13 @@ def _bands_first(pixels: npt.NDArray[Any], bands: int, layout: Layout | None, na
     return np.moveaxis(pixels, -1, 0) if hwc else pixels
 
 
-def _mend(dtype: np.dtype[Any], wanted: str) -> str:
+def _mend(dtype: np.dtype[Any], wanted: str, *, is_file: bool) -> str:
+    if is_file and dtype not in (np.uint8, np.uint16):
+        kind, high = ("UInt16", 65535) if wanted == "uint16" else ("Byte", 255)
+        return (
+            "give the whole numbers before any scaling, or rescale them as those of the training data, as with: "
+            f"gdal_translate -ot {kind} -scale LOW HIGH 0 {high} IN.tif OUT.tif"
+        )
     if dtype.kind == "f":
         high = np.iinfo(wanted).max
         return (

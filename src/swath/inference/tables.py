@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from swath.data import Images, walk_images
+from swath.data import Images, LeftOut, walk_images
 from swath.errors import DataError, SettingError
 from swath.files import as_cell, atomic_files, check_output
 from swath.imagery import decode
@@ -48,6 +48,10 @@ class PredictSummary:
         How the images' channels, all of them together, compare with the training patches', and what was done.
     ood : int or None
         Images unlike the training data; None where the model file cannot detect them.
+    left_out : tuple of LeftOut
+        Files in folders and archives that are no images swath reads, by reason and place.
+    notes : tuple of str
+        What else was decided when the inputs were listed, in words.
     """
 
     rows: int
@@ -56,6 +60,8 @@ class PredictSummary:
     other_sizes: int
     color_match: ColorMatch
     ood: int | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def predict_files(
@@ -161,7 +167,7 @@ def predict_files(
             raise DataError(f"none of the {len(skipped)} images could be read", fix="check the files")
         flush()
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    return PredictSummary(done, ordered, tuple(skipped), sizes[False], color_match, ood)
+    return PredictSummary(done, ordered, tuple(skipped), sizes[False], color_match, ood, images.left_out, images.notes)
 
 
 def _color_match(classifier: Classifier, images: Images, *, mode: str) -> ColorMatch:
