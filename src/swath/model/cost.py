@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx
-from onnx import TensorProto, helper, shape_inference
+from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from swath.errors import ModelFileError
 
@@ -20,6 +20,7 @@ MAX_TENSOR = 2**30  # bytes a patch; a ResNet-50 at 224 pixels makes 3 MB at mos
 MAX_OPERATIONS = 10**13  # a patch; a ResNet-50 at 224 pixels takes 8e9, a ViT-H 3e11
 _REPEATING = {"If", "Loop", "Scan", "SequenceMap"}
 _SMALL = 4096  # bytes of a constant that may state a shape; larger ones are weights, and only their shape matters
+_LONGEST_RANGE = 100_000
 _FOUR = 4  # bytes of a value whose type is not known
 Shape = tuple[int, ...]
 
@@ -67,6 +68,7 @@ def measure_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) ->
         a.HasField("sparse_tensor") for n in graph.graph.node for a in n.attribute
     ):
         raise ModelFileError(f"{where} holds sparse weights, which unfold to any size", fix="export them dense")
+    _check_ranges(graph, where=where)
     inferred = _inferred(graph, shape, where=where)
     shapes, sizes = _shapes(inferred)
     largest = operations = 0
@@ -105,6 +107,32 @@ def check_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> N
             f"{where} takes {cost.operations:.1e} operations for one patch, above the limit of {MAX_OPERATIONS:.0e}",
             fix="use a smaller network or smaller patches",
         )
+
+
+def _check_ranges(graph: onnx.ModelProto, *, where: str) -> None:
+    """Refuse long ranges before shapes are inferred, which would write them out."""
+    constants = {tensor.name: tensor for tensor in graph.graph.initializer}
+    constants |= {
+        node.output[0]: attribute.t
+        for node in graph.graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    }
+    for node in graph.graph.node:
+        if node.op_type != "Range":
+            continue
+        ends = [constants.get(name) for name in node.input]
+        if None in ends or any(math.prod(end.dims) != 1 for end in ends if end is not None):
+            length = math.inf
+        else:
+            start, stop, step = (float(numpy_helper.to_array(end).reshape(())) for end in ends if end is not None)
+            length = abs((stop - start) / step) if step else math.inf
+        if not length <= _LONGEST_RANGE:
+            raise ModelFileError(
+                f"{where} makes a range of numbers that is too long, or whose length is not known before it runs",
+                fix="export the network with a fixed patch size",
+            )
 
 
 def _inferred(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> onnx.ModelProto:
