@@ -27,7 +27,7 @@ from swath.data.entries import Entries, Entry
 from swath.data.filenames import tally
 from swath.data.grouping import groups_by_pattern, join_groups
 from swath.data.index import SCHEMA, PatchIndex, Split
-from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
+from swath.data.named import NAMED, SHIPPED, NamedSet, contents_digest, find_named, shipped_name, shipped_path
 from swath.data.names import class_name
 from swath.data.rewrite import encode_patch
 from swath.data.rows import decode_patch, map_rows
@@ -159,7 +159,7 @@ def build_index(
         why = f" ({refused[0][1].problem})" if refused else ""
         raise DataError(f"{where} has no readable image left{why}", fix=refused[0][1].fix if refused else None)
     _check_classes(checked, where)
-    known = _known_set(path)
+    known = _known_set(path, checked)
     facts = published or known
     notes = _take_places(checked)
     given = [row["group"] for row in checked]
@@ -170,6 +170,7 @@ def build_index(
         row["group"] = joined
         for name in ("gsd", "source", "license"):
             row[name] = row[name] or (getattr(facts, name) if facts else None)
+    faults = [f"{known.name}: {fault}" for fault in known.faults] if known else []
     return PatchIndex(
         root=base,
         table=pa.Table.from_pylist(checked, schema=SCHEMA),
@@ -178,7 +179,15 @@ def build_index(
         split_protocol="as the source gives it" if any(row["split"] for row in checked) else "",
         skipped=tuple(name for name, _ in refused),
         left_out=tally(listed.left_out),
-        notes=(*listed.notes, *_unused(listed, group_by), *respelled, *told, *_lost_classes(rows, checked), *notes),
+        notes=(
+            *listed.notes,
+            *_unused(listed, group_by),
+            *respelled,
+            *told,
+            *_lost_classes(rows, checked),
+            *notes,
+            *faults,
+        ),
     )
 
 
@@ -470,12 +479,15 @@ def _check_classes(checked: Sequence[dict[str, Any]], where: str) -> None:
         )
 
 
-def _known_set(path: Path) -> NamedSet | None:
-    """Facts of the published archive that `path` is a copy of, or was taken from."""
+def _known_set(path: Path, checked: Sequence[dict[str, Any]]) -> NamedSet | None:
+    """Facts of the published archive that `path` is a copy of, or was taken from, or whose contents it has."""
     shipped = shipped_name(path)
     if shipped:
         return NAMED[SHIPPED[shipped]]
+    contents = contents_digest((row["label"] or "", row["sha256"]) for row in checked)
     for known in NAMED.values():
+        if known.contents == contents:
+            return known
         if path.is_file() and path.stat().st_size == known.size:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == known.sha256:
