@@ -53,7 +53,8 @@ def test_split_by_blocks_scenes_and_folds(swath: Swath, tmp_path: Path) -> None:
     for options, said in (
         (("--folds", "3", "--test", "0.4"), "the test is one fold"),
         (("--block-km", "3"), "add --by block"),
-        (("--by", "scene"), "'random', 'block', 'group'"),
+        (("--by", "tile"), "'auto', 'group', 'scene', 'block'"),
+        (("--group-by", "(x"), "is not a regular expression"),
     ):
         ran = swath("data", "split", index, "--out", out, *options, "--overwrite")
         assert ran.code == 2

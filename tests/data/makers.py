@@ -62,7 +62,7 @@ def table_index(labels, *, groups=None, splits=None, contents=None, root: Path =
         "width": [64] * n,
         "height": [64] * n,
         "mode": ["RGB"] * n,
-        **{name: [None] * n for name in ("lon", "lat", "gsd", "source", "license")},
+        **{name: [None] * n for name in ("lon", "lat", "gsd", "source", "license", "crs", "footprint")},
     }
     import pyarrow as pa
 

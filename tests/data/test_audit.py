@@ -103,7 +103,13 @@ def test_sound_data_get_a_clean_bill(tmp_path):
     index = build_index(tmp_path)
     sides = pa.array(["train", "val", "test"] * 2)
     sound = replace(index, table=index.table.set_column(3, SCHEMA.field("split"), sides))
-    assert audit(sound).warnings == ("The test split has 2 patches: intervals will be wide.",)
+    assert audit(sound).warnings == (
+        "Nothing is known of where these patches come from: the score may be far too high. If file names or a column "
+        "tell the scenes: swath data split --group-by.",
+        "The test split has 2 patches: intervals will be wide.",
+    )
+    known = sound.with_columns({"group": [f"scene {k}" for k in range(6)]})
+    assert audit(known).warnings == ("The test split has 2 patches: intervals will be wide.",)
     assert audit(index).warnings == ("There are no splits yet: make them with swath data split.",)
 
 

@@ -17,6 +17,8 @@ SOUND = Audit(
     ignored=0,
     exact=(),
     near=(),
+    shared_ground=(),
+    ground_leaks=(),
     leaks=(),
     torn=(),
     contradictions=(),
@@ -26,7 +28,7 @@ SOUND = Audit(
     findings=(),
 )
 PAIR = DuplicatePair("a", "b", 1.0, 0.0)
-ROWS = {"optimistic": "", "labels": ["A"] * 500 + ["B"] * 500, "forms": ["64 RGB"] * 1000}
+ROWS = {"optimistic": "", "origin": "", "labels": ["A"] * 500 + ["B"] * 500, "forms": ["64 RGB"] * 1000}
 
 
 def judged(**changes):
@@ -73,7 +75,7 @@ def of(a, b=None):
         ({"near": (PAIR,) * 3}, "3 pairs of patches are near duplicates."),
         (of("0 0 0 10"), "There are no splits yet"),
         (of("9 0 300"), "There is no val split"),
-        (of("300 9 300", "300 0 300"), "Split 'val' has no patch of 'B'."),
+        (of("300 9 300", "300 0 300"), "Split 'val' has no patch of 'B': split again with swath data split --resplit."),
         (of("300 9 99"), "The test split has 198 patches"),
         (of("300 9 100 1"), "2 patches are in no split."),
         (of("500 9 150", "50 9 50"), "Classes are uneven: 'A' has 659 patches, 'B' 109"),

@@ -41,7 +41,7 @@ def test_each_row_says_what_was_found(tmp_path):
         "width": 24,
         "height": 24,
         "mode": "L",
-        **dict.fromkeys(("labels", "split", "group", "lon", "lat", "gsd", "source", "license")),
+        **dict.fromkeys(("labels", "split", "group", "lon", "lat", "gsd", "source", "license", "crs", "footprint")),
     }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from dataclasses import replace
 
@@ -10,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swath.data import PatchIndex, split_index
+from swath.data.splits import missing_classes, split_gaps
 from swath.errors import DataError, SettingError
 
 from .makers import sets_index, table_index, write
 
 PROPERTY = settings(max_examples=50)
+UNKNOWN = "nothing is known of where these patches come from: the score may be far too high"
 
 
 def splits_of(index):
@@ -88,7 +91,9 @@ def test_plain_patches_are_shared_out_exactly():
         ("A", "train"): 30, ("A", "val"): 5, ("A", "test"): 15,
         ("B", "train"): 12, ("B", "val"): 2, ("B", "test"): 6,
     }  # fmt: skip
-    assert index.split_protocol == "val and test drawn (10 % and 30 % of each class, groups kept whole, seed 0)"
+    assert index.split_protocol == (
+        f"val and test drawn (10 % and 30 % of each class, groups kept whole, seed 0); {UNKNOWN}"
+    )
 
 
 def test_three_patches_a_class_are_enough():
@@ -101,7 +106,7 @@ def test_three_patches_a_class_are_enough():
 def test_a_share_of_nothing_makes_no_split():
     index = split_index(table_index(["A"] * 10 + ["B"] * 10), val=0)
     assert index.split_counts == {"train": 16, "test": 4}
-    assert index.split_protocol == "test drawn (20 % of each class, groups kept whole, seed 0)"
+    assert index.split_protocol == f"test drawn (20 % of each class, groups kept whole, seed 0); {UNKNOWN}"
     whole = split_index(table_index(["A"] * 3), val=0, test=0)
     assert (whole.split_counts, whole.split_protocol) == ({"train": 3}, "all in train")
 
@@ -113,7 +118,8 @@ def test_a_given_test_split_stays_and_val_is_cut_from_train():
     assert made.split_counts == {"train": 12, "val": 4, "test": 4}
     assert [s for s, g in zip(splits_of(made), given_splits, strict=True) if g == "test"] == ["test"] * 4
     assert made.split_protocol == (
-        "test as the source gives it; val drawn from the rest (20 % of each class, groups kept whole, seed 0)"
+        "test as the source gives it; val drawn from the rest (20 % of each class, groups kept whole, seed 0); "
+        + UNKNOWN
     )
 
 
@@ -122,7 +128,8 @@ def test_complete_splits_are_left_alone_and_their_protocol_too():
         table_index(["A", "A", "A", "B", "B", "B"], splits=["train", "val", "test"] * 2), split_protocol="theirs"
     )
     same = split_index(index, val=0.4, test=0.4, seed=9)
-    assert same == index
+    assert same == replace(index, split_protocol=f"theirs; {UNKNOWN}")
+    assert split_index(same) == same
     new_modules = split_index(index, keep=False)
     assert new_modules.split_protocol.startswith("val and test drawn")
 
@@ -131,7 +138,7 @@ def test_rows_without_a_split_join_train_where_val_and_test_are_given():
     index = table_index(["A"] * 4 + ["B"] * 4, splits=[None, "train", "val", "test"] * 2)
     made = split_index(index)
     assert splits_of(made) == ["train", "train", "val", "test"] * 2
-    assert made.split_protocol == "train, val, test as given; the rest in train"
+    assert made.split_protocol == f"train, val, test as given; the rest in train; {UNKNOWN}"
 
 
 def test_a_patch_without_a_split_goes_where_its_group_is():
@@ -153,10 +160,47 @@ def test_a_published_test_that_is_most_of_a_set_leaves_something_to_train_on():
     assert Counter(splits_of(split_index(index, val=0.2))) == {"train": 16, "val": 4, "test": 80}
 
 
-def test_too_few_groups_for_all_splits():
+def test_a_class_of_one_group_stays_in_train_and_the_others_are_shared_out():
     index = table_index(["A"] * 9 + ["B"] * 9, groups=["a", "a2", *["a3"] * 7, *["b"] * 9])
-    with pytest.raises(DataError, match="class 'B' has too few groups"):
+    made = split_index(index)
+    sides = set(zip(index.labels, splits_of(made), strict=True))
+    assert sides == {("A", "train"), ("A", "val"), ("A", "test"), ("B", "train")}
+    assert missing_classes(made) == [("B", "val"), ("B", "test")]
+    assert split_gaps(made) == (
+        "val and test have no patch of 'B', all of which are in one group, 'b': add patches of other scenes or "
+        "places, or leave the class out",
+    )
+
+
+def test_fewer_groups_than_splits_are_refused_with_a_way_out():
+    index = table_index(["A", "B"] * 20, groups=["one", "two"] * 20)
+    with pytest.raises(DataError, match=r"2 groups that must stay whole, too few to fill train, test, val") as caught:
         split_index(index)
+    assert "--val 0" in caught.value.fix
+    assert split_index(index.with_columns({"label": ["A"] * 40}), val=0).split_counts == {"train": 20, "test": 20}
+
+
+@given(st.integers(0, 10_000), st.integers(3, 12), st.integers(2, 6))
+@settings(max_examples=40, deadline=None)
+def test_a_few_scenes_of_many_classes_are_shared_out_whole_whatever_their_order(seed, scenes, classes):
+    """Classes live in some scenes only, so that shares cannot be met; train has every class all the same."""
+    rng = np.random.default_rng(seed)
+    lives = [rng.choice(scenes, rng.integers(1, scenes + 1), replace=False) for _ in range(classes)]
+    rows = [(f"c{k}", f"s{s}") for k in range(classes) for s in lives[k] for _ in range(int(rng.integers(1, 9)))]
+    rows += [("c0", f"s{s}") for s in range(scenes)]
+    index = table_index([label for label, _ in rows], groups=[scene for _, scene in rows])
+    made = split_index(index, seed=seed)
+    assert set(made.split_counts) == {"train", "val", "test"}
+    sides = {}
+    for (_, scene), side in zip(rows, splits_of(made), strict=True):
+        assert sides.setdefault(scene, side) == side
+    order = rng.permutation(len(rows)).tolist()
+    again = split_index(index.take(order), seed=seed)
+    assert splits_of(again) == [splits_of(made)[row] for row in order]
+    if scenes <= 6:  # of all ways that fill every split, none loses fewer classes of train
+        ways = [way for way in itertools.product(range(3), repeat=scenes) if set(way) == {0, 1, 2}]
+        best = min(sum(all(way[scene] for scene in places) for places in lives[1:]) for way in ways)
+        assert sum(side == "train" for _, side in missing_classes(made)) == best
 
 
 @pytest.mark.parametrize(("val", "test"), [(0.5, 0.5), (-0.1, 0.2), (1.0, 0.0), (0.2, float("nan"))])
@@ -173,7 +217,7 @@ def test_lists_replace_the_splits_and_name_themselves(tmp_path):
     }
     made = split_index(index, lists=lists)
     assert splits_of(made) == ["train", None, "test"]
-    assert made.split_protocol == "from lists (train from mine_train.csv, test from mine_test.csv)"
+    assert made.split_protocol == f"from lists (train from mine_train.csv, test from mine_test.csv); {UNKNOWN}"
 
 
 def several_labels(n: int = 600, *, seed: int = 0) -> PatchIndex:

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 app = opt.Commands("Download, index, audit, split, report on and clean labeled patches.")
 
 
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        help="What keeps patches together: a column, or a regular expression with parentheses around the part of "
+        "the path that names the scene."
+    ),
+]
+
+
 def _complete_named() -> list[str]:
     from swath.data.named import NAMED
 
@@ -26,9 +35,14 @@ def _complete_named() -> list[str]:
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="Name of the data set: eurosat-rgb.", autocompletion=_complete_named)],
+    name: Annotated[
+        str, typer.Argument(help="Name of the data set: eurosat-rgb or scenes4.", autocompletion=_complete_named)
+    ],
     out: Annotated[Path | None, opt.output("File or folder to download to.  [default: the current folder]")] = None,
     mirror: Annotated[str | None, typer.Option(help="File or URL to take the archive from instead.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="ZIP", help="Your own copy of a set that no host may offer: scenes4.")
+    ] = None,
     overwrite: opt.Overwrite = False,
 ) -> object:
     """Download a published data set and verify its checksum.
@@ -36,12 +50,26 @@ def get(
     An interrupted download resumes. Proxies are taken from the environment.
 
     Example: swath data get eurosat-rgb --out data/
+
+    Kaggle's four classes: swath data get scenes4 --file archive.zip --out data/
     """
     from swath.data import get as run
+    from swath.data.named import find_named
 
-    path = opt.with_bars(run, name, out or Path(), mirror=mirror, overwrite=overwrite)
-    typer.echo(f"{path}: checksum verified")
-    return {"archive": path}
+    path = opt.with_bars(run, name, out or Path(), mirror=mirror, file=file, overwrite=overwrite)
+    known = find_named(name)
+    if not known.contents:
+        typer.echo(f"{path}: checksum verified")
+        return {"archive": path}
+    typer.echo(f"{path}: recognized as {known.name} by its contents, {known.source}")
+    typer.echo("license: not established, so neither the patches nor a model made of them may be passed on")
+    for fault in known.faults:
+        typer.echo(f"known: {fault}")
+    opt.hint(
+        f"next: swath data index {path} --out {known.name}.parquet, then "
+        f"swath data fix {known.name}.parquet --out {known.name}-clean (one size, mode and format, no surplus copies)"
+    )
+    return {"archive": path, "license": known.license, "faults": known.faults}
 
 
 @app.command()
@@ -49,7 +77,8 @@ def index(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder of class folders, CSV, folder or zip of either, COCO-style JSON, or eurosat-mini (shipped).",
+            help="Folder of class folders, CSV, folder or zip of either, COCO-style JSON, export of Label Studio or "
+            "CVAT, or eurosat-mini (shipped).",
             autocompletion=opt.complete_patches,
         ),
     ],
@@ -76,6 +105,7 @@ def index(
             autocompletion=_complete_named,
         ),
     ] = None,
+    group_by: GroupBy = None,
     skip_unreadable: opt.SkipUnreadable = False,
     overwrite: opt.Overwrite = False,
 ) -> object:
@@ -83,13 +113,18 @@ def index(
 
     Read are class folders, also within split folders (train, seg_test, ...) or folds, with splits within classes, and
     beneath wrapping folders; and tables with columns for path and label. What was decided and what was left out is
-    printed.
+    printed. GeoTIFF patches also give their place, pixel size and footprint.
 
     Example: swath data index EuroSAT_RGB.zip --out eurosat.parquet
 
     Classes are the second folders: swath data index sites/ --labels 2 --out sites.parquet
+
+    By scene: swath data index chips/ --group-by '(scene[0-9]+)_' --out chips.parquet
     """
     from swath.data import build_index, write_index
+    from swath.data.audit import lookalike_warning
+    from swath.data.grouping import suggestion
+    from swath.data.names import describe_lookalikes, lookalikes
     from swath.files import check_output
 
     check_output(out, overwrite=overwrite)
@@ -100,6 +135,7 @@ def index(
         split=split,
         zip_encoding=zip_encoding,
         part_of=part_of,
+        group_by=group_by,
         skip_unreadable=skip_unreadable,
     )
     write_index(made, out, overwrite=overwrite)
@@ -108,6 +144,11 @@ def index(
         typer.echo(f"{len(made.skipped)} unreadable images skipped, the first is {made.skipped[0]}", err=True)
     for line in (*made.notes, *(one.line() for one in made.left_out)):
         typer.echo(line, err=True)
+    if alike := lookalikes(made.class_counts):
+        typer.echo(lookalike_warning(describe_lookalikes(alike, made.class_counts), str(out)), err=True)
+    suggested = suggestion(made) if None in made.split_counts else None
+    if suggested is not None:
+        opt.hint(suggested.sentence())
     if None in made.split_counts:
         opt.hint(f"next: swath data audit {out}, then swath data split {out} --out {out} --overwrite")
     return _summary(made, out) | {"skipped": made.skipped, "left_out": made.left_out, "notes": made.notes}
@@ -118,11 +159,14 @@ def audit(
     index: opt.Index,
     out: Annotated[Path | None, opt.output("JSON file to write the findings to as well.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with status 1 if duplicates or groups are in more than one split.")
+        bool,
+        typer.Option(
+            "--strict", help="Exit with status 1 if duplicates, shared ground or groups are in several splits."
+        ),
     ] = False,
     overwrite: opt.Overwrite = False,
 ) -> object:
-    """Find duplicates, leaks across splits, odd files and class imbalance.
+    """Find duplicates, shared ground, leaks across splits, odd files and class imbalance.
 
     Example: swath data audit eurosat.parquet --out audit.json --strict
     """
@@ -134,7 +178,7 @@ def audit(
     if out is not None:
         write_audit(found, out, overwrite=overwrite)
     if strict and found.crossing:
-        typer.echo(f"swath: {found.crossing:,} duplicates or groups are in more than one split", err=True)
+        typer.echo(f"swath: {found.crossing:,} duplicates, overlaps or groups are in more than one split", err=True)
         raise opt.FailedCheck(found)
     return found
 
@@ -157,28 +201,39 @@ def split(
     test_list: Annotated[Path | None, typer.Option(help="File that lists the test patches.")] = None,
     resplit: Annotated[bool, typer.Option("--resplit", help="Ignore the splits the index already has.")] = False,
     by: Annotated[
-        Literal["random", "block", "group"],
-        typer.Option(help="Grouping besides duplicates: none (random), spatial block, or group column."),
-    ] = "random",
-    block_km: Annotated[float | None, typer.Option(help="Side of a spatial block, kilometers.  [default: 10]")] = None,
+        Literal["auto", "group", "scene", "block", "random"],
+        typer.Option(
+            help="What to keep whole besides duplicates and shared ground: group column, scene (of names), spatial "
+            "block, or nothing (random). auto: the safest that the data allow."
+        ),
+    ] = "auto",
+    group_by: GroupBy = None,
+    block_km: Annotated[
+        float | None, typer.Option(help="Side of a spatial block, kilometers.  [default: 10, less if too few]")
+    ] = None,
     folds: Annotated[int | None, typer.Option(help="Number of cross-validation folds.")] = None,
     fold: Annotated[int, typer.Option(help="The fold that is the test, from 0.")] = 0,
     overwrite: opt.Overwrite = False,
 ) -> object:
     """Split an index into train, val and test.
 
-    Splits are stratified by class, or taken from lists. Near duplicates are found first and stay on one side.
+    Splits are stratified by class, or taken from lists. Near duplicates, and patches that share ground, stay
+    on one side. Splits that the index has are kept; --resplit makes all of them again.
 
     Example: swath data split eurosat.parquet --out eurosat.parquet --overwrite
 
     By place: swath data split scenes.parquet --by block --out blocks.parquet
+
+    By scene: swath data split chips.parquet --group-by '(scene[0-9]+)_' --out chips-split.parquet
 
     By published lists, with --val 0.1 of the train list for val:
 
     swath data split a.parquet --train-list train.csv --test-list test.csv --val 0.1 -o b.parquet
     """
     from swath.data import group_duplicates, read_index, split_index, write_index
-    from swath.data.spatial import BLOCK_KM, OPTIMISTIC_BIAS
+    from swath.data.grouping import group_index, suggestion
+    from swath.data.spatial import split_warning
+    from swath.data.splits import split_gaps
     from swath.errors import SettingError
     from swath.files import check_output
 
@@ -189,12 +244,17 @@ def split(
         raise SettingError("lists say which patch goes where", fix="leave --seed out, or give --val")
     if block_km is not None and by != "block":
         raise SettingError("--block-km is the side of blocks", fix="add --by block, or leave it out")
+    if lists and group_by is not None:
+        raise SettingError("lists say which patch goes where", fix="leave --group-by out")
     given = read_index(index)
+    note = ""
+    if group_by is not None:
+        given, note = group_index(given, group_by)
     made = opt.with_bars(
         split_index,
-        given if lists else opt.with_bars(group_duplicates, given),
+        given if lists else opt.with_bars(group_duplicates, given, resplit=resplit or folds is not None),
         by=by,
-        block_km=BLOCK_KM if block_km is None else block_km,
+        block_km=block_km,
         val=val,
         test=test,
         seed=seed,
@@ -203,14 +263,18 @@ def split(
         fold=fold,
         keep=not resplit,
     )
-    asked = val is not None or test is not None or seed != 0 or by != "random"
+    asked = val is not None or test is not None or seed != 0 or by != "auto" or group_by is not None
     if asked and not lists and made.column("split") == given.column("split"):
         raise SettingError("the index already has all its splits", fix="pass --resplit to split it again")
     write_index(made, out, overwrite=overwrite)
     counts = ", ".join(f"{n:,} {side or 'in no split'}" for side, n in made.split_counts.items())
     typer.echo(f"{counts}: {out}")
-    if OPTIMISTIC_BIAS in made.split_protocol:
-        typer.echo(f"splits: {made.split_protocol}", err=True)
+    for sentence in (note, *split_gaps(made), made.split_protocol and f"splits: {made.split_protocol}"):
+        if sentence:
+            typer.echo(sentence, err=True)
+    suggested = suggestion(made) if split_warning(made.split_protocol) else None
+    if suggested is not None:
+        opt.hint(suggested.sentence())
     return _summary(made, out)
 
 
@@ -288,24 +352,36 @@ def resample(
 @app.command()
 def relabel(
     index: opt.Index,
-    review: Annotated[
-        Path, typer.Argument(help="label_issues.csv of swath label-issues with its column 'verdict' filled in.")
-    ],
     out: opt.IndexOut,
+    review: Annotated[
+        Path | None, typer.Argument(help="label_issues.csv of swath label-issues with its column 'verdict' filled in.")
+    ] = None,
+    merge_lookalikes: Annotated[
+        bool, typer.Option("--merge-lookalikes", help="Make one class of names that look alike, instead of a review.")
+    ] = False,
     overwrite: opt.Overwrite = False,
 ) -> object:
-    """Apply reviewed label corrections to an index.
+    """Apply reviewed label corrections to an index, or merge classes whose names look alike.
 
     Verdicts are ok, relabel (to the suggested class), drop, or the name of a class. Splits and groups are kept.
 
     Example: swath data relabel index.parquet reviewed.csv -o clean.parquet
+
+    Forest and forest: swath data relabel index.parquet --merge-lookalikes -o clean.parquet
     """
+    from swath.data import merge_lookalikes as merge
     from swath.data import read_index, write_index
     from swath.data import relabel as run
+    from swath.errors import SettingError
     from swath.files import check_output
 
+    if (review is None) != merge_lookalikes:
+        raise SettingError(
+            "relabel takes a review or --merge-lookalikes, one of the two", fix="swath data relabel --help shows both"
+        )
     check_output(out, overwrite=overwrite)
-    made = run(read_index(index), review)
+    given = read_index(index)
+    made = merge(given) if review is None else run(given, review)
     write_index(made.index, out, overwrite=overwrite)
     typer.echo("\n".join(made.lines()))
     typer.echo(f"{len(made.index):,} patches: {out}")

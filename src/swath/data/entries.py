@@ -15,11 +15,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swath.data.filenames import safe_name
+from swath.data.filenames import is_unusual, safe_name
 from swath.errors import DataError
+from swath.imagery.georeference import decode_footprint
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-COLUMNS = ("path", "label", "labels", "split", "group", "lon", "lat", "gsd", "source", "license")
+COLUMNS = ("path", "label", "labels", "split", "group", "lon", "lat", "gsd", "source", "license", "crs", "footprint")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Entry:
     gsd: float | None = None
     source: str | None = None
     license: str | None = None
+    crs: str | None = None
+    footprint: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def entries_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: s
 
 
 def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
-    cells = {name: _text(value) for name, value in values.items() if name != "labels"}
+    cells = {name: _text(value) for name, value in values.items() if name not in ("labels", "footprint")}
     path = safe_name(cells["path"])
     if path is None:
         raise DataError(
@@ -104,6 +107,9 @@ def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
     labels = _several(values["labels"]) if "labels" in values else None
     if labels is None and not cells["label"]:
         raise DataError(f"{place}: the label is empty")
+    for name in (path, cells.get("label", ""), *(labels or ())):
+        if is_unusual(name):
+            raise DataError(f"{place}: {name!r} has unusual characters", fix="write it without them")
     split = cells.get("split", "").lower()
     if split and split not in SPLIT_NAMES:
         raise DataError(f"{place}: unknown split '{cells['split']}'", fix="use train, val or test, or leave it empty")
@@ -124,12 +130,26 @@ def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
         gsd=gsd,
         source=cells.get("source") or None,
         license=cells.get("license") or None,
+        crs=cells.get("crs") or None,
+        footprint=_footprint(values.get("footprint"), place),
     )
 
 
 def _text(value: Any) -> str:
     """A cell as text; nothing, and what is not a number where there should be one, are empty."""
     return "" if value is None or value != value else str(value).strip()  # noqa: PLR0124
+
+
+def _footprint(value: Any, place: str) -> bytes | None:
+    """A WKB outline, given as bytes or, in a CSV, as hexadecimal digits."""
+    try:
+        wkb = value if isinstance(value, bytes) else bytes.fromhex(_text(value))
+        return wkb if wkb and decode_footprint(wkb) else None
+    except (DataError, ValueError):
+        raise DataError(
+            f"{place}: the footprint is not a WKB polygon in longitude and latitude",
+            fix="leave the column footprint out",
+        ) from None
 
 
 def _several(value: Any) -> tuple[str, ...]:

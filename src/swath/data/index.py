@@ -50,11 +50,15 @@ SCHEMA = pa.schema(
         pa.field("gsd", pa.float64()),
         pa.field("source", pa.string()),
         pa.field("license", pa.string()),
+        pa.field("crs", pa.string()),
+        pa.field("footprint", pa.binary()),
     ]
 )
-VERSION = 1
+VERSION = 2
+GSD_TOLERANCE = 0.05  # patches whose meters per pixel differ by less share one: grids in degrees vary with latitude
 MAX_ROWS = 50_000_000
 _METADATA_KEY = b"swath.index"
+_GEO_KEY = b"geo"  # of GeoParquet 1.1, by which GIS programs open an index with footprints as a layer
 _SHIPPED_PREFIX = "shipped:"
 _AGAIN = "make the index again with: swath data index SOURCE --out INDEX"
 # What the metadata of an index file hold, besides the attributes of PatchIndex the version and where its root is.
@@ -222,6 +226,12 @@ class PatchIndex:
             multi_label = self.multi_label
         return label_matrix(self.label_sets, names) if multi_label else class_numbers(self.labels, names)
 
+    @cached_property
+    def class_counts(self) -> dict[str, int]:
+        """Number of patches of each class, in order of :attr:`classes`; one of several labels counts for each."""
+        counts = Counter(label for labels in self.label_sets for label in labels)
+        return {label: counts[label] for label in self.classes}
+
     @property
     def split_counts(self) -> dict[str | None, int]:
         """Number of patches in each split that occurs; the key ``None`` counts those in no split."""
@@ -235,9 +245,11 @@ class PatchIndex:
 
     @property
     def gsd(self) -> float | None:
-        """Ground sampling distance in meters per pixel, where all patches share one."""
-        gsd: float | None = self._shared("gsd")
-        return gsd
+        """Ground sampling distance in meters per pixel, where all patches share one to within 5 %; else ``None``."""
+        values = self.table.column("gsd").unique().to_pylist()
+        if None in values or not values or max(values) > (1 + GSD_TOLERANCE) * min(values):
+            return None
+        return float(values[0]) if len(values) == 1 else float(f"{np.median(self.column('gsd')):.3g}")
 
     @property
     def license(self) -> str | None:
@@ -407,7 +419,13 @@ def write_index(index: PatchIndex, path: str | Path, *, overwrite: bool = False)
     facts |= {"version": VERSION, "root": f"{_SHIPPED_PREFIX}{shipped}" if shipped else relative}
     facts |= {"skipped": list(index.skipped), "notes": list(index.notes)}
     facts["left_out"] = {one.reason: dict(one.places) for one in index.left_out}
-    table = index.table.cast(SCHEMA).replace_schema_metadata({_METADATA_KEY: json.dumps(facts, sort_keys=True)})
+    metadata = {_METADATA_KEY: json.dumps(facts, sort_keys=True)}
+    if index.table.column("footprint").null_count < len(index):
+        # No CRS means longitude and latitude on WGS 84 (OGC:CRS84).
+        column = {"encoding": "WKB", "geometry_types": ["MultiPolygon", "Polygon"]}
+        geo = {"version": "1.1.0", "primary_column": "footprint", "columns": {"footprint": column}}
+        metadata[_GEO_KEY] = json.dumps(geo, sort_keys=True)
+    table = index.table.cast(SCHEMA).replace_schema_metadata(metadata)
     with atomic_file(path, overwrite=overwrite) as temporary:
         pq.write_table(table, temporary, compression="zstd", version="2.6", row_group_size=1 << 20)
 
@@ -470,6 +488,8 @@ def _facts(raw: bytes | None, path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is a Parquet file, but not a patch index", fix=_AGAIN)
     if facts["version"] > VERSION:
         raise DataError(f"{path} was written by a newer swath (index version {facts['version']})", fix="upgrade swath")
+    if facts["version"] < VERSION:
+        raise DataError(f"{path} was written by an older swath (index version {facts['version']})", fix=_AGAIN)
     for name, kind in _FACTS.items():
         if not isinstance(facts.get(name), kind):
             raise DataError(f"the metadata of {path} are damaged at '{name}'", fix=_AGAIN)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 from rasterio.io import MemoryFile
 
-from swath.data.index import PatchIndex, write_index
+from swath.data.index import GSD_TOLERANCE, PatchIndex, write_index
 from swath.data.rows import decode_patch, map_patches
 from swath.errors import SettingError
 from swath.files import atomic_folder
@@ -95,7 +95,7 @@ def write_patches(
     Parameters
     ----------
     index : PatchIndex
-        N patches; labels, splits, groups, places, source and license are kept.
+        N patches; labels, splits, groups, places and footprints, source and license are kept.
     folder : Path
         Where to write, at the paths the patches have in `index` with the suffix of their new format. The old
         suffix is kept in the name where two patches would otherwise get the same one.
@@ -199,7 +199,7 @@ def _step(
     """Meters per pixel of one patch before and after, or plain factors where the meters are not known."""
     if (gsd is None) == (factor is None):
         raise SettingError("give either a target GSD or a factor", fix="use --gsd METERS or --factor TIMES")
-    if known is not None and gsd_from is not None and known != gsd_from:
+    if known is not None and gsd_from is not None and abs(known - gsd_from) > GSD_TOLERANCE * known:
         raise SettingError(
             f"the index says its patches have {known:g} m per pixel, not {gsd_from:g}", fix="leave out --from-gsd"
         )

@@ -7,8 +7,9 @@ way: read and decode each patch once, refuse what is missing or damaged, group i
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -22,23 +23,30 @@ from swath.data.archives import PatchReader, open_patches
 from swath.data.discover import list_source
 from swath.data.duplicates import merge_groups
 from swath.data.encodings import check_encoding
-from swath.data.entries import Entry
+from swath.data.entries import Entries, Entry
 from swath.data.filenames import tally
+from swath.data.grouping import groups_by_pattern, join_groups
 from swath.data.index import SCHEMA, PatchIndex, Split
-from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
+from swath.data.named import NAMED, SHIPPED, NamedSet, contents_digest, find_named, shipped_name, shipped_path
+from swath.data.names import class_name
 from swath.data.rewrite import encode_patch
 from swath.data.rows import decode_patch, map_rows
+from swath.data.spatial import kilometers
 from swath.data.tables import entries_from_table
 from swath.errors import DataError, MissingFileError, SettingError
 from swath.files import atomic_folder
 from swath.imagery import RGB
 from swath.imagery.arrays import bands_first
+from swath.imagery.georeference import places_of
 from swath.imagery.header import numbered_bands
+from swath.pages.text import counted
 from swath.progress import Progress, silent
 
 MIN_CLASSES = 2
 MIN_PATCHES = 3  # per class: one each for train, val and test
 NAMED_IN_MESSAGES = 5
+OTHER_GSD = 1.1  # times larger: more is no matter of where in a scene it was measured
+_FILE = "georeference"  # key of a row while it is checked
 _UNUSUAL = re.compile(r"[^\w .-]|^\.+")  # in the name of a folder
 
 
@@ -52,6 +60,7 @@ def build_index(
     split: Split | None = None,
     zip_encoding: str | None = None,
     part_of: str | None = None,
+    group_by: str | None = None,
     skip_unreadable: bool = False,
     progress: Progress = silent,
 ) -> PatchIndex:
@@ -87,6 +96,9 @@ def build_index(
         Name of the published data set that the source is a part or a copy of, such as
         ``eurosat-rgb``: its source, license, attribution and ground sampling distance are recorded.
         A published archive as downloaded, and shipped data, are recognized without.
+    group_by : str, optional
+        What keeps patches together: a column of the table, whatever it is called, or a regular expression with
+        parentheses around the part of the path that names the scene, such as ``(scene\\d+)_``.
     skip_unreadable : bool
         Leave out images that cannot be decoded and list them in ``PatchIndex.skipped``, rather
         than stop.
@@ -97,12 +109,14 @@ def build_index(
     -------
     PatchIndex
         Rows sorted by path. Patches with identical bytes, and those the source puts in one group,
-        share a ``group``; other groups are null.
+        share a ``group``; other groups are null. A GeoTIFF or JPEG 2000 gives its center, ground sampling distance,
+        CRS and footprint; what a table says of these comes first, and contradictions are in ``PatchIndex.notes``.
 
     Raises
     ------
     SettingError
-        If no published data set is named `part_of`, or `root`, `out` or `classes` does not go with `source`.
+        If no published data set is named `part_of`, `root`, `out` or `classes` does not go with `source`, or
+        `group_by` is neither a column nor an expression that groups the paths.
     DataError
         If the source is not one of the above, has no images, fewer than two classes or a class with
         fewer than three patches (a val or test set alone may have both), or lists or holds images that are missing,
@@ -134,19 +148,29 @@ def build_index(
         table = _table_of(source, where, out=out, classes=classes, root=root, progress=progress)
         base, listed = entries_from_table(table, root=out if root is None else root, where=where)
         path = base
-    rows = _in_split(listed.rows, split, where)
+    spelled, respelled = _one_spelling(listed.rows)
+    rows = _in_split(spelled, split, where)
+    grouped, told = _groups(listed, group_by)  # before any image is read
     with open_patches(base, zip_encoding=zip_encoding) as reader:
         checked, refused = _check_all(reader, rows, progress)
         base = reader.root
     _refuse_unreadable(refused, rows, where, skip_unreadable=skip_unreadable)
+    if not checked:
+        why = f" ({refused[0][1].problem})" if refused else ""
+        raise DataError(f"{where} has no readable image left{why}", fix=refused[0][1].fix if refused else None)
     _check_classes(checked, where)
-    known = _known_set(path)
+    known = _known_set(path, checked)
     facts = published or known
-    groups = merge_groups([row["group"] for row in checked], [row["sha256"] for row in checked])
-    for row, group in zip(checked, groups, strict=True):
-        row["group"] = group
+    notes = _take_places(checked)
+    given = [row["group"] for row in checked]
+    if grouped is not None:
+        given = join_groups(given, [grouped.get(row["path"]) for row in checked])
+    groups = merge_groups(given, [row["sha256"] for row in checked])
+    for row, joined in zip(checked, groups, strict=True):
+        row["group"] = joined
         for name in ("gsd", "source", "license"):
             row[name] = row[name] or (getattr(facts, name) if facts else None)
+    faults = [f"{known.name}: {fault}" for fault in known.faults] if known else []
     return PatchIndex(
         root=base,
         table=pa.Table.from_pylist(checked, schema=SCHEMA),
@@ -155,8 +179,72 @@ def build_index(
         split_protocol="as the source gives it" if any(row["split"] for row in checked) else "",
         skipped=tuple(name for name, _ in refused),
         left_out=tally(listed.left_out),
-        notes=(*listed.notes, *_lost_classes(rows, checked)),
+        notes=(
+            *listed.notes,
+            *_unused(listed, group_by),
+            *respelled,
+            *told,
+            *_lost_classes(rows, checked),
+            *notes,
+            *faults,
+        ),
     )
+
+
+def _one_spelling(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
+    """Give the same class the same name whatever the source is; report names that became one by it."""
+    spellings: dict[str, set[str]] = defaultdict(set)
+
+    def named(label: str) -> str:
+        name = class_name(label)
+        spellings[name].add(label)
+        return name
+
+    rows = [
+        replace(
+            entry,
+            label=None if entry.label is None else named(entry.label),
+            labels=None if entry.labels is None else tuple(sorted({named(label) for label in entry.labels})),
+        )
+        for entry in entries
+    ]
+    notes = [
+        f"one class, '{name}', is spelled in {len(given)} ways (spaces around it or the form of its letters): "
+        + ", ".join(map(ascii, sorted(given)))
+        for name, given in sorted(spellings.items())
+        if len(given) > 1
+    ]
+    return rows, tuple(notes)
+
+
+def _unused(listed: Entries, group_by: str | None) -> list[str]:
+    """Say which columns of a table nothing was made of."""
+    names = [name for name in listed.extras if name != group_by]
+    return [f"columns of the table that are not used: {', '.join(names)}"] if names else []
+
+
+def _groups(listed: Entries, group_by: str | None) -> tuple[dict[str, str | None] | None, list[str]]:
+    """Group of each path by a column of the table or an expression, and notes on patches that got none."""
+    if group_by is None:
+        return None, []
+    if group_by in listed.extras:
+        column = dict(listed.extras[group_by])
+    elif group_by in ("group", "source", "license", "crs"):
+        column = {row.path: getattr(row, group_by) for row in listed.rows}
+    else:
+        paths = [row.path for row in listed.rows]
+        found = groups_by_pattern(paths, group_by, columns=tuple(listed.extras))
+        return dict(zip(paths, found.names, strict=True)), [note for note in [found.note()] if note]
+    named = {path: value or None for path, value in column.items()}
+    lacking = [path for path, value in named.items() if value is None]
+    if len(set(named.values())) < MIN_CLASSES:
+        raise SettingError(
+            f"--group-by {group_by} puts all {len(named):,} patches into one group, that no split can divide",
+            fix="give a column that differs from scene to scene, or leave --group-by out",
+        )
+    first = f"; the first is {lacking[0]}" if lacking else ""
+    note = f"{len(lacking):,} of {len(named):,} patches have no {group_by} and got no group from it{first}"
+    return named, [note] if lacking else []
 
 
 def _refuse_unused(kind: str, **given: Any) -> None:
@@ -277,15 +365,56 @@ def _check_all(
         path = ordered[row].path
         try:
             data = reader.read(path)
-            picture = decode_patch(data, path)
+            picture = decode_patch(data, path, georeference=True)
         except DataError as error:
             return path, error
         digest = hashlib.sha256(data).hexdigest()
         size = {"width": picture.width, "height": picture.height, "mode": picture.mode}
-        return {**vars(ordered[row]), "sha256": digest, **size}
+        return {**vars(ordered[row]), "sha256": digest, **size, _FILE: picture.georeference}
 
     results = list(map_rows(check, len(ordered), stage="check", progress=progress))
     return [r for r in results if isinstance(r, dict)], [r for r in results if isinstance(r, tuple)]
+
+
+def _take_places(checked: Sequence[dict[str, Any]]) -> list[str]:
+    """Fill in what files say of their place and a table does not; what to know of it, in sentences."""
+    contradicted: list[tuple[str, float]] = []
+    resized: list[tuple[str, float, float]] = []
+    problems: dict[str, list[str]] = defaultdict(list)
+    for row, place in zip(checked, places_of([row.pop(_FILE) for row in checked]), strict=True):
+        if place is None:
+            continue
+        if place.problem:
+            problems[place.problem].append(row["path"])
+        size = max(row["width"], row["height"]) * (place.gsd or math.inf) / 1000
+        if row["lon"] is not None and place.lon is not None and place.lat is not None:
+            km = kilometers(row["lon"], row["lat"], place.lon, place.lat)
+            if km > size:  # none of the rest of the file's place is right either
+                contradicted.append((row["path"], km))
+                continue
+        if row["gsd"] and place.gsd and not 1 / OTHER_GSD < row["gsd"] / place.gsd < OTHER_GSD:
+            resized.append((row["path"], row["gsd"], place.gsd))
+        for name in ("lon", "lat", "gsd", "crs", "footprint"):
+            row[name] = getattr(place, name) if row[name] is None else row[name]
+    notes = []
+    if contradicted:
+        path, km = contradicted[0]
+        notes.append(
+            f"{counted(len(contradicted), 'patch lies', 'patches lie')} elsewhere by the list than by the file itself, "
+            f"the first is {path}, {km:,.3g} km off: the list was taken; leave its columns lon and lat out to take "
+            "the files"
+        )
+    if resized:
+        path, listed, stored = resized[0]
+        notes.append(
+            f"{counted(len(resized), 'patch has', 'patches have')} another gsd by the list than by the file itself, "
+            f"the first is {path}, {listed:g} and {stored:g} m: the list was taken; leave its column gsd out to take "
+            "the files"
+        )
+    for problem, paths in problems.items():
+        taken = "their footprint is not known" if problem.startswith("an outline") else "their place is not known"
+        notes.append(f"{counted(len(paths), 'file has', 'files have')} {problem}, the first is {paths[0]}: {taken}")
+    return notes
 
 
 def _refuse_unreadable(
@@ -329,8 +458,6 @@ def _lost_classes(listed: Sequence[Entry], checked: Sequence[dict[str, Any]]) ->
 
 def _check_classes(checked: Sequence[dict[str, Any]], where: str) -> None:
     """Refuse what nothing can be trained on, unless it is held out from training as a whole."""
-    if not checked:
-        raise DataError(f"{where} has no readable image left")
     counts: Counter[str] = Counter()
     for row in checked:
         counts.update((row["label"],) if row["label"] is not None else row["labels"])
@@ -352,12 +479,15 @@ def _check_classes(checked: Sequence[dict[str, Any]], where: str) -> None:
         )
 
 
-def _known_set(path: Path) -> NamedSet | None:
-    """Facts of the published archive that `path` is a copy of, or was taken from."""
+def _known_set(path: Path, checked: Sequence[dict[str, Any]]) -> NamedSet | None:
+    """Facts of the published archive that `path` is a copy of, or was taken from, or whose contents it has."""
     shipped = shipped_name(path)
     if shipped:
         return NAMED[SHIPPED[shipped]]
+    contents = contents_digest((row["label"] or "", row["sha256"]) for row in checked)
     for known in NAMED.values():
+        if known.contents == contents:
+            return known
         if path.is_file() and path.stat().st_size == known.size:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == known.sha256:

@@ -1,38 +1,53 @@
 """Split an index into train, val and test: stratified, in whole groups and seeded, or from published lists.
 
-:func:`split_index` is the one way in. Rows that must stay together form a :class:`Unit`: a group of the index, such as
-near duplicates or a scene; a block on the globe; or a single patch. Units are shared out class by class. Every split
-describes itself in ``PatchIndex.split_protocol``.
+:func:`split_index` is the one way in. Rows that must stay together form a :class:`~swath.data.units.Unit`: a
+group of the index, such as near duplicates or a scene; ground that patches share; a block on the globe; or a single
+patch. Units are shared out class by class. Every split describes itself in ``PatchIndex.split_protocol``.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from swath.data.duplicates import group_duplicates
+from swath.data.archives import read_file
+from swath.data.duplicates import FOUND_GROUPS, GROUND
 from swath.data.filenames import is_image_name
+from swath.data.grouping import EXAMPLE, MIN_SCENES, group_index, suggestion
 from swath.data.index import SPLITS, PatchIndex
-from swath.data.spatial import BLOCK_KM, BLOCKS_WHOLE, GROUPS_WHOLE, group_blocks, optimistic_bias
+from swath.data.overlap import group_duplicates
+from swath.data.spatial import (
+    BLOCK_KM,
+    BLOCKS_WHOLE,
+    GROUPS_WHOLE,
+    LEFT_OUT,
+    SMALLER_BLOCKS_KM,
+    block_names,
+    group_blocks,
+    group_footprints,
+    noted_protocol,
+    overlapping_held_out,
+)
+from swath.data.tables import listed_paths
+from swath.data.units import Unit, best_sides, fold_numbers, take_units, units_of
 from swath.errors import DataError, SettingError
+from swath.pages.text import counted
 from swath.progress import Progress, silent
 
-SplitBy = Literal["random", "block", "group"]
+SplitBy = Literal["auto", "group", "scene", "block", "random"]
 SHARE = 0.2  # of each class, for val and for test
-NO_LABEL = ""  # no class has this name
 MOST_FOLDS = 100
 
 
 def split_index(
     index: PatchIndex,
     *,
-    by: SplitBy = "random",
-    block_km: float = BLOCK_KM,
+    by: SplitBy = "auto",
+    group_by: str | None = None,
+    block_km: float | None = None,
     val: float | None = None,
     test: float | None = None,
     seed: int = 0,
@@ -42,7 +57,7 @@ def split_index(
     keep: bool = True,
     progress: Progress = silent,
 ) -> PatchIndex:
-    """Split an index into train, val and test; groups, such as near duplicates, always stay whole.
+    """Split an index into train, val and test; groups, and patches that show the same ground, always stay whole.
 
     Each class is shared out as asked, to within one group; the outcome depends on the paths and the seed, not on the
     order of rows. Where patches have several labels, they are shared out by the rarest of them first (iterative
@@ -54,10 +69,16 @@ def split_index(
     index : PatchIndex
         See :func:`swath.data.group_duplicates` for grouping its near duplicates first.
     by : str
-        ``random``: groups and single patches are shared out. ``block``: patches of one block on the globe
-        stay together. ``group``: as random, but every patch must be in a group, such as its scene.
-    block_km : float
-        Side of a block, kilometers; for ``block`` alone.
+        ``group``: every patch must be in a group, such as its scene. ``scene``: groups, else the scenes that names
+        suggest, stay whole. ``block``: patches of one block on the globe stay together. ``random``: groups and single
+        patches are shared out. ``auto``: the first of group, block and scene that the data allow, scenes only where
+        names leave no doubt, else random. Patches whose footprints overlap stay together in any case.
+    group_by : str, optional
+        A column or a regular expression that joins patches to groups first; see
+        :func:`swath.data.grouping.group_index`.
+    block_km : float, optional
+        Side of a block, kilometers; for ``block`` alone. By default 10, or the largest of 5, 2 and 1 that
+        gets every class into every split.
     val, test : float, optional
         Share of each class, from 0 to below 1, of what is in no val or test split already. By default 0.2;
         with `lists`, no val but the listed one, else that share of the train list, near duplicates grouped.
@@ -80,8 +101,10 @@ def split_index(
     Returns
     -------
     PatchIndex
-        Its ``split_protocol`` says all of this, and ``optimistic`` of a random split whose held-out patches
-        lie among training patches; see :func:`swath.data.spatial.optimistic_bias`.
+        Its ``split_protocol`` says all of this, and why a test is too optimistic, if it is: see
+        :func:`swath.data.spatial.optimistic_bias` and :func:`swath.data.spatial.unknown_origin`.
+        Where groups are few, they are shared out as well as they can be, and a class that some split
+        lacks is named in the protocol.
 
     Raises
     ------
@@ -89,8 +112,8 @@ def split_index(
         If the shares leave nothing to train on, a split or `by` has an unknown name, there is no such fold, or
         arguments contradict one another.
     DataError
-        If a class has too few groups for the splits asked for, a group already lies in two splits, patches lack
-        the coordinates or groups to split by, or a list is missing or empty, names unknown patches, or
+        If there are too few groups for the splits asked for, a group already lies in two splits, patches lack
+        the coordinates, groups or names to split by, or a list is missing or empty, names unknown patches, or
         conflicts with another.
 
     Examples
@@ -103,10 +126,10 @@ def split_index(
     {'train': 1760, 'test': 440}
     """
     if lists is not None:
-        if folds is not None or fold or by != "random" or test is not None:
+        if folds is not None or fold or by != "auto" or test is not None or group_by is not None:
             raise SettingError(
                 "lists say which patch goes where",
-                fix="leave --by, --folds, --fold and --test out, or give a --test-list",
+                fix="leave --by, --group-by, --folds, --fold and --test out, or give a --test-list",
             )
         listed = _listed(index, {split: Path(path) for split, path in lists.items()})
         return _noted(listed if val is None else _val_from_train(listed, val=val, seed=seed, progress=progress))
@@ -118,33 +141,169 @@ def split_index(
         raise SettingError(f"fold {fold} of no folds", fix="give their number, for example --folds 5")
     if folds is not None and test is not None:
         raise SettingError("with --folds the test is one fold", fix="leave --test out")
+    grouped = index if group_by is None else group_index(index, group_by)[0]
+    val, test = (SHARE if share is None else share for share in (val, test))
+
+    def shared_out(whole: PatchIndex) -> PatchIndex:
+        if folds is not None:
+            return fold_index(whole, folds=folds, fold=fold, val=val, seed=seed)
+        return _shared_out(whole, val=val, test=test, seed=seed, keep=keep)
+
+    # The rest of splits that somebody made: blocks and scenes would reach across them.
+    given = keep and folds is None and index.has_splits
+    ground = group_footprints(grouped, keep=given, progress=progress)
+    wanted = {"val": val, "test": test if folds is None else 1 / max(folds, 1)}
+    way = by if by != "auto" else _safest(ground, given=given)
+    made, kept_whole = _split(ground, way, shared_out, km=block_km, wanted=wanted)
+    if by == "auto" and kept_whole != GROUPS_WHOLE and missing_classes(made):
+        made, kept_whole = _split(ground, "random", shared_out, km=None, wanted=wanted)
+    if made.column("split") == index.column("split"):  # nothing has changed, so the protocol stays
+        return replace(grouped, split_protocol=noted_protocol(grouped))
+    protocol = made.split_protocol.replace(GROUPS_WHOLE, kept_whole)
+    if LEFT_OUT in protocol:  # whose chains are cut where patches are left out
+        grouped = _without_chains(grouped)
+    return _noted(grouped.with_columns({"split": made.column("split")}, split_protocol=protocol))
+
+
+def _safest(index: PatchIndex, *, given: bool) -> str:
+    """The way to split that keeps most apart of what the index knows of its patches."""
+    groups: set[str | None] = set(index.column("group"))
+    found = tuple(name for name in groups if name is None or name.startswith(FOUND_GROUPS))
+    if not found and len(groups) >= MIN_SCENES:
+        return "group"
+    if given:
+        return "random"
+    if not index.table["lon"].null_count:
+        blocks = block_names(index.column("lon"), index.column("lat"), km=min(SMALLER_BLOCKS_KM))
+        return "block" if len(set(blocks)) >= MIN_SCENES else "random"
+    suggested = suggestion(index)
+    return "scene" if suggested is not None and suggested.sure else "random"
+
+
+def _split(
+    index: PatchIndex,
+    by: str,
+    shared_out: Callable[[PatchIndex], PatchIndex],
+    *,
+    km: float | None,
+    wanted: Mapping[str, float],
+) -> tuple[PatchIndex, str]:
+    """Split in one way, and what its protocol says is kept whole."""
+    if by == "block":
+        return _by_blocks(index, shared_out, km=km, wanted=wanted)
     lacking = index.table["group"].null_count
     if by == "group" and lacking:
         raise DataError(
             f"{lacking:,} of {len(index):,} patches of index '{index.name}' are in no group to split by",
-            fix="index a CSV with a column group (the scene, say), or split with --by random",
+            fix=f"name the scene of each with --group-by, such as --group-by {EXAMPLE}, or split with --by random",
         )
-    whole = group_blocks(index, km=block_km) if by == "block" else index
-    val, test = (SHARE if share is None else share for share in (val, test))
-    if folds is not None:
-        made = fold_index(whole, folds=folds, fold=fold, val=val, seed=seed)
-    else:
-        made = _shared_out(whole, val=val, test=test, seed=seed, keep=keep)
-    splits, protocol = made.column("split"), made.split_protocol
-    if splits == index.column("split"):  # nothing has changed, so the protocol stays
-        return _noted(index) if by == "random" else index
-    if by == "block":
-        protocol = protocol.replace(GROUPS_WHOLE, f"blocks of {block_km:g} {BLOCKS_WHOLE}")
-    made = index.with_columns({"split": splits}, split_protocol=protocol)
-    return _noted(made) if by == "random" else made
+    if by != "scene" or not lacking:
+        return shared_out(index), GROUPS_WHOLE
+    suggested = suggestion(index)
+    if suggested is None:
+        raise DataError(
+            f"the names of patches, such as {index.paths[0]}, say nothing of scenes",
+            fix=f"say which part of the path names the scene, such as --group-by {EXAMPLE}, or split with --by random",
+        )
+    whole, _ = group_index(index, suggested.pattern)
+    return shared_out(whole), f"{suggested.scenes} {suggested.what} by '{suggested.pattern}' kept whole"
+
+
+def _by_blocks(
+    index: PatchIndex, shared_out: Callable[[PatchIndex], PatchIndex], *, km: float | None, wanted: Mapping[str, float]
+) -> tuple[PatchIndex, str]:
+    """Split by blocks of `km`, or by the largest blocks that get every class into every split and half the shares.
+
+    Where patches overlap in chains across too many blocks, blocks are kept whole without the chains, and patches that
+    overlap held-out ones are left out.
+    """
+    sizes = (BLOCK_KM, *SMALLER_BLOCKS_KM) if km is None else (km,)
+    chained = not index.table["footprint"].null_count
+    apart = _without_chains(index)
+    best: tuple[tuple[int, bool], PatchIndex, str] | None = None
+    refused: DataError | None = None
+    for chains in (True, False) if chained and apart != index else (True,):
+        for size in sizes:
+            try:
+                made = shared_out(group_blocks(index if chains else apart, km=size))
+            except DataError as error:
+                refused = refused or error
+                continue
+            if not chains:
+                made = _without_borders(made)
+            lack = _lack(made, wanted)
+            if best is None or lack < best[0]:
+                best = (lack, made, f"blocks of {size:g} {BLOCKS_WHOLE}")
+            if lack == (0, False):
+                break
+        if best is not None and not best[0][0]:
+            break
+    if best is None:
+        raise refused or DataError("there is no block to split by")
+    return best[1], best[2]
+
+
+def _lack(index: PatchIndex, wanted: Mapping[str, float]) -> tuple[int, bool]:
+    """Classes that splits lack, and whether one of them has less than half the share it should have."""
+    counts = index.split_counts
+    sides = ["train", *(side for side, share in wanted.items() if share > 0)]
+    short = any(counts.get(side, 0) < share / 2 * len(index) for side, share in wanted.items())
+    return len(_missing(index, index.column("split"), sides)), short
+
+
+def _without_chains(index: PatchIndex) -> PatchIndex:
+    """The index without the groups that shared ground alone made."""
+    groups = [None if group is not None and group.startswith(GROUND) else group for group in index.column("group")]
+    return index.with_columns({"group": groups})
+
+
+def _without_borders(index: PatchIndex) -> PatchIndex:
+    """Leave out what overlaps held-out patches."""
+    left = set(overlapping_held_out(index))
+    if not left:
+        return index
+    splits = [None if row in left else split for row, split in enumerate(index.column("split"))]
+    return index.with_columns({"split": splits}, split_protocol=f"{index.split_protocol}; {len(left):,} {LEFT_OUT}")
+
+
+def missing_classes(index: PatchIndex) -> list[tuple[str, str]]:
+    """Every (class, split) without a patch, of the splits that occur."""
+    return _missing(index, index.column("split"), [side for side in SPLITS if side in index.split_counts])
+
+
+def _missing(index: PatchIndex, splits: Sequence[str | None], sides: Sequence[str]) -> list[tuple[str, str]]:
+    found = {(label, side) for labels, side in zip(index.label_sets, splits, strict=True) for label in labels}
+    return [(label, side) for label in index.classes for side in sides if (label, side) not in found]
+
+
+def split_gaps(index: PatchIndex) -> tuple[str, ...]:
+    """Say which classes have no patch in a split, and why where they are in too few groups."""
+    missing: dict[str, list[str]] = defaultdict(list)
+    for label, side in missing_classes(index):
+        missing[label].append(side)
+    groups: dict[str, set[str]] = defaultdict(set)
+    for row, (labels, group) in enumerate(zip(index.label_sets, index.column("group"), strict=True)):
+        for label in labels:
+            groups[label].add(group or f"row {row}")
+    sentences = []
+    for label, sides in missing.items():
+        those, n = " and ".join(sides), len(groups[label])
+        have = "has" if len(sides) == 1 else "have"
+        way = f"{those} {have} no patch of '{label}'"
+        if n == 1:
+            way += f", all of which are in one group, '{next(iter(groups[label]))}'"
+        elif n < len(index.split_counts):
+            way += f", which is in {n} groups only"
+        if n >= len([split for split in index.split_counts if split]):
+            sentences.append(f"{way}, which other splits have: split all again with --resplit")
+        else:
+            sentences.append(f"{way}: add patches of other scenes or places, or leave the class out")
+    return tuple(sentences)
 
 
 def _noted(index: PatchIndex) -> PatchIndex:
-    """Add to the protocol of a random split why tests on it are optimistic, if they are."""
-    why = optimistic_bias(index)
-    if not why or why in index.split_protocol:
-        return index
-    return replace(index, split_protocol=f"{index.split_protocol}; {why}")
+    """Add to the protocol why a test on the splits is optimistic, or that nothing is known of it."""
+    return replace(index, split_protocol=noted_protocol(index))
 
 
 def _listed(index: PatchIndex, lists: Mapping[str, Path]) -> PatchIndex:
@@ -206,11 +365,7 @@ class _Names:
 
     def rows_of(self, file: Path) -> list[int]:
         """Rows that a list names; its first line may be a header."""
-        try:
-            with file.open(encoding="utf-8-sig", newline="") as stream:
-                names = [line[0].strip() for line in csv.reader(stream, strict=True) if line and line[0].strip()]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"cannot read the list {file} ({error})") from error
+        names = listed_paths(read_file(file), where=f"the list {file}")
         found = [self._find(name, file) for name in names]
         if found and found[0] is None and not is_image_name(names[0]):
             found, names = found[1:], names[1:]
@@ -236,19 +391,12 @@ class _Names:
         return None
 
 
-@dataclass(frozen=True)
-class Unit:
-    """Rows that go to one split together: a group, or a patch that has none."""
-
-    rows: tuple[int, ...]
-    counts: Mapping[str, int]  # label -> patches
-    rarest: str | None = None  # of several labels, the one that decides
-
-
 def _shared_out(index: PatchIndex, *, val: float, test: float, seed: int, keep: bool = True) -> PatchIndex:
     """Give every row a split; those of val and test that the index has are kept if `keep`."""
     given = index.column("split") if keep else [None] * len(index)
     splits = _assign(index, given, shares={"test": test, "val": val}, seed=seed)
+    if keep and LEFT_OUT in index.split_protocol:  # they stay out
+        splits = [None if before is None else after for before, after in zip(given, splits, strict=True)]
     protocol = _protocol(given, splits, before=index.split_protocol, val=val, test=test, seed=seed)
     return index.with_columns({"split": splits}, split_protocol=protocol)
 
@@ -292,43 +440,24 @@ def _assign(
     sizes: Counter[str] = Counter()  # of what is not held out already: a published test may be most of a set
     for unit in free:
         sizes.update(unit.counts)
+    drawn_from = list(free)
     for place, side in enumerate(to_draw):
         # Each side still to be drawn, and train, must find a group of every class left.
-        taken = _take(free, {label: shares[side] * n for label, n in sizes.items()}, leave=len(to_draw) - place)
+        taken = take_units(free, {label: shares[side] * n for label, n in sizes.items()}, leave=len(to_draw) - place)
         for unit in taken:
             for row in unit.rows:
                 splits[row] = side
         chosen = {id(unit) for unit in taken}
         free = [unit for unit in free if id(unit) not in chosen]
-    if to_draw:
-        _check_sides(index, splits, ["train", *to_draw])
+    sides = ["train", *to_draw]
+    if to_draw and _missing(index, splits, sides):
+        targets = [{label: shares[side] * n for label, n in sizes.items()} for side in to_draw]
+        chosen_sides = best_sides(drawn_from, targets)
+        for unit, number in zip(drawn_from, chosen_sides, strict=True):
+            for row in unit.rows:
+                splits[row] = sides[number]
+        _check_sides(splits, sides, groups=len(drawn_from))
     return splits
-
-
-def units_of(index: PatchIndex, seed: int) -> list[Unit]:
-    """Units in an order that depends on the seed and their paths only."""
-    # Patches without any label count as a class of their own.
-    sets, paths = [labels or (NO_LABEL,) for labels in index.label_sets], index.paths
-    rows: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for row, group in enumerate(index.column("group")):
-        rows[("path", paths[row]) if group is None else ("group", group)].append(row)
-
-    def order(members: Sequence[int]) -> bytes:
-        return hashlib.sha256(f"{seed}:{min(paths[row] for row in members)}".encode()).digest()
-
-    units = [
-        Unit(tuple(m), Counter(label for row in m for label in sets[row])) for m in sorted(rows.values(), key=order)
-    ]
-    return _by_rarest(units) if index.multi_label else units
-
-
-def _by_rarest(units: Sequence[Unit]) -> list[Unit]:
-    """Units with the rarest label of all first, each marked with its own rarest one."""
-    sizes: Counter[str] = Counter()
-    for unit in units:
-        sizes.update(unit.counts)
-    marked = [replace(u, rarest=min(u.counts, key=lambda label: (sizes[label], label))) for u in units]
-    return sorted(marked, key=lambda unit: (sizes[str(unit.rarest)], str(unit.rarest)))
 
 
 def _kept_side(unit: Unit, given: Sequence[str | None], to_draw: Sequence[str], index: PatchIndex) -> str | None:
@@ -345,50 +474,16 @@ def _kept_side(unit: Unit, given: Sequence[str | None], to_draw: Sequence[str], 
     return None if side == "train" and to_draw else side
 
 
-def _take(free: Sequence[Unit], target: Mapping[str, float], *, leave: int) -> list[Unit]:
-    """Choose units whose class counts come close to `target`.
-
-    A unit is taken if that brings the counts nearer to the target in the sum of squares; for groups
-    of one class this ends within half a group of it. A unit with several labels counts by its rarest
-    one alone: common labels even out later, rare ones may not. Then a class still without a patch gets its
-    smallest unit, if at least `leave` others with that class remain.
-    """
-    have: Counter[str] = Counter()
-    taken: list[Unit] = []
-    left: list[Unit] = []
-    remaining = Counter(label for unit in free for label in unit.counts)
-    for unit in free:
-        decisive = unit.counts if unit.rarest is None else {unit.rarest: unit.counts[unit.rarest]}
-        change = sum(n * (n + 2 * (have[label] - target[label])) for label, n in decisive.items())
-        if change < 0 and all(remaining[label] > leave for label in unit.counts):
-            taken.append(unit)
-            have.update(unit.counts)
-            remaining.subtract(unit.counts.keys())
-        else:
-            left.append(unit)
-    for label in sorted(label for label in target if not have[label]):
-        fitting = [
-            unit for unit in left if label in unit.counts and all(remaining[other] > leave for other in unit.counts)
-        ]
-        if fitting and not have[label]:
-            smallest = min(fitting, key=lambda unit: len(unit.rows))
-            taken.append(smallest)
-            have.update(smallest.counts)
-            remaining.subtract(smallest.counts.keys())
-            left.remove(smallest)
-    return taken
-
-
-def _check_sides(index: PatchIndex, splits: Sequence[str | None], sides: Sequence[str]) -> None:
-    """Check that every class occurs in every new split."""
-    found = {(label, side) for labels, side in zip(index.label_sets, splits, strict=True) for label in labels}
-    for label in index.classes:
-        for side in sides:
-            if (label, side) not in found:
-                raise DataError(
-                    f"class '{label}' has too few groups of patches to have any in '{side}'",
-                    fix="give it more groups, or ask for fewer splits with a share of 0",
-                )
+def _check_sides(splits: Sequence[str | None], sides: Sequence[str], *, groups: int) -> None:
+    """Check that no new split is empty."""
+    empty = [side for side in sides if side not in splits]
+    if empty:
+        raise DataError(
+            f"the patches form {counted(groups, 'group', 'groups')} that must stay whole, too few to fill "
+            f"{', '.join(sides)}",
+            fix="index patches of more scenes or places, ask for fewer splits with --val 0 or --test 0, or make groups "
+            "smaller where that is right (--block-km, --group-by)",
+        )
 
 
 def fold_index(index: PatchIndex, *, folds: int = 5, fold: int = 0, val: float = 0.2, seed: int = 0) -> PatchIndex:
@@ -412,46 +507,6 @@ def fold_index(index: PatchIndex, *, folds: int = 5, fold: int = 0, val: float =
     splits = ["test" if number == fold else None for number in numbers]
     how = f"is fold {fold} of {folds} (numbered from 0, {GROUPS_WHOLE}, seed {seed})"
     return _shared_out(index.with_columns({"split": splits}, split_protocol=how), val=val, test=0.0, seed=seed)
-
-
-def fold_numbers(units: Sequence[Unit], rows: int, *, folds: int) -> list[int]:
-    """Assign units to folds so that each class is spread as evenly as its groups allow.
-
-    Units go in order of size, the largest first, to the fold that lacks most of their classes, and of those to the
-    one that has fewest patches of them.
-
-    Parameters
-    ----------
-    units : sequence of Unit
-        In an order that decides ties.
-    rows : int
-        Rows of the index; each is in one unit.
-    folds : int
-        Number of folds.
-
-    Returns
-    -------
-    list of int
-        Fold of each row, from 0.
-    """
-    numbers = [0] * rows
-    have: list[Counter[str]] = [Counter() for _ in range(folds)]
-    sizes = [0] * folds
-    for unit in sorted(units, key=lambda unit: -len(unit.rows)):  # stable, so the given order decides ties
-        best = min(
-            range(folds),
-            key=lambda fold: (
-                -sum(not have[fold][label] for label in unit.counts),
-                sum(n * have[fold][label] for label, n in unit.counts.items()),
-                sizes[fold],
-                fold,
-            ),
-        )
-        have[best].update(unit.counts)
-        sizes[best] += len(unit.rows)
-        for row in unit.rows:
-            numbers[row] = best
-    return numbers
 
 
 def _check(index: PatchIndex, numbers: Sequence[int], folds: int) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from swath.data import class_numbers
 from swath.data.audit import SHORTCUT_GAIN
-from swath.data.splits import Unit, fold_numbers
+from swath.data.units import Unit, fold_numbers
 from swath.evaluation.intervals import proportion
 from swath.evaluation.softmax import fit_softmax
 from swath.imagery import Storage

@@ -370,7 +370,9 @@ def chosen_patches(
             f"split '{split}' has {len(part)} patches, too few to check maps on",
             fix=f"give an index with {FEWEST} or more in that split",
         )
-    pixels = cached_pixels(part, bands=record.input.bands, size=classifier.size, progress=progress)
+    pixels = cached_pixels(
+        part, bands=record.input.bands, size=classifier.size, of=record.input.file_bands, progress=progress
+    )
     order = np.random.default_rng(seed).permutation(len(part))
     if record.task == "multi-label":
         return np.ascontiguousarray(pixels[order[:limit]]), None

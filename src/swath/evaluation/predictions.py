@@ -24,6 +24,7 @@ import pyarrow as pa
 from swath.data import PatchIndex, cached_pixels, class_numbers, label_matrix, read_index
 from swath.errors import DataError
 from swath.evaluation.metrics import confusion_matrix
+from swath.evaluation.seen import SeenRows, seen_rows
 from swath.files import check_folder
 from swath.inference import Classifier, load
 from swath.inference.predictions import Predictions, concatenate
@@ -32,6 +33,7 @@ from swath.pages.text import written
 from swath.progress import Progress, silent
 
 BATCH = 256  # patches per call of the model
+SAMPLE = 200  # train patches that tell whether a model learned from an index
 TEST_ACCESSES = "test_accesses.jsonl"
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make the loss infinite
 Model = Classifier | str | Path
@@ -135,10 +137,22 @@ class SplitPredictions:
         """``[K, K]`` int64 counts, true classes in rows; of one label per patch."""
         return confusion_matrix(self.truth, self.predicted, classes=len(self.classes))
 
-    @property
-    def same_index(self) -> bool:
-        """Whether the model was trained from this index."""
-        return self.fingerprint == self.record.data.fingerprint
+    @cached_property
+    def seen(self) -> SeenRows:
+        """Which of the patches the model has seen, by their pixels."""
+        return seen_rows(self.record, self.pixels)
+
+    def take(self, rows: npt.NDArray[Any]) -> SplitPredictions:
+        """Return some of the patches: ``[N]`` bool, or places."""
+        places = np.arange(len(self))[rows]
+        return with_fields(
+            self,
+            part=with_fields(self.part, table=self.part.table.take(pa.array(places))),
+            rows=self.rows[places],
+            pixels=self.pixels[places],
+            predictions=self.predictions[places],
+            outputs={name: values[places] for name, values in self.outputs.items()},
+        )
 
 
 def predict_split(
@@ -238,7 +252,23 @@ def model_pixels(classifier: Classifier, part: PatchIndex, *, progress: Progress
     """Decode patches as the model takes them; of the model's size if they are not squares of one size."""
     width, height = (part.table.column(name).unique().to_pylist() for name in ("width", "height"))
     size = None if len(width) == 1 and width == height else classifier.size
-    return cached_pixels(part, bands=classifier.record.input.bands, size=size, progress=progress)
+    spec = classifier.record.input
+    return cached_pixels(part, bands=spec.bands, size=size, of=spec.file_bands, progress=progress)
+
+
+def learned_from(classifier: Classifier, index: PatchIndex) -> bool:
+    """Whether the model learned from the train split of `index`, or most of it, as some of its patches tell."""
+    if index.fingerprint == classifier.record.data.fingerprint:
+        return True  # with no look at any patch
+    if "train" not in index.split_counts:
+        return False
+    part = index.where("train")
+    some = with_fields(part, table=part.table.take(pa.array(sample_rows(len(part), SAMPLE, seed=0))))
+    try:
+        seen = seen_rows(classifier.record, model_pixels(classifier, some)).count
+    except DataError:  # train patches may lie elsewhere, or be of another kind than those that are measured
+        return False
+    return 2 * seen.train > seen.patches
 
 
 def sample_rows(n: int, limit: int, *, seed: int) -> npt.NDArray[np.int64]:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterator
 from io import BytesIO
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from swath.errors import DataError, MissingFileError, SwathError
+from swath.files import SNIFFED_BYTES, mistaken_content
 from swath.imagery.arrays import ArrayReader
 from swath.imagery.header import Header, Picture, Reader, orientation_tag
 from swath.imagery.photos import PhotoReader
@@ -47,18 +47,13 @@ _FIRST_BYTES = {
 # Lengths of the second header of a BMP, which tell one from a text that begins with BM.
 _BMP_HEADERS = frozenset((12, 40, 52, 56, 64, 108, 124))
 # What else bears the name of a picture, and what to do about it.
-_NO_PICTURES = {
-    b"version https://git-lfs": ("a Git LFS pointer, not the picture", "run: git lfs pull"),
-    b"<!doctype html": ("a web page, not a picture", "download it again"),
-    b"<html": ("a web page, not a picture", "download it again"),
-}
-_LONGEST_PATH = 4096
-_PATH = re.compile(rb"[ -~]*[/\\][ -~]*\.[A-Za-z0-9]{2,5}\s*")
 DEEP_PNG = "16-bit color PNG"
 _REMEDY = "replace it or leave it out"
 
 
-def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 100_000_000) -> Picture:
+def decode(
+    source: Path | bytes, *, name: str | None = None, max_pixels: int = 100_000_000, georeference: bool = False
+) -> Picture:
     """Decode a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, GeoTIFF, JPEG 2000 or ``.npy`` picture.
 
     The format is detected from the content. The EXIF orientation is applied; palettes are expanded to RGB
@@ -78,6 +73,8 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 1
     max_pixels : int
         Most pixels (width x height) allowed, checked on the header before anything is decoded.
         Decoded bands may also not take more than 32 bytes for each pixel allowed, nor be more than 1,024.
+    georeference : bool
+        Also read what a GeoTIFF or JPEG 2000 itself says of its place (about a millisecond).
 
     Returns
     -------
@@ -99,7 +96,7 @@ def decode(source: Path | bytes, *, name: str | None = None, max_pixels: int = 1
     >>> picture.bands, picture.pixels.shape, picture.pixels.dtype.name
     (('band_1', 'band_2', 'band_3'), (3, 64, 48), 'uint16')
     """
-    with _reading(source, name, max_pixels) as reader:
+    with _reading(source, name, max_pixels, georeference) as reader:
         return reader.read()
 
 
@@ -128,7 +125,7 @@ def probe(source: Path | bytes, *, name: str | None = None) -> Header:
 
 
 @contextlib.contextmanager
-def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterator[Reader]:
+def _reading(source: Path | bytes, name: str | None, max_pixels: int, georeference: bool = False) -> Iterator[Reader]:
     """Open a picture; everything a decoder may raise on a bad file becomes one DataError."""
     if name is None:
         name = str(source) if isinstance(source, Path) else "the picture"
@@ -140,7 +137,7 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterato
     with stream:
         kind = kind_of(stream, name)
         try:
-            with _reader(source, stream, kind, name=name, max_pixels=max_pixels) as reader:
+            with _reader(source, stream, kind, name=name, max_pixels=max_pixels, georeference=georeference) as reader:
                 yield reader
         except SwathError:
             raise
@@ -149,13 +146,17 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int) -> Iterato
 
 
 @contextlib.contextmanager
-def _reader(source: Path | bytes, stream: BinaryIO, kind: str, *, name: str, max_pixels: int) -> Iterator[Reader]:
+def _reader(
+    source: Path | bytes, stream: BinaryIO, kind: str, *, name: str, max_pixels: int, georeference: bool
+) -> Iterator[Reader]:
     if kind == "npy":
         yield ArrayReader(stream, name=name, max_pixels=max_pixels)
     elif kind in ("TIFF", "JPEG 2000"):
         driver = "GTiff" if kind == "TIFF" else "JP2OpenJPEG"
         turn = orientation_tag(stream) if kind == "TIFF" else 1
-        with open_raster(source, driver, name=name, max_pixels=max_pixels, orientation=turn) as raster:
+        with open_raster(
+            source, driver, name=name, max_pixels=max_pixels, orientation=turn, georeference=georeference
+        ) as raster:
             yield raster
     elif kind == DEEP_PNG:
         # Pillow would cut the values to 8 bits; only the EXIF block in front of the pixels is taken from it.
@@ -183,16 +184,13 @@ def kind_of(stream: BinaryIO, name: str) -> str:
         if head.startswith(first) and _fits(kind, head):
             depth, color = head[24:25], head[25:26]  # of a PNG's first chunk; color 0 is gray
             return DEEP_PNG if kind == "PNG" and depth == b"\x10" and color != b"\0" else kind
-    for first, (what, fix) in _NO_PICTURES.items():
-        if head.lower().startswith(first):
-            raise DataError(f"{name} is {what}", fix=fix)
-    if _PATH.fullmatch(stream.read(_LONGEST_PATH)):
-        raise DataError(
-            f"{name} holds a path and no picture, as a link does that was copied as text", fix="copy the file"
-        )
+    mistaken = mistaken_content(stream.read(SNIFFED_BYTES))
+    stream.seek(0)
+    what, fix = mistaken or ("", "convert it to one of these")
     raise DataError(
-        f"{name} is not a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, JPEG 2000 or .npy picture",
-        fix="convert it to one of these or leave it out",
+        f"{name} is not a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, JPEG 2000 or .npy picture"
+        f"{f': it {what}' if what else ''}",
+        fix=f"{fix} or leave it out",
     )
 
 

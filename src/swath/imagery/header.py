@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.errors import DataError
+from swath.imagery.georeference import Georeference
 
 RGB = ("red", "green", "blue")
 MAX_BYTES_A_PIXEL = 32  # 16 bands of 16 bits; the memory limit is this many bytes times the pixel limit
@@ -46,12 +47,15 @@ class Picture:
         ``"display"`` for 8-bit pictures made to be looked at, ``"digital number"`` otherwise.
     mode : str
         How the file stored it, for audits: ``RGB``, ``CMYK``, ``P``, ``I;16``, ``uint16 x 4``...
+    georeference : Georeference or None
+        What the file says of its place, where that was asked for.
     """
 
     pixels: npt.NDArray[Any]
     bands: tuple[str, ...]
     units: str
     mode: str
+    georeference: Georeference | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or len(self.bands) != self.pixels.shape[0]:

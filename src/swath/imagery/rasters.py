@@ -1,7 +1,7 @@
 """TIFF, GeoTIFF, JPEG 2000 and deep-color PNG through rasterio.
 
-Only the driver that fits the file's first bytes is tried, sidecar files are not looked at and stored
-georeferencing is not followed: a file says nothing but its own pixels.
+Only the driver that fits the file's first bytes is tried and sidecar files are not looked at. Where a file says it
+lies is read where it is asked for, and never changes its pixels.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.session import DummySession
 
 from swath.errors import DataError, MissingFileError
+from swath.imagery.georeference import Georeference, georeference_of
 from swath.imagery.header import (
     RGB,
     Header,
@@ -39,7 +40,7 @@ from swath.imagery.header import (
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 _ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
-_OPTIONS = {"GTiff": {"GEOREF_SOURCES": "NONE"}, "JP2OpenJPEG": {"GEOREF_SOURCES": "NONE"}, "PNG": {}}
+_GEOREFERENCED = ("GTiff", "JP2OpenJPEG")
 _KINDS = {"GTiff": "TIFF", "JP2OpenJPEG": "JPEG 2000", "PNG": "PNG"}
 _COLORS = {
     ColorInterp.red: "red",
@@ -55,16 +56,17 @@ _COLORS = {
 
 @contextlib.contextmanager
 def open_raster(
-    source: Path | bytes, driver: str, *, name: str, max_pixels: int, orientation: int = 1
+    source: Path | bytes, driver: str, *, name: str, max_pixels: int, orientation: int = 1, georeference: bool = False
 ) -> Iterator[RasterReader]:
-    """Open a raster by one driver and yield its reader.
+    """Open a raster by one driver and yield its reader, which reads the file's own georeference if that is asked for.
 
     Raises
     ------
     DataError
         If it is damaged, above the limits, has several pages, or values that are not real numbers.
     """
-    options = _OPTIONS[driver]
+    georeference = georeference and driver in _GEOREFERENCED
+    options = {"GEOREF_SOURCES": "INTERNAL" if georeference else "NONE"} if driver in _GEOREFERENCED else {}
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **_ENVIRONMENT))
         try:
@@ -76,6 +78,7 @@ def open_raster(
                 dataset = memory.open(driver=driver, **options)
             stack.enter_context(dataset)
             reader = RasterReader(dataset, name=name, max_pixels=max_pixels, orientation=orientation)
+            reader.georeference = georeference_of(dataset) if georeference else None
         except rasterio.errors.RasterioError as error:
             raise _damaged(name, driver, error) from error
         yield reader
@@ -128,6 +131,7 @@ class RasterReader:
             check_size(width, height, name=name, max_pixels=max_pixels, bands=dataset.count, dtype=dtype)
         self._space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE")
         self._table = _color_table(dataset)
+        self.georeference: Georeference | None = None
         self.header = self._describe(dtype)
 
     def _describe(self, dtype: str) -> Header:
@@ -159,7 +163,7 @@ class RasterReader:
         elif header.dtype == "uint8":
             pixels = _stretched(pixels, self._dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS"))
         pixels = np.ascontiguousarray(upright(pixels, self._orientation))
-        return Picture(pixels, header.bands, units_of(header.dtype), header.mode)
+        return Picture(pixels, header.bands, units_of(header.dtype), header.mode, self.georeference)
 
 
 def _band_names(dataset: DatasetReader) -> tuple[str, ...]:

@@ -16,15 +16,15 @@ from swath.data import PatchIndex, class_numbers, default_cache, group_duplicate
 from swath.data.splits import fold_index
 from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation.errors import LabelIssueReport, feature_probabilities, measure_label_issues, write_label_issues
-from swath.evaluation.errors.labels import PAGE, TABLE, held_out_rows, label_numbers
+from swath.evaluation.errors.labels import PAGE, TABLE, held_out_rows, label_numbers, seen_sentence
 from swath.evaluation.predictions import TEST_ACCESSES, Model, model_pixels, note_test_access, predict_pixels
+from swath.evaluation.seen import SeenCount, seen_rows
 from swath.files import atomic_file, check_output
 from swath.inference import Classifier, load
 from swath.progress import Progress, silent
 
 FOLDS = "folds"
 PLAN = "plan.json"
-MANY = 6_000  # patches from which three epochs teach enough
 VAL = 0.1  # of the other folds, on which a fold's network is chosen
 
 
@@ -58,8 +58,8 @@ def find_label_issues(
         The folder to write into; networks are kept in ``out/folds``. With `model` it may be left out, and nothing is
         written then.
     recipe : str, optional
-        For the networks: a shipped recipe or a YAML file; by default ``flash``, whose few epochs are enough for
-        many patches, or ``quickstart`` below :data:`MANY` patches.
+        For the networks, which learn from scratch, for a shipped model may have learned the wrong labels: a shipped
+        recipe or a YAML file; by default what :func:`swath.training.choose_recipe` names for as many patches.
     changes : list of str, optional
         Changes to it, such as ``"epochs=5"``.
     model : Classifier, str or pathlib.Path, optional
@@ -99,7 +99,7 @@ def find_label_issues(
     part = index if with_test else _without_test(index)
     # What is wrong with labels or folds is said before any work is done.
     label_numbers(part)
-    recipe = recipe or ("flash" if len(part) >= MANY else "quickstart")
+    recipe = recipe or ("" if classifier else _default_recipe(len(part)))
     held_out_rows(part, folds=folds, fold=0, seed=seed)
     if out is not None:
         out = Path(out)
@@ -113,6 +113,7 @@ def find_label_issues(
     if classifier is not None:
         probabilities = feature_probabilities(classifier, part, folds=folds, seed=seed, progress=progress)
         method = f"Probabilities are from regressions on the features of '{classifier.record.name}', {folds} folds."
+        seen = [seen_rows(classifier.record, model_pixels(classifier, part, progress=progress)).count]
     elif out is not None:
         if overwrite:
             shutil.rmtree(out / FOLDS, ignore_errors=True)
@@ -127,13 +128,20 @@ def find_label_issues(
             threads=threads,
             progress=progress,
         )
+        seen = _seen_by_folds(part, out / FOLDS, folds=folds, seed=seed)
         method = f"Probabilities are from {folds} networks of recipe '{recipe}', each trained on the other folds."
     progress("page", 0, 1)
-    report = measure_label_issues(part, probabilities, method=method)
+    report = measure_label_issues(part, probabilities, method=method, seen=seen_sentence(seen))
     if out is not None:
         write_label_issues(report, out, overwrite=overwrite)
     progress("page", 1, 1)
     return report
+
+
+def _default_recipe(patches: int) -> str:
+    from swath.training import choose_recipe  # torch, and only where networks are trained
+
+    return choose_recipe(patches, start=False, short=True).name
 
 
 def _without_test(index: PatchIndex) -> PatchIndex:
@@ -209,6 +217,16 @@ def trained_probabilities(
         probabilities[rows] = predict_pixels(classifier, pixels, progress=progress).probabilities[:, columns]
         progress("folds", fold + 1, folds)
     return probabilities
+
+
+def _seen_by_folds(index: PatchIndex, folder: Path, *, folds: int, seed: int) -> list[SeenCount]:
+    """What each fold's network has seen of the fold it judges: nothing, but for the weights that it started from."""
+    counts = []
+    for fold in range(folds):
+        classifier = load(folder / f"fold-{fold + 1}" / "model.onnx", threads=1)
+        rows = held_out_rows(index, folds=folds, fold=fold, seed=seed)
+        counts.append(seen_rows(classifier.record, model_pixels(classifier, index)[rows]).count)
+    return counts
 
 
 def _check_plan(path: Path, plan: str) -> None:

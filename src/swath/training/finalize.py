@@ -23,16 +23,20 @@ from matplotlib.figure import Figure
 
 import swath
 from swath.data import PatchIndex
+from swath.data.rows import unnamed_bands
+from swath.data.spatial import noted_protocol
 from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
 from swath.files import atomic_file, write_csv, write_text
 from swath.imagery.color_match import patch_quantiles
+from swath.imagery.rgb import is_numbered
 from swath.inference.choice import make_engine
 from swath.inference.ood import TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
 from swath.model import Record, write_model
 from swath.model.graph import assemble
 from swath.model.ood import OutOfDistribution
 from swath.model.record import Baselines, ChannelQuantiles, DataInfo, InputSpec, ReferencePatches, class_infos
+from swath.model.seen import salt_of, with_seen
 from swath.networks import CUSTOM, CustomNetwork, Network
 from swath.networks.catalog import OWN
 from swath.training.batches import Normalization, Patches, outputs_of
@@ -140,14 +144,24 @@ def export_model(
         temperature=validation.temperature,
         thresholds=validation.thresholds,
         # Where a file of weights lay on this machine is nobody's business; what it was is in started_from.
-        recipe=recipe.model_dump(mode="json") | ({"weights": facts.source} if facts else {}),
+        recipe=recipe.model_dump(mode="json")
+        | ({"weights": facts.source} if facts else {})
+        | {"epochs": trained.epochs},
         data=DataInfo(
             name=index.name,
             fingerprint=index.fingerprint,
             counts={split: n for split, n in index.split_counts.items() if split},
-            split_protocol=index.split_protocol,
+            split_protocol=noted_protocol(index),
             license=index.license,
             attribution=index.attribution,
+        ),
+        seen=with_seen(
+            facts.seen if facts else (),
+            bands=spec.bands,
+            train=run.train.pixels,
+            val=run.val.pixels,
+            size=spec.size,
+            salt=salt_of(run.identity),
         ),
         metrics=validation.metrics,
         baselines=calibration.baselines,
@@ -178,11 +192,28 @@ def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto,
     # Cloned, for Keras lists its weights twice and safetensors takes no two names of one memory.
     weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
     with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
-        write_weights(temporary, weights, weights_metadata(expects, run.recipe.network, license=license))
+        write_weights(
+            temporary,
+            weights,
+            weights_metadata(
+                expects,
+                run.recipe.network,
+                license=license,
+                classes=record.class_names,
+                seen=record.seen,
+                attribution="; ".join(_credits(record)) or None,
+            ),
+        )
     values = {k: v.model_dump() for k, v in record.metrics.items()}
     write_text(out / "metrics.json", json.dumps({"split": "val", **values}, indent=2) + "\n")
     write_model(out / "model.onnx", graph, record, overwrite=True)
     run.progress("exporting", 4, 4)
+
+
+def _credits(record: Record) -> list[str]:
+    """Whom to credit for the data that a model learned from, its start included."""
+    began = (record.started_from or {}).get("attribution")
+    return list(dict.fromkeys(filter(None, (record.data.attribution, began))))
 
 
 def fit_ood(
@@ -251,6 +282,7 @@ def _input_spec(run: TrainingRun, index: PatchIndex, normalization: Normalizatio
         meaning=_MEANING[stored],
         mean=tuple(map(float, normalization.mean)),
         sd=tuple(map(float, normalization.sd)),
+        file_bands=unnamed_bands(index) if any(map(is_numbered, run.recipe.bands)) else None,
         channel_mean=tuple(map(float, measured.mean)),
         channel_sd=tuple(map(float, measured.sd)),
         channel_quantiles=ChannelQuantiles(levels=quantiles.levels, values=quantiles.values),
@@ -264,14 +296,14 @@ def _architecture(network: Network) -> str:
 
 
 def write_history(path: Path, history: History, *, kept: int) -> None:
-    """One row per epoch: seconds, losses, validation score, and 1 for the one whose weights were kept."""
+    """One row per epoch: seconds, losses, scores, and 1 for the one whose weights were kept."""
     rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
     with atomic_file(path, overwrite=True) as temporary:
         write_csv(temporary, list(rows[0]), [list(row.values()) for row in rows])
 
 
 def draw_curves(path: Path, history: History, *, kept: int) -> None:
-    """Loss on the left, the validation score on the right, with a dot at the epoch that was kept."""
+    """Loss on the left, scores on the right, with a dot at the epoch that was kept."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [h["epoch"] for h in history]
@@ -285,9 +317,12 @@ def draw_curves(path: Path, history: History, *, kept: int) -> None:
     column = next(name for name in ("val_accuracy", "val_average_precision") if name in history[0])
     name = column.removeprefix("val_").replace("_", " ")
     scores = [100 * h[column] for h in history]
-    right.plot(epochs, scores, color="#1B6B3A")
-    right.plot(epochs[kept], scores[kept], "o", color="#1B6B3A")
+    learned = [100 * h[column.replace("val_", "train_")] for h in history]
+    right.plot(epochs, learned, label="training (augmented batches)", color="#14539A", marker=marker)
+    right.plot(epochs, scores, label="validation", color="#D98032")
+    right.plot(epochs[kept], scores[kept], "o", color="#D98032")
     right.set(xlabel="epoch", ylabel=f"{name}, %", title=f"Validation {name}, kept {scores[kept]:.1f} %")
+    right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)

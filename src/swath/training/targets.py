@@ -106,6 +106,12 @@ def training_parts(index: PatchIndex) -> dict[str, PatchIndex]:
         missing = sorted(set(index.classes) - set(part.classes))
         if missing:
             raise DataError(
-                f"the {split} split has no patch of {', '.join(missing)}", fix="make splits with: swath data split"
+                f"the {split} split has no patch of {', '.join(missing)}",
+                fix=f"split again: swath data split {_named(index)} --resplit --out {_named(index)} --overwrite; "
+                "a class of one group needs patches of other scenes, or leave it out",
             )
     return parts
+
+
+def _named(index: PatchIndex) -> str:
+    return str(index.file or "INDEX")

@@ -14,22 +14,27 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from swath.config import Settings, validate
 from swath.errors import DataError, SettingError
 from swath.imagery import RGB
+from swath.model.seen import Seen
 from swath.networks.catalog import Network
 
 LicenseKind = Literal["open", "non-commercial", "no-derivatives", "custom", "unknown"]
 Style = Literal["none", "timm", "torchvision", "swath"]
 S = TypeVar("S", bound=Settings)
+_SEEN: TypeAdapter[Seen] = TypeAdapter(Seen)
 
 BYTE = 255.0  # largest number of an 8-bit image
 FURTHEST = 10.0  # standard deviations from the expected channel mean; beyond, the channel has another scale
 
 EXPECTS_KEY = "swath.expects"
 NETWORK_KEY = "swath.network"
+CLASSES_KEY = "swath.classes"
+ATTRIBUTION_KEY = "swath.attribution"
+SEEN_KEY = "swath.seen"
 LICENSE_KEY = "license"  # as other programs spell it in a safetensors file's metadata
 _NUMBERS = r"([0-9.]+(?:\s*,\s*[0-9.]+){0,2})"
 _NORMALIZATION = re.compile(rf"mean\s+{_NUMBERS}\s+(?:std|sd)\s+{_NUMBERS}")
@@ -177,10 +182,12 @@ class WeightFacts(Settings):
     sha256: str | None = Field(default=None, description="of the file of weights")
     license: str | None = Field(default=None, description="SPDX identifier where there is one")
     license_url: str | None = None
+    attribution: str | None = Field(default=None, description="whom to credit for the data they learned from")
     network: str = Field(description="the network they were loaded into")
     style: Style = Field(default="none", description="whose names their tensors had")
     expects: Expectation | None = Field(default=None, description="the input they were trained on, if known")
     changes: tuple[str, ...] = Field(default=(), description="what was adapted or left out when loading")
+    seen: Seen = Field(default=(), exclude=True)  # of the record's own field, not of what it started from
 
     @property
     def pretrained(self) -> bool:
@@ -255,7 +262,15 @@ def license_warning(license: str | None, source: str) -> str | None:
     return f"the license{named} of the weights {source} {_REASONS[kind]}: a model made from them cannot be shipped"
 
 
-def weights_metadata(expects: Expectation, network: Network, *, license: str | None = None) -> dict[str, str]:
+def weights_metadata(
+    expects: Expectation,
+    network: Network,
+    *,
+    license: str | None = None,
+    classes: Sequence[str] = (),
+    attribution: str | None = None,
+    seen: Seen = (),
+) -> dict[str, str]:
     """Metadata for a run's ``weights.safetensors``, so that a later run can start from it.
 
     Parameters
@@ -267,8 +282,20 @@ def weights_metadata(expects: Expectation, network: Network, *, license: str | N
     license : str, optional
         Inherited from the weights this run started from: ``OWN`` if it was trained from scratch.
         Without it a later run does not know, and cannot be shipped.
+    classes : sequence of str
+        In the order of the head's outputs: a later run of the same classes keeps the head.
+    attribution : str, optional
+        Whom to credit for the data they learned from.
+    seen : tuple of SeenPatches
+        What they learned from and were chosen by: a model that starts from them has seen it too.
     """
     made = {EXPECTS_KEY: expects.model_dump_json(), NETWORK_KEY: network.model_dump_json()}
+    if classes:
+        made[CLASSES_KEY] = json.dumps(list(classes))
+    if attribution:
+        made[ATTRIBUTION_KEY] = attribution
+    if seen:
+        made[SEEN_KEY] = _SEEN.dump_json(seen).decode()
     return made | ({LICENSE_KEY: license} if license else {})
 
 
@@ -295,9 +322,38 @@ def expects_of(metadata: Mapping[str, str], *, where: str) -> Expectation | None
         return None
 
 
+def seen_of(metadata: Mapping[str, str], *, where: str) -> Seen:
+    """The patches that weights of a swath run have seen, by their metadata; none in other files.
+
+    Raises
+    ------
+    SettingError
+        If the statement is damaged.
+    """
+    if SEEN_KEY not in metadata:
+        return ()
+    try:
+        found = _SEEN.validate_json(metadata[SEEN_KEY])
+        for seen in found:  # what a training of hours would otherwise end with
+            seen.check()
+    except ValueError as error:
+        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise SettingError(f"the metadata of {where} is damaged: {SEEN_KEY}: {first}") from error
+    return found
+
+
 def license_of(metadata: Mapping[str, str]) -> str | None:
     """The license a file's metadata states, in American or British spelling."""
     return metadata.get(LICENSE_KEY) or metadata.get("licence") or None
+
+
+def classes_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Classes of the head in a swath run's weights, in order; none in other files."""
+    try:
+        held = json.loads(metadata.get(CLASSES_KEY, "[]"))
+    except ValueError:
+        return ()
+    return tuple(held) if isinstance(held, list) and all(isinstance(name, str) for name in held) else ()
 
 
 def network_of(metadata: Mapping[str, str], *, where: str) -> Network | None:

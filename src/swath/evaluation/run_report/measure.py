@@ -14,14 +14,14 @@ from typing import Literal, TypeVar
 import yaml
 
 from swath.data import Audit, PatchIndex, audit
-from swath.data.spatial import optimistic_bias
+from swath.data.spatial import optimistic_bias, unknown_origin
 from swath.errors import DataError, SwathError
 from swath.evaluation.errors.analyze import measure_errors
 from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs
 from swath.evaluation.evaluate import measure_split
 from swath.evaluation.faithfulness import SANITY_DRAWS, measure_maps
 from swath.evaluation.faithfulness_page import map_pictures
-from swath.evaluation.predictions import SplitPredictions
+from swath.evaluation.predictions import SplitPredictions, learned_from
 from swath.evaluation.results import Evaluation
 from swath.evaluation.robustness import measure_robustness
 from swath.evaluation.run_report.color_match import measure_color_match
@@ -140,6 +140,8 @@ def measure_report(
     color_match = attempt(
         "shifts", lambda: measure_color_match(classifier, index, split=acted, patches=shifted, progress=progress)
     )
+    own = learned_from(classifier, index)  # of another index the model knows neither side
+    bias = optimistic_bias(index) if own else ""
     findings = Findings(
         score=score,
         confused=_confused(errors, score),
@@ -147,8 +149,8 @@ def measure_report(
         robustness=suite,
         maps=maps[0] if maps else None,
         color_match=color_match,
-        # Of another index the model knows neither side.
-        optimistic=optimistic_bias(index) if score.same_index else "",
+        optimistic=bias,
+        origin=unknown_origin(index) if own and not bias else "",
     )
     return ReportMeasurements(
         findings, tuple(parts), left_out, map_pictures(*maps) if maps else {}, audit(index, progress=progress)
