@@ -16,8 +16,9 @@ TITLES = {
     "map_speed": "Maps: from a scene to a class raster",
     "start_up": "Start-up: cold processes",
     "duplicates": "Near duplicates: planted copies detected",
+    "seen_patches": "Seen patches: copies recognized by a model file",
 }
-INPUTS = {"duplicates": ("INDEX",)}
+INPUTS = {"duplicates": ("INDEX",), "seen_patches": ("INDEX",)}
 
 
 def main() -> None:

@@ -73,8 +73,8 @@ def main() -> None:
 
 def shipped_lists(data: Path) -> dict[str, list[str]]:
     """Paths of train and val; the mini's test patches are on neither."""
-    train_rows, val_rows = _read(data / "eurosat_train.csv"), _read(data / "eurosat_val.csv")
-    mini = _mini_splits()
+    train_rows, val_rows = read_list(data / "eurosat_train.csv"), read_list(data / "eurosat_val.csv")
+    mini = mini_splits()
     keep = [row for row in val_rows if mini.get(row[0]) != "test"]
     chosen = _per_class(keep, first={path for path, split in mini.items() if split == "val"})
     return {"train": [path for path, _ in [*train_rows, *keep] if path not in chosen], "val": sorted(chosen)}
@@ -82,12 +82,12 @@ def shipped_lists(data: Path) -> dict[str, list[str]]:
 
 def measured_lists(data: Path) -> dict[str, list[str]]:
     """Paths of train, val and test: two parts of the train list, and all of the val list."""
-    train_rows = _read(data / "eurosat_train.csv")
+    train_rows = read_list(data / "eurosat_train.csv")
     chosen = _per_class(train_rows, first=set())
     return {
         "train": [path for path, _ in train_rows if path not in chosen],
         "val": sorted(chosen),
-        "test": [path for path, _ in _read(data / "eurosat_val.csv")],
+        "test": [path for path, _ in read_list(data / "eurosat_val.csv")],
     }
 
 
@@ -112,12 +112,13 @@ def _per_class(rows: list[tuple[str, str]], *, first: set[str]) -> set[str]:
     return chosen
 
 
-def _read(path: Path) -> list[tuple[str, str]]:
+def read_list(path: Path) -> list[tuple[str, str]]:
+    """Path and label of each patch of a published list."""
     with path.open(newline="", encoding="utf-8") as file:
         return [(row["path"], row["label"]) for row in csv.DictReader(file)]
 
 
-def _mini_splits() -> dict[str, str]:
+def mini_splits() -> dict[str, str]:
     """Split of each patch of ``eurosat-mini``, by its name in the full archive."""
     index = build_index(shipped_path("eurosat-mini"))
     splits = index.table.column("split").to_pylist()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
+
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
-from swath.config import Settings, override, read_yaml, validate
+from swath.config import MAX_YAML_BYTES, Settings, override, read_yaml, validate
 from swath.errors import MissingFileError, SettingError
 
 
@@ -73,8 +76,109 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(MissingFileError, match=r"none\.yaml"):
         read_yaml(tmp_path / "none.yaml")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00a")
-    with pytest.raises(SettingError, match="is not valid YAML"):
+    with pytest.raises(SettingError, match=r"is not UTF-8 text \(byte 0\); save it as UTF-8"):
         read_yaml(tmp_path / "b.yaml")
+    with pytest.raises(SettingError, match="Is a directory"):
+        read_yaml(tmp_path)
+    (tmp_path / "long.yaml").write_bytes(b"#" * (MAX_YAML_BYTES + 1))
+    with pytest.raises(SettingError, match="no file of at most 1 MiB"):
+        read_yaml(tmp_path / "long.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(SettingError, match="no file of at most 1 MiB"):
+        read_yaml(tmp_path / "pipe.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !!int abc",
+        "a: !!float x",
+        "a: !!bool maybe",
+        "a: !!timestamp foo",
+        "a: !!map 3",
+        "a: !!binary x",
+        "a: !!python/object:os.system x",
+        "a: &x 1\nb: *x",
+        "a: " + "[" * 5000,
+        "? " * 3000,
+        "a: \x00",
+        "a: [1",
+        "{a: 1, a: 2}",
+        "- a",
+        "a",
+        "",
+    ],
+)
+def test_odd_yaml_ends_in_one_sentence(text, tmp_path):
+    (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(SettingError) as caught:
+        read_yaml(tmp_path / "r.yaml")
+    assert "\n" not in str(caught.value)
+
+
+class Typed(Settings):
+    """A field of each kind."""
+
+    name: str | None = None
+    names: tuple[str, ...] = ()
+    by_name: dict[str, float] = {}  # noqa: RUF012
+    whole: int | None = None
+    real: float = 0
+    flag: bool = False
+
+
+NAMES = ["02", "010", "0x1F", "1_000", "1e3", "12:30", "2021-01-01", "2026-02-30", "no", "Yes", "on", "true", "NULL"]
+NAMES += ["1", "1.50", ".inf", "nan", "08", "0o7", "null", "~", "=", "<<"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_stay_as_they_are_written(name, tmp_path):
+    changes = [f"name={name}", f"names=[{name}, {name}]", f"by_name={{{name}: 2}}"]
+    made = validate(Typed, override({}, changes), where="t")
+    assert (made.name, made.names, made.by_name) == (name, (name, name), {name: 2.0})
+    # What is written down reads back: quoted where plain YAML would mean nothing by it.
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(made.model_dump(mode="json")), encoding="utf-8")
+    assert validate(Typed, read_yaml(tmp_path / "r.yaml"), where="t") == made
+
+
+def test_nothing_is_no_value_and_null_is_one_where_a_name_is_meant(tmp_path):
+    assert validate(Typed, override({"name": "a"}, ["name="]), where="t").name is None
+    (tmp_path / "r.yaml").write_text("name: null\nwhole: null\n")
+    assert validate(Typed, read_yaml(tmp_path / "r.yaml"), where="t") == Typed()
+    assert validate(Typed, override({"whole": 3}, ["whole=null"]), where="t").whole is None
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        ("whole=1e2", 100),
+        ("whole=64.0", 64),
+        ("whole=010", 10),
+        ("whole=1_000", 1000),
+        ("whole=-3", -3),
+        ("real=1e-3", 0.001),
+        ("real=.5", 0.5),
+        ("real=3", 3.0),
+        ("flag=no", False),
+        ("flag=yes", True),
+        ("flag=True", True),
+    ],
+)
+def test_numbers_are_numbers_where_they_are_meant(change, value):
+    made = validate(Typed, override({}, [change]), where="t")
+    assert getattr(made, change.partition("=")[0]) == value
+
+
+@pytest.mark.parametrize("change", ["whole=1e-2", "whole=1.5", "whole=12:30", "real=one", "flag=perhaps", "whole=0x1F"])
+def test_no_number_is_refused_where_one_is_meant(change):
+    with pytest.raises(SettingError, match="field"):
+        validate(Typed, override({}, [change]), where="t")
+
+
+def test_long_values_are_not_repeated_in_full():
+    with pytest.raises(SettingError) as caught:
+        validate(Typed, override({}, ["whole=" + "9" * 5000]), where="t")
+    assert len(str(caught.value)) < 300
 
 
 def test_a_file_is_read_as_plain_values(tmp_path):
@@ -86,7 +190,7 @@ def test_a_file_is_read_as_plain_values(tmp_path):
 def test_overrides_reach_into_groups_and_leave_the_original_alone():
     values = {"name": "a", "inner": {"rate": 1.0}}
     got = override(values, ["inner.rate=0.5", "inner.sizes=[7]", "epochs=9", "name=b=c", "new.group=1"])
-    assert got == {"name": "b=c", "inner": {"rate": 0.5, "sizes": [7]}, "epochs": 9, "new": {"group": 1}}
+    assert got == {"name": "b=c", "inner": {"rate": "0.5", "sizes": ["7"]}, "epochs": "9", "new": {"group": "1"}}
     assert values == {"name": "a", "inner": {"rate": 1.0}}
 
 
@@ -113,4 +217,4 @@ def test_the_last_override_of_a_field_wins(pairs):
         node = got
         for part in name.split("."):
             node = node[part]
-        assert node == value
+        assert node == str(value)

@@ -1,29 +1,48 @@
 """Validated settings: strict pydantic models, YAML in, one-line messages out.
 
-Unknown fields are errors. A message names the field, what was given and what is allowed.
+Unknown fields are errors. A message names the field, what was given and what is allowed. What a value in YAML is, a
+number or a name, is decided by the field that takes it: ``02``, ``12:30``, ``1e3``, ``no`` and ``2021-01-01`` are names
+where a name is wanted, and a number is a number where one is.
 """
 
 from __future__ import annotations
 
 import copy
 import difflib
+import errno
+import os
+import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from swath.errors import MissingFileError, SettingError
 
+MAX_YAML_BYTES = 2**20
+_SHOWN = 80
+
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML: a field given twice is an error, and so are aliases, which can unfold without end."""
+    """Plain YAML whose values are text, ``null`` alone excepted; fields make numbers of them.
+
+    A field given twice is an error, and so are tags, and aliases, which can unfold without end.
+    """
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  (PyYAML's own place for them)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        problem = "aliases are not allowed" if isinstance(event, yaml.AliasEvent) else None
+        if getattr(event, "tag", None) is not None:
+            problem = f"tags such as {event.tag.replace('tag:yaml.org,2002:', '!!')} are not allowed"
+        if problem is not None:
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -35,10 +54,39 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+class _FileLoader(_Loader):
+    """As :class:`_Loader`; ``null`` and nothing are no value, as files write what is not set."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
+
+
+for _loader, _pattern, _first in ((_Loader, "", [""]), (_FileLoader, "null|~|", ["n", "~", ""])):
+    _loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(f"^(?:{_pattern})$"), _first)
+
+
 class Settings(BaseModel):
     """Base of every settings model: frozen, finite, and closed to unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_numbers(cls, values: Any) -> Any:
+        """Text that stands for no value or a whole number, as in ``null`` and ``1e2``, where no text is meant."""
+        if not isinstance(values, dict):
+            return values
+        return {name: _plain(value, cls.model_fields.get(name)) for name, value in values.items()}
+
+
+def _plain(value: Any, field: FieldInfo | None) -> Any:
+    if field is None or not isinstance(value, str):
+        return value
+    kinds = {field.annotation, *get_args(field.annotation)}
+    if value in ("null", "~") and NoneType in kinds and str not in kinds:
+        return None
+    if kinds & {int} and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE]\+?\d{1,2}", value) and float(value).is_integer():
+        return int(float(value))
+    return value
 
 
 def changed(settings: Settings, *fields: str) -> bool:
@@ -81,7 +129,9 @@ def validate(kind: type[S], values: Mapping[str, Any], *, where: str) -> S:
         at = f"{where}: field '{field}'" if first["loc"] else where
         if first["type"] == "value_error" and isinstance(first["input"], Mapping):  # of fields that do not go together
             raise SettingError(f"{at}: {first['ctx']['error']}") from None
-        raise SettingError(f"{at}: {first['msg']} (given: {first['input']!r})") from None
+        given = repr(first["input"])
+        given = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}..."
+        raise SettingError(f"{at}: {first['msg']} (given: {given})") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -90,14 +140,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises
     ------
     SettingError
-        If the file is missing, is not YAML, or holds something other than a mapping.
+        If the file is missing, no regular file or above 1 MiB, is not YAML, or holds something other than a mapping.
     """
     try:
-        values = _load(path.read_text(encoding="utf-8"))
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_YAML_BYTES:
+            values = _load(path.read_text(encoding="utf-8"), _FileLoader)
+        elif stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        else:
+            raise SettingError(f"{path} is no file of at most {MAX_YAML_BYTES >> 20} MiB", fix="give a recipe file")
     except OSError as error:
         kind = MissingFileError if isinstance(error, FileNotFoundError) else SettingError
         raise kind(f"cannot read {path} ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{path} is not UTF-8 text (byte {error.start})", fix="save it as UTF-8") from error
+    except (yaml.YAMLError, RecursionError) as error:
         raise SettingError(f"{path} is not valid YAML ({_reason(error)})") from error
     if not isinstance(values, dict):
         raise SettingError(f"{path} should hold fields and values, one 'name: value' a line")
@@ -107,7 +165,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def override(
     values: Mapping[str, Any], assignments: Sequence[str] = (), fields: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Set fields of nested plain values, by ``a.b=value`` assignments (values are YAML) and then by name.
+    """Set fields of nested plain values, by ``a.b=value`` assignments and then by name.
+
+    Values are YAML; the field that takes one makes a number of its text, see :func:`validate`.
 
     A mapping among `fields` changes the fields it names; one that is empty, or gives the group another ``name``,
     replaces the group, for the fields of one network or optimizer seldom suit another.
@@ -120,7 +180,7 @@ def override(
     Examples
     --------
     >>> override({"optimizer": {"lr": 0.1, "momentum": 0.6}}, ["epochs=3"], {"optimizer": {"lr": 0.05}})
-    {'optimizer': {'lr': 0.05, 'momentum': 0.6}, 'epochs': 3}
+    {'optimizer': {'lr': 0.05, 'momentum': 0.6}, 'epochs': '3'}
     """
     result: dict[str, Any] = copy.deepcopy(dict(values))
     for path, value in (*map(_parsed, assignments), *_leaves(fields or {}, result)):
@@ -141,9 +201,10 @@ def _parsed(assignment: str) -> tuple[tuple[str, ...], Any]:
     if not separator or not name.strip():
         raise SettingError(f"'{assignment}' is not of the form name=value", fix="for example --set optimizer.lr=0.1")
     try:
-        return tuple(name.strip().split(".")), _load(text)
+        return tuple(name.strip().split(".")), _load(text, _Loader)
     except (yaml.YAMLError, RecursionError) as error:
-        raise SettingError(f"the value in '{assignment}' is not valid YAML ({_reason(error)})") from None
+        shown = assignment if len(assignment) <= _SHOWN else f"{assignment[:_SHOWN]}..."
+        raise SettingError(f"the value in '{shown}' is not valid YAML ({_reason(error)})") from None
 
 
 def _leaves(
@@ -159,15 +220,17 @@ def _leaves(
             yield (*path, name), str(value) if isinstance(value, Path) else value
 
 
-def _load(text: str) -> Any:
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  (a safe loader, only stricter)
+def _load(text: str, loader: type[_Loader]) -> Any:
+    return yaml.load(text, Loader=loader)  # noqa: S506  (a safe loader, only stricter)
 
 
 def _reason(error: Exception) -> str:
     """What is wrong and in which line, in a few words."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem:
         return error.problem + (f", line {error.problem_mark.line + 1}" if error.problem_mark else "")
-    return str(error).splitlines()[0]
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _fields_at(kind: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

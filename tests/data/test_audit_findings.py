@@ -73,7 +73,7 @@ def of(a, b=None):
         ({"near": (PAIR,) * 3}, "3 pairs of patches are near duplicates."),
         (of("0 0 0 10"), "There are no splits yet"),
         (of("9 0 300"), "There is no val split"),
-        (of("300 9 300", "300 0 300"), "Split 'val' has no patch of 'B'."),
+        (of("300 9 300", "300 0 300"), "Split 'val' has no patch of 'B': split again with swath data split --resplit."),
         (of("300 9 99"), "The test split has 198 patches"),
         (of("300 9 100 1"), "2 patches are in no split."),
         (of("500 9 150", "50 9 50"), "Classes are uneven: 'A' has 659 patches, 'B' 109"),

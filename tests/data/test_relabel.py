@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from swath.data import PatchIndex, read_index, relabel, write_index
+from swath.data import PatchIndex, merge_lookalikes, read_index, relabel, write_index
 from swath.errors import DataError
-from tests.data.makers import table_index, tree
+from tests.data.makers import sets_index, table_index, tree
 
 LABELS = ["Field"] * 4 + ["Town"] * 4 + ["Water"] * 4
 SPLITS = ["train", "train", "val", "test"] * 3
@@ -146,3 +146,22 @@ def test_the_mended_index_is_written_and_read(tmp_path):
     again = read_index(tmp_path / "i.parquet")
     assert again.labels == found.index.labels
     assert again.fingerprint == found.index.fingerprint
+
+
+def test_names_that_look_alike_become_one_class():
+    index = table_index(["Forest"] * 3 + ["forest"] * 2 + ["River"] * 3, splits=["train", "val", "test", "train"] * 2)
+    found = merge_lookalikes(index)
+    assert found.index.classes == ("Forest", "River")
+    assert found.index.class_counts == {"Forest": 5, "River": 3}
+    assert [(before, after) for _, before, after in found.changed] == [("forest", "Forest")] * 2
+    assert found.index.column("split") == index.column("split")
+    assert "2 labels merged" in found.index.split_protocol
+    with pytest.raises(DataError, match=r"no two classes .* look alike"):
+        merge_lookalikes(found.index)
+
+
+def test_names_that_look_alike_among_several_labels_become_one():
+    index = sets_index([{"Sea Lake", "Sea_Lake"}, {"Sea Lake"}, set(), {"River"}])
+    found = merge_lookalikes(index)
+    assert found.index.label_sets == [("Sea Lake",), ("Sea Lake",), (), ("River",)]
+    assert found.index.column("label") == [None] * 4

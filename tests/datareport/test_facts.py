@@ -49,7 +49,7 @@ def test_a_patch_that_was_replaced_is_named(tmp_path):
     tree(tmp_path)
     index = build_index(tmp_path)
     write(tmp_path / "Town" / "Town_1.png", encoded(picture(99)))
-    with pytest.raises(DataError, match=r"Town_1\.png has changed since it was indexed"):
+    with pytest.raises(DataError, match=r"1 changed \(Town.Town_1\.png\)"):
         read_headers(index)
 
 

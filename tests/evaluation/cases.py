@@ -10,6 +10,7 @@ import numpy as np
 from swath.evaluation import BaselineResult, SingleLabelEvaluation, confusion_matrix, measure
 from swath.evaluation.metrics import paired_differences
 from swath.evaluation.results import Difference, warnings_for
+from swath.evaluation.seen import SeenCount
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\""
 
@@ -38,13 +39,15 @@ def evaluation(
         "model": "tiny",
         "split": "test",
         "n": n,
+        "seen": SeenCount(patches=n),
+        "is_test": True,
         "fingerprint": "a" * 64,
         "trained_on": "a" * 64,
         "protocol": "stratified by class",
         "engine": "onnxruntime fp32",
         "absent_classes": (),
         "baselines": baselines,
-        "warnings": warnings_for(n=n, split="test", same_index=True, absent=(), leads=leads),
+        "warnings": warnings_for(n=n, absent=(), leads=leads),
     }
     return SingleLabelEvaluation(**dict(metrics), **values | fields)
 

@@ -45,13 +45,6 @@ def test_a_score_at_the_threshold_is_positive():
     assert (found.recall.value, found.precision.value, found.accuracy.value) == (1, 1, 1)
 
 
-def test_the_same_seed_gives_the_same_intervals():
-    truth, scores = answers()
-    one, two = (measure_binary(truth, scores, threshold=0.5, names=NAMES, seed=3) for _ in range(2))
-    assert one == two
-    assert one != measure_binary(truth, scores, threshold=0.5, names=NAMES, seed=4)
-
-
 def test_a_split_without_positives_can_be_measured():
     found = measure_binary(np.zeros(5, bool), np.linspace(0, 1, 5), threshold=0.5, names=NAMES)
     assert found.accuracy.value == pytest.approx(0.4)

@@ -19,7 +19,7 @@ def test_it_survives_its_own_json():
 def test_the_terminal_shows_every_number_with_its_interval():
     found = evaluation()
     lines = found.lines()
-    assert lines[0] == "model tiny, split test: 400 patches"
+    assert lines[:2] == ["The model has seen none of these 400 patches.", "model tiny, split test: 400 patches"]
     shown = {line.split()[0]: line for line in lines if line.strip()}
     for name in ("accuracy", "macro-F1"):
         assert shown[name].count("%") == 2
@@ -62,8 +62,6 @@ POOR = Estimate(value=0.3, low=0.2, high=0.4, n=40)  # of 200: guessing has 0.2
     ("change", "said"),
     [
         ({"n": FEW - 1}, "only 199 patches"),
-        ({"split": "train"}, "the model was trained on these patches: this is not a test"),
-        ({"split": "val"}, "the model was chosen by these patches"),
         ({"absent": ("Desert",)}, "no patch of Desert: left out of means over classes"),
         ({"leads": {}}, "carries no baselines"),
         ({"leads": lead(-0.01)}, "not clearly better than the majority baseline (accuracy difference"),
@@ -75,7 +73,7 @@ POOR = Estimate(value=0.3, low=0.2, high=0.4, n=40)  # of 200: guessing has 0.2
     ],
 )
 def test_each_weakness_is_named_once(change, said):
-    plain = {"n": FEW, "split": "test", "same_index": True, "absent": (), "leads": CLEAR}
+    plain = {"n": FEW, "absent": (), "leads": CLEAR}
     assert warnings_for(**plain) == ()
     (warning,) = warnings_for(**plain | change)
     assert said in warning
@@ -83,24 +81,15 @@ def test_each_weakness_is_named_once(change, said):
 
 def test_a_label_that_is_found_better_than_by_guessing_is_not_warned_of():
     good = {"Dump": (POOR.model_copy(update={"low": 0.21}), 40), "Absent": (POOR, 0)}
-    assert warnings_for(n=FEW, split="test", same_index=True, absent=(), leads=None, guesses=good) == ()
+    assert warnings_for(n=FEW, absent=(), leads=None, guesses=good) == ()
 
 
 def test_hostile_names_cannot_move_the_cursor_from_a_warning():
     name = "a\x1b[2Jx"
-    absent = warnings_for(n=FEW, split="test", same_index=True, absent=(name,), leads=CLEAR)
-    poor = warnings_for(n=FEW, split="test", same_index=True, absent=(), leads=None, guesses={name: (POOR, 40)})
+    absent = warnings_for(n=FEW, absent=(name,), leads=CLEAR)
+    poor = warnings_for(n=FEW, absent=(), leads=None, guesses={name: (POOR, 40)})
     assert len(absent) == len(poor) == 1
     assert "\x1b" not in absent[0] + poor[0]
-
-
-def test_another_index_says_nothing_of_training():
-    assert warnings_for(n=FEW, split="train", same_index=False, absent=(), leads=CLEAR) == ()
-
-
-def test_same_index_compares_fingerprints():
-    assert evaluation().same_index
-    assert not evaluation(fingerprint="b" * 64).same_index
 
 
 def test_the_json_states_how_intervals_were_made():

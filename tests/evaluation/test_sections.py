@@ -10,6 +10,7 @@ from swath.evaluation.sections import (
     result_section,
     training_section,
 )
+from swath.evaluation.seen import SeenCount
 from swath.model import read_model
 from swath.model.record import class_infos
 from swath.pages.html import Link, Number, Swatch, write_report
@@ -39,16 +40,20 @@ def test_patches_of_several_labels_are_counted_once():
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({}, "It was kept apart from training."),
-        ({"split": "val"}, "400 patches of the split 'val'."),
-        ({"fingerprint": "b" * 64}, "do not show whether the model has seen"),
+        ({}, "The model has seen none of these 400 patches."),
+        ({"known": False}, "is not known: its file does not say what it learned from."),
+        ({"train": 400}, "All 400 patches were trained on: this is no test. No patch is left to test it on"),
+        ({"train": 271, "val": 47}, "271 of 400 patches were trained on and 47 chose the model: this is no test. What"),
     ],
 )
-def test_a_result_says_what_it_was_measured_on(tmp_path, fields, said):
-    section = result_section(evaluation(**fields), tmp_path)
+def test_a_result_says_first_what_the_model_has_seen(tmp_path, fields, said):
+    seen = SeenCount(patches=400, **fields)
+    section = result_section(evaluation(seen=seen), tmp_path)
     assert said in section.text[0]
-    assert ("kept apart" in section.text[0]) == (not fields)
-    assert "stratified by class" in section.text[1]
+    assert section.text[1] == "400 patches of the split 'test'."
+    assert "stratified by class" in section.text[2]
+    # No title and no number of seen patches without a word of it.
+    assert {text.endswith("seen)") for text in (section.title, *(n.label for n in section.numbers))} == {seen.seen > 0}
 
 
 def test_a_result_shows_model_baselines_and_every_class(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.stats import binomtest
 
 from swath.errors import DataError
 from swath.evaluation.metrics import paired_differences
+from swath.evaluation.seen import SeenCount
 from swath.experiments.catalog import Experiment
 from swath.experiments.compare import draw, make_rows, paired_difference, paragraph, write_table
 from swath.experiments.variants import Variant, VariantResult
@@ -118,6 +120,16 @@ def test_many_comparisons_are_counted_and_the_farthest_told():
 def test_a_paragraph_without_a_comparison_speaks_of_none():
     text = paragraph(QUESTION, make_rows([result("one", 0.2)]), patches=400)
     assert "McNemar" not in text
+
+
+def test_what_a_variant_has_seen_is_said_before_its_number():
+    plain = replace(result("plain", 0.2), seen=SeenCount(patches=400))
+    transfer = replace(result("transfer", 0.1, against="plain", draw_seed=1), seen=SeenCount(patches=400, train=90))
+    text = paragraph(QUESTION, make_rows([plain, transfer]), patches=400)
+    assert text.index("Transfer: 90 of 400 patches were trained on: this is no test.") < text.index("90.0 %")
+    assert "(90 of 400 seen)" in text
+    assert "no variant has seen" not in text
+    assert "On 400 patches that no variant has seen:" in paragraph(QUESTION, make_rows([plain]), patches=400)
 
 
 def test_the_table_holds_every_number(tmp_path):

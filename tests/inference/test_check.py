@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import onnx
 import pytest
@@ -10,8 +12,8 @@ from swath.errors import ModelFileError, SettingError
 from swath.inference import check_model
 from swath.inference.check import _moved, bf16_tolerance
 from swath.inference.openvino import has_bf16
-from swath.model import read_model
-from swath.model.record import EngineParity, ReferencePatches
+from swath.model import Record, read_model, write_model
+from swath.model.record import RECORD_KEY, EngineParity, ReferencePatches
 from tests.tiny import patches, write_tiny_model
 
 BF16 = "openvino-bf16"
@@ -67,7 +69,7 @@ def test_in_bf16_a_label_may_move_only_between_classes_that_are_close(tiny_model
                 check_model(path, engine=BF16, threads=1)
 
 
-@pytest.mark.parametrize("name", ["head.weight", "head.bias", "part.weight", "swath.mean"])
+@pytest.mark.parametrize("name", ["head.weight", "head.bias", "part.weight"])
 def test_a_tampered_weight_is_found(tiny_model, tmp_path, name):
     model = onnx.load_model(tiny_model)
     tensor = next(t for t in model.graph.initializer if t.name == name)
@@ -77,6 +79,70 @@ def test_a_tampered_weight_is_found(tiny_model, tmp_path, name):
     onnx.save_model(model, tmp_path / "m.onnx")
     with pytest.raises(ModelFileError, match="does not give its reference probabilities on openvino fp32"):
         check_model(tmp_path / "m.onnx", threads=1)
+
+
+def edited(model, path, change):
+    """A copy of a model file whose record another program has changed; the graph is as it was."""
+    graph = onnx.load_model(model)
+    (prop,) = (prop for prop in graph.metadata_props if prop.key == RECORD_KEY)
+    values = json.loads(prop.value)
+    change(values)
+    prop.value = json.dumps(values)
+    onnx.save_model(graph, path)
+    return path
+
+
+def swap_classes(values):
+    first, last = values["classes"][0], values["classes"][-1]
+    first["name"], last["name"] = last["name"], first["name"]
+
+
+def set_input(name, change):
+    return lambda values: values["input"].update({name: change(values["input"][name])})
+
+
+NAMES = {
+    "classes": (swap_classes, "the graph names its classes otherwise than the record: number 0 is"),
+    "bands": (set_input("bands", lambda b: b[::-1]), "the graph names its bands .* 'red', and 'blue' in the record"),
+    "mean": (set_input("mean", lambda m: [m[0] + 1, *m[1:]]), "the graph normalizes with other means"),
+    "sd": (set_input("sd", lambda s: [*s[:-1], s[-1] * 1.01]), "the graph normalizes with other standard deviations"),
+}
+ELSE = {
+    "channel mean": set_input("channel_mean", lambda m: m[::-1] if m[0] != m[-1] else [m[0] + 9, *m[1:]]),
+    "gsd": set_input("gsd", lambda _: 3.0),
+    "colors": lambda values: values["classes"][0].update(color_hint="000000"),
+    "license": lambda values: values.update(license="CC0-1.0"),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_record_that_is_not_its_graph_s_is_found(kind, tiny_model, tmp_path):
+    change, says = NAMES[kind]
+    path = edited(tiny_model, tmp_path / "m.onnx", change)
+    for use in (check_model, swath.load):
+        with pytest.raises(ModelFileError, match=says):
+            use(path)
+    # Nor does swath itself write such a file, whatever the record comes from.
+    values = read_model(tiny_model).record.model_dump(mode="json")
+    change(values)
+    with pytest.raises(ModelFileError, match=says):
+        write_model(tmp_path / "other.onnx", read_model(tiny_model).graph, Record.model_validate(values))
+
+
+@pytest.mark.parametrize("kind", ELSE)
+def test_a_record_changed_by_another_program_is_found(kind, tiny_model, tmp_path):
+    path = edited(tiny_model, tmp_path / "m.onnx", ELSE[kind])
+    with pytest.raises(ModelFileError, match="its record was changed after swath wrote it"):
+        check_model(path)
+
+
+def test_a_file_says_whether_its_record_can_be_checked(tiny_model, tmp_path):
+    assert check_model(tiny_model, threads=1).sealed
+    graph = onnx.load_model(tiny_model)
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.ClearField("doc_string")
+    onnx.save_model(graph, tmp_path / "m.onnx")
+    assert not check_model(tmp_path / "m.onnx", threads=1).sealed
 
 
 def test_a_weight_that_is_not_a_number_is_found(tiny_model, tmp_path):

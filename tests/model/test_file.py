@@ -83,7 +83,9 @@ def test_shipped_models_go_by_name():
 def test_a_file_that_is_no_model(tmp_path, content):
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
-    with pytest.raises(ModelFileError, match=r"m\.onnx (is not an ONNX file|carries no swath record)"):
+    with pytest.raises(
+        ModelFileError, match=r"m\.onnx is (not an ONNX file|an empty file|text: hello there|a zip archive)"
+    ):
         read_model(path)
 
 
@@ -110,7 +112,7 @@ def test_an_onnx_file_of_someone_else(tmp_path):
 
 def test_a_newer_schema_says_to_upgrade(tiny_model, tmp_path):
     newer = rewrite(tiny_model, tmp_path / "m.onnx", record={"schema_version": SCHEMA_VERSION + 1, "novelty": 1})
-    with pytest.raises(ModelFileError, match=r"newer swath .record schema 3.*upgrade swath"):
+    with pytest.raises(ModelFileError, match=r"newer swath .record schema 4.*upgrade swath"):
         read_model(newer)
 
 

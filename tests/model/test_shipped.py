@@ -20,7 +20,7 @@ from swath.model.dense import dense_stride
 )
 def test_the_models_are_small_sound_and_say_where_they_are_from(name: str, least: float, learned_from: int) -> None:
     assert name in shipped_models()
-    assert resolve_model(name).stat().st_size <= 5_000_000
+    assert resolve_model(name).stat().st_size <= 5 * 2**20
     assert check_model(name, engine="onnxruntime").max_difference < 1e-3
     record = read_model(name).record
     assert len(record.classes) == 10

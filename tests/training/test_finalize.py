@@ -9,13 +9,14 @@ from onnx import numpy_helper
 from safetensors.torch import load_file
 
 import swath
-from swath.data import cached_pixels
+from swath.data import build_index, cached_pixels, split_index
 from swath.data.spatial import UNKNOWN_ORIGIN
 from swath.errors import ModelFileError
 from swath.evaluation import evaluate
 from swath.inference import check_model
 from swath.networks import PatchNet
 from swath.training import finalize as module
+from tests.tiny import write_patches
 
 from .runs import small_recipe, small_train
 
@@ -98,3 +99,23 @@ def test_a_graph_that_disagrees_is_not_written_nor_anything_else(tiny_index, tmp
 def test_places_are_spread_over_classes():
     places = module._spread_over_classes(np.array([0, 0, 0, 1, 2, 2]), 4)
     assert places.tolist() == [0, 3, 4, 1]
+
+
+def test_the_record_keeps_what_was_learned_from_and_what_chose(record, trained, tiny_index):
+    found = {split: evaluate(trained.model, tiny_index, split=split).seen for split in ("train", "val", "test")}
+    assert (found["train"].train, found["val"].val, found["test"].unseen) == (72, 24, True)
+    (seen,) = record.seen
+    assert (seen.train.n, seen.val.n, seen.bands, seen.size) == (72, 24, ("red", "green", "blue"), 64)
+
+
+def test_what_a_start_has_seen_the_model_has_seen_too(record, trained, tiny_index, tmp_path):
+    others = split_index(build_index(write_patches(tmp_path / "others", n=10, seed=7)))
+    weights = trained.model.parent / "weights.safetensors"
+    made = small_train(others, tmp_path / "run", small_recipe(f"weights={weights}"))
+    assert evaluate(made.model, tiny_index, split="train").seen.train == 72
+    assert evaluate(made.model, tiny_index, split="val").seen.val == 24
+    assert evaluate(made.model, others, split="train").seen.train == len(others.where("train"))
+    after = swath.load(made.model, threads=1).record
+    assert len(after.seen) == 1
+    assert after.seen[0].salt == record.seen[0].salt
+    assert "seen" not in after.started_from

@@ -38,18 +38,16 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
         ("optimzer.lr=1", "unknown field 'optimzer'; did you mean 'optimizer'"),
         ("optimizer.momentun=0", "unknown field 'optimizer.momentun'; did you mean 'momentum'"),
         ("epoch=1", "unknown field 'epoch'; did you mean 'epochs'"),
-        ("epochs=0", "field 'epochs'.*greater than or equal to 1.*given: 0"),
+        ("epochs=0", "field 'epochs'.*greater than or equal to 1.*given: '0'"),
         ("epochs=1.5", "field 'epochs'"),
         ("batch_size=1", "field 'batch_size'"),
         ("size=8", "field 'size'"),
         ("optimizer.lr=0", "field 'optimizer.lr'"),
-        ("optimizer.lr=.inf", "field 'optimizer.lr'.*finite"),
+        ("optimizer.lr=inf", "field 'optimizer.lr'.*finite"),
         ("optimizer.lr=.nan", "field 'optimizer.lr'"),
         ("network.widths=[]", "field 'network.widths'"),
         ("network.name=resnet18", r"stem and widths belong to .*network=\{name: resnet18\}"),
         ("precision=int8", "field 'precision'"),
-        ("positive=yes", "put the class's name in quotes"),
-        ("loss.class_weights={no: 2}", "put the class's name in quotes"),
         ("optimizer={name: adamw, momentum: 0.9}", "momentum belongs to muon and sgd"),
         ("augmentation.flips=perhaps", "field 'augmentation.flips'"),
         ("network=3", "field 'network'"),
@@ -107,7 +105,10 @@ def test_a_mistaken_keyword_names_the_field_and_the_nearest_known(fields, messag
         load_recipe("fast", **fields)
 
 
-def test_classes_may_have_numbers_for_names():
-    recipe = load_recipe("fast", changes=["positive=1", "loss.class_weights={1: 3, 0: 1}"])
-    assert recipe.positive == "1"
-    assert recipe.loss.class_weights == {"1": 3, "0": 1}
+@pytest.mark.parametrize("name", ["1", "02", "010", "1_000", "1e3", "12:30", "no", "yes", "2021-01-01", "null"])
+def test_classes_may_have_any_name(name, tmp_path):
+    recipe = load_recipe("fast", changes=[f"positive={name}", f"loss.class_weights={{{name}: 3, other: 1}}"])
+    assert recipe.positive == name
+    assert recipe.loss.class_weights == {name: 3, "other": 1}
+    (tmp_path / "r.yaml").write_text(dump_recipe(recipe))
+    assert load_recipe(tmp_path / "r.yaml") == recipe

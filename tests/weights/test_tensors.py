@@ -118,7 +118,7 @@ class TestCheckpoint:
     @LAYOUTS
     @pytest.mark.parametrize(
         "value",
-        [torch.ones(2), [torch.ones(2)], {}, {1: torch.ones(2)}, {"a": 1}, {"a": {"b": torch.ones(2)}}, "text", None],
+        [torch.ones(2), [torch.ones(2)], {}, {1: torch.ones(2)}, {"a": 1}, {"a": {"b": 1}}, "text", None],
         ids=str,
     )
     def test_what_is_no_state_dict(self, tmp_path, zipped, value):

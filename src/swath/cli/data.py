@@ -102,7 +102,9 @@ def index(
     By scene: swath data index chips/ --group-by '(scene[0-9]+)_' --out chips.parquet
     """
     from swath.data import build_index, write_index
+    from swath.data.audit import lookalike_warning
     from swath.data.grouping import suggestion
+    from swath.data.names import describe_lookalikes, lookalikes
     from swath.files import check_output
 
     check_output(out, overwrite=overwrite)
@@ -122,6 +124,8 @@ def index(
         typer.echo(f"{len(made.skipped)} unreadable images skipped, the first is {made.skipped[0]}", err=True)
     for line in (*made.notes, *(one.line() for one in made.left_out)):
         typer.echo(line, err=True)
+    if alike := lookalikes(made.class_counts):
+        typer.echo(lookalike_warning(describe_lookalikes(alike, made.class_counts), str(out)), err=True)
     suggested = suggestion(made) if None in made.split_counts else None
     if suggested is not None:
         opt.hint(suggested.sentence())
@@ -325,24 +329,36 @@ def resample(
 @app.command()
 def relabel(
     index: opt.Index,
-    review: Annotated[
-        Path, typer.Argument(help="label_issues.csv of swath label-issues with its column 'verdict' filled in.")
-    ],
     out: opt.IndexOut,
+    review: Annotated[
+        Path | None, typer.Argument(help="label_issues.csv of swath label-issues with its column 'verdict' filled in.")
+    ] = None,
+    merge_lookalikes: Annotated[
+        bool, typer.Option("--merge-lookalikes", help="Make one class of names that look alike, instead of a review.")
+    ] = False,
     overwrite: opt.Overwrite = False,
 ) -> object:
-    """Apply reviewed label corrections to an index.
+    """Apply reviewed label corrections to an index, or merge classes whose names look alike.
 
     Verdicts are ok, relabel (to the suggested class), drop, or the name of a class. Splits and groups are kept.
 
     Example: swath data relabel index.parquet reviewed.csv -o clean.parquet
+
+    Forest and forest: swath data relabel index.parquet --merge-lookalikes -o clean.parquet
     """
+    from swath.data import merge_lookalikes as merge
     from swath.data import read_index, write_index
     from swath.data import relabel as run
+    from swath.errors import SettingError
     from swath.files import check_output
 
+    if (review is None) != merge_lookalikes:
+        raise SettingError(
+            "relabel takes a review or --merge-lookalikes, one of the two", fix="swath data relabel --help shows both"
+        )
     check_output(out, overwrite=overwrite)
-    made = run(read_index(index), review)
+    given = read_index(index)
+    made = merge(given) if review is None else run(given, review)
     write_index(made.index, out, overwrite=overwrite)
     typer.echo("\n".join(made.lines()))
     typer.echo(f"{len(made.index):,} patches: {out}")

@@ -90,7 +90,8 @@ def _print_result(shown: ShowcaseResult, open_: bool | None) -> ShowcaseResult:
     agreed = shown.map_accuracy
     if agreed is not None:
         typer.echo(
-            f"map of a mosaic of test patches: {agreed.patches_right:,} of {agreed.patches:,} patches correct "
+            f"map of a mosaic of these patches{shown.evaluation.seen.mark}: "
+            f"{agreed.patches_right:,} of {agreed.patches:,} patches correct "
             f"({100 * agreed.patches_right / agreed.patches:.1f} %)"
         )
     page = shown.report.resolve().as_uri()

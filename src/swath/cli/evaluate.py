@@ -160,6 +160,8 @@ def label_issues(
         threads=threads,
         overwrite=overwrite,
     )
+    if made.seen:
+        typer.echo(made.seen)
     typer.echo(
         f"{made.candidates:,} of {made.patches:,} patches are label issues; estimated number of wrong labels: "
         f"{made.estimated:,.0f}"

@@ -43,6 +43,8 @@ def check(model: opt.Model, engine: opt.Engine = "auto") -> object:
         f"sound: {result.patches} reference patches on {result.engine}, largest difference "
         f"{result.max_difference:.1e} (allowed {result.tolerance:.0e})"
     )
+    if not result.sealed:
+        typer.echo("note: the file was written without a digest of its record, so changes of it do not show", err=True)
     return result
 
 

@@ -2,8 +2,8 @@
 
 Other rooms see patches through a :class:`PatchIndex` (one Parquet table, one row per patch) and never read folders.
 :func:`build_index` makes it of folders, CSVs, zip archives, tables, torch datasets and data sets known by name: check
-and decode, find duplicates, group, split. :func:`fix_index`, :func:`resample_index`, :func:`relabel` and
-:func:`binary_index` make one index of another.
+and decode, find duplicates, group, split. :func:`fix_index`, :func:`resample_index`, :func:`relabel`,
+:func:`merge_lookalikes` and :func:`binary_index` make one index of another.
 """
 
 from swath.data.archives import open_patches
@@ -15,7 +15,7 @@ from swath.data.fix import fix_index
 from swath.data.images import Images, walk_images
 from swath.data.index import SCHEMA, PatchIndex, class_numbers, label_matrix, read_index, write_index
 from swath.data.named import NAMED, get, shipped_path
-from swath.data.relabel import binary_index, relabel
+from swath.data.relabel import binary_index, merge_lookalikes, relabel
 from swath.data.rewrite import resample_index
 from swath.data.sources import build_index
 from swath.data.splits import split_index
@@ -40,6 +40,7 @@ __all__ = [
     "get",
     "group_duplicates",
     "label_matrix",
+    "merge_lookalikes",
     "near_duplicates",
     "open_patches",
     "read_index",

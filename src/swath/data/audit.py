@@ -21,6 +21,7 @@ from swath.data.cache import cached_pixels
 from swath.data.duplicates import DuplicatePair, comparison_bands, near_duplicates
 from swath.data.index import SPLITS, PatchIndex
 from swath.data.matching import SIDE
+from swath.data.names import describe_lookalikes, lookalikes
 from swath.data.spatial import group_footprints, optimistic_bias, unknown_origin
 from swath.files import atomic_file
 from swath.pages.text import counted
@@ -160,6 +161,20 @@ def _uneven(classes: Mapping[str, Mapping[str, int]]) -> str | None:
     )
 
 
+def _look_alike(classes: Mapping[str, Mapping[str, int]]) -> str | None:
+    counts = {label: sum(of.values()) for label, of in classes.items()}
+    sets = lookalikes(counts)
+    return lookalike_warning(describe_lookalikes(sets, counts)) if sets else None
+
+
+def lookalike_warning(described: str, file: str = "INDEX") -> str:
+    """What to say of classes that look alike, and how to merge them."""
+    return (
+        f"Classes have names that look alike: {described}. If they are one: "
+        f"swath data relabel {file} --merge-lookalikes --out {file} --overwrite."
+    )
+
+
 def _split_findings(classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str | None, int]) -> list[Finding]:
     total = Counter({split or "none": n for split, n in sizes.items()})
     missing = [split for split in SPLITS if not total[split]]
@@ -176,7 +191,8 @@ def _split_findings(classes: Mapping[str, Mapping[str, int]], sizes: Mapping[str
         lacking = [label for label, counts in classes.items() if not counts.get(split)]
         if lacking:
             names = ", ".join(f"'{label}'" for label in lacking)
-            found.append(Finding("class missing", f"Split '{split}' has no patch of {names}."))
+            text = f"Split '{split}' has no patch of {names}: split again with swath data split --resplit."
+            found.append(Finding("class missing", text))
     if 0 < total["test"] < FEW_IN_TEST:
         found.append(
             Finding(
@@ -324,6 +340,7 @@ def find_problems(
         "contradiction": contradictions
         and f"{counted(len(contradictions), 'duplicate carries', 'duplicates carry')} different labels: the first is "
         f"{' = '.join(contradictions[0][:2])}.",
+        "look-alike": _look_alike(audit.classes),
         "optimistic": optimistic and f"The splits are {optimistic}. Accuracy on new land will be lower.",
         "origin": origin
         and f"{origin[0].upper()}{origin[1:]}. If file names or a column tell the scenes: swath data split --group-by.",

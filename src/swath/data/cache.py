@@ -1,11 +1,17 @@
-"""Decoded patches as one memory-mapped array, made once for given content, bands and size."""
+"""Decoded patches as one memory-mapped array, made once for given content, bands and size.
+
+A cached array is found by the contents that the index states, so before it is used the files themselves are compared
+with the index: by size and time where an earlier reading of the same file is on record, else by reading them.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -13,18 +19,25 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from swath.data.index import PatchIndex
-from swath.data.rows import decode_patch, map_patches
+from swath.data.rows import check_contents, decode_patch, map_patches, unnamed_bands
 from swath.errors import DataError, OutputError, SettingError
 from swath.files import atomic_file
 from swath.imagery import RGB, resize, select_bands
+from swath.imagery.rgb import BandError
 from swath.progress import Progress, silent
 
 LAYOUT = 1  # raise when the meaning of a cached file changes
 MAX_SIZE = 4096
 _CHUNK_BYTES = 16 * 2**20
+# A file written this shortly before it was looked at may be written again without a change of its time.
+_SETTLED_NS = 2 * 10**9
+_NO_FILE = (-1, -1, -1)
 
+Stamp = tuple[int, int, int]  # size in bytes, time of the last change of content and of status in nanoseconds
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
@@ -33,13 +46,15 @@ def cached_pixels(
     *,
     bands: Sequence[str] = RGB,
     size: int | None = None,
+    of: int | None = None,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Pixels:
     """Return the pixels of all patches, decoding them only if the cache does not hold them.
 
-    The cached file is named by the SHA-256 of the patches' contents in order, bands, size and
-    decoder versions, so it can never be stale; a damaged one is written again.
+    The cached array is named by the SHA-256 of the patches' contents in order, bands, size and
+    decoder versions; a damaged one is written again. Whether the files still have these contents is checked at
+    every call: what has another size or time than when it was last read is read again.
 
     Parameters
     ----------
@@ -49,10 +64,12 @@ def cached_pixels(
         Bands to take, in this order; see :func:`swath.imagery.select_bands`.
     size : int, optional
         Side in pixels to resize to; by default the patches' own, which they must share.
+    of : int, optional
+        Number of bands that files without band names must have; by default any, the same in all.
     cache : Path, optional
         Folder to cache in; by default ``$SWATH_CACHE``, or ``~/.cache/swath``.
     progress : Progress
-        Called with stage ``"decode"``.
+        Called with stage ``"decode"``, and ``"check"`` where files are compared with the index.
 
     Returns
     -------
@@ -65,19 +82,41 @@ def cached_pixels(
         If `size` is not between 1 and 4096.
     DataError
         If patches have several sizes and `size` is not given, differ in dtype, are neither 8 nor
-        16 bit, lack a band, are gone, or have changed since they were indexed.
+        16 bit, lack a band, are gone, or have changed since they were indexed: these are counted and the
+        first are named.
     OutputError
         If the cache cannot be written.
     """
     if not len(index):
         raise DataError(f"index '{index.name}' has no patches to decode")
     side = _side(index, size)
-    path = (cache or default_cache()) / "pixels" / f"{cache_key(index, bands=bands, size=side)}.npy"
+    count = unnamed_bands(index)
+    if of is not None and count not in (None, of):
+        raise BandError(
+            f"the patches of index '{index.name}' have {count} bands without names, and {', '.join(bands)} are meant "
+            f"in files of {of}",
+            fix=f"use patches of {of} bands, or name the bands in all files (a GeoTIFF's band descriptions)",
+        )
+    folder = cache or default_cache()
+    path = folder / "pixels" / f"{cache_key(index, bands=bands, size=side)}.npy"
     shape = (len(index), len(bands), side, side)
     pixels = _mapped(path, shape)
+    now = time.time_ns()
+    stamps = _stamps(index)
     if pixels is None:
-        _fill(path, index, bands, side, progress)
+        _fill(path, index, bands, side, count, progress)
         pixels = _mapped(path, shape)
+        _note(index, stamps, folder, now)
+    else:
+        known = _noted(index, folder)
+        doubtful = [
+            row
+            for row, (name, content) in enumerate(zip(index.paths, index.column("sha256"), strict=True))
+            if known.get(name) != (content, stamps[row])
+        ]
+        if doubtful:
+            check_contents(index, rows=doubtful, progress=progress)
+            _note(index, stamps, folder, now)
     if pixels is None:
         raise OutputError(f"the cache {path} changed while it was written", fix="run the command again")
     return pixels
@@ -105,6 +144,59 @@ def cache_key(index: PatchIndex, *, bands: Sequence[str], size: int) -> str:
     return digest.hexdigest()
 
 
+def _stamps(index: PatchIndex) -> list[Stamp]:
+    """Size and times of each patch's file: of the archive for all patches of an archive."""
+    root = str(index.root)
+    if index.root.is_file():
+        return [_stamp(root)] * len(index)
+    return [_stamp(f"{root}/{path}") for path in index.paths]
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        status = os.stat(path)  # noqa: PTH116  (twice as fast as Path.stat, for tens of thousands of files)
+    except OSError:
+        return _NO_FILE  # it is read then, and the error named
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _record_of(root: Path, folder: Path) -> Path:
+    return folder / "files" / f"{hashlib.sha256(str(root).encode()).hexdigest()}.parquet"
+
+
+def _noted(index: PatchIndex, folder: Path) -> dict[str, tuple[str, Stamp]]:
+    """Content and stamp of each file of the index's root that was read before; empty if nothing is on record."""
+    try:
+        table = pq.read_table(_record_of(index.root, folder))
+        names, contents, *parts = (
+            table.column(name).to_pylist() for name in ("path", "sha256", "size", "modified", "changed")
+        )
+    except (OSError, pa.ArrowException, KeyError):
+        return {}
+    return dict(zip(names, zip(contents, zip(*parts, strict=True), strict=True), strict=True))
+
+
+def _note(index: PatchIndex, stamps: Sequence[Stamp], folder: Path, now: int) -> None:
+    """Put on record that these files had the contents of the index while they had these stamps, taken at `now`."""
+    record = _record_of(index.root, folder)
+    known = _noted(index, folder)
+    for path, content, stamp in zip(index.paths, index.column("sha256"), stamps, strict=True):
+        if max(stamp[1:]) < now - _SETTLED_NS and stamp != _NO_FILE:
+            known[path] = (content, stamp)
+    table = pa.table(
+        {
+            "path": list(known),
+            "sha256": [content for content, _ in known.values()],
+            "size": [stamp[0] for _, stamp in known.values()],
+            "modified": [stamp[1] for _, stamp in known.values()],
+            "changed": [stamp[2] for _, stamp in known.values()],
+        }
+    )
+    # Without a record files are only read again: a cache that cannot be written is no reason to stop.
+    with contextlib.suppress(OSError, OutputError), atomic_file(record, overwrite=True) as temporary:
+        pq.write_table(table, temporary)
+
+
 def _side(index: PatchIndex, size: int | None) -> int:
     if size is not None:
         if not 1 <= size <= MAX_SIZE:
@@ -117,7 +209,8 @@ def _side(index: PatchIndex, size: int | None) -> int:
         more = f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""
         raise DataError(
             f"the patches of index '{index.name}' are not all squares of one size: {shown}{more}",
-            fix="give the side in pixels to resize them to with --size (size=)",
+            fix=f"train with --set size={min(max(width, height, 16), 1024)}, or make them one size with: "
+            f"swath data fix {index.file or 'INDEX'} --out FOLDER",
         )
     return int(width)
 
@@ -132,12 +225,17 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels | None:
     return pixels if complete and pixels.flags.c_contiguous else None
 
 
-def _fill(path: Path, index: PatchIndex, bands: Sequence[str], side: int, progress: Progress) -> None:
+def _fill(
+    path: Path, index: PatchIndex, bands: Sequence[str], side: int, count: int | None, progress: Progress
+) -> None:
     """Decode all patches into a new file, which takes its final name when it is complete."""
     paths = index.paths
 
     def decoded(data: bytes, row: int) -> Pixels:
-        return resize(select_bands(decode_patch(data, paths[row]), bands), side)
+        try:
+            return resize(select_bands(decode_patch(data, paths[row]), bands, of=count), side)
+        except BandError as error:
+            raise BandError(f"{paths[row]}: {error.problem}", fix=error.fix) from error
 
     chunk = max(1, min(64, _CHUNK_BYTES // (2 * len(bands) * side * side)))
     patches = map_patches(index, decoded, chunk=chunk, stage="decode", progress=progress)

@@ -13,7 +13,7 @@ from swath.data.duplicates import groups_with, near_duplicates
 from swath.data.index import SPLITS, PatchIndex, write_index
 from swath.data.known import published_facts
 from swath.data.rewrite import EncodedPatch, encode_patch, write_patches
-from swath.data.rows import first_bands, map_patches
+from swath.data.rows import first_bands, map_patches, unnamed_bands
 from swath.errors import DataError, SettingError
 from swath.files import atomic_folder
 from swath.imagery import RGB, decode, resize, select_bands
@@ -191,6 +191,7 @@ def fix_index(
     side = _commonest_side(index) if size is None else size
     if not 1 <= side <= MAX_SIZE:
         raise SettingError(f"patch size {side} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size")
+    unnamed_bands(index)  # the same in all files, or refused
     rows, dropped = resolve(index, range(len(index)), index.column("sha256"))
     source = index.take(rows)
     with atomic_folder(out, overwrite=overwrite, keep=index.inputs) as folder:

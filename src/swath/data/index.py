@@ -226,6 +226,12 @@ class PatchIndex:
             multi_label = self.multi_label
         return label_matrix(self.label_sets, names) if multi_label else class_numbers(self.labels, names)
 
+    @cached_property
+    def class_counts(self) -> dict[str, int]:
+        """Number of patches of each class, in order of :attr:`classes`; one of several labels counts for each."""
+        counts = Counter(label for labels in self.label_sets for label in labels)
+        return {label: counts[label] for label in self.classes}
+
     @property
     def split_counts(self) -> dict[str | None, int]:
         """Number of patches in each split that occurs; the key ``None`` counts those in no split."""

@@ -1,7 +1,8 @@
-"""Give patches of an index other labels: those of a person's review, or a class against the rest.
+"""Give patches of an index other labels: those of a review, one of several spellings, or a class against the rest.
 
-:func:`relabel` applies the verdicts of the table that ``swath label-issues`` writes; :func:`binary_index` makes two
-classes of many. Both keep splits and groups and describe themselves in ``PatchIndex.split_protocol``.
+:func:`relabel` applies the verdicts of the table that ``swath label-issues`` writes; :func:`merge_lookalikes` makes
+one class of names that look alike; :func:`binary_index` makes two classes of many. All keep splits and groups and
+describe themselves in ``PatchIndex.split_protocol``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swath.data.index import PatchIndex
+from swath.data.names import lookalikes
 from swath.data.tables import read_csv
 from swath.errors import DataError, SettingError
 
@@ -194,6 +196,41 @@ def _read(review: Path) -> list[tuple[str, dict[str, str]]]:
         (place, {n.lower(): v if n.lower() in _EXACT else v.strip() for n, v in values.items()})
         for place, values in lines
     ]
+
+
+def merge_lookalikes(index: PatchIndex) -> RelabelingReport:
+    """Give classes whose names look alike the name of the one that has most patches.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        Patches with one label each, or with several.
+
+    Raises
+    ------
+    DataError
+        If no two classes look alike.
+    """
+    names = {name: names[0] for names in lookalikes(index.class_counts) for name in names}
+    if not names:
+        raise DataError(f"no two classes of index '{index.name}' look alike", fix="use the index as it is")
+    before = index.label_sets
+    after = [tuple(sorted({names.get(label, label) for label in labels})) for labels in before]
+    changed = tuple(
+        (path, " + ".join(old), " + ".join(new))
+        for path, old, new in zip(index.paths, before, after, strict=True)
+        if old != new
+    )
+    single: list[str | None] = index.column("label")
+    note = f"{len(changed)} labels merged with names that look alike"
+    made = index.with_columns(
+        {
+            "label": [None if label is None else names.get(label, label) for label in single],
+            "labels": [list(new) if label is None else None for label, new in zip(single, after, strict=True)],
+        },
+        split_protocol=f"{index.split_protocol}; {note}" if index.split_protocol else note,
+    )
+    return RelabelingReport(index=made, changed=changed, dropped=(), confirmed=0, open=0, warnings=())
 
 
 def binary_index(

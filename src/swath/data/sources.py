@@ -28,6 +28,7 @@ from swath.data.filenames import tally
 from swath.data.grouping import groups_by_pattern, join_groups
 from swath.data.index import SCHEMA, PatchIndex, Split
 from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
+from swath.data.names import class_name
 from swath.data.rewrite import encode_patch
 from swath.data.rows import decode_patch, map_rows
 from swath.data.spatial import kilometers
@@ -148,7 +149,8 @@ def build_index(
         base, listed = entries_from_table(table, root=out if root is None else root, where=where)
         path = base
     listed = replace(listed, notes=tuple(n for n in listed.notes if not n.endswith(f"not used: {group_by}")))
-    rows = _in_split(listed.rows, split, where)
+    spelled, respelled = _one_spelling(listed.rows)
+    rows = _in_split(spelled, split, where)
     grouped, told = _groups(listed, group_by)  # before any image is read
     with open_patches(base, zip_encoding=zip_encoding) as reader:
         checked, refused = _check_all(reader, rows, progress)
@@ -174,8 +176,34 @@ def build_index(
         split_protocol="as the source gives it" if any(row["split"] for row in checked) else "",
         skipped=tuple(name for name, _ in refused),
         left_out=tally(listed.left_out),
-        notes=(*listed.notes, *told, *_lost_classes(rows, checked), *notes),
+        notes=(*listed.notes, *respelled, *told, *_lost_classes(rows, checked), *notes),
     )
+
+
+def _one_spelling(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...]]:
+    """Give the same class the same name whatever the source is; report names that became one by it."""
+    spellings: dict[str, set[str]] = defaultdict(set)
+
+    def named(label: str) -> str:
+        name = class_name(label)
+        spellings[name].add(label)
+        return name
+
+    rows = [
+        replace(
+            entry,
+            label=None if entry.label is None else named(entry.label),
+            labels=None if entry.labels is None else tuple(sorted({named(label) for label in entry.labels})),
+        )
+        for entry in entries
+    ]
+    notes = [
+        f"one class, '{name}', is spelled in {len(given)} ways (spaces around it or the form of its letters): "
+        + ", ".join(map(ascii, sorted(given)))
+        for name, given in sorted(spellings.items())
+        if len(given) > 1
+    ]
+    return rows, tuple(notes)
 
 
 def _groups(listed: Entries, group_by: str | None) -> tuple[dict[str, str | None] | None, list[str]]:

@@ -8,23 +8,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from swath.config import Settings
 from swath.errors import DataError
-from swath.evaluation.intervals import estimate, percentile_interval, proportion, resample, resample_patches
+from swath.evaluation.intervals import (
+    Floats,
+    Z,
+    around,
+    delta_interval,
+    mean_slopes,
+    proportion,
+    proportion_difference,
+    wider,
+    wilson,
+)
 from swath.model import Record
 from swath.model.record import Estimate, predicted_class
 from swath.pages.html import Cell, Table
 
 BINS = 15
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make an endless loss
-Floats = npt.NDArray[np.float64]
 KEPT = (0.80, 0.90, 0.95, 0.99)
 LEVELS = (0.90, 0.95)
+_AS_STATED = 4.0  # outcomes added to each bin, about 1.96 squared, as in the interval of Agresti and Coull
+_MORE_WRONG = 2  # answers that are added to the wrong ones where their loss may have been small by chance
 _SLACK = 1e-9  # (n + 1) * 0.9 may come out a hair above a whole number
 
 
@@ -46,7 +57,11 @@ class Calibration(Settings):
     Attributes
     ----------
     ece : Estimate
-        Expected calibration error, 0-1.
+        Expected calibration error, 0-1, corrected for what chance adds; see :func:`expected_calibration_error`.
+    ece_uncorrected : float
+        The same as it is usually published.
+    ece_by_chance : float
+        What the uncorrected one would be in the mean if the model were perfectly calibrated.
     nll : Estimate
         Mean negative logarithm of the probability of the truth, 0 or more, in nats.
     brier : Estimate
@@ -57,24 +72,22 @@ class Calibration(Settings):
     """
 
     ece: Estimate
+    ece_uncorrected: float
+    ece_by_chance: float
     nll: Estimate
     brier: Estimate
     bins: tuple[Bin, ...]
 
 
 def measure_calibration(
-    truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any], *, binary: bool = False, seed: int = 0
+    truth: npt.NDArray[np.int64], probabilities: npt.NDArray[Any], *, binary: bool = False
 ) -> Calibration:
     """Compare probabilities with outcomes.
 
-    ECE is ``sum over bins of n_b / n |observed_b - stated_b|`` over 15 bins of equal width, closed above
-    (Guo et al. 2017, ICML, section 2): of the most probable class and whether it was right, or for a
-    binary task of the positive class and whether it was there. NLL and Brier score are scikit-learn's ``log_loss``
-    and ``brier_score_loss``.
-
-    Intervals are bootstrapped over patches. Chance makes every bin deviate a little, which adds to ECE, and
-    resampling adds the same again; so its interval is the basic one, turned round the value (Davison and
-    Hinkley 1997, section 5.2), and not below 0.
+    ECE (:func:`expected_calibration_error`) is of the most probable class and whether it was right, or for a binary
+    task of the positive class and whether it was there. NLL and Brier score are scikit-learn's ``log_loss`` and
+    ``brier_score_loss``; their intervals are the wider of the delta method on a log scale and of what Wilson's limits
+    of the accuracy leave open, as one wrong answer costs far more than a right one.
 
     Parameters
     ----------
@@ -84,8 +97,6 @@ def measure_calibration(
         ``[N, K]``; rows add up to 1.
     binary : bool
         The last of two classes is the positive one.
-    seed : int
-        Seed of the bootstrap.
 
     Raises
     ------
@@ -95,41 +106,130 @@ def measure_calibration(
     values = np.asarray(probabilities, np.float64)
     if values.ndim != 2 or truth.shape != values.shape[:1] or not len(truth):
         raise DataError(f"truth has shape {truth.shape}, probabilities {values.shape}", fix="give one row per patch")
+    losses = -np.log(np.maximum(values, _SMALLEST)) + 0.0
     if binary:
-        stated, true = values[:, -1], (truth == values.shape[1] - 1).astype(np.float64)
-        squared = (stated - true) ** 2
+        stated, true = values[:, -1], truth == values.shape[1] - 1
+        squares, largest = np.stack([values[:, -1] ** 2, (1 - values[:, -1]) ** 2], axis=1), 1.0
     else:
-        stated, true = values.max(axis=1), (values.argmax(axis=1) == truth).astype(np.float64)
-        squared = ((values - np.eye(values.shape[1])[truth]) ** 2).sum(axis=1)
-    loss = -np.log(np.maximum(values[np.arange(len(truth)), truth], _SMALLEST)) + 0.0
+        stated, true = values.max(axis=1), values.argmax(axis=1) == truth
+        squares, largest = 1 - 2 * values + (values**2).sum(axis=1, keepdims=True), 2.0
     places = bin_places(stated)
-    gaps = np.eye(BINS)[places] * (true - stated)[:, None]
-    columns = np.concatenate([gaps, loss[:, None], squared[:, None]], axis=1)
-    n = len(truth)
-    drawn = np.concatenate([weights @ columns for weights in resample_patches(n, seed=seed)]) / n
-    ece = calibration_error(true, stated)
-    low, high = percentile_interval(np.abs(drawn[:, :BINS]).sum(axis=1))
     return Calibration(
-        ece=Estimate(value=ece, low=max(0.0, 2 * ece - high), high=min(1.0, max(ece, 2 * ece - low)), n=n),
-        nll=estimate(float(loss.mean()), percentile_interval(drawn[:, BINS]), n=n),
-        brier=estimate(float(squared.mean()), percentile_interval(drawn[:, BINS + 1]), n=n),
+        **expected_calibration_error(true, stated)._asdict(),
+        nll=_mean_loss(losses, truth, values, largest=-math.log(_SMALLEST)),
+        brier=_mean_loss(squares, truth, values, largest=largest),
         bins=tuple(_bin(number, stated[places == number], true[places == number]) for number in range(BINS)),
     )
 
 
-def calibration_error(true: npt.NDArray[Any], stated: npt.NDArray[Any]) -> float:
-    """ECE as in :func:`measure_calibration`.
+def _mean_loss(losses: Floats, truth: npt.NDArray[np.int64], probabilities: Floats, *, largest: float) -> Estimate:
+    """Mean loss, from the loss ``[N, K]`` that each patch has if it is of each class."""
+    n = len(truth)
+    rows = np.arange(n)
+    said = probabilities.argmax(axis=1)
+    own, right = losses[rows, truth], said == truth
+    value, hits = float(own.mean()), int(right.sum())
+    # The loss that the model itself expects of a wrong answer, at half its confidence that there are so few.
+    others = np.maximum(probabilities, _SMALLEST)
+    others[rows, said] = 0.0
+    doubt = others.sum(axis=1)
+    expected = float(np.average((others * losses).sum(axis=1) / doubt, weights=np.sqrt(doubt)))
+    if_right = float(own[right].mean() if hits else losses[rows, said].mean())
+    if_wrong = float(own[~right].mean() if hits < n else expected)
+    # A few wrong answers may by chance have been cheap: two more, of the expected loss, are added.
+    dear = max(if_wrong, (float(own[~right].sum()) + _MORE_WRONG * expected) / (n - hits + _MORE_WRONG))
+    low, high = wilson(hits, n)
+    ends = (
+        min(share * if_right + (1 - share) * if_wrong for share in (low, high)),
+        max(share * if_right + (1 - share) * dear for share in (low, high)),
+    )
+    within = (0.0, largest)
+    limits = delta_interval(value, mean_slopes(own), scale="log", within=within)
+    return around(value, wider(limits, (ends[0], min(ends[1], largest))), n=n)
+
+
+class CalibrationError(NamedTuple):
+    """ECE in the three forms of :class:`Calibration`."""
+
+    ece: Estimate
+    ece_uncorrected: float
+    ece_by_chance: float
+
+
+def expected_calibration_error(true: npt.NDArray[Any], stated: npt.NDArray[Any]) -> CalibrationError:
+    """Expected calibration error, corrected for what chance adds, with its interval.
+
+    What is estimated is the error of the population in the same bins: the sum over 15 bins of equal width, closed
+    above, of the share of patches times ``|share that comes true - mean stated|`` (Guo et al. 2017, ICML, section 2).
+    On a sample chance makes every bin deviate and nothing cancels in a sum of absolute values, so the plain sum is too
+    large: by 0.06 for a perfectly calibrated model of ten classes on 200 patches.
+
+    *Corrected* means cross-fitted: the sign of each bin's gap is taken from one half of the patches, its size from the
+    other, in the mean over all ways to halve them. For a bin whose gap is ``z`` of its standard errors ``s`` that is
+    ``s (z (2 P(z) - 1) - 2 f(z))``, P and f being the normal distribution and its density. Its mean is 0 for a
+    calibrated model and never above the true error; below 0 it is cut off.
+
+    *The lower limit* is 1.96 standard errors of the plain sum below that. *The upper limit* is the largest error
+    at which so small a plain sum, or a smaller one, has a probability of 2.5 %, with the error spread over the bins in
+    proportion to ``s``, by which it shows least; and no smaller than what Wilson's limits of the share that comes true
+    leave open. The standard error of a bin takes its share of outcomes as if four more had gone as stated.
 
     Parameters
     ----------
     true : numpy.ndarray
-        ``[N]``, whether it happened: bool, or 0 and 1.
+        ``[N]``, whether it happened: bool, or 0 and 1; N at least 1.
     stated : numpy.ndarray
         ``[N]``, its probability.
     """
-    values = np.asarray(stated, np.float64)
-    gaps = np.bincount(bin_places(values), weights=true - values, minlength=BINS)
-    return float(np.abs(gaps).sum() / len(values))
+    outcomes, values = np.asarray(true, np.float64), np.asarray(stated, np.float64)
+    n, places = len(values), bin_places(values)
+    counts = np.bincount(places, minlength=BINS)
+    held = counts > 0
+    counts = counts[held]
+    said, came, spread = (
+        np.bincount(places, weights=weights, minlength=BINS)[held]
+        for weights in (values, outcomes, values * (1 - values))
+    )
+    gaps = np.abs(came - said) / n
+    share = (came + _AS_STATED * said / counts) / (counts + _AS_STATED)
+    errors = np.sqrt(counts * share * (1 - share) + (came - said) ** 2 / counts) / n
+    plain, total = float(gaps.sum()), float(errors.sum())
+    corrected = math.fsum(s * _folded(gap / s, -1) for gap, s in zip(gaps.tolist(), errors.tolist(), strict=True) if s)
+    value = max(0.0, corrected)
+    variance = float((errors**2).sum()) - value**2 / n
+    low = max(0.0, corrected - Z * math.sqrt(max(0.0, variance)))
+    accuracy, mean = wilson(float(outcomes.sum()), n), float(values.mean())
+    high = max(_largest_error(plain, total, variance), accuracy[1] - mean, mean - accuracy[0])
+    return CalibrationError(
+        ece=around(value, (low, min(1.0, high)), n=n),
+        ece_uncorrected=plain,
+        ece_by_chance=float(np.sqrt(spread).sum()) / n * math.sqrt(2 / math.pi),
+    )
+
+
+def _folded(z: float, sign: int) -> float:
+    """``z (2 P(z) - 1) + sign 2 f(z)``: with a plus the mean of ``|z + normal|``."""
+    return z * math.erf(z / math.sqrt(2)) + sign * 2 * math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+def _largest_error(plain: float, total: float, variance: float) -> float:
+    """The error at which a plain sum of `plain` is at the lower end of what chance allows, by halving."""
+
+    def lower_end(error: float) -> float:
+        z = error / total
+        mean = _folded(z, 1)
+        return total * mean - Z * math.sqrt(max(0.0, variance * (1 + z * z - mean * mean)))
+
+    if total == 0 or lower_end(0.0) >= plain:
+        return plain if total == 0 else 0.0
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        if lower_end(middle) < plain:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def bin_places(stated: Floats) -> npt.NDArray[np.int64]:
@@ -185,11 +285,12 @@ def risk_coverage(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) ->
     return kept / len(order), np.cumsum(wrong) / kept
 
 
-def measure_selective(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any], *, seed: int = 0) -> Selective:
+def measure_selective(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) -> Selective:
     """Measure how well confidence sorts right answers from wrong ones.
 
-    AURC has a bootstrap interval; where all answers are right, it ends at Wilson's limit of the error rate. The
-    accuracies have Wilson intervals, as if the number of answers kept had been fixed and not the least confidence.
+    AURC has the wider of the delta method on a logit scale and of Wilson's limits of the error rate, with which it
+    grows; where all answers are right, it ends at the upper of them. The accuracies have Wilson intervals, as if the
+    number of answers kept had been fixed and not the least confidence.
 
     Parameters
     ----------
@@ -197,26 +298,30 @@ def measure_selective(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]
         ``[N]`` bool, N at least 1.
     confidence : numpy.ndarray
         ``[N]``.
-    seed : int
-        Seed of the bootstrap.
     """
     order, wrong = _sorted(right, confidence)
     n = len(order)
     _, risk = risk_coverage(right, confidence)
-    drawn = []
-    for weights in resample_patches(n, seed=seed):
-        ranked = weights[:, order]
-        kept = np.maximum(np.cumsum(ranked, axis=1), 1.0)
-        drawn.append((ranked * np.cumsum(ranked * wrong, axis=1) / kept).sum(axis=1) / n)
-    low, high = percentile_interval(np.concatenate(drawn))
-    value = float(risk.mean())
-    if not wrong.any():  # every draw is right as well, which more patches need not be
-        high = 1 - proportion(n, n).low
+    value, errors = float(risk.mean()), float(wrong.sum())
+    kept = np.arange(1.0, n + 1)
+    # A patch changes the risk at its own place and at every later one.
+    later = np.stack([1 / kept, risk / kept])[:, ::-1].cumsum(axis=1)[:, ::-1]
+    slopes = (risk - value + wrong * later[0] - later[1]) / n
+    low, high = wilson(errors, n)
+    if errors <= n / 2:
+        scale = value * n / errors if errors else 1.0
+        counted = (low * scale, min(1.0, high * scale))
+    else:  # right answers are the rare ones: how many, and how far they lower the area; all of them first at best
+        rare = 1 - low
+        scale = (1 - value) * n / (n - errors) if errors < n else 1 - math.log(rare)
+        counted = (max(0.0, 1 - rare * scale), 1 - (1 - high) * scale)
+    few = 5 + round(min(errors, n - errors))  # it rests on the rarer kind of answer
+    limits = wider(counted, delta_interval(value, slopes, n=min(n, few), scale="logit"))
     accuracy = {}
     for share in KEPT:
         k = max(1, round(share * n))
         accuracy[f"{share:.2f}"] = proportion(round(k - float(wrong[:k].sum())), k)
-    return Selective(aurc=Estimate(value=value, low=low, high=high, n=n), accuracy=accuracy)
+    return Selective(aurc=around(value, limits, n=n), accuracy=accuracy)
 
 
 def _sorted(right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], Floats]:
@@ -289,11 +394,11 @@ def prediction_sets(probabilities: npt.NDArray[Any], quantile: float) -> npt.NDA
 
 
 def check_sets(
-    probabilities: npt.NDArray[Any], truth: npt.NDArray[np.int64], quantiles: Mapping[str, float], *, seed: int = 0
+    probabilities: npt.NDArray[Any], truth: npt.NDArray[np.int64], quantiles: Mapping[str, float]
 ) -> dict[str, Conformal]:
     """How often the sets of a model file contain the true class, and how large they are.
 
-    Coverage has a Wilson interval, the size a bootstrap interval.
+    Coverage has a Wilson interval, the size Student's, with a width even where all sets are of one size.
 
     Parameters
     ----------
@@ -303,25 +408,29 @@ def check_sets(
         ``[N]`` int64; N at least 1.
     quantiles : mapping of str to float
         By level, as :func:`conformal_quantiles` gives them.
-    seed : int
-        Seed of the bootstrap.
     """
     found = {}
     for level, quantile in quantiles.items():
         sets = prediction_sets(probabilities, quantile)
         sizes = sets.sum(axis=1)
-        counts = np.bincount(sizes, minlength=sets.shape[1] + 1)
-        n, values = len(sizes), np.arange(len(counts))
+        n, classes = sets.shape
         found[level] = Conformal(
             quantile=quantile,
             coverage=proportion(int(sets[np.arange(n), truth].sum()), n),
-            size=estimate(
-                float(counts @ values / n), percentile_interval(resample(counts, seed=seed) @ values / n), n=n
-            ),
-            empty=float(counts[0] / n),
-            single=float(counts[1] / n),
+            size=_mean_size(sizes.astype(np.float64), classes=classes),
+            empty=float((sizes == 0).mean()),
+            single=float((sizes == 1).mean()),
         )
     return found
+
+
+def _mean_size(sizes: Floats, *, classes: int) -> Estimate:
+    value, n = float(sizes.mean()), len(sizes)
+    least = proportion_difference(0, n, 0, n).high  # as if the sizes that were never drawn differed by one class
+    low, high = wider(
+        delta_interval(value, mean_slopes(sizes), within=(0.0, float(classes))), (value - least, value + least)
+    )
+    return around(value, (max(0.0, low), min(float(classes), high)), n=n)
 
 
 class Reliability(Settings):
@@ -343,10 +452,11 @@ class Reliability(Settings):
 
     def tables(self) -> list[Table]:
         """Tables for text and page."""
+        calibration = self.calibration
         errors = {
-            "calibration error (ECE)": self.calibration.ece,
-            "negative log-likelihood": self.calibration.nll,
-            "Brier score": self.calibration.brier,
+            "calibration error (ECE)": calibration.ece,
+            "negative log-likelihood": calibration.nll,
+            "Brier score": calibration.brier,
             "risk-coverage area (AURC)": self.selective.aurc,
         }
         sets: list[tuple[Cell, ...]] = [
@@ -359,13 +469,18 @@ class Reliability(Settings):
             )
             for level, found in self.conformal.items()
         ]
+        rows: list[tuple[Cell, ...]] = [
+            (name, f"{e.value:.4f}", f"{e.low:.4f}\u2013{e.high:.4f}") for name, e in errors.items()
+        ]
+        plain = f"{calibration.ece_uncorrected:.4f}"
+        rows.insert(1, ("ECE as binned", plain, f"by chance alone {calibration.ece_by_chance:.4f}"))
         kept: list[tuple[Cell, ...]] = [(_percent(share), value) for share, value in self.selective.accuracy.items()]
         names = ("prediction sets", "contain the true class", "classes per set", "one class", "empty")
         return [
             Table(
                 ("calibration", "value", "95 % interval"),
-                [(name, f"{e.value:.4f}", f"{e.low:.4f}\u2013{e.high:.4f}") for name, e in errors.items()],
-                "Probabilities and outcomes; small is good",
+                rows,
+                "Probabilities and outcomes; small is good. ECE is what the binned sum has beyond chance",
             ),
             *([Table(names, sets, "Conformal sets, quantiles from validation patches")] if sets else []),
             Table(("most confident", "accuracy"), kept, "Accuracy of the most confident predictions"),

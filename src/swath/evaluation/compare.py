@@ -22,12 +22,14 @@ from swath.evaluation.predictions import (
     TEST_ACCESSES,
     Index,
     Model,
+    SplitPredictions,
     checked_split,
     note_test_access,
     open_inputs,
     predict_split,
 )
 from swath.evaluation.results import Result, text_table
+from swath.evaluation.seen import FEWEST, SeenCount
 from swath.files import atomic_file
 from swath.inference import Classifier
 from swath.model.record import Estimate
@@ -126,13 +128,15 @@ class Comparison(Result):
     accuracy_first, accuracy_second : Estimate
         With Wilson intervals.
     accuracy, macro_f1 : Estimate
-        First minus second, with paired bootstrap intervals.
+        First minus second, with paired intervals.
     test : McNemar
         Exact test on the patches that only one model gets right.
     per_class : dict of str to ClassComparison
         Classes that have patches; p-values of McNemar's test after Holm's correction.
-    warnings : tuple of str
-        Reasons to trust the comparison less.
+    seen : tuple of SeenCount
+        How many of the patches each model has seen.
+    unseen : Comparison or None
+        The same on the patches that neither has seen, where one has seen some and enough others remain.
     """
 
     first: str
@@ -147,11 +151,20 @@ class Comparison(Result):
     macro_f1: Estimate
     test: McNemar
     per_class: dict[str, ClassComparison]
-    warnings: tuple[str, ...] = ()
+    seen: tuple[SeenCount, SeenCount]
+    unseen: Comparison | None = None
 
     @property
     def conclusion(self) -> str:
-        """What follows, in plain words."""
+        """What follows, in plain words: from the patches that neither has seen, where one has seen some."""
+        if not any(count.seen for count in self.seen):
+            return self._difference
+        if self.unseen is None:
+            return f"On patches that a model has seen, this is no test of which is better. {self._difference}"
+        return f"On the {self.unseen.n:,} patches that neither has seen: {self.unseen._difference}"
+
+    @property
+    def _difference(self) -> str:
         test, lead = self.test, self.accuracy
         apart = f"{test.only_first} patches only {self.first} gets right, {test.only_second} only {self.second}"
         if test.p_value < LEVEL and lead.value:
@@ -164,13 +177,23 @@ class Comparison(Result):
 
     def lines(self) -> list[str]:
         """Plain text for a terminal."""
-        accuracies: list[tuple[Cell, ...]] = [(self.first, self.accuracy_first), (self.second, self.accuracy_second)]
+        marks = [count.mark for count in self.seen]
+        accuracies: list[tuple[Cell, ...]] = [
+            (self.first + marks[0], self.accuracy_first),
+            (self.second + marks[1], self.accuracy_second),
+        ]
         classes: list[tuple[Cell, ...]] = [
             (name, c.first.n, c.first, c.second, c.only_first, c.only_second, f"{c.p_value:.3f}")
             for name, c in self.per_class.items()
         ]
         names = ("class", "n", self.first, self.second, "only first", "only second", "p (Holm)")
+        if self.unseen:
+            accuracies[:0] = [
+                (f"{self.first}, {self.unseen.n:,} patches unseen by both", self.unseen.accuracy_first),
+                (f"{self.second}, {self.unseen.n:,} patches unseen by both", self.unseen.accuracy_second),
+            ]
         lines = [
+            *(f"{name}: {count.sentence}" for name, count in zip((self.first, self.second), self.seen, strict=True)),
             f"{self.first} against {self.second}, split {self.split}: {self.n:,} patches",
             *(f"  {name}: {file}" for name, file in zip((self.first, self.second), self.files, strict=True)),
             *(f"  {line}" for line in text_table(Table(("model", "accuracy"), accuracies))),
@@ -181,7 +204,6 @@ class Comparison(Result):
             *text_table(Table(names, classes, "recall, class by class")),
             "",
             self.conclusion,
-            *(f"warning: {warning}" for warning in self.warnings),
         ]
         return [line.rstrip() for line in lines]
 
@@ -271,23 +293,35 @@ def measure_comparison(
         As :func:`compare`.
     """
     _check(first, second, index, split=split)
-    found = [predict_split(c, index, split=split, progress=progress) for c in (first, second)]
-    names, truth = found[0].classes, found[0].truth
-    one, two = (class_numbers(f.predictions.labels, names) for f in found)  # the second's order may differ
+    one, two = (predict_split(c, index, split=split, progress=progress) for c in (first, second))
+    one_name, two_name = first.record.name, second.record.name
+    if one_name == two_name:
+        one_name, two_name = "A", "B"
+    facts = {
+        "first": one_name,
+        "second": two_name,
+        "files": (str(first.path), str(second.path)),
+        "split": split,
+        "fingerprint": index.fingerprint,
+    }
+    whole = _compared(one, two, facts)
+    neither = one.seen.unseen & two.seen.unseen
+    if neither.all() or neither.sum() < FEWEST:
+        return whole
+    return whole.model_copy(update={"unseen": _compared(one.take(neither), two.take(neither), facts)})
+
+
+def _compared(first: SplitPredictions, second: SplitPredictions, facts: dict[str, Any]) -> Comparison:
+    """All numbers of two models' answers to the same patches."""
+    names, truth = first.classes, first.truth
+    one, two = (class_numbers(f.predictions.labels, names) for f in (first, second))  # the second's order may differ
     accuracy, macro_f1 = paired_differences(truth, one, two, classes=len(names))
     held = [(name, truth == k) for k, name in enumerate(names) if (truth == k).any()]
     tests = [mcnemar(truth[mask], one[mask], two[mask]) for _, mask in held]
     corrected = holm([test.p_value for test in tests])
-    one_name, two_name = first.record.name, second.record.name
-    if one_name == two_name:
-        one_name, two_name = "A", "B"
     return Comparison(
-        first=one_name,
-        second=two_name,
-        files=(str(first.path), str(second.path)),
-        split=split,
+        **facts,
         n=len(truth),
-        fingerprint=index.fingerprint,
         accuracy_first=proportion(int((one == truth).sum()), len(truth)),
         accuracy_second=proportion(int((two == truth).sum()), len(truth)),
         accuracy=accuracy,
@@ -303,19 +337,9 @@ def measure_comparison(
             )
             for (name, mask), test, p in zip(held, tests, corrected, strict=True)
         },
-        warnings=_warnings((first, second), (one_name, two_name), index.fingerprint, split),
+        seen=(first.seen.count, second.seen.count),
     )
 
 
 def _p(p_value: float) -> str:
     return "p < 0.0001" if p_value < 1e-4 else f"p = {p_value:.3g}"
-
-
-def _warnings(models: tuple[Classifier, Classifier], names: tuple[str, str], data: str, split: str) -> tuple[str, ...]:
-    found = []
-    for model, name in zip(models, names, strict=True):
-        if model.record.data.fingerprint != data:
-            found.append(f"{name} was made from another index and may have been trained on some of these patches")
-        elif split != "test":
-            found.append(f"{name} was {'trained on' if split == 'train' else 'chosen by'} these patches")
-    return tuple(found)

@@ -186,6 +186,14 @@ def measure_split(
         As :func:`evaluate`.
     """
     found = predict_split(classifier, index, split=split, progress=progress)
+    whole = _measured(found)
+    remainder = found.seen.remainder
+    if remainder is None:
+        return whole
+    return whole.model_copy(update={"unseen": _measured(found.take(remainder))})
+
+
+def _measured(found: SplitPredictions) -> Evaluation:
     match found.record.task:
         case "single-label":
             return _single_label(found)
@@ -199,20 +207,21 @@ def _common(found: SplitPredictions, *, there: Any, **weak: Any) -> dict[str, An
     """Fields that all tasks share; `there` says which classes have a patch, `weak` is for :func:`warnings_for`."""
     record, flags = found.record, found.predictions.is_ood
     absent = tuple(name for name, has in zip(found.classes, there, strict=True) if not has)
-    warning = split_warning(record.data.split_protocol) if found.same_index else ""
+    warning = split_warning(record.data.split_protocol) if found.fingerprint == record.data.fingerprint else ""
     origin = (warning,) if warning else ()
     return {
         "model": record.name,
         "split": found.split,
         "n": len(found),
+        "seen": found.seen.count,
+        "is_test": found.seen.count.unseen,
         "fingerprint": found.fingerprint,
         "trained_on": record.data.fingerprint,
         "protocol": record.data.split_protocol,
         "engine": found.engine,
         "ood": None if flags is None else proportion(int(flags.sum()), len(found)),
         "absent_classes": absent,
-        "warnings": origin
-        + warnings_for(n=len(found), split=found.split, same_index=found.same_index, absent=absent, **weak),
+        "warnings": origin + warnings_for(n=len(found), absent=absent, **weak),
         "predictions": found,
     }
 

@@ -43,7 +43,7 @@ from swath.model.record import Estimate
 from swath.pages.text import columns, percent, points
 from swath.progress import Progress, silent
 
-INTERVALS = "95 %, bootstrap percentile: over patches, and over draws of weights for correlations"
+INTERVALS = "95 %, Student's t: over patches, and over draws of weights for correlations"
 ALIKE = 0.2  # rank correlation above which maps of a network with random weights are too similar
 INSIDE = 0.7  # share of positive mass that a map should have in the right quadrant
 BASELINES = {"map": "the maps", "random": "random maps", "center": "center first", "other": "another patch's map"}
@@ -307,7 +307,7 @@ def measure_maps(
         for variant in VARIANTS:
             made = composites(pixels, labels, count=len(pixels), variant=variant, seed=seed)
             maps = explain(made.pixels, classes=[names[k] for k in made.numbers]).maps
-            shares[variant] = mean_estimate(share_inside(maps, made.quadrants, side=pixels.shape[-1]), seed=seed)
+            shares[variant] = mean_estimate(share_inside(maps, made.quadrants, side=pixels.shape[-1]))
     check = MapCheck(
         model=classifier.record.name,
         method=evidence.method,
@@ -317,13 +317,13 @@ def measure_maps(
         engine=classifier.engine,
         seed=seed,
         grid=(evidence.maps.shape[1], evidence.maps.shape[2]),
-        deletion=_removal({k: c.deletion for k, c in drawn.items()}, sign=-1, fill=DELETED, seed=seed),
-        insertion=_removal({k: c.insertion for k, c in drawn.items()}, sign=1, fill=INSERTED, seed=seed),
+        deletion=_removal({k: c.deletion for k, c in drawn.items()}, sign=-1, fill=DELETED),
+        insertion=_removal({k: c.insertion for k, c in drawn.items()}, sign=1, fill=INSERTED),
         randomization=tuple(
             RandomizationCheck(
                 part=part,
-                correlation=mean_estimate(correlations.mean(axis=1), seed=seed),
-                size=mean_estimate(np.abs(correlations).mean(axis=1), seed=seed),
+                correlation=mean_estimate(correlations.mean(axis=1), signed=True),
+                size=mean_estimate(np.abs(correlations).mean(axis=1)),
             )
             for part, correlations in randomization.items()
         ),
@@ -370,7 +370,9 @@ def chosen_patches(
             f"split '{split}' has {len(part)} patches, too few to check maps on",
             fix=f"give an index with {FEWEST} or more in that split",
         )
-    pixels = cached_pixels(part, bands=record.input.bands, size=classifier.size, progress=progress)
+    pixels = cached_pixels(
+        part, bands=record.input.bands, size=classifier.size, of=record.input.file_bands, progress=progress
+    )
     order = np.random.default_rng(seed).permutation(len(part))
     if record.task == "multi-label":
         return np.ascontiguousarray(pixels[order[:limit]]), None
@@ -403,18 +405,18 @@ def _curves(classifier: Classifier, pixels: npt.NDArray[Any], evidence: Evidence
     }
 
 
-def _removal(drawn: dict[str, npt.NDArray[np.float32]], *, sign: int, fill: str, seed: int) -> RemovalCurves:
+def _removal(drawn: dict[str, npt.NDArray[np.float32]], *, sign: int, fill: str) -> RemovalCurves:
     """Areas under the curves of the maps and the baselines; leads are positive where the map is better."""
     areas = {name: area_under(curve) for name, curve in drawn.items()}
     leads = {
-        f"lead_on_{name}": mean_estimate(sign * (areas["map"] - area), seed=seed)
+        f"lead_on_{name}": mean_estimate(sign * (areas["map"] - area), signed=True)
         for name, area in areas.items()
         if name != "map"
     }
     return RemovalCurves(
         canvas=fill,
         steps=STEPS,
-        **{name: mean_estimate(area, seed=seed) for name, area in areas.items()},
+        **{name: mean_estimate(area) for name, area in areas.items()},
         **leads,
         curves={
             name: tuple(round(float(v), 4) for v in curve.mean(axis=0, dtype=np.float64))

@@ -249,7 +249,8 @@ def reliability_picture(calibration: Calibration, right: npt.NDArray[np.bool_], 
             left.plot([one.stated] * 2, [one.observed.low, one.observed.high], color=SOFT, linewidth=4, alpha=0.5)
             left.plot(one.stated, one.observed.value, "o", color=ACCENT, markersize=5)
     left.set_ylim(-0.01, 1.02)
-    stated = f"stated probability (gray: how many); ECE {calibration.ece.value:.4f}"
+    ece = calibration.ece
+    stated = f"stated probability (gray: how many); ECE {ece.value:.4f} ({ece.low:.4f}\u2013{ece.high:.4f})"
     finish_axis(left, across=stated, up="observed frequency")
     coverage, risk = risk_coverage(right, confidence)
     other.plot(coverage, 100 * risk, color=ACCENT, linewidth=1.8)

@@ -24,6 +24,7 @@ import pyarrow as pa
 from swath.data import PatchIndex, cached_pixels, class_numbers, label_matrix, read_index
 from swath.errors import DataError
 from swath.evaluation.metrics import confusion_matrix
+from swath.evaluation.seen import SeenRows, seen_rows
 from swath.files import check_folder
 from swath.inference import Classifier, load
 from swath.inference.predictions import Predictions, concatenate
@@ -135,10 +136,22 @@ class SplitPredictions:
         """``[K, K]`` int64 counts, true classes in rows; of one label per patch."""
         return confusion_matrix(self.truth, self.predicted, classes=len(self.classes))
 
-    @property
-    def same_index(self) -> bool:
-        """Whether the model was trained from this index."""
-        return self.fingerprint == self.record.data.fingerprint
+    @cached_property
+    def seen(self) -> SeenRows:
+        """Which of the patches the model has seen, by their pixels."""
+        return seen_rows(self.record, self.pixels)
+
+    def take(self, rows: npt.NDArray[Any]) -> SplitPredictions:
+        """Return some of the patches: ``[N]`` bool, or places."""
+        places = np.arange(len(self))[rows]
+        return with_fields(
+            self,
+            part=with_fields(self.part, table=self.part.table.take(pa.array(places))),
+            rows=self.rows[places],
+            pixels=self.pixels[places],
+            predictions=self.predictions[places],
+            outputs={name: values[places] for name, values in self.outputs.items()},
+        )
 
 
 def predict_split(
@@ -238,7 +251,8 @@ def model_pixels(classifier: Classifier, part: PatchIndex, *, progress: Progress
     """Decode patches as the model takes them; of the model's size if they are not squares of one size."""
     width, height = (part.table.column(name).unique().to_pylist() for name in ("width", "height"))
     size = None if len(width) == 1 and width == height else classifier.size
-    return cached_pixels(part, bands=classifier.record.input.bands, size=size, progress=progress)
+    spec = classifier.record.input
+    return cached_pixels(part, bands=spec.bands, size=size, of=spec.file_bands, progress=progress)
 
 
 def sample_rows(n: int, limit: int, *, seed: int) -> npt.NDArray[np.int64]:

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from swath.evaluation.intervals import Z, around, percentile_interval, wider, wilson
+from swath.evaluation.intervals import Floats, Z, around, delta_interval, wider, wilson
 from swath.model.record import Estimate
 
 Truth = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Curve:
 
 
 class Ranking:
-    """The patches of one class in order of falling score, ready for many weightings.
+    """The patches of one class in order of falling score.
 
     Parameters
     ----------
@@ -72,29 +71,24 @@ class Ranking:
         """Patches that are not."""
         return len(self.truth) - self.positives
 
-    def average_precision(self, weights: Floats | None = None) -> Floats:
-        """Average precision where patch i counts ``weights[b, i]`` times.
+    @property
+    def average_precision(self) -> float:
+        """Area under the steps of the precision-recall curve; there must be a positive."""
+        gained = np.diff(self.hits, prepend=0.0)
+        return float((gained * self.hits / self.predicted).sum() / self.positives)
 
-        Parameters
-        ----------
-        weights : numpy.ndarray, optional
-            ``[B, N]``, in the order in which truth and scores were given; every patch once by default.
-
-        Returns
-        -------
-        numpy.ndarray
-            ``[B]`` float64; not a number where nothing positive has weight.
-        """
-        if weights is None:
-            hits, called = self.hits[None], self.predicted[None]
-        else:
-            ranked = weights[:, self.order]
-            called = np.cumsum(ranked, axis=1)[:, self.ends]
-            hits = np.cumsum(np.where(self.truth, ranked, 0.0), axis=1)[:, self.ends]
-        gained = np.diff(hits, axis=1, prepend=0.0)
-        summed = (gained * hits / np.maximum(called, 1.0)).sum(axis=1)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(summed / hits[:, -1])
+    def average_precision_slopes(self) -> Floats:
+        """Derivative ``[N]`` of the average precision by the weight of each patch, in the order given."""
+        gained, precision = np.diff(self.hits, prepend=0.0), self.hits / self.predicted
+        # A patch changes the precision of its own run of equal scores and of every later one.
+        per_hit = np.cumsum((gained / self.predicted)[::-1])[::-1]
+        per_call = np.cumsum((gained * precision / self.predicted)[::-1])[::-1]
+        run = np.searchsorted(self.ends, np.arange(len(self.order)))
+        slopes = np.empty(len(self.order))
+        slopes[self.order] = (
+            self.truth * (precision + per_hit - self.average_precision)[run] - per_call[run]
+        ) / self.positives
+        return slopes
 
 
 def precision_recall_curve(truth: Truth, scores: npt.NDArray[Any]) -> Curve:
@@ -154,7 +148,7 @@ def average_precision(truth: Truth, scores: npt.NDArray[Any]) -> float:
         ``[N]``.
     """
     ranking = Ranking(truth, scores)
-    return float(ranking.average_precision()[0]) if ranking.positives else 0.0
+    return ranking.average_precision if ranking.positives else 0.0
 
 
 def auroc(truth: Truth, scores: npt.NDArray[Any]) -> float:
@@ -181,7 +175,7 @@ def auroc_estimate(truth: Truth, scores: npt.NDArray[Any]) -> Estimate:
 
     The limits are the areas A with ``|value - A| = 1.96 sqrt(V(A))``, where V is Hanley and McNeil's
     variance with both group sizes replaced by their mean inside it (method 5 of Newcombe 2006, Stat. Med.
-    25, 559-573). Unlike a bootstrap it keeps a width where positives and negatives do not overlap.
+    25, 559-573). Unlike the delta method it keeps a width where positives and negatives do not overlap.
     """
     positives = int(np.count_nonzero(truth))
     negatives = len(truth) - positives
@@ -199,30 +193,27 @@ def auroc_estimate(truth: Truth, scores: npt.NDArray[Any]) -> Estimate:
     return Estimate(value=value, low=low, high=high, n=len(truth))
 
 
-def average_precision_estimate(ranking: Ranking, samples: Floats) -> Estimate:
+def average_precision_estimate(ranking: Ranking, slopes: Floats) -> Estimate:
     """Average precision with the wider, on each side, of two intervals; its ``n`` is the positives.
 
     Parameters
     ----------
     ranking : Ranking
         Of the patches.
-    samples : numpy.ndarray
-        ``[B]`` average precisions of resampled patches; those that are not a number are left out.
+    slopes : numpy.ndarray
+        ``[N]``, of :meth:`Ranking.average_precision_slopes`; unused without a positive.
 
     Notes
     -----
-    The percentile bootstrap follows the data but has no width where the ranking is perfect. Taking the
+    The delta method on the logit scale follows the data but has no width where the ranking is perfect. Taking the
     value as a proportion of the positives (the binomial interval of Boyd, Eng and Page 2013, ECML PKDD,
     451-466, here with Wilson's limits) knows how few they are.
     """
     if not ranking.positives:
         return Estimate(value=0.0, low=0.0, high=1.0, n=0)
-    value = float(ranking.average_precision()[0])
-    limits = wilson(value * ranking.positives, ranking.positives)
-    finite = samples[np.isfinite(samples)]
-    if len(finite):
-        limits = wider(limits, percentile_interval(finite))
-    return around(value, limits, n=ranking.positives)
+    value, positives = ranking.average_precision, ranking.positives
+    delta = delta_interval(value, slopes, n=positives, scale="logit")
+    return around(value, wider(wilson(value * positives, positives), delta), n=positives)
 
 
 def best_threshold(truth: Truth, scores: npt.NDArray[Any]) -> float:

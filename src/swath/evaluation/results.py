@@ -18,25 +18,33 @@ from swath.evaluation.calibration import Reliability
 from swath.evaluation.metrics import BinaryMetrics, Metrics, MultiLabelMetrics
 from swath.evaluation.plots import class_picture, class_scores, confusion_picture, curves_picture, reliability_picture
 from swath.evaluation.predictions import SplitPredictions
+from swath.evaluation.seen import SeenCount, seen_lines
 from swath.model.record import Estimate, Task
 from swath.pages.html import Cell, Table
 from swath.pages.text import columns, percent, points, written
 
+_PROPORTIONS = "95 %; {}: Wilson, modified near 0 and 1; "
+_CALIBRATION = (
+    "differences: paired, as if two more patches had differed; ECE: cross-fitted and test inversion; NLL, Brier, AURC: "
+    "the wider of delta method and error rate; size of sets: Student's t; coverage of sets: Wilson; "
+)
+_INDEPENDENT = "patches taken as independent"
 INTERVALS = (
-    "95 %; accuracy, precision, recall: Wilson; F1: indirect Wilson; macro-F1: the wider of bootstrap and "
-    "combined class intervals; differences: paired bootstrap, with a width where few "
-    "answers differ; ECE: basic bootstrap; NLL, Brier, AURC, size of sets: "
-    "bootstrap; coverage of sets: Wilson; patches taken as independent"
+    _PROPORTIONS.format("accuracy, precision, recall")
+    + "F1: indirect Wilson; macro-F1: the wider of delta method and combined class intervals; "
+    + _CALIBRATION
+    + _INDEPENDENT
 )
 BINARY_INTERVALS = (
-    "95 %; accuracy, precision, recall: Wilson; F1: indirect Wilson; AUROC: Newcombe; average precision: the wider "
-    "of bootstrap and binomial; differences: paired bootstrap, with a width where few patches differ; ECE: basic "
-    "bootstrap; NLL, Brier, AURC, size of sets: bootstrap; coverage of sets: Wilson; patches taken as independent"
+    _PROPORTIONS.format("accuracy, precision, recall")
+    + "F1: indirect Wilson; AUROC: Newcombe; average precision: the wider of delta method and binomial; "
+    + _CALIBRATION
+    + _INDEPENDENT
 )
 MULTI_LABEL_INTERVALS = (
-    "95 %; subset accuracy, precision, recall: Wilson; F1 of a label: indirect Wilson; average precision: the wider "
-    "of bootstrap and binomial; means and micro-F1: the wider of bootstrap and combined intervals; patches taken as "
-    "independent"
+    _PROPORTIONS.format("subset accuracy, precision, recall")
+    + "F1 of a label: indirect Wilson; average precision: the wider of delta method and binomial; means and micro-F1: "
+    "the wider of delta method and combined intervals; " + _INDEPENDENT
 )
 _NAMES = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", "f1": "F1", "auroc": "AUROC", "mean_average_precision": "mAP"}
 _BASELINE_NAMES = {"majority": "most common class", "color": "colors alone"}
@@ -71,15 +79,15 @@ class BaselineResult(Metrics):
     difference: Difference
 
 
-class Result(Settings):
+class Result(Settings, ABC):
     """A measurement: :meth:`lines` for a terminal, :meth:`to_dict` and :meth:`to_json` for machines.
 
     Results are equal if their JSON is: what was kept for pages and tables only is not compared.
     """
 
+    @abstractmethod
     def lines(self) -> list[str]:
         """Plain text for a terminal, a line per item."""
-        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in the JSON file."""
@@ -124,7 +132,7 @@ def plain_cell(cell: Cell) -> str:
     return f"{cell:,}" if isinstance(cell, int) else written(str(cell), limit=_WIDEST)
 
 
-class Evaluation(Result, ABC):
+class Evaluation(Result):
     """A model's metrics on one split of an index; the numbers themselves are in the class of its task.
 
     Attributes
@@ -137,6 +145,12 @@ class Evaluation(Result, ABC):
         The split of the index.
     n : int
         Its patches.
+    seen : SeenCount
+        How many of them the model has seen: learned from, or was chosen by.
+    is_test : bool or None
+        Whether it has seen none of them, so that the numbers are a test; None where the model file does not say.
+    unseen : Evaluation or None
+        The same of the patches that it has not seen, where it has seen some and enough others remain.
     fingerprint : str
         Of the evaluated index.
     trained_on : str
@@ -161,6 +175,8 @@ class Evaluation(Result, ABC):
     model: str
     split: str
     n: int
+    seen: SeenCount
+    is_test: bool | None
     fingerprint: str
     trained_on: str
     protocol: str
@@ -169,12 +185,13 @@ class Evaluation(Result, ABC):
     ood: Estimate | None = None
     absent_classes: tuple[str, ...]
     warnings: tuple[str, ...]
+    unseen: Evaluation | None = None
     predictions: InstanceOf[SplitPredictions] | None = Field(default=None, exclude=True, repr=False)
 
     @property
-    def same_index(self) -> bool:
-        """Whether the evaluated index is the one whose training split the model learned from."""
-        return self.fingerprint == self.trained_on
+    def tested(self) -> Evaluation | None:
+        """The evaluation whose numbers count: of patches that the model has not seen, as far as is known."""
+        return self.unseen if self.seen.seen else self
 
     @abstractmethod
     def headline(self) -> dict[str, Estimate]:
@@ -197,11 +214,10 @@ class Evaluation(Result, ABC):
     def _drawn(self, found: SplitPredictions) -> dict[str, bytes]: ...
 
     def lines(self) -> list[str]:
-        """Plain text for a terminal: every number with its 95 % interval."""
-        notes = self.notes()
-        whole = columns([(display_name(name), *percent(value)) for name, value in self.headline().items()])
-        lines = [f"model {self.model}, split {self.split}: {self.n:,} patches"]
-        lines += [f"  {row}  {notes[name]}" for name, row in zip(self.headline(), whole, strict=True)]
+        """Plain text for a terminal: first what the model has seen, then every number with its 95 % interval."""
+        unseen = self.unseen.headline() if self.unseen else {}
+        lines = seen_lines(self.seen, {display_name(name): value for name, value in unseen.items()})
+        lines += [f"model {self.model}, split {self.split}: {self.n:,} patches", *self.headline_lines()]
         for table in self.tables():
             lines += ["", *text_table(table)]
         if self.ood is not None:
@@ -210,8 +226,15 @@ class Evaluation(Result, ABC):
             lines += ["", *(f"warning: {warning}" for warning in self.warnings)]
         return [line.rstrip() for line in lines]
 
+    def headline_lines(self) -> list[str]:
+        """The numbers to show first, a line each; those on patches that the model has seen are named so."""
+        notes, mark = self.notes(), self.seen.mark
+        rows = columns([(display_name(name) + mark, *percent(value)) for name, value in self.headline().items()])
+        return [f"  {row}  {notes[name]}".rstrip() for name, row in zip(self.headline(), rows, strict=True)]
+
     def __repr__(self) -> str:
-        numbers = (f"{display_name(k)} {' ('.join(percent(v))})" for k, v in list(self.headline().items())[:2])
+        mark = self.seen.mark
+        numbers = (f"{display_name(k)}{mark} {' ('.join(percent(v))})" for k, v in list(self.headline().items())[:2])
         return f"<{type(self).__name__} of '{self.model}' on {self.split}: {self.n:,} patches, {', '.join(numbers)}>"
 
 
@@ -220,6 +243,7 @@ class SingleLabelEvaluation(Metrics, Evaluation):
 
     task: Task = "single-label"
     intervals: str = INTERVALS
+    unseen: SingleLabelEvaluation | None = None
     reliability: Reliability | None = None
     baselines: dict[str, BaselineResult]
 
@@ -235,7 +259,9 @@ class SingleLabelEvaluation(Metrics, Evaluation):
         ]
         return [
             *_baseline_table(self, names, "accuracy", "macro_f1"),
-            Table(("class", "n", "precision", "recall", "F1"), classes, "Per class, with 95 % intervals"),
+            Table(
+                ("class", "n", "precision", "recall", "F1"), classes, f"Per class{self.seen.mark}, with 95 % intervals"
+            ),
             *(self.reliability.tables() if self.reliability else ()),
         ]
 
@@ -252,6 +278,7 @@ class BinaryEvaluation(BinaryMetrics, Evaluation):
 
     task: Task = "binary"
     intervals: str = BINARY_INTERVALS
+    unseen: BinaryEvaluation | None = None
     reliability: Reliability | None = None
     baselines: dict[str, BinaryBaseline]
 
@@ -283,6 +310,7 @@ class MultiLabelEvaluation(MultiLabelMetrics, Evaluation):
 
     task: Task = "multi-label"
     intervals: str = MULTI_LABEL_INTERVALS
+    unseen: MultiLabelEvaluation | None = None
 
     def notes(self) -> dict[str, str]:
         """What each mean is over."""
@@ -309,7 +337,9 @@ class MultiLabelEvaluation(MultiLabelMetrics, Evaluation):
             for name, c in self.per_class.items()
         ]
         names = ("label", "n", "share", "threshold", "average precision", "precision", "recall", "F1")
-        caption = "Per label, with 95 % intervals; guessing has an average precision of the label's share"
+        caption = (
+            f"Per label{self.seen.mark}, with 95 % intervals; guessing has an average precision of the label's share"
+        )
         return [Table(names, rows, caption)]
 
     def _drawn(self, found: SplitPredictions) -> dict[str, bytes]:
@@ -320,7 +350,8 @@ def _baseline_table(
     evaluation: SingleLabelEvaluation | BinaryEvaluation, names: tuple[str, ...], first: str, second: str
 ) -> list[Table]:
     """Two numbers of the model and of each rule, and the model's lead in the first."""
-    rules: list[tuple[Cell, ...]] = [("this model", getattr(evaluation, first), getattr(evaluation, second), "")]
+    own = f"this model{evaluation.seen.mark}"
+    rules: list[tuple[Cell, ...]] = [(own, getattr(evaluation, first), getattr(evaluation, second), "")]
     rules += [
         (_BASELINE_NAMES.get(name, name), getattr(b, first), getattr(b, second), points(getattr(b.difference, first)))
         for name, b in evaluation.baselines.items()
@@ -348,8 +379,6 @@ def display_name(name: str) -> str:
 def warnings_for(
     *,
     n: int,
-    split: str,
-    same_index: bool,
     absent: tuple[str, ...],
     leads: Mapping[str, Estimate] | None,
     what: str = "accuracy",
@@ -361,10 +390,6 @@ def warnings_for(
     ----------
     n : int
         Patches evaluated.
-    split : str
-        The split they are.
-    same_index : bool
-        Whether the model was trained from the same index.
     absent : tuple of str
         Classes without a patch.
     leads : mapping of str to Estimate, optional
@@ -377,10 +402,6 @@ def warnings_for(
     found = []
     if n < FEW:
         found.append(f"only {n} patches (fewer than {FEW}): the intervals are wide, read them before the values")
-    if same_index and split == "train":
-        found.append("the model was trained on these patches: this is not a test")
-    if same_index and split == "val":
-        found.append("the model was chosen by these patches: the numbers flatter it a little")
     if absent:
         found.append(
             f"no patch of {', '.join(map(written, absent))}: left out of means over classes, nothing is known about it"

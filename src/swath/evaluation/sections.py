@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from swath.evaluation.results import Evaluation, display_name, reliability_of
+from swath.evaluation.seen import seen_numbers
 from swath.explain.faithful import Faithfulness
 from swath.model.record import ClassInfo, Record
 from swath.pages.html import Cell, Image, Link, Number, Section, Swatch, Table
@@ -87,25 +88,26 @@ def training_section(curves: Path | bytes, *, facts: Mapping[str, str], links: S
 
 
 def result_section(evaluation: Evaluation, folder: Path, *, title: str = "Test result") -> Section:
-    """Show an evaluation next to its baselines, with links to the files in `folder`."""
-    origin = (
-        "It was kept apart from training."
-        if evaluation.same_index and evaluation.split == "test"
-        else ""
-        if evaluation.same_index
-        else "The index is another than the model's own, so these files do not show whether the model has "
-        "seen some of the patches."
-    )
+    """Show an evaluation next to its baselines, with links to the files in `folder`.
+
+    First what the model has seen of the patches; where it has seen some, the numbers name themselves so, and those of
+    the others come before them.
+    """
+    seen, unseen = evaluation.seen, evaluation.unseen
     notes = evaluation.notes()
     shown = [n for n in evaluation.pictures if n != "reliability.png" or reliability_of(evaluation)]
     counts = "labels.csv" if evaluation.task == "multi-label" else "confusion.csv"
     return Section(
-        title,
+        title + seen.mark,
         text=(
-            f"{evaluation.n:,} patches of the split '{evaluation.split}'. {origin}".strip(),
+            seen.sentences,
+            f"{evaluation.n:,} patches of the split '{evaluation.split}'.",
             f"How the model's own data was split: {evaluation.protocol}.",
         ),
-        numbers=[Number(display_name(k), v, notes[k]) for k, v in evaluation.headline().items()],
+        numbers=[
+            *seen_numbers({display_name(k): v for k, v in unseen.headline().items()} if unseen else {}),
+            *(Number(display_name(k) + seen.mark, v, notes[k]) for k, v in evaluation.headline().items()),
+        ],
         warnings=evaluation.warnings,
         tables=evaluation.tables(),
         images=evaluation_images(evaluation, *shown),

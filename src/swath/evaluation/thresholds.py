@@ -9,19 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from swath.data import PatchIndex, label_matrix
 from swath.errors import DataError, SettingError
 from swath.evaluation.calibration import conformal_quantiles
-from swath.evaluation.predictions import SplitPredictions, predict_split
+from swath.evaluation.predictions import SplitPredictions, model_pixels, predict_split
 from swath.evaluation.ranking import best_threshold
 from swath.files import check_output
 from swath.inference import Classifier
 from swath.inference.ood import FALSE_ALARMS, NEEDED, TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
 from swath.model import Record, check_not_model, read_model, write_model
+from swath.model.seen import with_seen
 from swath.progress import Progress, silent
 
 
@@ -120,7 +123,7 @@ def rethreshold(
     check_not_model(out, classifier.path)
     chosen = choose_thresholds(classifier, index, split=split, progress=progress)
     model = read_model(classifier.path)
-    record = with_thresholds(model.record, chosen)
+    record = _chosen_by(with_thresholds(model.record, chosen), model_pixels(classifier, index.where(split)))
     write_model(out, model.graph, record, overwrite=overwrite)
     after = _named(record)
     return ThresholdUpdate(_named(model.record), after, tuple(name for name in after if name not in chosen), out)
@@ -207,7 +210,16 @@ def with_calibration(
             fix=f"give {round(1 / false_alarms)} or more, or a larger --false-alarms",
         )
     quantiles = {} if several else conformal_quantiles(val.probabilities, val.truth)
-    return record.model_copy(update={"conformal": quantiles, "out_of_distribution": found})
+    fitted = record.model_copy(update={"conformal": quantiles, "out_of_distribution": found})
+    return _chosen_by(fitted, train.pixels, val.pixels)
+
+
+def _chosen_by(record: Record, *patches: npt.NDArray[Any]) -> Record:
+    """The record with these patches among those that chose the model, if it says what it has seen at all."""
+    seen = record.seen
+    for pixels in patches if seen else ():
+        seen = with_seen(seen, bands=record.input.bands, val=pixels, size=record.input.size, salt=seen[0].salt)
+    return record.model_copy(update={"seen": seen})
 
 
 def write_calibration(

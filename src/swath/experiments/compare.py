@@ -21,14 +21,16 @@ from matplotlib.figure import Figure
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
 from swath.evaluation.compare import mcnemar
-from swath.evaluation.intervals import percentile_interval, resample, wilson
+from swath.evaluation.intervals import mean_difference, wilson
 from swath.evaluation.predictions import note_test_access
+from swath.evaluation.seen import SeenCount
 from swath.experiments.catalog import Experiment, ExperimentName, ExperimentSettings, make_experiment
 from swath.experiments.upsampling import WAYS, upsampled_indexes
 from swath.experiments.variants import Variant, VariantResult, run_variant, write_facts
 from swath.experiments.views import can_show
 from swath.files import atomic_file, write_csv, write_text
 from swath.model.record import Estimate
+from swath.pages.text import sentence
 from swath.progress import Progress, silent
 from swath.training import load_recipe
 
@@ -38,7 +40,7 @@ COLORS = ("#14539A", "#D98032", "#1B6B3A", "#8A3A8F", "#7A6A1B", "#9A1430")
 MOST = 6  # comparisons listed one by one
 COLUMNS = (
     *("variant", "labels", "seeds", "accuracy", "low", "high", "sd_of_seeds", "seconds", "epochs", "compared_with"),
-    *("difference", "difference_low", "difference_high", "mcnemar_p"),
+    *("difference", "difference_low", "difference_high", "mcnemar_p", "seen"),
 )
 
 
@@ -63,9 +65,11 @@ class Row:
     against : str or None
         The variant it is compared with.
     difference : Estimate or None
-        Of accuracy, this variant minus that one, on the same patches: mean over seeds, bootstrap over patches.
+        Of accuracy, this variant minus that one, on the same patches: mean over seeds, interval over patches.
     p : float or None
         Exact McNemar; with one seed only, for it counts every patch once.
+    seen : SeenCount or None
+        How many of the patches its model has seen.
     """
 
     name: str
@@ -78,6 +82,7 @@ class Row:
     against: str | None = None
     difference: Estimate | None = None
     p: float | None = None
+    seen: SeenCount | None = None
 
     @property
     def sd(self) -> float | None:
@@ -280,13 +285,9 @@ def paired_difference(first: Sequence[npt.NDArray[np.bool_]], second: Sequence[n
     Returns
     -------
     Estimate
-        Mean over seeds, with a bootstrap percentile interval over patches: how seeds differ is not in it.
+        Mean over seeds, with an interval over patches: how seeds differ is not in it.
     """
-    gains = np.mean(first, axis=0) - np.mean(second, axis=0)
-    values, counts = np.unique(gains, return_counts=True)
-    n = len(gains)
-    low, high = percentile_interval(resample(counts.astype(np.int64)) @ values / n)
-    return Estimate(value=float(gains.mean()), low=low, high=high, n=n)
+    return mean_difference(np.mean(first, axis=0) - np.mean(second, axis=0))
 
 
 def _ordered(against: dict[str, str | None]) -> Iterator[str]:
@@ -327,6 +328,7 @@ def _row(several: Sequence[VariantResult], variants: dict[str, list[VariantResul
         against=one.variant.against,
         difference=difference,
         p=p,
+        seen=one.seen,
     )
 
 
@@ -348,6 +350,7 @@ def _cells(row: Row) -> list[object]:
         row.against or "",
         *(["", "", ""] if d is None else [f"{v:.5f}" for v in (d.value, d.low, d.high)]),
         "" if row.p is None else f"{row.p:.3g}",
+        "" if row.seen is None or not row.seen.known else row.seen.seen,
     ]
 
 
@@ -407,7 +410,9 @@ def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> s
     patches : int
         How many were evaluated.
     """
-    parts = [experiment.question, f"On {patches:,} patches that no variant trained on or chose by:"]
+    seen = [row for row in rows if row.seen is None or not row.seen.unseen]
+    parts = [experiment.question, *(sentence(f"{row.name}: {row.seen.sentence}") for row in seen if row.seen)]
+    parts.append(f"On {patches:,} patches{'' if seen else ' that no variant has seen'}:")
     groups: list[list[Row]] = []
     for row in rows:  # ordered so that what is compared follows what it is compared with
         if row.against is None:
@@ -425,9 +430,7 @@ def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> s
     seeds = max(len(row.accuracies) for row in rows)
     if any(row.difference is not None for row in rows):
         test = "p is McNemar's" if seeds == 1 else "a difference is clear if its interval leaves out 0"
-        parts.append(
-            f"Intervals are 95 % over patches; differences are paired on the same patches (bootstrap), {test}."
-        )
+        parts.append(f"Intervals are 95 % over patches; differences are paired on the same patches, {test}.")
     else:
         parts.append("Intervals are 95 % over patches.")
     if seeds == 1:
@@ -469,4 +472,7 @@ def _p_value(p: float | None) -> str:
 
 def _percent(row: Row) -> str:
     a = row.accuracy
-    return f"{100 * a.value:.1f} % ({100 * a.low:.1f} to {100 * a.high:.1f}) after {row.seconds:,.0f} s of training"
+    mark = row.seen.mark if row.seen else ""
+    return (
+        f"{100 * a.value:.1f} % ({100 * a.low:.1f} to {100 * a.high:.1f}){mark} after {row.seconds:,.0f} s of training"
+    )

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 import swath
+from swath.config import validate
 from swath.data import PatchIndex, cached_pixels, class_numbers
 from swath.errors import DataError
+from swath.evaluation.seen import SeenCount, seen_rows
 from swath.experiments.views import view_named
 from swath.files import atomic_file, write_text
 from swath.progress import Progress, silent
@@ -139,6 +141,9 @@ class VariantResult:
         Where its files are.
     identity : str
         Hash of its recipe, its patches and the variants it builds on.
+    seen : SeenCount or None
+        How many of the evaluated patches its model has seen: of a start, or copies in both splits. None of a
+        preparation.
     """
 
     variant: Variant
@@ -150,6 +155,7 @@ class VariantResult:
     epochs: int
     folder: Path = Path()
     identity: str = ""
+    seen: SeenCount | None = None
 
 
 def run_variant(
@@ -221,23 +227,33 @@ def run_variant(
             truth, predicted = held["truth"], held["predicted"]
     elif answers:
         truth = part.where("test").targets(part.classes, multi_label=False)
-        predicted = _predict(variant, part, folder / MODEL, threads=threads, progress=progress)
+        predicted, seen = _predict(variant, part, folder / MODEL, threads=threads, progress=progress)
+        facts["seen"] = seen.model_dump()
         with atomic_file(out / ANSWERS, overwrite=True) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, truth=truth, predicted=predicted)
     if not finished:
         used = part.split_counts["train"] + part.split_counts["val"]
-        facts = {"identity": identity, "seconds": facts["seconds"], "epochs": facts["epochs"], "labels": used}
+        facts |= {"identity": identity, "labels": used}
         write_facts(out / FACTS, facts)
         (folder / CHECKPOINT).unlink(missing_ok=True)  # a finished variant is never resumed
     return VariantResult(
-        variant, seed, truth, predicted, facts["seconds"], facts["labels"], facts["epochs"], out, identity
+        variant,
+        seed,
+        truth,
+        predicted,
+        facts["seconds"],
+        facts["labels"],
+        facts["epochs"],
+        out,
+        identity,
+        validate(SeenCount, facts["seen"], where=str(out / FACTS)) if "seen" in facts else None,
     )
 
 
 def _predict(
     variant: Variant, part: PatchIndex, model: Path, *, threads: int | None, progress: Progress
-) -> npt.NDArray[np.int64]:
-    """Class numbers ``[N]`` that a model predicts for the evaluated patches, shown as the variant says."""
+) -> tuple[npt.NDArray[np.int64], SeenCount]:
+    """Class numbers ``[N]`` that a model predicts for the evaluated patches, and how many of these it has seen."""
     test = part.where("test")
     classifier = swath.load(model, threads=threads)
     sides = {side for name in ("width", "height") for side in test.table.column(name).unique().to_pylist()}
@@ -250,7 +266,7 @@ def _predict(
         shown = show(np.ascontiguousarray(pixels[start : start + _BLOCK]))
         labels += classifier.predict(shown).labels
         progress("answers", len(labels), len(test), note=variant.name)
-    return class_numbers(labels, part.classes)
+    return class_numbers(labels, part.classes), seen_rows(classifier.record, pixels).count
 
 
 def _as_long_as(recipe: Recipe, other: VariantResult, own: VariantResult) -> Recipe:

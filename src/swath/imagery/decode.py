@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterator
 from io import BytesIO
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from swath.errors import DataError, MissingFileError, SwathError
+from swath.files import SNIFFED_BYTES, mistaken_content
 from swath.imagery.arrays import ArrayReader
 from swath.imagery.header import Header, Picture, Reader, orientation_tag
 from swath.imagery.photos import PhotoReader
@@ -47,13 +47,6 @@ _FIRST_BYTES = {
 # Lengths of the second header of a BMP, which tell one from a text that begins with BM.
 _BMP_HEADERS = frozenset((12, 40, 52, 56, 64, 108, 124))
 # What else bears the name of a picture, and what to do about it.
-_NO_PICTURES = {
-    b"version https://git-lfs": ("a Git LFS pointer, not the picture", "run: git lfs pull"),
-    b"<!doctype html": ("a web page, not a picture", "download it again"),
-    b"<html": ("a web page, not a picture", "download it again"),
-}
-_LONGEST_PATH = 4096
-_PATH = re.compile(rb"[ -~]*[/\\][ -~]*\.[A-Za-z0-9]{2,5}\s*")
 DEEP_PNG = "16-bit color PNG"
 _REMEDY = "replace it or leave it out"
 
@@ -191,16 +184,13 @@ def kind_of(stream: BinaryIO, name: str) -> str:
         if head.startswith(first) and _fits(kind, head):
             depth, color = head[24:25], head[25:26]  # of a PNG's first chunk; color 0 is gray
             return DEEP_PNG if kind == "PNG" and depth == b"\x10" and color != b"\0" else kind
-    for first, (what, fix) in _NO_PICTURES.items():
-        if head.lower().startswith(first):
-            raise DataError(f"{name} is {what}", fix=fix)
-    if _PATH.fullmatch(stream.read(_LONGEST_PATH)):
-        raise DataError(
-            f"{name} holds a path and no picture, as a link does that was copied as text", fix="copy the file"
-        )
+    mistaken = mistaken_content(stream.read(SNIFFED_BYTES))
+    stream.seek(0)
+    what, fix = mistaken or ("", "convert it to one of these")
     raise DataError(
-        f"{name} is not a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, JPEG 2000 or .npy picture",
-        fix="convert it to one of these or leave it out",
+        f"{name} is not a JPEG, PNG, WebP, GIF, BMP, PNM, TIFF, JPEG 2000 or .npy picture"
+        f"{f': it {what}' if what else ''}",
+        fix=f"{fix} or leave it out",
     )
 
 

@@ -24,7 +24,23 @@ _ALIASES = {
     "nir": ("nearinfrared", "b8"),
 }
 _BARE = re.compile("b[1-9]", re.IGNORECASE)
+_NUMBERED = re.compile(r"band_[1-9]\d*")
 _MEANING = {alias: band for band, aliases in _ALIASES.items() for alias in (band, *aliases)}
+
+
+class BandError(DataError):
+    """A picture does not have the bands that are wanted of it."""
+
+
+def unnamed_count(bands: Sequence[str]) -> int | None:
+    """Number of bands of a picture whose bands have no names (``band_1``...), alpha left out; else None."""
+    others = [band for band in bands if band != "alpha"]
+    return len(others) if others and all(map(is_numbered, others)) else None
+
+
+def is_numbered(band: str) -> bool:
+    """Whether a band goes by its number in the file alone, ``band_1`` and so on."""
+    return _NUMBERED.fullmatch(band) is not None
 
 
 def plain_name(name: str) -> str:
@@ -84,17 +100,18 @@ def as_rgb(picture: Picture) -> Picture:
         gray = picture.bands.index("gray")
         pixels = np.repeat(picture.pixels[gray : gray + 1], 3, axis=0)
     else:
-        raise DataError(
-            f"bands {', '.join(picture.bands)} hold neither gray nor red, green and blue",
+        raise BandError(
+            f"bands {_listed(picture.bands)} hold neither gray nor red, green and blue",
             fix="name the file's bands (a GeoTIFF's band descriptions), or for a scene use swath map --bands",
         )
     return Picture(pixels, RGB, picture.units, picture.mode)
 
 
-def select_bands(picture: Picture, bands: Sequence[str]) -> npt.NDArray[Any]:
+def select_bands(picture: Picture, bands: Sequence[str], *, of: int | None = None) -> npt.NDArray[Any]:
     """Select the bands of a model, in its order.
 
-    Bands without names (``band_1``...) are taken by position if their number fits.
+    Bands without names (``band_1``...) are taken by number if `bands` are numbers, and by position if as many named
+    bands are wanted as there are.
     Red, green and blue are taken as :func:`as_rgb` does, so a gray picture is accepted. All others are found by
     name, whatever its case, or by a name under which it is published, such as ``B04`` for red.
 
@@ -104,6 +121,8 @@ def select_bands(picture: Picture, bands: Sequence[str]) -> npt.NDArray[Any]:
         Any decoded picture.
     bands : sequence of str
         Names of the bands to select.
+    of : int, optional
+        Number of bands that files without band names must have: numbers of bands mean nothing in others.
 
     Returns
     -------
@@ -113,21 +132,33 @@ def select_bands(picture: Picture, bands: Sequence[str]) -> npt.NDArray[Any]:
     Raises
     ------
     DataError
-        If a band is missing.
+        If a band is missing, or a picture without band names has not `of` bands.
     """
     wanted = tuple(band.lower() for band in bands)
-    if picture.bands == numbered_bands(len(wanted)):
+    count = unnamed_count(picture.bands)
+    if of is not None and count not in (None, of):
+        raise BandError(
+            f"it has {count} bands without names, and {', '.join(wanted)} are meant in files of {of}",
+            fix=f"give files of {of} bands, or name the bands in all files (a GeoTIFF's band descriptions)",
+        )
+    if picture.bands == numbered_bands(len(wanted)) and not any(map(is_numbered, wanted)):
         return picture.pixels
     if wanted == RGB:
         return as_rgb(picture).pixels
     places = [find_band(picture.bands, band) for band in wanted]
     missing = [band for band, place in zip(wanted, places, strict=True) if place is None]
     if missing:
-        raise DataError(
-            f"bands {', '.join(picture.bands)} lack {', '.join(missing)}",
+        raise BandError(
+            f"bands {_listed(picture.bands)} lack {', '.join(missing)}",
             fix="name the file's bands (a GeoTIFF's band descriptions) or use a model for the bands it has",
         )
     return picture.pixels[[place for place in places if place is not None]]
+
+
+def _listed(bands: Sequence[str]) -> str:
+    """Names of bands in a message: of unnamed ones the first and the last."""
+    count = unnamed_count(bands)
+    return f"band_1 to band_{count}" if count and count > 4 else ", ".join(bands)
 
 
 def rescale_reflectance(

@@ -12,6 +12,7 @@ from swath.errors import ModelFileError
 from swath.inference.choice import AUTO, engine_for
 from swath.inference.classifier import Classifier
 from swath.model import read_model
+from swath.model.file import is_sealed
 from swath.model.record import Record, label_mask, margins
 
 # Products in bf16 move probabilities: twice as far as the export check saw on many more patches is still the same
@@ -33,16 +34,19 @@ class CheckResult:
         Largest difference of a probability from the stored one.
     tolerance : float
         Largest difference allowed at the precision that ran.
+    sealed : bool
+        Whether the file can show that its record is as it was written.
     """
 
     engine: str
     patches: int
     max_difference: float
     tolerance: float
+    sealed: bool
 
 
 def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = None) -> CheckResult:
-    """Validate a model file and run its reference patches.
+    """Validate a model file, the codes of the patches it has seen too, and run its reference patches.
 
     In fp32 labels must be the stored ones and probabilities within the stored tolerance; in bf16 within
     :func:`bf16_tolerance`, and a label may differ only where the two classes were stored closer than that.
@@ -51,14 +55,17 @@ def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = 
     Raises
     ------
     ModelFileError
-        If the file is not valid, or its probabilities or labels are no longer the stored ones.
+        If the file is not valid, its record was changed, or its probabilities or labels are no longer the stored ones.
     SettingError
         If the engine cannot be used.
     """
     file = read_model(model)
+    sealed = is_sealed(file)
     reference = file.record.reference
     try:
         pixels = reference.unpack()
+        for seen in file.record.seen:
+            seen.check()
     except ValueError as error:
         raise ModelFileError(f"{file.path}: {error}") from error
     wanted = np.array(reference.probabilities, np.float32)
@@ -79,7 +86,7 @@ def check_model(model: str | Path, *, engine: str = AUTO, threads: int | None = 
                 f"(largest difference {worst:.2g}, allowed {tolerance:.2g})",
                 fix="the file or the engine is at fault: try another engine, or export the model again",
             )
-    return CheckResult(ran, len(pixels), worst, tolerance)
+    return CheckResult(ran, len(pixels), worst, tolerance, sealed)
 
 
 def bf16_tolerance(record: Record) -> float:

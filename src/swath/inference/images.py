@@ -99,7 +99,7 @@ def image_pixels(image: Image, record: Record, *, name: str, layout: Layout | No
         pixels = _bands_first(found, len(bands), layout, name)
     else:
         try:
-            pixels = select_bands(found, bands)
+            pixels = select_bands(found, bands, of=record.input.file_bands)
         except DataError as error:
             raise DataError(f"{name}: {error.problem}", fix=error.fix) from error
     if pixels.ndim != 3 or len(pixels) != len(bands) or 0 in pixels.shape:

@@ -55,6 +55,7 @@ def card(model: ModelFile) -> list[tuple[str, str]]:
     rows += [
         ("data", f"{record.data.name}: " + ", ".join(f"{v:,} {k}" for k, v in record.data.counts.items())),
         ("data fingerprint", record.data.fingerprint),
+        ("patches seen", _seen(record)),
         ("split", record.data.split_protocol),
         ("data license", record.data.license or "not known"),
     ]
@@ -166,9 +167,18 @@ def _data(record: Record) -> str:
         f"{data.name}: {counts} patches; license {data.license or _NOT_STATED}.",
         f"Split: {data.split_protocol}.",
         f"Fingerprint of the index: `{data.fingerprint}`.",
+        f"Patches it has seen: {_seen(record)}.",
         *([f"Attribution: {data.attribution}."] if data.attribution else []),
     ]
     return _bullets(points)
+
+
+def _seen(record: Record) -> str:
+    """How many patches the file can recognize as seen."""
+    if not record.seen:
+        return "not known, so no measurement can say whether it is a test"
+    learned, chose = (sum(getattr(s, split).n for s in record.seen) for split in ("train", "val"))
+    return f"salted codes of {learned:,} it learned from and {chose:,} it was chosen by, for swath evaluate to find"
 
 
 def _metrics(record: Record) -> str:

@@ -6,8 +6,9 @@ model, and the bands, classes, thresholds and temperature that the record states
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,12 +21,24 @@ from onnx import numpy_helper
 from pydantic import ValidationError
 
 from swath.errors import MissingFileError, ModelFileError, SettingError
-from swath.files import atomic_file
-from swath.model.graph import INPUT, TEMPERATURE, TYPES, head_of, patch_size
-from swath.model.record import RECORD_KEY, SCHEMA_VERSION, Record
+from swath.files import SNIFFED_BYTES, atomic_file, mistaken_content
+from swath.model.graph import INPUT, MEAN, SD, TEMPERATURE, TYPES, axis_names, head_of, name_axes, patch_size
+from swath.model.record import DIGEST_KEY, RECORD_KEY, SCHEMA_VERSION, Record
 
 _STANDARD_DOMAINS = {"", "ai.onnx"}
 MAX_MODEL_BYTES = 2 * 2**30
+# Files that people take for model files: first bytes, where they stand, and what they are.
+_OTHERS = {
+    b"PK\x03\x04": (0, "a zip archive, as torch checkpoints are too, not a model file"),
+    b"\x80\x02": (0, "a pickle, such as an old torch checkpoint, not a model file"),
+    b"\x89HDF": (0, "an HDF5 file, such as Keras writes, not a model file"),
+    b"TFL3": (4, "a TensorFlow Lite model, not a model file"),
+    b"ORTM": (4, "a model in ONNX Runtime's own format, not ONNX"),
+    b"\x89PNG": (0, "a PNG picture, not a model file"),
+    b"\xff\xd8\xff": (0, "a JPEG picture, not a model file"),
+    b"II*\0": (0, "a TIFF picture, not a model file"),
+    b"PAR1": (0, "a Parquet file, such as a patch index, not a model file"),
+}
 
 
 def check_contract(graph: onnx.ModelProto, record: Record, *, where: str) -> None:
@@ -93,7 +106,14 @@ def _check_ends(graph: onnx.ModelProto, record: Record, where: str) -> None:
 
 
 def _check_weights(graph: onnx.ModelProto, record: Record, where: str) -> None:
-    """The temperature, the patch size and the head are those of the record."""
+    """The names of bands and classes, mean and sd, temperature, patch size and head are those of the record."""
+    for end, what, names in ((INPUT, "bands", record.input.bands), ("probabilities", "classes", record.class_names)):
+        given = axis_names(graph, end)
+        if given not in (None, names):
+            raise ModelFileError(
+                f"{where}: the graph names its {what} {_first_other(given or (), names)}",
+                fix="get the file again, or export the model again",
+            )
     if patch_size(graph) not in (None, record.input.size):
         raise ModelFileError(f"{where}: the graph and the record state different patch sizes")
     head = head_of(graph)
@@ -104,6 +124,28 @@ def _check_weights(graph: onnx.ModelProto, record: Record, where: str) -> None:
             value = numpy_helper.to_array(tensor)
             if value.size != 1 or not np.isclose(float(value.reshape(())), record.temperature, rtol=1e-5):
                 raise ModelFileError(f"{where}: the graph and the record state different temperatures")
+        if tensor.name in (MEAN, SD):
+            stated = record.input.mean if tensor.name == MEAN else record.input.sd
+            value = numpy_helper.to_array(tensor).reshape(-1)
+            if value.size != len(stated) or not np.allclose(value, stated, rtol=1e-5, atol=1e-6):
+                name = "means" if tensor.name == MEAN else "standard deviations"
+                raise ModelFileError(
+                    f"{where}: the graph normalizes with other {name} ({_numbers(value)}) than the record states "
+                    f"({_numbers(stated)})",
+                    fix="get the file again, or export the model again",
+                )
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.5g}" for value in values)
+
+
+def _first_other(given: Sequence[str], names: Sequence[str]) -> str:
+    """Where two lists of names part."""
+    if len(given) != len(names):
+        return f"({len(given)}) otherwise than the record ({len(names)})"
+    place = next(place for place, (one, other) in enumerate(zip(given, names, strict=True)) if one != other)
+    return f"otherwise than the record: number {place} is '{given[place]}', and '{names[place]}' in the record"
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
@@ -203,10 +245,16 @@ def read_model(model: str | Path) -> ModelFile:
     path = resolve_model(model)
     if path.stat().st_size > MAX_MODEL_BYTES:
         raise ModelFileError(f"{path} is larger than a model file may be ({MAX_MODEL_BYTES >> 30} GiB)")
+    data = path.read_bytes()
+    _check_kind(data[:SNIFFED_BYTES], path)
     try:
-        graph = onnx.load_model_from_string(path.read_bytes())
+        graph = onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as error:
-        raise ModelFileError(f"{path} is not an ONNX file", fix="give a file written by swath train") from error
+        raise ModelFileError(
+            f"{path} is not an ONNX file, or is cut short", fix="give a whole file written by swath train"
+        ) from error
+    if not graph.graph.node:
+        raise ModelFileError(f"{path} is not an ONNX file", fix="give a file written by swath train")
     text = next((p.value for p in graph.metadata_props if p.key == RECORD_KEY), None)
     if text is None:
         raise ModelFileError(f"{path} carries no swath record", fix="give a file written by swath train")
@@ -216,20 +264,66 @@ def read_model(model: str | Path) -> ModelFile:
 
 
 def write_model(path: Path, graph: onnx.ModelProto, record: Record, *, overwrite: bool = False) -> None:
-    """Put `record` into `graph` and write both as one file, atomically."""
+    """Put `record` into `graph` and write both as one file, atomically.
+
+    The graph gets the names of the record's bands and classes, and the file a digest of the record.
+
+    Raises
+    ------
+    ModelFileError
+        If the graph is not what the record says, as where it has the same classes in another order.
+    OutputError
+        If `path` exists and `overwrite` is false, or cannot be written.
+    """
     whole = onnx.ModelProto()
     whole.CopyFrom(graph)
     del whole.metadata_props[:]
-    whole.metadata_props.add(key=RECORD_KEY, value=record.model_dump_json())
+    text = record.model_dump_json()
+    whole.metadata_props.add(key=RECORD_KEY, value=text)
+    whole.metadata_props.add(key=DIGEST_KEY, value=_digest(text))
+    name_axes(whole, bands=record.input.bands, classes=record.class_names)
     whole.producer_name = "swath"
     check_contract(whole, record, where=str(path))
     with atomic_file(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(whole.SerializeToString(deterministic=True))
 
 
+def is_sealed(model: ModelFile) -> bool:
+    """Whether a file can show that its record is as it was written: by a digest, and names in the graph.
+
+    Raises
+    ------
+    ModelFileError
+        If the record has been changed since.
+    """
+    stored = {prop.key: prop.value for prop in model.graph.metadata_props}
+    if DIGEST_KEY in stored and stored[DIGEST_KEY] != _digest(stored[RECORD_KEY]):
+        raise ModelFileError(
+            f"{model.path}: its record was changed after swath wrote it",
+            fix="get the file again, or export the model again",
+        )
+    return DIGEST_KEY in stored and axis_names(model.graph, "probabilities") is not None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def record_schema() -> dict[str, Any]:
     """JSON Schema of the record; ``model/record.schema.json`` in the package holds the same."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Record.model_json_schema()}
+
+
+def _check_kind(head: bytes, path: Path) -> None:
+    """Refuse what is no ONNX file by its first bytes, and say what it is."""
+    found = mistaken_content(head)
+    if found is not None:
+        raise ModelFileError(f"{path} {found[0]}", fix=found[1])
+    kind = next((kind for mark, (at, kind) in _OTHERS.items() if head[at : at + len(mark)] == mark), None)
+    if kind is None and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32:
+        kind = "weights (safetensors), not a model file"
+    if kind is not None:
+        raise ModelFileError(f"{path} is {kind}", fix="give the model.onnx that swath train wrote")
 
 
 def _parse_record(text: str, path: Path) -> Record:

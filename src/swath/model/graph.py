@@ -7,6 +7,7 @@ check measured.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ OUTPUTS = ("probabilities", "logits", "features", "activations")
 BODY_OUTPUTS = ("logits", "features", "activations")
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
 
+MEAN, SD = "swath.mean", "swath.sd"
 TEMPERATURE = "swath.temperature"
 _SIZE, _FLOAT, _ROUNDED, _SCALED = "swath.size", "swath.float", "swath.rounded", "swath.scaled"
 TYPES = {"uint8": TensorProto.UINT8, "uint16": TensorProto.UINT16}
@@ -100,6 +102,31 @@ def head_of(model: onnx.ModelProto) -> tuple[npt.NDArray[np.float32], npt.NDArra
         return None
     weight, bias = (np.asarray(numpy_helper.to_array(found[n]), np.float32) for n in (HEAD_WEIGHT, HEAD_BIAS))
     return weight, bias
+
+
+def axis_names(model: onnx.ModelProto, end: str) -> tuple[str, ...] | None:
+    """Names along axis 1 of an input or output, bands or classes; None where the graph does not give them.
+
+    They stand in the graph besides the record so that a record with names in another order is found.
+    """
+    for value in (*model.graph.input, *model.graph.output):
+        if value.name == end and value.doc_string:
+            try:
+                names = json.loads(value.doc_string)
+            except ValueError:
+                return None
+            return tuple(map(str, names)) if isinstance(names, list) else None
+    return None
+
+
+def name_axes(model: onnx.ModelProto, *, bands: Sequence[str], classes: Sequence[str]) -> None:
+    """Put the names of bands and classes into a whole model's graph, as JSON lists.
+
+    Others are replaced, for a class may be renamed; the same in another order stay, and contradict the record then.
+    """
+    for value, names in ((model.graph.input[0], bands), (model.graph.output[0], classes)):
+        if sorted(axis_names(model, value.name) or ()) != sorted(names):
+            value.doc_string = json.dumps(list(names), ensure_ascii=False)
 
 
 def patch_size(model: onnx.ModelProto) -> int | None:
@@ -181,8 +208,8 @@ def _before(spec: InputSpec, inner: str, graph: onnx.GraphProto) -> list[onnx.No
     graph.initializer.extend(
         [
             _constant(_SIZE, np.array([spec.size, spec.size], np.int64)),
-            _constant("swath.mean", np.array(spec.mean, np.float32).reshape(1, -1, 1, 1)),
-            _constant("swath.sd", np.array(spec.sd, np.float32).reshape(1, -1, 1, 1)),
+            _constant(MEAN, np.array(spec.mean, np.float32).reshape(1, -1, 1, 1)),
+            _constant(SD, np.array(spec.sd, np.float32).reshape(1, -1, 1, 1)),
         ]
     )
     return [
@@ -198,8 +225,8 @@ def _before(spec: InputSpec, inner: str, graph: onnx.GraphProto) -> list[onnx.No
             coordinate_transformation_mode="half_pixel",
         ),
         helper.make_node("Round", ["swath.resized"], [_ROUNDED]),
-        helper.make_node("Sub", [_ROUNDED, "swath.mean"], ["swath.centered"]),
-        helper.make_node("Div", ["swath.centered", "swath.sd"], [inner]),
+        helper.make_node("Sub", [_ROUNDED, MEAN], ["swath.centered"]),
+        helper.make_node("Div", ["swath.centered", SD], [inner]),
     ]
 
 

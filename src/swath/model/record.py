@@ -17,9 +17,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_
 
 from swath.config import Settings
 from swath.model.ood import OutOfDistribution, pack_bytes, unpack_bytes
+from swath.model.seen import Seen
 
-SCHEMA_VERSION = 2
-RECORD_KEY = "swath.record"
+SCHEMA_VERSION = 3
+RECORD_KEY, DIGEST_KEY = "swath.record", "swath.record.sha256"
 Task = Literal["single-label", "binary", "multi-label"]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 _ROUNDING = 1e-4  # of probabilities in float32
@@ -97,6 +98,9 @@ class InputSpec(Settings):
     """
 
     bands: tuple[str, ...] = Field(min_length=1)
+    file_bands: int | None = Field(
+        default=None, ge=1, description="bands of the training files, where `bands` are numbers in files without names"
+    )
     size: int = Field(ge=8, le=4096, description="patch side in pixels after the graph's own resize")
     gsd: float | None = Field(default=None, gt=0, description="meters per pixel")
     data_type: Literal["uint8", "uint16"]
@@ -229,6 +233,7 @@ class Record(Settings):
     )
     recipe: dict[str, Any]
     data: DataInfo
+    seen: Seen = ()
     metrics: dict[str, Estimate] = Field(default_factory=dict, description="on the validation split")
     baselines: Baselines | None = None
     parity: tuple[EngineParity, ...] = ()

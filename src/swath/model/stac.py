@@ -56,6 +56,9 @@ def stac_item(model: ModelFile, *, relative_to: Path | None = None) -> dict[str,
             "bands": bands,
             **_mlm(record),
             "swath:data": record.data.model_dump(mode="json"),
+            "swath:seen": {k: sum(getattr(s, k).n for s in record.seen) for k in ("train", "val")}
+            if record.seen
+            else None,
             "swath:metrics": {name: value.model_dump() for name, value in record.metrics.items()},
             "swath:thresholds": dict(record.thresholds),
         },

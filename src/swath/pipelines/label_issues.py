@@ -16,8 +16,9 @@ from swath.data import PatchIndex, class_numbers, default_cache, group_duplicate
 from swath.data.splits import fold_index
 from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation.errors import LabelIssueReport, feature_probabilities, measure_label_issues, write_label_issues
-from swath.evaluation.errors.labels import PAGE, TABLE, held_out_rows, label_numbers
+from swath.evaluation.errors.labels import PAGE, TABLE, held_out_rows, label_numbers, seen_sentence
 from swath.evaluation.predictions import TEST_ACCESSES, Model, model_pixels, note_test_access, predict_pixels
+from swath.evaluation.seen import SeenCount, seen_rows
 from swath.files import atomic_file, check_output
 from swath.inference import Classifier, load
 from swath.progress import Progress, silent
@@ -113,6 +114,7 @@ def find_label_issues(
     if classifier is not None:
         probabilities = feature_probabilities(classifier, part, folds=folds, seed=seed, progress=progress)
         method = f"Probabilities are from regressions on the features of '{classifier.record.name}', {folds} folds."
+        seen = [seen_rows(classifier.record, model_pixels(classifier, part, progress=progress)).count]
     elif out is not None:
         if overwrite:
             shutil.rmtree(out / FOLDS, ignore_errors=True)
@@ -127,9 +129,10 @@ def find_label_issues(
             threads=threads,
             progress=progress,
         )
+        seen = _seen_by_folds(part, out / FOLDS, folds=folds, seed=seed)
         method = f"Probabilities are from {folds} networks of recipe '{recipe}', each trained on the other folds."
     progress("page", 0, 1)
-    report = measure_label_issues(part, probabilities, method=method)
+    report = measure_label_issues(part, probabilities, method=method, seen=seen_sentence(seen))
     if out is not None:
         write_label_issues(report, out, overwrite=overwrite)
     progress("page", 1, 1)
@@ -209,6 +212,16 @@ def trained_probabilities(
         probabilities[rows] = predict_pixels(classifier, pixels, progress=progress).probabilities[:, columns]
         progress("folds", fold + 1, folds)
     return probabilities
+
+
+def _seen_by_folds(index: PatchIndex, folder: Path, *, folds: int, seed: int) -> list[SeenCount]:
+    """What each fold's network has seen of the fold it judges: nothing, but for the weights that it started from."""
+    counts = []
+    for fold in range(folds):
+        classifier = load(folder / f"fold-{fold + 1}" / "model.onnx", threads=1)
+        rows = held_out_rows(index, folds=folds, fold=fold, seed=seed)
+        counts.append(seen_rows(classifier.record, model_pixels(classifier, index)[rows]).count)
+    return counts
 
 
 def _check_plan(path: Path, plan: str) -> None:

@@ -23,17 +23,20 @@ from matplotlib.figure import Figure
 
 import swath
 from swath.data import PatchIndex
+from swath.data.rows import unnamed_bands
 from swath.data.spatial import noted_protocol
 from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
 from swath.files import atomic_file, write_csv, write_text
 from swath.imagery.color_match import patch_quantiles
+from swath.imagery.rgb import is_numbered
 from swath.inference.choice import make_engine
 from swath.inference.ood import TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
 from swath.model import Record, write_model
 from swath.model.graph import assemble
 from swath.model.ood import OutOfDistribution
 from swath.model.record import Baselines, ChannelQuantiles, DataInfo, InputSpec, ReferencePatches, class_infos
+from swath.model.seen import salt_of, with_seen
 from swath.networks import CUSTOM, CustomNetwork, Network
 from swath.networks.catalog import OWN
 from swath.training.batches import Normalization, Patches, outputs_of
@@ -150,6 +153,14 @@ def export_model(
             license=index.license,
             attribution=index.attribution,
         ),
+        seen=with_seen(
+            facts.seen if facts else (),
+            bands=spec.bands,
+            train=run.train.pixels,
+            val=run.val.pixels,
+            size=spec.size,
+            salt=salt_of(run.identity),
+        ),
         metrics=validation.metrics,
         baselines=calibration.baselines,
         conformal=calibration.conformal,
@@ -179,7 +190,9 @@ def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto,
     # Cloned, for Keras lists its weights twice and safetensors takes no two names of one memory.
     weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
     with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
-        write_weights(temporary, weights, weights_metadata(expects, run.recipe.network, license=license))
+        write_weights(
+            temporary, weights, weights_metadata(expects, run.recipe.network, license=license, seen=record.seen)
+        )
     values = {k: v.model_dump() for k, v in record.metrics.items()}
     write_text(out / "metrics.json", json.dumps({"split": "val", **values}, indent=2) + "\n")
     write_model(out / "model.onnx", graph, record, overwrite=True)
@@ -252,6 +265,7 @@ def _input_spec(run: TrainingRun, index: PatchIndex, normalization: Normalizatio
         meaning=_MEANING[stored],
         mean=tuple(map(float, normalization.mean)),
         sd=tuple(map(float, normalization.sd)),
+        file_bands=unnamed_bands(index) if any(map(is_numbered, run.recipe.bands)) else None,
         channel_mean=tuple(map(float, measured.mean)),
         channel_sd=tuple(map(float, measured.sd)),
         channel_quantiles=ChannelQuantiles(levels=quantiles.levels, values=quantiles.values),

@@ -19,10 +19,8 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 def _name(given: object) -> object:
-    """A class's name as text: YAML reads 1 as a number, and yes as true."""
-    if isinstance(given, bool):
-        raise ValueError(f"YAML reads yes, no, on and off as {str(given).lower()}: put the class's name in quotes")
-    return str(given) if isinstance(given, int) else given
+    """A class's name as text; a program may give a number."""
+    return str(given) if isinstance(given, int) and not isinstance(given, bool) else given
 
 
 class Loss(Settings):

@@ -21,7 +21,9 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from swath.data import PatchIndex, cached_pixels
+from swath.data.rows import unnamed_bands
 from swath.errors import DataError, SettingError
+from swath.imagery.rgb import BandError
 from swath.networks import KerasNetwork, build_network, custom_network, smallest_patch, takes_one_size
 from swath.progress import Progress, silent
 from swath.training.batches import Normalization, Patches
@@ -31,6 +33,7 @@ from swath.training.targets import Targets
 from swath.weights import WeightFacts, check_expectation, load_weights, weights_fingerprint
 
 _log = logging.getLogger("swath")
+_BANDS_OPTION = "name the bands to train on by their numbers, such as --set 'bands=[band_1, band_2, band_3]'"
 # Some parameters get no gradient while the backbone is frozen, and plain DDP waits for all of them.
 _DDP_FROZEN = "ddp_find_unused_parameters_true"
 
@@ -86,13 +89,18 @@ def decode_patches(
     DataError
         If train and val patches differ in size or type.
     """
-    train, val = (
-        Patches(
-            cached_pixels(parts[split], bands=recipe.bands, size=recipe.size, cache=cache, progress=progress),
-            targets.of(parts[split]),
+    try:
+        train, val = (
+            Patches(
+                cached_pixels(parts[split], bands=recipe.bands, size=recipe.size, cache=cache, progress=progress),
+                targets.of(parts[split]),
+            )
+            for split in ("train", "val")
         )
-        for split in ("train", "val")
-    )
+    except BandError as error:
+        unnamed = unnamed_bands(parts["train"])
+        fix = error.fix if unnamed is None else f"{_BANDS_OPTION}, or name them in the files (band descriptions)"
+        raise DataError(error.problem, fix=fix) from error
     if (train.pixels.shape[1:], train.pixels.dtype) != (val.pixels.shape[1:], val.pixels.dtype):
         raise DataError("train and val patches differ in size or type", fix="give --set size=64, or the size you want")
     return train, val

@@ -107,7 +107,11 @@ def training_parts(index: PatchIndex) -> dict[str, PatchIndex]:
         if missing:
             raise DataError(
                 f"the {split} split has no patch of {', '.join(missing)}",
-                fix="split all again with: swath data split INDEX --resplit --out NEW; a class of one group "
-                "needs patches of other scenes, or leave it out",
+                fix=f"split again: swath data split {_named(index)} --resplit --out {_named(index)} --overwrite; "
+                "a class of one group needs patches of other scenes, or leave it out",
             )
     return parts
+
+
+def _named(index: PatchIndex) -> str:
+    return str(index.file or "INDEX")

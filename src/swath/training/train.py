@@ -13,6 +13,7 @@ from typing import Literal
 from torch import nn
 
 from swath.data import PatchIndex
+from swath.data.rows import unnamed_bands
 from swath.errors import OutputError, SettingError
 from swath.files import check_output, write_text
 from swath.inference.engines import free_cores
@@ -153,6 +154,7 @@ def train(
         raise SettingError("the model has no name", fix="give --name NAME")
     parts = training_parts(index)
     targets = choose_targets(index, recipe)
+    unnamed_bands(index)  # the same in all splits, or refused
     if network is not None:
         recipe = _with_module(recipe, network, require_redistributable=require_redistributable)
     else:  # before an earlier run is discarded: is there such a network?

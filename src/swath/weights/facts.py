@@ -14,22 +14,25 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from swath.config import Settings, validate
 from swath.errors import DataError, SettingError
 from swath.imagery import RGB
+from swath.model.seen import Seen
 from swath.networks.catalog import Network
 
 LicenseKind = Literal["open", "non-commercial", "no-derivatives", "custom", "unknown"]
 Style = Literal["none", "timm", "torchvision", "swath"]
 S = TypeVar("S", bound=Settings)
+_SEEN: TypeAdapter[Seen] = TypeAdapter(Seen)
 
 BYTE = 255.0  # largest number of an 8-bit image
 FURTHEST = 10.0  # standard deviations from the expected channel mean; beyond, the channel has another scale
 
 EXPECTS_KEY = "swath.expects"
 NETWORK_KEY = "swath.network"
+SEEN_KEY = "swath.seen"
 LICENSE_KEY = "license"  # as other programs spell it in a safetensors file's metadata
 _NUMBERS = r"([0-9.]+(?:\s*,\s*[0-9.]+){0,2})"
 _NORMALIZATION = re.compile(rf"mean\s+{_NUMBERS}\s+(?:std|sd)\s+{_NUMBERS}")
@@ -181,6 +184,7 @@ class WeightFacts(Settings):
     style: Style = Field(default="none", description="whose names their tensors had")
     expects: Expectation | None = Field(default=None, description="the input they were trained on, if known")
     changes: tuple[str, ...] = Field(default=(), description="what was adapted or left out when loading")
+    seen: Seen = Field(default=(), exclude=True)  # of the record's own field, not of what it started from
 
     @property
     def pretrained(self) -> bool:
@@ -255,7 +259,9 @@ def license_warning(license: str | None, source: str) -> str | None:
     return f"the license{named} of the weights {source} {_REASONS[kind]}: a model made from them cannot be shipped"
 
 
-def weights_metadata(expects: Expectation, network: Network, *, license: str | None = None) -> dict[str, str]:
+def weights_metadata(
+    expects: Expectation, network: Network, *, license: str | None = None, seen: Seen = ()
+) -> dict[str, str]:
     """Metadata for a run's ``weights.safetensors``, so that a later run can start from it.
 
     Parameters
@@ -267,8 +273,12 @@ def weights_metadata(expects: Expectation, network: Network, *, license: str | N
     license : str, optional
         Inherited from the weights this run started from: ``OWN`` if it was trained from scratch.
         Without it a later run does not know, and cannot be shipped.
+    seen : tuple of SeenPatches
+        What they learned from and were chosen by: a model that starts from them has seen it too.
     """
     made = {EXPECTS_KEY: expects.model_dump_json(), NETWORK_KEY: network.model_dump_json()}
+    if seen:
+        made[SEEN_KEY] = _SEEN.dump_json(seen).decode()
     return made | ({LICENSE_KEY: license} if license else {})
 
 
@@ -293,6 +303,26 @@ def expects_of(metadata: Mapping[str, str], *, where: str) -> Expectation | None
         return Expectation(mean=mean * 3 if len(mean) == 1 else mean, sd=sd * 3 if len(sd) == 1 else sd)
     except ValueError:  # not numbers, or not three
         return None
+
+
+def seen_of(metadata: Mapping[str, str], *, where: str) -> Seen:
+    """The patches that weights of a swath run have seen, by their metadata; none in other files.
+
+    Raises
+    ------
+    SettingError
+        If the statement is damaged.
+    """
+    if SEEN_KEY not in metadata:
+        return ()
+    try:
+        found = _SEEN.validate_json(metadata[SEEN_KEY])
+        for seen in found:  # what a training of hours would otherwise end with
+            seen.check()
+    except ValueError as error:
+        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise SettingError(f"the metadata of {where} is damaged: {SEEN_KEY}: {first}") from error
+    return found
 
 
 def license_of(metadata: Mapping[str, str]) -> str | None:

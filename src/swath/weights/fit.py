@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import timm
@@ -24,9 +25,11 @@ from swath.errors import DataError
 from swath.networks.backbones import adapt_first_layer
 from swath.networks.catalog import OWN
 from swath.weights.facts import NETWORK_KEY, Expectation, Style, network_of
-from swath.weights.tensors import TensorFile
+from swath.weights.tensors import AVERAGED, TensorFile
 
 PREFIX = "backbone."
+# What torch's own wrappers put into names, wherever they were put around.
+_WRAPPERS = re.compile(r"(?<=\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _COUNTER = "num_batches_tracked"  # of batch norms with momentum; old files lack it and nothing reads it
 _SHOWN = 4
 _POSITIONS = ("pos_embed", "relative_position_bias_table")
@@ -49,11 +52,14 @@ class Fit:
         By the network's own names, of its shapes and types.
     changes : list of str
         What was adapted or left out, for the log and the record.
+    choices : list of str
+        Those of the changes that a user should see: what was taken of a file that holds more.
     """
 
     style: Style
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     changes: list[str] = field(default_factory=list)
+    choices: list[str] = field(default_factory=list)
 
 
 def fit_tensors(
@@ -88,9 +94,11 @@ def fit_tensors(
         If names or shapes differ in more than newly initialized modules, or numbers are not finite.
     """
     wanted: dict[str, torch.Tensor] = dict(network.state_dict())
+    known = _published(backbone) if backbone else frozenset()
+    file, choices = _part_for(file, wanted, known, backbone=backbone, source=source)
     style, named = _named(file, backbone)
-    fit = Fit(style)
-    published = _published(backbone) if style != "swath" and backbone else frozenset()
+    fit = Fit(style, changes=list(choices), choices=list(choices))
+    published = known if style != "swath" else frozenset()
     new_modules = tuple(f"{name}." for name in getattr(network, "new_modules", ()))
     first = next((n for n, m in network.named_modules() if isinstance(m, nn.Conv2d)), "") + ".weight"
     unexpected: list[str] = []
@@ -202,6 +210,55 @@ def refit_positions(name: str, tensor: torch.Tensor, goal: torch.Tensor, network
         table = tensor.reshape(given, given, -1)[edge : edge + side, edge : edge + side]
         return table.reshape(goal.shape)
     return None
+
+
+def _part_for(
+    file: TensorFile, wanted: Mapping[str, Any], published: Container[str], *, backbone: str | None, source: str
+) -> tuple[TensorFile, list[str]]:
+    """The tensors of a file that are the network's, without what a training program put before their names.
+
+    Whatever the names begin with (``module.``, ``model.encoder.``, ``teacher.backbone.``), that front is taken under
+    which most of the wanted names lie and fewest others; of two copies of the network, the running average.
+    """
+    plain = {_WRAPPERS.sub("", name): tensor for name, tensor in file.tensors.items()}
+    if len(plain) < len(file.tensors):
+        plain = file.tensors
+    counts: Counter[str] = Counter()
+    for name in plain:
+        parts = name.split(".")
+        counts.update(".".join(parts[:end]) + "." for end in range(1, len(parts)))
+    if file.front and f"{file.front}." not in counts:
+        raise DataError(
+            f"no tensor of {source} has a name that begins with '{file.front}.'",
+            fix=f"its names begin with: {', '.join(sorted({name.split('.')[0] for name in plain})[:_SHOWN])}",
+        )
+    fronts = [f"{file.front}."] if file.front else ["", *(f for f, n in counts.items() if 2 * n >= len(wanted))]
+    scores: dict[str, tuple[int, int, bool, int]] = {}
+    for front in fronts:
+        part = replace(file, tensors={n.removeprefix(front): t for n, t in plain.items() if n.startswith(front)})
+        style, names = _named(part, backbone)
+        spare = () if style == "swath" else published
+        fitting = sum(name in wanted for name in names)
+        strange = sum(name not in wanted and name not in spare for name in names)
+        scores[front] = (fitting, -strange, AVERAGED.search(front) is not None, -len(front))
+    chosen = max(scores, key=scores.__getitem__)
+    if not scores[chosen][0]:
+        return replace(file, tensors=plain), list(file.notes)
+    notes = list(file.notes)
+    others = [front for front, score in scores.items() if front != chosen and score[:2] == scores[chosen][:2]]
+    others = [front for front in others if not front.startswith(chosen) and not chosen.startswith(front)]
+    if others:
+        notes.append(
+            f"took the weights under '{chosen}', of which '{others[0]}' has as many: "
+            f"--weights '{source}#{others[0].removesuffix('.')}' takes those"
+        )
+    elif chosen:
+        notes.append(f"the names begin with '{chosen}', which was taken off")
+    outside = [name for name in plain if not name.startswith((chosen, *others))] if chosen else []
+    if outside:
+        shown = ", ".join(outside[:_SHOWN]) + (", ..." if len(outside) > _SHOWN else "")
+        notes.append(f"left out: {len(outside)} tensors outside '{chosen}' ({shown})")
+    return replace(file, tensors={n.removeprefix(chosen): t for n, t in plain.items() if n.startswith(chosen)}), notes
 
 
 def _named(file: TensorFile, backbone: str | None) -> tuple[Style, dict[str, torch.Tensor]]:

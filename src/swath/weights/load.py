@@ -12,7 +12,7 @@ from swath.config import override, validate
 from swath.errors import DataError
 from swath.networks.catalog import find
 from swath.progress import Progress, silent
-from swath.weights.facts import Expectation, WeightFacts, expects_of, license_of
+from swath.weights.facts import Expectation, WeightFacts, expects_of, license_of, seen_of
 from swath.weights.fit import fit_tensors
 from swath.weights.sources import identify, locate
 from swath.weights.store import Entry, Store, sha256_of
@@ -66,7 +66,7 @@ def load_weights(
     if spec == "none":
         return WeightFacts(source="none", network=network_name)
     found = locate(spec, network=network_name, store=store, progress=progress)
-    file = read_tensors(found.path)
+    file = read_tensors(found.path, entry=found.entry)
     entry = find(network_name)
     fit = fit_tensors(
         file,
@@ -79,8 +79,8 @@ def load_weights(
     network.load_state_dict(network.state_dict() | fit.tensors)
     changes = (*fit.changes, *_renamed_bands(found.expects, bands))
     _log.info("%s loaded into %s (%s names, %d tensors)", found.source, network_name, fit.style, len(fit.tensors))
-    for change in changes:
-        _log.info("%s: %s", found.source, change)
+    for change in changes:  # what was chosen is for people to see
+        _log.log(logging.WARNING if change in fit.choices else logging.INFO, "%s: %s", found.source, change)
     return WeightFacts(
         source=found.source,
         sha256=found.sha256,
@@ -90,6 +90,7 @@ def load_weights(
         style=fit.style,
         expects=found.expects,
         changes=changes,
+        seen=seen_of(file.metadata, where=found.source),
     )
 
 

@@ -52,12 +52,15 @@ class Spec:
         ``none``, ``imagenet``, ``file``, ``hf`` or ``torchgeo``.
     name : str
         The file's path, or the name behind the colon.
+    entry : str
+        Where in a file with several copies of the weights the one to take lies; empty otherwise.
     repository, filename, revision : str
         Of ``hf``; empty otherwise.
     """
 
     kind: Literal["none", "imagenet", "file", "hf", "torchgeo"]
     name: str = ""
+    entry: str = ""
     repository: str = ""
     filename: str = ""
     revision: str = ""
@@ -81,6 +84,8 @@ class WeightsFile:
         Where known.
     published : bool
         Whether a fetched file was compared with a checksum its publisher states.
+    entry : str
+        As in :class:`Spec`.
     """
 
     path: Path
@@ -90,6 +95,7 @@ class WeightsFile:
     license_url: str | None
     expects: Expectation | None
     published: bool = True
+    entry: str = ""
 
 
 def parse_spec(text: str) -> Spec:
@@ -109,15 +115,16 @@ def parse_spec(text: str) -> Spec:
         return Spec("torchgeo", name)
     if not text or re.match(r"[a-z]{2,}:", text):
         raise SettingError(f"weights '{text}' are none of {_FORMS}", fix="for example --weights imagenet")
-    if not Path(text).is_file():
+    path, _, entry = text.rpartition("#") if not Path(text).is_file() else (text, "", "")
+    if not Path(path).is_file():
         raise SettingError(f"there is no file of weights '{text}'", fix=f"weights are {_FORMS}")
-    return Spec("file", text)
+    return Spec("file", path, entry)
 
 
 def weights_fingerprint(text: str) -> str:
     """SHA-256 of a file of weights, since another file may take its name; empty for other forms."""
     spec = parse_spec(text)
-    return sha256_of(Path(spec.name)) if spec.kind == "file" else ""
+    return sha256_of(Path(spec.name)) + spec.entry if spec.kind == "file" else ""
 
 
 def locate(
@@ -158,7 +165,7 @@ def locate(
     if spec.kind == "none":
         raise SettingError("'none' names no weights", fix="name some: imagenet, a file, hf: or torchgeo:")
     if spec.kind == "file":
-        return _local(Path(spec.name), kept)
+        return replace(_local(Path(spec.name), kept), entry=spec.entry)
     name, known = identify(text, network=network)
     entry = kept.find(name)
     if entry is None or kept.holds(entry.sha256) is None:
@@ -246,7 +253,7 @@ def _hub_spec(text: str, name: str) -> Spec:
         )
     if not filename.endswith(".safetensors"):
         raise SettingError(f"'{text}' is no .safetensors file", fix="name one in that repository")
-    return Spec("hf", name, repository, filename, revision)
+    return Spec("hf", name, "", repository, filename, revision)
 
 
 def _fetch(

@@ -11,6 +11,7 @@ from swath.evaluation.intervals import mean_difference, mean_share
 from swath.evaluation.predictions import sample_rows
 from swath.evaluation.robustness import SUITE, RobustnessResult, ShiftResult, robustness, robustness_section
 from swath.evaluation.robustness.measure import condition, sentences
+from swath.evaluation.seen import SeenCount
 from swath.inference import load
 from swath.pages.html import write_report
 from tests.evaluation.cases import Page
@@ -155,6 +156,7 @@ def stressed(n: int) -> RobustnessResult:
         engine="e",
         fingerprint="f",
         n=n,
+        seen=SeenCount(patches=n),
         seed=0,
         clean=condition(clean, sure, severity=0, strength="none"),
         shifts={"gain": ShiftResult(what="brighter", severities=severities, drop=drop)},

@@ -28,6 +28,7 @@ from swath.evaluation.run_report.verdict import (
     score_word,
     worst_slice,
 )
+from swath.evaluation.seen import SeenCount
 from swath.model.record import Estimate
 from swath.pages.text import points_more
 from tests.evaluation.cases import answers, evaluation
@@ -69,6 +70,7 @@ def stressed(**right: int) -> RobustnessResult:
         engine="e",
         fingerprint="f",
         n=n,
+        seen=SeenCount(patches=n),
         seed=0,
         clean=condition(194, n, severity=0),
         shifts=shifts,
@@ -96,6 +98,7 @@ def analyzed(counts: npt.ArrayLike, *slices: Slice) -> ErrorAnalysis:
         trained_on="t",
         n=int(table.sum()),
         errors=wrong,
+        seen=SeenCount(patches=int(table.sum())),
         accuracy=proportion(int(np.trace(table)), int(table.sum())),
         pairs=confused_pairs(table, names),
         weakest=weakest_classes(table, names, measure(table, names)),
@@ -145,8 +148,9 @@ def rich() -> Verdict:
 
 def test_every_sentence_carries_a_number_and_its_interval():
     said = rich()
-    sentences = [text for part in said.parts.values() for text in part]
-    assert list(said.parts) == ["Good for", "Fails", "Beware", "Try next"]
+    assert list(said.parts) == ["Patches seen", "Good for", "Fails", "Beware", "Try next"]
+    assert said.seen == ("The model has seen none of these 1,000 patches.",)
+    sentences = [text for name, part in said.parts.items() for text in part if name != "Patches seen"]
     for text in sentences:
         assert INTERVAL.search(text), text
         assert text[0].isupper()
@@ -217,6 +221,7 @@ def found_rarely(*, clear: bool) -> BinaryEvaluation:
     )
     baseline = BinaryBaseline(**dict(measure_binary(truth, rule, threshold=0.5, names=names)), difference=difference)
     facts = evaluation().model_dump(include={"model", "split", "fingerprint", "trained_on", "protocol", "engine"})
+    facts |= {"seen": SeenCount(patches=2000), "is_test": True}
     return BinaryEvaluation(
         **dict(measure_binary(truth, scores, threshold=0.4, names=names)) | facts,
         baselines={"majority" if clear else "color": baseline},

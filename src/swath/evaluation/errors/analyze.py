@@ -105,6 +105,8 @@ def measure_errors(
         trained_on=found.record.data.fingerprint,
         n=len(found),
         errors=int((~found.right).sum()),
+        seen=found.seen.count,
+        unseen_accuracy=found.seen.proportion(found.right),
         accuracy=proportion(int(found.right.sum()), len(found)),
         pairs=pairs,
         weakest=weakest_classes(found.confusion, found.classes, measure(found.confusion, found.classes)),
@@ -152,8 +154,8 @@ def _warnings(found: SplitPredictions) -> tuple[str, ...]:
     n = len(found.truth)
     if n < FEW:
         said.append(f"only {n} patches (fewer than {FEW}): most differences between slices go undetected")
-    if found.same_index and found.split == "train":
-        said.append("the model was trained on these patches: it makes other mistakes on new ones")
+    if found.seen.count.seen:
+        said.append("on patches that the model has seen it makes fewer and other mistakes than on new ones")
     if found.split == "test":
         said.append("single test patches are shown: do not choose anything by them")
     there = set(found.truth.tolist())

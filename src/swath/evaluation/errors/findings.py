@@ -15,6 +15,7 @@ from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import ClassMetrics, Metrics
 from swath.evaluation.predictions import SplitPredictions
 from swath.evaluation.results import Result, text_table
+from swath.evaluation.seen import SeenCount, seen_lines
 from swath.model.record import Estimate
 from swath.pages.html import Table
 from swath.pages.text import percent, points, written
@@ -76,8 +77,12 @@ class ErrorAnalysis(Result):
         As of :class:`swath.evaluation.Evaluation`.
     n, errors : int
         Patches, and those answered wrongly.
+    seen : SeenCount
+        How many of them the model has seen.
     accuracy : Estimate
         Of all patches.
+    unseen_accuracy : Estimate or None
+        Of those it has not seen, where it has seen some and enough others remain.
     pairs : tuple of ConfusedPair
         The most confused, most often first.
     weakest : tuple of WeakClass
@@ -99,7 +104,9 @@ class ErrorAnalysis(Result):
     trained_on: str
     n: int
     errors: int
+    seen: SeenCount
     accuracy: Estimate
+    unseen_accuracy: Estimate | None = None
     pairs: tuple[ConfusedPair, ...]
     weakest: tuple[WeakClass, ...]
     slices: tuple[Slice, ...]
@@ -111,8 +118,9 @@ class ErrorAnalysis(Result):
         """Plain text for a terminal."""
         value, interval = percent(self.accuracy)
         lines = [
+            *seen_lines(self.seen, {"accuracy": self.unseen_accuracy}),
             f"model {self.model}, split {self.split}: {self.errors:,} of {self.n:,} patches wrong "
-            f"(accuracy {value}, {interval})"
+            f"(accuracy{self.seen.mark} {value}, {interval})",
         ]
         if self.pairs:
             pairs = [(p.truth, p.predicted, p.n, p.share) for p in self.pairs[:5]]

@@ -24,11 +24,13 @@ from swath.data.splits import fold_index
 from swath.errors import DataError, SettingError
 from swath.evaluation.errors.page import tile
 from swath.evaluation.predictions import model_outputs, model_pixels
+from swath.evaluation.seen import SeenCount
 from swath.evaluation.softmax import fit_softmax
 from swath.files import atomic_file, write_csv
 from swath.imagery import decode
 from swath.inference import Classifier
 from swath.pages.html import Image, Link, Number, Section, Table, write_report
+from swath.pages.text import sentence
 from swath.progress import Progress, silent
 
 _TIES = 1e-9  # a mean of equal numbers may lie a rounding error above them
@@ -290,12 +292,15 @@ class LabelIssueReport:
         Order, candidates and suggested classes, by row.
     method : str
         Where the probabilities come from, in words.
+    seen : str
+        What the models have seen of the patches' labels, in words; empty where they have seen none.
     """
 
     index: PatchIndex
     probabilities: npt.NDArray[Any]
     issues: LabelIssues
     method: str = ""
+    seen: str = ""
 
     @property
     def patches(self) -> int:
@@ -338,7 +343,9 @@ class LabelIssueReport:
         )
 
 
-def measure_label_issues(index: PatchIndex, probabilities: npt.NDArray[Any], *, method: str = "") -> LabelIssueReport:
+def measure_label_issues(
+    index: PatchIndex, probabilities: npt.NDArray[Any], *, method: str = "", seen: str = ""
+) -> LabelIssueReport:
     """Rank the patches of an index by how probably their label is wrong; nothing is written.
 
     Parameters
@@ -349,6 +356,8 @@ def measure_label_issues(index: PatchIndex, probabilities: npt.NDArray[Any], *, 
         ``[N, K]`` in the order of ``index.classes``, from models that did not learn from the patch's label.
     method : str
         Where the probabilities come from, in words, for the page.
+    seen : str
+        See :func:`seen_sentence`.
 
     Raises
     ------
@@ -356,7 +365,30 @@ def measure_label_issues(index: PatchIndex, probabilities: npt.NDArray[Any], *, 
         If probabilities and index do not fit, or there is one class only.
     """
     values = np.asarray(probabilities)
-    return LabelIssueReport(index, values, label_issues(values, label_numbers(index)), method)
+    return LabelIssueReport(index, values, label_issues(values, label_numbers(index)), method, seen)
+
+
+def seen_sentence(counts: Sequence[SeenCount]) -> str:
+    """Say how many patches models have seen with their labels, before these are judged; empty if none.
+
+    Parameters
+    ----------
+    counts : sequence of SeenCount
+        Of each model, on the patches that it judges.
+    """
+    if not all(count.known for count in counts):
+        return "Whether the model learned from some of these labels is not known: its file does not say."
+    total = SeenCount(
+        patches=sum(count.patches for count in counts),
+        train=sum(count.train for count in counts),
+        val=sum(count.val for count in counts),
+        similar=sum(count.similar for count in counts),
+    )
+    if not total.seen:
+        return ""
+    return sentence(
+        f"{total.counts}: the model's features may have learned their labels, and wrong ones among them go unnoticed"
+    )
 
 
 def write_label_issues(report: LabelIssueReport, out: str | Path, *, overwrite: bool = False) -> None:
@@ -414,7 +446,8 @@ def _write_page(path: Path, report: LabelIssueReport, *, link: Path) -> None:
         path,
         sections,
         title=f"Label issues of {report.index.name or 'the index'}",
-        summary=f"For {report.candidates:,} of {report.patches:,} patches the models give evidence against the label; "
+        summary=f"{report.seen} ".lstrip()
+        + f"For {report.candidates:,} of {report.patches:,} patches the models give evidence against the label; "
         f"about {report.estimated:,.0f} labels are wrong, as estimated.",
         numbers=[
             Number("patches", f"{report.patches:,}"),

@@ -19,6 +19,7 @@ from swath.data import class_numbers
 from swath.errors import SwathError
 from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, ErrorDetails, most, p_text, slices_sentence
 from swath.evaluation.predictions import SplitPredictions
+from swath.evaluation.seen import seen_numbers
 from swath.explain import class_evidence, upsample
 from swath.explain.pictures import overlay_colors, scale_limit
 from swath.inference import Classifier
@@ -82,7 +83,8 @@ def write_errors_page(path: Path, analysis: ErrorAnalysis) -> None:
         title=f"Mistakes of {analysis.model}",
         summary=_summary(analysis),
         numbers=[
-            Number("accuracy", analysis.accuracy, f"n = {analysis.n:,}, split '{analysis.split}'"),
+            *seen_numbers({"accuracy": analysis.unseen_accuracy}),
+            Number(f"accuracy{analysis.seen.mark}", analysis.accuracy, f"n = {analysis.n:,}, split '{analysis.split}'"),
             Number("mistakes", f"{analysis.errors:,}"),
         ],
         links=[
@@ -242,6 +244,11 @@ def _unsure_section(galleries: dict[str, list[Image]], note: str) -> Section:
 
 
 def _summary(analysis: ErrorAnalysis) -> str:
+    """What the model has seen of the patches, then its mistakes."""
+    return f"{analysis.seen.sentences} {_mistakes_sentence(analysis)}"
+
+
+def _mistakes_sentence(analysis: ErrorAnalysis) -> str:
     if not analysis.errors:
         return f"All {analysis.n:,} patches are answered as they are labeled. {slices_sentence(analysis.slices)}"
     first = analysis.pairs[0]

@@ -19,7 +19,7 @@ from pydantic import Field
 from swath.config import Settings
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
-from swath.evaluation.calibration import calibration_error
+from swath.evaluation.calibration import expected_calibration_error
 from swath.evaluation.intervals import mean_difference, mean_share, proportion
 from swath.evaluation.predictions import (
     Index,
@@ -32,6 +32,7 @@ from swath.evaluation.predictions import (
 )
 from swath.evaluation.results import FEW, Result, text_table
 from swath.evaluation.robustness.shifts import LEVELS, Patches, Shift, usable
+from swath.evaluation.seen import SeenCount, seen_lines, seen_numbers
 from swath.files import atomic_folder, write_csv
 from swath.inference import Classifier
 from swath.model.record import Estimate
@@ -46,6 +47,7 @@ _HARMLESS = 0.01  # a drop that is nothing to speak of, where its whole interval
 _OVERCONFIDENT = 0.2  # confidence above accuracy
 _ACROSS = 5  # small pictures in a row
 _TILE, _GAP = 96, 4
+_CLEAN, _MEAN = "without a shift", "mean over shifts and severities"
 _PICTURES = {
     "robustness.png": (
         "Accuracy and confidence by severity, a small picture per shift",
@@ -68,7 +70,7 @@ class Condition(Settings):
     accuracy : Estimate
         With its Wilson interval.
     calibration_error : float
-        Expected calibration error of the answers' confidence, 15 bins of equal width.
+        Expected calibration error of the answers' confidence, corrected for what chance adds.
     confidence : float
         Mean probability of the answer.
     unsure : Estimate
@@ -93,7 +95,7 @@ class ShiftResult(Settings):
     severities : tuple of Condition
         Levels 1 to 5.
     drop : Estimate
-        Accuracy without a shift minus the mean over the levels, on the same patches, bootstrapped.
+        Accuracy without a shift minus the mean over the levels, on the same patches.
     """
 
     what: str
@@ -110,6 +112,11 @@ class RobustnessResult(Result):
         What was tested, and on which patches.
     n : int
         Patches, the same under every shift.
+    seen : SeenCount
+        How many of them the model has seen.
+    unseen : dict of str to Estimate
+        Accuracy without a shift and the score on the patches that it has not seen, where it has seen some and enough
+        others remain.
     seed : int
         Of patches and shifts.
     clean : Condition
@@ -118,7 +125,7 @@ class RobustnessResult(Result):
         In the order of the suite.
     score : Estimate
         Mean corruption score: the mean accuracy over all shifts and levels (one minus the mean corruption
-        error of Hendrycks and Dietterich 2019, arXiv:1903.12261, not divided by another model's), bootstrapped
+        error of Hendrycks and Dietterich 2019, arXiv:1903.12261, not divided by another model's); its interval is
         over patches, with a width even where all are right.
     drop : Estimate
         Accuracy without a shift minus the score.
@@ -137,6 +144,8 @@ class RobustnessResult(Result):
     engine: str
     fingerprint: str
     n: int
+    seen: SeenCount
+    unseen: dict[str, Estimate] = Field(default={})
     seed: int
     clean: Condition
     shifts: dict[str, ShiftResult]
@@ -154,16 +163,15 @@ class RobustnessResult(Result):
 
     def lines(self) -> list[str]:
         """Plain text for a terminal."""
-        whole: list[tuple[Cell, ...]] = [
-            ("without a shift", self.clean.accuracy),
-            ("mean over shifts and severities", self.score),
-        ]
+        mark = self.seen.mark
+        whole: list[tuple[Cell, ...]] = [(_CLEAN + mark, self.clean.accuracy), (_MEAN + mark, self.score)]
         shifts = [
             (shown(name), *(f"{100 * e.value:.1f}" for e in (shift.drop, *(c.accuracy for c in shift.severities))))
             for name, shift in self.ordered
         ]
         severities = (f"severity {c.severity}" for c in next(iter(self.shifts.values())).severities)
         return [
+            *seen_lines(self.seen, self.unseen),
             f"model {self.model}, split {self.split}: {self.n:,} patches, {len(self.shifts)} shifts at 5 severities",
             *(f"  {line}" for line in text_table(Table(("accuracy", ""), whole))),
             f"  drop: {points(self.drop)}",
@@ -188,7 +196,7 @@ def condition(
         severity=severity,
         strength=strength,
         accuracy=proportion(int(right.sum()), n),
-        calibration_error=calibration_error(right, confidence),
+        calibration_error=expected_calibration_error(right, confidence).ece.value,
         confidence=float(confidence.mean(dtype=np.float64)),
         unsure=proportion(int((confidence < UNSURE).sum()), n),
     )
@@ -296,7 +304,7 @@ def measure_robustness(
         drop = mean_difference(found.right - np.mean(right[-len(LEVELS) :], axis=0))
         shifts[shift.name] = ShiftResult(what=shift.what, severities=tuple(conditions), drop=drop)
     progress("robustness", steps, steps)
-    mean = np.mean(right, axis=0)
+    mean, rest = np.mean(right, axis=0), found.seen.remainder
     result = RobustnessResult(
         model=found.record.name,
         split=split,
@@ -309,7 +317,11 @@ def measure_robustness(
         score=mean_share(mean),
         drop=mean_difference(found.right - mean),
         skipped=skipped,
-        warnings=_warnings(len(found), split=split, same_index=found.same_index),
+        seen=found.seen.count,
+        unseen={}
+        if rest is None
+        else {_CLEAN: proportion(int(found.right[rest].sum()), int(rest.sum())), _MEAN: mean_share(mean[rest])},
+        warnings=_warnings(len(found), found.seen.count),
         inputs=found.inputs,
     )
     pictures = {
@@ -366,12 +378,12 @@ def _check(classifier: Classifier, patches: int) -> None:
         raise SettingError(f"--patches {patches}", fix="give 1 or more, or 0 for all")
 
 
-def _warnings(n: int, *, split: str, same_index: bool) -> tuple[str, ...]:
+def _warnings(n: int, seen: SeenCount) -> tuple[str, ...]:
     found = []
     if n < FEW:
         found.append(f"only {n} patches (fewer than {FEW}): the intervals are wide")
-    if same_index and split == "train":
-        found.append("the model was trained on these patches: on new ones it holds less well")
+    if seen.seen:
+        found.append("on patches that the model has seen it holds better than on new ones")
     return tuple(found)
 
 
@@ -408,8 +420,9 @@ def robustness_section(result: RobustnessResult, folder: Path) -> Section:
         "Under other conditions",
         text=[*sentences(result), *left],
         numbers=(
-            Number("accuracy without a shift", result.clean.accuracy, f"n = {result.n:,}"),
-            Number("mean over shifts and severities", result.score, "mean corruption score"),
+            *seen_numbers(result.unseen),
+            Number(f"accuracy {_CLEAN}{result.seen.mark}", result.clean.accuracy, f"n = {result.n:,}"),
+            Number(f"{_MEAN}{result.seen.mark}", result.score, "mean corruption score"),
         ),
         warnings=result.warnings,
         tables=(
@@ -432,9 +445,10 @@ def robustness_section(result: RobustnessResult, folder: Path) -> Section:
 def sentences(result: RobustnessResult) -> list[str]:
     """What the numbers say, in plain words."""
     said = [
+        result.seen.sentences,
         f"{result.n:,} patches of the split '{result.split}', {len(result.shifts)} shifts at five severities: "
         f"accuracy {'falls' if result.drop.value > 0 else 'goes'} from {percent(result.clean.accuracy)[0]} to "
-        f"{percent(result.score)[0]} on average, by {abs(100 * result.drop.value):.1f} points."
+        f"{percent(result.score)[0]} on average, by {abs(100 * result.drop.value):.1f} points.",
     ]
     hard = [(n, r) for n, r in result.ordered if r.drop.low > _HARMLESS]
     mild = [shown(n) for n, r in result.ordered if max(-r.drop.low, r.drop.high) < _HARMLESS]

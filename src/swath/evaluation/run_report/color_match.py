@@ -37,7 +37,7 @@ class ColorMatchResult(Settings):
     before, after : Estimate
         Accuracy all the way under the atmosphere shift.
     gain : Estimate
-        Their paired difference, bootstrapped over patches.
+        Their paired difference.
     clean_changed : bool
         Whether patches without any shift were changed as well.
     clean_gain : Estimate
@@ -105,9 +105,9 @@ def measure_color_match(
         n=n,
         before=proportion(int(before.sum()), n),
         after=proportion(int(after.sum()), n),
-        gain=_difference(after, before, seed=seed),
+        gain=_difference(after, before),
         clean_changed=clean_match.correction is not None,
-        clean_gain=_difference(clean_matched, clean, seed=seed),
+        clean_gain=_difference(clean_matched, clean),
         sentence=match.sentence,
     )
 
@@ -132,6 +132,6 @@ def _right(
     return replace(found, predictions=predictions).right
 
 
-def _difference(after: npt.NDArray[np.bool_], before: npt.NDArray[np.bool_], *, seed: int) -> Estimate:
+def _difference(after: npt.NDArray[np.bool_], before: npt.NDArray[np.bool_]) -> Estimate:
     every = np.ones(len(after), np.int64)
-    return paired_differences(every, after.astype(np.int64), before.astype(np.int64), classes=2, seed=seed)[0]
+    return paired_differences(every, after.astype(np.int64), before.astype(np.int64), classes=2)[0]

@@ -36,6 +36,7 @@ from swath.evaluation.sections import (
     result_section,
     training_section,
 )
+from swath.evaluation.seen import seen_numbers
 from swath.files import atomic_folder
 from swath.inference import load
 from swath.inference.choice import AUTO
@@ -204,8 +205,18 @@ def write_report_folder(
         title=title or f"Report: {record.name}",
         summary=f"{intro} {said.paragraph}".strip(),
         numbers=[
-            *(Number(display_name(name), v, f"n = {v.n:,}") for name, v in list(score.headline().items())[:2]),
-            *([Number("accuracy over all shifts", shifts.score, "mean corruption score")] if shifts else []),
+            *seen_numbers(
+                {display_name(name): v for name, v in list(score.unseen.headline().items())[:2]} if score.unseen else {}
+            ),
+            *(
+                Number(display_name(name) + score.seen.mark, v, f"n = {v.n:,}")
+                for name, v in list(score.headline().items())[:2]
+            ),
+            *(
+                [Number(f"accuracy over all shifts{shifts.seen.mark}", shifts.score, "mean corruption score")]
+                if shifts
+                else []
+            ),
             *numbers,
         ],
         links=links,
@@ -214,6 +225,8 @@ def write_report_folder(
     facts = {
         "model": score.model,
         "split": score.split,
+        "seen": score.seen.model_dump(mode="json"),
+        "is_test": score.is_test,
         "verdict": said.model_dump(mode="json"),
         "color_match": match.model_dump(mode="json") if match else None,
         "optimistic": findings.optimistic,
@@ -253,7 +266,7 @@ def _mistakes(measured: ReportMeasurements, folder: Path) -> Section | None:
     wrong = f"{errors.errors:,} of {errors.n:,} patches of the split '{errors.split}' are misclassified."
     return Section(
         _TITLES["mistakes"],
-        text=(wrong, *slices, *gallery.text),
+        text=(errors.seen.sentences, wrong, *slices, *gallery.text),
         warnings=[warning for section in found for warning in section.warnings],
         tables=tables,
         tiles=gallery.tiles,
@@ -302,7 +315,8 @@ def _reliability(score: Evaluation) -> Section:
     text, numbers = [], []
     tables: Sequence[Table] = ()
     if (found := reliability_of(score)) is not None:
-        numbers.append(Number("calibration error (ECE)", found.calibration.ece, "15 bins"))
+        name = f"calibration error (ECE){score.seen.mark}"
+        numbers.append(Number(name, found.calibration.ece, "beyond chance, in 15 bins"))
         tables = found.tables()
     else:
         text.append("Calibration and abstention are measured where a patch has one label.")

@@ -99,12 +99,15 @@ class Verdict(Settings):
 
     Attributes
     ----------
+    seen : tuple of str
+        What the model has seen of the patches that the score is of, and which score counts.
     good, fails, caveats : tuple of str
         Strengths, failures, and reasons to read the numbers with care.
     attempts : tuple of str
         What to try, and what was tried without a clear gain.
     """
 
+    seen: tuple[str, ...]
     good: tuple[str, ...]
     fails: tuple[str, ...]
     caveats: tuple[str, ...]
@@ -113,7 +116,13 @@ class Verdict(Settings):
     @property
     def parts(self) -> dict[str, tuple[str, ...]]:
         """Sentences by heading; headings without any are left out."""
-        named = {"Good for": self.good, "Fails": self.fails, "Beware": self.caveats, "Try next": self.attempts}
+        named = {
+            "Patches seen": self.seen,
+            "Good for": self.good,
+            "Fails": self.fails,
+            "Beware": self.caveats,
+            "Try next": self.attempts,
+        }
         return {name: sentences for name, sentences in named.items() if sentences}
 
     @property
@@ -124,14 +133,18 @@ class Verdict(Settings):
 
 
 def verdict(found: Findings) -> Verdict:
-    """Word the measurements as a verdict."""
-    reliability = reliability_of(found.score)
+    """Word the measurements as a verdict: strengths are of patches that the model has not seen, failures of any."""
+    tested = found.score.tested
+    counts = tested or found.score
+    good = reliability_of(tested) if tested else None
+    reliability = reliability_of(counts)
     return Verdict(
-        good=_all(score(found.score, good=True), maps(found.maps, good=True), calibrated(reliability, good=True)),
+        seen=(found.score.seen.sentences,),
+        good=_all(score(tested, good=True) if tested else "", maps(found.maps, good=True), calibrated(good, good=True)),
         fails=_all(
-            score(found.score, good=False),
+            score(counts, good=False),
             pairs(found.confused),
-            weak_classes(found.score),
+            weak_classes(counts),
             *shifts(found.robustness),
             worst_slice(found.errors),
             maps(found.maps, good=False),
@@ -139,7 +152,7 @@ def verdict(found: Findings) -> Verdict:
         ),
         caveats=_all(*_caveats(found)),
         attempts=_all(
-            abstain(found.score, reliability),
+            abstain(counts, good),
             match_colors(found.color_match),
             labels(
                 found.errors,
@@ -156,7 +169,10 @@ def _all(*texts: str) -> tuple[str, ...]:
 def score(score: Evaluation, *, good: bool) -> str:
     """The score in words, as a strength (`good`) or as a failure."""
     name, value = next(iter(score.headline().items()))
-    text = f"{display_name(name)} {with_interval(value)} on {score.n:,} patches of the split '{score.split}'"
+    text = (
+        f"{display_name(name)}{score.seen.mark} {with_interval(value)} on {score.n:,} patches of the split "
+        f"'{score.split}'"
+    )
     leads, what = _leads(score), _what(score)
     kind = "average precision" if isinstance(score, BinaryEvaluation) else "accuracy"
     behind = [rule for rule, lead in leads.items() if lead.low <= 0]
@@ -269,7 +285,7 @@ def shifts(robustness: RobustnessResult | None) -> list[str]:
         [f"{shown(name)} ({last.strength}) to {with_interval(last.accuracy)}" for name, last in costly[:SHIFTS]]
     )
     found = [
-        f"on {robustness.n:,} patches of the split '{robustness.split}' accuracy falls from "
+        f"on {robustness.n:,} patches of the split '{robustness.split}'{robustness.seen.mark} accuracy falls from "
         f"{with_interval(clean)} under {named}"
     ]
     blind = [
@@ -293,28 +309,25 @@ def worst_slice(errors: ErrorAnalysis | None) -> str:
     worst = min(worse, key=lambda s: s.difference.value)
     return (
         f"it is worse where {worst.by} is {written(worst.name)}: accuracy {with_interval(worst.accuracy)} of "
-        f"{worst.accuracy.n:,} patches of the split '{errors.split}', {points_more(worst.difference)} than "
-        f"elsewhere; its classes alone would give {100 * worst.expected:.1f} %"
+        f"{worst.accuracy.n:,} patches of the split '{errors.split}'{errors.seen.mark}, "
+        f"{points_more(worst.difference)} than elsewhere; its classes alone would give {100 * worst.expected:.1f} %"
     )
 
 
 def _caveats(found: Findings) -> list[str]:
-    score = found.score
+    score = found.score.tested or found.score
     name, value = next(iter(score.headline().items()))
     texts = []
     if score.n < FEW:
         texts.append(f"only {score.n} patches were measured, fewer than {FEW}: read intervals before values")
     if found.optimistic:
         texts.append(
-            f"the split is {found.optimistic}, so expect less than {display_name(name)} "
+            f"the split is {found.optimistic}, so expect less than {display_name(name)}{score.seen.mark} "
             f"{with_interval(value)} on new land"
         )
     if found.origin:
         why = found.origin.removesuffix(f": {TOO_HIGH}")
         texts.append(f"{why}, so {display_name(name)} {with_interval(value)} may be far too high")
-    if score.same_index and score.split != "test":
-        chosen = "trained on" if score.split == "train" else "selected by"
-        texts.append(f"the model was {chosen} these {score.n:,} patches, so {with_interval(value)} flatters it")
     if score.ood is not None and score.ood.low > NOTABLE_OOD_SHARE:
         texts.append(f"{with_interval(score.ood)} of the patches are unlike the training data")
     return texts
