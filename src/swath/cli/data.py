@@ -35,9 +35,14 @@ def _complete_named() -> list[str]:
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="Name of the data set: eurosat-rgb.", autocompletion=_complete_named)],
+    name: Annotated[
+        str, typer.Argument(help="Name of the data set: eurosat-rgb or scenes4.", autocompletion=_complete_named)
+    ],
     out: Annotated[Path | None, opt.output("File or folder to download to.  [default: the current folder]")] = None,
     mirror: Annotated[str | None, typer.Option(help="File or URL to take the archive from instead.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="ZIP", help="Your own copy of a set that no host may offer: scenes4.")
+    ] = None,
     overwrite: opt.Overwrite = False,
 ) -> object:
     """Download a published data set and verify its checksum.
@@ -45,12 +50,26 @@ def get(
     An interrupted download resumes. Proxies are taken from the environment.
 
     Example: swath data get eurosat-rgb --out data/
+
+    Kaggle's four classes: swath data get scenes4 --file archive.zip --out data/
     """
     from swath.data import get as run
+    from swath.data.named import find_named
 
-    path = opt.with_bars(run, name, out or Path(), mirror=mirror, overwrite=overwrite)
-    typer.echo(f"{path}: checksum verified")
-    return {"archive": path}
+    path = opt.with_bars(run, name, out or Path(), mirror=mirror, file=file, overwrite=overwrite)
+    known = find_named(name)
+    if not known.contents:
+        typer.echo(f"{path}: checksum verified")
+        return {"archive": path}
+    typer.echo(f"{path}: recognized as {known.name} by its contents, {known.source}")
+    typer.echo("license: not established, so neither the patches nor a model made of them may be passed on")
+    for fault in known.faults:
+        typer.echo(f"known: {fault}")
+    opt.hint(
+        f"next: swath data index {path} --out {known.name}.parquet, then "
+        f"swath data fix {known.name}.parquet --out {known.name}-clean (one size, mode and format, no surplus copies)"
+    )
+    return {"archive": path, "license": known.license, "faults": known.faults}
 
 
 @app.command()
@@ -58,7 +77,8 @@ def index(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder of class folders, CSV, folder or zip of either, COCO-style JSON, or eurosat-mini (shipped).",
+            help="Folder of class folders, CSV, folder or zip of either, COCO-style JSON, export of Label Studio or "
+            "CVAT, or eurosat-mini (shipped).",
             autocompletion=opt.complete_patches,
         ),
     ],
@@ -139,11 +159,14 @@ def audit(
     index: opt.Index,
     out: Annotated[Path | None, opt.output("JSON file to write the findings to as well.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with status 1 if duplicates or groups are in more than one split.")
+        bool,
+        typer.Option(
+            "--strict", help="Exit with status 1 if duplicates, shared ground or groups are in several splits."
+        ),
     ] = False,
     overwrite: opt.Overwrite = False,
 ) -> object:
-    """Find duplicates, leaks across splits, odd files and class imbalance.
+    """Find duplicates, shared ground, leaks across splits, odd files and class imbalance.
 
     Example: swath data audit eurosat.parquet --out audit.json --strict
     """
@@ -155,7 +178,7 @@ def audit(
     if out is not None:
         write_audit(found, out, overwrite=overwrite)
     if strict and found.crossing:
-        typer.echo(f"swath: {found.crossing:,} duplicates or groups are in more than one split", err=True)
+        typer.echo(f"swath: {found.crossing:,} duplicates, overlaps or groups are in more than one split", err=True)
         raise opt.FailedCheck(found)
     return found
 
@@ -194,7 +217,7 @@ def split(
 ) -> object:
     """Split an index into train, val and test.
 
-    Splits are stratified by class, or taken from lists. Near duplicates, and patches that show the same ground, stay
+    Splits are stratified by class, or taken from lists. Near duplicates, and patches that share ground, stay
     on one side. Splits that the index has are kept; --resplit makes all of them again.
 
     Example: swath data split eurosat.parquet --out eurosat.parquet --overwrite
@@ -229,7 +252,7 @@ def split(
         given, note = group_index(given, group_by)
     made = opt.with_bars(
         split_index,
-        given if lists else opt.with_bars(group_duplicates, given),
+        given if lists else opt.with_bars(group_duplicates, given, resplit=resplit or folds is not None),
         by=by,
         block_km=block_km,
         val=val,

@@ -7,17 +7,18 @@ patch. Units are shared out class by class. Every split describes itself in ``Pa
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from swath.data.duplicates import FOUND_GROUPS, GROUND, group_duplicates
+from swath.data.archives import read_file
+from swath.data.duplicates import FOUND_GROUPS, GROUND
 from swath.data.filenames import is_image_name
 from swath.data.grouping import EXAMPLE, MIN_SCENES, group_index, suggestion
 from swath.data.index import SPLITS, PatchIndex
+from swath.data.overlap import group_duplicates
 from swath.data.spatial import (
     BLOCK_KM,
     BLOCKS_WHOLE,
@@ -30,6 +31,7 @@ from swath.data.spatial import (
     noted_protocol,
     overlapping_held_out,
 )
+from swath.data.tables import listed_paths
 from swath.data.units import Unit, best_sides, fold_numbers, take_units, units_of
 from swath.errors import DataError, SettingError
 from swath.pages.text import counted
@@ -363,11 +365,7 @@ class _Names:
 
     def rows_of(self, file: Path) -> list[int]:
         """Rows that a list names; its first line may be a header."""
-        try:
-            with file.open(encoding="utf-8-sig", newline="") as stream:
-                names = [line[0].strip() for line in csv.reader(stream, strict=True) if line and line[0].strip()]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"cannot read the list {file} ({error})") from error
+        names = listed_paths(read_file(file), where=f"the list {file}")
         found = [self._find(name, file) for name in names]
         if found and found[0] is None and not is_image_name(names[0]):
             found, names = found[1:], names[1:]
