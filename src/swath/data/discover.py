@@ -83,7 +83,10 @@ def _list_file(path: Path) -> tuple[Path, Entries]:
             return found, [f"paths of {path} start from {root}"]
         if 2 * there > len(plain):
             return plain, []
-        return match_paths(plain, folder="", names=frozenset(FolderReader(here).listing().names), where=str(path))
+        found, told = match_paths(plain, folder="", names=_files_below(here), where=str(path))
+        if not any((here / name).is_file() for name in found):
+            raise _none_there(path, given[0])
+        return found, told
 
     if is_export(text, suffix_of(path.name)):
         listing = FolderReader(here).listing()
@@ -93,7 +96,29 @@ def _list_file(path: Path) -> tuple[Path, Entries]:
         entries = entries_from_csv(text, folder="", where=str(path), locate=locate)
     else:
         entries = entries_from_coco(text, folder="", where=str(path))
+        if not any((here / entry.path).is_file() for entry in entries.rows):
+            entries = _relocated(entries, _files_below(here), str(path))
+            if not any((here / entry.path).is_file() for entry in entries.rows):
+                raise _none_there(path, entries.rows[0].path)
     return root, replace(entries, notes=(*notes, *entries.notes))
+
+
+def _files_below(folder: Path) -> frozenset[str]:
+    return frozenset(FolderReader(folder).listing().names)
+
+
+def _none_there(table: Path, first: str) -> DataError:
+    return DataError(
+        f"none of the images that {table} lists is there, the first is {first}",
+        fix=f"give paths relative to the table, or index the folder that holds both with --labels {table.name}",
+    )
+
+
+def _relocated(entries: Entries, names: frozenset[str], where: str) -> Entries:
+    """Entries with their paths as :func:`swath.data.lookup.match_paths` finds them."""
+    paths, notes = match_paths([entry.path for entry in entries.rows], folder="", names=names, where=where)
+    rows = tuple(replace(entry, path=path) for entry, path in zip(entries.rows, paths, strict=True))
+    return replace(entries, rows=rows, notes=(*entries.notes, *notes))
 
 
 @dataclass(frozen=True)
@@ -187,7 +212,7 @@ def _read_table(reader: PatchReader, name: str, listing: Listing) -> Entries:
     if is_export(text, suffix_of(name)):
         return entries_from_export(text, suffix_of(name), names=listing.names, folder=folder, where=where)
     if suffix_of(name) not in _CSV:
-        return entries_from_coco(text, folder=folder, where=where)
+        return _relocated(entries_from_coco(text, folder=folder, where=where), frozenset(listing.names), where)
     names = frozenset(listing.names)
     entries = entries_from_csv(
         text,

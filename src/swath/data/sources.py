@@ -148,7 +148,6 @@ def build_index(
         table = _table_of(source, where, out=out, classes=classes, root=root, progress=progress)
         base, listed = entries_from_table(table, root=out if root is None else root, where=where)
         path = base
-    listed = replace(listed, notes=tuple(n for n in listed.notes if not n.endswith(f"not used: {group_by}")))
     spelled, respelled = _one_spelling(listed.rows)
     rows = _in_split(spelled, split, where)
     grouped, told = _groups(listed, group_by)  # before any image is read
@@ -156,6 +155,9 @@ def build_index(
         checked, refused = _check_all(reader, rows, progress)
         base = reader.root
     _refuse_unreadable(refused, rows, where, skip_unreadable=skip_unreadable)
+    if not checked:
+        why = f" ({refused[0][1].problem})" if refused else ""
+        raise DataError(f"{where} has no readable image left{why}", fix=refused[0][1].fix if refused else None)
     _check_classes(checked, where)
     known = _known_set(path, checked)
     facts = published or known
@@ -177,7 +179,15 @@ def build_index(
         split_protocol="as the source gives it" if any(row["split"] for row in checked) else "",
         skipped=tuple(name for name, _ in refused),
         left_out=tally(listed.left_out),
-        notes=(*listed.notes, *respelled, *told, *_lost_classes(rows, checked), *notes, *faults),
+        notes=(
+            *listed.notes,
+            *_unused(listed, group_by),
+            *respelled,
+            *told,
+            *_lost_classes(rows, checked),
+            *notes,
+            *faults,
+        ),
     )
 
 
@@ -205,6 +215,12 @@ def _one_spelling(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...
         if len(given) > 1
     ]
     return rows, tuple(notes)
+
+
+def _unused(listed: Entries, group_by: str | None) -> list[str]:
+    """Say which columns of a table nothing was made of."""
+    names = [name for name in listed.extras if name != group_by]
+    return [f"columns of the table that are not used: {', '.join(names)}"] if names else []
 
 
 def _groups(listed: Entries, group_by: str | None) -> tuple[dict[str, str | None] | None, list[str]]:
@@ -442,8 +458,6 @@ def _lost_classes(listed: Sequence[Entry], checked: Sequence[dict[str, Any]]) ->
 
 def _check_classes(checked: Sequence[dict[str, Any]], where: str) -> None:
     """Refuse what nothing can be trained on, unless it is held out from training as a whole."""
-    if not checked:
-        raise DataError(f"{where} has no readable image left")
     counts: Counter[str] = Counter()
     for row in checked:
         counts.update((row["label"],) if row["label"] is not None else row["labels"])
