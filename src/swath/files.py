@@ -83,10 +83,11 @@ def mistaken_content(head: bytes) -> tuple[str, str] | None:
     text = _as_text(head)
     if text is None:
         return None
-    if _PATH.fullmatch(text):
-        return "holds a path, as a link does that was copied as text", "copy the file it names"
     start = text.lstrip().lower()
-    what, fix = next(((what, fix) for sign, what, fix in _TEXTS if re.match(sign, start, re.DOTALL)), ("text", _AGAIN))
+    found = next(((what, fix) for sign, what, fix in _TEXTS if re.match(sign, start, re.DOTALL)), None)
+    if found is None and _PATH.fullmatch(text):
+        return "holds a path, as a link does that was copied as text", "copy the file it names"
+    what, fix = found or ("text", _AGAIN)
     shown = "" if "," in what else f": {' '.join(text.split())[:60]}"
     return f"is {what}{shown}", fix
 

@@ -25,13 +25,14 @@ FOUND_GROUPS = (SAME, GROUND)
 N = TypeVar("N", bound=Hashable)
 
 
-class _Forest(Generic[N]):
+class Forest(Generic[N]):
     """Union-find: :meth:`find` gives the same node for all that are connected."""
 
     def __init__(self) -> None:
         self._parent: dict[N, N] = {}
 
     def find(self, node: N) -> N:
+        """The node that stands for all connected with this one."""
         self._parent.setdefault(node, node)
         while self._parent[node] != node:
             self._parent[node] = self._parent[self._parent[node]]
@@ -39,6 +40,7 @@ class _Forest(Generic[N]):
         return node
 
     def tie(self, a: N, b: N) -> None:
+        """Connect two nodes."""
         self._parent[self.find(a)] = self.find(b)
 
 
@@ -59,7 +61,7 @@ def merge_groups(groups: Sequence[str | None], contents: Sequence[str]) -> list[
         names in alphabetical order; a group that has no name takes one from its content.
     """
     # A forest over groups ("g") and contents ("c"): each patch ties its group to its content.
-    forest: _Forest[tuple[str, str]] = _Forest()
+    forest: Forest[tuple[str, str]] = Forest()
     copies = Counter(contents)
     for group, content in zip(groups, contents, strict=True):
         if group is not None:
@@ -89,7 +91,7 @@ def linked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     dict of str to str
         The common name of each name in `pairs`.
     """
-    forest: _Forest[str] = _Forest()
+    forest: Forest[str] = Forest()
     seen: set[str] = set()
     for a, b in pairs:
         forest.tie(a, b)
