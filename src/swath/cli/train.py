@@ -71,17 +71,12 @@ def train(
 
     require_training()
     from swath.data import read_index
-<<<<<<< HEAD
 
     changes = [*(set_ or []), *([f"weights={json.dumps(weights)}"] if weights else [])]
     patches = read_index(index)
     _check_sizes(patches, recipe, changes)
-    from swath.data.spatial import noted_protocol, origin_warning
-    from swath.training import load_recipe, parse_duration, recipe_for
-=======
     from swath.data.spatial import noted_protocol, split_warning
-    from swath.training import load_recipe
->>>>>>> main
+    from swath.training import load_recipe, parse_duration, recipe_for
     from swath.training import train as run
 
     seconds = None if budget is None else parse_duration(budget)
@@ -112,11 +107,7 @@ def train(
             f"validation {key.replace('_', ' ')}: {100 * value.value:.2f} % "
             f"(95 %: {100 * value.low:.2f} to {100 * value.high:.2f}, n = {value.n:,})"
         )
-<<<<<<< HEAD
-    warning = origin_warning(noted_protocol(patches))
-=======
-    warning = split_warning(noted_protocol(given))
->>>>>>> main
+    warning = split_warning(noted_protocol(patches))
     if warning:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"model file: {result.model}")
