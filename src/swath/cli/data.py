@@ -159,11 +159,14 @@ def audit(
     index: opt.Index,
     out: Annotated[Path | None, opt.output("JSON file to write the findings to as well.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with status 1 if duplicates or groups are in more than one split.")
+        bool,
+        typer.Option(
+            "--strict", help="Exit with status 1 if duplicates, shared ground or groups are in several splits."
+        ),
     ] = False,
     overwrite: opt.Overwrite = False,
 ) -> object:
-    """Find duplicates, leaks across splits, odd files and class imbalance.
+    """Find duplicates, shared ground, leaks across splits, odd files and class imbalance.
 
     Example: swath data audit eurosat.parquet --out audit.json --strict
     """
@@ -175,7 +178,7 @@ def audit(
     if out is not None:
         write_audit(found, out, overwrite=overwrite)
     if strict and found.crossing:
-        typer.echo(f"swath: {found.crossing:,} duplicates or groups are in more than one split", err=True)
+        typer.echo(f"swath: {found.crossing:,} duplicates, overlaps or groups are in more than one split", err=True)
         raise opt.FailedCheck(found)
     return found
 
@@ -214,7 +217,7 @@ def split(
 ) -> object:
     """Split an index into train, val and test.
 
-    Splits are stratified by class, or taken from lists. Near duplicates, and patches that show the same ground, stay
+    Splits are stratified by class, or taken from lists. Near duplicates, and patches that share ground, stay
     on one side. Splits that the index has are kept; --resplit makes all of them again.
 
     Example: swath data split eurosat.parquet --out eurosat.parquet --overwrite
@@ -249,7 +252,7 @@ def split(
         given, note = group_index(given, group_by)
     made = opt.with_bars(
         split_index,
-        given if lists else opt.with_bars(group_duplicates, given),
+        given if lists else opt.with_bars(group_duplicates, given, resplit=resplit or folds is not None),
         by=by,
         block_km=block_km,
         val=val,

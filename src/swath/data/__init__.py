@@ -9,12 +9,13 @@ and decode, find duplicates, group, split. :func:`fix_index`, :func:`resample_in
 from swath.data.archives import open_patches
 from swath.data.audit import Audit, audit, write_audit
 from swath.data.cache import cached_pixels, default_cache
-from swath.data.duplicates import group_duplicates, near_duplicates
+from swath.data.duplicates import near_duplicates
 from swath.data.filenames import LeftOut
 from swath.data.fix import fix_index
 from swath.data.images import Images, walk_images
 from swath.data.index import SCHEMA, PatchIndex, class_numbers, label_matrix, read_index, write_index
 from swath.data.named import NAMED, get, shipped_path
+from swath.data.overlap import OverlapPair, find_overlaps, group_duplicates
 from swath.data.relabel import binary_index, merge_lookalikes, relabel
 from swath.data.rewrite import resample_index
 from swath.data.sources import build_index
@@ -27,6 +28,7 @@ __all__ = [
     "Audit",
     "Images",
     "LeftOut",
+    "OverlapPair",
     "PatchIndex",
     "audit",
     "binary_index",
@@ -36,6 +38,7 @@ __all__ = [
     "color_feature_names",
     "color_features",
     "default_cache",
+    "find_overlaps",
     "fix_index",
     "get",
     "group_duplicates",

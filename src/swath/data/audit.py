@@ -18,10 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data.cache import cached_pixels
-from swath.data.duplicates import DuplicatePair, comparison_bands, near_duplicates
+from swath.data.duplicates import DuplicatePair, near_duplicates
 from swath.data.index import SPLITS, PatchIndex
 from swath.data.matching import SIDE
 from swath.data.names import describe_lookalikes, lookalikes
+from swath.data.overlap import OverlapPair, find_overlaps
+from swath.data.rows import comparison_bands
 from swath.data.spatial import group_footprints, optimistic_bias, unknown_origin
 from swath.files import atomic_file
 from swath.pages.text import counted
@@ -33,6 +35,7 @@ _BLOCK = 512
 UNEVEN = 5.0  # times more patches in the largest class than in the smallest
 FEW_IN_TEST = 200  # below, a 95 % interval of an accuracy is wider than about 5 points
 SHORTCUT_GAIN = 0.05  # accuracy by size and mode alone, above that of the largest class, to warn of
+MUCH_GROUND = 0.25  # of a held-out patch shared with a train patch, above which its score is partly memory
 _SHOWN = 5
 _NO_SPLIT = "none"
 
@@ -120,6 +123,23 @@ class Finding:
 
     kind: str
     text: str
+
+
+@dataclass(frozen=True)
+class GroundLeak:
+    """A val or test patch that shares more than a quarter of its ground with a train patch.
+
+    Attributes
+    ----------
+    held_out, train : str
+        Paths, the second of the train patch with which it shares most.
+    share : float
+        Of its ground, above 0.25 to 1.
+    """
+
+    held_out: str
+    train: str
+    share: float
 
 
 def _shortcut(labels: Sequence[str], forms: Sequence[Hashable]) -> str | None:
@@ -223,6 +243,10 @@ class Audit:
         Sets of paths whose files are the same byte for byte.
     near : tuple of DuplicatePair
         Pairs that show the same picture although their files differ.
+    shared_ground : tuple of OverlapPair
+        Pairs that share ground without being near duplicates.
+    ground_leaks : tuple of GroundLeak
+        Val and test patches that share more than a quarter of their ground with a train patch, the largest share first.
     leaks : tuple of tuple of str
         Sets and pairs of `exact` and `near` that lie in more than one split, the first two of each in different ones.
     torn : tuple of str
@@ -245,6 +269,8 @@ class Audit:
     ignored: int
     exact: tuple[tuple[str, ...], ...]
     near: tuple[DuplicatePair, ...]
+    shared_ground: tuple[OverlapPair, ...]
+    ground_leaks: tuple[GroundLeak, ...]
     leaks: tuple[tuple[str, ...], ...]
     torn: tuple[str, ...]
     contradictions: tuple[tuple[str, ...], ...]
@@ -255,8 +281,13 @@ class Audit:
 
     @property
     def crossing(self) -> int:
-        """Number of duplicates, or where there are none of groups, that lie in several splits; it should be 0."""
-        return len(self.leaks) or len(self.torn)
+        """Number of duplicates and overlaps, or else of groups, that lie in several splits; it should be 0."""
+        return len(self.leaks) + len(self.ground_leaks) or len(self.torn)
+
+    @property
+    def sharing(self) -> int:
+        """Number of patches that share ground with others."""
+        return len({path for pair in self.shared_ground for path in (pair.first, pair.second)})
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -292,13 +323,20 @@ class Audit:
             f"sets of identical files    {len(self.exact):>6,}",
             f"pairs of near duplicates   {len(self.near):>6,}",
             f"of both, across splits     {len(self.leaks):>6,}",
-            f"groups across splits       {len(self.torn):>6,}",
             f"of both, across classes    {len(self.contradictions):>6,}",
+            f"patches that share ground  {self.sharing:>6,}",
+            f"held out, seen in train    {len(self.ground_leaks):>6,}",
+            f"groups across splits       {len(self.torn):>6,}",
         ]
         if self.near:
             lines += ["", "near duplicates:", *(f"  {p.first}  {p.second}" for p in self.near[:_SHOWN])]
             if len(self.near) > _SHOWN:
                 lines.append(f"  and {len(self.near) - _SHOWN:,} more")
+        if self.ground_leaks:
+            lines += ["", "held-out patches that share ground with train patches:"]
+            lines += [f"  {p.held_out}  {p.train}  {100 * p.share:.0f} %" for p in self.ground_leaks[:_SHOWN]]
+            if len(self.ground_leaks) > _SHOWN:
+                lines.append(f"  and {len(self.ground_leaks) - _SHOWN:,} more")
         lines += ["", *(self.warnings or ("Nothing to warn of.",))]
         return lines
 
@@ -329,11 +367,17 @@ def find_problems(
     """
     leaks, torn, contradictions = audit.leaks, audit.torn, audit.contradictions
     unreadable, copies, near = len(audit.unreadable), sum(len(s) - 1 for s in audit.exact), len(audit.near)
+    held = sum(sizes.get(split, 0) for split in ("val", "test"))
     resplit = "Split again with: swath data split --resplit."
     found = {
         "leak": leaks
         and f"{counted(len(leaks), 'duplicate lies', 'duplicates lie')} in more than one split, so test results are "
         f"optimistic: the first is {' = '.join(leaks[0][:2])}. {resplit}",
+        "ground": audit.ground_leaks
+        and f"{len(audit.ground_leaks):,} of {counted(held, 'val and test patch', 'val and test patches')} "
+        f"share more than a quarter of their ground with a train patch, so test results are optimistic: the first is "
+        f"{audit.ground_leaks[0].held_out} with {audit.ground_leaks[0].train}, "
+        f"{100 * audit.ground_leaks[0].share:.0f} %. {resplit}",
         "torn": torn
         and f"{counted(len(torn), 'group lies', 'groups lie')} in more than one split: the first is '{torn[0]}'. "
         f"{resplit}",
@@ -349,6 +393,9 @@ def find_problems(
         "ignored": audit.ignored and f"{counted(audit.ignored, 'file was', 'files were')} left out for other reasons.",
         "copies": copies and f"{counted(copies, 'file repeats', 'files repeat')} another one byte for byte.",
         "near": near and f"{counted(near, 'pair of patches is', 'pairs of patches are')} near duplicates.",
+        "overlap": audit.shared_ground
+        and f"{counted(audit.sharing, 'patch shares', 'patches share')} ground with others: they were cut from one "
+        f"scene so that they overlap. swath data split keeps them together.",
         "uneven": _uneven(audit.classes),
     }
     warnings = [Finding(kind, text) for kind, text in found.items() if isinstance(text, str) and text]
@@ -363,7 +410,7 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     index : PatchIndex
         Patches are decoded through the cache; see :func:`swath.data.cached_pixels`.
     progress : Progress
-        Called with stages ``"decode"``, ``"compare"`` and ``"align"``.
+        Called with the stages of :func:`swath.data.near_duplicates` and :func:`swath.data.find_overlaps`.
 
     Raises
     ------
@@ -371,6 +418,8 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         As :func:`swath.data.cached_pixels`.
     """
     near = near_duplicates(index, progress=progress)
+    copies = {(pair.first, pair.second) for pair in near}
+    ground = tuple(p for p in find_overlaps(index, progress=progress) if (p.first, p.second) not in copies)
     bands = comparison_bands(index)
     pixels = cached_pixels(index, bands=bands, size=SIDE, progress=progress)
     labels = one_path_per_content(index)
@@ -390,8 +439,8 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     alike = [*exact, *pairs]
     leaks = sorted({_apart(members, splits, index.paths) for members in alike} - {()})
     placed = [row for row, split in enumerate(splits) if split is not None]  # others connect nothing
-    ground = group_footprints(index.take(placed)).column("group") if placed else []
-    torn = _torn(ground, [splits[row] for row in placed], [contents[row] for row in placed])
+    groups = group_footprints(index.take(placed)).column("group") if placed else []
+    torn = _torn(groups, [splits[row] for row in placed], [contents[row] for row in placed])
     contradictions = sorted({_apart(members, labels, index.paths) for members in alike} - {()})
     sizes = [f"{w} x {h}" for w, h in zip(index.column("width"), index.column("height"), strict=True)]
     modes: list[str] = index.column("mode")
@@ -410,6 +459,8 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
         ignored=sum(one.count for one in index.left_out),
         exact=tuple(sorted(named(members) for members in exact)),
         near=near,
+        shared_ground=ground,
+        ground_leaks=_ground_leaks(ground, index.paths, splits, [rows[content] for content in contents]),
         leaks=tuple(leaks),
         torn=tuple(torn),
         contradictions=tuple(contradictions),
@@ -448,6 +499,22 @@ def _apart(members: Sequence[int], sides: Sequence[str | None], paths: Sequence[
     placed = [row for row in ordered if sides[row] is not None]
     other = next((row for row in placed if sides[row] != sides[placed[0]]), None)
     return () if other is None else tuple(paths[row] for row in dict.fromkeys([placed[0], other, *ordered]))
+
+
+def _ground_leaks(
+    pairs: Sequence[OverlapPair], paths: Sequence[str], splits: Sequence[str | None], copies: Sequence[Sequence[int]]
+) -> tuple[GroundLeak, ...]:
+    """Held-out patches that share much ground with train patches; a pair stands for all exact `copies` of its two."""
+    row = {path: number for number, path in enumerate(paths)}
+    most: dict[str, GroundLeak] = {}
+    for pair in (pair for pair in pairs if pair.share > MUCH_GROUND):
+        for ends in ((pair.first, pair.second), (pair.second, pair.first)):
+            held, train = (copies[row[end]] for end in ends)
+            seen = [paths[r] for r in train if splits[r] == "train"]
+            for path in [paths[r] for r in held if splits[r] in ("val", "test")] if seen else []:
+                if path not in most or pair.share > most[path].share:
+                    most[path] = GroundLeak(path, min(seen), pair.share)
+    return tuple(sorted(most.values(), key=lambda leak: (-leak.share, leak.held_out)))
 
 
 def _torn(groups: Sequence[str | None], splits: Sequence[str | None], contents: Sequence[str]) -> list[str]:

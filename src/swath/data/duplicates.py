@@ -1,7 +1,7 @@
-"""Duplicates of an index, exact and near, and the groups that keep them in one split.
+"""Near duplicates of an index, and how groups are joined.
 
-:func:`near_duplicates` finds the same picture in another file (:mod:`swath.data.matching` decides what is the same);
-:func:`group_duplicates` joins groups.
+:func:`near_duplicates` finds the same picture in another file (:mod:`swath.data.matching` decides what is the same).
+Patches that share a part of their ground are :mod:`swath.data.overlap`'s.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import numpy as np
-
-from swath.data.cache import Pixels, cached_pixels
+from swath.data.cache import cached_pixels
 from swath.data.index import PatchIndex
 from swath.data.matching import SIDE, similar_rows
-from swath.data.rows import first_bands
-from swath.imagery import RGB
+from swath.data.rows import comparison_bands, first_of_each, level_scale
 from swath.progress import Progress, silent
 
 SAME, GROUND = "same-", "ground-"  # how names begin of groups that were found: of equal content, and of shared ground
@@ -148,51 +145,10 @@ def near_duplicates(index: PatchIndex, *, progress: Progress = silent) -> tuple[
         return ()
     pixels = cached_pixels(index, bands=comparison_bands(index), size=SIDE, progress=progress)
     scale = level_scale(pixels)
-    pairs = similar_rows(pixels, _first_of_each(index), scale=scale, progress=progress)
+    pairs = similar_rows(pixels, first_of_each(index), scale=scale, progress=progress)
     paths = index.paths
     found = []
     for a, b, alike, apart in pairs:
         first, second = sorted((paths[a], paths[b]))
         found.append(DuplicatePair(first, second, round(alike, 3), round(apart, 2)))
     return tuple(sorted(found))
-
-
-def group_duplicates(index: PatchIndex, *, progress: Progress = silent) -> PatchIndex:
-    """Join the groups of exact and near duplicates, so that no split can separate them.
-
-    Raises
-    ------
-    DataError, OutputError
-        As :func:`near_duplicates`.
-    """
-    return index.with_columns({"group": groups_with(index, near_duplicates(index, progress=progress))})
-
-
-def groups_with(index: PatchIndex, pairs: Iterable[DuplicatePair]) -> list[str | None]:
-    """Group of each patch when exact copies and these near duplicates are joined to the groups there are."""
-    contents: list[str] = index.column("sha256")
-    of = dict(zip(index.paths, contents, strict=True))
-    same = linked((of[pair.first], of[pair.second]) for pair in pairs)
-    return merge_groups(index.column("group"), [same.get(c, c) for c in contents])
-
-
-def comparison_bands(index: PatchIndex) -> tuple[str, ...]:
-    """Bands to compare patches by: red, green and blue, or else all of the first patch but alpha."""
-    bands = first_bands(index)
-    return RGB if "gray" in bands or set(RGB) <= set(bands) else bands
-
-
-def level_scale(pixels: Pixels) -> float:
-    """Factor that brings values to 8-bit levels: 16-bit data seldom use their whole range."""
-    if pixels.dtype == np.uint8:
-        return 1.0
-    return float(256 / (1 << int(pixels.max()).bit_length()))
-
-
-def _first_of_each(index: PatchIndex) -> list[int]:
-    """Rows of the first path of each content, in order of path."""
-    contents = index.column("sha256")
-    first: dict[str, int] = {}
-    for row in sorted(range(len(index)), key=index.paths.__getitem__):
-        first.setdefault(contents[row], row)
-    return list(first.values())

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from swath.data.cache import MAX_SIZE
-from swath.data.duplicates import groups_with, near_duplicates
+from swath.data.duplicates import near_duplicates
 from swath.data.index import SPLITS, PatchIndex, write_index
 from swath.data.known import published_facts
+from swath.data.overlap import find_overlaps, groups_with, within_splits
 from swath.data.rewrite import EncodedPatch, encode_patch, write_patches
 from swath.data.rows import first_bands, map_patches, unnamed_bands
 from swath.errors import DataError, SettingError
@@ -164,7 +165,8 @@ def fix_index(
     than a val patch rather than a train patch, then the first by path. Copies that carry different labels
     are all dropped, since nobody knows which is right. Every file becomes a square of one size, 8-bit RGB PNG (a
     lossless TIFF where there are more than 8 bits or other bands). Groups that near duplicates join
-    across splits move to the split that most of their patches are in.
+    across splits move to the split that most of their patches are in. Patches that share a part of their ground are
+    grouped, never dropped or moved.
 
     Parameters
     ----------
@@ -177,7 +179,8 @@ def fix_index(
     overwrite : bool
         Replace an existing folder.
     progress : Progress
-        Called with stages ``"convert"``, ``"decode"``, ``"compare"`` and ``"align"``.
+        Called with stages ``"convert"`` and ``"decode"``, and those of :func:`swath.data.near_duplicates` and
+        :func:`swath.data.find_overlaps`.
 
     Raises
     ------
@@ -209,8 +212,14 @@ def fix_index(
             replace(pair, first=renamed[pair.first], second=renamed[pair.second])
             for pair in near_duplicates(kept, progress=progress)
         ]
+        overlaps = [
+            replace(pair, first=renamed[pair.first], second=renamed[pair.second])
+            for pair in find_overlaps(kept, progress=progress)
+        ]
         grouped = written.take(stay)
-        clean, moved = gathered(grouped.with_columns({"group": groups_with(grouped, near)}))
+        # Copies move to one split; patches that only share ground stay where they are, and audit reports them.
+        within = within_splits(grouped, near, overlaps)
+        clean, moved = gathered(grouped.with_columns({"group": groups_with(grouped, near, within)}))
         sizes = Counter(clean.table["group"].drop_null().to_pylist())
         forms = Counter(zip(*(index.column(name) for name in ("mode", "width", "height")), strict=True))
         fixed = CleaningReport(

@@ -15,11 +15,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from swath.data.archives import open_patches
 from swath.data.index import PatchIndex
 from swath.errors import DataError, MissingFileError
-from swath.imagery import Picture, decode
+from swath.imagery import RGB, Picture, decode
 from swath.imagery.rgb import BandError, unnamed_count
 from swath.pages.text import counted
 from swath.progress import Progress
@@ -211,3 +212,25 @@ def _bands_of(index: PatchIndex, rows: Sequence[int]) -> list[tuple[str, ...]]:
     with open_patches(index.root) as reader:
         found = [decode(reader.read(index.paths[row]), name=index.paths[row]).bands for row in rows]
     return [tuple(band for band in bands if band != "alpha") for bands in found]
+
+
+def comparison_bands(index: PatchIndex) -> tuple[str, ...]:
+    """Bands to compare patches by: red, green and blue, or else all of the first patch but alpha."""
+    bands = first_bands(index)
+    return RGB if "gray" in bands or set(RGB) <= set(bands) else bands
+
+
+def level_scale(pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> float:
+    """Factor that brings values to 8-bit levels: 16-bit data seldom use their whole range."""
+    if pixels.dtype == np.uint8:
+        return 1.0
+    return float(256 / (1 << int(pixels.max()).bit_length()))
+
+
+def first_of_each(index: PatchIndex) -> list[int]:
+    """Rows of the first path of each content, in order of path."""
+    contents = index.column("sha256")
+    first: dict[str, int] = {}
+    for row in sorted(range(len(index)), key=index.paths.__getitem__):
+        first.setdefault(contents[row], row)
+    return list(first.values())

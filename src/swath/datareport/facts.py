@@ -18,10 +18,10 @@ import numpy.typing as npt
 from swath.data import PatchIndex, color_features
 from swath.data.audit import Audit, audit, one_path_per_content
 from swath.data.cache import Pixels, cached_pixels
-from swath.data.duplicates import comparison_bands, groups_with, level_scale
 from swath.data.known import Overlap, known_overlaps
 from swath.data.matching import SIDE
-from swath.data.rows import map_patches
+from swath.data.overlap import groups_with
+from swath.data.rows import comparison_bands, level_scale, map_patches
 from swath.data.spatial import SpatialAutocorrelation, optimistic_bias, spatial_autocorrelation
 from swath.datareport.shortcuts import Shortcuts, drawn, measure_shortcuts
 from swath.errors import DataError

@@ -33,7 +33,7 @@ from swath.progress import Progress, silent
 _MODES = 3
 _ROWS = 30  # of a table of values; more are counted
 PAGE, FACTS = "index.html", "facts.json"
-_LEFT = ("leak", "copies", "near", "ignored")  # findings worded here, and those that do not affect a score
+_LEFT = ("leak", "copies", "near", "overlap", "ignored")  # findings worded here, and those that do not affect a score
 SHOWN_CLASSES = 40
 SAMPLES = 10
 PAIRS = 12
@@ -100,6 +100,7 @@ def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, prog
             _shortcuts(facts),
             _files(facts),
             _duplicates(facts, pictures),
+            _shared_ground(facts),
             _splits(index, facts),
             _published(facts),
             _colors(facts, pictures, bands),
@@ -262,6 +263,34 @@ def _duplicates(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
     )
 
 
+def _shared_ground(facts: DataFacts) -> Section:
+    found = facts.audit
+    if not found.shared_ground:
+        return Section("Shared ground", text=["No two patches show some of the same ground, as far as content tells."])
+    largest = sorted(found.shared_ground, key=lambda pair: (-pair.share, pair))[:PAIRS]
+    rows: list[tuple[Cell, ...]] = [(p.first, p.second, f"{100 * p.share:.0f} %") for p in largest]
+    tables = [Table(("patch", "shares ground with", "share"), rows, f"The {len(rows)} largest overlaps")]
+    leaks: list[tuple[Cell, ...]] = [
+        (p.held_out, p.train, f"{100 * p.share:.0f} %") for p in found.ground_leaks[:PAIRS]
+    ]
+    if leaks:
+        tables.insert(0, Table(("held-out patch", "shares ground with train patch", "share"), leaks))
+    return Section(
+        "Shared ground",
+        text=[
+            "Patches cut from one scene so that they overlap. Where one is in train and the other in test, a network "
+            "is tested on ground it has seen."
+        ],
+        warnings=[finding.text for finding in found.findings if finding.kind == "ground"],
+        numbers=[
+            Number("patches that share ground", f"{found.sharing:,}"),
+            Number("pairs", f"{len(found.shared_ground):,}"),
+            Number("held out, more than a quarter in train", f"{len(found.ground_leaks):,}"),
+        ],
+        tables=tables,
+    )
+
+
 def _splits(index: PatchIndex, facts: DataFacts) -> Section:
     if set(index.split_counts) == {None}:
         return Section("Splits", text=["There are no splits yet; make them with: swath data split."])
@@ -278,7 +307,7 @@ def _splits(index: PatchIndex, facts: DataFacts) -> Section:
             counted(len(facts.audit.leaks), "set of duplicates lies", "sets of duplicates lie")
             + " in more than one split."
         )
-    warnings += [finding.text for finding in facts.audit.findings if finding.kind == "torn"]
+    warnings += [finding.text for finding in facts.audit.findings if finding.kind in ("ground", "torn")]
     return Section("Splits", text=text, warnings=warnings)
 
 
