@@ -194,8 +194,11 @@ def unnamed_bands(index: PatchIndex) -> int | None:
         first.setdefault(mode, row)
     rows = list(first.values())
     counts: dict[int, str] = {}
-    for row, bands in zip(rows, _bands_of(index, rows), strict=True):
-        count = unnamed_count(bands)
+    for row in rows:
+        try:
+            count = unnamed_count(_bands_of(index, [row])[0])
+        except DataError:  # a file that changed since it was indexed: said where patches are read
+            continue
         if count is not None:
             counts.setdefault(count, index.paths[row])
     if len(counts) > 1:

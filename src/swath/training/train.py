@@ -189,7 +189,8 @@ def train(
         raise SettingError("the model has no name", fix="give --name NAME")
     parts = training_parts(index)
     targets = choose_targets(index, recipe)
-    unnamed_bands(index)  # the same in all splits, or refused
+    learned = [row for row, split in enumerate(index.column("split")) if split in parts]
+    unnamed_bands(index.take(learned))  # the same in both, or refused; the test split is not opened
     if network is not None:
         recipe = _with_module(recipe, network, require_redistributable=require_redistributable)
     else:
