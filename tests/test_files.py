@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -162,3 +163,21 @@ def test_a_killed_process_leaves_no_file_under_the_final_name(tmp_path):
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "a.txt").exists()
     assert all(name.startswith(".a.") for name in names(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "text", ["[errno 28] No space left", "Error writing bytes to file. Detail: [errno 28] No space"]
+)
+def test_a_full_disk_names_the_file_and_the_way_on(tmp_path, text):
+    """Writing into an open file names no file, and Arrow gives the number in its text alone."""
+    raised = OSError(errno.ENOSPC, "No space left on device") if text.startswith("[") else OSError(text)
+    said = r"cannot write .*a\.csv \(No space left on device\); make room"
+    with pytest.raises(OutputError, match=said) as caught, atomic_file(tmp_path / "a.csv"):
+        raise raised
+    assert "--resume" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_faults_of_a_writer_stay_what_they_are(tmp_path):
+    with pytest.raises(PermissionError), atomic_file(tmp_path / "a.csv"):
+        raise PermissionError(errno.EACCES, "Permission denied", "elsewhere")

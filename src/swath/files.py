@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ from typing import Any
 
 from swath.errors import OutputError
 
+NO_ROOM = "make room there or choose a place on another disk, then run the command again (a training with --resume)"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, a quota, or a limit on the size of files
 SNIFFED_BYTES = 4096
 _AGAIN = "download the file itself"
 _CONTAINERS = {
@@ -80,10 +83,11 @@ def mistaken_content(head: bytes) -> tuple[str, str] | None:
     text = _as_text(head)
     if text is None:
         return None
-    if _PATH.fullmatch(text):
-        return "holds a path, as a link does that was copied as text", "copy the file it names"
     start = text.lstrip().lower()
-    what, fix = next(((what, fix) for sign, what, fix in _TEXTS if re.match(sign, start, re.DOTALL)), ("text", _AGAIN))
+    found = next(((what, fix) for sign, what, fix in _TEXTS if re.match(sign, start, re.DOTALL)), None)
+    if found is None and _PATH.fullmatch(text):
+        return "holds a path, as a link does that was copied as text", "copy the file it names"
+    what, fix = found or ("text", _AGAIN)
     shown = "" if "," in what else f": {' '.join(text.split())[:60]}"
     return f"is {what}{shown}", fix
 
@@ -152,7 +156,7 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        As :func:`check_output`.
+        As :func:`check_output`, or if the disk is full.
     """
     check_output(path, overwrite=overwrite)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
@@ -162,6 +166,12 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:
+        # Writing into an open file names no file, and some libraries give the number in their text alone.
+        number = error.errno or next((n for n in _FULL if f"[errno {n}]" in str(error).lower()), None)
+        if number not in _FULL:
+            raise
+        raise OutputError(f"cannot write {path} ({os.strerror(number)})", fix=NO_ROOM) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -142,7 +142,7 @@ def test_quiet_leaves_only_the_result(swath: Swath, tiny_patches: Path, tmp_path
         (["predict", "eur"], {"eurosat", "eurosat-dense"}),
         (["train", "--recipe", "fl"], {"flash"}),
         (["predict", "--engine", "open"], {"openvino", "openvino-bf16"}),
-        (["data", "get", ""], {"eurosat-rgb"}),
+        (["data", "get", ""], {"eurosat-rgb", "scenes4"}),
         (["data", "index", "e"], {"eurosat-mini"}),
         (["label"], {"label-issues"}),
     ],

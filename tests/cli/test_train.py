@@ -1,10 +1,20 @@
-"""``swath experiment`` and ``swath tune`` as a user types them."""
+"""``swath train``, ``experiment`` and ``tune`` as a user types them."""
 
 from __future__ import annotations
 
-import pytest
+import csv
+import subprocess
+import sys
+from pathlib import Path
 
-from tests.cli.conftest import Swath
+import pytest
+from PIL import Image
+
+from swath import training
+from swath.data import build_index, split_index, write_index
+from swath.model import read_model
+from tests.cli.conftest import Swath, refused
+from tests.tiny import write_patches
 from tests.training.runs import SMALL
 
 QUICK = [part for change in (*SMALL, "epochs=1", "size=32", "augmentation.crop=null") for part in ("--set", change)]
@@ -80,3 +90,70 @@ def test_a_network_asked_for_by_name_must_exist(swath: Swath) -> None:
     ran = swath("networks", "")
     assert ran.code == 2
     assert "networks: field 'name'" in ran.err
+
+
+def test_few_patches_start_from_the_shipped_model_and_the_record_says_so(
+    swath: Swath, tiny_index_file, tmp_path, caplog
+):
+    run = tmp_path / "run"
+    ran = swath("train", tiny_index_file, "--out", run, "--set", "epochs=1", "--threads", "1")
+    assert ran.code == 0, ran.err
+    assert "recipe refine: 72 training patches are few, so it starts from a trained model, which knows all" in ran.err
+    assert "4 optimizer steps (1 epoch) are few" in caplog.text
+    record, start = read_model(run / "model.onnx").record, read_model("eurosat").record
+    began = record.started_from
+    assert (began["source"], began["license"], began["attribution"]) == ("eurosat", "MIT", start.data.attribution)
+    assert record.recipe["weights"] == "eurosat"
+    with (run / "history.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert 0 <= float(row["train_accuracy"]) <= 1
+    with Image.open(run / "batches.png") as picture:
+        assert picture.width > 300
+    # A run of these weights knows whom to credit, too, and keeps the head of its classes.
+    again = tmp_path / "again"
+    ran = swath("train", tiny_index_file, "--out", again, "--set", "epochs=1", "--weights", run / "weights.safetensors")
+    assert ran.code == 0, ran.err
+    began = read_model(again / "model.onnx").record.started_from
+    assert (began["license"], began["attribution"]) == ("MIT", start.data.attribution)
+    assert not any("head" in change for change in began["changes"])
+
+
+def test_a_tiny_budget_is_one_sentence_and_leaves_no_folder(swath: Swath, tiny_index_file, tmp_path):
+    out, small = tmp_path / "runs" / "a", [part for change in SMALL for part in ("--set", change)]
+    options = ["train", tiny_index_file, "--out", out, "--recipe", "fast", *small]
+    refused(swath, out.parent, *options, "--budget", "0.001s", says=("a budget of 1s is too short", "give --budget"))
+    refused(swath, out.parent, *options, "--budget", "soon", says=("no time to train for", "20min"))
+
+
+def test_a_stopped_training_says_how_to_go_on(swath: Swath, tiny_index_file, tmp_path, monkeypatch):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", stop)
+    ran = swath("train", tiny_index_file, "--out", tmp_path / "run", "--recipe", "fast")
+    assert ran.code == 130
+    assert f"to continue {tmp_path / 'run'}: the same command with --resume" in ran.err
+
+
+def test_patches_of_several_sizes_are_refused_before_torch_is_imported(tmp_path: Path):
+    folder = write_patches(tmp_path / "p", n=8, size=32)
+    write_patches(tmp_path / "larger", n=2, size=40, seed=3)
+    for path in (tmp_path / "larger").rglob("*.png"):
+        path.rename(folder / path.parent.name / f"x{path.name}")
+    write_index(split_index(build_index(folder)), tmp_path / "i.parquet")
+    script = """
+import sys
+from swath.cli import main
+try:
+    main()
+finally:
+    print("torch" in sys.modules)
+"""
+    command = ["train", str(tmp_path / "i.parquet"), "--out", str(tmp_path / "run")]
+    ran = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stdout.strip() == "False"
+    assert "train with --set size=32" in ran.stderr
+    assert f"swath data fix {tmp_path / 'i.parquet'} --out FOLDER" in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()

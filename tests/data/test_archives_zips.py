@@ -33,6 +33,18 @@ def test_members_that_lead_outside_are_refused(tmp_path, name):
         ZipReader(path)
 
 
+@pytest.mark.parametrize("name", ["A\n/1.png", "A\x1b]0;x/1.png", "\u202eA/1.png"])
+def test_names_that_no_screen_shows_are_refused(tmp_path, name):
+    with pytest.raises(DataError, match="unusual characters"):
+        ZipReader(one_member(tmp_path / "z.zip", info(name)))
+
+
+@pytest.mark.parametrize("name", ["A\u00a0B/1.png", "\u3000森/1.png", "e\u0301/1.png"])
+def test_spaces_and_letters_of_any_script_are_fine(tmp_path, name):
+    with ZipReader(one_member(tmp_path / "z.zip", info(name))) as reader:
+        assert reader.names() == [name]
+
+
 def test_links_are_refused(tmp_path):
     path = one_member(tmp_path / "z.zip", info("a.jpg", stat.S_IFLNK | 0o777), b"/etc/passwd")
     with pytest.raises(DataError, match=r"a\.jpg is a link"):

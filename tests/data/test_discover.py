@@ -107,11 +107,24 @@ def test_a_coco_file_next_to_images_is_taken_by_name(tmp_path):
         "categories": [{"id": 0, "name": "A"}, {"id": 1, "name": "B"}],
     }
     images = [f"images/{n}.png" for n in range(6)]
-    for source in sources(tmp_path, {"labels.json": json.dumps(content)}, images=images):
+    text = json.dumps(content)
+    elsewhere = text.replace("images/", "")
+    for source in sources(tmp_path, {"labels.json": text, "annotations/more.json": elsewhere}, images=images):
         with pytest.raises(DataError, match="one class only"):
             build_index(source)
-        if "deeper" not in source.name:
-            assert build_index(source, labels="labels.json").classes == ("A", "B")
+        for name in ("labels.json", "more.json"):
+            assert build_index(source, labels=name).classes == ("A", "B")
+    assert build_index(tmp_path / "in" / "labels.json").classes == ("A", "B")
+    with pytest.raises(DataError, match=r"none of the images .* is there, the first is 0\.png; .*--labels more\.json"):
+        build_index(tmp_path / "in" / "annotations" / "more.json")
+
+
+def test_a_table_whose_images_lie_elsewhere_says_how_to_index_both(tmp_path):
+    root = tree(tmp_path / "in" / "images")
+    table = write(root.parent / "lists" / "all.csv", ("path,label\n" + LISTED).encode())
+    with pytest.raises(DataError, match=r"none of the images .* is there, .* --labels all\.csv"):
+        build_index(table)
+    assert build_index(root.parent, labels="all.csv").classes == ("F", "T", "W")
 
 
 @pytest.mark.parametrize("labels", ["gone.csv", "Town/Town_0.png", "../list.csv"])
@@ -152,6 +165,16 @@ def test_absolute_paths_of_another_machine_are_found_below_the_table(tmp_path):
     shutil.rmtree(root / "Town")
     with pytest.raises(DataError, match=r"3 image\(s\) are missing"):
         build_index(table)
+
+
+def test_columns_of_no_use_are_told_and_one_may_group(tmp_path):
+    root = tree(tmp_path / "in")
+    text = "path,label,scene,date\n" + "".join(f"{path},{path[0]},s{path[-5]},2020\n" for path in PATHS)
+    table = write(root / "a.csv", text.encode())
+    assert build_index(table).notes == ("columns of the table that are not used: scene, date",)
+    grouped = build_index(table, group_by="scene")
+    assert grouped.notes[0] == "columns of the table that are not used: date"
+    assert len(set(grouped.column("group"))) == 3
 
 
 def test_a_table_whose_encoding_is_guessed_says_so(tmp_path):

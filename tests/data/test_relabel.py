@@ -118,10 +118,10 @@ def test_mistakes_in_a_review_are_named(index, tmp_path, lines, says):
 
 
 def test_files_that_are_no_review(index, tmp_path):
-    with pytest.raises(DataError, match="cannot read the review"):
+    with pytest.raises(DataError, match="there is no file"):
         relabel(index, tmp_path / "gone.csv")
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="cannot read the review"):
+    with pytest.raises(DataError, match="is no text in UTF-8"):
         relabel(index, tmp_path / "x.csv")
     with pytest.raises(DataError, match="no column 'verdict'"):
         relabel(index, review(tmp_path, header="path,label"))

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swath.data.named import NAMED
-from swath.data.spatial import EARTH, block_names, group_blocks, optimistic_bias, spatial_autocorrelation
+from swath.data.spatial import (
+    EARTH,
+    UNKNOWN_ORIGIN,
+    block_names,
+    group_blocks,
+    noted_protocol,
+    optimistic_bias,
+    spatial_autocorrelation,
+    split_warning,
+    unknown_origin,
+)
 from swath.errors import DataError, SettingError
 
 from .makers import table_index
@@ -103,6 +113,34 @@ def test_neighbors_across_a_split_are_called_optimistic_and_distant_ones_are_not
     assert optimistic_bias(far) == ""
     blocks = replace(near, split_protocol="test cut (blocks of 10 km kept whole)")
     assert optimistic_bias(blocks) == ""
+
+
+def test_where_nothing_is_known_of_the_origin_it_is_said_and_where_something_is_it_is_not():
+    index = table_index(["A", "B"] * 20, splits=["train", "test"] * 20)
+    said = f"{UNKNOWN_ORIGIN}: the score may be far too high"
+    assert unknown_origin(index) == said
+    assert unknown_origin(with_columns(index, split=[None] * 40)) == ""
+    groups = [f"scene {k // 4}" for k in range(40)]
+    assert unknown_origin(with_columns(index, group=groups)) == ""
+    assert unknown_origin(with_columns(index, group=["same-0123", *groups[1:]])) == said  # a copy of a stranger
+    assert unknown_origin(with_columns(index, lon=[1.0] * 40, lat=[2.0] * 40)) == ""
+    noted = replace(index, split_protocol=noted_protocol(replace(index, split_protocol="theirs")))
+    assert noted.split_protocol == f"theirs; {said}"
+    assert noted_protocol(noted) == noted.split_protocol
+    assert split_warning(noted.split_protocol) == said
+    assert split_warning("val drawn; optimistic: patches of one scene lie on both sides") == (
+        "the splits are optimistic: patches of one scene lie on both sides"
+    )
+    assert split_warning("test as the source gives it") == ""
+
+
+def test_names_of_scenes_show_whether_a_split_separates_them():
+    index = table_index(["A", "B"] * 30)
+    paths = [f"{'AB'[k % 2]}/scene{k // 10}_{k}_{k}.png" for k in range(60)]
+    whole = with_columns(index, path=paths, split=["train"] * 30 + ["val"] * 10 + ["test"] * 20)
+    assert unknown_origin(whole) == ""
+    mixed = with_columns(whole, split=["train", "train", "val", "test"] * 15)
+    assert unknown_origin(mixed).startswith("6 of 6 scenes, by the names of patches, are in several splits")
 
 
 def test_a_set_cut_side_by_side_is_called_optimistic_without_places():

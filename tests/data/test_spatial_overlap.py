@@ -154,6 +154,36 @@ def test_groups_of_ground_join_those_there_are():
     assert groups[4] is None
 
 
+@pytest.mark.parametrize("folds", [None, 3])
+def test_one_scene_of_patches_that_overlap_in_a_chain_is_split_by_blocks_without_their_borders(folds):
+    patches = [cut("EPSG:32632", 5e5 + 320 * (k % 30), 5e6 + 320 * (k // 30)) for k in range(900)]
+    index = table_index(["A" if k % 7 else "B" for k in range(900)])
+    places = places_of(patches)
+    columns = {name: [getattr(place, name) for place in places] for name in ("lon", "lat", "gsd", "crs", "footprint")}
+    index = index.with_columns(columns)
+    assert len(set(group_footprints(index).column("group"))) == 1
+    for start in (index, group_footprints(index)):
+        made = split_index(start, folds=folds)
+        assert " patches overlap held-out ones and are in no split" in made.split_protocol
+        assert "optimistic" in made.split_protocol  # all of it is one scene
+        sides = splits_of(made)
+        assert {*sides} == {"train", "val", "test", None}
+        assert sides.count(None) < 450
+        held = {row for row, side in enumerate(sides) if side}
+        pairs = footprint_overlaps(index.column("footprint"))
+        assert all(sides[a] == sides[b] for a, b, _ in pairs if {a, b} <= held)
+        assert splits_of(split_index(made)) == sides  # they stay out
+
+
+def test_ground_on_two_sides_of_given_splits_is_left_to_them():
+    patches = [cut("EPSG:32632", 5e5 + 320 * k, 5e6) for k in (0, 1, 5, 6, 20, 30, 40, 50, 60, 70)]
+    splits = ["train", "test", "test", None, "train", "train", "train", "train", "train", "train"]
+    index = table_index(["A"] * 10, splits=splits).with_columns({"footprint": footprints(patches)})
+    made = split_index(index, val=0.3)
+    assert splits_of(made)[:4] in (["train", "test", "test", "test"], ["val", "test", "test", "test"])
+    assert {*splits_of(made)} == {"train", "val", "test"}
+
+
 def test_half_overlapping_geotiffs_are_split_by_block_without_a_list_and_the_audit_finds_no_leak(tmp_path):
     """Five rasters 30 km apart, two of them in other reference systems, cut into patches that overlap by half."""
     files = {}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from swath.data import build_index, split_index
 from swath.data.spatial import block_names
+from swath.data.splits import missing_classes
 from swath.errors import DataError, SettingError
 
 from .makers import encoded, picture, table_index, write
@@ -104,6 +105,63 @@ def test_an_unknown_way_and_missing_scenes_or_places():
         split_index(table_index(index.labels, groups=["g", "g", *[None] * 16]), by="group")
     with pytest.raises(DataError, match="no coordinates"):
         split_index(index, by="block")
+
+
+def auto_index(name, *, n=120, groups=None):
+    index = table_index(["A", "B"] * (n // 2), groups=groups)
+    return index.with_columns({"path": [name.format(label="AB"[k % 2], s=k // 10, k=k) for k in range(n)]})
+
+
+def test_auto_takes_the_safest_way_the_data_allow():
+    scenes = [f"s{k // 10}" for k in range(120)]
+    named = auto_index("{label}/scene{s:02}_{k}_0.png")
+    spread = with_columns(named, lon=[10 + 0.5 * (k // 10) for k in range(120)], lat=[45.0] * 120)
+    grouped = spread.with_columns({"group": scenes})
+    for index, said in (
+        (grouped, "groups kept whole"),
+        (spread, "blocks of 10 km kept whole"),
+        (named, r"12 scenes by '(?i)(scene[_-]?\d+)[_/-]' kept whole"),
+        (auto_index("{label}/{k:04}.png"), f"groups kept whole, seed 0); {UNKNOWN}"),
+    ):
+        made = split_index(index)
+        assert said in made.split_protocol
+        assert {*splits_of(made)} == {"train", "val", "test"}
+    for index in (grouped, spread, named):
+        sides = defaultdict(set)
+        for scene, side in zip(scenes, splits_of(split_index(index)), strict=True):
+            sides[scene].add(side)
+        assert all(len(found) == 1 for found in sides.values())
+
+
+def test_auto_applies_doubtful_names_to_nothing_and_says_what_they_show():
+    cities = [f"{'abcdefghijkl'[k // 10]}town" for k in range(120)]
+    index = auto_index("x{k}").with_columns({"path": [f"{'AB'[k % 2]}/{c}{k:03}.png" for k, c in enumerate(cities)]})
+    made = split_index(index)
+    assert "12 of 12 stems, by the names of patches, are in several splits" in made.split_protocol
+    whole = split_index(index, by="scene")
+    assert "in several splits" not in whole.split_protocol
+    assert split_index(index, group_by=r"/([a-z]+)").column("group") == cities
+
+
+def test_auto_leaves_given_splits_alone():
+    index = auto_index("{label}/scene{s:02}_{k}_0.png").with_columns(
+        {"split": ["train", "train", "train", "test"] * 30}
+    )
+    made = split_index(index)
+    assert all((a == "test") == (b == "test") for a, b in zip(splits_of(index), splits_of(made), strict=True))
+    assert "val" in splits_of(made)
+
+
+def test_auto_gives_way_where_blocks_would_leave_a_class_out():
+    index = with_columns(
+        table_index(["A"] * 60 + ["B"] * 30),
+        lon=[10 + 0.5 * (k // 5) for k in range(60)] + [30.0] * 30,
+        lat=[45.0] * 90,
+    )
+    assert missing_classes(split_index(index, by="block")) == [("B", "val"), ("B", "test")]
+    made = split_index(index)
+    assert missing_classes(made) == []
+    assert "optimistic" in made.split_protocol
 
 
 def test_a_label_is_added_once():

@@ -72,8 +72,24 @@ def test_unknown_splits_and_missing_files(tmp_path):
         splits_from_lists(INDEX, {"dev": tmp_path / "x"})
     with pytest.raises(SettingError, match="no lists given"):
         splits_from_lists(INDEX, {})
-    with pytest.raises(DataError, match="cannot read the list"):
+    with pytest.raises(DataError, match="there is no file"):
         splits_from_lists(INDEX, {"test": tmp_path / "gone.csv"})
-    (tmp_path / "latin.csv").write_bytes(b"\xff\xfe\xfa.png\n")
-    with pytest.raises(DataError, match="cannot read the list"):
+    (tmp_path / "latin.csv").write_bytes(b"\xff\xff\x80.png\n")
+    with pytest.raises(DataError, match="is no text in UTF-8"):
         splits_from_lists(INDEX, {"test": tmp_path / "latin.csv"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\nA/A_0000.png,A\nB/B_0002.png,B\n",
+        "label;path\nA;A/A_0000.png\nB;B/B_0002.png\n",
+        ",Filename,Label\n0,A/A_0000.png,0\n1,B/B_0002.png,1\n",
+        "0\tA/A_0000.png\n1\tB/B_0002.png\n",
+        "/home/ann/data/A/A_0000.png\n/home/ann/data/B/B_0002.png\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_dialects_of_one_list_give_the_same_patches(tmp_path, text, encoding):
+    path = write(tmp_path / "t.csv", text.encode(encoding))
+    assert splits_from_lists(INDEX, {"test": path}) == ["test", None, "test", None]

@@ -44,6 +44,9 @@ def test_columns_may_come_in_any_order_with_spaces_and_quotes():
         ("path,label,lon,lat\na.jpg,A,0,\n", "go together"),
         ("path,label,lon,lat\na.jpg,A,east,0\n", "lon 'east' is not"),
         ('path,label\n"a.jpg"x,A\n', "not valid CSV"),
+        ('path,label\na.jpg,"A\nB"\n', r"'A\\nB' has unusual characters"),
+        ("path,label\na.jpg,\x1b]0;A\n", "has unusual characters"),
+        ("path,labels\na.jpg,A;\u202eB\n", "has unusual characters"),
     ],
 )
 def test_csvs_that_cannot_be_read(text, message):
@@ -126,9 +129,9 @@ def test_the_split_is_read_in_the_spellings_that_folders_have():
     assert [row.split for row in csv_rows("a.png,A,train\nb.png,A,dev\n")] == ["train", "val"]
 
 
-def test_columns_of_no_use_are_told_and_kept():
+def test_columns_of_no_use_are_kept():
     entries = entries_from_csv("path,label,date,fold\na.png,A,2020,1\nb.png,B,,2\n", folder="", where="t.csv")
-    assert entries.notes == ("columns of t.csv that are not used: date, fold",)
+    assert entries.notes == ()
     assert entries.extras == {"date": {"a.png": "2020", "b.png": ""}, "fold": {"a.png": "1", "b.png": "2"}}
 
 

@@ -113,8 +113,9 @@ LAYOUTS: dict[str, tuple[list[str], Shape, dict[str, int]]] = {
     "such classes alone": (grown("test_site", "train_station"),
                            {("test_site", None): 3, ("train_station", None): 3}, {}),
     "such classes with folders within": (
-        grown("test_site/a", "test_site/b", "train_station/a", "train_station/b"),
+        grown("test_site/2019", "test_site/2020", "train_station/2019", "train_station/2020"),
         {("test_site", None): 6, ("train_station", None): 6}, {}),
+    "sensors within classes": (grown("Forest/S2", "Forest/L8", "River/S2", "River/L8"), both(None, each=6), {}),
     "such classes within splits": (
         split("train", "test", classes=("train_station", "test_site")),
         {(label, one): 3 for one in ("train", "test") for label in ("train_station", "test_site")}, {}),
@@ -187,6 +188,10 @@ def test_a_folder_and_its_zip_are_indexed_alike(tmp_path, layout):
             r"\(test, train\) next to others \(backup\) within",
             "--labels 1",
         ),
+        (split("north", "south"), r"north, south hold folders of the same names \(Forest, River\)", "--labels 2"),
+        (split("train/north", "train/south", "test/north", "test/south"), "either may be the classes", "--labels 3"),
+        (grown("images", "masks"), "hold pictures and what is marked in them", "--labels 1"),
+        (grown("train/images", "train/labels", "val/images", "val/labels"), "what is marked", "--labels 2"),
         (split("a/x/train", "b/x/train"), "several trees", "--labels 4"),
         (split("rgb/train", "rgb/test", "nir/train", "nir/test"), "several trees", "--labels 3"),
     ],
@@ -232,20 +237,8 @@ def test_folds_and_numbered_parts_are_groups(names):
 def test_folds_of_numbered_classes_are_groups_and_numbers_alone_are_classes():
     folds = read(split("fold1", "fold2", classes=("0", "1")))
     assert {row.label for row in folds.rows} == {"0", "1"}
-    numbers = read(split("10", "20", classes=("0", "1")))
-    assert {row.label for row in numbers.rows} == {"10", "20"}
-    assert "--labels 2" in numbers.notes[0]
-
-
-def test_folders_that_could_be_classes_or_places_are_told_with_the_option():
-    (note,) = read(split("north", "south")).notes
-    assert "classes are the folders north, south" in note
-    assert "(Forest, River), give --labels 2" in note
-
-
-def test_folders_of_the_same_names_within_splits_are_told_once():
-    (note,) = read(split("train/north", "train/south", "test/north", "test/south")).notes
-    assert note.endswith("(Forest, River), give --labels 3")
+    with pytest.raises(DataError, match="either may be the classes; say which with --labels 1 or --labels 2"):
+        read(split("10", "20", classes=("0", "1")))
 
 
 def test_folds_that_lack_a_class_are_groups_all_the_same():
@@ -331,7 +324,7 @@ def test_every_image_of_any_tree_is_read_or_left_out_with_a_reason(folders):
     assert len({row.path for row in entries.rows}) + left_out == len(names)
     assert len(entries.rows) == len({row.path for row in entries.rows})
     classes = {row.label for row in entries.rows}
-    assert not {"seg_train", "seg_test"} <= classes or any("--labels" in note for note in entries.notes)
+    assert not {"seg_train", "seg_test"} <= classes or any("is read as a class" in note for note in entries.notes)
 
 
 @settings(max_examples=100, deadline=None)

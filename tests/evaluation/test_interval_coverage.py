@@ -41,6 +41,7 @@ def below(rows, *, simulations):
         ("single", 50, {"p": 0.5, "classes": 4, "rare": True}),
         ("binary", 50, {"p": 0.2, "d": 1.5}),
         ("multi", 50, {"p": 0.2, "classes": 4, "d": 2.5}),
+        ("multi", 50, {"p": 0.05, "classes": 10, "d": 1.5}),
         ("mean", 50, {"shape": (9.0, 0.5), "p": 0.1}),
         ("share", 50, {"p": 0.95}),
     ],

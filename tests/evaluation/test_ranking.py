@@ -123,6 +123,15 @@ def test_a_perfect_ranking_of_few_is_still_uncertain():
     assert precision.low == pytest.approx(0.5655, abs=1e-3)  # Wilson, 5 of 5
 
 
+def test_a_positive_that_counts_itself_flatters_a_ranking_by_chance():
+    random = np.random.default_rng(0)
+    drawn = [Ranking(np.arange(60) < 3, random.random(60)) for _ in range(400)]
+    values = np.array([(r.average_precision, r.average_precision_excess) for r in drawn])
+    assert values[:, 0].mean() > 0.08  # guessing has 3 of 60
+    assert (values[:, 0] - values[:, 1]).mean() == pytest.approx(0.05, abs=0.015)
+    assert Ranking(np.arange(60) < 30, np.linspace(1, 0, 60)).average_precision_excess == 0
+
+
 def test_auroc_intervals_hold_the_truth_about_as_often_as_they_say():
     # Two normal distributions a standard deviation apart: the true AUROC is Phi(1 / sqrt 2) = 0.7602.
     random = np.random.default_rng(1)

@@ -20,7 +20,7 @@ from swath.errors import ModelFileError
 from swath.evaluation import evaluate
 from swath.evaluation.compare import compare
 from swath.evaluation.errors import find_errors
-from swath.evaluation.predictions import predict_split
+from swath.evaluation.predictions import learned_from, predict_split
 from swath.evaluation.robustness import robustness
 from swath.evaluation.run_report import report
 from swath.evaluation.seen import FEWEST, SeenCount, seen_rows
@@ -28,6 +28,7 @@ from swath.evaluation.thresholds import rethreshold
 from swath.imagery import RGB
 from swath.model import read_model
 from swath.model.seen import salt_of, with_seen
+from swath.pipelines import find_label_issues
 from tests.tiny import write_patches, write_tiny_model
 
 
@@ -122,6 +123,14 @@ def test_split_again_the_counts_are_right_to_the_patch_and_the_rest_is_measured_
     if found.unseen is not None:
         assert (found.unseen.n, found.unseen.is_test) == (left, True)
         assert found.unseen.accuracy.n == left
+
+
+@pytest.mark.parametrize("change", [dropped, relabeled, renamed])
+def test_a_model_knows_its_own_data_however_it_was_changed_since(model, index, change, tmp_path):
+    classifier = swath.load(model)
+    assert learned_from(classifier, change(index))
+    assert not learned_from(classifier, change(index).where("test"))
+    assert not learned_from(classifier, split_index(build_index(write_patches(tmp_path, n=5, seed=8))))
 
 
 def test_folds_know_what_models_of_other_folds_have_seen(index, tmp_path):
@@ -317,3 +326,10 @@ def test_part_of_the_patches_can_be_taken(model, index):
     assert some.paths == found.paths[::2]
     assert (some.right == found.right[::2]).all()
     assert (some.probabilities == found.probabilities[::2]).all()
+
+
+def test_label_issues_say_what_the_model_learned_with_its_labels(model, tiny_model, index, tmp_path):
+    found = find_label_issues(index, model=model, out=tmp_path / "look")
+    assert found.seen.startswith("144 of 192 patches were trained on and 48 chose the model: the model's features may")
+    assert "144 of 192 patches" in (tmp_path / "look" / "label_issues.html").read_text(encoding="utf-8")
+    assert "is not known" in find_label_issues(index, model=tiny_model).seen

@@ -5,7 +5,7 @@ import pytest
 import rasterio
 
 from swath.errors import DataError, SettingError
-from swath.mapping.reader import check_values, choose_bands, open_scene
+from swath.mapping.reader import Bands, check_values, choose_bands, open_scene
 from tests.mapping.scenes import write_scene
 
 
@@ -133,3 +133,14 @@ def test_a_choice_that_does_not_fit_is_refused(asked, message):
 def test_missing_bands_are_refused(names, message):
     with pytest.raises(DataError, match=message):
         choose_bands(names, RGB, scene="s.tif")
+
+
+def test_numbers_of_bands_mean_those_of_files_with_as_many():
+    wanted = ("band_4", "band_3", "band_2")
+    assert choose_bands((None,) * 13, wanted, of=13, scene="s.tif") == Bands((4, 3, 2), "by number")
+    assert choose_bands((*(None,) * 13, "alpha"), wanted, of=13, scene="s.tif").indexes == (4, 3, 2)
+    for count in (3, 4, 12):
+        with pytest.raises(DataError, match=f"has {count} bands without names, .* of 13") as caught:
+            choose_bands((None,) * count, wanted, of=13, scene="s.tif")
+        assert "--bands 1,2,3" in caught.value.fix
+    assert choose_bands((None,) * 3, wanted, asked=(3, 2, 1), of=13, scene="s.tif").indexes == (3, 2, 1)

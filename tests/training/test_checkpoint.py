@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -92,3 +95,22 @@ def test_the_old_checkpoint_is_whole_until_the_new_one_is(written):
         write_checkpoint(path, broken)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["c.safetensors"]
+
+
+def test_a_disk_without_room_is_one_sentence_and_the_checkpoint_before_it_stays(written):
+    """The limit on the size of a file stands in for a full disk: safetensors raises an error of its own for both."""
+    path, *_ = written
+    before = path.read_bytes()
+    script = f"""
+import resource, torch
+from pathlib import Path
+from swath.training.checkpoint import Checkpoint, write_checkpoint
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+write_checkpoint(Path({str(path)!r}), Checkpoint("me", [], {{"a": torch.zeros(100_000)}}, {{}}, []))
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    said = ran.stderr.strip().splitlines()[-1]
+    assert said.startswith(f"swath.errors.OutputError: cannot write {path} (File too large)")
+    assert "--resume" in said
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]

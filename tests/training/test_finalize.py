@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 import swath
 from swath.data import build_index, cached_pixels, split_index
+from swath.data.spatial import UNKNOWN_ORIGIN
 from swath.errors import ModelFileError
 from swath.evaluation import evaluate
 from swath.inference import check_model
@@ -25,12 +26,19 @@ def record(trained):
     return swath.load(trained.model, threads=1).record
 
 
+def test_a_score_on_splits_of_unknown_origin_says_so_once(trained, tiny_index, tmp_path):
+    found = evaluate(swath.load(trained.model, threads=1), tiny_index, split="val", out=tmp_path / "val")
+    assert found.warnings[0] == f"{UNKNOWN_ORIGIN}: the score may be far too high"
+    assert sum(UNKNOWN_ORIGIN in line for line in found.lines()) == 1
+
+
 def test_the_record_says_what_was_done(record, tiny_index, trained):
     assert record.class_names == tiny_index.classes
     assert record.recipe == small_recipe().model_dump(mode="json")
     assert record.data.fingerprint == tiny_index.fingerprint
     assert record.data.counts == {"train": 72, "val": 24, "test": 24}
     assert record.data.split_protocol == tiny_index.split_protocol
+    assert record.data.split_protocol.endswith(f"{UNKNOWN_ORIGIN}: the score may be far too high")
     assert record.metrics == trained.metrics
     assert record.metrics["accuracy"].n == 24
     assert record.total_parameters == sum(p.numel() for p in PatchNet(3, 4, stem=8, widths=(16, 16)).parameters())

@@ -100,7 +100,7 @@ def test_an_interrupted_run_is_not_resumed_by_chance_nor_with_another_recipe(tin
 def test_a_run_stopped_in_its_first_epoch_starts_over(tiny_index, tmp_path):
     with pytest.raises(Stop):
         small_train(tiny_index, tmp_path / "run", progress=stop_after(0))
-    assert names(tmp_path / "run") == ["recipe.yaml"]
+    assert names(tmp_path / "run") == ["batches.png", "recipe.yaml"]
     with pytest.raises(Stop):
         small_train(tiny_index, tmp_path / "run", resume=True, progress=stop_after(0))
 
@@ -113,7 +113,7 @@ def test_overwrite_starts_over_and_leaves_files_of_others_alone(tiny_index, tmp_
         (out / name).write_text("old")
     with pytest.raises(Stop):
         small_train(tiny_index, out, overwrite=True, progress=stop_after(0))
-    assert names(out) == ["notes.txt", "recipe.yaml"]
+    assert names(out) == ["batches.png", "notes.txt", "recipe.yaml"]
 
 
 def test_a_model_without_its_checkpoint_is_not_thrown_away_by_resume(tiny_index, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import pickle
 
 import pytest
 import torch
@@ -231,3 +232,13 @@ def test_a_cut_checkpoint_and_other_archives_are_named(tmp_path):
     (tmp_path / "w.onnx").write_bytes(whole)
     with pytest.raises(ModelFileError, match="is a zip archive, as torch checkpoints are too"):
         read_model(tmp_path / "w.onnx")
+
+
+def test_pickles_of_other_programs_and_model_files_are_named(tmp_path):
+    (tmp_path / "w.pkl").write_bytes(pickle.dumps({"a": [1.0]}, protocol=4))
+    with pytest.raises(DataError, match="is a pickle of another kind than torch's"):
+        read_tensors(tmp_path / "w.pkl")
+    (tmp_path / "m.onnx").write_bytes(read_model("eurosat").graph.SerializeToString())
+    with pytest.raises(DataError, match="is a model file, not weights") as caught:
+        read_tensors(tmp_path / "m.onnx")
+    assert "weights.safetensors" in caught.value.fix

@@ -35,9 +35,14 @@ def _complete_named() -> list[str]:
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="Name of the data set: eurosat-rgb.", autocompletion=_complete_named)],
+    name: Annotated[
+        str, typer.Argument(help="Name of the data set: eurosat-rgb or scenes4.", autocompletion=_complete_named)
+    ],
     out: Annotated[Path | None, opt.output("File or folder to download to.  [default: the current folder]")] = None,
     mirror: Annotated[str | None, typer.Option(help="File or URL to take the archive from instead.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="ZIP", help="Your own copy of a set that no host may offer: scenes4.")
+    ] = None,
     overwrite: opt.Overwrite = False,
 ) -> object:
     """Download a published data set and verify its checksum.
@@ -45,12 +50,26 @@ def get(
     An interrupted download resumes. Proxies are taken from the environment.
 
     Example: swath data get eurosat-rgb --out data/
+
+    Kaggle's four classes: swath data get scenes4 --file archive.zip --out data/
     """
     from swath.data import get as run
+    from swath.data.named import find_named
 
-    path = opt.with_bars(run, name, out or Path(), mirror=mirror, overwrite=overwrite)
-    typer.echo(f"{path}: checksum verified")
-    return {"archive": path}
+    path = opt.with_bars(run, name, out or Path(), mirror=mirror, file=file, overwrite=overwrite)
+    known = find_named(name)
+    if not known.contents:
+        typer.echo(f"{path}: checksum verified")
+        return {"archive": path}
+    typer.echo(f"{path}: recognized as {known.name} by its contents, {known.source}")
+    typer.echo("license: not established, so neither the patches nor a model made of them may be passed on")
+    for fault in known.faults:
+        typer.echo(f"known: {fault}")
+    opt.hint(
+        f"next: swath data index {path} --out {known.name}.parquet, then "
+        f"swath data fix {known.name}.parquet --out {known.name}-clean (one size, mode and format, no surplus copies)"
+    )
+    return {"archive": path, "license": known.license, "faults": known.faults}
 
 
 @app.command()
@@ -58,7 +77,8 @@ def index(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder of class folders, CSV, folder or zip of either, COCO-style JSON, or eurosat-mini (shipped).",
+            help="Folder of class folders, CSV, folder or zip of either, COCO-style JSON, export of Label Studio or "
+            "CVAT, or eurosat-mini (shipped).",
             autocompletion=opt.complete_patches,
         ),
     ],
@@ -212,7 +232,7 @@ def split(
     """
     from swath.data import group_duplicates, read_index, split_index, write_index
     from swath.data.grouping import group_index, suggestion
-    from swath.data.spatial import origin_warning
+    from swath.data.spatial import split_warning
     from swath.data.splits import split_gaps
     from swath.errors import SettingError
     from swath.files import check_output
@@ -252,7 +272,7 @@ def split(
     for sentence in (note, *split_gaps(made), made.split_protocol and f"splits: {made.split_protocol}"):
         if sentence:
             typer.echo(sentence, err=True)
-    suggested = suggestion(made) if origin_warning(made.split_protocol) else None
+    suggested = suggestion(made) if split_warning(made.split_protocol) else None
     if suggested is not None:
         opt.hint(suggested.sentence())
     return _summary(made, out)

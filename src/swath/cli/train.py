@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from swath.cli import options as opt
 from swath.errors import MissingExtraError
 
+if TYPE_CHECKING:
+    from swath.data import PatchIndex
+
 
 def train(
     index: opt.Index,
     out: Annotated[Path, opt.output("Folder of the run: model.onnx, weights, metrics and checkpoints.")],
-    recipe: Annotated[str, opt.RECIPE] = "fast",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A shipped recipe (see: swath recipes) or a .yaml file; by default, chosen by the number of training "
+            "patches.",
+            autocompletion=opt.complete_recipe,
+        ),
+    ] = None,
     set_: opt.Changes = None,
     weights: Annotated[
         str | None,
         typer.Option(
-            help="Initial weights: imagenet, a file, hf:REPO/FILE, torchgeo:NAME or none, instead of the recipe's."
+            help="Initial weights: a shipped model such as eurosat, a file, imagenet, hf:REPO/FILE, torchgeo:NAME or "
+            "none, instead of the recipe's."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Time the run may take, such as 90s, 20min or 1h: fewer epochs where it is short, by the pace of the "
+            "first steps.",
         ),
     ] = None,
     require_redistributable: Annotated[
@@ -38,7 +58,8 @@ def train(
 ) -> object:
     """Train a network and write its model file.
 
-    The val split is used for early stopping and calibration, the test split not at all.
+    The val split is used for early stopping and calibration, the test split not at all. Below 2,000 training patches
+    the default recipe starts from the shipped eurosat model.
 
     Example: swath train index.parquet --out runs/mine --set epochs=20
 
@@ -50,35 +71,61 @@ def train(
 
     require_training()
     from swath.data import read_index
-    from swath.data.spatial import noted_protocol, origin_warning
-    from swath.training import load_recipe
+
+    changes = [*(set_ or []), *([f"weights={json.dumps(weights)}"] if weights else [])]
+    patches = read_index(index)
+    _check_sizes(patches, recipe, changes)
+    from swath.data.spatial import noted_protocol, split_warning
+    from swath.training import load_recipe, parse_duration, recipe_for
     from swath.training import train as run
 
-    chosen = load_recipe(recipe, changes=[*(set_ or []), *([f"weights={json.dumps(weights)}"] if weights else [])])
-    given = read_index(index)
-    result = opt.with_bars(
-        run,
-        given,
-        chosen,
-        out=out,
-        name=name,
-        resume=resume,
-        overwrite=overwrite,
-        threads=threads,
-        accelerator=accelerator,
-        devices=devices,
-        require_redistributable=require_redistributable,
-    )
+    seconds = None if budget is None else parse_duration(budget)
+    if recipe is None:
+        choice = opt.with_bars(recipe_for, patches, changes=changes)
+        opt.hint(str(choice))
+        recipe = choice.name
+    try:
+        result = opt.with_bars(
+            run,
+            patches,
+            load_recipe(recipe, changes=changes),
+            out=out,
+            name=name,
+            resume=resume,
+            overwrite=overwrite,
+            threads=threads,
+            accelerator=accelerator,
+            devices=devices,
+            require_redistributable=require_redistributable,
+            budget=seconds,
+        )
+    except KeyboardInterrupt:
+        opt.hint(f"to continue {out}: the same command with --resume")
+        raise
     for key, value in result.metrics.items():
         typer.echo(
             f"validation {key.replace('_', ' ')}: {100 * value.value:.2f} % "
             f"(95 %: {100 * value.low:.2f} to {100 * value.high:.2f}, n = {value.n:,})"
         )
-    warning = origin_warning(noted_protocol(given))
+    warning = split_warning(noted_protocol(patches))
     if warning:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"model file: {result.model}")
     return {"model": result.model, "metrics": result.metrics}
+
+
+def _check_sizes(index: PatchIndex, recipe: str | None, changes: Sequence[str]) -> None:
+    """Refuse patches of several sizes before seconds are spent on importing torch."""
+    from swath.config import override, read_yaml
+    from swath.data.cache import patch_side
+
+    path = Path(recipe or "")
+    if path.suffix not in {".yaml", ".yml"}:
+        path = Path(__file__).parents[1] / "training" / "recipes" / f"{recipe}.yaml"
+    values = read_yaml(path) if path.is_file() else {}  # what there is not is said with the recipe
+    size = override(values, changes).get("size")
+    if size is None:  # any that is given is checked with the recipe
+        patch_side(index, None)
 
 
 def recipes() -> object:

@@ -19,7 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from swath.data.encodings import ENCODINGS, guess_encoding
-from swath.data.filenames import BROKEN, EMPTY, MAX_DEPTH, SPECIAL, SYSTEM, Listing, is_image_name, is_system, safe_name
+from swath.data.filenames import (
+    BROKEN,
+    EMPTY,
+    MAX_DEPTH,
+    SPECIAL,
+    SYSTEM,
+    Listing,
+    is_image_name,
+    is_system,
+    is_unusual,
+    safe_name,
+)
 from swath.errors import DataError, MissingFileError
 
 MAX_MEMBERS = 5_000_000
@@ -226,6 +237,8 @@ def _plain_name(info: zipfile.ZipInfo, encoding: str | None, root: Path) -> str:
         raise DataError(
             f"{root} is unsafe: member {info.orig_filename!r} leads outside the archive", fix="pack it again"
         )
+    if is_unusual(name):
+        raise DataError(f"a name in {root} has unusual characters: {name!r}", fix="rename it, and pack it again")
     mismatch = _mismatch(info)
     if mismatch is not None:
         raise DataError(f"{root} is unsafe: member {name} {mismatch}", fix="pack it again without that")
@@ -375,7 +388,7 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
         if is_system(name):
             yield from ((hidden, SYSTEM) for hidden in _hidden_images(folder / name, prefix + name, has_files))
             continue
-        if "\\" in name or not name.isprintable():  # undecodable bytes are not printable either
+        if "\\" in name or is_unusual(name):  # undecodable bytes are unusual, too
             raise DataError(f"a name in {folder} has unusual characters: {name!r}", fix="rename it")
         if has_files:
             yield from _walk(folder / name, f"{prefix}{name}/", (*above, here))

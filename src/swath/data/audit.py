@@ -438,7 +438,9 @@ def audit(index: PatchIndex, *, progress: Progress = silent) -> Audit:
     # A pair of copies that each lie in one split leaks if these differ; so does a set.
     alike = [*exact, *pairs]
     leaks = sorted({_apart(members, splits, index.paths) for members in alike} - {()})
-    torn = _torn(group_footprints(index).column("group"), splits, contents)
+    placed = [row for row, split in enumerate(splits) if split is not None]  # others connect nothing
+    groups = group_footprints(index.take(placed)).column("group") if placed else []
+    torn = _torn(groups, [splits[row] for row in placed], [contents[row] for row in placed])
     contradictions = sorted({_apart(members, labels, index.paths) for members in alike} - {()})
     sizes = [f"{w} x {h}" for w, h in zip(index.column("width"), index.column("height"), strict=True)]
     modes: list[str] = index.column("mode")

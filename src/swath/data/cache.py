@@ -89,7 +89,7 @@ def cached_pixels(
     """
     if not len(index):
         raise DataError(f"index '{index.name}' has no patches to decode")
-    side = _side(index, size)
+    side = patch_side(index, size)
     count = unnamed_bands(index)
     if of is not None and count not in (None, of):
         raise BandError(
@@ -197,7 +197,16 @@ def _note(index: PatchIndex, stamps: Sequence[Stamp], folder: Path, now: int) ->
         pq.write_table(table, temporary)
 
 
-def _side(index: PatchIndex, size: int | None) -> int:
+def patch_side(index: PatchIndex, size: int | None) -> int:
+    """Side in pixels that patches are decoded to: `size`, or the one they share.
+
+    Raises
+    ------
+    SettingError
+        If `size` is not between 1 and 4096.
+    DataError
+        If patches have several sizes, or are no squares, and `size` is not given.
+    """
     if size is not None:
         if not 1 <= size <= MAX_SIZE:
             raise SettingError(f"patch size {size} is not between 1 and {MAX_SIZE} pixels", fix="choose another --size")

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from swath.data.archives import FolderReader, PatchReader, guessed_names, open_patches, read_file
 from swath.data.entries import Entries, entries_from_coco
+from swath.data.exports import CVAT_FILE, entries_from_export, is_export
 from swath.data.filenames import UNLISTED, Listing, is_image_name, place_of, safe_name, suffix_of, why_left_out
 from swath.data.lookup import match_paths, relative_to_common
 from swath.data.roles import split_roles, splits_of
@@ -20,7 +21,7 @@ from swath.data.trees import entries_from_tree
 from swath.errors import DataError, SettingError
 
 _CSV = (".csv", ".tsv")
-TABLES = (*_CSV, ".json")
+TABLES = (*_CSV, ".json", ".xml")
 _MAX_TABLE = 256 * 2**20
 _SHOWN = 3
 
@@ -82,13 +83,42 @@ def _list_file(path: Path) -> tuple[Path, Entries]:
             return found, [f"paths of {path} start from {root}"]
         if 2 * there > len(plain):
             return plain, []
-        return match_paths(plain, folder="", names=frozenset(FolderReader(here).listing().names), where=str(path))
+        found, told = match_paths(plain, folder="", names=_files_below(here), where=str(path))
+        if not any((here / name).is_file() for name in found):
+            raise _none_there(path, given[0])
+        return found, told
 
+    if is_export(text, suffix_of(path.name)):
+        listing = FolderReader(here).listing()
+        entries = entries_from_export(text, suffix_of(path.name), names=listing.names, folder="", where=str(path))
+        return here, _complete(entries, listing)
     if suffix_of(path.name) in _CSV:
         entries = entries_from_csv(text, folder="", where=str(path), locate=locate)
     else:
         entries = entries_from_coco(text, folder="", where=str(path))
+        if not any((here / entry.path).is_file() for entry in entries.rows):
+            entries = _relocated(entries, _files_below(here), str(path))
+            if not any((here / entry.path).is_file() for entry in entries.rows):
+                raise _none_there(path, entries.rows[0].path)
     return root, replace(entries, notes=(*notes, *entries.notes))
+
+
+def _files_below(folder: Path) -> frozenset[str]:
+    return frozenset(FolderReader(folder).listing().names)
+
+
+def _none_there(table: Path, first: str) -> DataError:
+    return DataError(
+        f"none of the images that {table} lists is there, the first is {first}",
+        fix=f"give paths relative to the table, or index the folder that holds both with --labels {table.name}",
+    )
+
+
+def _relocated(entries: Entries, names: frozenset[str], where: str) -> Entries:
+    """Entries with their paths as :func:`swath.data.lookup.match_paths` finds them."""
+    paths, notes = match_paths([entry.path for entry in entries.rows], folder="", names=names, where=where)
+    rows = tuple(replace(entry, path=path) for entry, path in zip(entries.rows, paths, strict=True))
+    return replace(entries, rows=rows, notes=(*entries.notes, *notes))
 
 
 @dataclass(frozen=True)
@@ -106,7 +136,8 @@ def _list_within(reader: PatchReader, listing: Listing, labels: int | str | None
         return entries_from_tree(listing, where=where, level=labels)
     if labels is not None:
         return _complete(_read_table(reader, _named_table(labels, listing, where), listing), listing)
-    tables = [_try_table(reader, name, listing) for name in listing.names if suffix_of(name) in _CSV]
+    lists = [n for n in listing.names if suffix_of(n) in _CSV or PurePosixPath(n).name == CVAT_FILE]
+    tables = [_try_table(reader, name, listing) for name in lists]
     usable = [(table.name, table.entries) for table in tables if table.entries is not None]
     if len(usable) > 1:
         merged = _merged(dict(usable))
@@ -178,8 +209,10 @@ def _read_table(reader: PatchReader, name: str, listing: Listing) -> Entries:
     text, notes = decode_text(data, where=where)
     folder = PurePosixPath(name).parent.as_posix()
     folder = "" if folder == "." else folder
+    if is_export(text, suffix_of(name)):
+        return entries_from_export(text, suffix_of(name), names=listing.names, folder=folder, where=where)
     if suffix_of(name) not in _CSV:
-        return entries_from_coco(text, folder=folder, where=where)
+        return _relocated(entries_from_coco(text, folder=folder, where=where), frozenset(listing.names), where)
     names = frozenset(listing.names)
     entries = entries_from_csv(
         text,

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swath.data.filenames import safe_name
+from swath.data.filenames import is_unusual, safe_name
 from swath.errors import DataError
 from swath.imagery.georeference import decode_footprint
 
@@ -107,6 +107,9 @@ def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
     labels = _several(values["labels"]) if "labels" in values else None
     if labels is None and not cells["label"]:
         raise DataError(f"{place}: the label is empty")
+    for name in (path, cells.get("label", ""), *(labels or ())):
+        if is_unusual(name):
+            raise DataError(f"{place}: {name!r} has unusual characters", fix="write it without them")
     split = cells.get("split", "").lower()
     if split and split not in SPLIT_NAMES:
         raise DataError(f"{place}: unknown split '{cells['split']}'", fix="use train, val or test, or leave it empty")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ EMPTY = "empty folders"
 REASONS = (UNLABELED, BROKEN, FORMAT, ARCHIVE, SPECIAL, STRAY, UNLISTED, EMPTY, SYSTEM)
 """Why a file is left out, in the order in which it is said."""
 _SHOWN = 4
+_UNSEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,11 @@ def is_image_name(name: str) -> bool:
 def is_system(part: str) -> bool:
     """Whether a file or folder of that name was made, or is hidden, by an operating system or a network drive."""
     return part.startswith(".") or part.casefold() in _SYSTEM
+
+
+def is_unusual(text: str) -> bool:
+    """Whether a name has characters that no screen shows: controls, halves of pairs, or turns of the direction."""
+    return any(unicodedata.category(c) in _UNSEEN or c in _TURNS for c in text if not c.isprintable())
 
 
 def safe_name(name: str) -> str | None:

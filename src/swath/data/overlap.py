@@ -113,14 +113,14 @@ def find_overlaps(index: PatchIndex, *, progress: Progress = silent) -> tuple[Ov
     outlines: list[bytes | None] = index.column("footprint")
     placed = {path for path, outline in zip(paths, outlines, strict=True) if outline is not None}
     found = [
-        OverlapPair(*sorted((paths[a], paths[b])), round(share, 3), "footprint", 1.0)
+        OverlapPair(min(paths[a], paths[b]), max(paths[a], paths[b]), round(share, 3), "footprint", 1.0)
         for a, b, share in footprint_overlaps(outlines, progress=progress)
     ]
     if len(placed) < len(index):
         pixels = cached_pixels(index, bands=comparison_bands(index), size=SIDE, progress=progress)
         pairs = overlapping_rows(pixels, first_of_each(index), scale=level_scale(pixels), progress=progress)
         found += [
-            OverlapPair(*sorted((paths[a], paths[b])), round(share, 3), "content", round(alike, 3))
+            OverlapPair(min(paths[a], paths[b]), max(paths[a], paths[b]), round(share, 3), "content", round(alike, 3))
             for a, b, share, alike in pairs
             if not {paths[a], paths[b]} <= placed
         ]
@@ -278,7 +278,8 @@ def _describe(
             )
         )
         progress(_STAGE, stop, len(rows))
-    patch, down, right, descriptor, color = (np.concatenate(column) for column in zip(*parts, strict=True))
+    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    patch, down, right, descriptor, color = columns
     return Keypoints(patch, down, right, descriptor, color, patches=len(rows)), detail
 
 

@@ -15,9 +15,10 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from swath.data.archives import read_file
 from swath.data.index import PatchIndex
 from swath.data.names import lookalikes
-from swath.data.tables import read_csv
+from swath.data.tables import decode_text, read_csv
 from swath.errors import DataError, SettingError
 
 OK, RELABEL, DROP = "ok", "relabel", "drop"
@@ -174,14 +175,8 @@ def _known(text: str, among: Container[str]) -> str:
 
 def _read(review: Path) -> list[tuple[str, dict[str, str]]]:
     """Rows of the review with their places; column names in lower case, no spaces around verdicts."""
-    try:
-        text = review.read_text(encoding="utf-8-sig")  # a spreadsheet may have put a byte order mark
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"cannot read the review {review} ({reason})", fix="save it as CSV, UTF-8") from error
-    first = text.split("\n", 1)[0]
-    delimiter = ";" if first.count(";") > first.count(",") else ","
-    columns, lines = read_csv(text, where=str(review), delimiter=delimiter)
+    text, _ = decode_text(read_file(review), where=f"the review {review}")
+    columns, lines = read_csv(text, where=str(review))
     names = Counter(name.lower() for name in columns if name)
     missing = [name for name in ("path", "verdict") if name not in names]
     if missing or not lines:

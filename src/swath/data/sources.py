@@ -27,7 +27,7 @@ from swath.data.entries import Entries, Entry
 from swath.data.filenames import tally
 from swath.data.grouping import groups_by_pattern, join_groups
 from swath.data.index import SCHEMA, PatchIndex, Split
-from swath.data.named import NAMED, SHIPPED, NamedSet, find_named, shipped_name, shipped_path
+from swath.data.named import NAMED, SHIPPED, NamedSet, contents_digest, find_named, shipped_name, shipped_path
 from swath.data.names import class_name
 from swath.data.rewrite import encode_patch
 from swath.data.rows import decode_patch, map_rows
@@ -148,7 +148,6 @@ def build_index(
         table = _table_of(source, where, out=out, classes=classes, root=root, progress=progress)
         base, listed = entries_from_table(table, root=out if root is None else root, where=where)
         path = base
-    listed = replace(listed, notes=tuple(n for n in listed.notes if not n.endswith(f"not used: {group_by}")))
     spelled, respelled = _one_spelling(listed.rows)
     rows = _in_split(spelled, split, where)
     grouped, told = _groups(listed, group_by)  # before any image is read
@@ -156,8 +155,11 @@ def build_index(
         checked, refused = _check_all(reader, rows, progress)
         base = reader.root
     _refuse_unreadable(refused, rows, where, skip_unreadable=skip_unreadable)
+    if not checked:
+        why = f" ({refused[0][1].problem})" if refused else ""
+        raise DataError(f"{where} has no readable image left{why}", fix=refused[0][1].fix if refused else None)
     _check_classes(checked, where)
-    known = _known_set(path)
+    known = _known_set(path, checked)
     facts = published or known
     notes = _take_places(checked)
     given = [row["group"] for row in checked]
@@ -168,6 +170,7 @@ def build_index(
         row["group"] = joined
         for name in ("gsd", "source", "license"):
             row[name] = row[name] or (getattr(facts, name) if facts else None)
+    faults = [f"{known.name}: {fault}" for fault in known.faults] if known else []
     return PatchIndex(
         root=base,
         table=pa.Table.from_pylist(checked, schema=SCHEMA),
@@ -176,7 +179,15 @@ def build_index(
         split_protocol="as the source gives it" if any(row["split"] for row in checked) else "",
         skipped=tuple(name for name, _ in refused),
         left_out=tally(listed.left_out),
-        notes=(*listed.notes, *respelled, *told, *_lost_classes(rows, checked), *notes),
+        notes=(
+            *listed.notes,
+            *_unused(listed, group_by),
+            *respelled,
+            *told,
+            *_lost_classes(rows, checked),
+            *notes,
+            *faults,
+        ),
     )
 
 
@@ -204,6 +215,12 @@ def _one_spelling(entries: Sequence[Entry]) -> tuple[list[Entry], tuple[str, ...
         if len(given) > 1
     ]
     return rows, tuple(notes)
+
+
+def _unused(listed: Entries, group_by: str | None) -> list[str]:
+    """Say which columns of a table nothing was made of."""
+    names = [name for name in listed.extras if name != group_by]
+    return [f"columns of the table that are not used: {', '.join(names)}"] if names else []
 
 
 def _groups(listed: Entries, group_by: str | None) -> tuple[dict[str, str | None] | None, list[str]]:
@@ -441,8 +458,6 @@ def _lost_classes(listed: Sequence[Entry], checked: Sequence[dict[str, Any]]) ->
 
 def _check_classes(checked: Sequence[dict[str, Any]], where: str) -> None:
     """Refuse what nothing can be trained on, unless it is held out from training as a whole."""
-    if not checked:
-        raise DataError(f"{where} has no readable image left")
     counts: Counter[str] = Counter()
     for row in checked:
         counts.update((row["label"],) if row["label"] is not None else row["labels"])
@@ -464,12 +479,15 @@ def _check_classes(checked: Sequence[dict[str, Any]], where: str) -> None:
         )
 
 
-def _known_set(path: Path) -> NamedSet | None:
-    """Facts of the published archive that `path` is a copy of, or was taken from."""
+def _known_set(path: Path, checked: Sequence[dict[str, Any]]) -> NamedSet | None:
+    """Facts of the published archive that `path` is a copy of, or was taken from, or whose contents it has."""
     shipped = shipped_name(path)
     if shipped:
         return NAMED[SHIPPED[shipped]]
+    contents = contents_digest((row["label"] or "", row["sha256"]) for row in checked)
     for known in NAMED.values():
+        if known.contents == contents:
+            return known
         if path.is_file() and path.stat().st_size == known.size:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == known.sha256:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from swath.data.duplicates import FOUND_GROUPS, GROUND, linked, merge_groups
+from swath.data.duplicates import FOUND_GROUPS, GROUND, Forest, merge_groups
 from swath.data.grouping import groups_by_pattern, join_groups, suggest_pattern
 from swath.data.index import PatchIndex
 from swath.data.named import NAMED
@@ -32,6 +32,7 @@ UNKNOWN_ORIGIN = "nothing is known of where these patches come from"
 TOO_HIGH = "the score may be far too high"
 GROUPS_WHOLE = "groups kept whole"  # in the protocol of every split that does not depend on places
 BLOCKS_WHOLE = "km kept whole"  # in the protocol of a split by blocks
+LEFT_OUT = "patches overlap held-out ones and are in no split"  # in the protocol of a split that leaves patches out
 BLOCK_KM = 10.0
 SMALLER_BLOCKS_KM = (5.0, 2.0, 1.0)  # where too few blocks of 10 km hold all classes
 MOST = 2_000  # held-out patches whose neighbors are searched; drawn with seed 0
@@ -243,8 +244,17 @@ def _intersections(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64])
     return subject
 
 
-def group_footprints(index: PatchIndex, *, progress: Progress = silent) -> PatchIndex:
+def group_footprints(index: PatchIndex, *, keep: bool = False, progress: Progress = silent) -> PatchIndex:
     """Join patches whose footprints overlap, so that no split can separate ground that both show.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        Its groups stay whole.
+    keep : bool
+        Whether its splits stay: ground on two sides of them then joins no group; :func:`swath.data.audit` reports it.
+    progress : Progress
+        As of :func:`footprint_overlaps`.
 
     Raises
     ------
@@ -254,14 +264,43 @@ def group_footprints(index: PatchIndex, *, progress: Progress = silent) -> Patch
     pairs = footprint_overlaps(index.column("footprint"), progress=progress)
     if not pairs:
         return index
-    ground = linked((f"{a:09}", f"{b:09}") for a, b, _ in pairs)
-    names = [ground.get(f"{row:09}") for row in range(len(index))]
-    # Named by a path, so that the name does not depend on the order of rows.
-    first: dict[str, str] = {}
-    for path, name in sorted(zip(index.paths, names, strict=True)):
-        if name is not None:
-            first.setdefault(name, f"{GROUND}{path}")
-    return index.with_columns({"group": join_groups(index.column("group"), [n and first[n] for n in names])})
+    paths, sides = index.paths, index.column("split") if keep else [None] * len(index)
+    forest: Forest[str] = Forest()
+    side_of: dict[str, str] = {path: side for path, side in zip(paths, sides, strict=True) if side is not None}
+    for a, b in sorted(sorted((paths[a], paths[b])) for a, b, _ in pairs):
+        first, second = forest.find(a), forest.find(b)
+        both = {side_of[root] for root in (first, second) if root in side_of}
+        if len(both) < 2:
+            forest.tie(first, second)
+            side_of.update({forest.find(first): side for side in both})
+    names: dict[str, str] = {}  # by the first path, so that they do not depend on the order of rows
+    for path in sorted({paths[row] for a, b, _ in pairs for row in (a, b)}):
+        names.setdefault(forest.find(path), f"{GROUND}{path}")
+    shared = Counter(forest.find(path) for path in paths)
+    found = [names[root] if shared[root := forest.find(path)] > 1 else None for path in paths]
+    return index.with_columns({"group": join_groups(index.column("group"), found)})
+
+
+def overlapping_held_out(index: PatchIndex) -> list[int]:
+    """Rows to leave out so that no ground is on two sides: train patches that overlap held-out ones, val those of test.
+
+    Raises
+    ------
+    DataError
+        As :func:`footprint_overlaps`.
+    """
+    outlines, splits = index.column("footprint"), index.column("split")
+    rank = {"test": 2, "val": 1, "train": 0}
+    stacks: dict[bytes, list[int]] = defaultdict(list)
+    for row, outline in enumerate(outlines):
+        if outline is not None:
+            stacks[outline].append(row)
+    highest = {outline: max(rank.get(splits[row], -1) for row in rows) for outline, rows in stacks.items()}
+    need = dict(highest)  # patches of one outline stand and fall together
+    for a, b, _ in footprint_overlaps(outlines):
+        for outline, other in ((outlines[a], outlines[b]), (outlines[b], outlines[a])):
+            need[outline] = max(need[outline], highest[other])
+    return [row for outline, rows in stacks.items() for row in rows if 0 <= rank.get(splits[row], -1) < need[outline]]
 
 
 def group_blocks(index: PatchIndex, *, km: float = BLOCK_KM) -> PatchIndex:
@@ -322,10 +361,11 @@ def optimistic_bias(index: PatchIndex) -> str:
 
     It is where more than a tenth of the held-out patches have a training patch within 10 km, and where the set is
     known to consist of adjacent patches of few scenes although its index has no coordinates. A split whose parts
-    are all made of blocks of 10 km or more is never called optimistic.
+    are all made of whole blocks of 10 km or more is never called optimistic.
     """
     sides = re.findall(rf"([\d.]+) {BLOCKS_WHOLE}", index.split_protocol)
-    if sides and min(map(float, sides)) >= CLOSE and GROUPS_WHOLE not in index.split_protocol:
+    borders = GROUPS_WHOLE in index.split_protocol or LEFT_OUT in index.split_protocol
+    if sides and min(map(float, sides)) >= CLOSE and not borders:
         return ""
     near = spatial_autocorrelation(index)
     if near is not None:
@@ -375,9 +415,14 @@ def noted_protocol(index: PatchIndex) -> str:
     return f"{index.split_protocol}; {why}" if index.split_protocol else why
 
 
-def origin_warning(protocol: str) -> str:
-    """The part of a protocol that :func:`unknown_origin` wrote; empty where there is none."""
-    return next((part for part in protocol.split("; ") if part.endswith(TOO_HIGH)), "")
+def split_warning(protocol: str) -> str:
+    """What a protocol says of tests on its splits being too optimistic; empty where it says nothing of it."""
+    for part in protocol.split("; "):
+        if part.endswith(TOO_HIGH):
+            return part
+        if part.startswith(OPTIMISTIC_BIAS):
+            return f"the splits are {part}"
+    return ""
 
 
 def _on_sphere(lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

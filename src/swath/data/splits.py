@@ -7,14 +7,14 @@ patch. Units are shared out class by class. Every split describes itself in ``Pa
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from swath.data.duplicates import FOUND_GROUPS
+from swath.data.archives import read_file
+from swath.data.duplicates import FOUND_GROUPS, GROUND
 from swath.data.filenames import is_image_name
 from swath.data.grouping import EXAMPLE, MIN_SCENES, group_index, suggestion
 from swath.data.index import SPLITS, PatchIndex
@@ -23,12 +23,15 @@ from swath.data.spatial import (
     BLOCK_KM,
     BLOCKS_WHOLE,
     GROUPS_WHOLE,
+    LEFT_OUT,
     SMALLER_BLOCKS_KM,
     block_names,
     group_blocks,
     group_footprints,
     noted_protocol,
+    overlapping_held_out,
 )
+from swath.data.tables import listed_paths
 from swath.data.units import Unit, best_sides, fold_numbers, take_units, units_of
 from swath.errors import DataError, SettingError
 from swath.pages.text import counted
@@ -146,15 +149,19 @@ def split_index(
             return fold_index(whole, folds=folds, fold=fold, val=val, seed=seed)
         return _shared_out(whole, val=val, test=test, seed=seed, keep=keep)
 
-    ground = group_footprints(grouped, progress=progress)
     # The rest of splits that somebody made: blocks and scenes would reach across them.
     given = keep and folds is None and index.has_splits
-    made, kept_whole = _split(ground, by if by != "auto" else _safest(ground, given=given), shared_out, km=block_km)
+    ground = group_footprints(grouped, keep=given, progress=progress)
+    wanted = {"val": val, "test": test if folds is None else 1 / max(folds, 1)}
+    way = by if by != "auto" else _safest(ground, given=given)
+    made, kept_whole = _split(ground, way, shared_out, km=block_km, wanted=wanted)
     if by == "auto" and kept_whole != GROUPS_WHOLE and missing_classes(made):
-        made, kept_whole = _split(ground, "random", shared_out, km=block_km)
+        made, kept_whole = _split(ground, "random", shared_out, km=None, wanted=wanted)
     if made.column("split") == index.column("split"):  # nothing has changed, so the protocol stays
         return replace(grouped, split_protocol=noted_protocol(grouped))
     protocol = made.split_protocol.replace(GROUPS_WHOLE, kept_whole)
+    if LEFT_OUT in protocol:  # whose chains are cut where patches are left out
+        grouped = _without_chains(grouped)
     return _noted(grouped.with_columns({"split": made.column("split")}, split_protocol=protocol))
 
 
@@ -174,11 +181,16 @@ def _safest(index: PatchIndex, *, given: bool) -> str:
 
 
 def _split(
-    index: PatchIndex, by: str, shared_out: Callable[[PatchIndex], PatchIndex], *, km: float | None
+    index: PatchIndex,
+    by: str,
+    shared_out: Callable[[PatchIndex], PatchIndex],
+    *,
+    km: float | None,
+    wanted: Mapping[str, float],
 ) -> tuple[PatchIndex, str]:
     """Split in one way, and what its protocol says is kept whole."""
     if by == "block":
-        return _by_blocks(index, shared_out, km=km)
+        return _by_blocks(index, shared_out, km=km, wanted=wanted)
     lacking = index.table["group"].null_count
     if by == "group" and lacking:
         raise DataError(
@@ -198,26 +210,60 @@ def _split(
 
 
 def _by_blocks(
-    index: PatchIndex, shared_out: Callable[[PatchIndex], PatchIndex], *, km: float | None
+    index: PatchIndex, shared_out: Callable[[PatchIndex], PatchIndex], *, km: float | None, wanted: Mapping[str, float]
 ) -> tuple[PatchIndex, str]:
-    """Split by blocks of `km`, or by the largest blocks that get every class into every split."""
-    best: tuple[int, PatchIndex, str] | None = None
+    """Split by blocks of `km`, or by the largest blocks that get every class into every split and half the shares.
+
+    Where patches overlap in chains across too many blocks, blocks are kept whole without the chains, and patches that
+    overlap held-out ones are left out.
+    """
+    sizes = (BLOCK_KM, *SMALLER_BLOCKS_KM) if km is None else (km,)
+    chained = not index.table["footprint"].null_count
+    apart = _without_chains(index)
+    best: tuple[tuple[int, bool], PatchIndex, str] | None = None
     refused: DataError | None = None
-    for size in (BLOCK_KM, *SMALLER_BLOCKS_KM) if km is None else (km,):
-        whole = group_blocks(index, km=size)
-        try:
-            made = shared_out(whole)
-        except DataError as error:
-            refused = refused or error
-            continue
-        gaps = len(missing_classes(made))
-        if best is None or gaps < best[0]:
-            best = (gaps, made, f"blocks of {size:g} {BLOCKS_WHOLE}")
-        if not gaps:
+    for chains in (True, False) if chained and apart != index else (True,):
+        for size in sizes:
+            try:
+                made = shared_out(group_blocks(index if chains else apart, km=size))
+            except DataError as error:
+                refused = refused or error
+                continue
+            if not chains:
+                made = _without_borders(made)
+            lack = _lack(made, wanted)
+            if best is None or lack < best[0]:
+                best = (lack, made, f"blocks of {size:g} {BLOCKS_WHOLE}")
+            if lack == (0, False):
+                break
+        if best is not None and not best[0][0]:
             break
     if best is None:
         raise refused or DataError("there is no block to split by")
     return best[1], best[2]
+
+
+def _lack(index: PatchIndex, wanted: Mapping[str, float]) -> tuple[int, bool]:
+    """Classes that splits lack, and whether one of them has less than half the share it should have."""
+    counts = index.split_counts
+    sides = ["train", *(side for side, share in wanted.items() if share > 0)]
+    short = any(counts.get(side, 0) < share / 2 * len(index) for side, share in wanted.items())
+    return len(_missing(index, index.column("split"), sides)), short
+
+
+def _without_chains(index: PatchIndex) -> PatchIndex:
+    """The index without the groups that shared ground alone made."""
+    groups = [None if group is not None and group.startswith(GROUND) else group for group in index.column("group")]
+    return index.with_columns({"group": groups})
+
+
+def _without_borders(index: PatchIndex) -> PatchIndex:
+    """Leave out what overlaps held-out patches."""
+    left = set(overlapping_held_out(index))
+    if not left:
+        return index
+    splits = [None if row in left else split for row, split in enumerate(index.column("split"))]
+    return index.with_columns({"split": splits}, split_protocol=f"{index.split_protocol}; {len(left):,} {LEFT_OUT}")
 
 
 def missing_classes(index: PatchIndex) -> list[tuple[str, str]]:
@@ -248,7 +294,10 @@ def split_gaps(index: PatchIndex) -> tuple[str, ...]:
             way += f", all of which are in one group, '{next(iter(groups[label]))}'"
         elif n < len(index.split_counts):
             way += f", which is in {n} groups only"
-        sentences.append(f"{way}: add patches of other scenes or places, or leave the class out")
+        if n >= len([split for split in index.split_counts if split]):
+            sentences.append(f"{way}, which other splits have: split all again with --resplit")
+        else:
+            sentences.append(f"{way}: add patches of other scenes or places, or leave the class out")
     return tuple(sentences)
 
 
@@ -316,11 +365,7 @@ class _Names:
 
     def rows_of(self, file: Path) -> list[int]:
         """Rows that a list names; its first line may be a header."""
-        try:
-            with file.open(encoding="utf-8-sig", newline="") as stream:
-                names = [line[0].strip() for line in csv.reader(stream, strict=True) if line and line[0].strip()]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"cannot read the list {file} ({error})") from error
+        names = listed_paths(read_file(file), where=f"the list {file}")
         found = [self._find(name, file) for name in names]
         if found and found[0] is None and not is_image_name(names[0]):
             found, names = found[1:], names[1:]
@@ -350,6 +395,8 @@ def _shared_out(index: PatchIndex, *, val: float, test: float, seed: int, keep: 
     """Give every row a split; those of val and test that the index has are kept if `keep`."""
     given = index.column("split") if keep else [None] * len(index)
     splits = _assign(index, given, shares={"test": test, "val": val}, seed=seed)
+    if keep and LEFT_OUT in index.split_protocol:  # they stay out
+        splits = [None if before is None else after for before, after in zip(given, splits, strict=True)]
     protocol = _protocol(given, splits, before=index.split_protocol, val=val, test=test, seed=seed)
     return index.with_columns({"split": splits}, split_protocol=protocol)
 

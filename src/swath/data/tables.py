@@ -130,7 +130,7 @@ def entries_from_csv(text: str, *, folder: str, where: str, locate: Locate | Non
     DataError
         If a column is missing or cannot be told from another, or a value is not valid; the line is named.
     """
-    names, rows = read_csv(text, where=where, delimiter=None)
+    names, rows = read_csv(text, where=where)
     return entries_of_columns(names, rows, folder=folder, where=where, locate=locate)
 
 
@@ -169,27 +169,21 @@ def entries_of_columns(
     return replace(entries, notes=tuple(notes), extras=extras)
 
 
-def read_csv(
-    text: str, *, where: str, delimiter: str | None = ","
-) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+def read_csv(text: str, *, where: str) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
     """Split a CSV into its columns and its rows that are not blank, each row with its place for messages.
 
-    With `delimiter` ``None`` the separator and whether there is a header are detected; columns without a name whose
-    cells are all empty are dropped.
+    The separator and whether there is a header are detected; columns without a name whose cells are empty are dropped.
 
     Raises
     ------
     DataError
         If it is not valid CSV, or a line has too few or too many values; the line is named.
     """
-    detect = delimiter is None
-    separator = _separator(text) if delimiter is None else delimiter
-    lines = list(_lines(text, separator, where))
-    columns = [column.strip() for column in lines[0][1]] if lines else []
-    body = lines[1:]
-    if detect and lines:
-        columns, body = _header(columns, lines, where)
-    if detect and not any(len(cells) != len(columns) + 1 for _, cells in body) and body:
+    lines = _lines(text, _separator(text), where)
+    if not lines:
+        return [], []
+    columns, body = _header([column.strip() for column in lines[0][1]], lines, where)
+    if body and all(len(cells) == len(columns) + 1 and cells[0].strip().isdigit() for _, cells in body):
         columns = ["", *columns]  # a table whose header leaves out the column of row names
     rows: list[tuple[str, dict[str, str]]] = []
     for number, values in body:
@@ -201,11 +195,28 @@ def read_csv(
                 fix="correct the line; put values with commas in quotes",
             )
         rows.append((f"{where}, line {number}", dict(zip(columns, values, strict=True))))
-    if detect and "" in columns:
-        blank = [place for place, name in enumerate(columns) if not name]
-        if len(blank) > 1 or not any(values[""].strip() for _, values in rows):
-            columns = [name for name in columns if name]
+    if columns.count("") > 1 or not any(values.get("", "").strip() for _, values in rows):
+        columns = [name for name in columns if name]
     return columns, rows
+
+
+def listed_paths(data: bytes, *, where: str) -> list[str]:
+    """Paths in a list of patches: its column of paths, or of images, or its first one; a header may be among them.
+
+    Raises
+    ------
+    DataError
+        If it is no text, or not valid CSV.
+    """
+    text, _ = decode_text(data, where=where)
+    lines = [cells for _, cells in _lines(text, _separator(text), where) if any(map(str.strip, cells))]
+    if not lines:
+        return []
+    first = [re.sub(r"[\W_]", "", cell.lower()) for cell in lines[0]]
+    named = [place for place, cell in enumerate(first) if cell in _CALLED["path"]]
+    images = [place for place, cell in enumerate(lines[0]) if is_image_name(cell.strip())]
+    at = [*named, *images, 0][0]
+    return [cells[at].strip() for cells in lines[1 if named else 0 :] if len(cells) > at and cells[at].strip()]
 
 
 def _lines(text: str, separator: str, where: str) -> list[tuple[int, list[str]]]:
@@ -319,8 +330,6 @@ def pick_columns(names: Sequence[str], values: Mapping[str, Sequence[Any]], *, w
     }
     if renamed:
         notes.append(f"columns of {where}: {', '.join(f'{name} = {known}' for known, name in renamed.items())}")
-    if told:
-        notes.append(f"columns of {where} that are not used: {', '.join(told)}")
     return Columns(taken, tuple(name for name in extra if name in told)), notes
 
 

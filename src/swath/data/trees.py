@@ -35,6 +35,7 @@ _DISPLAY_WORDS = (
     "screenshot screenshots logo logos plot plots demo"
 )
 _DISPLAY = frozenset(_DISPLAY_WORDS.split())
+_MASKS = frozenset(("mask", "masks", "label", "labels", "gt", "annotation", "annotations", "segmentation"))
 _SHOWN = 3
 _IN_FOLDERS = "put images at Class/image or split/Class/image, or list them in a CSV"
 
@@ -287,16 +288,37 @@ def _read_classes(
         return
     if not within and _read_class_splits(folder, prefix, reading):
         return
+    _refuse_doubtful(folder, prefix, reading)
     reading.above.add(prefix)
     for label, one in folder.folders.items():
         reading.add(one, label, split=split)
+
+
+def _refuse_doubtful(folder: _Folder, prefix: tuple[str, ...], reading: _Reading) -> None:
+    """Refuse classes that may be places of the classes within, or pictures and their masks.
+
+    Folders of numbers, dates or tiles within classes are none.
+    """
+    depth = len(prefix)
     shared = _shared(folder)
-    if shared and (all(map(is_part, folder.folders)) or not all(map(is_part, shared))):
-        note = (
-            f"classes are the folders {_listed(folder.folders)}; if they are the folders within, which bear the same "
-            f"names in each ({_listed(shared)}), give --labels {len(prefix) + 2}"
+    if shared and (not all(map(_has_digit, shared)) or all(map(_has_digit, folder.folders))):
+        raise DataError(
+            f"{reading.where}: the folders {_listed(folder.folders)} hold folders of the same names ({_listed(shared)})"
+            ", so either may be the classes",
+            fix=f"say which with --labels {depth + 1} or --labels {depth + 2}",
         )
-        reading.notes += [] if note in reading.notes else [note]
+    masks = [name for name in folder.folders if _MASKS & set(words_of(name))]
+    pictures = [name for name in folder.folders if name not in masks and {"images", "image"} & set(words_of(name))]
+    if masks and pictures:
+        raise DataError(
+            f"{reading.where}: the folders {_listed([*pictures, *masks])} hold pictures and what is marked in them, "
+            "not classes",
+            fix=f"swath classifies whole patches; if these are the classes: --labels {depth + 1}",
+        )
+
+
+def _has_digit(name: str) -> bool:
+    return any(letter.isdigit() for letter in name)
 
 
 def _read_parts(folder: _Folder, prefix: tuple[str, ...], reading: _Reading, split: str | None) -> bool:

@@ -132,8 +132,8 @@ def _mean_loss(losses: Floats, truth: npt.NDArray[np.int64], probabilities: Floa
     # The loss that the model itself expects of a wrong answer, at half its confidence that there are so few.
     others = np.maximum(probabilities, _SMALLEST)
     others[rows, said] = 0.0
-    doubt = others.sum(axis=1)
-    expected = float(np.average((others * losses).sum(axis=1) / doubt, weights=np.sqrt(doubt)))
+    left = others.sum(axis=1)
+    expected = float(np.average((others * losses).sum(axis=1) / left, weights=np.sqrt(left)))
     if_right = float(own[right].mean() if hits else losses[rows, said].mean())
     if_wrong = float(own[~right].mean() if hits < n else expected)
     # A few wrong answers may by chance have been cheap: two more, of the expected loss, are added.

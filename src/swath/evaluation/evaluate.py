@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.data import PatchIndex
-from swath.data.spatial import origin_warning
+from swath.data.spatial import split_warning
 from swath.errors import DataError
 from swath.evaluation.baselines import baseline_predictions, baseline_scores
 from swath.evaluation.calibration import measure_reliability
@@ -26,7 +26,15 @@ from swath.evaluation.metrics import (
     paired_average_precision,
     paired_differences,
 )
-from swath.evaluation.predictions import Index, Model, SplitPredictions, open_inputs, predict_split, prepare_output
+from swath.evaluation.predictions import (
+    Index,
+    Model,
+    SplitPredictions,
+    learned_from,
+    open_inputs,
+    predict_split,
+    prepare_output,
+)
 from swath.evaluation.results import (
     BaselineResult,
     BinaryBaseline,
@@ -186,29 +194,30 @@ def measure_split(
         As :func:`evaluate`.
     """
     found = predict_split(classifier, index, split=split, progress=progress)
-    whole = _measured(found)
+    origin = split_warning(found.record.data.split_protocol)  # of the model's own data
+    if origin and not learned_from(classifier, index):
+        origin = ""
+    whole = _measured(found, origin)
     remainder = found.seen.remainder
     if remainder is None:
         return whole
-    return whole.model_copy(update={"unseen": _measured(found.take(remainder))})
+    return whole.model_copy(update={"unseen": _measured(found.take(remainder), origin)})
 
 
-def _measured(found: SplitPredictions) -> Evaluation:
+def _measured(found: SplitPredictions, origin: str) -> Evaluation:
     match found.record.task:
         case "single-label":
-            return _single_label(found)
+            return _single_label(found, origin)
         case "binary":
-            return _binary(found)
+            return _binary(found, origin)
         case "multi-label":
-            return _multi_label(found)
+            return _multi_label(found, origin)
 
 
-def _common(found: SplitPredictions, *, there: Any, **weak: Any) -> dict[str, Any]:
+def _common(found: SplitPredictions, *, origin: str, there: Any, **weak: Any) -> dict[str, Any]:
     """Fields that all tasks share; `there` says which classes have a patch, `weak` is for :func:`warnings_for`."""
     record, flags = found.record, found.predictions.is_ood
     absent = tuple(name for name, has in zip(found.classes, there, strict=True) if not has)
-    warning = origin_warning(record.data.split_protocol) if found.fingerprint == record.data.fingerprint else ""
-    origin = (warning,) if warning else ()
     return {
         "model": record.name,
         "split": found.split,
@@ -221,12 +230,12 @@ def _common(found: SplitPredictions, *, there: Any, **weak: Any) -> dict[str, An
         "engine": found.engine,
         "ood": None if flags is None else proportion(int(flags.sum()), len(found)),
         "absent_classes": absent,
-        "warnings": origin + warnings_for(n=len(found), absent=absent, **weak),
+        "warnings": (*([origin] if origin else []), *warnings_for(n=len(found), absent=absent, **weak)),
         "predictions": found,
     }
 
 
-def _single_label(found: SplitPredictions) -> SingleLabelEvaluation:
+def _single_label(found: SplitPredictions, origin: str) -> SingleLabelEvaluation:
     record, names = found.record, found.classes
     baselines = {}
     if record.baselines is not None:
@@ -235,13 +244,13 @@ def _single_label(found: SplitPredictions) -> SingleLabelEvaluation:
     leads = {name: b.difference.accuracy for name, b in baselines.items()}
     return SingleLabelEvaluation(
         **dict(measure(found.confusion, names)),
-        **_common(found, there=found.confusion.any(axis=1), leads=leads),
+        **_common(found, origin=origin, there=found.confusion.any(axis=1), leads=leads),
         reliability=measure_reliability(record, found.truth, found.probabilities),
         baselines=baselines,
     )
 
 
-def _binary(found: SplitPredictions) -> BinaryEvaluation:
+def _binary(found: SplitPredictions, origin: str) -> BinaryEvaluation:
     record, names = found.record, found.classes
     truth, scores = found.truth == 1, found.probabilities[:, 1]
     metrics = measure_binary(truth, scores, threshold=record.cuts[0], names=names)
@@ -252,7 +261,9 @@ def _binary(found: SplitPredictions) -> BinaryEvaluation:
     leads = {name: b.difference.average_precision for name, b in baselines.items()}
     # The majority rule ranks by chance: a lead over it says all that a comparison with guessing would.
     guesses = {} if leads else {names[1]: (metrics.average_precision, metrics.positives)}
-    common = _common(found, there=found.confusion.any(axis=1), leads=leads, what="average precision", guesses=guesses)
+    common = _common(
+        found, origin=origin, there=found.confusion.any(axis=1), leads=leads, what="average precision", guesses=guesses
+    )
     return BinaryEvaluation(
         **dict(metrics) | common,
         reliability=measure_reliability(record, found.truth, found.probabilities),
@@ -260,10 +271,10 @@ def _binary(found: SplitPredictions) -> BinaryEvaluation:
     )
 
 
-def _multi_label(found: SplitPredictions) -> MultiLabelEvaluation:
+def _multi_label(found: SplitPredictions, origin: str) -> MultiLabelEvaluation:
     metrics = measure_multilabel(found.truth, found.probabilities, thresholds=found.record.cuts, names=found.classes)
     guesses = {name: (c.average_precision, c.recall.n) for name, c in metrics.per_class.items()}
-    common = _common(found, there=found.truth.any(axis=0), leads=None, guesses=guesses)
+    common = _common(found, origin=origin, there=found.truth.any(axis=0), leads=None, guesses=guesses)
     return MultiLabelEvaluation(**dict(metrics) | common)
 
 

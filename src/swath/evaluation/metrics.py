@@ -329,7 +329,8 @@ def measure_multilabel(
     Precision, recall and subset accuracy have Wilson intervals, F1 of a class the indirect Wilson
     interval. The means over classes, and micro-F1, have the wider on each side of the delta method over
     patches (labels of one patch come together) and of their parts' own intervals (a class without an
-    error may still have errors on more patches).
+    error may still have errors on more patches). The lower limit of the mean average precision is lowered by what
+    each positive adds to it by counting itself.
 
     Parameters
     ----------
@@ -374,6 +375,9 @@ def measure_multilabel(
         for j, name in enumerate(names)
     }
     shown = [per_class[names[j]] for j in present]
+    precision = _mean([c.average_precision for c in shown], ranked[:, present].mean(axis=1), n=n)
+    # All labels err in one direction: with few positives average precision is too high.
+    excess = float(np.mean([rankings[j].average_precision_excess for j in present]))
     pooled = f1_estimate(int(hits.sum()), int((involved - hits).sum()))
     pooled_slopes = (gains.sum(axis=1) - pooled.value * costs.sum(axis=1)) / involved.sum()
     return MultiLabelMetrics(
@@ -384,7 +388,7 @@ def measure_multilabel(
             wider((pooled.low, pooled.high), delta_interval(pooled.value, pooled_slopes, scale="logit")),
             n=n,
         ),
-        mean_average_precision=_mean([c.average_precision for c in shown], ranked[:, present].mean(axis=1), n=n),
+        mean_average_precision=precision.model_copy(update={"low": max(0.0, precision.low - excess)}),
         subset_accuracy=proportion(int((truth == called).all(axis=1).sum()), n),
         per_class=per_class,
     )

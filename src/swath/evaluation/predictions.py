@@ -33,6 +33,7 @@ from swath.pages.text import written
 from swath.progress import Progress, silent
 
 BATCH = 256  # patches per call of the model
+SAMPLE = 200  # train patches that tell whether a model learned from an index
 TEST_ACCESSES = "test_accesses.jsonl"
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 would make the loss infinite
 Model = Classifier | str | Path
@@ -253,6 +254,21 @@ def model_pixels(classifier: Classifier, part: PatchIndex, *, progress: Progress
     size = None if len(width) == 1 and width == height else classifier.size
     spec = classifier.record.input
     return cached_pixels(part, bands=spec.bands, size=size, of=spec.file_bands, progress=progress)
+
+
+def learned_from(classifier: Classifier, index: PatchIndex) -> bool:
+    """Whether the model learned from the train split of `index`, or most of it, as some of its patches tell."""
+    if index.fingerprint == classifier.record.data.fingerprint:
+        return True  # with no look at any patch
+    if "train" not in index.split_counts:
+        return False
+    part = index.where("train")
+    some = with_fields(part, table=part.table.take(pa.array(sample_rows(len(part), SAMPLE, seed=0))))
+    try:
+        seen = seen_rows(classifier.record, model_pixels(classifier, some)).count
+    except DataError:  # train patches may lie elsewhere, or be of another kind than those that are measured
+        return False
+    return 2 * seen.train > seen.patches
 
 
 def sample_rows(n: int, limit: int, *, seed: int) -> npt.NDArray[np.int64]:

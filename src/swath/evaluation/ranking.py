@@ -77,6 +77,14 @@ class Ranking:
         gained = np.diff(self.hits, prepend=0.0)
         return float((gained * self.hits / self.predicted).sum() / self.positives)
 
+    @property
+    def average_precision_excess(self) -> float:
+        """How much of the average precision comes from each positive's counting itself; of few ones it is much."""
+        gained, precision = np.diff(self.hits, prepend=0.0), self.hits / self.predicted
+        without = np.full_like(precision, self.average_precision)  # of the first place nothing is left
+        np.divide(self.hits - 1, self.predicted - 1, out=without, where=self.predicted > 1)
+        return max(0.0, self.average_precision - float((gained * without).sum() / self.positives))
+
     def average_precision_slopes(self) -> Floats:
         """Derivative ``[N]`` of the average precision by the weight of each patch, in the order given."""
         gained, precision = np.diff(self.hits, prepend=0.0), self.hits / self.predicted

@@ -272,7 +272,7 @@ def _predict(
 def _as_long_as(recipe: Recipe, other: VariantResult, own: VariantResult) -> Recipe:
     """The recipe with the epochs that fit the seconds `other` took, at the pace of `own`, of the same recipe."""
     epochs = round(other.seconds * own.epochs / own.seconds)
-    return recipe.model_copy(update={"epochs": min(max(1, epochs), 10_000)})
+    return recipe.model_copy(update={"epochs": min(max(1, epochs), 10_000), "min_steps": 0})
 
 
 def write_facts(path: Path, facts: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ from rasterio.windows import Window
 from swath.errors import DataError, MissingFileError, SettingError
 from swath.imagery.arrays import bands_first
 from swath.imagery.decode import DEEP_PNG, kind_of
-from swath.imagery.rgb import find_band, is_known, plain_name
+from swath.imagery.rgb import find_band, is_known, is_numbered, plain_name
 from swath.inference.engines import free_cores
 
 # Formats that are one local file, recognized by its first bytes. VRT and the like are left out: they name other
@@ -350,7 +350,7 @@ class Bands:
     indexes : tuple of int
         Their numbers in the scene, counted from 1, in the model's order.
     how : str
-        ``"asked for"``, ``"by name"`` or ``"by position"``.
+        ``"asked for"``, ``"by name"``, ``"by number"`` or ``"by position"``.
     warning : str or None
         What the user should check, if anything.
     """
@@ -361,7 +361,12 @@ class Bands:
 
 
 def choose_bands(
-    names: Sequence[str | None], needed: Sequence[str], *, asked: Sequence[int] | None = None, scene: str
+    names: Sequence[str | None],
+    needed: Sequence[str],
+    *,
+    asked: Sequence[int] | None = None,
+    of: int | None = None,
+    scene: str,
 ) -> Bands:
     """Choose a model's bands from a scene's.
 
@@ -377,6 +382,8 @@ def choose_bands(
         The model's bands.
     asked : sequence of int, optional
         The user's own choice, counted from 1.
+    of : int, optional
+        Number of bands of the training files, where `needed` are numbers of bands without names.
     scene : str
         The scene's name, for messages.
 
@@ -385,13 +392,23 @@ def choose_bands(
     SettingError
         If `asked` does not name as many bands as the model needs, or one the scene does not have.
     DataError
-        If the scene has fewer bands than the model, all of its bands are known and one is missing, or a known band is
+        If the scene has fewer bands than the model, or bands without names of another number than `of`; if all of its
+        bands are known and one is missing, or a known band is
         not where the model's order has it.
     """
     if asked is not None:
         return _asked(tuple(asked), len(names), needed, scene)
     plain = [plain_name(name or "") for name in names]
     usable = [i for i, name in enumerate(plain, start=1) if name != "alpha"]
+    if of is not None and not any(plain[i - 1] for i in usable):
+        numbers = [int(band.removeprefix("band_")) for band in needed if is_numbered(band)]
+        if len(usable) != of or len(numbers) != len(needed):
+            example = ",".join(str(number) for number in range(1, len(needed) + 1))
+            raise DataError(
+                f"{scene} has {len(usable)} bands without names, and the model takes {', '.join(needed)} of {of}",
+                fix=f"say which bands of the scene these are, such as --bands {example}",
+            )
+        return Bands(tuple(usable[number - 1] for number in numbers), "by number")
     if len(usable) < len(needed):
         raise DataError(
             f"{scene} has {len(usable)} bands and the model needs {len(needed)} ({', '.join(needed)})",

@@ -135,7 +135,8 @@ def map_scene(
         raise DataError(f"a map holds {_MAX_CLASSES} classes at most and the model has {len(classes)}")
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(open_scene(scene, crs=crs, transform=transform))
-        chosen = choose_bands(opened.bands, record.input.bands, asked=bands, scene=opened.name)
+        spec = record.input
+        chosen = choose_bands(opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name)
         check_values(opened.dtype, record.input.data_type, rescale=rescale, scene=opened.name)
         patch = record.input.size
         grid = make_grid(opened.height, opened.width, patch=patch, stride=patch if stride is None else stride)

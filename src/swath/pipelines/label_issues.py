@@ -25,7 +25,6 @@ from swath.progress import Progress, silent
 
 FOLDS = "folds"
 PLAN = "plan.json"
-MANY = 6_000  # patches from which three epochs teach enough
 VAL = 0.1  # of the other folds, on which a fold's network is chosen
 
 
@@ -59,8 +58,8 @@ def find_label_issues(
         The folder to write into; networks are kept in ``out/folds``. With `model` it may be left out, and nothing is
         written then.
     recipe : str, optional
-        For the networks: a shipped recipe or a YAML file; by default ``flash``, whose few epochs are enough for
-        many patches, or ``quickstart`` below :data:`MANY` patches.
+        For the networks, which learn from scratch, for a shipped model may have learned the wrong labels: a shipped
+        recipe or a YAML file; by default what :func:`swath.training.choose_recipe` names for as many patches.
     changes : list of str, optional
         Changes to it, such as ``"epochs=5"``.
     model : Classifier, str or pathlib.Path, optional
@@ -100,7 +99,7 @@ def find_label_issues(
     part = index if with_test else _without_test(index)
     # What is wrong with labels or folds is said before any work is done.
     label_numbers(part)
-    recipe = recipe or ("flash" if len(part) >= MANY else "quickstart")
+    recipe = recipe or ("" if classifier else _default_recipe(len(part)))
     held_out_rows(part, folds=folds, fold=0, seed=seed)
     if out is not None:
         out = Path(out)
@@ -137,6 +136,12 @@ def find_label_issues(
         write_label_issues(report, out, overwrite=overwrite)
     progress("page", 1, 1)
     return report
+
+
+def _default_recipe(patches: int) -> str:
+    from swath.training import choose_recipe  # torch, and only where networks are trained
+
+    return choose_recipe(patches, start=False, short=True).name
 
 
 def _without_test(index: PatchIndex) -> PatchIndex:

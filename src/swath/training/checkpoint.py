@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from swath.errors import DataError, SwathError
-from swath.files import atomic_file
+from swath.errors import DataError, OutputError, SwathError
+from swath.files import NO_ROOM, atomic_file
 
 CHECKPOINT = "checkpoint.safetensors"
 PARTS = ("network", "best", "average")
@@ -47,7 +48,13 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write to a temporary name and rename, so that a kill leaves the previous checkpoint whole."""
+    """Write to a temporary name and rename, so that a kill leaves the previous checkpoint whole.
+
+    Raises
+    ------
+    OutputError
+        If there is no room for it, or it cannot be written; the previous checkpoint stays.
+    """
     tensors: dict[str, torch.Tensor] = {}
     for part in PARTS:
         tensors.update({f"{part}/{k}": v for k, v in getattr(checkpoint, part).items()})
@@ -58,7 +65,11 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     with atomic_file(path, overwrite=True) as temporary:
         # Cloned, for Keras lists its weights twice and safetensors takes no two names of one memory.
         cloned = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
-        save_file(cloned, temporary, metadata)
+        try:
+            save_file(cloned, temporary, metadata)
+        except SafetensorError as error:  # of its own, not the OSError it comes from
+            reason = re.sub(r"^.*I/O error: | \(os error \d+\)", "", str(error)) or type(error).__name__
+            raise OutputError(f"cannot write {path} ({reason})", fix=NO_ROOM) from error
 
 
 def check_identity(path: Path, *, identity: str) -> None:

@@ -144,7 +144,9 @@ def export_model(
         temperature=validation.temperature,
         thresholds=validation.thresholds,
         # Where a file of weights lay on this machine is nobody's business; what it was is in started_from.
-        recipe=recipe.model_dump(mode="json") | ({"weights": facts.source} if facts else {}),
+        recipe=recipe.model_dump(mode="json")
+        | ({"weights": facts.source} if facts else {})
+        | {"epochs": trained.epochs},
         data=DataInfo(
             name=index.name,
             fingerprint=index.fingerprint,
@@ -191,12 +193,27 @@ def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto,
     weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
     with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
         write_weights(
-            temporary, weights, weights_metadata(expects, run.recipe.network, license=license, seen=record.seen)
+            temporary,
+            weights,
+            weights_metadata(
+                expects,
+                run.recipe.network,
+                license=license,
+                classes=record.class_names,
+                seen=record.seen,
+                attribution="; ".join(_credits(record)) or None,
+            ),
         )
     values = {k: v.model_dump() for k, v in record.metrics.items()}
     write_text(out / "metrics.json", json.dumps({"split": "val", **values}, indent=2) + "\n")
     write_model(out / "model.onnx", graph, record, overwrite=True)
     run.progress("exporting", 4, 4)
+
+
+def _credits(record: Record) -> list[str]:
+    """Whom to credit for the data that a model learned from, its start included."""
+    began = (record.started_from or {}).get("attribution")
+    return list(dict.fromkeys(filter(None, (record.data.attribution, began))))
 
 
 def fit_ood(
@@ -279,14 +296,14 @@ def _architecture(network: Network) -> str:
 
 
 def write_history(path: Path, history: History, *, kept: int) -> None:
-    """One row per epoch: seconds, losses, validation score, and 1 for the one whose weights were kept."""
+    """One row per epoch: seconds, losses, scores, and 1 for the one whose weights were kept."""
     rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
     with atomic_file(path, overwrite=True) as temporary:
         write_csv(temporary, list(rows[0]), [list(row.values()) for row in rows])
 
 
 def draw_curves(path: Path, history: History, *, kept: int) -> None:
-    """Loss on the left, the validation score on the right, with a dot at the epoch that was kept."""
+    """Loss on the left, scores on the right, with a dot at the epoch that was kept."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [h["epoch"] for h in history]
@@ -300,9 +317,12 @@ def draw_curves(path: Path, history: History, *, kept: int) -> None:
     column = next(name for name in ("val_accuracy", "val_average_precision") if name in history[0])
     name = column.removeprefix("val_").replace("_", " ")
     scores = [100 * h[column] for h in history]
-    right.plot(epochs, scores, color="#1B6B3A")
-    right.plot(epochs[kept], scores[kept], "o", color="#1B6B3A")
+    learned = [100 * h[column.replace("val_", "train_")] for h in history]
+    right.plot(epochs, learned, label="training (augmented batches)", color="#14539A", marker=marker)
+    right.plot(epochs, scores, label="validation", color="#D98032")
+    right.plot(epochs[kept], scores[kept], "o", color="#D98032")
     right.set(xlabel="epoch", ylabel=f"{name}, %", title=f"Validation {name}, kept {scores[kept]:.1f} %")
+    right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)

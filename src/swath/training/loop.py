@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -27,6 +27,7 @@ from swath.files import atomic_file
 from swath.model.record import Task
 from swath.networks import Outputs
 from swath.training.batches import BATCH, Patches, epoch_order, outputs_of, prepare, whitening_of
+from swath.training.budget import TRIAL, as_duration
 from swath.training.checkpoint import (
     CHECKPOINT,
     Checkpoint,
@@ -40,6 +41,7 @@ from swath.training.optim import build_optimizers, rate
 from swath.training.recipe import Freezing, Recipe
 from swath.training.run import InitialNetwork, TrainingRun
 
+_log = logging.getLogger("swath")
 Floats = npt.NDArray[np.float32]
 State = dict[str, torch.Tensor]
 
@@ -54,10 +56,13 @@ class TrainedNetwork(InitialNetwork):
         One row per epoch.
     kept : int
         Place of the kept epoch in it.
+    epochs : int
+        How many were planned in the end: the recipe's, or what a budget of time was enough for.
     """
 
     history: list[dict[str, float]]
     kept: int
+    epochs: int
 
 
 class TrainingLoop:
@@ -97,8 +102,11 @@ class TrainingLoop:
         self.score = Score.of(targets.task)
         self.average = WeightAverage(self.plain, recipe.ema_decay) if recipe.ema_decay else None
         self.steps = len(self.train) // min(recipe.batch_size, len(self.train))  # whole batches, at least one
+        self.epochs = recipe.epochs  # fewer where a budget of time is short
         self.white = whitening_of(self.train.pixels)
         self.note = ""
+        self._earlier = 0.0  # seconds of calls before this one
+        self._pace: float | None = None  # seconds per epoch, once it is known
 
     def fit(self, *, on_epoch: Callable[[dict[str, float]], None] | None = None) -> TrainedNetwork:
         """Train from the initial network, or resume from the checkpoint in the run's folder if there is one.
@@ -118,23 +126,30 @@ class TrainingLoop:
             If the training diverges.
         DataError
             If the checkpoint is damaged, or of another run or network.
+        OutputError
+            If the checkpoint cannot be written; the one before it stays.
         """
         run, recipe, column = self.run, self.run.recipe, self.score.column
         history, best = self._start()
+        self._earlier = sum(row["seconds"] for row in history)
+        if history:
+            self._plan(len(history), history[-1]["seconds"])
+        elif run.budget is not None and run.budget.left(0.0) <= 0:
+            raise run.budget.refusal(run.budget.left(0.0))
         patches = score_weight(self.val_shares, run.targets.task)
         if on_epoch is not None:
             for row in history:
                 on_epoch(row)
-        while len(history) < recipe.epochs and not _stopped_early(history, column, recipe.early_stopping_patience):
-            epoch, started = len(history), time.perf_counter()
-            train_loss = self.epoch(epoch)
+        while len(history) < self.epochs and not _stopped_early(history, column, recipe.early_stopping_patience):
+            epoch, started = len(history), run.clock()
+            train_loss, train_score = self.epoch(epoch)
             with self.averaged():
                 reached, val_loss = self.validate()
                 if reached >= earliest_best_epoch([h[column] for h in history], patches=patches):
                     best = {k: v.detach().cpu().clone() for k, v in self.plain.state_dict().items()}
             self.report(epoch, self.steps)
-            seconds = time.perf_counter() - started
-            row = {"epoch": epoch + 1, "seconds": seconds, "train_loss": train_loss}
+            seconds = run.clock() - started
+            row = {"epoch": epoch + 1, "seconds": seconds, "train_loss": train_loss, self.score.train: train_score}
             history.append(row | {"val_loss": val_loss, column: reached})
             if run.fabric.is_global_zero:
                 states = [optimizer_tensors(o) for o in self.optimizers]
@@ -143,6 +158,7 @@ class TrainingLoop:
                     run.folder / CHECKPOINT,
                     Checkpoint(run.identity, history, self.plain.state_dict(), best, states, shadow),
                 )
+            self._plan(len(history), run.clock() - started)
             if on_epoch is not None:
                 on_epoch(history[-1])
         self.plain.load_state_dict(best)
@@ -152,6 +168,7 @@ class TrainingLoop:
             self.initial.facts,
             history,
             best_epoch([row[column] for row in history], patches=patches),
+            self.epochs,
         )
 
     def _start(self) -> tuple[list[dict[str, float]], State]:
@@ -181,16 +198,31 @@ class TrainingLoop:
             restore_optimizer(optimizer, tensors)
         return list(checkpoint.history), dict(checkpoint.best)
 
-    def epoch(self, epoch: int) -> float:
-        """One pass over the training patches; returns the mean loss."""
+    def epoch(self, epoch: int) -> tuple[float, float]:
+        """One pass over the training patches.
+
+        Returns
+        -------
+        tuple of float
+            Mean loss, and the score of the outputs for the augmented patches as they were learned from.
+        """
         recipe, fabric = self.run.recipe, self.run.fabric
         torch.manual_seed(recipe.seed * 100_003 + epoch)  # dropout
         generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
         order = epoch_order(self.shares, recipe, generator=generator)
         batch_size, steps = min(recipe.batch_size, len(self.train)), self.steps
         enter_phase(self.plain, recipe.freeze, epoch=epoch)
-        total = 0.0
+        total, seen = 0.0, list[tuple[torch.Tensor, torch.Tensor]]()
+        began = started = self.run.clock()
+        trial = min(TRIAL, max(1, steps // 2))
         for step in range(steps):
+            if step == 1 < trial:  # the first step takes longer than others
+                started = self.run.clock()
+            if step == trial and self._pace is None:
+                validation = len(self.val) / (3 * batch_size)  # in steps: one without gradients is a third of one
+                now = self.run.clock()
+                step_seconds = (now - started) / (trial - (trial > 1))
+                self._plan(epoch, step_seconds * (steps + validation), spent=now - began)
             chosen = order[step * batch_size : (step + 1) * batch_size]
             # Each process takes its own share of the same seeded batch.
             chosen = np.sort(chosen)[fabric.global_rank :: fabric.world_size]
@@ -199,11 +231,11 @@ class TrainingLoop:
                 torch.from_numpy(self.shares[chosen]),
                 recipe,
                 self.initial.normalization,
-                done=(epoch * steps + step) / (recipe.epochs * steps),
+                done=(epoch * steps + step) / (self.epochs * steps),
                 top=self.white,
                 generator=generator,
             )
-            self._set_rates(epoch * steps + step, recipe.epochs * steps)
+            self._set_rates(epoch * steps + step, self.epochs * steps)
             logits = self.network(values.to(fabric.device)).logits
             loss = self.loss(logits.float(), wanted.to(fabric.device))
             fabric.backward(loss)
@@ -212,6 +244,7 @@ class TrainingLoop:
             if self.average is not None:
                 self.average.update(self.plain, epoch * steps + step)
             total += float(loss.detach())
+            seen.append((logits.detach().float().cpu(), wanted))
             if not math.isfinite(total):
                 raise SettingError(
                     f"the training loss is no longer a number in epoch {epoch + 1}",
@@ -220,11 +253,36 @@ class TrainingLoop:
                     else f"lower the rate, for example --set optimizer.lr={recipe.optimizer.lr / 10:g}",
                 )
             self.report(epoch, step + 1)
-        return total / steps
+        outputs, shares = (torch.cat(parts).numpy() for parts in zip(*seen, strict=True))
+        return total / steps, self.score.measure(outputs, shares)
+
+    def _plan(self, done: int, pace: float, *, spent: float = 0.0) -> None:
+        """Fit the epochs to what is left of the budget.
+
+        `done` of them are behind, the next have `pace` seconds each, of which `spent` are over.
+        """
+        budget, wanted = self.run.budget, self.run.recipe.epochs
+        first, self._pace = self._pace is None, pace
+        if budget is None:
+            return
+        left = budget.left(self._earlier) + spent
+        planned, left = self.run.fabric.broadcast((min(wanted, done + budget.epochs(left, pace)), left))
+        if not planned:
+            raise budget.refusal(left, pace)
+        planned = max(planned, done + (spent > 0))  # what has begun is finished
+        if first and planned < wanted:
+            _log.warning(
+                "a budget of %s is enough for %d of %d epochs, %s each",
+                as_duration(budget.seconds),
+                planned,
+                wanted,
+                as_duration(pace),
+            )
+        self.epochs = planned
 
     def report(self, epoch: int, step: int) -> None:
         """Report progress of the whole run, and the latest validation score."""
-        done, total = epoch * self.steps + step, self.run.recipe.epochs * self.steps
+        done, total = epoch * self.steps + step, self.epochs * self.steps
         self.run.progress("training", done, total, note=f"epoch {epoch + 1}{self.note}")
 
     @contextlib.contextmanager
@@ -271,24 +329,27 @@ class Score:
     Attributes
     ----------
     column : str
-        Its name in the history.
+        Its name in the history, of the validation patches.
+    train : str
+        The same, of the augmented training patches.
     short : str
         Its name in the progress bar.
     """
 
     column: str
+    train: str
     short: str
 
     @classmethod
     def of(cls, task: Task) -> Score:
         """The score of a task."""
         if task == "single-label":
-            return cls("val_accuracy", "val")
-        return cls("val_average_precision", "val AP")
+            return cls("val_accuracy", "train_accuracy", "val")
+        return cls("val_average_precision", "train_average_precision", "val AP")
 
     def measure(self, logits: Floats, shares: Floats) -> float:
         """Score of logits ``[N, L]`` against targets ``[N, L]``, 0 to 1; the mean over the labels that occur."""
-        if self.column == "val_accuracy":
+        if self.column == "val_accuracy":  # of mixed patches the larger share
             return float((logits.argmax(1) == shares.argmax(1)).mean())
         each = [
             average_precision(truth, values)

@@ -15,6 +15,7 @@ from swath.errors import SettingError
 from swath.imagery import RGB
 from swath.networks.catalog import OWN, Network
 
+_LENGTH = ("epochs", "min_steps")
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -118,12 +119,18 @@ class Recipe(Settings):
     about: str = ""
     epochs: int = Field(ge=1, le=10_000)
     batch_size: int = Field(default=256, ge=2, le=65_536)
+    min_steps: int = Field(
+        default=0,
+        ge=0,
+        description="optimizer steps a run takes at least: of few patches, smaller batches and more epochs",
+    )
     size: int | None = Field(default=None, ge=16, le=1024, description="patch side; the data's own if unset")
     bands: tuple[str, ...] = Field(default=RGB, min_length=1, max_length=16)
     task: Literal["auto", "single-label", "binary", "multi-label"] = "auto"
     positive: str | None = Field(default=None, description="binary: the positive class; else the rarer one")
     weights: str = Field(
-        default="none", description="none, imagenet, a file, hf:REPO/FILE or torchgeo:NAME to start from"
+        default="none",
+        description="none, a shipped model, a file, imagenet, hf:REPO/FILE or torchgeo:NAME to start from",
     )
     sampling: Literal["natural", "balanced"] = Field(
         default="natural", description="balanced: every class as often as any other"
@@ -181,7 +188,8 @@ def load_recipe(name: str | Path, /, *, changes: Sequence[str] | None = None, **
         Assignments such as ``"optimizer.lr=0.05"``, as ``--set`` takes them.
     **fields
         Fields of :class:`Recipe` by name. A mapping changes the fields of a group that it names; one that is empty,
-        or gives the group another ``name``, replaces the group.
+        or gives the group another ``name``, replaces the group. Epochs that are given stay as they are, however few
+        optimizer steps they make: ``min_steps`` is 0 then.
 
     Raises
     ------
@@ -201,7 +209,12 @@ def load_recipe(name: str | Path, /, *, changes: Sequence[str] | None = None, **
                 f"there is no recipe '{name}'", fix=f"use one of {', '.join(recipe_names())} or a .yaml file"
             )
         path = Path(str(_folder() / f"{name}.yaml"))
-    return validate(Recipe, override(read_yaml(path), changes or (), fields), where=f"recipe {path.stem}")
+    held = read_yaml(path)
+    # Of epochs alone that are given, none is added; what else is given says so itself.
+    given = override(dict.fromkeys(_LENGTH), changes or (), fields)
+    if given["epochs"] is not None and given["min_steps"] is None:
+        held["min_steps"] = 0
+    return validate(Recipe, override(held, changes or (), fields), where=f"recipe {path.stem}")
 
 
 def dump_recipe(recipe: Recipe) -> str:

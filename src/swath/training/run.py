@@ -10,7 +10,8 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from swath.imagery.rgb import BandError
 from swath.networks import KerasNetwork, build_network, custom_network, smallest_patch, takes_one_size
 from swath.progress import Progress, silent
 from swath.training.batches import Normalization, Patches
+from swath.training.budget import Budget
 from swath.training.export import check_exportable
 from swath.training.recipe import Freezing, Recipe
 from swath.training.targets import Targets
@@ -62,6 +64,10 @@ class TrainingRun:
         Folder for decoded patches and features.
     require_redistributable : bool
         Refuse to start from weights whose license does not let the model be passed on.
+    budget : Budget, optional
+        Time it may take.
+    clock : callable
+        Seconds, for the history.
     progress : Progress
         Called with stages ``"features"``, ``"training"`` and ``"exporting"``.
     """
@@ -76,6 +82,8 @@ class TrainingRun:
     module: nn.Module | None = None
     cache: Path | None = None
     require_redistributable: bool = False
+    budget: Budget | None = None
+    clock: Callable[[], float] = time.perf_counter
     progress: Progress = silent
 
 
@@ -186,7 +194,12 @@ def initialize_network(run: TrainingRun) -> InitialNetwork:
             )
         return InitialNetwork(network, measured, None)
     facts = load_weights(
-        network, recipe.weights, network_name=recipe.network.name, bands=recipe.bands, progress=run.progress
+        network,
+        recipe.weights,
+        network_name=recipe.network.name,
+        bands=recipe.bands,
+        classes=run.targets.classes,
+        progress=run.progress,
     )
     if run.require_redistributable:
         facts.check_redistributable()

@@ -5,7 +5,10 @@ The folder is checked before anything happens, and changed only when data and ne
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -14,15 +17,19 @@ from torch import nn
 
 from swath.data import PatchIndex
 from swath.data.rows import unnamed_bands
-from swath.errors import OutputError, SettingError
+from swath.errors import OutputError, SettingError, SwathError
 from swath.files import check_output, write_text
 from swath.inference.engines import free_cores
 from swath.model.record import Estimate
 from swath.networks import CUSTOM, Network, check_module, smallest_patch
 from swath.progress import Progress, silent
+from swath.training.advice import compare_with_probe
+from swath.training.budget import Budget
 from swath.training.checkpoint import CHECKPOINT, check_identity
 from swath.training.finalize import calibrate, export_model, write_run
 from swath.training.loop import TrainingLoop
+from swath.training.mosaic import draw_batches
+from swath.training.plan import RecipeChoice, recipe_for, with_enough_steps, with_network_of_start
 from swath.training.recipe import Freezing, Recipe, dump_recipe, load_recipe
 from swath.training.run import (
     TrainingRun,
@@ -37,8 +44,21 @@ from swath.training.targets import choose_targets, training_parts
 from swath.weights import parse_spec
 
 MODEL = "model.onnx"
-# What a run writes into its folder.
-RUN_FILES = (CHECKPOINT, MODEL, "weights.safetensors", "recipe.yaml", "history.csv", "curves.png", "metrics.json")
+# What a run writes into its folder, and what of it before its first epoch.
+BATCHES = "batches.png"
+RUN_FILES = (
+    CHECKPOINT,
+    MODEL,
+    "weights.safetensors",
+    "recipe.yaml",
+    "history.csv",
+    "curves.png",
+    BATCHES,
+    "metrics.json",
+)
+
+FIRST_FILES = ("recipe.yaml", BATCHES)
+_log = logging.getLogger("swath")
 
 
 @dataclass(frozen=True)
@@ -81,7 +101,7 @@ class TrainResult:
 
 def train(
     index: PatchIndex,
-    recipe: Recipe | str | Path = "fast",
+    recipe: Recipe | str | Path | None = None,
     *,
     out: str | Path,
     network: nn.Module | None = None,
@@ -93,6 +113,7 @@ def train(
     devices: int | str = 1,
     cache: Path | None = None,
     require_redistributable: bool = False,
+    budget: float | None = None,
     progress: Progress = silent,
 ) -> TrainResult:
     """Train a network on an index's train split, choose its epoch on val, and write the model file.
@@ -103,10 +124,11 @@ def train(
         With ``train`` and ``val`` splits; the ``test`` split is not opened.
     recipe : Recipe, str or pathlib.Path
         Every choice of the run, the task and the weights to start from among them: a recipe, the name of one, or a
-        ``.yaml`` file; see :func:`swath.training.load_recipe`.
+        ``.yaml`` file; see :func:`swath.training.load_recipe`. By default the number of training patches decides:
+        :func:`swath.training.recipe_for`.
     out : str or pathlib.Path
         Folder of the run: ``model.onnx``, ``weights.safetensors``, ``recipe.yaml``, ``history.csv``,
-        ``curves.png``, ``metrics.json``, ``checkpoint.safetensors``.
+        ``curves.png``, ``batches.png``, ``metrics.json``, ``checkpoint.safetensors``.
     network : torch.nn.Module, optional
         Your own network in place of the recipe's: it gets float32 ``[N, bands, P, P]``, each band minus its mean and
         divided by its standard deviation over the training patches, and returns logits ``[N, K]`` (``[N, 1]`` for the
@@ -125,16 +147,20 @@ def train(
         Folder for decoded patches and features.
     require_redistributable : bool
         Refuse to start from weights whose license does not let the model be passed on.
+    budget : float, optional
+        Seconds the run may take, decoding and export included: by the time of its first steps it is planned for
+        fewer epochs if need be, so that the learning rate still falls to its end. Calls that resume count together.
 
     Raises
     ------
     DataError
         If a split is missing, or a class has no patch in it.
     OutputError
-        If the folder holds a run already and neither `resume` nor `overwrite` is given.
+        If the folder holds a run already and neither `resume` nor `overwrite` is given, or there is no room in it.
     SettingError
         If the options contradict each other, the patches are too small for the network, `network` does not fit the
-        task or cannot be exported, there is no such accelerator, or the training diverges.
+        task or cannot be exported, there is no such accelerator, the budget is too short for one epoch, or the
+        training diverges.
     ModelFileError
         If the exported graph does not agree with the network; no model file is written then.
 
@@ -147,6 +173,15 @@ def train(
     torch.Size([1, 10])
     """
     out = Path(out)
+    allowed = None if budget is None else Budget.of(budget)
+    if recipe is None:
+        choice = (
+            recipe_for(index, cache=cache, progress=progress)
+            if network is None
+            else RecipeChoice("fast", "for a module")
+        )
+        _log.info("%s", choice)
+        recipe = choice.name
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     _check_options(recipe, out, threads, resume=resume, overwrite=overwrite)
     name = out.resolve().name if name is None else name.strip()
@@ -157,40 +192,66 @@ def train(
     unnamed_bands(index)  # the same in all splits, or refused
     if network is not None:
         recipe = _with_module(recipe, network, require_redistributable=require_redistributable)
-    else:  # before an earlier run is discarded: is there such a network?
-        smallest_patch(recipe.network)
+    else:
+        recipe = with_network_of_start(recipe)
+        smallest_patch(recipe.network)  # before an earlier run is discarded: is there such a network?
+    recipe = with_enough_steps(recipe, len(parts["train"]))
     # Of the recipe as given: a run may be resumed on other hardware.
     identity = identity_of(recipe, *(part.fingerprint for part in parts.values()))
     recipe = resolved(recipe, accelerator=accelerator)
     fabric = make_fabric(recipe, accelerator=accelerator, devices=devices)
-    if _is_first_process():
-        _check_folder(out, identity=identity, resume=resume, overwrite=overwrite)
-    fabric.launch()
-    with torch_settings(threads or max(1, free_cores() // fabric.world_size)):
-        run = TrainingRun(
-            recipe,
-            targets,
-            *decode_patches(parts, recipe, targets, cache=cache, progress=progress),
-            folder=out,
-            identity=identity,
-            fabric=fabric,
-            module=network,
-            cache=cache,
-            require_redistributable=require_redistributable,
-            progress=progress,
-        )
-        loop = TrainingLoop(run, initialize_network(run))
-        if fabric.is_global_zero:
-            _begin(out, recipe, resume=resume)
-        fabric.barrier()
-        trained = loop.fit()
-        fabric.barrier()
-        if not fabric.is_global_zero:
-            return TrainResult(out / MODEL, {}, trained.history, trained.network)
-        calibration = calibrate(run, trained)
-        graph, record = export_model(run, index, trained, calibration, name=name)
-        write_run(run, trained, graph, record)
-        return TrainResult(out / MODEL, record.metrics, trained.history, trained.network)
+    with _run_folder(out):
+        if _is_first_process():
+            _check_folder(out, identity=identity, resume=resume, overwrite=overwrite)
+        fabric.launch()
+        with torch_settings(threads or max(1, free_cores() // fabric.world_size)):
+            run = TrainingRun(
+                recipe,
+                targets,
+                *decode_patches(parts, recipe, targets, cache=cache, progress=progress),
+                folder=out,
+                identity=identity,
+                fabric=fabric,
+                module=network,
+                cache=cache,
+                require_redistributable=require_redistributable,
+                budget=allowed,
+                progress=progress,
+            )
+            initial = initialize_network(run)
+            loop = TrainingLoop(run, initial)
+            if fabric.is_global_zero:
+                _begin(out, recipe, resume=resume)
+                draw_batches(out / BATCHES, run, initial.normalization)
+            fabric.barrier()
+            trained = loop.fit()
+            fabric.barrier()
+            if not fabric.is_global_zero:
+                return TrainResult(out / MODEL, {}, trained.history, trained.network)
+            calibration = calibrate(run, trained)
+            compared = compare_with_probe(run, calibration.outputs.logits)
+            if compared is not None and compared.better:
+                _log.warning("%s", compared)
+            graph, record = export_model(run, index, trained, calibration, name=name)
+            write_run(run, trained, graph, record)
+            return TrainResult(out / MODEL, record.metrics, trained.history, trained.network)
+
+
+@contextlib.contextmanager
+def _run_folder(out: Path) -> Iterator[None]:
+    """Leave nothing of a run that is refused: no folder it made, and no file before its first checkpoint."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        yield
+    except SwathError:
+        held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+        if made and held <= set(FIRST_FILES):
+            for name in held:
+                (out / name).unlink()
+        for folder in made:
+            with contextlib.suppress(OSError):  # something is in it
+                folder.rmdir()
+        raise
 
 
 def _check_options(recipe: Recipe, out: Path, threads: int | None, *, resume: bool, overwrite: bool) -> None:

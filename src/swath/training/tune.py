@@ -26,6 +26,7 @@ from swath.inference.engines import free_cores
 from swath.networks.catalog import OWN
 from swath.progress import Progress, silent
 from swath.training.loop import Score, TrainingLoop
+from swath.training.plan import with_enough_steps, with_network_of_start
 from swath.training.recipe import Recipe, dump_recipe
 from swath.training.run import (
     TrainingRun,
@@ -286,6 +287,7 @@ def tune(
         raise SettingError(f"there is no pruner '{pruner}'", fix=f"use one of {', '.join(get_args(Pruner))}")
     parts = training_parts(index)
     targets = choose_targets(index, recipe)
+    recipe = with_enough_steps(with_network_of_start(recipe), len(parts["train"]))
     identity = identity_of(recipe, *(part.fingerprint for part in parts.values()), f"{seed} {pruner}")
     check_output(out / STUDY, overwrite=True)
     if overwrite:

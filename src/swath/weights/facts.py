@@ -32,6 +32,8 @@ FURTHEST = 10.0  # standard deviations from the expected channel mean; beyond, t
 
 EXPECTS_KEY = "swath.expects"
 NETWORK_KEY = "swath.network"
+CLASSES_KEY = "swath.classes"
+ATTRIBUTION_KEY = "swath.attribution"
 SEEN_KEY = "swath.seen"
 LICENSE_KEY = "license"  # as other programs spell it in a safetensors file's metadata
 _NUMBERS = r"([0-9.]+(?:\s*,\s*[0-9.]+){0,2})"
@@ -180,6 +182,7 @@ class WeightFacts(Settings):
     sha256: str | None = Field(default=None, description="of the file of weights")
     license: str | None = Field(default=None, description="SPDX identifier where there is one")
     license_url: str | None = None
+    attribution: str | None = Field(default=None, description="whom to credit for the data they learned from")
     network: str = Field(description="the network they were loaded into")
     style: Style = Field(default="none", description="whose names their tensors had")
     expects: Expectation | None = Field(default=None, description="the input they were trained on, if known")
@@ -260,7 +263,13 @@ def license_warning(license: str | None, source: str) -> str | None:
 
 
 def weights_metadata(
-    expects: Expectation, network: Network, *, license: str | None = None, seen: Seen = ()
+    expects: Expectation,
+    network: Network,
+    *,
+    license: str | None = None,
+    classes: Sequence[str] = (),
+    attribution: str | None = None,
+    seen: Seen = (),
 ) -> dict[str, str]:
     """Metadata for a run's ``weights.safetensors``, so that a later run can start from it.
 
@@ -273,10 +282,18 @@ def weights_metadata(
     license : str, optional
         Inherited from the weights this run started from: ``OWN`` if it was trained from scratch.
         Without it a later run does not know, and cannot be shipped.
+    classes : sequence of str
+        In the order of the head's outputs: a later run of the same classes keeps the head.
+    attribution : str, optional
+        Whom to credit for the data they learned from.
     seen : tuple of SeenPatches
         What they learned from and were chosen by: a model that starts from them has seen it too.
     """
     made = {EXPECTS_KEY: expects.model_dump_json(), NETWORK_KEY: network.model_dump_json()}
+    if classes:
+        made[CLASSES_KEY] = json.dumps(list(classes))
+    if attribution:
+        made[ATTRIBUTION_KEY] = attribution
     if seen:
         made[SEEN_KEY] = _SEEN.dump_json(seen).decode()
     return made | ({LICENSE_KEY: license} if license else {})
@@ -328,6 +345,15 @@ def seen_of(metadata: Mapping[str, str], *, where: str) -> Seen:
 def license_of(metadata: Mapping[str, str]) -> str | None:
     """The license a file's metadata states, in American or British spelling."""
     return metadata.get(LICENSE_KEY) or metadata.get("licence") or None
+
+
+def classes_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Classes of the head in a swath run's weights, in order; none in other files."""
+    try:
+        held = json.loads(metadata.get(CLASSES_KEY, "[]"))
+    except ValueError:
+        return ()
+    return tuple(held) if isinstance(held, list) and all(isinstance(name, str) for name in held) else ()
 
 
 def network_of(metadata: Mapping[str, str], *, where: str) -> Network | None:

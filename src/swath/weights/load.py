@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -12,12 +13,14 @@ from swath.config import override, validate
 from swath.errors import DataError
 from swath.networks.catalog import find
 from swath.progress import Progress, silent
-from swath.weights.facts import Expectation, WeightFacts, expects_of, license_of, seen_of
+from swath.weights.facts import ATTRIBUTION_KEY, Expectation, WeightFacts, classes_of, expects_of, license_of, seen_of
 from swath.weights.fit import fit_tensors
+from swath.weights.model_file import is_model, model_tensors
 from swath.weights.sources import identify, locate
 from swath.weights.store import Entry, Store, sha256_of
-from swath.weights.tensors import read_tensors
+from swath.weights.tensors import TensorFile, read_tensors
 
+HEAD = ("head.weight", "head.bias")  # of every network in the catalog
 _log = logging.getLogger("swath")
 
 
@@ -27,25 +30,30 @@ def load_weights(
     *,
     network_name: str,
     bands: Sequence[str],
+    classes: Sequence[str] = (),
     store: Store | None = None,
     progress: Progress = silent,
 ) -> WeightFacts:
     """Load weights into a network, downloading them if they are not in the store.
 
     Names must be those of the network in the naming of torchvision, timm or swath, and shapes the same. Left
-    out are the classifier of a published network and, where a run had other classes, its head. Adapted are a
-    first layer for other bands, and positions learned for another patch size.
+    out are the classifier of a published network and, where a run had other classes, its head; of a run that had
+    these classes and more the head keeps the rows of these. Adapted are a first layer for other bands, and positions
+    learned for another patch size.
 
     Parameters
     ----------
     network : torch.nn.Module
         From :func:`swath.networks.build_network`; its tensors are overwritten.
     spec : str
-        ``none``, ``imagenet``, a file, ``hf:REPO/FILE[@REVISION]`` or ``torchgeo:NAME``.
+        ``none``, ``imagenet``, a shipped model, a file (of weights, or a model file), ``hf:REPO/FILE[@REVISION]`` or
+        ``torchgeo:NAME``.
     network_name : str
         Its name in the catalog.
     bands : sequence of str
         Bands of its input.
+    classes : sequence of str
+        What its outputs mean, in order, where that is known.
     store : Store, optional
         Where weights are kept; by default the user's.
     progress : Progress
@@ -66,7 +74,8 @@ def load_weights(
     if spec == "none":
         return WeightFacts(source="none", network=network_name)
     found = locate(spec, network=network_name, store=store, progress=progress)
-    file = read_tensors(found.path, entry=found.entry)
+    file = model_tensors(found.path) if is_model(found.path) else read_tensors(found.path, entry=found.entry)
+    file, head = _head_for(file, tuple(classes), network)
     entry = find(network_name)
     fit = fit_tensors(
         file,
@@ -77,7 +86,7 @@ def load_weights(
         source=found.source,
     )
     network.load_state_dict(network.state_dict() | fit.tensors)
-    changes = (*fit.changes, *_renamed_bands(found.expects, bands))
+    changes = (*head, *fit.changes, *_renamed_bands(found.expects, bands))
     _log.info("%s loaded into %s (%s names, %d tensors)", found.source, network_name, fit.style, len(fit.tensors))
     for change in changes:  # what was chosen is for people to see
         _log.log(logging.WARNING if change in fit.choices else logging.INFO, "%s: %s", found.source, change)
@@ -86,6 +95,7 @@ def load_weights(
         sha256=found.sha256,
         license=found.license,
         license_url=found.license_url,
+        attribution=file.metadata.get(ATTRIBUTION_KEY),
         network=network_name,
         style=fit.style,
         expects=found.expects,
@@ -164,3 +174,17 @@ def _renamed_bands(expects: Expectation | None, bands: Sequence[str]) -> tuple[s
     if expects is None or len(bands) != len(expects.bands) or set(bands) == set(expects.bands):
         return ()
     return (f"trained on {', '.join(expects.bands)}, and given {', '.join(bands)} in their places",)
+
+
+def _head_for(file: TensorFile, classes: tuple[str, ...], network: nn.Module) -> tuple[TensorFile, tuple[str, ...]]:
+    """The file with its head's rows in the order of `classes`, or without its head where that knows other classes."""
+    stated, held = classes_of(file.metadata), {n: v for n, v in file.tensors.items() if n in HEAD}
+    if not held or not stated or not classes or stated == classes:
+        return file, ()
+    rows = {len(value) for value in held.values()} | {len(network.state_dict()[name]) for name in held}
+    if set(classes) <= set(stated) and {len(stated), len(classes)} >= rows:
+        order = [stated.index(name) for name in classes]
+        taken = {name: value[order] for name, value in held.items()}
+        return replace(file, tensors=file.tensors | taken), (f"head: {len(classes)} of {len(stated)} classes by name",)
+    others = {name: value for name, value in file.tensors.items() if name not in HEAD}
+    return replace(file, tensors=others), ("newly initialized, for its classes differ: head",)

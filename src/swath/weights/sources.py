@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -24,10 +24,12 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from swath.errors import DataError, SettingError
 from swath.fetch import ATTEMPTS, TIMEOUT, TRANSIENT, RemoteFile, check_address, download_lock, fetch
-from swath.networks.catalog import find
+from swath.model.file import resolve_model, shipped_models
+from swath.networks.catalog import Network, find
 from swath.progress import Progress, silent
-from swath.weights.facts import Expectation, expects_of, license_of
+from swath.weights.facts import Expectation, classes_of, expects_of, license_of, network_of
 from swath.weights.known import PublishedWeights, imagenet_weights, torchgeo_weights
+from swath.weights.model_file import is_model, model_metadata
 from swath.weights.store import Entry, Store, sha256_of
 from swath.weights.tensors import check_safetensors, read_metadata
 
@@ -36,7 +38,7 @@ constants.HF_HUB_DISABLE_TELEMETRY = True
 HUB = "https://huggingface.co"
 OFFLINE = "SWATH_OFFLINE"
 T = TypeVar("T")
-_FORMS = "none, imagenet, a file, hf:REPO/FILE or torchgeo:NAME"
+_FORMS = "none, a shipped model such as eurosat, a file, imagenet, hf:REPO/FILE or torchgeo:NAME"
 _HUB = re.compile(r"([\w.-]+/[\w.-]+)/([^@]+?)(?:@([\w./-]+))?")
 _PICKLES = (".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pickle")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -49,7 +51,7 @@ class Spec:
     Attributes
     ----------
     kind : str
-        ``none``, ``imagenet``, ``file``, ``hf`` or ``torchgeo``.
+        ``none``, ``imagenet``, ``model`` (a swath model file), ``file``, ``hf`` or ``torchgeo``.
     name : str
         The file's path, or the name behind the colon.
     entry : str
@@ -58,7 +60,7 @@ class Spec:
         Of ``hf``; empty otherwise.
     """
 
-    kind: Literal["none", "imagenet", "file", "hf", "torchgeo"]
+    kind: Literal["none", "imagenet", "model", "file", "hf", "torchgeo"]
     name: str = ""
     entry: str = ""
     repository: str = ""
@@ -108,6 +110,8 @@ def parse_spec(text: str) -> Spec:
     """
     if text in ("none", "imagenet"):
         return Spec("none" if text == "none" else "imagenet")
+    if text in shipped_models():
+        return Spec("model", str(resolve_model(text)))
     front, colon, name = text.partition(":")
     if colon and front == "hf":
         return _hub_spec(text, name)
@@ -118,13 +122,31 @@ def parse_spec(text: str) -> Spec:
     path, _, entry = text.rpartition("#") if not Path(text).is_file() else (text, "", "")
     if not Path(path).is_file():
         raise SettingError(f"there is no file of weights '{text}'", fix=f"weights are {_FORMS}")
-    return Spec("file", path, entry)
+    return Spec("model" if is_model(Path(path)) else "file", path, entry)
 
 
 def weights_fingerprint(text: str) -> str:
     """SHA-256 of a file of weights, since another file may take its name; empty for other forms."""
     spec = parse_spec(text)
-    return sha256_of(Path(spec.name)) + spec.entry if spec.kind == "file" else ""
+    return sha256_of(Path(spec.name)) + spec.entry if spec.kind in ("file", "model") else ""
+
+
+def network_of_weights(text: str) -> Network | None:
+    """Settings of the network that a file of weights of a swath run, or a model file, is of; None for other weights."""
+    return network_of(_stated(text), where=Path(text).name)
+
+
+def classes_of_weights(text: str) -> tuple[str, ...]:
+    """Classes that the head of such a file knows; none for other weights."""
+    return classes_of(_stated(text))
+
+
+def _stated(text: str) -> Mapping[str, str]:
+    """What a local file states of itself; nothing for other weights."""
+    spec = parse_spec(text)
+    if spec.kind not in ("file", "model"):
+        return {}
+    return model_metadata(spec.name) if spec.kind == "model" else read_metadata(Path(spec.name))
 
 
 def locate(
@@ -164,8 +186,9 @@ def locate(
     kept = store or Store.default()
     if spec.kind == "none":
         raise SettingError("'none' names no weights", fix="name some: imagenet, a file, hf: or torchgeo:")
-    if spec.kind == "file":
-        return replace(_local(Path(spec.name), kept), entry=spec.entry)
+    if spec.kind in ("file", "model"):
+        source = text if text in shipped_models() else Path(spec.name).name
+        return replace(_local(Path(spec.name), kept, source=source), entry=spec.entry)
     name, known = identify(text, network=network)
     entry = kept.find(name)
     if entry is None or kept.holds(entry.sha256) is None:
@@ -199,14 +222,14 @@ def identify(text: str, *, network: str | None = None) -> tuple[str, PublishedWe
     return text, torchgeo_weights(spec.name) if spec.kind == "torchgeo" else None
 
 
-def _local(path: Path, store: Store) -> WeightsFile:
+def _local(path: Path, store: Store, *, source: str) -> WeightsFile:
     """A local file; the store may have more facts about its content."""
     digest = sha256_of(path)
     noted = store.about(digest)
-    metadata = read_metadata(path)
+    metadata = model_metadata(path) if is_model(path) else read_metadata(path)
     return WeightsFile(
         path,
-        path.name,
+        source,
         digest,
         (noted.license if noted else None) or license_of(metadata),
         noted.license_url if noted else None,

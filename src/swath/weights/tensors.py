@@ -174,6 +174,10 @@ def _refuse_other(path: Path, head: bytes) -> None:
             f"{path} holds no weights that can be read: it is an HDF5 file, such as Keras writes",
             fix="save the weights of the torch network as .safetensors or .pth",
         )
+    if head.startswith(b"\x80") and not head.startswith(_PICKLE):
+        raise DataError(f"{path} is a pickle of another kind than torch's, and could run anything", fix=CONVERT)
+    if path.suffix == ".onnx":
+        raise DataError(f"{path} is a model file, not weights", fix="give the weights.safetensors of the same run")
     if not head.startswith(_ZIP):
         return
     if not zipfile.is_zipfile(path):

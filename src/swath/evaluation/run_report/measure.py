@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import pyarrow as pa
 import yaml
 
 from swath.data import Audit, PatchIndex, audit
@@ -22,12 +21,11 @@ from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs
 from swath.evaluation.evaluate import measure_split
 from swath.evaluation.faithfulness import SANITY_DRAWS, measure_maps
 from swath.evaluation.faithfulness_page import map_pictures
-from swath.evaluation.predictions import SplitPredictions, model_pixels, sample_rows
+from swath.evaluation.predictions import SplitPredictions, learned_from
 from swath.evaluation.results import Evaluation
 from swath.evaluation.robustness import measure_robustness
 from swath.evaluation.run_report.color_match import measure_color_match
 from swath.evaluation.run_report.verdict import ConfusedClasses, Findings
-from swath.evaluation.seen import seen_rows
 from swath.explain import explainer
 from swath.explain.faithful import randomized_explainer_factory
 from swath.inference import Classifier
@@ -36,7 +34,6 @@ from swath.progress import Progress, silent
 Part = Literal["mistakes", "maps", "shifts"]
 PARTS: tuple[Part, ...] = ("mistakes", "maps", "shifts")
 MODEL = "model.onnx"
-SAMPLE = 200  # train patches that tell whether the model learned from an index
 FEW_MISTAKES = 10  # below which another split shows better which classes are confused
 _METHOD = "cam"
 T = TypeVar("T")
@@ -143,9 +140,8 @@ def measure_report(
     color_match = attempt(
         "shifts", lambda: measure_color_match(classifier, index, split=acted, patches=shifted, progress=progress)
     )
-    # Of an index that the model did not learn from it knows neither side.
-    learned = _learned_from(classifier, index)
-    bias = optimistic_bias(index) if learned else ""
+    own = learned_from(classifier, index)  # of another index the model knows neither side
+    bias = optimistic_bias(index) if own else ""
     findings = Findings(
         score=score,
         confused=_confused(errors, score),
@@ -154,21 +150,11 @@ def measure_report(
         maps=maps[0] if maps else None,
         color_match=color_match,
         optimistic=bias,
-        origin=unknown_origin(index) if learned and not bias else "",
+        origin=unknown_origin(index) if own and not bias else "",
     )
     return ReportMeasurements(
         findings, tuple(parts), left_out, map_pictures(*maps) if maps else {}, audit(index, progress=progress)
     )
-
-
-def _learned_from(classifier: Classifier, index: PatchIndex) -> bool:
-    """Whether the model learned from most of the train split, as some of its patches tell."""
-    if "train" not in index.split_counts:
-        return False
-    part = index.where("train")
-    some = replace(part, table=part.table.take(pa.array(sample_rows(len(part), SAMPLE, seed=0))))
-    seen = seen_rows(classifier.record, model_pixels(classifier, some)).count
-    return 2 * seen.train > seen.patches
 
 
 def used_for_decisions(index: PatchIndex, split: str) -> str:

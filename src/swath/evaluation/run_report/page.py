@@ -315,8 +315,9 @@ def _reliability(score: Evaluation) -> Section:
     text, numbers = [], []
     tables: Sequence[Table] = ()
     if (found := reliability_of(score)) is not None:
-        name = f"calibration error (ECE){score.seen.mark}"
-        numbers.append(Number(name, found.calibration.ece, "beyond chance, in 15 bins"))
+        numbers.append(
+            Number(f"calibration error (ECE){score.seen.mark}", found.calibration.ece, "beyond chance, in 15 bins")
+        )
         tables = found.tables()
     else:
         text.append("Calibration and abstention are measured where a patch has one label.")

@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from swath.config import Settings
+from swath.data.spatial import TOO_HIGH
 from swath.evaluation.calibration import Reliability
 from swath.evaluation.errors import ConfusedPair, ErrorAnalysis
 from swath.evaluation.errors.slices import LEVEL, fisher_exact
@@ -325,7 +326,8 @@ def _caveats(found: Findings) -> list[str]:
             f"{with_interval(value)} on new land"
         )
     if found.origin:
-        texts.append(found.origin)
+        why = found.origin.removesuffix(f": {TOO_HIGH}")
+        texts.append(f"{why}, so {display_name(name)} {with_interval(value)} may be far too high")
     if score.ood is not None and score.ood.low > NOTABLE_OOD_SHARE:
         texts.append(f"{with_interval(score.ood)} of the patches are unlike the training data")
     return texts
