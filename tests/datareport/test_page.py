@@ -98,7 +98,8 @@ def test_all_stages_reach_their_end(reported):
     last = {}
     for stage, done, total in reported[3]:
         last[stage] = (done, total)
-    assert set(last) == {"decode", "compare", "align", "headers", "score", "features", "report"}
+    stages = {"decode", "compare", "align", "describe", "match", "check overlap", "headers", "score", "features", "report"}
+    assert set(last) - {"check"} == stages  # files as new as these may be read again
     assert all(done == total for done, total in last.values())
 
 
