@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from swath.errors import OutputError
-from swath.files import atomic_file, atomic_folder, check_output, write_text
+from swath.files import atomic_file, atomic_files, atomic_folder, check_folder, check_output, write_text
 
 as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
@@ -117,14 +118,19 @@ def test_a_failed_overwrite_keeps_the_old_folder(tmp_path):
 
 
 def test_the_old_folder_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    """Where the system cannot let two folders swap names, and the disk fails between the two moves."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").write_text("1")
+    monkeypatch.setattr("swath.files._exchange", lambda *_: False)
+    really = Path.replace
 
-    def full_disk(*args: object) -> None:
-        raise OSError(28, "No space left on device")
+    def replace(source: Path, target: Path) -> None:
+        if source.name == "new":
+            raise OSError(28, "No space left on device")
+        really(source, target)
 
-    monkeypatch.setattr("shutil.move", full_disk)
-    with pytest.raises(OSError, match="No space left"), atomic_folder(tmp_path / "out", overwrite=True):
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OutputError, match="No space left"), atomic_folder(tmp_path / "out", overwrite=True):
         pass
     assert names(tmp_path) == ["out"]
     assert names(tmp_path / "out") == ["old"]
@@ -153,18 +159,6 @@ def test_a_folder_that_holds_the_inputs_is_never_replaced(tmp_path, monkeypatch)
     assert photo.read_text() == "dear"
 
 
-def test_a_killed_process_leaves_no_file_under_the_final_name(tmp_path):
-    code = (
-        "import os, signal, sys; from pathlib import Path; from swath.files import atomic_file\n"
-        "with atomic_file(Path(sys.argv[1])) as t:\n"
-        "    t.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.txt"], check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert not (tmp_path / "a.txt").exists()
-    assert all(name.startswith(".a.") for name in names(tmp_path))
-
-
 @pytest.mark.parametrize(
     "text", ["[errno 28] No space left", "Error writing bytes to file. Detail: [errno 28] No space"]
 )
@@ -181,3 +175,179 @@ def test_a_full_disk_names_the_file_and_the_way_on(tmp_path, text):
 def test_other_faults_of_a_writer_stay_what_they_are(tmp_path):
     with pytest.raises(PermissionError), atomic_file(tmp_path / "a.csv"):
         raise PermissionError(errno.EACCES, "Permission denied", "elsewhere")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from swath import files
+target, work, fatal = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+count = 0
+def kill_before(call):
+    def counted(*args, **options):
+        global count
+        count += 1
+        if count == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*args, **options)
+    return counted
+for name in ("replace", "rename", "unlink"):
+    setattr(os, name, kill_before(getattr(os, name)))
+files._exchange = kill_before(files._exchange)
+if "noswap" in work:
+    files._exchange = lambda *_: False
+if "folder" in work:
+    with files.atomic_folder(target, overwrite=True) as folder:
+        for name in "ab":
+            (folder / name).write_text("new")
+else:
+    with files.atomic_files([target / "a.tif", target / "b.json", target / "c.png"], overwrite=True) as paths:
+        for path in paths.values():
+            path.write_text("new")
+"""
+
+
+def killed(target: Path, work: str, fatal: int) -> bool:
+    """Run `work` in a process that is killed before its n-th change of a name; False if it has fewer."""
+    command = [sys.executable, "-c", KILLED, str(target), work, str(fatal)]
+    return subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("work", ["files", "folder", "folder noswap"])
+def test_a_killed_run_leaves_the_old_set_or_the_new_one(tmp_path, old, work):
+    """Whatever name is changed last, nothing is mixed, the next run ends well, and nothing hidden stays."""
+    for fatal in range(1, 20):
+        target = tmp_path / str(fatal) / "out"
+        target.parent.mkdir()
+        inside = ("a.tif", "b.json", "c.png") if work == "files" else ("a", "b")
+        if old or work == "files":
+            target.mkdir()
+        for name in inside if old else ():
+            (target / name).write_text("old")
+        if old and work == "files":
+            (target / "a.tif.aux.xml").write_text("old")  # what a GIS program has left
+        if not killed(target, work, fatal):
+            break
+        contents = {p.name: p.read_text() for p in target.iterdir() if p.is_file()} if target.exists() else {}
+        if inside[0] in contents:  # the first of a set says that the others are of it
+            assert set(contents.values()) == {contents[inside[0]]}
+        with contextlib.suppress(ZeroDivisionError):
+            if work == "files":
+                with atomic_files([target / name for name in inside], overwrite=True) as paths:
+                    assert names(paths[target / "a.tif"].parent) == ["lock"]
+                    raise ZeroDivisionError
+            with atomic_folder(target, overwrite=True):
+                raise ZeroDivisionError
+        assert all(
+            not name.startswith(".") for folder in (target.parent, target) if folder.exists() for name in names(folder)
+        )
+        after = {p.name: p.read_text() for p in target.iterdir()} if target.exists() else {}
+        assert len(set(after.values())) <= 1
+        if old:
+            assert set(inside) <= set(after)  # the old set or the new one, and all of it
+    assert fatal > 1
+
+
+def test_a_second_run_is_refused_while_the_first_one_lives(tmp_path):
+    with atomic_file(tmp_path / "a.txt") as first:
+        first.write_text("first")
+        with pytest.raises(OutputError, match="another run"), atomic_file(tmp_path / "a.txt"):
+            pytest.fail("nothing should be started")
+        assert first.read_text() == "first"
+    assert (tmp_path / "a.txt").read_text() == "first"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_what_a_gis_program_left_goes_with_the_raster_it_describes(tmp_path):
+    for name in ("m.tif", "m.tif.aux.xml", "m.tif.msk", "m.tif.ovr", "m.tfw", "other.tif.msk"):
+        (tmp_path / name).write_text("old")
+    with atomic_file(tmp_path / "m.tif", overwrite=True) as path:
+        path.write_text("new")
+    assert names(tmp_path) == ["m.tif", "other.tif.msk"]
+    (tmp_path / "m.tif").rename(tmp_path / "m2.tif")
+    (tmp_path / "m.tif.msk").write_text("mine")  # it would mask the new raster
+    with pytest.raises(OutputError, match=r"m\.tif\.msk exists"), atomic_file(tmp_path / "m.tif"):
+        pytest.fail("nothing should be started")
+
+
+@pytest.mark.parametrize("name", ["s3://bucket/m.tif", "gs:/b/m.tif", "https://h.example/m.tif", "/vsis3/b/m.tif"])
+def test_outputs_are_local_files(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for check in (check_output, check_folder):
+        with pytest.raises(OutputError, match="not on this machine"):
+            check(Path(name))
+    assert names(tmp_path) == []
+
+
+def test_links_and_pipes_are_no_files_to_replace(tmp_path):
+    (tmp_path / "real").write_text("mine")
+    (tmp_path / "link").symlink_to("real")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match=r"is a link.*write to .*real"):
+        check_output(tmp_path / "link", overwrite=True)
+    with pytest.raises(OutputError, match="is a pipe"):
+        check_output(tmp_path / "pipe", overwrite=True)
+
+
+def test_files_appear_together_at_the_end(tmp_path):
+    targets = (tmp_path / "a.txt", tmp_path / "sub" / "b.txt")
+    with atomic_files(targets) as paths:
+        for path in paths.values():
+            path.write_text(path.name)
+        assert not any(t.exists() for t in targets)
+    assert [t.read_text() for t in targets] == ["a.txt", "b.txt"]
+    assert names(tmp_path) == ["a.txt", "sub"]
+    assert names(tmp_path / "sub") == ["b.txt"]
+
+
+def write_half(targets):
+    with atomic_files(targets, overwrite=True) as paths:
+        paths[targets[0]].write_text("half")
+        raise ZeroDivisionError
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(ZeroDivisionError):
+        write_half((tmp_path / "a.txt", tmp_path / "b.txt"))
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_the_leftovers_of_a_killed_run_are_cleared(tmp_path):
+    leftover = tmp_path / ".a.txt.partial"
+    leftover.mkdir()
+    (leftover / "big.tmp").write_text("left by a killed run")
+    with atomic_files((tmp_path / "a.txt",)) as paths:
+        assert names(leftover) == ["lock"]
+        paths[tmp_path / "a.txt"].write_text("new")
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_existing_files_of_a_set_are_refused(tmp_path):
+    (tmp_path / "b.txt").write_text("mine")
+    with pytest.raises(OutputError, match="--overwrite"), atomic_files((tmp_path / "a.txt", tmp_path / "b.txt")):
+        pytest.fail("nothing should be started")
+    assert names(tmp_path) == ["b.txt"]
+
+
+def test_a_partial_name_that_is_a_file_is_not_trampled_on(tmp_path):
+    (tmp_path / ".a.txt.partial").write_text("someone's")
+    with pytest.raises(OutputError, match="cannot make the folder"), atomic_files((tmp_path / "a.txt",)):
+        pytest.fail("nothing should be started")
+    assert (tmp_path / ".a.txt.partial").read_text() == "someone's"
+
+
+def test_runs_that_share_a_folder_leave_each_other_alone(tmp_path):
+    """Two maps of the same name, whose probabilities go to one folder."""
+    both = [(tmp_path / name / "map.tif", tmp_path / "p" / f"{name}.tif") for name in "ab"]
+    for name in "abp":
+        (tmp_path / name).mkdir()
+    with atomic_files(both[0]) as first:
+        first[both[0][1]].write_text("first")
+        with atomic_files(both[1]) as second:
+            for path in second.values():
+                path.write_text("second")
+        first[both[0][0]].write_text("first")
+    assert [path.read_text() for targets in both for path in targets] == ["first", "first", "second", "second"]

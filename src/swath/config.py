@@ -54,6 +54,28 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+MAX_NAME = 200  # letters
+
+
+def printable(name: str) -> str:
+    """A name as it is, if it can be shown on one line of a terminal, a page and a table.
+
+    Control and escape characters would move the cursor, end a line or break XML, wherever the name is shown.
+
+    Raises
+    ------
+    ValueError
+        If it is empty or blank, longer than :data:`MAX_NAME`, or holds a character that cannot be printed.
+    """
+    if not name.strip():
+        raise ValueError("a name cannot be empty")
+    if len(name) > MAX_NAME:
+        raise ValueError(f"a name has {MAX_NAME} letters at most, and '{name[:20]}...' has {len(name):,}")
+    if not name.isprintable():
+        raise ValueError(f"a name cannot hold control characters: {name!a:.60}")
+    return name
+
+
 class _FileLoader(_Loader):
     """As :class:`_Loader`; ``null`` and nothing are no value, as files write what is not set."""
 

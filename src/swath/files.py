@@ -1,107 +1,38 @@
-"""Writing that never leaves half a file behind under its final name, and naming what a file is instead of itself.
+"""Writing that never leaves half a file, or half a set of files, under its final name.
 
-Outputs are checked before any work is done, written under a temporary name, and renamed when they are whole.
-:func:`mistaken_content` recognizes what downloads and repositories leave in the place of a file.
+Outputs are checked before any work is done and written in a hidden folder next to their target, ``.<name>.partial``,
+which one run at a time holds, by a lock that ends with its process. When all are complete and on disk they are moved
+to their names. What a killed run left is dealt with by the next run for the same target: a set that was complete is
+moved, anything else is removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import ctypes
 import errno
+import json
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from swath.errors import OutputError
 
 NO_ROOM = "make room there or choose a place on another disk, then run the command again (a training with --resume)"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, a quota, or a limit on the size of files
-SNIFFED_BYTES = 4096
-_AGAIN = "download the file itself"
-_CONTAINERS = {
-    b"\x1f\x8b": ("gzip", "unpack it first: gunzip FILE"),
-    b"BZh": ("bzip2", "unpack it first: bunzip2 FILE"),
-    b"\xfd7zXZ\x00": ("xz", "unpack it first: unxz FILE"),
-    b"\x28\xb5\x2f\xfd": ("zstd", "unpack it first: unzstd FILE"),
-    b"7z\xbc\xaf\x27\x1c": ("7-Zip", "unpack it first"),
-    b"Rar!\x1a\x07": ("RAR", "unpack it first"),
-}
-_TEXTS = (  # how it begins, what it is, and what to do
-    (
-        r"version https://git-lfs\.github\.com/spec",
-        "a Git LFS pointer, not the file itself",
-        "run git lfs pull in its repository",
-    ),
-    (
-        r"(\.\./)*(\.git|/)annex/objects/",
-        "a git-annex pointer, not the file itself",
-        "run git annex get in its repository",
-    ),
-    (r"outs:.*md5:", "a DVC pointer, not the file itself", "run dvc pull in its repository"),
-    (
-        r"(<!--.*?-->\s*)?(<\?xml[^>]*>\s*)?<(!doctype html|html|head|body|script|title)\b",
-        "a web page (HTML), such as a page to log in or of an error",
-        _AGAIN,
-    ),
-    (r"<", "XML text of a server or a program", _AGAIN),
-    (r"[{\[]", "JSON text of a server or a program", _AGAIN),
-)
-
-_PATH = re.compile(r"[ -~]*[/\\][ -~]*\.[A-Za-z0-9]{2,5}\s*")
-
-
-def mistaken_content(head: bytes) -> tuple[str, str] | None:
-    """What the first bytes of a file show it to be, where it is no file of numbers at all.
-
-    Parameters
-    ----------
-    head : bytes
-        The first :data:`SNIFFED_BYTES`, or all there are.
-
-    Returns
-    -------
-    tuple of (str, str) or None
-        What it is, to follow the file's name, and what to do; ``None`` if it is none of these.
-
-    Examples
-    --------
-    >>> mistaken_content(b"version https://git-lfs.github.com/spec/v1\\noid sha256:ab\\nsize 9")
-    ('is a Git LFS pointer, not the file itself', 'run git lfs pull in its repository')
-    """
-    if not head:
-        return "is an empty file", _AGAIN + " again"
-    for mark, (kind, fix) in _CONTAINERS.items():
-        if head.startswith(mark):
-            return f"is packed with {kind}", fix
-    if head[257:262] == b"ustar":
-        return "is a tar archive", "unpack it first: tar xf FILE"
-    text = _as_text(head)
-    if text is None:
-        return None
-    start = text.lstrip().lower()
-    found = next(((what, fix) for sign, what, fix in _TEXTS if re.match(sign, start, re.DOTALL)), None)
-    if found is None and _PATH.fullmatch(text):
-        return "holds a path, as a link does that was copied as text", "copy the file it names"
-    what, fix = found or ("text", _AGAIN)
-    shown = "" if "," in what else f": {' '.join(text.split())[:60]}"
-    return f"is {what}{shown}", fix
-
-
-def _as_text(head: bytes) -> str | None:
-    """The bytes as text if they are, in UTF-8 or in UTF-16 with a byte order mark; else None."""
-    encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        text = head.decode(encoding)
-    except UnicodeDecodeError as error:
-        if len(head) < SNIFFED_BYTES or error.start < len(head) - 4:
-            return None
-        text = head[: error.start].decode(encoding)  # cut in the middle of a letter
-    return text if text.strip() and all(c.isprintable() or c in "\r\n\t\f\v" for c in text) else None
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/|[/\\]vsi", re.IGNORECASE)
+_LOCK, _JOURNAL, _NEW, _OLD = "lock", "moves.json", "new", "old"
+# What GDAL and GIS programs keep next to a raster and read with it, by what is appended to its name or its stem.
+_APPENDED, _REPLACED = (".aux.xml", ".msk", ".msk.ovr", ".ovr"), (".tfw", ".tifw", ".wld")
+_CALLS = frozenset("(|!&;,")  # what calls a function or names a cell of another sheet
+_EXCHANGE = 2  # renameat2(2)
 
 
 def check_output(path: Path, *, overwrite: bool = False) -> None:
@@ -110,10 +41,19 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
     Raises
     ------
     OutputError
-        If `path` exists and `overwrite` is false, is a folder, or its folder is not writable.
+        If `path` exists and `overwrite` is false, is a folder, a link or no ordinary file, is no local path, or its
+        folder is not writable.
     """
+    if _REMOTE.match(str(path)):
+        raise OutputError(f"{path} is not on this machine's disks", fix="write a local file and copy it there")
+    if path.is_symlink():
+        raise OutputError(
+            f"{path} is a link, and a file moved to its name would replace it", fix=f"write to {path.resolve()} instead"
+        )
     if path.is_dir():
         raise OutputError(f"{path} is a folder", fix="give the name of a file")
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        raise OutputError(f"{path} is a pipe or a device", fix="give the name of a file")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already", fix="choose another name or pass --overwrite")
     _make_folder(path.parent)
@@ -133,6 +73,8 @@ def check_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] = 
         If `path` exists (and is not an empty folder) without `overwrite`, cannot be written, or holds
         something to keep.
     """
+    if _REMOTE.match(str(path)):
+        raise OutputError(f"{path} is not on this machine's disks", fix="write a local folder and copy it there")
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file", fix="give the name of a folder")
     for kept in (Path.cwd(), Path.home(), *keep):
@@ -148,43 +90,69 @@ def check_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] = 
 
 @contextlib.contextmanager
 def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary path next to `path`; rename it to `path` if the block ends well.
-
-    The temporary name keeps the suffix (writers that look at it keep working), starts with a dot,
-    and is removed if the block raises. A killed process can leave only the temporary file.
+    """Yield a path to write, of the same name; move it to `path` if the block ends well.
 
     Raises
     ------
     OutputError
-        As :func:`check_output`, or if the disk is full.
+        As :func:`check_output`, or if another run is writing this file, or the disk is full.
     """
-    check_output(path, overwrite=overwrite)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        # Writing into an open file names no file, and some libraries give the number in their text alone.
-        number = error.errno or next((n for n in _FULL if f"[errno {n}]" in str(error).lower()), None)
-        if number not in _FULL:
-            raise
-        raise OutputError(f"cannot write {path} ({os.strerror(number)})", fix=NO_ROOM) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_files([path], overwrite=overwrite) as paths:
+        yield paths[path]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write text in UTF-8 under a temporary name and rename it to `path`, in place of what was there."""
-    with atomic_file(path, overwrite=True) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+@contextlib.contextmanager
+def atomic_files(
+    targets: Sequence[Path], *, overwrite: bool = False, obsolete: Sequence[Path] = ()
+) -> Iterator[dict[Path, Path]]:
+    """Yield a path to write for each target, of the same name; move all of them if the block ends well.
+
+    A target for which nothing was written is left out. While a set is replaced, the first of the old files is removed
+    before any other is touched, and the first of the new ones arrives last: where it is, the others belong to it.
+    Masks, overviews and statistics that a GIS program has left next to a raster go with the raster they describe.
+
+    Parameters
+    ----------
+    targets : sequence of pathlib.Path
+        The final files.
+    overwrite : bool
+        Replace files that exist.
+    obsolete : sequence of pathlib.Path
+        Files of an older set that the new one does not have, to be removed with it if `overwrite`.
+
+    Raises
+    ------
+    OutputError
+        As :func:`check_output`, or if another run is writing one of these files, or the disk is full.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_with_room(targets[0]))
+        folders: dict[Path, Path] = {}
+        for target in targets:
+            if target.parent not in folders:  # named after a target of their own, in each folder
+                check_output(target, overwrite=True)
+                folders[target.parent] = stack.enter_context(_workspace(target))
+        for target in (*targets, *_sidecars(targets)):
+            check_output(target, overwrite=overwrite)
+        paths = {target: folders[target.parent] / target.name for target in targets}
+        yield paths
+        written = [target for target in targets if paths[target].exists()]
+        for target in written:
+            paths[target].chmod(0o644)
+            _to_disk(paths[target])
+        moves = [(paths[target], target) for target in reversed(written)]
+        stale = [path for path in (*_sidecars(written), *(obsolete if overwrite else ())) if path.exists()]
+        if len(moves) == 1 and not stale:
+            moves[0][0].replace(moves[0][1])
+        elif moves:
+            _journal(folders[targets[0].parent], moves, [*written[:1], *stale])
+        for folder in folders:
+            _to_disk(folder)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield a temporary folder next to `path`; rename it to `path` if the block ends well.
+    """Yield a folder to fill; move it to `path` if the block ends well.
 
     Parameters
     ----------
@@ -198,35 +166,205 @@ def atomic_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] =
     Raises
     ------
     OutputError
-        As :func:`check_folder`.
+        As :func:`check_folder`, or if another run is writing this folder.
     """
     check_folder(path, overwrite=overwrite, keep=keep)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    temporary.chmod(0o755)
-    try:
-        yield temporary
-        _swap(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    place = path.resolve() if path.is_dir() else path  # a link to a folder stays a link
+    with _with_room(path), _workspace(place) as folder:
+        check_folder(path, overwrite=overwrite, keep=keep)
+        new = folder / _NEW
+        new.mkdir()
+        yield new
+        for part in new.rglob("*"):
+            if part.is_file():
+                _to_disk(part)
+        try:
+            if not place.exists():
+                new.replace(place)
+            elif not _exchange(new, place):
+                _journal(folder, [(place, folder / _OLD), (new, place)], [])
+        except OSError as error:
+            if not place.exists():
+                (folder / _OLD).replace(place)
+            raise OutputError(
+                f"cannot replace {path} ({error.strerror})", fix="give the name of a new folder"
+            ) from error
+        _to_disk(place.parent)
 
 
-def _swap(new: Path, path: Path) -> None:
-    """Put the folder `new` in the place of `path`; the old one is removed when the new one is there."""
-    if not path.exists():
-        new.replace(path)
-        return
-    place = path.resolve()  # a link to a folder stays a link
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8 in place of what was at `path`."""
+    with atomic_file(path, overwrite=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table as CSV in UTF-8, a line per row, with cells as :func:`as_cell` has them."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(map(as_cell, header))
+        writer.writerows(map(as_cell, row) for row in rows)
+
+
+@contextlib.contextmanager
+def _with_room(path: Path) -> Iterator[None]:
+    """Name the place and the remedy where a disk, a quota or a limit on sizes is full."""
     try:
-        old = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        place.replace(old)
+        yield
     except OSError as error:
-        raise OutputError(f"cannot replace {path} ({error.strerror})", fix="give the name of a new folder") from error
+        # Writing into an open file names no file, and some libraries give the number in their text alone.
+        number = error.errno or next((n for n in _FULL if f"[errno {n}]" in str(error).lower()), None)
+        if number not in _FULL:
+            raise
+        raise OutputError(f"cannot write {path} ({os.strerror(number)})", fix=NO_ROOM) from error
+
+
+def as_cell(value: Any) -> Any:
+    """A value for a table that may be opened in a spreadsheet, which would run text that looks like a formula.
+
+    Such text gets an apostrophe in front, as OWASP's advice on CSV injection has it. Numbers stay, and so does text
+    such as ``-12.5_33.png``, which begins with a sign and holds nothing that a formula needs.
+
+    Examples
+    --------
+    >>> [as_cell(value) for value in ("Forest", "=1+1", "-2+3|x", "-12.5_33.png", -1.5)]
+    ['Forest', "'=1+1", "'-2+3|x", '-12.5_33.png', -1.5]
+    """
+    if not isinstance(value, str) or not value:
+        return value
+    formula = value[0] in "=@\t\r" or (value[0] in "+-" and not _CALLS.isdisjoint(value))
+    return f"'{value}" if formula else value
+
+
+def from_cell(text: str) -> str:
+    """The text that :func:`as_cell` has made a cell of."""
+    return text[1:] if text[:1] == "'" and as_cell(text[1:]) == text else text
+
+
+@contextlib.contextmanager
+def _workspace(target: Path) -> Iterator[Path]:
+    """Yield an empty hidden folder next to `target` that no other run uses; remove it at the end."""
+    folder = target.parent / f".{target.name}.partial"
+    lock = _hold(folder, target)
     try:
-        shutil.move(new, place)  # a link may lead to another disk
-    except OSError:
-        old.replace(place)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        _resume(folder)
+        yield folder
+    finally:
+        # Without its lock file a folder is free: nobody else may make it again before all of it is gone.
+        for part in folder.iterdir():
+            if part.name != _LOCK:
+                _remove(part)
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+        if os.name == "nt":  # where a file that is open cannot be removed
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hold(folder: Path, target: Path) -> FileLock:
+    """Lock a workspace, or refuse it while another run holds it."""
+    lock = FileLock(folder / _LOCK, timeout=0)
+    while True:
+        try:
+            folder.mkdir(exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise OutputError(
+                f"{target} is being written by another run", fix="wait until it has ended, or choose another name"
+            ) from None
+        except NotImplementedError:  # a file system without locks
+            return lock
+        except OSError as error:
+            if not folder.is_dir() and isinstance(error, FileNotFoundError):
+                continue  # the run that held it has just removed it
+            raise OutputError(
+                f"cannot make the folder {folder} ({error.strerror})", fix="choose a folder you can write to"
+            ) from error
+        if (folder / _LOCK).exists():
+            return lock
+        lock.release()
+
+
+def _journal(folder: Path, moves: Sequence[tuple[Path, Path]], stale: Sequence[Path]) -> None:
+    """Remove what is stale and move a complete set, so that it ends moved even if this process is killed on the way."""
+    content = {
+        "remove": [str(path.absolute()) for path in stale],
+        "move": [[str(path.absolute()) for path in move] for move in moves],
+    }
+    draft = folder / f"{_JOURNAL}.draft"
+    draft.write_text(json.dumps(content), encoding="utf-8")
+    _to_disk(draft)
+    draft.replace(folder / _JOURNAL)
+    _carry_out(content)
+
+
+def _carry_out(content: Mapping[str, Any]) -> None:
+    for path in content["remove"]:
+        Path(path).unlink(missing_ok=True)
+    for source, target in content["move"]:
+        if Path(source).exists():
+            Path(source).replace(target)
+
+
+def _resume(folder: Path) -> None:
+    """Finish what a killed run had begun to move, and empty the folder of everything else it left."""
+    journal = folder / _JOURNAL
+    if journal.is_file():
+        with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+            content = json.loads(journal.read_text(encoding="utf-8"))
+            known = all(_belongs(Path(source), Path(target)) for source, target in content["move"])
+            known &= all(Path(path).parent == folder.absolute().parent for path in content["remove"])
+            # The last move comes last: once it is made, all of them are.
+            if known and Path(content["move"][-1][0]).exists():
+                _carry_out(content)
+    for part in folder.iterdir():
+        if part.name != _LOCK:
+            _remove(part)
+
+
+def _belongs(source: Path, target: Path) -> bool:
+    """Whether a move is one between a workspace and the folder it lies in."""
+    return any(
+        inner.parent.name.endswith(".partial") and inner.parent.parent == outer.parent
+        for inner, outer in ((source, target), (target, source))
+    )
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Let two paths swap their names at once; False where the system cannot."""
+    try:
+        swap = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError, TypeError):
+        return False
+    here = -100  # AT_FDCWD
+    return bool(swap(here, os.fsencode(first), here, os.fsencode(second), _EXCHANGE) == 0)
+
+
+def _sidecars(targets: Sequence[Path]) -> list[Path]:
+    """Files next to rasters that describe them and are not of their set."""
+    found = []
+    for target in targets:
+        if target.suffix.lower() in {".tif", ".tiff"}:
+            beside = [target.with_name(target.name + end) for end in _APPENDED]
+            beside += [target.with_suffix(end) for end in _REPLACED]
+            found += [path for path in beside if path.exists() and path not in targets]
+    return found
+
+
+def _to_disk(path: Path) -> None:
+    """Have the system write a file or the names in a folder to the disk: a rename may reach it before they do."""
+    with contextlib.suppress(OSError):  # some file systems cannot
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_WRONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _make_folder(folder: Path) -> None:
@@ -238,11 +376,3 @@ def _make_folder(folder: Path) -> None:
         ) from error
     if not os.access(folder, os.W_OK):
         raise OutputError(f"cannot write into {folder}", fix="choose a folder you can write to")
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table as CSV in UTF-8, a line per row."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)

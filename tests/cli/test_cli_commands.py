@@ -195,12 +195,13 @@ def test_calibrate_compare_and_predict_what_is_ood(
     assert "contain the true class" in said.out
 
 
-def test_ctrl_c_says_so(tiny_model: Path, tiny_patches: Path, tmp_path: Path) -> None:
-    """As a user presses it: the signal goes to the process in the middle of its work."""
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_command_told_to_stop_says_so(tiny_model: Path, tiny_patches: Path, tmp_path: Path, name: str) -> None:
+    """By Ctrl-C, or by a container, a service or a batch queue: in the middle of its work."""
     script = (
         "import os, signal, time, swath.inference.tables as tables\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs begin with it ignored
-        "tables.decode = lambda *a, **k: (os.kill(os.getpid(), signal.SIGINT), time.sleep(9))\n"
+        f"tables.decode = lambda *a, **k: (os.kill(os.getpid(), signal.{name}), time.sleep(9))\n"
         "from swath.cli import main\nmain()\n"
     )
     command = [sys.executable, "-c", script, "predict", tiny_model, tiny_patches, "--out", tmp_path / "p.csv"]

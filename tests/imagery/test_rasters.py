@@ -120,7 +120,7 @@ def orientation_block(orientation: int) -> bytes:
 def test_several_pages_are_refused():
     pages = [image(sharp(1)), image(sharp(1))]
     data = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])
-    with pytest.raises(DataError, match="scan holds 2 pages; save one picture a file"):
+    with pytest.raises(DataError, match="scan holds 2 pages; save one page a file"):
         decode(data, name="scan")
 
 

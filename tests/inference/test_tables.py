@@ -153,7 +153,7 @@ def test_an_index_is_shown_where_to_go(classifier, tmp_path):
 
 
 def test_one_sentence_says_what_may_be_done(classifier, tmp_path):
-    (tmp_path / "a.png").write_bytes(b"junk")
+    (tmp_path / "a.png").write_bytes(b"\0junk\xff")
     with pytest.raises(DataError, match=r"; convert it .* or leave it out, or pass --skip-unreadable$"):
         predict_files(classifier, [tmp_path / "a.png"], tmp_path / "p.csv")
 

@@ -36,7 +36,7 @@ def test_the_legend_shows_every_class_and_the_same_one_gives_the_same_bytes(tmp_
 def test_the_quick_look_stays_small_and_has_the_maps_colors(tmp_path, size):
     labels = np.ones(size, np.uint8)
     labels[size[0] // 2 :] = 2
-    area = pixel_area(CRS.from_epsg(32632), Affine(10, 0, 0, 0, -10, 0), size[0])
+    area = pixel_area(CRS.from_epsg(32632), Affine(10, 0, 6e5, 0, -10, 5.4e6), size)
     draw_map(tmp_path / "map.png", labels, LEGEND, title="t $x$", area=area, width=size[1], nodata=0)
     (height, width, _), (forest, river, _) = colors(tmp_path / "map.png")
     assert max(height, width) <= 1400

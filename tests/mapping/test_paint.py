@@ -23,7 +23,7 @@ def paint(valid, probabilities, *, size, patch, stride, classified=None, record=
     grid = make_grid(*size, patch=patch, stride=stride)
     record = record or model()
     classes = painted_classes(record)
-    totals = Totals(classes, None)
+    totals = Totals(classes, None, width=size[1])
     layers = map_layers(grid, classes, ood=False, probabilities=record.class_names)
     writers = {layer.name: ArrayWriter(layer) for layer in layers}
     painter = Painter(grid, record, writers, totals)
@@ -99,23 +99,24 @@ def test_windows_that_were_not_classified_have_no_confidence_in_having_no_label(
 
 def test_pixels_and_hectares_add_up_over_strips():
     labels = np.random.default_rng(0).integers(0, 4, (50, 30), dtype=np.uint8)
-    rows = np.linspace(100, 200, 50)
-    totals = Totals(class_infos(("a", "b", "c")), PixelArea(rows, 10, 10, "made up"))
+    blocks = np.linspace(100, 200, 12).reshape(4, 3)
+    rows = np.repeat(np.repeat(blocks, 13, axis=0)[:50], 11, axis=1)[:, :30]
+    totals = Totals(class_infos(("a", "b", "c")), PixelArea(blocks, (13, 11), 10, 10, "made up"), width=30)
     for start in range(0, 50, 7):
         totals.add(start, labels[start : start + 7])
     for number, total in enumerate(totals.legend(), start=1):
         hits = labels == number
         assert total.pixels == hits.sum()
         assert total.share == pytest.approx(hits.sum() / (labels > 0).sum())
-        assert total.hectares == pytest.approx((hits * rows[:, None]).sum() / 10_000)
+        assert total.hectares == pytest.approx((hits * rows).sum() / 10_000)
     assert totals.nodata == (labels == 0).sum()
     assert totals.nodata + totals.mapped == labels.size
 
 
 def test_a_row_that_is_repeated_counts_as_often():
     row = np.random.default_rng(0).integers(0, 4, 30, dtype=np.uint8)
-    area = PixelArea(np.linspace(100, 200, 50), 10, 10, "made up")
-    once, all_rows = Totals(class_infos(("a", "b", "c")), area), Totals(class_infos(("a", "b", "c")), area)
+    area = PixelArea(np.linspace(100, 200, 12).reshape(4, 3), (13, 11), 10, 10, "made up")
+    once, all_rows = (Totals(class_infos(("a", "b", "c")), area, width=30) for _ in range(2))
     once.add(7, np.broadcast_to(row, (20, 30)))
     all_rows.add(7, np.repeat(row[None], 20, axis=0))
     for found, expected in zip(once.legend(), all_rows.legend(), strict=True):
@@ -124,6 +125,6 @@ def test_a_row_that_is_repeated_counts_as_often():
 
 
 def test_an_empty_map_has_no_shares_and_an_unplaced_one_no_hectares():
-    totals = Totals(class_infos(("a", "b")), None)
+    totals = Totals(class_infos(("a", "b")), None, width=3)
     totals.add(0, np.zeros((3, 3), np.uint8))
     assert [(c.share, c.hectares) for c in totals.legend()] == [(0, None)] * 2

@@ -5,7 +5,7 @@ import pytest
 import rasterio
 
 from swath.errors import DataError, SettingError
-from swath.mapping.reader import Bands, check_values, choose_bands, open_scene
+from swath.mapping.reader import Bands, Scene, check_values, choose_bands, open_scene
 from tests.mapping.scenes import write_scene
 
 
@@ -13,11 +13,44 @@ def pixels(height=20, width=30, *, bands=3, dtype="uint8", high=255, seed=0):
     return np.random.default_rng(seed).integers(1, high, (bands, height, width)).astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
-def test_other_values_are_refused_with_the_option_that_renders_them(dtype):
-    with pytest.raises(DataError, match=r"s\.tif holds .* values .*--rescale 0:2750"):
-        check_values(dtype, "uint8", rescale=None, scene="s.tif")
-    check_values(dtype, "uint8", rescale=(0, 2750), scene="s.tif")
+def check(values, needed, *, rescale=None, **known):
+    scene = Scene(
+        "s.tif",
+        *values.shape[1:],
+        values.dtype.name,
+        (None,) * len(values),
+        None,
+        None,
+        None,
+        1,
+        lambda bands, window: (values, None),
+        **known,
+    )
+    check_values(scene, needed, rescale=rescale)
+
+
+def flat(value, dtype):
+    return np.full((3, 8, 8), value, dtype)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "known", "fix"),
+    [
+        (900, "uint16", {}, "--rescale 0:2750"),
+        (900, "int16", {}, "--rescale 0:2750"),
+        (900, "float32", {}, "--rescale 0:2750"),
+        (0.2, "float32", {}, "--rescale 0:0.275"),
+        (20, "float64", {}, "--rescale 0:27.5"),
+        (200, "uint16", {}, "-ot Byte"),
+        (9000, "uint16", {"scaling": (2.75e-5, -0.2)}, "--rescale 7272.73:17272.7"),
+        (1900, "uint16", {"scaling": (1e-4, -0.1)}, "--rescale 1000:3750"),
+    ],
+)
+def test_other_values_are_refused_with_the_range_that_renders_them(value, dtype, known, fix):
+    with pytest.raises(DataError, match=r"s\.tif holds .* values") as caught:
+        check(flat(value, dtype), "uint8", **known)
+    assert fix in caught.value.fix
+    check(flat(value, dtype), "uint8", rescale=(0, 2750))
 
 
 @pytest.mark.parametrize(
@@ -31,14 +64,14 @@ def test_other_values_are_refused_with_the_option_that_renders_them(dtype):
 )
 def test_rendering_that_makes_no_sense_is_refused(dtype, wanted, rescale):
     with pytest.raises(SettingError, match="--rescale"):
-        check_values(dtype, wanted, rescale=rescale, scene="s.tif")
+        check(flat(9, dtype), wanted, rescale=rescale)
 
 
 def test_the_models_own_type_passes_and_a_narrower_one_does_not():
-    check_values("uint8", "uint8", rescale=None, scene="s.tif")
-    check_values("uint8", "uint8", rescale=(10, 200), scene="s.tif")
+    check(flat(9, "uint8"), "uint8")
+    check(flat(9, "uint8"), "uint8", rescale=(10, 200))
     with pytest.raises(DataError, match="model takes 16-bit"):
-        check_values("uint8", "uint16", rescale=None, scene="s.tif")
+        check(flat(9, "uint8"), "uint16")
 
 
 def opened(path):

@@ -57,7 +57,7 @@ def test_the_map_says_what_predict_says(tmp_path, classifier, sewn):
     assert result.patches == 12
     assert result.patches_right == sum(predicted.labels[i] == CLASSES[t] for i, t in enumerate(truth.ravel()))
     assert (summary.windows, summary.classified, summary.nodata_pixels) == (12, 12, 0)
-    assert sum(summary.hectares.values()) == pytest.approx(12 * 64 * 64 / 100)
+    assert sum(summary.hectares.values()) == pytest.approx(12 * 64 * 64 / 100, rel=1e-3)
     with rasterio.open(probabilities) as dataset:
         assert dataset.descriptions == CLASSES
         assert dataset.res == (640, 640)

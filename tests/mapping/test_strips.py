@@ -18,11 +18,10 @@ def pixels(height=20, width=30, *, bands=3, dtype="uint8", high=255, seed=0):
     return np.random.default_rng(seed).integers(1, high, (bands, height, width)).astype(dtype)
 
 
-def strips(path, *, patch=8, stride=8, bands=(1, 2, 3), **options):
-    with open_scene(path) as scene:
+def strips(path, *, patch=8, stride=8, bands=(1, 2, 3), nodata=None, rescale=None):
+    with open_scene(path, nodata=nodata, black=rescale is not None) as scene:
         grid = make_grid(scene.height, scene.width, patch=patch, stride=stride)
-        reader = Strips(scene, grid, bands=bands, **options)
-        return list(reader), reader.nodata
+        return list(Strips(scene, grid, bands=bands, rescale=rescale)), scene.nodata
 
 
 @pytest.mark.parametrize(

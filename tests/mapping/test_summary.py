@@ -28,9 +28,9 @@ def test_files_are_named_after_the_map():
 
 
 def statistics(path, *, stride=8, nodata=None):
-    with open_scene(path) as scene:
+    with open_scene(path, nodata=nodata) as scene:
         grid = make_grid(scene.height, scene.width, patch=16, stride=stride)
-        strips = Strips(scene, grid, bands=(1, 2, 3), nodata=nodata)
+        strips = Strips(scene, grid, bands=(1, 2, 3))
         for _ in strips:
             pass
         return strips.statistics
@@ -83,7 +83,7 @@ def test_an_empty_scene_is_noticed(tmp_path):
 
 
 def test_pixels_of_another_size_are_noticed():
-    area = PixelArea(np.full(3, 900.0), 30, 30, "made up")
+    area = PixelArea(np.full((3, 1), 900.0), (1, 9), 30, 30, "made up")
     assert "30 m" in size_warning(area, 10)
     assert size_warning(area, 25) is None
     assert size_warning(area, None) is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import swath
-from swath.errors import OutputError, SettingError
+from swath.errors import OutputError
 from swath.mapping import make_grid
 from swath.mapping.writer import (
     NO_CONFIDENCE,
@@ -25,7 +25,6 @@ from swath.mapping.writer import (
     mean,
     most_frequent,
     raster_writers,
-    staged,
 )
 from swath.model.record import class_infos
 from swath.progress import silent
@@ -52,7 +51,7 @@ def write(folder, classes=None, confidence=None, *, step=37):
         "confidence": np.full(SIZE, 80, np.uint8) if confidence is None else confidence,
     }
     paths = {name: folder / f"{name}.tif" for name in values}
-    with raster_writers(layers(), paths, **UTM, progress=silent) as to:
+    with raster_writers(layers(), paths, **UTM, tags={}, progress=silent) as to:
         for start in range(0, SIZE[0], step):
             for name, rows in values.items():
                 to[name].write(rows[None, start : start + step])
@@ -137,7 +136,7 @@ def test_arrays_hold_what_rasters_hold():
 def test_a_wide_raster_is_buffered_in_fewer_rows(tmp_path):
     wide = Layer("probabilities", tuple(f"c{i}" for i in range(20)), 32, 20_000, "float32", float("nan"), cell=4)
     path = tmp_path / "p.tif"
-    with raster_writers([wide], {wide.name: path}, **UTM, progress=silent) as to:
+    with raster_writers([wide], {wide.name: path}, **UTM, tags={}, progress=silent) as to:
         to[wide.name].write(np.zeros((20, 32, 20_000), np.float32))
     with rasterio.open(path) as dataset:
         assert dataset.block_shapes[0] == (16, 16)
@@ -162,70 +161,6 @@ def test_a_raster_that_lost_its_end_is_not_whole(tmp_path, lost):
 
 def names(folder):
     return sorted(p.name for p in folder.rglob("*"))
-
-
-def test_files_appear_together_at_the_end(tmp_path):
-    targets = (tmp_path / "a.txt", tmp_path / "sub" / "b.txt")
-    with staged(targets) as paths:
-        for path in paths.values():
-            path.write_text(path.name)
-        assert not any(t.exists() for t in targets)
-    assert [t.read_text() for t in targets] == ["a.txt", "b.txt"]
-    assert names(tmp_path) == ["a.txt", "b.txt", "sub"]
-
-
-def write_half(targets):
-    with staged(targets, overwrite=True) as paths:
-        paths[targets[0]].write_text("half")
-        raise ZeroDivisionError
-
-
-def test_a_failure_leaves_what_was_there(tmp_path):
-    (tmp_path / "a.txt").write_text("old")
-    with pytest.raises(ZeroDivisionError):
-        write_half((tmp_path / "a.txt", tmp_path / "b.txt"))
-    assert (tmp_path / "a.txt").read_text() == "old"
-    assert names(tmp_path) == ["a.txt"]
-
-
-def test_the_leftovers_of_a_killed_run_are_cleared(tmp_path):
-    leftover = tmp_path / ".a.txt.partial"
-    leftover.mkdir()
-    (leftover / "big.tmp").write_text("left by a killed run")
-    with staged((tmp_path / "a.txt",)) as paths:
-        assert names(leftover) == []
-        paths[tmp_path / "a.txt"].write_text("new")
-    assert names(tmp_path) == ["a.txt"]
-
-
-def test_existing_files_and_twins_are_refused(tmp_path):
-    (tmp_path / "b.txt").write_text("mine")
-    with pytest.raises(OutputError, match="--overwrite"), staged((tmp_path / "a.txt", tmp_path / "b.txt")):
-        pytest.fail("nothing should be started")
-    with pytest.raises(SettingError, match="same file"), staged((tmp_path / "c", tmp_path / "x" / ".." / "c")):
-        pytest.fail("nothing should be started")
-    assert names(tmp_path) == ["b.txt"]
-
-
-def test_a_partial_name_that_is_a_file_is_not_trampled_on(tmp_path):
-    (tmp_path / ".a.txt.partial").write_text("someone's")
-    with pytest.raises(OutputError, match="remove it"), staged((tmp_path / "a.txt",)):
-        pytest.fail("nothing should be started")
-    assert (tmp_path / ".a.txt.partial").read_text() == "someone's"
-
-
-def test_runs_that_share_a_folder_leave_each_other_alone(tmp_path):
-    """Two maps of the same name, whose probabilities go to one folder."""
-    both = [(tmp_path / name / "map.tif", tmp_path / "p" / f"{name}.tif") for name in "ab"]
-    for name in "abp":
-        (tmp_path / name).mkdir()
-    with staged(both[0]) as first:
-        first[both[0][1]].write_text("first")
-        with staged(both[1]) as second:
-            for path in second.values():
-                path.write_text("second")
-        first[both[0][0]].write_text("first")
-    assert [path.read_text() for targets in both for path in targets] == ["first", "first", "second", "second"]
 
 
 SMALL = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3))

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from swath.contents import SNIFFED_BYTES, mistaken_content
 from swath.errors import DataError, ModelFileError, SettingError
-from swath.files import SNIFFED_BYTES, mistaken_content
 from swath.model import read_model
 from swath.networks import Network, build_network
 from swath.weights import load_weights

@@ -7,12 +7,14 @@ one sentence on standard error and exit status 2, whoever finds them: a room of 
 from __future__ import annotations
 
 import re
+import signal
 import sys
+import threading
 from typing import Annotated
 
 import typer
 
-from swath.cli import data, demo, evaluate, map, model, predict, train, weights
+from swath.cli import data, demo, evaluate, map, model, predict, system, train, weights
 from swath.cli.options import Commands
 from swath.errors import SwathError
 
@@ -30,6 +32,7 @@ app.add("Evaluate", errors=evaluate.errors, label_issues=evaluate.label_issues)
 app.add("Evaluate", robustness=evaluate.robustness, explain=predict.explain)
 app.add("Predict and map", predict=predict.predict, map=map.map_scene)
 app.add("Model files", model=model.app)
+app.add("This installation", doctor=system.doctor, cache=system.cache)
 
 
 def _version(show: bool) -> None:
@@ -53,8 +56,15 @@ def _options(
 _INTERRUPTED = 130
 
 
+def _terminated(*_: object) -> None:
+    """End a command that is told to end as Ctrl-C does: what it has begun to write is removed."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line; a user's mistake is one message on standard error and exit status 2."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         code = app(prog_name="swath", standalone_mode=False)
     except typer.TyperException as error:
@@ -81,5 +91,7 @@ def _usage_sentence(error: typer.TyperException) -> str:
 def _stop(message: str, error: Exception) -> None:
     if "--debug" in sys.argv[1:]:
         raise error
-    typer.echo(f"swath: {message}", err=True)
+    # One line, whatever a name or a library's own message holds: a terminal obeys control characters.
+    line = "".join(letter if letter.isprintable() else " " for letter in message)
+    typer.echo(f"swath: {line}", err=True)
     sys.exit(2)

@@ -26,7 +26,16 @@ N = TypeVar("N", int, float)
 P = ParamSpec("P")
 R = TypeVar("R")
 _quiet = ContextVar("quiet", default=False)  # of the command that runs
-HEADINGS = ("Start here", "Data", "Train", "Evaluate", "Predict and map", "Model files", "Commands")
+HEADINGS = (
+    "Start here",
+    "Data",
+    "Train",
+    "Evaluate",
+    "Predict and map",
+    "Model files",
+    "This installation",
+    "Commands",
+)
 
 EngineName = Literal["auto", "openvino", "openvino-bf16", "onnxruntime"]
 MatchColorsMode = Literal["auto", "on", "off"]

@@ -20,6 +20,7 @@ from swath.data.index import PatchIndex
 from swath.data.names import lookalikes
 from swath.data.tables import decode_text, read_csv
 from swath.errors import DataError, SettingError
+from swath.files import from_cell
 
 OK, RELABEL, DROP = "ok", "relabel", "drop"
 _WORDS = (OK, RELABEL, DROP)
@@ -177,6 +178,7 @@ def _read(review: Path) -> list[tuple[str, dict[str, str]]]:
     """Rows of the review with their places; column names in lower case, no spaces around verdicts."""
     text, _ = decode_text(read_file(review), where=f"the review {review}")
     columns, lines = read_csv(text, where=str(review))
+    lines = [(place, {name: from_cell(value) for name, value in row.items()}) for place, row in lines]
     names = Counter(name.lower() for name in columns if name)
     missing = [name for name in ("path", "verdict") if name not in names]
     if missing or not lines:

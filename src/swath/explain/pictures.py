@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from swath.data import walk_images
 from swath.explain.evidence import Evidence, Explainer, class_number, explainer, upsample
 from swath.explain.faithful import Faithfulness, faithfulness
-from swath.files import atomic_folder
+from swath.files import as_cell, atomic_folder
 from swath.inference import Classifier
 from swath.pages.figures import fitted, to_display_rgb, to_png
 from swath.pages.text import written
@@ -332,7 +332,7 @@ def write_explanations(
     with (folder / TABLE).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([field.name for field in fields(ExplainedImage)])
-        writer.writerows(astuple(row) for row in rows)
+        writer.writerows(map(as_cell, astuple(row)) for row in rows)
     return tuple(rows)
 
 

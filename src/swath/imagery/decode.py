@@ -13,8 +13,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from swath.contents import SNIFFED_BYTES, mistaken_content
 from swath.errors import DataError, MissingFileError, SwathError
-from swath.files import SNIFFED_BYTES, mistaken_content
 from swath.imagery.arrays import ArrayReader
 from swath.imagery.header import Header, Picture, Reader, orientation_tag
 from swath.imagery.photos import PhotoReader

@@ -7,19 +7,22 @@ lies is read where it is asked for, and never changes its pixels.
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.session import DummySession
+from rasterio.windows import Window
 
 from swath.errors import DataError, MissingFileError
 from swath.imagery.georeference import Georeference, georeference_of
@@ -42,6 +45,7 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 _ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
 _GEOREFERENCED = ("GTiff", "JP2OpenJPEG")
 _KINDS = {"GTiff": "TIFF", "JP2OpenJPEG": "JPEG 2000", "PNG": "PNG"}
+_CODEC = re.compile(r"missing codec (?:of code )?(.*?)\.?$", re.IGNORECASE)
 _COLORS = {
     ColorInterp.red: "red",
     ColorInterp.green: "green",
@@ -80,7 +84,7 @@ def open_raster(
             reader = RasterReader(dataset, name=name, max_pixels=max_pixels, orientation=orientation)
             reader.georeference = georeference_of(dataset) if georeference else None
         except rasterio.errors.RasterioError as error:
-            raise _damaged(name, driver, error) from error
+            raise unreadable(name, driver, error) from error
         yield reader
 
 
@@ -117,53 +121,171 @@ def read_virtual(name: str) -> Picture:
 
 
 class RasterReader:
-    """An opened raster."""
+    """An opened raster, read whole."""
 
     def __init__(self, dataset: DatasetReader, *, name: str, max_pixels: int, orientation: int) -> None:
-        self._dataset, self._name, self._orientation = dataset, name, orientation
-        if len(dataset.subdatasets) > 1:
-            raise DataError(f"{name} holds {len(dataset.subdatasets)} pages", fix="save one picture a file")
-        dtype = dataset.dtypes[0]
-        if dtype.startswith("complex"):
-            raise DataError(f"{name} holds {dtype} values", fix="write its magnitude as float32")
+        self._name, self._orientation = name, orientation
+        self._bands = RasterBands(dataset, name=name)
         # A block is decoded whole, and its size is stated apart from the picture's.
         for height, width in {(dataset.height, dataset.width), *dataset.block_shapes}:
-            check_size(width, height, name=name, max_pixels=max_pixels, bands=dataset.count, dtype=dtype)
-        self._space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE")
-        self._table = _color_table(dataset)
+            stored = dataset.dtypes[0]
+            check_size(width, height, name=name, max_pixels=max_pixels, bands=dataset.count, dtype=stored)
+        width, height = upright_size(dataset.width, dataset.height, orientation)
+        self.header = Header(width, height, self._bands.names, self._bands.dtype, self._bands.mode)
         self.georeference: Georeference | None = None
-        self.header = self._describe(dtype)
-
-    def _describe(self, dtype: str) -> Header:
-        dataset = self._dataset
-        if self._table is not None:
-            bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
-            bands = _table_bands(self._table)
-            mode = {"gray": "1" if bits == "1" else "L"}.get(bands[0], "P")
-            dtype = "uint8"
-        elif self._space == "CMYK":
-            bands, mode = RGB, "CMYK"
-        else:
-            bands = _band_names(dataset)
-            mode = mode_name(dtype, bands)
-        width, height = upright_size(dataset.width, dataset.height, self._orientation)
-        return Header(width, height, bands, dtype, mode)
 
     def read(self) -> Picture:
         """Decode the values as stored (nodata untouched); palettes and CMYK become RGB."""
         header = self.header
-        try:
-            # GDAL presents CMYK as RGB and an alpha band that the file does not have.
-            indexes = [1, 2, 3] if self._space == "CMYK" else None
-            pixels = self._dataset.read(indexes)
-        except rasterio.errors.RasterioError as error:
-            raise _damaged(self._name, self._dataset.driver, error) from error
-        if self._table is not None:
-            pixels = self._table[: len(header.bands), pixels[0]]
-        elif header.dtype == "uint8":
-            pixels = _stretched(pixels, self._dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS"))
-        pixels = np.ascontiguousarray(upright(pixels, self._orientation))
+        pixels = np.ascontiguousarray(upright(self._bands.read(), self._orientation))
         return Picture(pixels, header.bands, units_of(header.dtype), header.mode, self.georeference)
+
+
+class RasterBands:
+    """The bands of an opened raster as every command gets them, and where they hold data.
+
+    Palettes are expanded, values of fewer than eight bits are stretched to 0-255, and CMYK becomes RGB.
+
+    Attributes
+    ----------
+    names : tuple of str
+        From the descriptions, else the colors, else ``band_1``...; ``alpha`` for a band that masks the others.
+    dtype : str
+        NumPy name of the values' type.
+    mode : str
+        As :attr:`swath.imagery.Picture.mode`.
+    nodata : tuple of float or None
+        The value of each band that means no data, as the file states it.
+
+    Raises
+    ------
+    DataError
+        If the file holds several pages or complex values.
+    """
+
+    def __init__(self, dataset: DatasetReader, *, name: str) -> None:
+        self._dataset, self._name = dataset, name
+        if len(dataset.subdatasets) > 1:
+            raise DataError(f"{name} holds {len(dataset.subdatasets)} pages", fix="save one page a file")
+        self.dtype = dataset.dtypes[0]
+        if self.dtype.startswith("complex"):
+            raise DataError(f"{name} holds {self.dtype} values", fix="write its magnitude as float32")
+        self._table = _color_table(dataset)
+        bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
+        self._stretch = _stretch_table(bits) if self.dtype == "uint8" and self._table is None else None
+        # GDAL presents CMYK as RGB and an alpha band that the file does not have.
+        cmyk = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE") == "CMYK"
+        if self._table is not None:
+            self.names = _table_bands(self._table)
+            self.mode = {"gray": "1" if bits == "1" else "L"}.get(self.names[0], "P")
+            self.dtype = "uint8"
+        elif cmyk:
+            self.names, self.mode = RGB, "CMYK"
+        else:
+            self.names = _band_names(dataset)
+            self.mode = mode_name(self.dtype, self.names)
+        single = self._table is not None
+        self.nodata = (dataset.nodatavals[:1] * len(self.names)) if single else dataset.nodatavals[: len(self.names)]
+        colors = () if cmyk else enumerate(dataset.colorinterp, start=1)
+        self._alpha = [index for index, color in colors if color == ColorInterp.alpha]
+        flags = dataset.mask_flag_enums
+        # One color, the values of all bands together, that means no data: GDAL's tag NODATA_VALUES.
+        self._nodata_tuple = any({MaskFlags.nodata, MaskFlags.per_dataset} <= set(of_band) for of_band in flags)
+        # A mask of its own, in the file or in a .msk next to it. (GDAL knows alpha as the last of 2 or 4 bands alone.)
+        self._masked = any(MaskFlags.per_dataset in f and len(f) == 1 for f in flags)
+
+    def read(self, bands: Sequence[int] | None = None, window: Window | None = None) -> npt.NDArray[Any]:
+        """Values ``[n, H, W]`` of some bands, counted from 1; by default of all, and of the whole raster."""
+        return self._expanded(self._stored(bands, window), bands)
+
+    def read_with_mask(
+        self, bands: Sequence[int], window: Window | None = None, *, nodata: float | None = None
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        """Values of some bands, and where they hold data.
+
+        No data is what equals the nodata value of its band, with GDAL's tolerance for floating-point values; what the
+        file's mask or any alpha band hides; and what is NaN or infinite.
+
+        Parameters
+        ----------
+        bands : sequence of int
+            Counted from 1.
+        window : rasterio.windows.Window, optional
+            By default, the whole raster.
+        nodata : float, optional
+            Replaces the file's own nodata values.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            ``[n, H, W]``, and bool ``[n or 1, H, W]``, or None where all of it is data.
+        """
+        stored = self._stored(bands, window)
+        values = self._expanded(stored, bands)
+        places = [1] if self._table is not None else list(bands)
+        present: list[npt.NDArray[np.bool_]] = []
+        with self._whole():
+            if nodata is not None:
+                present.append(~equals_nodata(stored, nodata))
+            elif self._nodata_tuple:
+                present.append(self._dataset.read_masks([1], window=window) > 0)
+            elif any(self.nodata[band - 1] is not None for band in bands):
+                stated = [self.nodata[band - 1] for band in places]
+                present.append(
+                    np.stack(
+                        [
+                            np.ones(band.shape, bool) if value is None else ~equals_nodata(band, value)
+                            for band, value in zip(stored, stated, strict=True)
+                        ]
+                    )
+                )
+            if self._masked:
+                present.append(self._dataset.read_masks([1], window=window) > 0)
+            if self._alpha:
+                present.append(self._dataset.read(self._alpha, window=window).any(axis=0, keepdims=True))
+        if self._table is not None and "alpha" in self.names:
+            present.append(self._table[3, stored] > 0)
+        if values.dtype.kind == "f":
+            present.append(np.isfinite(values))
+        return values, functools.reduce(np.logical_and, present) if present else None
+
+    def _stored(self, bands: Sequence[int] | None, window: Window | None) -> npt.NDArray[Any]:
+        wanted = range(1, len(self.names) + 1) if bands is None else bands
+        with self._whole():
+            # Of a palette there is one band, whatever it is expanded to.
+            values: npt.NDArray[Any] = self._dataset.read(
+                [1] if self._table is not None else list(wanted), window=window
+            )
+        return values
+
+    def _expanded(self, stored: npt.NDArray[Any], bands: Sequence[int] | None) -> npt.NDArray[Any]:
+        if self._table is not None:
+            rows = range(len(self.names)) if bands is None else [band - 1 for band in bands]
+            return self._table[list(rows)][:, stored[0]]
+        return stored if self._stretch is None else self._stretch[stored]
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
+        except rasterio.errors.RasterioError as error:
+            raise unreadable(self._name, self._dataset.driver, error) from error
+
+
+def equals_nodata(values: npt.NDArray[Any], nodata: float) -> npt.NDArray[np.bool_]:
+    """Where values equal a nodata value, as GDAL compares them.
+
+    Floating-point values may differ in their last two bits: 32-bit values are often stated as 64-bit numbers, and
+    the other way round.
+    """
+    if values.dtype.kind != "f" or not math.isfinite(nodata):
+        return np.isnan(values) if math.isnan(nodata) and values.dtype.kind == "f" else np.asarray(values == nodata)
+    limits = np.finfo(values.dtype)
+    wanted = min(max(nodata, float(limits.min)), float(limits.max))
+    wide = values.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        close = np.abs(wide - wanted) < float(limits.eps) * 2 * np.abs(wide + wanted)
+    return np.asarray((wide == wanted) | (close & np.isfinite(wide)))
 
 
 def _band_names(dataset: DatasetReader) -> tuple[str, ...]:
@@ -177,7 +299,7 @@ def _band_names(dataset: DatasetReader) -> tuple[str, ...]:
     if all(color == ColorInterp.alpha for color in dataset.colorinterp[1:]):
         colors[ColorInterp.gray] = "gray"
     names = tuple(
-        (description or "").strip().lower() or colors.get(color, number)
+        "alpha" if color == ColorInterp.alpha else (description or "").strip().lower() or colors.get(color, number)
         for description, color, number in zip(dataset.descriptions, dataset.colorinterp, numbers, strict=True)
     )
     names = tuple("gray" if re.fullmatch("gr[ae]y", name) else name for name in names)
@@ -202,17 +324,23 @@ def _table_bands(table: npt.NDArray[np.uint8]) -> tuple[str, ...]:
     return ("gray",) if bool((table[:3] == table[0]).all()) else RGB
 
 
-def _stretched(pixels: npt.NDArray[np.uint8], bits: str | None) -> npt.NDArray[np.uint8]:
-    """Values of fewer than eight bits stretched to 0-255, as PNG readers do; others as they are."""
+def _stretch_table(bits: str | None) -> npt.NDArray[np.uint8] | None:
+    """What stretches values of fewer than eight bits to 0-255, as PNG readers do; None for others."""
     if bits is None or int(bits) > 7:
-        return pixels
-    table: npt.NDArray[np.uint8] = np.rint(np.linspace(0, 255, 2 ** int(bits))).astype(np.uint8)
-    return table[pixels]
+        return None
+    table = np.full(256, 255, np.uint8)
+    table[: 2 ** int(bits)] = np.rint(np.linspace(0, 255, 2 ** int(bits)))
+    return table
 
 
-def _damaged(name: str, driver: str, error: Exception) -> DataError:
-    reason: Any = error.__cause__ or error
-    return DataError(
-        f"{name} is a damaged or cut-short {_KINDS.get(driver, driver)} file ({reason})",
-        fix="replace it or leave it out",
-    )
+def unreadable(name: str, driver: str, error: Exception) -> DataError:
+    """The error of a raster that cannot be opened or read: damaged, or packed in a way this build cannot unpack."""
+    reason = " ".join(str(error.__cause__ or error).split())
+    kind = _KINDS.get(driver, driver)
+    codec = _CODEC.search(reason)
+    if codec is not None:
+        return DataError(
+            f"{name} is a {kind} file packed with {codec[1]}, which this build of GDAL cannot unpack",
+            fix="rewrite it where it can be read, for example with: gdal_translate -co COMPRESS=DEFLATE",
+        )
+    return DataError(f"{name} is a damaged or cut-short {kind} file ({reason})", fix="replace it or leave it out")

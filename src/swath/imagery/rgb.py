@@ -23,9 +23,29 @@ _ALIASES = {
     "red": ("r", "visred", "b4"),
     "nir": ("nearinfrared", "b8"),
 }
+# Landsat 4 to 7 number them otherwise, and their surface reflectance has no band 6.
+_THEMATIC_MAPPER = {"blue": ("b1",), "green": ("b2",), "red": ("b3",), "nir": ("b4",)}
+_THEMATIC_MAPPER_BANDS = {"b1", "b2", "b3", "b4", "b5", "b7"}
+_NUMBER = re.compile("b[0-9]{1,2}a?")
 _BARE = re.compile("b[1-9]", re.IGNORECASE)
 _NUMBERED = re.compile(r"band_[1-9]\d*")
 _MEANING = {alias: band for band, aliases in _ALIASES.items() for alias in (band, *aliases)}
+# Words next to a band's name that make it another band, or no band at all.
+_OTHERWISE = {
+    "edge",
+    "coastal",
+    "deep",
+    "narrow",
+    "near",
+    "ratio",
+    "index",
+    "std",
+    "stdev",
+    "var",
+    "count",
+    "qa",
+    "mask",
+}
 
 
 class BandError(DataError):
@@ -49,9 +69,28 @@ def plain_name(name: str) -> str:
     return re.sub(r"^b0+(?=[1-9])", "b", letters)
 
 
+def band_word(name: str) -> str:
+    """The part of a name that says which band it is: ``B04`` of ``S2A_T32TQM_B04_10m``; else the whole name.
+
+    Composites, exports and processors write products, statistics and resolutions around it: ``SR_B4``,
+    ``B4_median``, ``reflectance_blue``.
+    """
+    if plain_name(name) in _MEANING:
+        return name
+    words = [word for word in re.split(r"[\W_]+", name) if len(word) > 1]
+    known = [word for word in words if plain_name(word) in _MEANING or _NUMBER.fullmatch(plain_name(word))]
+    meanings = {_MEANING.get(plain_name(word), plain_name(word)) for word in known}
+    return known[0] if len(meanings) == 1 and _OTHERWISE.isdisjoint(map(str.lower, words)) else name
+
+
 def is_known(name: str) -> bool:
     """Whether a name says which band it is."""
-    return plain_name(name) in _MEANING
+    return plain_name(band_word(name)) in _MEANING
+
+
+def bare_number(name: str) -> bool:
+    """Whether a name says no more than the number of a band, which sensors give differently: ``B4``, ``SR_B4``."""
+    return _BARE.fullmatch(band_word(name)) is not None
 
 
 def find_band(names: Sequence[str | None], band: str, *, bare: bool = False) -> int | None:
@@ -60,12 +99,20 @@ def find_band(names: Sequence[str | None], band: str, *, bare: bool = False) -> 
     ``B04`` is red, as Sentinel-2 names it. ``B4`` may as well be any sensor's fourth band, so such bare numbers count
     with `bare` alone, for callers that report how they were read.
     """
-    plain, key = [plain_name(name or "") for name in names], plain_name(band)
-    hits = [i for i, name in enumerate(plain) if name == key]
+    key = plain_name(band)
+    hits = [i for i, name in enumerate(names) if plain_name(name or "") == key]
     if not hits:
-        known = [bare or not _BARE.fullmatch(name or "") for name in names]
-        hits = [i for i, name in enumerate(plain) if known[i] and name in _ALIASES.get(key, ())]
+        plain = [plain_name(band_word(name or "")) for name in names]
+        known = [bare or not bare_number(name or "") for name in names]
+        aliases = (key, *(_THEMATIC_MAPPER if thematic_mapper(names) else _ALIASES).get(key, ()))
+        hits = [i for i, name in enumerate(plain) if known[i] and name in aliases]
     return hits[0] if len(hits) == 1 else None
+
+
+def thematic_mapper(names: Sequence[str | None]) -> bool:
+    """Whether bands are those of the surface reflectance of Landsat 4 to 7, whose numbers mean other colors."""
+    reflectances = [name for name in names if re.fullmatch(r"sr_b\d", (name or "").lower())]
+    return {plain_name(band_word(name or "")[-2:]) for name in reflectances} == _THEMATIC_MAPPER_BANDS
 
 
 def as_rgb(picture: Picture) -> Picture:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from swath.data import Images, LeftOut, walk_images
 from swath.errors import DataError, SettingError
-from swath.files import atomic_file, check_output
+from swath.files import as_cell, atomic_files, check_output
 from swath.imagery import decode
 from swath.inference.classifier import Classifier
 from swath.inference.color_match import IMAGES, ColorMatch, check_mode, compare_scene, sample_images
@@ -188,14 +188,13 @@ def _note_path(out: Path) -> Path:
 def _outputs(out: Path, color_match: ColorMatch, *, overwrite: bool) -> Iterator[Write]:
     """Yield what adds rows to the table; when it is whole its note takes its name, and then the table does."""
     note = _note_path(out)
-    with contextlib.ExitStack() as stack:
-        temporary = stack.enter_context(atomic_file(out, overwrite=overwrite))
-        if color_match.asked != "off":
-            record = stack.enter_context(atomic_file(note, overwrite=overwrite))
-            record.write_text(json.dumps(color_match.record(), indent=2) + "\n", encoding="utf-8")
-        yield stack.enter_context(_writer(temporary))
-    if color_match.asked == "off" and overwrite:
-        note.unlink(missing_ok=True)  # of an earlier table of this name
+    noted = color_match.asked != "off"
+    files, earlier = ([out, note], []) if noted else ([out], [note])
+    with atomic_files(files, overwrite=overwrite, obsolete=earlier) as paths:
+        if noted:
+            paths[note].write_text(json.dumps(color_match.record(), indent=2) + "\n", encoding="utf-8")
+        with _writer(paths[out]) as write:
+            yield write
 
 
 @contextlib.contextmanager
@@ -222,10 +221,10 @@ def _csv_writer(file: TextIO) -> Write:
         nonlocal headed
         columns = found.columns(top_k=top_k)
         if not headed:
-            writer.writerow(columns)
+            writer.writerow(map(as_cell, columns))
             headed = True
         for row in zip(*columns.values(), strict=True):
-            writer.writerow(f"{v:.6f}" if isinstance(v, float) else v for v in row)
+            writer.writerow(f"{v:.6f}" if isinstance(v, float) else as_cell(v) for v in row)
 
     return write
 

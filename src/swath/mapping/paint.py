@@ -121,29 +121,43 @@ class Totals:
     classes : sequence of ClassInfo
         Class i is stored as i + 1.
     area : PixelArea, optional
-        Area of the pixels of each row.
+        Area of the pixels, block by block.
+    width : int
+        Pixels of a row.
     """
 
-    def __init__(self, classes: Sequence[ClassInfo], area: PixelArea | None) -> None:
+    def __init__(self, classes: Sequence[ClassInfo], area: PixelArea | None, *, width: int) -> None:
         self._classes, self._area = classes, area
         self._pixels = np.zeros(len(classes) + 1, np.int64)
         self._meters = np.zeros(len(classes) + 1)
-        self._ood = 0
+        self._ood = self._nowhere = 0
+        # By column, where the counts of its block begin.
+        across = width if area is None else area.block[1]
+        self._places = np.arange(width, dtype=np.intp) // across * len(self._pixels)
 
     def add(self, start: int, labels: Rows) -> None:
         """Count `labels` ``[rows, width]``, the map from row `start` on."""
         values, rows = len(self._pixels), len(labels)
+        down = 1 if self._area is None else self._area.block[0]
+        blocks = (start + np.arange(rows)) // down if self._area is not None else np.zeros(rows, np.intp)
+        columns = int(self._places[-1]) // values + 1
         if labels.strides[0] == 0:  # one row, repeated
-            count = np.bincount(labels[0], minlength=values)
-            self._pixels += rows * count
-            if self._area is not None:
-                self._meters += self._area.rows[start : start + rows].sum() * count
+            one = np.bincount(labels[0] + self._places, minlength=columns * values).reshape(1, columns, values)
+            for block, repeated in zip(*np.unique(blocks, return_counts=True), strict=True):
+                self._count(int(block), one * repeated)
             return
-        places = labels + np.arange(rows, dtype=np.intp)[:, None] * values
-        counts = np.bincount(places.ravel(), minlength=rows * values).reshape(rows, values)
-        self._pixels += counts.sum(axis=0)
+        held = int(blocks[-1] - blocks[0]) + 1
+        places = labels + self._places + ((blocks - blocks[0]) * columns * values)[:, None]
+        counts = np.bincount(places.ravel(), minlength=held * columns * values)
+        self._count(int(blocks[0]), counts.reshape(held, columns, values))
+
+    def _count(self, block: int, counts: npt.NDArray[np.int64]) -> None:
+        """Add the counts ``[n, m, values]`` of whole rows of blocks."""
+        self._pixels += counts.sum(axis=(0, 1))
         if self._area is not None:
-            self._meters += self._area.rows[start : start + rows] @ counts
+            area = self._area.blocks[block : block + len(counts)]
+            self._meters += np.einsum("nm,nmk->k", area, counts)
+            self._nowhere += int(counts[:, :, 1:].sum(axis=-1)[area == 0].sum())
 
     def add_ood(self, mask: Rows) -> None:
         """Count the pixels of ``[rows, width]`` that are 1: unlike the training data."""
@@ -164,9 +178,15 @@ class Totals:
         """Pixels with a class."""
         return int(self._pixels[1:].sum())
 
+    @property
+    def nowhere(self) -> int:
+        """Mapped pixels whose size is unknown, since the projection leads to no place on the ground there."""
+        return self._nowhere
+
     def legend(self) -> tuple[LegendEntry, ...]:
         """One entry per class, in the model's order."""
         mapped = max(self.mapped, 1)
+        sized = self._area is not None and not self._nowhere
         return tuple(
             LegendEntry(
                 value=info.value + 1,
@@ -174,7 +194,7 @@ class Totals:
                 name=info.name,
                 pixels=int(pixels),
                 share=int(pixels) / mapped,
-                hectares=None if self._area is None else float(meters) / 10_000,
+                hectares=float(meters) / 10_000 if sized else None,
             )
             for info, pixels, meters in zip(self._classes, self._pixels[1:], self._meters[1:], strict=True)
         )

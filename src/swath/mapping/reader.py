@@ -8,7 +8,10 @@ memory) is refused here, before any work.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,17 +21,20 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio import Affine
+from rasterio._env import set_proj_data_search_path
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
+from rasterio.warp import transform as to_system
 from rasterio.windows import Window
 
 from swath.errors import DataError, MissingFileError, SettingError
 from swath.imagery.arrays import bands_first
 from swath.imagery.decode import DEEP_PNG, kind_of
-from swath.imagery.rgb import find_band, is_known, is_numbered, plain_name
+from swath.imagery.header import RGB
+from swath.imagery.rasters import RasterBands, equals_nodata, unreadable
+from swath.imagery.rgb import band_word, find_band, is_known, is_numbered, plain_name, thematic_mapper
 from swath.inference.engines import free_cores
 
 # Formats that are one local file, recognized by its first bytes. VRT and the like are left out: they name other
@@ -41,7 +47,9 @@ _MAX_CACHE = 640 * 2**20
 # Blocks are decoded and compressed on all cores where the format allows it.
 ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE", "GDAL_CACHEMAX": _CACHE, "GDAL_NUM_THREADS": str(free_cores())}
 _MAX_BLOCK = 512 * 2**20
-_COLORS = {ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue", ColorInterp.alpha: "alpha"}
+EUROSAT_HIGH = 0.275  # the reflectance that EuroSAT's 8-bit pictures end at
+_NUMBER = re.compile(r"b\d+")
+_NUMBERED = re.compile(r"band_\d+")  # what a band without a name is called
 _ROWS, _COLUMNS = {"y", "lat", "latitude"}, {"x", "lon", "longitude"}
 
 
@@ -64,12 +72,16 @@ class Scene:
     transform : affine.Affine
         Pixels to coordinates.
     nodata : float or None
-        Value that means no data.
+        Value that means no data, in the first band that has one.
     block : int
         Rows that are stored, and so decoded, together.
     read : callable
-        Takes band numbers, counted from 1, and a window; gives values ``[bands, rows, columns]`` and, where the
-        scene has a mask or an alpha band, a bool ``[rows, columns]`` that is True where there is data.
+        Takes band numbers, counted from 1, and a window; gives values ``[n, rows, columns]``, and where they are data:
+        bool ``[n or 1, rows, columns]``, or None if all of them are.
+    scaling : tuple of float or None
+        Scale and offset by which the scene says that its stored values become physical ones.
+    placing : str or None
+        Why a scene without coordinates has none, if the file says how it could get some.
     """
 
     name: str
@@ -82,11 +94,24 @@ class Scene:
     nodata: float | None
     block: int
     read: Callable[[Sequence[int], Window], tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]]
+    scaling: tuple[float, float] | None = None
+    placing: str | None = None
 
 
 @contextlib.contextmanager
-def open_scene(scene: Any, *, crs: Any = None, transform: Any = None) -> Iterator[Scene]:
+def open_scene(
+    scene: Any,
+    *,
+    crs: Any = None,
+    transform: Any = None,
+    nodata: float | None = None,
+    black: bool = False,
+    name: str | None = None,
+) -> Iterator[Scene]:
     """Open a scene, of whatever kind.
+
+    No data is what the scene says it is, as :meth:`swath.imagery.rasters.RasterBands.read_with_mask` has it; of an
+    array, its fill value, masked values, and what is NaN or infinite.
 
     Parameters
     ----------
@@ -97,22 +122,33 @@ def open_scene(scene: Any, *, crs: Any = None, transform: Any = None) -> Iterato
     crs, transform : optional
         Replace the scene's own: what :meth:`rasterio.crs.CRS.from_user_input` takes, and an affine transform or
         its first six numbers.
+    nodata : float, optional
+        Value that means no data in every band, in place of the scene's own.
+    black : bool
+        Whether 0 means no data where the scene states no value, as in Sentinel-2 products, which do not state it.
+    name : str, optional
+        What messages call it; by default the file's name, or "the array".
 
     Raises
     ------
     DataError
         If there is no such file, the scene is none of these, or it cannot be read in strips of bounded memory.
+    SettingError
+        If `nodata` is no value that the scene's type can hold, or PROJ finds no data of its own.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **ENVIRONMENT))
+        use_own_proj_data()
         if isinstance(scene, str | Path):
-            opened = _dataset_scene(stack.enter_context(_open_file(str(scene))), Path(scene).name)
+            found = stack.enter_context(_open_file(str(scene)))
+            opened = _dataset_scene(found, name or Path(scene).name, nodata=nodata, black=black)
         elif hasattr(scene, "dataset_mask"):
-            opened = _dataset_scene(scene, Path(scene.name).name)
+            opened = _dataset_scene(scene, name or Path(scene.name).name, nodata=nodata, black=black)
         elif hasattr(scene, "dims") and hasattr(scene, "coords"):
-            opened = _labeled_scene(scene)
+            opened = _labeled_scene(scene, nodata=nodata, black=black, name=name)
         elif isinstance(scene, np.ndarray):
-            opened = _array_scene(bands_first(scene, name="the scene"), name="the array")
+            cube = bands_first(scene, name="the scene")
+            opened = _array_scene(cube, name=name or "the array", nodata=nodata, black=black)
         else:
             raise DataError(
                 f"a scene cannot be a {type(scene).__name__}",
@@ -135,15 +171,44 @@ def _open_file(name: str) -> DatasetReader:
         if not path.is_file():
             raise MissingFileError(f"there is no scene {path}", fix="give a raster file or a /vsi name")
         check_name(path)
-        # An absolute path of a file that exists is never taken for a URL.
-        target, driver = str(path.resolve()), _driver(path)
+        # An absolute path of a file that exists is never taken for a URL. A link keeps its own name: what lies next
+        # to a raster (mask, statistics, world file) is named after the link.
+        target, driver = str(path.absolute()), _driver(path)
     try:
         return rasterio.open(target, driver=driver, sharing=False)
     except RasterioError as error:
-        raise DataError(
-            f"{name} cannot be opened, is damaged or cut short ({error.__cause__ or error})",
-            fix="check the name, or download or write the file again",
-        ) from error
+        if driver is None:
+            raise DataError(f"{name} cannot be opened ({error.__cause__ or error})", fix="check the name") from error
+        raise unreadable(name, driver, error) from error
+
+
+@functools.cache
+def use_own_proj_data() -> None:
+    """Make sure that PROJ knows reference systems: another program's PROJ_DATA may hide the data it came with.
+
+    Raises
+    ------
+    SettingError
+        If it knows none, and there are no other data at hand.
+    """
+    for attempt in range(2):
+        try:
+            # Both tables: that of systems, and that of the operations between them.
+            CRS.from_epsg(2263).to_wkt()
+            if all(map(math.isfinite, to_system("EPSG:3857", "EPSG:4326", [0.0], [0.0])[0])):
+                return
+        except (CRSError, RasterioError):
+            pass
+        own = Path(rasterio.__file__).with_name("proj_data")
+        if attempt == 0 and own.is_dir():
+            # For this thread, and for what other threads and libgeotiff set up later.
+            os.environ.pop("PROJ_LIB", None)
+            os.environ["PROJ_DATA"] = str(own)
+            set_proj_data_search_path(str(own))
+    raise SettingError(
+        "PROJ finds no data on reference systems, since PROJ_DATA or PROJ_LIB name a folder without them",
+        fix="unset both: unset PROJ_DATA PROJ_LIB",
+    )
 
 
 def _driver(path: Path) -> str:
@@ -155,64 +220,96 @@ def _driver(path: Path) -> str:
     )
 
 
-def _dataset_scene(dataset: DatasetReader, name: str) -> Scene:
-    if len(dataset.subdatasets) > 1:
-        raise DataError(f"{name} holds {len(dataset.subdatasets)} pages", fix="save one scene per file")
-    dtype = dataset.dtypes[0]
-    if dtype.startswith("complex"):
-        raise DataError(f"{name} holds {dtype} values", fix="write its magnitude as float32")
+def _dataset_scene(dataset: DatasetReader, name: str, *, nodata: float | None, black: bool) -> Scene:
+    bands = RasterBands(dataset, name=name)
     # Blocks are decoded whole, so one that holds the whole scene would break the bound on memory.
     for height, width in dataset.block_shapes:
-        if height * width * dataset.count * np.dtype(dtype).itemsize > _MAX_BLOCK:
+        if height * width * dataset.count * np.dtype(dataset.dtypes[0]).itemsize > _MAX_BLOCK:
             raise DataError(
                 f"{name} is stored in blocks of {width} x {height} pixels, which take too much memory",
                 fix="write it in tiles, for example with: gdal_translate -of COG",
             )
-    masked = any(
-        flag in (MaskFlags.per_dataset, MaskFlags.alpha) for flags in dataset.mask_flag_enums for flag in flags
-    )
+    asked = _nodata_of(nodata, dataset.dtypes[0], scene=name)
+    stated = next((value for value in bands.nodata if value is not None), None)
+    if asked is None and stated is None and black:
+        asked = 0.0
+    pairs = set(zip(dataset.scales, dataset.offsets, strict=True))
+    scaling = pairs.pop() if len(pairs) == 1 else None
 
-    def read(bands: Sequence[int], window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
-        values = dataset.read(list(bands), window=window)
-        return values, dataset.dataset_mask(window=window) > 0 if masked else None
+    def read(chosen: Sequence[int], window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        return bands.read_with_mask(chosen, window, nodata=asked)
 
     return Scene(
         name=name,
         height=dataset.height,
         width=dataset.width,
-        dtype=dtype,
-        bands=tuple(
-            "alpha" if color == ColorInterp.alpha else (text or "").strip() or _COLORS.get(color)
-            for text, color in zip(dataset.descriptions, dataset.colorinterp, strict=True)
-        ),
+        dtype=bands.dtype,
+        bands=tuple(None if _NUMBERED.fullmatch(band) else band for band in bands.names),
         crs=dataset.crs,
         transform=dataset.transform,
-        nodata=dataset.nodata,
+        nodata=stated if asked is None else asked,
         block=max(height for height, _ in dataset.block_shapes),
         read=read,
+        scaling=None if scaling == (1.0, 0.0) else scaling,
+        placing=_placing(dataset),
     )
 
 
-def _array_scene(cube: Any, *, name: str, **known: Any) -> Scene:
+def _placing(dataset: DatasetReader) -> str | None:
+    """How a raster without a grid of coordinates says where it lies."""
+    points, system = dataset.gcps
+    if dataset.crs or not (points or dataset.rpcs):
+        return None
+    if points:
+        where = f" in {system.to_string()[:40]}" if system else ""
+        return f"it is placed by {len(points)} ground control points{where}: warp it first, with gdalwarp -tps"
+    return "it is placed by rational polynomial coefficients: warp it first, with gdalwarp -rpc"
+
+
+def _nodata_of(nodata: float | None, dtype: str, *, scene: str) -> float | None:
+    """The nodata value asked for; refuses one that no pixel can have."""
+    if nodata is None or np.issubdtype(np.dtype(dtype), np.floating):
+        return nodata
+    limits = np.iinfo(dtype)
+    if not (math.isfinite(nodata) and limits.min <= nodata <= limits.max and nodata == int(nodata)):
+        raise SettingError(
+            f"no pixel of {scene} can be {nodata:g}: its values are whole numbers from {limits.min} to {limits.max}",
+            fix="leave out --nodata, or give the value its pixels without data have",
+        )
+    return nodata
+
+
+def _array_scene(
+    cube: Any, *, name: str, nodata: float | None, black: bool, stated: float | None = None, **known: Any
+) -> Scene:
     """A scene of anything that is cut as ``cube[band, rows, columns]``."""
     dtype = np.dtype(cube.dtype)
     if dtype.kind not in "uif":
         raise DataError(f"{name} holds {dtype} values", fix="give uint8, uint16, int16 or float32 values")
+    place = {"bands": (None,) * cube.shape[0], "crs": None, "transform": Affine.identity()} | known
+    asked = _nodata_of(nodata, dtype.name, scene=name)
+    value = stated if asked is None else asked
+    if value is None and black:
+        value = 0.0
 
     def read(bands: Sequence[int], window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
         rows, columns = window.toslices()
         parts = [np.ma.asarray(cube[band - 1, rows, columns]) for band in bands]
         values = np.stack([part.data for part in parts], dtype=dtype.name)
-        if all(part.mask is np.ma.nomask for part in parts):
-            return values, None
-        return values, ~np.all([np.ma.getmaskarray(part) for part in parts], axis=0)
+        present: list[npt.NDArray[np.bool_]] = []
+        if any(part.mask is not np.ma.nomask for part in parts):
+            present.append(~np.stack([np.ma.getmaskarray(part) for part in parts]))
+        if value is not None:
+            present.append(~equals_nodata(values, value))
+        if dtype.kind == "f":
+            present.append(np.isfinite(values))
+        return values, functools.reduce(np.logical_and, present) if present else None
 
-    count, height, width = cube.shape
-    place = {"bands": (None,) * count, "crs": None, "transform": Affine.identity(), "nodata": None} | known
-    return Scene(name=name, height=height, width=width, dtype=dtype.name, block=1, read=read, **place)
+    _, height, width = cube.shape
+    return Scene(name=name, height=height, width=width, dtype=dtype.name, block=1, read=read, nodata=value, **place)
 
 
-def _labeled_scene(data: Any) -> Scene:
+def _labeled_scene(data: Any, *, nodata: float | None, black: bool, name: str | None) -> Scene:
     """A scene of an ``xarray.DataArray``, with its place by the conventions of rioxarray and odc-geo."""
     found = [next((dim for dim in data.dims if str(dim).lower() in names), None) for names in (_ROWS, _COLUMNS)]
     others = [dim for dim in data.dims if dim not in found]
@@ -233,11 +330,13 @@ def _labeled_scene(data: Any) -> Scene:
     filled = data.attrs.get("_FillValue", data.attrs.get("nodata", data.encoding.get("_FillValue")))
     return _array_scene(
         cube,
-        name=str(data.name or "the array"),
+        name=name or str(data.name or "the array"),
+        nodata=nodata,
+        black=black,
+        stated=None if filled is None else float(filled),
         bands=tuple(None if name is None else str(name) for name in names),
         crs=_labeled_crs(data),
         transform=_labeled_transform(data, *found),
-        nodata=None if filled is None else float(filled),
     )
 
 
@@ -286,19 +385,17 @@ def check_name(path: Path) -> None:
         raise SettingError(f"the name {str(path)!a} is not UTF-8", fix="rename it") from None
 
 
-def check_values(dtype: str, needed: str, *, rescale: tuple[float, float] | None, scene: str) -> None:
+def check_values(scene: Scene, needed: str, *, rescale: tuple[float, float] | None) -> None:
     """Refuse a scene whose values are not those the model was trained on.
 
     Parameters
     ----------
-    dtype : str
-        Type of the scene's values.
+    scene : Scene
+        Where its values have to be rescaled, some are read, to say how.
     needed : str
         Type the model takes.
     rescale : tuple of float, optional
         LOW and HIGH reflectance, if the scene is to be rescaled.
-    scene : str
-        The scene's name, for messages.
 
     Raises
     ------
@@ -309,17 +406,16 @@ def check_values(dtype: str, needed: str, *, rescale: tuple[float, float] | None
     """
     bits = {"uint8": "8-bit (uint8)", "uint16": "16-bit (uint16)"}
     if rescale is None:
-        if dtype == needed:
+        if scene.dtype == needed:
             return
-        fix = (
-            "rescale reflectance to 8 bit with --rescale 0:2750, as EuroSAT was (1000:3750 where 1000 was added "
-            "to the values, as Sentinel-2 does from processing baseline 04.00)"
-            if needed == "uint8"
-            else "give a scene of that type"
-        )
-        raise DataError(
-            f"{scene} holds {bits.get(dtype, dtype)} values and the model takes {bits[needed]} ones", fix=fix
-        )
+        fix = "give a scene of that type"
+        if needed == "uint8":
+            fix = likely_range(scene) or (
+                "rescale reflectance to 8 bit with --rescale 0:2750, as EuroSAT was (1000:3750 where 1000 was added "
+                "to the values, as Sentinel-2 does from processing baseline 04.00)"
+            )
+        holds = bits.get(scene.dtype, scene.dtype)
+        raise DataError(f"{scene.name} holds {holds} values and the model takes {bits[needed]} ones", fix=fix)
     if needed != "uint8":
         raise SettingError(
             f"the model takes {bits[needed]} values, and rescaling gives 8-bit ones", fix="leave out --rescale"
@@ -329,10 +425,44 @@ def check_values(dtype: str, needed: str, *, rescale: tuple[float, float] | None
             f"cannot rescale values from {rescale[0]:g} to {rescale[1]:g}",
             fix="give --rescale LOW:HIGH, LOW below HIGH",
         )
-    if dtype == "uint8" and rescale[1] > 255:
+    if scene.dtype == "uint8" and rescale[1] > 255:
         raise SettingError(
-            f"{scene} is 8-bit already, its values end at 255 and not at {rescale[1]:g}", fix="leave out --rescale"
+            f"{scene.name} is 8-bit already, its values end at 255 and not at {rescale[1]:g}", fix="leave out --rescale"
         )
+
+
+def likely_range(scene: Scene) -> str | None:
+    """How to rescale a scene to 8 bits as EuroSAT was, by what it says of its values or by the values themselves.
+
+    None for values that look like reflectance times 10,000, as products of Sentinel-2 hold it.
+    """
+    high = EUROSAT_HIGH
+    if scene.scaling is not None and scene.scaling[0] > 0:
+        scale, offset = scene.scaling
+        return (
+            f"rescale reflectance to 8 bit with --rescale {-offset / scale:.6g}:{(high - offset) / scale:.6g}, which "
+            f"is 0 to {high:g} by the scene's own scale of {scale:g} and offset of {offset:g}"
+        )
+    side = 256
+    corner = Window(
+        max(0, (scene.width - side) // 2),
+        max(0, (scene.height - side) // 2),
+        min(side, scene.width),
+        min(side, scene.height),
+    )
+    bands = [at for at, name in enumerate(scene.bands, start=1) if name != "alpha"]
+    try:
+        values, present = scene.read(bands[:3], corner)
+    except DataError:
+        values, present = np.zeros((1, 1, 1)), None
+    largest = float(np.max(values, initial=0, where=True if present is None else present))
+    if 0 < largest <= 2.0 and scene.dtype.startswith("float"):
+        return f"its values look like reflectance from 0 to 1: rescale them to 8 bit with --rescale 0:{high:g}"
+    if 0 < largest <= 200 and scene.dtype.startswith("float"):
+        return f"its values look like reflectance in percent: rescale them to 8 bit with --rescale 0:{100 * high:g}"
+    if 0 < largest <= 255:
+        return "its values end at 255: write it with 8 bit, for example with: gdal_translate -ot Byte"
+    return None
 
 
 def _cache(scene: Scene) -> int:
@@ -396,10 +526,10 @@ def choose_bands(
         bands are known and one is missing, or a known band is
         not where the model's order has it.
     """
-    if asked is not None:
-        return _asked(tuple(asked), len(names), needed, scene)
     plain = [plain_name(name or "") for name in names]
     usable = [i for i, name in enumerate(plain, start=1) if name != "alpha"]
+    if asked is not None:
+        return _asked(tuple(asked), usable, needed, scene)
     if of is not None and not any(plain[i - 1] for i in usable):
         numbers = [int(band.removeprefix("band_")) for band in needed if is_numbered(band)]
         if len(usable) != of or len(numbers) != len(needed):
@@ -409,6 +539,8 @@ def choose_bands(
                 fix=f"say which bands of the scene these are, such as --bands {example}",
             )
         return Bands(tuple(usable[number - 1] for number in numbers), "by number")
+    if [plain[i - 1] for i in usable] == ["gray"] and tuple(needed) == RGB:
+        return Bands(tuple(usable) * 3, "by name", "the scene is gray: red, green and blue are the same band")
     if len(usable) < len(needed):
         raise DataError(
             f"{scene} has {len(usable)} bands and the model needs {len(needed)} ({', '.join(needed)})",
@@ -417,16 +549,17 @@ def choose_bands(
     found = [None if (at := find_band(names, band, bare=True)) is None else at + 1 for band in needed]
     if None not in found and len(set(found)) == len(found):
         indexes = tuple(i for i in found if i is not None)
-        numbered = [names[i - 1] for i in indexes if plain[i - 1][:1] == "b" and plain[i - 1][1:].isdigit()]
+        numbered = [names[i - 1] for i in indexes if _NUMBER.fullmatch(plain_name(band_word(names[i - 1] or "")))]
+        sensor = "Landsat 4 to 7 number" if thematic_mapper(names) else "Sentinel-2 numbers"
         warning = (
             f"bands {', '.join(str(n) for n in numbered)} were read as {', '.join(needed)}, "
-            "as Sentinel-2 numbers them; use --bands if this is another sensor"
+            f"as {sensor} them; use --bands if this is another sensor"
             if numbered
             else None
         )
         return Bands(indexes, "by name", warning)
     misplaced = any(i is not None and usable[at] != i for at, i in enumerate(found))
-    if misplaced or all(is_known(plain[i - 1]) for i in usable):
+    if misplaced or all(is_known(names[i - 1] or "") for i in usable):
         missing = [band for band, i in zip(needed, found, strict=True) if i is None]
         raise DataError(
             f"{scene} has bands {', '.join(str(names[i - 1]) for i in usable)} but not {', '.join(missing)}",
@@ -445,13 +578,16 @@ def choose_bands(
     )
 
 
-def _asked(asked: tuple[int, ...], count: int, needed: Sequence[str], scene: str) -> Bands:
+def _asked(asked: tuple[int, ...], usable: Sequence[int], needed: Sequence[str], scene: str) -> Bands:
     if len(asked) != len(needed):
         raise SettingError(
             f"{len(asked)} bands were asked for and the model needs {len(needed)} ({', '.join(needed)})",
             fix=f"give --bands {len(needed)} numbers, in that order",
         )
-    outside = [index for index in asked if not 1 <= index <= count]
+    outside = [index for index in asked if index not in usable]
     if outside:
-        raise SettingError(f"{scene} has no band {outside[0]}", fix=f"give --bands numbers from 1 to {count}")
+        raise SettingError(
+            f"{scene} has no band {outside[0]} to classify by",
+            fix=f"give --bands numbers among {', '.join(map(str, usable))}; alpha is no band",
+        )
     return Bands(asked, "asked for")

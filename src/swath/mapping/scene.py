@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,17 +20,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from swath.errors import DataError, SettingError
+from swath.files import atomic_files
 from swath.inference import Classifier, load
 from swath.inference.color_match import Mode, compare_scene
-from swath.mapping.area import pixel_area
+from swath.mapping.area import PixelArea, pixel_area
 from swath.mapping.grid import make_grid
 from swath.mapping.legend import draw_legend, draw_map
 from swath.mapping.paint import Painter, Totals, painted_classes
-from swath.mapping.reader import check_name, check_values, choose_bands, open_scene
+from swath.mapping.reader import Scene, check_name, check_values, choose_bands, open_scene
 from swath.mapping.strips import Strips
 from swath.mapping.summary import Map, MapFiles, map_record, map_warnings
 from swath.mapping.windows import Windows, make_windows, with_data
-from swath.mapping.writer import ArrayWriter, RowWriter, map_layers, raster_writers, staged
+from swath.mapping.writer import ArrayWriter, RowWriter, map_layers, raster_writers
 from swath.progress import Progress, silent
 
 _MAX_CLASSES = 254
@@ -49,6 +52,7 @@ def map_scene(
     probabilities: bool | str | Path = False,
     crs: Any = None,
     transform: Any = None,
+    name: str | None = None,
     batch_size: int = 1024,
     dense: bool | None = None,
     overwrite: bool = False,
@@ -92,6 +96,8 @@ def map_scene(
     crs, transform : optional
         Coordinate reference system (anything :meth:`rasterio.crs.CRS.from_user_input` takes) and affine transform, in
         place of the scene's own.
+    name : str, optional
+        What the map calls the scene; by default the file's name, or "the array".
     batch_size : int
         Windows cut out and handed to the engine at a time, which takes as many of them as it likes.
     dense : bool, optional
@@ -134,28 +140,40 @@ def map_scene(
     if len(classes) > _MAX_CLASSES:
         raise DataError(f"a map holds {_MAX_CLASSES} classes at most and the model has {len(classes)}")
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(open_scene(scene, crs=crs, transform=transform))
+        opened = stack.enter_context(
+            open_scene(scene, crs=crs, transform=transform, nodata=nodata, black=rescale is not None, name=name)
+        )
         spec = record.input
         chosen = choose_bands(opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name)
-        check_values(opened.dtype, record.input.data_type, rescale=rescale, scene=opened.name)
+        check_values(opened, spec.data_type, rescale=rescale)
         patch = record.input.size
         grid = make_grid(opened.height, opened.width, patch=patch, stride=patch if stride is None else stride)
         windows = make_windows(classifier, grid, batch_size=batch_size, dense=dense)
         files = _name_files(out, scene, probabilities=probabilities, ood=windows.detects_ood)
-        partial = stack.enter_context(staged(files.all(), overwrite=overwrite)) if files else {}
-        strips = Strips(opened, grid, bands=chosen.indexes, rescale=rescale, nodata=nodata)
+        # A raster of an earlier map of this name, if this model cannot detect what is unlike its training data.
+        older = MapFiles.next_to(files.classes, ood=True).ood if files and files.ood is None else None
+        obsolete = () if older is None else (older,)
+        partial = {}
+        if files:
+            targets = (*files.all(), *files.systems())
+            partial = stack.enter_context(atomic_files(targets, overwrite=overwrite, obsolete=obsolete))
+        strips = Strips(opened, grid, bands=chosen.indexes, rescale=rescale)
         color_match = compare_scene(strips.sample(), record.input, mode=match_colors)
         strips.correction = color_match.correction
-        area = pixel_area(opened.crs, opened.transform, opened.height)
-        totals = Totals(classes, area)
+        area, no_area = _area(opened)
+        totals = Totals(classes, area, width=opened.width)
         names = record.class_names if probabilities else ()
         layers = map_layers(grid, classes, ood=windows.detects_ood, probabilities=names)
+        run, model_hash = uuid.uuid4().hex, hashlib.sha256(classifier.path.read_bytes()).hexdigest() if files else ""
         # Rasters on disk or arrays in memory: from here to the painter nothing else differs.
         kept = {} if files else {layer.name: ArrayWriter(layer) for layer in layers}
         writing: contextlib.AbstractContextManager[dict[str, RowWriter]] = contextlib.nullcontext({})
         if files:
-            targets = {layer.name: partial[getattr(files, layer.name)] for layer in layers}
-            writing = raster_writers(layers, targets, crs=opened.crs, transform=opened.transform, progress=progress)
+            paths = {layer.name: partial[getattr(files, layer.name)] for layer in layers}
+            tags = {"SWATH_RUN": run, "SWATH_MODEL": record.name, "SWATH_MODEL_SHA256": model_hash}
+            writing = raster_writers(
+                layers, paths, crs=opened.crs, transform=opened.transform, tags=tags, progress=progress
+            )
         with writing as rasters:
             painter = Painter(grid, record, kept or rasters, totals)
             classified = _classify(strips, windows, painter, progress)
@@ -180,7 +198,7 @@ def map_scene(
             transform=opened.transform,
             nodata_pixels=totals.nodata,
             ood_share=ood_share,
-            warnings=map_warnings(strips, record.input, area, chosen, color_match, ood_share),
+            warnings=map_warnings(strips, record.input, area, no_area, chosen, color_match, totals, ood_share),
             bands=chosen,
             color_match=color_match,
             stride=grid.stride,
@@ -192,11 +210,9 @@ def map_scene(
             written=files,
         )
         if files:
-            content = map_record(made, classifier, strips, area)
+            content = map_record(made, classifier, strips, area, run=run, model_hash=model_hash)
             text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
             partial[files.record].write_text(text + "\n", encoding="utf-8")
-    if files and files.ood is None and overwrite:  # of an earlier map of this name
-        files.classes.with_name(f"{files.classes.stem}.ood{files.classes.suffix}").unlink(missing_ok=True)
     return made
 
 
@@ -213,6 +229,14 @@ def _name_files(out: str | Path | None, scene: Any, *, probabilities: bool | str
     files = MapFiles.next_to(Path(out), probabilities=probabilities, ood=ood)
     files.check(scene)
     return files
+
+
+def _area(scene: Scene) -> tuple[PixelArea | None, str | None]:
+    """The area of a scene's pixels, or why it cannot be known."""
+    try:
+        return pixel_area(scene.crs, scene.transform, (scene.height, scene.width)), None
+    except DataError as error:
+        return None, ": ".join(filter(None, (error.problem, scene.placing)))
 
 
 def _classify(strips: Strips, windows: Windows, painter: Painter, progress: Progress) -> int:

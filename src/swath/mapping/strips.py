@@ -8,25 +8,27 @@ are held until the last one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from swath.errors import DataError
 from swath.imagery import rescale_reflectance
 from swath.imagery.color_match import Correction
 from swath.mapping.grid import Grid
-from swath.mapping.reader import Scene
+from swath.mapping.reader import Scene, likely_range
 
 _PIECE = 24 * 2**20  # bytes read at a time, where the scene's blocks allow it
 _TALLEST = 96 * 2**20  # blocks of more than this are taken in parts, from GDAL's cache
 # A sample is 8 x 8 squares of 128 pixels: all of a small scene, and few of the blocks of a large one.
 _SQUARES, _SQUARE = 8, 128
+# Rescaled pixels of which nothing can be seen: reflectance in percent, rescaled as if it were in ten thousandths, ends
+# here, and dark water does not.
+_DARKEST, _NEARLY_ALL = 6, 0.95
 _EVERY = 4  # every fourth pixel each way says enough about a mean
 
 
@@ -90,6 +92,8 @@ class PixelStatistics:
         part = np.s_[-start % _EVERY :: _EVERY, ::_EVERY]
         there = valid[part]
         seen = pixels[:, *part]
+        if not there.any() and valid.any():  # specks of data between the pixels that are looked at
+            seen, there = pixels, valid
         seen = seen.reshape(len(seen), -1) if there.all() else seen[:, there]
         self._sums += seen.sum(axis=1, dtype=np.uint64)
         self.count += seen.shape[1]
@@ -104,9 +108,7 @@ class PixelStatistics:
 class Strips:
     """Gives the strips under the rows of windows, from top to bottom.
 
-    A pixel has no data where every chosen band holds the nodata value or NaN, or where the scene's mask or
-    alpha band says so. With `rescale` and no nodata value stated anywhere, 0 is nodata, as in Sentinel-2
-    products, which do not state it.
+    A pixel has no data where the scene has none in every chosen band; see :func:`swath.mapping.reader.open_scene`.
 
     Parameters
     ----------
@@ -117,13 +119,11 @@ class Strips:
         Bands to read, counted from 1.
     rescale : tuple of float, optional
         LOW and HIGH of :func:`swath.imagery.rescale_reflectance`.
-    nodata : float, optional
-        Replaces the scene's own nodata value.
 
     Attributes
     ----------
-    scene, grid, rescale, nodata
-        As given; `nodata` is the value in force.
+    scene, grid, rescale
+        As given.
     correction : Correction or None
         Applied to all pixels with data that are read from now on.
     statistics : PixelStatistics
@@ -133,17 +133,9 @@ class Strips:
     correction: Correction | None = None
 
     def __init__(
-        self,
-        scene: Scene,
-        grid: Grid,
-        *,
-        bands: Sequence[int],
-        rescale: tuple[float, float] | None = None,
-        nodata: float | None = None,
+        self, scene: Scene, grid: Grid, *, bands: Sequence[int], rescale: tuple[float, float] | None = None
     ) -> None:
         self.scene, self.grid, self._bands, self.rescale = scene, grid, list(bands), rescale
-        stated = scene.nodata if nodata is None else nodata
-        self.nodata: float | None = 0.0 if stated is None and rescale else stated
         self.statistics = PixelStatistics(len(self._bands))
         cols = grid.cols
         self._columns = cols.source(cols.first, cols.first + cols.span(cols.windows))
@@ -160,13 +152,24 @@ class Strips:
         Raises
         ------
         DataError
-            If the file is damaged.
+            If the file is damaged, or rescaling puts nearly all of them on one value.
         """
-        tops, lefts = (_spread(side) for side in (self.scene.height, self.scene.width))
+        found = self._spread_out(self._values)
+        if self.rescale is not None and _collapsed(found):
+            low, high = np.percentile(self._spread_out(self._stored), (0.5, 99.5)).tolist()
+            asked = ":".join(f"{limit:g}" for limit in self.rescale)
+            raise DataError(
+                f"--rescale {asked} puts nearly all pixels of {self.scene.name} on one value",
+                fix=f"99 % of its values lie between {low:.4g} and {high:.4g}: "
+                + (likely_range(self.scene) or f"give a range that fits them, as --rescale {_rounded(low, high)}"),
+            )
+        return found
+
+    def _spread_out(self, read: Callable[[Window], tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]) -> npt.NDArray[Any]:
         parts = []
-        for top, height in tops:
-            for left, width in lefts:
-                values, valid = self._values(Window(left, top, width, height))
+        for top, height in _spread(self.scene.height):
+            for left, width in _spread(self.scene.width):
+                values, valid = read(Window(left, top, width, height))
                 parts.append(values[:, valid])
         return np.concatenate(parts, axis=1)
 
@@ -221,22 +224,21 @@ class Strips:
         self.statistics.add(start, values, valid)
         return Piece(start, self._widen(values), self._widen(valid))
 
+    def _stored(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Pixels as the scene holds them, and where they are data."""
+        values, present = self.scene.read(self._bands, window)
+        return values, _anywhere(present, values)
+
     def _values(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels in the model's data type, and where they are data."""
-        try:
-            values, mask = self.scene.read(self._bands, window)
-        except RasterioError as error:
-            raise DataError(
-                f"{self.scene.name} is damaged or cut short near row {window.row_off} ({error.__cause__ or error})",
-                fix="download or write the file again",
-            ) from error
-        valid = _has_data(values, self.nodata)
-        if mask is not None:
-            valid = valid & mask
-        if self.rescale is not None:
-            low, high = self.rescale
-            values = rescale_reflectance(values, low=low, high=high, nodata=self.nodata)
-        return values, valid
+        if self.rescale is None:
+            return self._stored(window)
+        values, present = self.scene.read(self._bands, window)
+        low, high = self.rescale
+        rescaled = rescale_reflectance(values, low=low, high=high, nodata=None)
+        if present is not None:  # 0 is no data in rescaled pictures, band by band
+            rescaled = np.where(present, rescaled, np.uint8(0))
+        return rescaled, _anywhere(present, values)
 
     def _widen(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Mirror columns ``[..., columns]`` at both sides; what lies between is copied as it is."""
@@ -271,13 +273,23 @@ def _join(held: Piece, following: Piece, low: int) -> Piece:
     )
 
 
-def _has_data(values: npt.NDArray[Any], nodata: float | None) -> npt.NDArray[np.bool_]:
-    """Where at least one band ``[bands, rows, columns]`` holds neither nodata nor NaN."""
-    floating = np.issubdtype(values.dtype, np.floating)
-    if not floating and (nodata is None or math.isnan(nodata)):
+def _anywhere(present: npt.NDArray[np.bool_] | None, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Where any band has data: ``[rows, columns]``, of one value where all of it is data."""
+    if present is None:
         return np.broadcast_to(np.True_, values.shape[1:])
-    present = np.zeros(values.shape[1:], bool)
-    for band in values:
-        there = np.ones(band.shape, bool) if nodata is None or math.isnan(nodata) else band != nodata
-        present |= there & ~np.isnan(band) if floating else there
-    return present
+    return np.asarray(present.any(axis=0))
+
+
+def _collapsed(pixels: npt.NDArray[Any]) -> bool:
+    """Whether nearly all pixels ``[bands, n]`` of every band have the highest value, or about the lowest."""
+    if not pixels.size:
+        return False
+    return all(max(np.mean(band <= _DARKEST), np.mean(band == 255)) >= _NEARLY_ALL for band in pixels)
+
+
+def _rounded(low: float, high: float) -> str:
+    """A range around another one, with two digits."""
+    if high <= low:
+        high = low + (abs(low) or 1.0)
+    step = 10.0 ** (math.floor(math.log10(high - low)) - 1)
+    return f"{math.floor(low / step) * step:g}:{math.ceil(high / step) * step:g}"

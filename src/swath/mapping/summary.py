@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import math
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from swath.inference import Classifier
 from swath.inference.color_match import ColorMatch
 from swath.mapping.area import PixelArea
 from swath.mapping.legend import LegendEntry
+from swath.mapping.paint import Totals
 from swath.mapping.reader import Bands
 from swath.mapping.strips import PixelStatistics, Strips
 from swath.mapping.writer import NO_CONFIDENCE, NODATA
@@ -40,7 +40,8 @@ class MapFiles:
     classes : Path
         Class raster, COG: uint8, 0 is nodata, class i is i + 1, with a color table.
     names : Path
-        ``.aux.xml`` next to it, where GDAL and QGIS find the names of the classes.
+        ``.aux.xml`` next to it, where GDAL and QGIS find the names of the classes, and a reference system that a
+        GeoTIFF cannot hold; then the other rasters have one too.
     confidence : Path
         COG: uint8, percent, 255 is nodata.
     record : Path
@@ -88,8 +89,13 @@ class MapFiles:
         others = (self.names, self.confidence, self.record, self.legend, self.picture)
         return (self.classes, *others, *(path for path in (self.ood, self.probabilities) if path))
 
+    def systems(self) -> tuple[Path, ...]:
+        """``.aux.xml`` of the other rasters, written where a GeoTIFF cannot hold the scene's reference system."""
+        rasters = (path for path in (self.confidence, self.ood, self.probabilities) if path)
+        return tuple(path.with_name(f"{path.name}.aux.xml") for path in rasters)
+
     def check(self, scene: Any) -> None:
-        """Refuse names that are no GeoTIFF's, or that of the scene where it is a file.
+        """Refuse names that are no GeoTIFF's, one name for two files, or that of the scene where it is a file.
 
         Raises
         ------
@@ -99,6 +105,8 @@ class MapFiles:
         for path in (self.classes, self.probabilities):
             if path is not None and path.suffix.lower() not in {".tif", ".tiff"}:
                 raise SettingError(f"{path} does not end in .tif", fix="maps are GeoTIFF files")
+        if len({path.resolve() for path in self.all()}) < len(self.all()):
+            raise SettingError("two outputs would go to the same file", fix="give them different names")
         if isinstance(scene, str | Path) and Path(scene).exists():
             for path in self.all():
                 if path.exists() and path.samefile(scene):
@@ -252,18 +260,29 @@ def map_warnings(
     strips: Strips,
     spec: InputSpec,
     area: PixelArea | None,
+    no_area: str | None,
     bands: Bands,
     color_match: ColorMatch,
+    totals: Totals,
     ood_share: float | None,
 ) -> tuple[str, ...]:
     """What a user should know before using a map: sentences without a full stop."""
     found = [bands.warning, color_match.warning, ood_warning(ood_share)]
-    if not strips.scene.crs:
-        found.append("the scene has no coordinate reference system: the map has none either, and no areas in hectares")
-    elif area is None:
-        found.append("the size of the scene's pixels is unknown: the map has no areas in hectares")
+    if area is None:
+        found.append(f"the map has no areas in hectares: {no_area}")
     else:
-        found += [area.warning, size_warning(area, spec.gsd)]
+        found.append(size_warning(area, spec.gsd))
+        if totals.nowhere:
+            found.append(
+                f"the map has no areas in hectares: {totals.nowhere:,} of its pixels lie outside the part of the globe "
+                "that its reference system covers"
+            )
+    if strips.scene.scaling is not None and strips.rescale is not None:
+        scale, offset = strips.scene.scaling
+        found.append(
+            f"the scene states a scale of {scale:g} and an offset of {offset:g}; --rescale was applied to its stored "
+            "values, without them"
+        )
     found += pixel_warnings(strips.statistics, spec, rescaled=strips.rescale is not None, compared=color_match.compared)
     return tuple(warning for warning in found if warning)
 
@@ -327,19 +346,23 @@ def pixel_warnings(
     return found
 
 
-def map_record(made: Map, classifier: Classifier, strips: Strips, area: PixelArea | None) -> dict[str, Any]:
-    """The content of ``map.json``."""
-    scene, grid, rescale, nodata = strips.scene, strips.grid, strips.rescale, strips.nodata
+def map_record(
+    made: Map, classifier: Classifier, strips: Strips, area: PixelArea | None, *, run: str, model_hash: str
+) -> dict[str, Any]:
+    """The content of ``map.json``; `run` and the model's SHA-256 stand in every raster of the map as well."""
+    scene, grid, rescale = strips.scene, strips.grid, strips.rescale
+    nodata = scene.nodata
     means = strips.statistics.means
     record, files, pixels = classifier.record, made.files, made.width * made.height
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "swath": __version__,
+        "run": run,
         "engine": classifier.engine,
         "model": {
             "name": record.name,
             "file": classifier.path.name,
-            "sha256": hashlib.sha256(classifier.path.read_bytes()).hexdigest(),
+            "sha256": model_hash,
             "created": record.created,
             "task": record.task,
             "thresholds": record.thresholds,

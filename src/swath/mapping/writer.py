@@ -9,8 +9,6 @@ The class raster has one band and the confidence a file of its own. In one file 
 driver declares the second one to be transparency, and QGIS takes any raster of two bands for a color
 composite and not for classes. GDAL and QGIS read the names of the classes from ``<file>.aux.xml``: TIFF
 has no place for them.
-
-:func:`staged` makes files appear under their final names together, when all of them are complete.
 """
 
 from __future__ import annotations
@@ -19,11 +17,11 @@ import contextlib
 import functools
 import html
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,12 +31,11 @@ import rasterio.shutil
 from rasterio import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
-from rasterio.io import DatasetWriter
+from rasterio.io import DatasetWriter, MemoryFile
 from rasterio.windows import Window
 
 from swath import __version__
-from swath.errors import OutputError, SettingError
-from swath.files import check_output
+from swath.errors import OutputError
 from swath.mapping.grid import Grid
 from swath.model.record import ClassInfo
 from swath.progress import Progress
@@ -146,7 +143,13 @@ class ArrayWriter:
 
 @contextlib.contextmanager
 def raster_writers(
-    layers: Sequence[Layer], paths: Mapping[str, Path], *, crs: Any, transform: Affine, progress: Progress
+    layers: Sequence[Layer],
+    paths: Mapping[str, Path],
+    *,
+    crs: Any,
+    transform: Affine,
+    tags: Mapping[str, str],
+    progress: Progress,
 ) -> Iterator[dict[str, RowWriter]]:
     """Yield a writer for each layer, by its name; if the block ends well, their rasters are made COGs.
 
@@ -156,9 +159,12 @@ def raster_writers(
     ----------
     layers : sequence of Layer
     paths : mapping of str to Path
-        The file of each layer, by its name. The names of classes go to ``<file>.aux.xml``.
+        The file of each layer, by its name. The names of classes go to ``<file>.aux.xml``, and so does a reference
+        system that a GeoTIFF cannot hold.
     crs, transform
         Of the scene, as rasterio takes them.
+    tags : mapping of str to str
+        Written into every raster: what it was made by.
     progress : Progress
         Called for every COG.
 
@@ -173,14 +179,15 @@ def raster_writers(
             path = paths[layer.name]
             if layer.halve is not None:
                 unfinished[path] = path = path.with_name(f"{layer.name}.rows.tif")
-            writers[layer.name] = stack.enter_context(row_writer(path, layer, crs=crs, transform=transform))
+            writers[layer.name] = stack.enter_context(row_writer(path, layer, crs=crs, transform=transform, tags=tags))
         yield writers
+    system = None if crs is None or fits_geotiff(crs) else crs
     for layer in layers:
         path = paths[layer.name]
         if layer.halve is None:
             check_whole(path)
-        if layer.classes:
-            path.with_name(f"{path.name}.aux.xml").write_text(_aux_xml(layer.classes), encoding="utf-8")
+        if layer.classes or system is not None:
+            path.with_name(f"{path.name}.aux.xml").write_text(_aux_xml(layer.classes, system), encoding="utf-8")
     progress("writing", 0, len(unfinished))
     with ThreadPoolExecutor(2) as pool:
         cogs = [pool.submit(make_cog, rows, path) for path, rows in unfinished.items()]
@@ -246,7 +253,13 @@ class RowWriter:
 
 @contextlib.contextmanager
 def row_writer(
-    path: Path, layer: Layer, *, crs: Any = None, transform: Affine | None = None, preview: bool = True
+    path: Path,
+    layer: Layer,
+    *,
+    crs: Any = None,
+    transform: Affine | None = None,
+    tags: Mapping[str, str] = MappingProxyType({}),
+    preview: bool = True,
 ) -> Iterator[RowWriter]:
     """Make a tiled GeoTIFF, and files of its overviews if it is on the way to a COG, and yield its writer.
 
@@ -258,6 +271,8 @@ def row_writer(
         What it holds.
     crs, transform
         Of the scene, as rasterio takes them.
+    tags : mapping of str to str
+        To write into it.
     preview : bool
         Keep a small copy in memory, if the layer has overviews.
     """
@@ -291,7 +306,7 @@ def row_writer(
         contextlib.ExitStack() as stack,
     ):
         dataset.descriptions = layer.bands
-        dataset.update_tags(TIFFTAG_SOFTWARE=f"swath {__version__}")
+        dataset.update_tags(TIFFTAG_SOFTWARE=f"swath {__version__}", **tags)
         if layer.classes:
             colors = {c.value + 1: (*c.rgb, 255) for c in layer.classes}
             dataset.write_colormap(1, {NODATA: (0, 0, 0, 0)} | colors)
@@ -352,13 +367,30 @@ def check_whole(path: Path) -> None:
                     raise OutputError(f"{path.name} was not written to its end", fix="check the space on the disk")
 
 
-def _aux_xml(classes: Sequence[ClassInfo]) -> str:
-    names = category_names(classes)
-    lines = "".join(f"      <Category>{html.escape(name, quote=False)}</Category>\n" for name in names)
-    return (
-        '<PAMDataset>\n  <PAMRasterBand band="1">\n    <CategoryNames>\n'
-        f"{lines}    </CategoryNames>\n  </PAMRasterBand>\n</PAMDataset>\n"
-    )
+def fits_geotiff(crs: Any) -> bool:
+    """Whether the keys of a GeoTIFF can say a reference system: not, for example, one with ellipsoidal heights."""
+    with MemoryFile() as memory, rasterio.Env(GDAL_PAM_ENABLED="NO"):
+        profile = {"driver": "GTiff", "width": 1, "height": 1, "count": 1, "dtype": "uint8"}
+        with memory.open(**profile, crs=crs, transform=Affine(1, 0, 0, 0, -1, 0)):
+            pass
+        with memory.open() as made:
+            return bool(made.crs == crs)
+
+
+def _aux_xml(classes: Sequence[ClassInfo], crs: Any) -> str:
+    """What a GeoTIFF has no place for: the names of classes and, where its keys cannot say it, a reference system."""
+    system = names = ""
+    if crs is not None:
+        text = html.escape(crs.to_wkt(version="WKT2_2019"), quote=False)
+        # Latitude comes first in most geographic systems; rasters are stored x, y all the same.
+        order = "2,1" if crs.is_geographic and "DERIVINGCONVERSION" not in text else "1,2"
+        system = f'  <SRS dataAxisToSRSAxisMapping="{order}">{text}</SRS>\n'
+    if classes:
+        lines = "".join(
+            f"      <Category>{html.escape(name, quote=False)}</Category>\n" for name in category_names(classes)
+        )
+        names = f'  <PAMRasterBand band="1">\n    <CategoryNames>\n{lines}    </CategoryNames>\n  </PAMRasterBand>\n'
+    return f"<PAMDataset>\n{system}{names}</PAMDataset>\n"
 
 
 @contextlib.contextmanager
@@ -369,55 +401,6 @@ def _writing(path: Path | str) -> Iterator[None]:
         raise OutputError(
             f"cannot write {Path(path).name} ({error.__cause__ or error})", fix="check the space on the disk"
         ) from error
-
-
-@contextlib.contextmanager
-def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[dict[Path, Path]]:
-    """Yield a path to write for each target; move them all, the first one last, if the block ends well.
-
-    The paths lie in hidden folders next to their targets, ``.<first target there>.partial``, under the targets'
-    own names. They are removed if the block raises. A killed process leaves them; the next run for the same
-    target removes them and starts over, so only one run at a time may write to a target.
-
-    Parameters
-    ----------
-    targets : sequence of Path
-        The final files. The presence of the first one means that all are whole.
-    overwrite : bool
-        Replace files that exist.
-
-    Raises
-    ------
-    OutputError
-        If a target exists without `overwrite`, or cannot be written.
-    SettingError
-        If two targets are the same file.
-    """
-    if len({target.resolve() for target in targets}) < len(targets):
-        raise SettingError("two outputs would go to the same file", fix="give them different names")
-    for target in targets:
-        check_output(target, overwrite=overwrite)
-    # Named after a target of their own: runs whose other targets differ may share a parent.
-    folders: dict[Path, Path] = {}
-    for target in targets:
-        folders.setdefault(target.parent, target.parent / f".{target.name}.partial")
-    paths = {target: folders[target.parent] / target.name for target in targets}
-    try:
-        for folder in folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
-            try:
-                folder.mkdir()
-            except OSError as error:
-                raise OutputError(
-                    f"cannot make the folder {folder} ({error.strerror})",
-                    fix="remove it, or wait for the run that is using it",
-                ) from error
-        yield paths
-        for target in reversed(targets):
-            paths[target].replace(target)
-    finally:
-        for folder in folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def most_frequent(values: Pixels, *, nodata: int = 0) -> Pixels:

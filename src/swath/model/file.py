@@ -20,8 +20,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped,u
 from onnx import numpy_helper
 from pydantic import ValidationError
 
+from swath.contents import SNIFFED_BYTES, mistaken_content
 from swath.errors import MissingFileError, ModelFileError, SettingError
-from swath.files import SNIFFED_BYTES, atomic_file, mistaken_content
+from swath.files import atomic_file
+from swath.model.cost import check_cost
 from swath.model.graph import INPUT, MEAN, SD, TEMPERATURE, TYPES, axis_names, head_of, name_axes, patch_size
 from swath.model.record import DIGEST_KEY, RECORD_KEY, SCHEMA_VERSION, Record
 
@@ -71,6 +73,7 @@ def check_contract(graph: onnx.ModelProto, record: Record, *, where: str) -> Non
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelFileError(f"{where} is not a valid ONNX graph ({reason})") from error
     _check_ends(graph, record, where)
+    check_cost(graph, (1, len(record.input.bands), record.input.size, record.input.size), where=where)
     try:
         _check_weights(graph, record, where)
     except ModelFileError:

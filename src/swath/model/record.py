@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
-from swath.config import Settings
+from swath.config import Settings, printable
 from swath.model.ood import OutOfDistribution, pack_bytes, unpack_bytes
 from swath.model.seen import Seen
 
@@ -65,7 +65,7 @@ class ClassInfo(Settings):
     """One class: its place in the outputs, its name and its color on maps (RRGGBB)."""
 
     value: int = Field(ge=0)
-    name: str = Field(min_length=1)
+    name: Annotated[str, AfterValidator(printable)]
     color_hint: Color
 
     @property

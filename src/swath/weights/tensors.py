@@ -19,8 +19,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from swath.contents import SNIFFED_BYTES, mistaken_content
 from swath.errors import DataError
-from swath.files import SNIFFED_BYTES, mistaken_content
 
 CONVERT = (
     "if you trust its author, convert it to safetensors where it was made: "
