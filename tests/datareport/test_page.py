@@ -221,7 +221,7 @@ def test_findings_of_the_audit_are_in_the_verdict(tmp_path):
     for part in (
         "size and mode predict the class of 100 %",
         "There is no val split",
-        "Split 'test' has no patch of 'A'.",
+        "Split 'test' has no patch of 'A': split again",
         "The test split has 1 patch: intervals will be wide.",
     ):
         assert said.count(part) == 1, part
