@@ -102,7 +102,7 @@ def test_a_strict_audit_fails_where_something_crosses(swath: Swath, tmp_path: Pa
     assert swath("data", "audit", index).code == 0
     ran = swath("data", "audit", index, "--strict", "--out", tmp_path / "audit.json")
     assert ran.code == 1
-    assert "2 duplicates or groups are in more than one split" in ran.err
+    assert "2 duplicates, overlaps or groups are in more than one split" in ran.err
     assert (tmp_path / "audit.json").exists()
     assert swath("data", "fix", index, "--out", tmp_path / "clean").code == 0
     assert swath("data", "audit", tmp_path / "clean" / "index.parquet", "--strict").code == 0
