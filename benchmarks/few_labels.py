@@ -64,7 +64,7 @@ def main() -> None:
     options.add_argument("--val", type=int, default=5, help="validation patches per class")
     options.add_argument("--set", nargs="*", default=[], dest="changes", metavar="FIELD=VALUE", help="of the default")
     options.add_argument("--recipe", default=None, help="in place of the default")
-    options.add_argument("--views", action="store_true", help="also a probe that learns from rotations and flips")
+    options.add_argument("--turned", action="store_true", help="also a probe that learns from rotations and flips")
     options.add_argument("--first", type=int, default=0, help="number of the first draw")
     options.add_argument("--keep", type=Path, default=None, help="folder of answers; a draw in it is not run again")
     args = options.parse_args()
@@ -98,7 +98,7 @@ def measured(index: PatchIndex, args: Any, *, threads: int) -> tuple[dict[str, R
     right, cpu = trained(index, recipe, threads=threads)
     scratch, _ = trained(index, load_recipe("fast", size=SIZE, min_steps=0), threads=threads)
     found = {"default": right, "scratch": scratch, "probe": probed(index, recipe, views=1, threads=threads)}
-    if args.views:
+    if args.turned:
         found["probe, 8 views"] = probed(index, recipe, views=8, threads=threads)
     return found, cpu
 

@@ -64,6 +64,36 @@ def test_split_by_blocks_scenes_and_folds(swath: Swath, tmp_path: Path) -> None:
     assert "pass --resplit" in ran.err
 
 
+def test_scenes_in_names_are_suggested_applied_and_kept_whole(swath: Swath, tmp_path: Path) -> None:
+    for path in write_patches(tmp_path / "in", n=24).rglob("*.png"):
+        number = int(path.stem.rsplit("_", 1)[1]) - 1
+        path.rename(path.with_name(f"scene{number % 6}_{number}_0.png"))
+    index, out = tmp_path / "index.parquet", tmp_path / "split.parquet"
+    ran = swath("data", "index", tmp_path / "in", "--out", index)
+    assert "names look like 6 scenes (scene0, scene1…)" in ran.err
+    pattern = ran.err.split("--group-by '")[1].split("'")[0]
+    ran = swath("data", "split", index, "--out", out)
+    assert "6 scenes by" in ran.err
+    assert "nothing is known" not in ran.err
+    ran = swath("data", "index", tmp_path / "in", "--out", index, "--group-by", pattern, "--overwrite")
+    assert ran.code == 0, ran.err
+    assert "names look like" not in ran.err
+    assert set(read_index(index).column("group")) == {f"scene{k}" for k in range(6)}
+    ran = swath("data", "split", index, "--out", out, "--by", "random", "--group-by", r"/(scene\d)", "--overwrite")
+    assert ran.code == 0, ran.err
+    sides: dict[str, set[str]] = {}
+    for row in read_index(out):
+        sides.setdefault(row["path"].split("/")[1].split("_")[0], set()).add(row["split"])
+    assert all(len(found) == 1 for found in sides.values())
+
+
+def test_a_split_of_strangers_says_that_nothing_is_known(swath: Swath, tmp_path: Path) -> None:
+    index = tmp_path / "index.parquet"
+    assert swath("data", "index", write_patches(tmp_path / "in", n=5), "--out", index).code == 0
+    ran = swath("data", "split", index, "--out", index, "--overwrite")
+    assert ran.err.count("nothing is known of where these patches come from: the score may be far too high") == 1
+
+
 def test_val_is_split_from_a_published_train_list(swath: Swath, tiny_index_file: Path, tmp_path: Path) -> None:
     whole, out = read_index(tiny_index_file), tmp_path / "split.parquet"
     lists = {"train": whole.paths[::2], "test": whole.paths[1::2]}

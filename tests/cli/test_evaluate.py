@@ -66,7 +66,9 @@ def test_mistakes(swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_pat
     refused(swath, out, *label_issues, "--model", "gone", says=("there is no model 'gone'",))
     other = write_tiny_model(tmp_path / "m.onnx", ("Forest", "River", "SeaLake"))
     refused(swath, out, "errors", other, tiny_index_file, "--out", out, says=("does not know: Residential",))
-    refused(swath, out, "data", "relabel", tiny_index_file, tmp_path / "no.csv", "--out", out, says=("cannot read",))
+    refused(
+        swath, out, "data", "relabel", tiny_index_file, tmp_path / "no.csv", "--out", out, says=("there is no file",)
+    )
 
 
 def test_robustness_prints_the_drop_and_the_page(swath, tiny_model, tiny_index_file, tmp_path):

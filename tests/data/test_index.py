@@ -4,11 +4,12 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from swath.data import SCHEMA, LeftOut, build_index, read_index, write_index
+from swath.data import SCHEMA, LeftOut, build_index, cached_pixels, read_index, write_index
 from swath.errors import DataError, OutputError, SettingError
 
 from .makers import CLASSES, sets_index, table_index, tree
@@ -196,3 +197,54 @@ def test_lists_of_labels_survive_writing(tmp_path):
     again = read_index(tmp_path / "m.parquet")
     assert again.label_sets == several.label_sets
     assert again.fingerprint == several.fingerprint
+
+
+def bytes_column(n, value=b"\xff\xfe"):
+    """`n` strings whose bytes are not UTF-8."""
+    offsets = pa.py_buffer(np.arange(0, len(value) * n + 1, len(value), dtype=np.int32).tobytes())
+    return pa.Array.from_buffers(pa.string(), n, [None, offsets, pa.py_buffer(value * n)])
+
+
+def spoiled(path, out, *, column=None, values=None, rows=None, **facts):
+    """A copy of an index with other values in a column, other rows, or other metadata."""
+    table = pq.read_table(path)
+    if column is not None:
+        place = table.schema.get_field_index(column)
+        table = table.set_column(place, table.schema.field(column), values(len(table)))
+    if rows is not None:
+        table = table.take(pa.array(rows))
+    (key,) = table.schema.metadata
+    raw = json.dumps(json.loads(table.schema.metadata[key]) | facts).encode() if "raw" not in facts else facts["raw"]
+    pq.write_table(table.replace_schema_metadata({key: raw}), out)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"column": "path", "values": bytes_column}, "damaged"),
+        ({"column": "label", "values": bytes_column}, "damaged"),
+        ({"column": "sha256", "values": bytes_column}, "damaged"),
+        ({"column": "label", "values": lambda n: pa.array([""] * n)}, "cannot be empty"),
+        ({"column": "label", "values": lambda n: pa.array(["a\nb"] * n)}, "control characters"),
+        ({"column": "label", "values": lambda n: pa.array(["\x1b]0;x\x07"] * n)}, "control characters"),
+        ({"column": "label", "values": lambda n: pa.array(["x" * 5000] * n)}, "200 letters at most"),
+        ({"column": "width", "values": lambda n: pa.array([0] * n, pa.int32())}, "without pixels"),
+        ({"root": "a\0b"}, "damaged at 'root'"),
+        ({"raw": b'{"a":' * 100_000 + b"1" + b"}" * 100_000}, "not a patch index"),
+        ({"rows": np.zeros(2_000_000, np.int64)}, "more than a file of its size can hold"),
+    ],
+)
+def test_hostile_indexes_end_in_one_sentence(tiny_index_file, tmp_path, changes, message):
+    path = spoiled(tiny_index_file, tmp_path / "i.parquet", **changes)
+    with pytest.raises(DataError, match=message) as caught:
+        read_index(path)
+    assert "swath data index" in caught.value.fix
+
+
+def test_sizes_that_lie_are_found_when_patches_are_decoded(tiny_index_file, tmp_path):
+    four = {"column": "width", "values": lambda n: pa.array([4096] * n, pa.int32())}
+    path = spoiled(tiny_index_file, tmp_path / "i.parquet", **four)
+    path = spoiled(path, tmp_path / "i2.parquet", column="height", values=four["values"])
+    with pytest.raises(DataError, match="64 x 64 pixels and not the 4096 x 4096"):
+        cached_pixels(read_index(path), bands=("red", "green", "blue"), cache=tmp_path)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -165,6 +166,16 @@ def test_many_patches_of_several_systems_are_computed_as_one_by_one():
     bad = Georeference("EPSG:4326", (1.0, 0.0, 3.0, 0.0, -1.0, 500.0), 30, 64)
     mixed = [one, None, two, bad, one, two]
     assert places_of(mixed) == [places_of([each])[0] for each in mixed]
+
+
+def test_a_jpeg_2000_says_its_place_or_nothing(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tif("EPSG:32632", Affine(10, 0, 5e5, 0, -10, 5e6)))
+    rasterio.shutil.copy(tmp_path / "a.tif", tmp_path / "a.jp2", driver="JP2OpenJPEG")
+    found = decode((tmp_path / "a.jp2").read_bytes(), georeference=True).georeference
+    assert found == decode(tmp_path / "a.tif", georeference=True).georeference
+    (tmp_path / "b.tif").write_bytes(tif(None, Affine.identity()))
+    rasterio.shutil.copy(tmp_path / "b.tif", tmp_path / "b.jp2", driver="JP2OpenJPEG")
+    assert decode((tmp_path / "b.jp2").read_bytes(), georeference=True).georeference is None
 
 
 def test_an_open_dataset_is_read_alike(tmp_path):

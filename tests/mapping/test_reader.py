@@ -41,7 +41,7 @@ def flat(value, dtype):
         (900, "float32", {}, "--rescale 0:2750"),
         (0.2, "float32", {}, "--rescale 0:0.275"),
         (20, "float64", {}, "--rescale 0:27.5"),
-        (200, "uint16", {}, "-ot Byte"),
+        (200, "uint16", {}, "--rescale 0:255"),
         (9000, "uint16", {"scaling": (2.75e-5, -0.2)}, "--rescale 7272.73:17272.7"),
         (1900, "uint16", {"scaling": (1e-4, -0.1)}, "--rescale 1000:3750"),
     ],

@@ -80,7 +80,7 @@ def test_reference_shapes_are_positive(shape):
     [
         (("classes", 1, "value"), 5, "count up from 0"),
         (("classes", 1, "name"), "Forest", "names must differ"),
-        (("classes", 1, "name"), "", "at least 1 character"),
+        (("classes", 1, "name"), "", "cannot be empty"),
         (("classes", 1, "color_hint"), "red", "six hexadecimal digits"),
         (("classes",), [], "at least 1 item"),
         (("reference", "probabilities"), [[1.0]] * 4, "one number per class"),
@@ -180,7 +180,17 @@ def test_known_land_covers_have_the_colors_people_expect():
     assert max(colors["Residential"]) == colors["Residential"][0]
 
 
-@given(st.lists(st.text(min_size=1), min_size=1, max_size=24, unique=True))
+NAMES = st.text(min_size=1, max_size=200).filter(lambda name: name.isprintable() and name.strip())
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b]0;title\x07", "x" * 201, "a\0"])
+def test_a_name_that_cannot_be_shown_on_one_line_is_refused(values, name):
+    values["classes"][1]["name"] = name
+    with pytest.raises(ValidationError, match="a name"):
+        Record.model_validate(values)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=24, unique=True))
 @settings(max_examples=50)
 def test_classes_keep_their_order_and_their_colors_differ(names):
     infos = class_infos(names)

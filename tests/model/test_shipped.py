@@ -6,13 +6,15 @@ import csv
 import io
 import zipfile
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from swath.data import shipped_path
 from swath.inference import check_model
-from swath.model import read_model, resolve_model, shipped_models
+from swath.model import read_model, resolve_model, shipped_models, write_model
 from swath.model.dense import dense_stride
+from swath.model.file import is_sealed
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,12 @@ def test_eurosat_mini_is_small_and_balanced() -> None:
     counts = Counter((row["label"], row["split"]) for row in rows)
     assert set(Counter(label for label, _ in counts).values()) == {3}
     assert set(counts.values()) == {140, 20, 60}
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_shipped_files_are_as_this_code_writes_them(name: str, tmp_path: Path) -> None:
+    """If not: python scripts/rewrite_shipped.py."""
+    file = read_model(name)
+    assert is_sealed(file)
+    write_model(tmp_path / "again.onnx", file.graph, file.record)
+    assert (tmp_path / "again.onnx").read_bytes() == file.path.read_bytes()

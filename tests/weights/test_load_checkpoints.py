@@ -242,3 +242,10 @@ def test_pickles_of_other_programs_and_model_files_are_named(tmp_path):
     with pytest.raises(DataError, match="is a model file, not weights") as caught:
         read_tensors(tmp_path / "m.onnx")
     assert "weights.safetensors" in caught.value.fix
+
+
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580, 0x8B18])
+def test_a_header_whose_length_looks_like_another_format(length, tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode().ljust(length)
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert read_tensors(tmp_path / "w.safetensors").tensors["a"].tolist() == [0]

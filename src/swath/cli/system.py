@@ -15,7 +15,7 @@ import typer
 from swath.cli import options as opt
 from swath.errors import SwathError
 
-cache = opt.Commands("Show and clear what swath keeps to be faster next time: decoded patches and downloads.")
+cache = opt.Commands("Show or clear the cache of decoded patches and downloads.")
 _PACKAGES = ("numpy", "pyarrow", "pillow", "onnx", "onnxruntime", "openvino", "rasterio", "matplotlib")
 _TRAINING = ("torch", "torchvision", "timm", "lightning-fabric", "huggingface-hub")
 _SETTINGS = ("SWATH_CACHE", "SWATH_OFFLINE", "XDG_CACHE_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "PROJ_DATA")

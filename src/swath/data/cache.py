@@ -239,10 +239,18 @@ def _fill(
 ) -> None:
     """Decode all patches into a new file, which takes its final name when it is complete."""
     paths = index.paths
+    sizes = list(zip(index.column("width"), index.column("height"), strict=True))
 
     def decoded(data: bytes, row: int) -> Pixels:
+        picture = decode_patch(data, paths[row])
+        if (picture.width, picture.height) != sizes[row]:
+            raise DataError(
+                f"{paths[row]} has {picture.width} x {picture.height} pixels and not the "
+                f"{sizes[row][0]} x {sizes[row][1]} that the index says",
+                fix="make the index again with: swath data index SOURCE --out INDEX",
+            )
         try:
-            return resize(select_bands(decode_patch(data, paths[row]), bands, of=count), side)
+            return resize(select_bands(picture, bands, of=count), side)
         except BandError as error:
             raise BandError(f"{paths[row]}: {error.problem}", fix=error.fix) from error
 

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from swath.config import printable
 from swath.data.filenames import LeftOut, safe_name
 from swath.data.named import shipped_name, shipped_path
 from swath.errors import DataError, MissingExtraError, MissingFileError, SettingError
@@ -57,6 +58,8 @@ SCHEMA = pa.schema(
 VERSION = 2
 GSD_TOLERANCE = 0.05  # patches whose meters per pixel differ by less share one: grids in degrees vary with latitude
 MAX_ROWS = 50_000_000
+# A row holds a path and a SHA-256 of its own, which no compression makes smaller; copies of one patch share the latter.
+_BYTES_A_ROW, _FEWEST_ROWS = 4, 10_000
 _METADATA_KEY = b"swath.index"
 _GEO_KEY = b"geo"  # of GeoParquet 1.1, by which GIS programs open an index with footprints as a layer
 _SHIPPED_PREFIX = "shipped:"
@@ -457,12 +460,14 @@ def read_index(path: str | Path) -> PatchIndex:
         raise MissingFileError(f"there is no index {path}", fix="make one with: swath data index SOURCE --out INDEX")
     try:
         with pq.ParquetFile(path) as file:
-            if file.metadata.num_rows > MAX_ROWS:
-                raise DataError(f"{path} has {file.metadata.num_rows} rows; at most {MAX_ROWS} are read")
+            rows = file.metadata.num_rows
+            if rows > min(MAX_ROWS, _FEWEST_ROWS + path.stat().st_size // _BYTES_A_ROW):
+                raise DataError(f"{path} says it has {rows:,} rows, more than a file of its size can hold", fix=_AGAIN)
             facts = _facts((file.schema_arrow.metadata or {}).get(_METADATA_KEY), path)
             if not file.schema_arrow.equals(SCHEMA):
                 raise DataError(f"the columns of {path} are not those of a patch index", fix=_AGAIN)
             table = file.read()
+            table.validate(full=True)  # text is UTF-8
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} is not a patch index, or is damaged ({reason})", fix=_AGAIN) from error
@@ -482,7 +487,7 @@ def _facts(raw: bytes | None, path: Path) -> dict[str, Any]:
     """Parse and check the metadata of an index file; the attributes of PatchIndex, and its root as stored."""
     try:
         facts = json.loads(raw or b"null")
-    except ValueError:
+    except (ValueError, RecursionError):
         facts = None
     if not isinstance(facts, dict) or not isinstance(facts.get("version"), int):
         raise DataError(f"{path} is a Parquet file, but not a patch index", fix=_AGAIN)
@@ -516,6 +521,15 @@ def _check_rows(table: pa.Table, path: Path) -> None:
         problem = f"has rows without '{lacking[0]}'"
     elif odd := set(table.column("split").to_pylist()) - {*SPLITS, None}:
         problem = f"has unknown splits: {', '.join(sorted(odd))}"
+    elif (min(pc.min(table.column(side)).as_py() for side in ("width", "height"))) < 1:
+        problem = "has a patch without pixels"
+    else:
+        labels = pa.chunked_array([*table.column("label").chunks, *map(pc.list_flatten, table.column("labels").chunks)])
+        try:
+            for label in pc.unique(labels.drop_null()).to_pylist():
+                printable(label)
+        except ValueError as error:
+            problem = f"has a label that cannot be used: {error}"
     if problem is not None:
         raise DataError(f"{path} {problem}", fix=_AGAIN)
 
@@ -523,7 +537,11 @@ def _check_rows(table: pa.Table, path: Path) -> None:
 def _find_root(stored: str, path: Path) -> Path:
     if stored.startswith(_SHIPPED_PREFIX):
         return shipped_path(stored.removeprefix(_SHIPPED_PREFIX))
-    root = (path.resolve().parent / stored).resolve()
-    if not root.exists():
+    try:
+        root = (path.resolve().parent / stored).resolve()
+        there = root.exists()
+    except (ValueError, OSError):  # a name that no file can have
+        raise DataError(f"the metadata of {path} are damaged at 'root'", fix=_AGAIN) from None
+    if not there:
         raise MissingFileError(f"the patches of {path} are gone: there is no {root}", fix=f"put them back, or {_AGAIN}")
     return root

@@ -318,7 +318,7 @@ def group_blocks(index: PatchIndex, *, km: float = BLOCK_KM) -> PatchIndex:
     if lacking:
         raise DataError(
             f"{lacking:,} of {len(index):,} patches of index '{index.name}' have no coordinates to make blocks from",
-            fix="index a CSV with columns lon and lat, or split with --by random or --by group",
+            fix="index GeoTIFF patches, or a CSV with columns lon and lat, or split with --by auto",
         )
     named = [block for block in blocks if block is not None]
     given: list[str | None] = index.column("group")

@@ -317,7 +317,7 @@ def _val_from_train(index: PatchIndex, *, val: float, seed: int, progress: Progr
         raise SettingError("there is a val split already", fix="leave --val or the list of val patches out")
     if not val > 0:
         raise SettingError(f"val {val} is no share to take", fix="give --val 0.1, say")
-    train = group_duplicates(index.where("train"), progress=progress)
+    train = group_footprints(group_duplicates(index.where("train"), progress=progress), progress=progress)
     parts = iter(_shared_out(train, val=val, test=0, seed=seed, keep=False).column("split"))
     splits = [next(parts) if split == "train" else split for split in index.column("split")]
     how = f"val drawn from train ({100 * val:g} % of each class, {GROUPS_WHOLE}, seed {seed})"

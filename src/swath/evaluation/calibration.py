@@ -20,9 +20,9 @@ from swath.evaluation.intervals import (
     Z,
     around,
     delta_interval,
+    mean_interval,
     mean_slopes,
     proportion,
-    proportion_difference,
     wider,
     wilson,
 )
@@ -398,7 +398,7 @@ def check_sets(
 ) -> dict[str, Conformal]:
     """How often the sets of a model file contain the true class, and how large they are.
 
-    Coverage has a Wilson interval, the size Student's, with a width even where all sets are of one size.
+    Coverage has a Wilson interval, the size the wider of Student's and of its shares' own combined.
 
     Parameters
     ----------
@@ -426,11 +426,10 @@ def check_sets(
 
 def _mean_size(sizes: Floats, *, classes: int) -> Estimate:
     value, n = float(sizes.mean()), len(sizes)
-    least = proportion_difference(0, n, 0, n).high  # as if the sizes that were never drawn differed by one class
-    low, high = wider(
-        delta_interval(value, mean_slopes(sizes), within=(0.0, float(classes))), (value - least, value + least)
-    )
-    return around(value, (max(0.0, low), min(float(classes), high)), n=n)
+    # The sum of the shares of sets with at least one class, two, three and so on: large sets are rare, or never drawn.
+    parts = mean_interval([proportion(int((sizes >= k).sum()), n) for k in range(1, classes + 1)])
+    limits = delta_interval(value, mean_slopes(sizes), within=(0.0, float(classes)))
+    return around(value, wider(limits, (classes * parts[0], classes * parts[1])), n=n)
 
 
 class Reliability(Settings):

@@ -84,6 +84,7 @@ class Place:
 def georeference_of(dataset: Any) -> Georeference | None:
     """Georeference of an opened ``rasterio`` dataset; ``None`` where the file says nothing of a place."""
     crs, affine = dataset.crs, dataset.transform
+    crs = crs if crs and (crs.is_projected or crs.is_geographic) else None  # a local system is no place on the globe
     there = not affine.is_identity
     values = tuple(float(value) for value in affine[:6])
     problem = ""

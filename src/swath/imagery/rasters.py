@@ -43,7 +43,9 @@ from swath.imagery.header import (
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 _ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
-_GEOREFERENCED = ("GTiff", "JP2OpenJPEG")
+# Sources of the place of a file that are in it. PAM is off; without its name here the JPEG 2000 driver leaves the
+# transform of a file that has none as it found the memory.
+_GEOREFERENCED = {"GTiff": "INTERNAL", "JP2OpenJPEG": "PAM,INTERNAL"}
 _KINDS = {"GTiff": "TIFF", "JP2OpenJPEG": "JPEG 2000", "PNG": "PNG"}
 _CODEC = re.compile(r"missing codec (?:of code )?(.*?)\.?$", re.IGNORECASE)
 _COLORS = {
@@ -70,7 +72,7 @@ def open_raster(
         If it is damaged, above the limits, has several pages, or values that are not real numbers.
     """
     georeference = georeference and driver in _GEOREFERENCED
-    options = {"GEOREF_SOURCES": "INTERNAL" if georeference else "NONE"} if driver in _GEOREFERENCED else {}
+    options = {"GEOREF_SOURCES": _GEOREFERENCED[driver] if georeference else "NONE"} if driver in _GEOREFERENCED else {}
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **_ENVIRONMENT))
         try:

@@ -461,7 +461,7 @@ def likely_range(scene: Scene) -> str | None:
     if 0 < largest <= 200 and scene.dtype.startswith("float"):
         return f"its values look like reflectance in percent: rescale them to 8 bit with --rescale 0:{100 * high:g}"
     if 0 < largest <= 255:
-        return "its values end at 255: write it with 8 bit, for example with: gdal_translate -ot Byte"
+        return "its values end at 255, as those of 8-bit pictures do: bring them to 8 bit with --rescale 0:255"
     return None
 
 

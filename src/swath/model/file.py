@@ -323,7 +323,7 @@ def _check_kind(head: bytes, path: Path) -> None:
     if found is not None:
         raise ModelFileError(f"{path} {found[0]}", fix=found[1])
     kind = next((kind for mark, (at, kind) in _OTHERS.items() if head[at : at + len(mark)] == mark), None)
-    if kind is None and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32:
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**32:
         kind = "weights (safetensors), not a model file"
     if kind is not None:
         raise ModelFileError(f"{path} is {kind}", fix="give the model.onnx that swath train wrote")

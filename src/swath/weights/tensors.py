@@ -83,7 +83,8 @@ def read_tensors(path: Path, *, entry: str = "") -> TensorFile:
     except OSError as error:
         raise DataError(f"cannot read the weights {path} ({error.strerror})") from error
     _refuse_other(path, head)
-    if head.startswith((_ZIP, _PICKLE)):
+    # The length that begins a safetensors file may look like the mark of a pickle; its header follows.
+    if head.startswith((_ZIP, _PICKLE)) and head[8:9] != b"{":
         return _state_dict(_checkpoint(path), path, entry)
     try:
         with safe_open(path, framework="pt") as file:
@@ -174,7 +175,7 @@ def _refuse_other(path: Path, head: bytes) -> None:
             f"{path} holds no weights that can be read: it is an HDF5 file, such as Keras writes",
             fix="save the weights of the torch network as .safetensors or .pth",
         )
-    if head.startswith(b"\x80") and not head.startswith(_PICKLE):
+    if head[:2] in (b"\x80\x03", b"\x80\x04", b"\x80\x05") and head[8:9] != b"{":
         raise DataError(f"{path} is a pickle of another kind than torch's, and could run anything", fix=CONVERT)
     if path.suffix == ".onnx":
         raise DataError(f"{path} is a model file, not weights", fix="give the weights.safetensors of the same run")
