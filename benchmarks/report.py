@@ -16,9 +16,11 @@ TITLES = {
     "map_speed": "Maps: from a scene to a class raster",
     "start_up": "Start-up: cold processes",
     "duplicates": "Near duplicates: planted copies detected",
+    "overlap": "Shared ground: overlaps found by content",
+    "split_bias": "Random against safe splits, accuracy in percent",
     "seen_patches": "Seen patches: copies recognized by a model file",
 }
-INPUTS = {"duplicates": ("INDEX",), "seen_patches": ("INDEX",)}
+INPUTS = {"duplicates": ("INDEX",), "overlap": ("INDEX",), "seen_patches": ("INDEX",)}
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from swath.data import (
 )
 from swath.data.duplicates import linked
 from swath.data.overlap import OverlapPair, groups_with, overlapping_rows, within_splits
+from swath.imagery.georeference import encode_footprint
 
 from .makers import encoded, table_index, write
 from .test_spatial import with_columns
@@ -254,3 +255,22 @@ def test_pairs_do_not_depend_on_the_order_of_rows(scenes):
     turned = replace(scenes, table=scenes.table.take(list(range(len(scenes)))[::-1]))
     one, two = find_overlaps(scenes), find_overlaps(turned)
     assert {(p.first, p.second) for p in one} == {(p.first, p.second) for p in two}
+
+
+def test_footprints_decide_where_both_patches_have_one_and_content_elsewhere(scenes):
+    def square(west):
+        south, side = 45.0, 0.01
+        ring = np.array([(west, south), (west + side, south), (west + side, south + side), (west, south + side)])
+        return encode_footprint([np.concatenate([ring, ring[:1]])])
+
+    # By content neighbors of a scene overlap by half. Here the first of scenes 0 and 1 lie over one another instead.
+    first = {scene: min(p for p in scenes.paths if scene_of(p) == scene) for scene in "0123"}
+    places = {path: square(20.0) for path in scenes.paths}
+    for number, path in enumerate(p for p in scenes.paths if scene_of(p) in "01"):
+        places[path] = square(0.005 if path == first["0"] else 0.0 if path == first["1"] else 1.0 + number)
+    index = with_columns(scenes, footprint=[places[p] if scene_of(p) in "01" else None for p in scenes.paths])
+    found = find_overlaps(index)
+    by = {kind: [p for p in found if p.evidence == kind] for kind in ("footprint", "content")}
+    assert [(p.first, p.second) for p in by["footprint"]] == [tuple(sorted((first["0"], first["1"])))]
+    assert by["footprint"][0].share == pytest.approx(0.5, abs=0.01)
+    assert {scene_of(p.first) for p in by["content"]} == set("234567")

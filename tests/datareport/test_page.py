@@ -98,19 +98,9 @@ def test_all_stages_reach_their_end(reported):
     last = {}
     for stage, done, total in reported[3]:
         last[stage] = (done, total)
-    stages = {
-        "decode",
-        "compare",
-        "align",
-        "describe",
-        "match",
-        "check overlap",
-        "headers",
-        "score",
-        "features",
-        "report",
-    }
-    assert stages <= set(last)
+    # Files as new as these may be read again, in a stage "check".
+    found = {"compare", "align", "describe", "match", "check overlap"}
+    assert set(last) - {"check"} == {"decode", *found, "headers", "score", "features", "report"}
     assert all(done == total for done, total in last.values())
 
 
@@ -231,7 +221,7 @@ def test_findings_of_the_audit_are_in_the_verdict(tmp_path):
     for part in (
         "size and mode predict the class of 100 %",
         "There is no val split",
-        "Split 'test' has no patch of 'A'.",
+        "Split 'test' has no patch of 'A': split again",
         "The test split has 1 patch: intervals will be wide.",
     ):
         assert said.count(part) == 1, part

@@ -50,6 +50,7 @@ PARTNERS = 16  # matches of a keypoint within a cell at most, the best: copies b
 MARGIN = 3  # pixels
 WORTH_A_LOOK = 0.35  # correlation of fine detail at the shift proposed
 DETAIL_ALIKE, GRAY_ALIKE = 0.75, 0.80  # correlation of fine detail, and of gray levels
+SMALL, SMALL_ALIKE = 0.25, 0.90  # share of the ground below which the fine detail must agree better: chance is larger
 COLOR_ALIKE = 1.5  # 8-bit levels: difference of the mean over the overlap, in any band
 LEAST_SIDE = 2 * (HALF + 1) + 1  # pixels: a keypoint with all it is described by
 _BLOCK = 256
@@ -219,6 +220,8 @@ def overlapping_rows(
     found = _best_shift(proposed, detail, progress)
     shifts, alike = _confirmed(*found, pixels, chosen, scale)
     share = (SIDE - np.abs(shifts[:, 2])) * (SIDE - np.abs(shifts[:, 3])) / SIDE**2
+    sure = (share >= SMALL) | (alike >= SMALL_ALIKE)
+    shifts, alike, share = shifts[sure], alike[sure], share[sure]
     a, b = chosen[shifts[:, 0]], chosen[shifts[:, 1]]
     return list(zip(a.tolist(), b.tolist(), share.tolist(), alike.tolist(), strict=True))
 

@@ -26,7 +26,7 @@ from swath.evaluation.errors.page import tile
 from swath.evaluation.predictions import model_outputs, model_pixels
 from swath.evaluation.seen import SeenCount
 from swath.evaluation.softmax import fit_softmax
-from swath.files import atomic_file, write_csv
+from swath.files import atomic_files, write_csv
 from swath.imagery import decode
 from swath.inference import Classifier
 from swath.pages.html import Image, Link, Number, Section, Table, write_report
@@ -415,9 +415,9 @@ def write_label_issues(report: LabelIssueReport, out: str | Path, *, overwrite: 
     """
     out = Path(out)
     # Both or neither: a list without its page would have to be thrown away to get one.
-    with atomic_file(out / TABLE, overwrite=overwrite) as table, atomic_file(out / PAGE, overwrite=overwrite) as page:
-        write_csv(table, COLUMNS, ([_text(value) for value in row.values()] for row in report.rows()))
-        _write_page(page, report, link=out / TABLE)
+    with atomic_files([out / TABLE, out / PAGE], overwrite=overwrite) as paths:
+        write_csv(paths[out / TABLE], COLUMNS, ([_text(value) for value in row.values()] for row in report.rows()))
+        _write_page(paths[out / PAGE], report, link=out / TABLE)
 
 
 def _text(value: Any) -> str:
