@@ -241,14 +241,6 @@ def test_a_disk_too_small_is_found_out_before_writing(index, tmp_path, monkeypat
     assert "SWATH_CACHE" in caught.value.fix
 
 
-def test_the_cache_lies_where_the_environment_says(tmp_path, monkeypatch):
-    monkeypatch.setenv("SWATH_CACHE", str(tmp_path / "mine"))
-    assert default_cache() == tmp_path / "mine"
-    monkeypatch.delenv("SWATH_CACHE")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_cache() == tmp_path / ".cache" / "swath"
-
-
 def raster(path, bands, *, seed=0, dtype="uint16", names=None, side=16):
     """A GeoTIFF of random numbers, its bands without names or with `names`."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -306,3 +298,16 @@ def test_a_missing_band_names_the_file(tmp_path):
     index = rasters(tmp_path / "in", [13])
     with pytest.raises(DataError, match=r"A/0\.tif: bands band_1 to band_13 hold neither gray nor red"):
         cached_pixels(index, cache=tmp_path / "c")
+
+
+def test_the_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("SWATH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert default_cache() == tmp_path / ".cache" / "swath"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # such a value is to be ignored
+    assert default_cache() == tmp_path / ".cache" / "swath"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert default_cache() == tmp_path / "xdg" / "swath"
+    monkeypatch.setenv("SWATH_CACHE", str(tmp_path / "own"))
+    assert default_cache() == tmp_path / "own"

@@ -123,9 +123,11 @@ def cached_pixels(
 
 
 def default_cache() -> Path:
-    """Folder for files that can be made again: ``$SWATH_CACHE``, or ``~/.cache/swath``."""
-    chosen = os.environ.get("SWATH_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "swath"
+    """Folder for files that can be made again: ``$SWATH_CACHE``, or ``swath`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    if chosen := os.environ.get("SWATH_CACHE"):
+        return Path(chosen)
+    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (shared if shared.is_absolute() else Path.home() / ".cache") / "swath"  # as the XDG specification has it
 
 
 def cache_key(index: PatchIndex, *, bands: Sequence[str], size: int) -> str:

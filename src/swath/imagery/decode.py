@@ -142,7 +142,9 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int, georeferen
         except SwathError:
             raise
         except Exception as error:  # decoders raise nearly anything on hostile bytes
-            raise DataError(f"{name} is not a sound {kind} file ({error})", fix=_REMEDY) from error
+            # The first sentence of a library's own message: the others advise its programmers.
+            reason = str(error).partition("\n")[0].partition(". ")[0]
+            raise DataError(f"{name} is not a sound {kind} file ({reason})", fix=_REMEDY) from error
 
 
 @contextlib.contextmanager
