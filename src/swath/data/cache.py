@@ -123,7 +123,7 @@ def cached_pixels(
 
 
 def default_cache() -> Path:
-    """Folder for files that can be made again: ``$SWATH_CACHE``, or ``swath`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    """Folder for what can be made again: ``$SWATH_CACHE``, else ``swath`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     if chosen := os.environ.get("SWATH_CACHE"):
         return Path(chosen)
     shared = Path(os.environ.get("XDG_CACHE_HOME", ""))

@@ -144,8 +144,11 @@ def _list_within(reader: PatchReader, listing: Listing, labels: int | str | None
         usable = [merged] if merged is not None else usable
     if len(usable) == 1:
         name, entries = usable[0]
-        note = f"labels are from {name}; to take them from folders give their level, as in --labels 1"
-        return _complete(replace(entries, notes=(note, *entries.notes)), listing)
+        notes = entries.notes
+        if _folders_differ(entries, listing, where):
+            note = f"labels are from {name}; to take them from folders give their level, as in --labels 1"
+            notes = (note, *notes)
+        return _complete(replace(entries, notes=notes), listing)
     try:
         tree = entries_from_tree(listing, where=where)
     except DataError as error:
@@ -155,6 +158,16 @@ def _list_within(reader: PatchReader, listing: Listing, labels: int | str | None
         note = f"labels are from the folders; {names} list the images too: take one with --labels {usable[0][0]}"
         tree = replace(tree, notes=(note, *tree.notes))
     return tree
+
+
+def _folders_differ(entries: Entries, listing: Listing, where: str) -> bool:
+    """Whether folders give classes as well, and other ones than a table does."""
+    try:
+        tree = entries_from_tree(listing, where=where)
+    except DataError:
+        return False
+    folders = {row.path: row.label for row in tree.rows}
+    return any(folders.get(row.path, row.label) != row.label for row in entries.rows)
 
 
 def _no_labels(
