@@ -73,13 +73,13 @@ def check_contract(graph: onnx.ModelProto, record: Record, *, where: str) -> Non
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelFileError(f"{where} is not a valid ONNX graph ({reason})") from error
     _check_ends(graph, record, where)
-    check_cost(graph, (1, len(record.input.bands), record.input.size, record.input.size), where=where)
     try:
         _check_weights(graph, record, where)
     except ModelFileError:
         raise
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise ModelFileError(f"{where} holds damaged weights ({error})") from error
+    check_cost(graph, (1, len(record.input.bands), record.input.size, record.input.size), where=where)
 
 
 def _check_ends(graph: onnx.ModelProto, record: Record, where: str) -> None:
