@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from train_shipped import _mini_splits, _read, shipped_lists, write_lists
+from train_shipped import mini_splits, read_list, shipped_lists, write_lists
 
 from swath.data import build_index, split_index
 from swath.evaluation.evaluate import measure_split
@@ -30,9 +30,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    mini = _mini_splits()
-    rest = [path for path, _ in _read(options.data / "eurosat_val.csv") if mini.get(path) != "test"]
-    train = [path for path, _ in _read(options.data / "eurosat_train.csv")]
+    mini = mini_splits()
+    rest = [path for path, _ in read_list(options.data / "eurosat_val.csv") if mini.get(path) != "test"]
+    train = [path for path, _ in read_list(options.data / "eurosat_train.csv")]
     whole = build_index(options.data / "eurosat_rgb.zip", part_of="eurosat-rgb")
     for name, splits in (("eurosat", shipped_lists(options.data)), ("eurosat-dense", {"train": train, "val": rest})):
         with TemporaryDirectory() as folder:
