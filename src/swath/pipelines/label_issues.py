@@ -117,7 +117,7 @@ def find_label_issues(
     elif out is not None:
         if overwrite:
             shutil.rmtree(out / FOLDS, ignore_errors=True)
-        probabilities = trained_probabilities(
+        probabilities, seen = trained_probabilities(
             part,
             out=out / FOLDS,
             recipe=recipe,
@@ -128,7 +128,6 @@ def find_label_issues(
             threads=threads,
             progress=progress,
         )
-        seen = _seen_by_folds(part, out / FOLDS, folds=folds, seed=seed)
         method = f"Probabilities are from {folds} networks of recipe '{recipe}', each trained on the other folds."
     progress("page", 0, 1)
     report = measure_label_issues(part, probabilities, method=method, seen=seen_sentence(seen))
@@ -166,7 +165,7 @@ def trained_probabilities(
     engine: str = "auto",
     threads: int | None = None,
     progress: Progress = silent,
-) -> npt.NDArray[np.float64]:
+) -> tuple[npt.NDArray[np.float64], list[SeenCount]]:
     """Probability of each class for each patch, by networks trained on the other folds.
 
     Needs the ``train`` extra. On a tenth of each class of the other folds the network is chosen and calibrated; the
@@ -183,8 +182,9 @@ def trained_probabilities(
 
     Returns
     -------
-    numpy.ndarray
-        ``[N, K]`` float64 in the order of ``index.classes``.
+    tuple of numpy.ndarray and list of SeenCount
+        ``[N, K]`` float64 in the order of ``index.classes``; and what each network has seen of the fold it predicts:
+        nothing, but for the weights that it started from.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def trained_probabilities(
         "seed": seed,
     }
     _check_plan(out / PLAN, json.dumps(plan, indent=2) + "\n")
-    probabilities = np.empty((len(index), len(index.classes)))
+    probabilities, seen = np.empty((len(index), len(index.classes))), []
     for fold, fold_part in enumerate(parts):
         run = out / f"fold-{fold + 1}"
         if not (run / "model.onnx").exists():
@@ -215,18 +215,9 @@ def trained_probabilities(
         pixels = model_pixels(classifier, index, progress=progress)[rows]
         columns = class_numbers(index.classes, classifier.record.class_names)
         probabilities[rows] = predict_pixels(classifier, pixels, progress=progress).probabilities[:, columns]
+        seen.append(seen_rows(classifier.record, pixels).count)
         progress("folds", fold + 1, folds)
-    return probabilities
-
-
-def _seen_by_folds(index: PatchIndex, folder: Path, *, folds: int, seed: int) -> list[SeenCount]:
-    """What each fold's network has seen of the fold it judges: nothing, but for the weights that it started from."""
-    counts = []
-    for fold in range(folds):
-        classifier = load(folder / f"fold-{fold + 1}" / "model.onnx", threads=1)
-        rows = held_out_rows(index, folds=folds, fold=fold, seed=seed)
-        counts.append(seen_rows(classifier.record, model_pixels(classifier, index)[rows]).count)
-    return counts
+    return probabilities, seen
 
 
 def _check_plan(path: Path, plan: str) -> None:
