@@ -54,7 +54,7 @@ def hidden(folder):
 
 
 def check(make, whole, folder, *, replacing):
-    """Kill `make` at every change of a name; returns how often it was killed.
+    """Kill `make` before each change of a name that it makes.
 
     `make(fatal, "old" or "new", overwrite)` runs the command, and `whole()` says which of the two results is there, or
     None where there is none; it asserts that what is there is of one kind.
@@ -76,8 +76,8 @@ def check(make, whole, folder, *, replacing):
         assert make(0, "new", True) == 0
         assert whole() == "new"
         assert hidden(folder) == []
-    assert kills > 2
-    return kills
+    assert kills > 0
+    print(f"{kills} kills")  # for -s: how many there were
 
 
 @pytest.fixture(scope="module")
