@@ -54,7 +54,7 @@ def hidden(folder):
 
 
 def check(make, whole, folder, *, replacing):
-    """Kill `make` before each change of a name that it makes.
+    """Kill `make` before each change of a name that it makes; returns how often it was killed.
 
     `make(fatal, "old" or "new", overwrite)` runs the command, and `whole()` says which of the two results is there, or
     None where there is none; it asserts that what is there is of one kind.
@@ -77,7 +77,7 @@ def check(make, whole, folder, *, replacing):
         assert whole() == "new"
         assert hidden(folder) == []
     assert kills > 0
-    print(f"{kills} kills")  # for -s: how many there were
+    return kills
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def models(tmp_path_factory):
 
 
 @pytest.mark.parametrize("replacing", [False, True])
-def test_map(tmp_path, models, replacing):
+def test_map(tmp_path, models, replacing, record_property):
     import numpy as np
 
     scene = write_scene(tmp_path / "s.tif", np.random.default_rng(0).integers(1, 255, (3, 96, 96)).astype("uint8"))
@@ -110,12 +110,12 @@ def test_map(tmp_path, models, replacing):
         assert json.loads((folder / "m.json").read_text())["run"] == of_run
         return "old" if name == "old" else "new"
 
-    check(make, whole, folder, replacing=replacing)
+    record_property("kills", check(make, whole, folder, replacing=replacing))
 
 
 @pytest.mark.parametrize("replacing", [False, True])
 @pytest.mark.parametrize("command", [("evaluate",), ("report", "--quick")])
-def test_folders(tmp_path, models, tiny_index_file, replacing, command):
+def test_folders(tmp_path, models, tiny_index_file, replacing, command, record_property):
     folder = tmp_path / "results"
     folder.mkdir()
     out = folder / "out"
@@ -135,11 +135,11 @@ def test_folders(tmp_path, models, tiny_index_file, replacing, command):
         assert any(path.suffix in (".json", ".html") for path in out.rglob("*"))
         return "old" if (out / "old").exists() else "new"
 
-    check(make, whole, folder, replacing=replacing)
+    record_property("kills", check(make, whole, folder, replacing=replacing))
 
 
 @pytest.mark.parametrize("replacing", [False, True])
-def test_training(tmp_path, tiny_index_file, replacing):
+def test_training(tmp_path, tiny_index_file, replacing, record_property):
     """The model file is complete wherever it is; a killed run resumes or starts over, and leaves nothing hidden."""
     from swath.model import read_model
 
@@ -158,4 +158,4 @@ def test_training(tmp_path, tiny_index_file, replacing):
         model = Path(out / "model.onnx")
         return read_model(model).record.name if model.exists() else None
 
-    check(make, whole, folder, replacing=replacing)
+    record_property("kills", check(make, whole, folder, replacing=replacing))
