@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any
     """
     if crashitem not in _crashed:
         _crashed.add(crashitem)
+        sys.stderr.write(f"\n{crashitem}: its process died; it is run once more\n")
         report.outcome = "rerun"
         sched.mark_test_pending(crashitem)
 
