@@ -136,6 +136,16 @@ def test_the_old_folder_comes_back_if_the_new_one_cannot_take_its_place(tmp_path
     assert names(tmp_path / "out") == ["old"]
 
 
+def test_a_folder_that_cannot_take_its_name_is_one_sentence(tmp_path, monkeypatch):
+    def replace(source: Path, target: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OutputError, match="Input/output error"), atomic_folder(tmp_path / "out"):
+        pass
+    assert names(tmp_path) == []
+
+
 def test_a_link_to_a_folder_stays_a_link(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "old").write_text("1")

@@ -184,7 +184,7 @@ def atomic_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] =
             elif not _exchange(new, place):
                 _journal(folder, [(place, folder / _OLD), (new, place)], [])
         except OSError as error:
-            if not place.exists():
+            if not place.exists() and (folder / _OLD).exists():
                 (folder / _OLD).replace(place)
             raise OutputError(
                 f"cannot replace {path} ({error.strerror})", fix="give the name of a new folder"
@@ -251,7 +251,7 @@ def _workspace(target: Path) -> Iterator[Path]:
         yield folder
     finally:
         # Without its lock file a folder is free: nobody else may make it again before all of it is gone.
-        for part in folder.iterdir():
+        for part in folder.iterdir() if folder.is_dir() else ():
             if part.name != _LOCK:
                 _remove(part)
         shutil.rmtree(folder, ignore_errors=True)

@@ -126,11 +126,11 @@ def _cached(folder: Path) -> list[tuple[Path, int]]:
     return [(path, path.stat().st_size) for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
-def _size(count: int) -> str:
+def _size(count: float) -> str:
     for unit in ("bytes", "KiB", "MiB"):
         if count < 1024:
             return f"{count:,.4g} {unit}"
-        count = count / 1024  # type: ignore[assignment]
+        count /= 1024
     return f"{count:,.4g} GiB"
 
 
