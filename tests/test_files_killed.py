@@ -1,161 +1,229 @@
-"""Commands killed before each change of a name they make: the old results or the new ones, never a mixture.
+"""Commands killed before each change of a name they make: the old results, none yet or the new ones, never a mixture.
 
-Every ``rename``, ``replace``, ``unlink`` and exchange of a command is counted, and for each number the command is run
-again and killed (SIGKILL) just before it.
+Every ``rename``, ``replace``, ``unlink`` and exchange of a command below its folders, the cache's among them, is
+counted, and for each number the command is run again and killed (SIGKILL) just before it. The last test prints the
+table of kills (``pytest -m soak -s tests/test_files_killed.py``). The commands run in children of one process that has
+imported everything.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rasterio
 
+from swath.data import build_index, split_index, write_index
 from tests.mapping.scenes import write_scene
-from tests.tiny import write_tiny_model
+from tests.tiny import write_patches, write_tiny_model
 
 pytestmark = pytest.mark.soak
-MOST = 40  # changes of names of any of these commands
+MOST = 60  # changes of names of any of these commands
+TABLE: dict[tuple[str, str], dict[str, int]] = {}
 
-SCRIPT = """
-import os, signal, sys
+SERVER = """
+import json, os, signal, sys
+import matplotlib.pyplot, onnxruntime, openvino, rasterio
+import swath.cli, swath.evaluation.run_report, swath.mapping, swath.inference.openvino
 from swath import files
-fatal, count = int(sys.argv[1]), 0
-def kill_before(call):
+
+def path_of(arg, dir_fd):
+    above = "" if dir_fd is None else os.readlink(f"/proc/self/fd/{dir_fd}")
+    return os.path.abspath(os.path.join(above, os.fsdecode(arg)))
+
+def kill_before(call, root, fatal, count):
     def counted(*args, **options):
-        global count
-        if any(".partial" in str(arg) for arg in args):
-            count += 1
-            if count == fatal:
+        paths = [path_of(arg, options.get("dir_fd")) for arg in args if isinstance(arg, (str, os.PathLike))]
+        if any(path.startswith(root) and not path.endswith("/lock") for path in paths):
+            count.append(paths)
+            if len(count) == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
         return call(*args, **options)
     return counted
-for name in ("replace", "rename", "unlink"):
-    setattr(os, name, kill_before(getattr(os, name)))
-files._exchange = kill_before(files._exchange)
-sys.argv = ["swath", *sys.argv[2:]]
-from swath.cli import main
-main()
+
+def run(root, fatal, arguments):
+    count = []
+    for name in ("replace", "rename", "unlink"):
+        setattr(os, name, kill_before(getattr(os, name), root, fatal, count))
+    files._exchange = kill_before(files._exchange, root, fatal, count)
+    sys.argv = ["swath", *arguments]
+    try:
+        swath.cli.main()
+    except SystemExit as end:
+        return end.code or 0
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        status = 99
+        try:
+            for stream in (1, 2):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+            status = run(*json.loads(line))
+        finally:
+            os._exit(status)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def run(fatal, *arguments):
-    """Exit status of a command that is killed before its change number `fatal`; 0 is before none."""
-    command = [sys.executable, "-c", SCRIPT, str(fatal), *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True).returncode
+class Commands:
+    """Runs commands, killed before their change number `fatal` below `folder`; 0 is before none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._server = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=os.environ | {"SWATH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+    def __call__(self, fatal: int, *arguments: object) -> int:
+        order = [str(self.folder), fatal, [str(argument) for argument in arguments]]
+        self._server.stdin.write(json.dumps(order) + "\n")
+        self._server.stdin.flush()
+        return int(self._server.stdout.readline())
+
+    def end(self) -> None:
+        self._server.stdin.close()
+        self._server.wait()
+        self._server.stdout.close()
 
 
-def hidden(folder):
-    return [path for path in folder.rglob(".*") if path.name.startswith(".")]
-
-
-def check(make, whole, folder, *, replacing):
-    """Kill `make` before each change of a name that it makes; returns how often it was killed.
-
-    `make(fatal, "old" or "new", overwrite)` runs the command, and `whole()` says which of the two results is there, or
-    None where there is none; it asserts that what is there is of one kind.
-    """
-    kills = 0
-    for fatal in range(1, MOST):
-        for path in sorted(folder.rglob("*"), reverse=True):
-            path.unlink() if path.is_file() else path.rmdir()
-        if replacing:
-            assert make(0, "old", False) == 0
-        ended = make(fatal, "new", replacing)
-        if ended != -signal.SIGKILL:
-            assert ended == 0
-            break
-        kills += 1
-        state = whole()
-        if not replacing:
-            assert state in (None, "new")
-        assert make(0, "new", True) == 0
-        assert whole() == "new"
-        assert hidden(folder) == []
-    assert kills > 0
-    return kills
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory):
+    made = Commands(tmp_path_factory.mktemp("results"))
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    return {name: write_tiny_model(folder / f"{name}.onnx") for name in ("old", "new")}
+    return {name: write_tiny_model(folder / f"{name}.onnx", name=name) for name in ("old", "new")}
+
+
+@pytest.fixture(scope="module")
+def index_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    path = folder / "index.parquet"
+    write_index(split_index(build_index(write_patches(folder / "patches", n=12))), path)
+    return path
+
+
+def contents(folder):
+    """Hash of each file that can be seen, by its name below the folder."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and "cache" not in path.parts]
+    shown = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in shown}
+
+
+def hidden(folder):
+    return [path for path in folder.rglob(".*")]
+
+
+def check(command, make, commands, *, replacing, main):
+    """Kill `make` before each change of a name that it makes, look at what is there, and run it to its end.
+
+    `make(fatal, "old" or "new", overwrite)` runs the command; `main` is the file with which a set is there.
+    """
+    folder, kept = commands.folder, commands.folder.with_name("kept")
+
+    def start(tree=None):
+        shutil.rmtree(folder)
+        shutil.copytree(tree, folder) if tree else folder.mkdir()
+
+    start()
+    assert make(0, "new", False) == 0
+    new = contents(folder)
+    start()
+    assert make(0, "old", False) == 0
+    old = contents(folder)
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(folder, kept)
+    differing = {name for name in old if old[name] != new.get(name)}
+    assert main in differing
+    row = TABLE.setdefault((command, "replacing" if replacing else "fresh"), {})
+    row |= dict.fromkeys(("kills", "old set", "no set yet", "new set", "mixtures", "next run failed", "left over"), 0)
+    for fatal in range(1, MOST):
+        start(kept if replacing else None)
+        ended = make(fatal, "new", replacing)
+        if ended != -signal.SIGKILL:
+            assert ended == 0
+            break
+        found = contents(folder)
+        of_old = {name for name in differing if found.get(name) == old[name]}
+        of_new = {name for name in found if name in differing or name not in old} - of_old
+        if of_old and of_new:
+            state = "mixtures"
+        elif main not in found:
+            state = "no set yet"
+        else:
+            state = "old set" if of_old else "new set"
+            assert set(found) == set(old if of_old else new)
+        row["kills"] += 1
+        row[state] += 1
+        row["next run failed"] += make(0, "new", True) != 0 or set(contents(folder)) != set(new)
+        row["left over"] += bool(hidden(folder))
+    assert row["kills"] > 0
+    assert (row["mixtures"], row["next run failed"], row["left over"]) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("replacing", [False, True])
-def test_map(tmp_path, models, replacing, record_property):
-    import numpy as np
-
+def test_map(tmp_path, models, commands, replacing):
     scene = write_scene(tmp_path / "s.tif", np.random.default_rng(0).integers(1, 255, (3, 96, 96)).astype("uint8"))
-    folder = tmp_path / "maps"
-    folder.mkdir()
-    out = folder / "m.tif"
+    folder = commands.folder
 
     def make(fatal, which, overwrite):
         more = ("--overwrite",) if overwrite else ()
-        return run(fatal, "map", models[which], scene, "--out", out, "--probabilities", folder / "p.tif", *more)
+        out = ("--out", folder / "m.tif", "--probabilities", folder / "p.tif")
+        return commands(fatal, "map", models[which], scene, *out, *more)
 
-    def whole():
-        if not out.exists():
-            return None
-        with rasterio.open(out) as dataset:
-            name, of_run = dataset.tags()["SWATH_MODEL"], dataset.tags()["SWATH_RUN"]
-        for other in ("m.confidence.tif", "p.tif"):
-            with rasterio.open(folder / other) as dataset:
-                assert dataset.tags()["SWATH_RUN"] == of_run
-        assert json.loads((folder / "m.json").read_text())["run"] == of_run
-        return "old" if name == "old" else "new"
-
-    record_property("kills", check(make, whole, folder, replacing=replacing))
+    check("map", make, commands, replacing=replacing, main=Path("m.tif"))
+    runs = set()
+    for name in ("m.tif", "m.confidence.tif", "p.tif"):
+        with rasterio.open(folder / name) as dataset:
+            runs.add(dataset.tags()["SWATH_RUN"])
+    assert runs == {json.loads((folder / "m.json").read_text())["run"]}
 
 
 @pytest.mark.parametrize("replacing", [False, True])
-@pytest.mark.parametrize("command", [("evaluate",), ("report", "--quick")])
-def test_folders(tmp_path, models, tiny_index_file, replacing, command, record_property):
-    folder = tmp_path / "results"
-    folder.mkdir()
-    out = folder / "out"
-
+@pytest.mark.parametrize(("command", "main"), [("evaluate", "metrics.json"), ("report --quick", "report.json")])
+def test_folders(models, commands, index_file, replacing, command, main):
     def make(fatal, which, overwrite):
         more = ("--overwrite",) if overwrite else ()
-        split = ("--split", "test" if which == "old" else "val") if command == ("evaluate",) else ()
-        name, *options = command
-        done = run(fatal, name, models["new"], tiny_index_file, *options, *split, "--out", out, *more)
-        if which == "old" and done == 0:
-            (out / "old").write_text("of the older run")
-        return done
+        split = ("--split", "train" if which == "old" else "val") if command == "evaluate" else ()
+        out = ("--out", commands.folder / "out")
+        return commands(fatal, *command.split(), models[which], index_file, *split, *out, *more)
 
-    def whole():
-        if not out.exists():
-            return None
-        assert any(path.suffix in (".json", ".html") for path in out.rglob("*"))
-        return "old" if (out / "old").exists() else "new"
-
-    record_property("kills", check(make, whole, folder, replacing=replacing))
+    check(command, make, commands, replacing=replacing, main=Path("out") / main)
 
 
 @pytest.mark.parametrize("replacing", [False, True])
-def test_training(tmp_path, tiny_index_file, replacing, record_property):
-    """The model file is complete wherever it is; a killed run resumes or starts over, and leaves nothing hidden."""
-    from swath.model import read_model
-
-    folder = tmp_path / "runs"
-    folder.mkdir()
-    out = folder / "run"
+def test_training(commands, index_file, replacing):
+    """With ``--overwrite`` a training discards the run in its folder when it starts; the results appear together."""
+    pytest.importorskip("torch")
 
     def make(fatal, which, overwrite):
         more = ("--overwrite",) if overwrite else ()
-        return run(
-            fatal, "train", tiny_index_file, "--recipe", "flash", "--set", "epochs=1", "--out", out,
-            "--name", which, *more,
-        )  # fmt: skip
+        settings = ("--recipe", "flash", "--set", "epochs=1", "--set", f"seed={1 if which == 'old' else 2}")
+        out = ("--out", commands.folder / "run", "--name", which)
+        return commands(fatal, "train", index_file, *settings, *out, *more)
 
-    def whole():
-        model = Path(out / "model.onnx")
-        return read_model(model).record.name if model.exists() else None
+    check("train", make, commands, replacing=replacing, main=Path("run/model.onnx"))
 
-    record_property("kills", check(make, whole, folder, replacing=replacing))
+
+def test_table():
+    """All commands together, as the page on outputs has them."""
+    columns = list(next(iter(TABLE.values())))
+    print("\n| command | | " + " | ".join(columns) + " |")
+    print("|---|---|" + "---:|" * len(columns))
+    for (command, target), row in TABLE.items():
+        print(f"| `{command}` | {target} | " + " | ".join(str(row[name]) for name in columns) + " |")
+    assert sum(row["kills"] for row in TABLE.values()) >= 60

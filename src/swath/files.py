@@ -107,8 +107,9 @@ def atomic_files(
 ) -> Iterator[dict[Path, Path]]:
     """Yield a path to write for each target, of the same name; move all of them if the block ends well.
 
-    A target for which nothing was written is left out. While a set is replaced, the first of the old files is removed
-    before any other is touched, and the first of the new ones arrives last: where it is, the others belong to it.
+    A target for which nothing was written is left out. While a set is replaced, the old files are removed before any
+    new one arrives, the first of them first, and the first of the new ones arrives last: where it is, the others belong
+    to it, and old and new files are never there together.
     Masks, overviews and statistics that a GIS program has left next to a raster go with the raster they describe.
 
     Parameters
@@ -145,7 +146,7 @@ def atomic_files(
         if len(moves) == 1 and not stale:
             moves[0][0].replace(moves[0][1])
         elif moves:
-            _journal(folders[targets[0].parent], moves, [*written[:1], *stale])
+            _journal(folders[targets[0].parent], moves, [*(path for path in written if path.exists()), *stale])
         for folder in folders:
             _to_disk(folder)
 
@@ -192,6 +193,20 @@ def atomic_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] =
         _to_disk(place.parent)
 
 
+@contextlib.contextmanager
+def one_run(path: Path) -> Iterator[None]:
+    """Refuse a second run that writes into the folder `path`, file by file, while the block runs.
+
+    Raises
+    ------
+    OutputError
+        If another run holds it, or the folder it lies in cannot be written.
+    """
+    _make_folder(path.parent)
+    with _workspace(path.resolve() if path.is_dir() else path):
+        yield
+
+
 def write_text(path: Path, text: str) -> None:
     """Write text in UTF-8 in place of what was at `path`."""
     with atomic_file(path, overwrite=True) as temporary:
@@ -216,7 +231,18 @@ def _with_room(path: Path) -> Iterator[None]:
         number = error.errno or next((n for n in _FULL if f"[errno {n}]" in str(error).lower()), None)
         if number not in _FULL:
             raise
-        raise OutputError(f"cannot write {path} ({os.strerror(number)})", fix=NO_ROOM) from error
+        raise OutputError(f"cannot write {_final(path)} ({os.strerror(number)})", fix=NO_ROOM) from error
+
+
+def _final(path: Path) -> Path:
+    """Where a path inside the workspaces of other outputs ends when all is complete."""
+    parts: list[str] = []
+    for part in path.parts:
+        if parts and (named := re.fullmatch(r"\.(.+)\.partial", parts[-1])):
+            parts[-1:] = [named[1]] if part == _NEW else [part]
+        else:
+            parts.append(part)
+    return Path(*parts)
 
 
 def as_cell(value: Any) -> Any:
@@ -274,7 +300,7 @@ def _hold(folder: Path, target: Path) -> FileLock:
         except NotImplementedError:  # a file system without locks
             return lock
         except OSError as error:
-            if not folder.is_dir() and isinstance(error, FileNotFoundError):
+            if isinstance(error, FileNotFoundError) and not folder.is_dir() and folder.parent.is_dir():
                 continue  # the run that held it has just removed it
             raise OutputError(
                 f"cannot make the folder {folder} ({error.strerror})", fix="choose a folder you can write to"

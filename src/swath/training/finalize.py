@@ -27,7 +27,7 @@ from swath.data.rows import unnamed_bands
 from swath.data.spatial import noted_protocol
 from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
-from swath.files import atomic_file, write_csv, write_text
+from swath.files import atomic_files, write_csv
 from swath.imagery.color_match import patch_quantiles
 from swath.imagery.rgb import is_numbered
 from swath.inference.choice import make_engine
@@ -48,6 +48,8 @@ from swath.weights import OWN as OWN_LICENSE
 from swath.weights import Expectation, weights_metadata, write_weights
 
 History = list[dict[str, float]]
+# What a completed run writes; where the model file is, the others belong to it.
+RESULT_FILES = ("model.onnx", "weights.safetensors", "metrics.json", "history.csv", "curves.png")
 REFERENCE_PATCHES = 10
 REFERENCE_TOLERANCE = 1e-3
 PARITY_PATCHES = 512
@@ -181,19 +183,21 @@ def export_model(
 
 
 def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto, record: Record) -> None:
-    """Write a run's results, the model file last."""
+    """Write a run's results, which appear together, the model file last."""
     out, spec = run.folder, record.input
-    write_history(out / "history.csv", trained.history, kept=trained.kept)
-    draw_curves(out / "curves.png", trained.history, kept=trained.kept)
     network, license = trained.network, trained.facts.license if trained.facts else OWN_LICENSE
     if isinstance(network, CustomNetwork):  # whose names are the module's own, and license its author's to say
         network, license = network.module, None
     expects = Expectation(bands=spec.bands, data_type=spec.data_type, scale=1, mean=spec.mean, sd=spec.sd)
     # Cloned, for Keras lists its weights twice and safetensors takes no two names of one memory.
     weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    with atomic_file(out / "weights.safetensors", overwrite=True) as temporary:
+    values = {k: v.model_dump() for k, v in record.metrics.items()}
+    with atomic_files([out / name for name in RESULT_FILES], overwrite=True) as paths:
+        model, stored, metrics, history, curves = paths.values()
+        write_history(history, trained.history, kept=trained.kept)
+        draw_curves(curves, trained.history, kept=trained.kept)
         write_weights(
-            temporary,
+            stored,
             weights,
             weights_metadata(
                 expects,
@@ -204,9 +208,8 @@ def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto,
                 attribution="; ".join(_credits(record)) or None,
             ),
         )
-    values = {k: v.model_dump() for k, v in record.metrics.items()}
-    write_text(out / "metrics.json", json.dumps({"split": "val", **values}, indent=2) + "\n")
-    write_model(out / "model.onnx", graph, record, overwrite=True)
+        metrics.write_text(json.dumps({"split": "val", **values}, indent=2) + "\n", encoding="utf-8")
+        write_model(model, graph, record)
     run.progress("exporting", 4, 4)
 
 
@@ -298,8 +301,7 @@ def _architecture(network: Network) -> str:
 def write_history(path: Path, history: History, *, kept: int) -> None:
     """One row per epoch: seconds, losses, scores, and 1 for the one whose weights were kept."""
     rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
-    with atomic_file(path, overwrite=True) as temporary:
-        write_csv(temporary, list(rows[0]), [list(row.values()) for row in rows])
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
 
 
 def draw_curves(path: Path, history: History, *, kept: int) -> None:
@@ -326,5 +328,4 @@ def draw_curves(path: Path, history: History, *, kept: int) -> None:
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    with atomic_file(path, overwrite=True) as temporary:
-        figure.savefig(temporary, dpi=110, metadata={"Software": None})
+    figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -18,7 +18,7 @@ from torch import nn
 from swath.data import PatchIndex
 from swath.data.rows import unnamed_bands
 from swath.errors import OutputError, SettingError, SwathError
-from swath.files import check_output, write_text
+from swath.files import check_output, one_run, write_text
 from swath.inference.engines import free_cores
 from swath.model.record import Estimate
 from swath.networks import CUSTOM, Network, check_module, smallest_patch
@@ -26,7 +26,7 @@ from swath.progress import Progress, silent
 from swath.training.advice import compare_with_probe
 from swath.training.budget import Budget
 from swath.training.checkpoint import CHECKPOINT, check_identity
-from swath.training.finalize import calibrate, export_model, write_run
+from swath.training.finalize import RESULT_FILES, calibrate, export_model, write_run
 from swath.training.loop import TrainingLoop
 from swath.training.mosaic import draw_batches
 from swath.training.plan import RecipeChoice, recipe_for, with_enough_steps, with_network_of_start
@@ -43,21 +43,11 @@ from swath.training.run import (
 from swath.training.targets import choose_targets, training_parts
 from swath.weights import parse_spec
 
-MODEL = "model.onnx"
-# What a run writes into its folder, and what of it before its first epoch.
+# What a run writes into its folder, the first to be removed first, and what of it before its first epoch.
 BATCHES = "batches.png"
-RUN_FILES = (
-    CHECKPOINT,
-    MODEL,
-    "weights.safetensors",
-    "recipe.yaml",
-    "history.csv",
-    "curves.png",
-    BATCHES,
-    "metrics.json",
-)
-
 FIRST_FILES = ("recipe.yaml", BATCHES)
+RUN_FILES = (*RESULT_FILES, CHECKPOINT, *FIRST_FILES)
+MODEL = RESULT_FILES[0]
 _log = logging.getLogger("swath")
 
 
@@ -240,10 +230,11 @@ def train(
 
 @contextlib.contextmanager
 def _run_folder(out: Path) -> Iterator[None]:
-    """Leave nothing of a run that is refused: no folder it made, and no file before its first checkpoint."""
+    """Hold the folder, and leave nothing of a run that is refused: no folder it made, no file before its checkpoint."""
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        yield
+        with one_run(out) if _is_first_process() else contextlib.nullcontext():
+            yield
     except SwathError:
         held = {path.name for path in out.iterdir()} if out.is_dir() else set()
         if made and held <= set(FIRST_FILES):
@@ -294,9 +285,6 @@ def _check_folder(out: Path, *, identity: str, resume: bool, overwrite: bool) ->
     """Make the run's folder, or refuse one that holds another run."""
     check_output(out / MODEL, overwrite=True)
     held = [name for name in RUN_FILES if (out / name).exists()]
-    for name in map(Path, RUN_FILES):
-        for left_over in out.glob(f".{name.stem}.*{name.suffix}"):  # by a run that was killed while writing
-            left_over.unlink()
     if resume and CHECKPOINT in held:
         check_identity(out / CHECKPOINT, identity=identity)
         return
