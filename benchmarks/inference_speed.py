@@ -31,7 +31,8 @@ import swath
 from swath.data import build_index, cached_pixels
 from swath.explain import activation_maps
 from swath.inference.choice import make_engine
-from swath.inference.engines import describe, free_cores
+from swath.inference.engines import describe
+from swath.machine import free_cores
 from swath.model import read_model
 from swath.model.graph import assemble, prune
 from swath.model.record import InputSpec

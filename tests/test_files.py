@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from swath.errors import OutputError
-from swath.files import atomic_file, atomic_files, atomic_folder, check_folder, check_output, write_text
+from swath.fetch import download_lock
+from swath.files import atomic_file, atomic_files, atomic_folder, check_folder, check_output, one_run, write_text
 
 as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
@@ -361,3 +362,36 @@ def test_runs_that_share_a_folder_leave_each_other_alone(tmp_path):
                 path.write_text("second")
         first[both[0][0]].write_text("first")
     assert [path.read_text() for targets in both for path in targets] == ["first", "first", "second", "second"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_said_once_and_written_on(tmp_path, monkeypatch, caplog, number):
+    import fcntl
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for name in ("a.txt", "b.txt", "a.txt"):
+        write_text(tmp_path / name, name)
+    with download_lock(tmp_path / "c.part", size=1):
+        (tmp_path / "c.part").write_text("c")
+    assert names(tmp_path) == ["a.txt", "b.txt", "c.part"]
+    said = [record.message for record in caplog.records]
+    assert said == [f"the file system of {tmp_path} has no locks: do not start two runs with one output there"]
+
+
+def test_one_run_writes_into_a_folder_file_by_file(tmp_path):
+    with one_run(tmp_path / "run"):
+        write_text(tmp_path / "run" / "a.txt", "1")
+        with pytest.raises(OutputError, match="run is being written by another run"), one_run(tmp_path / "run"):
+            pass
+    assert names(tmp_path) == ["run"]
+    assert names(tmp_path / "run") == ["a.txt"]
+
+
+def test_a_full_disk_is_told_by_the_name_an_output_ends_with(tmp_path):
+    with pytest.raises(OutputError, match=rf"cannot write {tmp_path}/page/score/a\.csv \(No space left"):
+        with atomic_folder(tmp_path / "page") as page, atomic_folder(page / "score") as score:
+            with atomic_file(score / "a.csv"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

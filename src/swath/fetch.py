@@ -24,6 +24,8 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 
 from swath.errors import DataError, OutputError, SwathError
+from swath.files import has_no_locks
+from swath.machine import check_online
 from swath.progress import Progress, silent
 
 ATTEMPTS = 4  # failures in a row
@@ -104,6 +106,7 @@ def fetch(remote: RemoteFile, part: Path, *, pause: float = 1.0, progress: Progr
     OutputError
         If `part` cannot be written.
     """
+    check_online(f"{remote.name} is not on this machine", fix=remote.copy)
     problems: list[str] = []
     for url in remote.urls:
         check_address(url, fix=remote.copy)
@@ -153,17 +156,19 @@ def download_lock(part: Path, *, size: int, progress: Progress = silent) -> Iter
     Raises
     ------
     OutputError
-        If the folder cannot be written, or its file system has no locks.
+        If the folder cannot be written.
     """
-    lock = FileLock(part.with_name(f"{part.name}.lock"))
+    lock = FileLock(part.with_name(f"{part.name}.lock"), fallback_to_soft=False)
     try:
         try:
             lock.acquire(blocking=False)
         except Timeout:
             progress("download", 0, size, note="waiting: another process downloads the same file")
             lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        raise OutputError(f"cannot write {lock.lock_file} ({error})", fix="choose another folder") from error
+    except OSError as error:
+        if not has_no_locks(error, part.parent):
+            reason = error.strerror or str(error)
+            raise OutputError(f"cannot write {lock.lock_file} ({reason})", fix="choose another folder") from error
     try:
         yield
     finally:

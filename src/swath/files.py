@@ -12,7 +12,9 @@ import contextlib
 import csv
 import ctypes
 import errno
+import functools
 import json
+import logging
 import os
 import re
 import shutil
@@ -25,7 +27,9 @@ from filelock import FileLock, Timeout
 
 from swath.errors import OutputError
 
+_log = logging.getLogger("swath")
 NO_ROOM = "make room there or choose a place on another disk, then run the command again (a training with --resume)"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, a quota, or a limit on the size of files
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/|[/\\]vsi", re.IGNORECASE)
 _LOCK, _JOURNAL, _NEW, _OLD = "lock", "moves.json", "new", "old"
@@ -288,7 +292,7 @@ def _workspace(target: Path) -> Iterator[Path]:
 
 def _hold(folder: Path, target: Path) -> FileLock:
     """Lock a workspace, or refuse it while another run holds it."""
-    lock = FileLock(folder / _LOCK, timeout=0)
+    lock = FileLock(folder / _LOCK, timeout=0, fallback_to_soft=False)  # a soft lock outlives a killed run
     while True:
         try:
             folder.mkdir(exist_ok=True)
@@ -297,9 +301,9 @@ def _hold(folder: Path, target: Path) -> FileLock:
             raise OutputError(
                 f"{target} is being written by another run", fix="wait until it has ended, or choose another name"
             ) from None
-        except NotImplementedError:  # a file system without locks
-            return lock
         except OSError as error:
+            if folder.is_dir() and has_no_locks(error, folder.parent):
+                return lock
             if isinstance(error, FileNotFoundError) and not folder.is_dir() and folder.parent.is_dir():
                 continue  # the run that held it has just removed it
             raise OutputError(
@@ -308,6 +312,19 @@ def _hold(folder: Path, target: Path) -> FileLock:
         if (folder / _LOCK).exists():
             return lock
         lock.release()
+
+
+def has_no_locks(error: OSError, folder: Path) -> bool:
+    """Whether a lock failed because the file system has none, which is said once; runs then go on without."""
+    if error.errno in _NO_LOCKS:
+        _tell_unlocked(folder)
+    return error.errno in _NO_LOCKS
+
+
+@functools.cache
+def _tell_unlocked(folder: Path) -> None:
+    """Say once that runs cannot be kept apart here."""
+    _log.warning("the file system of %s has no locks: do not start two runs with one output there", folder)
 
 
 def _journal(folder: Path, moves: Sequence[tuple[Path, Path]], stale: Sequence[Path]) -> None:
@@ -324,8 +341,10 @@ def _journal(folder: Path, moves: Sequence[tuple[Path, Path]], stale: Sequence[P
 
 
 def _carry_out(content: Mapping[str, Any]) -> None:
+    arrived = {target for source, target in content["move"] if not Path(source).exists()}
     for path in content["remove"]:
-        Path(path).unlink(missing_ok=True)
+        if path not in arrived:
+            Path(path).unlink(missing_ok=True)
     for source, target in content["move"]:
         if Path(source).exists():
             Path(source).replace(target)

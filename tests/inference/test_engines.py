@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from swath.errors import ModelFileError, SettingError
 from swath.inference.choice import choose_engine, engine_for, key_of, make_engine
-from swath.inference.engines import ENGINES, describe, free_cores
+from swath.inference.engines import ENGINES, describe
 from swath.inference.openvino import has_bf16
 from swath.model import read_model
 from swath.model.record import EngineParity
@@ -104,7 +104,6 @@ def test_threads_do_not_change_the_answer(name):
     )
     np.testing.assert_allclose(one, two, atol=1e-6)
     np.testing.assert_allclose(one, free, atol=1e-6)
-    assert free_cores() >= 1
 
 
 @pytest.mark.parametrize("name", EVERY)

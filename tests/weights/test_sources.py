@@ -190,7 +190,7 @@ class TestLost:
             find(store)
 
     def test_offline_the_message_is_the_usual_one(self, lost, store):
-        with pytest.raises(DataError, match="is not in the store, and fetching is switched off"):
+        with pytest.raises(DataError, match="is not in the store, and the network is switched off"):
             find(store, offline=True)
 
 
@@ -201,7 +201,7 @@ class TestOffline:
             monkeypatch.setenv("SWATH_OFFLINE", "1")
         if way == "hub's environment":  # which its library reads once, when it is imported
             monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        with pytest.raises(DataError, match=f"{SPEC} is not in the store, and fetching is switched off") as caught:
+        with pytest.raises(DataError, match=f"{SPEC} is not in the store, and the network is switched off") as caught:
             find(store, offline=True if way == "keyword" else None)
         assert f"{filled.url}/me/mine/resolve/main/w.safetensors" in caught.value.fix
         assert f"swath weights add FILE --as {SPEC}" in caught.value.fix
@@ -226,9 +226,11 @@ class TestOffline:
         monkeypatch.setenv("SWATH_OFFLINE", value)
         assert find(store).source == SPEC
 
-    def test_the_keyword_wins(self, filled, store, monkeypatch):
+    def test_a_part_of_the_program_cannot_go_around_the_switch(self, filled, store, monkeypatch):
         monkeypatch.setenv("SWATH_OFFLINE", "1")
-        assert find(store, offline=False).source == SPEC
+        with pytest.raises(DataError, match="the network is switched off"):
+            find(store, offline=False)
+        assert filled.requests == []
 
 
 class TestNamed:

@@ -6,6 +6,7 @@ one sentence on standard error and exit status 2, whoever finds them: a room of 
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import sys
@@ -17,6 +18,7 @@ import typer
 from swath.cli import data, demo, evaluate, map, model, predict, system, train, weights
 from swath.cli.options import Commands
 from swath.errors import SwathError
+from swath.machine import go_offline, is_offline
 
 app = Commands(
     "Labeled satellite patches to a classifier you can trust, and on to a georeferenced land map.\n\n"
@@ -46,11 +48,15 @@ def _version(show: bool) -> None:
 @app.callback()
 def _options(
     _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use no network, as with SWATH_OFFLINE=1: what is not here is named.")
+    ] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    if offline:
+        go_offline()
 
 
 _INTERRUPTED = 130
@@ -63,6 +69,10 @@ def _terminated(*_: object) -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake is one message on standard error and exit status 2."""
+    if is_offline():
+        go_offline()
+    # Where its cache cannot be written Matplotlib says so at length, and takes a temporary folder.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminated)
     try:

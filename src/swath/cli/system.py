@@ -14,6 +14,7 @@ import typer
 
 from swath.cli import options as opt
 from swath.errors import SwathError
+from swath.machine import free_cores, free_memory, is_offline, memory_limit
 
 cache = opt.Commands("Show or clear the cache of decoded patches and downloads.")
 _PACKAGES = ("numpy", "pyarrow", "pillow", "onnx", "onnxruntime", "openvino", "rasterio", "matplotlib")
@@ -43,7 +44,6 @@ def _examine() -> dict[str, dict[str, str]]:
     from swath import __version__
     from swath.data.cache import default_cache
     from swath.inference import load
-    from swath.inference.engines import free_cores
     from swath.model.cost import MAX_OPERATIONS, MAX_TENSOR
     from swath.model.file import shipped_models
 
@@ -67,7 +67,8 @@ def _examine() -> dict[str, dict[str, str]]:
             "python": f"{platform.python_version()} ({sys.implementation.name})",
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
             "cores": f"{free_cores()} of {os.cpu_count()} for this process",
-            "memory": _memory(),
+            "memory": f"{_size(free_memory())} free of {_size(memory_limit())} for this process",
+            "network": "switched off" if is_offline() else "used where a command needs it",
         },
         "packages": {name: version(name) for name in _PACKAGES} | geo,
         "for training": {name: version(name) for name in _TRAINING},
@@ -137,10 +138,3 @@ def _size(count: float) -> str:
 def _free(folder: Path) -> str:
     place: Any = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
     return _size(shutil.disk_usage(place).free)
-
-
-def _memory() -> str:
-    try:
-        return _size(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return "unknown"

@@ -7,7 +7,6 @@ index says are counted by :func:`check_contents`, and no command goes on with th
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from swath.data.index import PatchIndex
 from swath.errors import DataError, MissingFileError
 from swath.imagery import RGB, Picture, decode
 from swath.imagery.rgb import BandError, unnamed_count
+from swath.machine import free_cores
 from swath.pages.text import counted
 from swath.progress import Progress
 
@@ -54,7 +54,7 @@ def map_rows(work: Callable[[int], R], rows: int, *, chunk: int = 64, stage: str
     def work_on(part: range) -> list[R]:
         return [work(row) for row in part]
 
-    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    threads = min(MAX_THREADS, free_cores())
     waiting: deque[tuple[range, Future[list[R]]]] = deque()
     parts = iter([range(start, min(start + chunk, rows)) for start in range(0, rows, chunk)])
     progress(stage, 0, rows)

@@ -37,6 +37,7 @@ from swath.imagery.header import (
     upright,
     upright_size,
 )
+from swath.machine import check_local
 
 # Patches seldom have a place; the map commands say so in their own words where it matters. A filter
 # set once is safe with threads, warnings.catch_warnings around each file is not.
@@ -111,8 +112,9 @@ def read_virtual(name: str) -> Picture:
     MissingFileError
         If there is none of this name.
     DataError
-        As :func:`open_raster`.
+        As :func:`open_raster`, or if it is on another machine and the network is switched off.
     """
+    check_local(name)
     try:
         with rasterio.Env(**_ENVIRONMENT), rasterio.open(name, sharing=False) as dataset:
             return read_dataset(dataset, name=name)

@@ -9,7 +9,8 @@ from importlib.util import find_spec
 import onnx
 
 from swath.errors import SettingError
-from swath.inference.engines import ENGINES, Engine, describe, free_cores
+from swath.inference.engines import ENGINES, Engine, describe
+from swath.machine import free_cores
 from swath.model import ModelFile
 from swath.model.record import EngineParity
 

@@ -45,11 +45,6 @@ class Engine(Protocol):
         """Give the `wanted` outputs for `pixels` ``[N, bands, H, W]``, any N from 1."""
 
 
-def free_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def describe(engine: Engine, *, note: str = "") -> str:
     """Say what runs, such as ``openvino bf16, 2 threads, batch 8``."""
     threads = f"{engine.threads} thread{'s' if engine.threads > 1 else ''}"

@@ -35,7 +35,7 @@ from swath.imagery.decode import DEEP_PNG, kind_of
 from swath.imagery.header import RGB
 from swath.imagery.rasters import RasterBands, equals_nodata, unreadable
 from swath.imagery.rgb import band_word, find_band, is_known, is_numbered, plain_name, thematic_mapper
-from swath.inference.engines import free_cores
+from swath.machine import check_local, free_cores
 
 # Formats that are one local file, recognized by its first bytes. VRT and the like are left out: they name other
 # files, remote ones too.
@@ -174,6 +174,8 @@ def _open_file(name: str) -> DatasetReader:
         # An absolute path of a file that exists is never taken for a URL. A link keeps its own name: what lies next
         # to a raster (mask, statistics, world file) is named after the link.
         target, driver = str(path.absolute()), _driver(path)
+    else:
+        check_local(name)
     try:
         return rasterio.open(target, driver=driver, sharing=False)
     except RasterioError as error:

@@ -19,7 +19,7 @@ from swath.data import PatchIndex
 from swath.data.rows import unnamed_bands
 from swath.errors import OutputError, SettingError, SwathError
 from swath.files import check_output, one_run, write_text
-from swath.inference.engines import free_cores
+from swath.machine import free_cores
 from swath.model.record import Estimate
 from swath.networks import CUSTOM, Network, check_module, smallest_patch
 from swath.progress import Progress, silent

@@ -22,7 +22,7 @@ from swath.config import validate
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
 from swath.files import atomic_file, check_output, write_csv, write_text
-from swath.inference.engines import free_cores
+from swath.machine import free_cores
 from swath.networks.catalog import OWN
 from swath.progress import Progress, silent
 from swath.training.loop import Score, TrainingLoop

@@ -24,6 +24,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from swath.errors import DataError, SettingError
 from swath.fetch import ATTEMPTS, TIMEOUT, TRANSIENT, RemoteFile, check_address, download_lock, fetch
+from swath.machine import OFFLINE, is_offline
 from swath.model.file import resolve_model, shipped_models
 from swath.networks.catalog import Network, find
 from swath.progress import Progress, silent
@@ -36,7 +37,6 @@ from swath.weights.tensors import check_safetensors, read_metadata
 # Otherwise the library reports to the hub which programs are installed and run here.
 constants.HF_HUB_DISABLE_TELEMETRY = True
 HUB = "https://huggingface.co"
-OFFLINE = "SWATH_OFFLINE"
 T = TypeVar("T")
 _FORMS = "none, a shipped model such as eurosat, a file, imagenet, hf:REPO/FILE or torchgeo:NAME"
 _HUB = re.compile(r"([\w.-]+/[\w.-]+)/([^@]+?)(?:@([\w./-]+))?")
@@ -154,7 +154,7 @@ def locate(
     *,
     network: str | None = None,
     store: Store | None = None,
-    offline: bool | None = None,
+    offline: bool = False,
     pause: float = 1.0,
     progress: Progress = silent,
 ) -> WeightsFile:
@@ -168,8 +168,8 @@ def locate(
         Name of the network they are for; ``imagenet`` needs it.
     store : Store, optional
         By default the user's.
-    offline : bool, optional
-        Use only the store and local files; by default whether ``SWATH_OFFLINE`` is set to something but 0.
+    offline : bool
+        Use only the store and local files, as everywhere where ``SWATH_OFFLINE`` is set.
     pause : float
         Seconds before a failed request is made again; doubled each time.
     progress : Progress
@@ -192,7 +192,7 @@ def locate(
     name, known = identify(text, network=network)
     entry = kept.find(name)
     if entry is None or kept.holds(entry.sha256) is None:
-        offline = _offline() if offline is None else offline
+        offline = offline or is_offline() or constants.is_offline_mode()
         entry = _fetch(known or spec, name, kept, offline=offline, pause=pause, progress=progress)
     path = kept.path(entry)
     noted = kept.about(entry.sha256, name=name) or entry
@@ -289,7 +289,7 @@ def _fetch(
     copy = f"get {url} by other means, then: swath weights add FILE --as {name}"
     if offline:
         raise DataError(
-            f"{name} is not in the store, and fetching is switched off ({OFFLINE} or HF_HUB_OFFLINE)", fix=copy
+            f"{name} is not in the store, and the network is switched off ({OFFLINE} or HF_HUB_OFFLINE)", fix=copy
         )
     stated = _hub_file(url, name, copy=copy, pause=pause)
     found_at = stated.urls[0]
@@ -439,7 +439,3 @@ def _refusal(url: str, status: int, code: str, copy: str) -> DataError:
 def _shown(text: str) -> str:
     """Text for an entry and a terminal: no control characters, no surrogates."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _offline() -> bool:
-    return constants.is_offline_mode() or os.environ.get(OFFLINE, "0").strip() not in ("", "0")
