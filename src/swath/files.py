@@ -26,11 +26,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from swath.errors import OutputError
+from swath.machine import home_folder
 
 _log = logging.getLogger("swath")
 NO_ROOM = "make room there or choose a place on another disk, then run the command again (a training with --resume)"
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, a quota, or a limit on the size of files
+# No space, a quota, a limit on the size of files, or a disk that turned read-only.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/|[/\\]vsi", re.IGNORECASE)
 _LOCK, _JOURNAL, _NEW, _OLD = "lock", "moves.json", "new", "old"
 # What GDAL and GIS programs keep next to a raster and read with it, by what is appended to its name or its stem.
@@ -81,7 +83,7 @@ def check_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] = 
         raise OutputError(f"{path} is not on this machine's disks", fix="write a local folder and copy it there")
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file", fix="give the name of a folder")
-    for kept in (Path.cwd(), Path.home(), *keep):
+    for kept in (Path.cwd(), home_folder(), *keep):
         if path.exists() and kept.resolve().is_relative_to(path.resolve()):
             raise OutputError(f"{path} is not replaced, because it holds {kept}", fix="give the name of a new folder")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
@@ -397,12 +399,15 @@ def _sidecars(targets: Sequence[Path]) -> list[Path]:
 
 def _to_disk(path: Path) -> None:
     """Have the system write a file or the names in a folder to the disk: a rename may reach it before they do."""
-    with contextlib.suppress(OSError):  # some file systems cannot
+    try:
         handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_WRONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+    except OSError as error:  # some file systems cannot; others find only now that there is no room
+        if error.errno in (*_FULL, errno.EIO):
+            raise OutputError(f"cannot write {_final(path)} ({error.strerror})", fix=NO_ROOM) from error
 
 
 def _remove(path: Path) -> None:

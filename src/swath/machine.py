@@ -38,6 +38,14 @@ def free_memory() -> int:
     return max(0, min(free, *(limit - used for limit, used in _group_limits())))
 
 
+def home_folder() -> Path:
+    """The user's home; a folder that does not exist for a user without one, as in some containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/nonexistent")
+
+
 def is_offline() -> bool:
     """Whether ``SWATH_OFFLINE`` or ``HF_HUB_OFFLINE`` says that nothing may be looked up on a network."""
     hub = os.environ.get(_HUB_OFFLINE, "").strip().upper() in ("1", "ON", "YES", "TRUE")

@@ -8,8 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swath.data import SCHEMA, LeftOut, build_index, cached_pixels, read_index, write_index
+from swath.data.filenames import safe_name
+from swath.data.index import _outside, _repeats
 from swath.errors import DataError, OutputError, SettingError
 
 from .makers import CLASSES, sets_index, table_index, tree
@@ -240,6 +244,33 @@ def test_hostile_indexes_end_in_one_sentence(tiny_index_file, tmp_path, changes,
     with pytest.raises(DataError, match=message) as caught:
         read_index(path)
     assert "swath data index" in caught.value.fix
+
+
+def test_too_many_rows_and_text_that_unfolds_are_refused(tiny_index_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("swath.data.index.MAX_ROWS", 100)
+    with pytest.raises(DataError, match="has 120 rows, above the limit of 100; make indexes of parts"):
+        read_index(tiny_index_file)
+    monkeypatch.setattr("swath.data.index.MAX_ROWS", 1000)
+    # One text, held once in the file and 120 times in memory.
+    path = spoiled(tiny_index_file, tmp_path / "i.parquet", column="source", values=lambda n: pa.array(["x" * 10**6] * n))
+    assert path.stat().st_size < 10**6
+    monkeypatch.setattr("swath.data.index._MAX_BYTES", 10**8)
+    with pytest.raises(DataError, match="take more than 0.1 GiB of memory"):
+        read_index(path)
+
+
+@given(st.text(alphabet="ab./\\:\0 C\n-é~", max_size=8))
+def test_paths_that_are_plain_at_a_glance_are_safe(name):
+    assert _outside(pa.chunked_array([[name]])) == (None if safe_name(name) == name else name)
+
+
+def test_a_path_that_is_there_twice_is_found_among_many(monkeypatch):
+    names = [f"{n}.png" for n in range(1000)]
+    assert not _repeats(pa.chunked_array([names[:300], names[300:]]))
+    assert _repeats(pa.chunked_array([names, names[7:8]]))
+    monkeypatch.setattr("swath.data.index.hash", lambda name: 1, raising=False)  # as if all fell together
+    assert not _repeats(pa.chunked_array([names]))
+    assert _repeats(pa.chunked_array([names, names[7:8]]))
 
 
 def test_sizes_that_lie_are_found_when_patches_are_decoded(tiny_index_file, tmp_path):

@@ -43,8 +43,10 @@ def _examine() -> dict[str, dict[str, str]]:
 
     from swath import __version__
     from swath.data.cache import default_cache
+    from swath.data.index import MAX_ROWS
     from swath.inference import load
-    from swath.model.cost import MAX_OPERATIONS, MAX_TENSOR
+    from swath.imagery.header import max_decoded
+    from swath.model.cost import MAX_OPERATIONS, max_tensor
     from swath.model.file import shipped_models
 
     def version(package: str) -> str:
@@ -78,7 +80,12 @@ def _examine() -> dict[str, dict[str, str]]:
             "files": f"{len(_cached(folder)):,}, {_size(sum(size for _, size in _cached(folder)))}",
             "free on its disk": _free(folder),
         },
-        "limits of a model file": {"one tensor": _size(MAX_TENSOR), "operations a patch": f"{MAX_OPERATIONS:.0e}"},
+        "limits": {
+            "one picture, decoded": _size(max_decoded()),
+            "one tensor of a model": _size(max_tensor()),
+            "operations a patch": f"{MAX_OPERATIONS:.0e}",
+            "rows of an index": f"{MAX_ROWS:,}",
+        },
         "environment": {name: "set" if os.environ.get(name) else "not set" for name in _SETTINGS},
     }
 

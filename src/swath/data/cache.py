@@ -7,13 +7,16 @@ with the index: by size and time where an earlier reading of the same file is on
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import hashlib
 import itertools
+import logging
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,8 +31,10 @@ from swath.errors import DataError, OutputError, SettingError
 from swath.files import atomic_file
 from swath.imagery import RGB, resize, select_bands
 from swath.imagery.rgb import BandError
+from swath.machine import free_memory, home_folder
 from swath.progress import Progress, silent
 
+_log = logging.getLogger("swath")
 LAYOUT = 1  # raise when the meaning of a cached file changes
 MAX_SIZE = 4096
 _CHUNK_BYTES = 16 * 2**20
@@ -67,14 +72,15 @@ def cached_pixels(
     of : int, optional
         Number of bands that files without band names must have; by default any, the same in all.
     cache : Path, optional
-        Folder to cache in; by default ``$SWATH_CACHE``, or ``~/.cache/swath``.
+        Folder to cache in; by default ``$SWATH_CACHE``, or ``~/.cache/swath``. Where it cannot be written, which is said
+        once, patches are decoded into memory.
     progress : Progress
         Called with stage ``"decode"``, and ``"check"`` where files are compared with the index.
 
     Returns
     -------
-    numpy.memmap
-        ``[N, bands, size, size]``, read-only, uint8 or uint16 as stored.
+    numpy.ndarray
+        ``[N, bands, size, size]``, uint8 or uint16 as stored; read-only and mapped where it is cached.
 
     Raises
     ------
@@ -85,7 +91,7 @@ def cached_pixels(
         16 bit, lack a band, are gone, or have changed since they were indexed: these are counted and the
         first are named.
     OutputError
-        If the cache cannot be written.
+        If the cache's disk has no room, or it cannot be written and the patches do not fit into memory.
     """
     if not len(index):
         raise DataError(f"index '{index.name}' has no patches to decode")
@@ -103,6 +109,8 @@ def cached_pixels(
     pixels = _mapped(path, shape)
     now = time.time_ns()
     stamps = _stamps(index)
+    if pixels is None and writable_cache(folder) is None:
+        return _decoded(index, bands, side, count, progress)
     if pixels is None:
         _fill(path, index, bands, side, count, progress)
         pixels = _mapped(path, shape)
@@ -127,7 +135,28 @@ def default_cache() -> Path:
     if chosen := os.environ.get("SWATH_CACHE"):
         return Path(chosen)
     shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (shared if shared.is_absolute() else Path.home() / ".cache") / "swath"  # as the XDG specification has it
+    return (shared if shared.is_absolute() else home_folder() / ".cache") / "swath"  # as the XDG specification has it
+
+
+def writable_cache(folder: Path) -> Path | None:
+    """`folder`, made if need be; None where it cannot be written, which is said once."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        _tell_unwritable(folder, error.strerror)
+        return None
+    return folder
+
+
+@functools.cache
+def _tell_unwritable(folder: Path, reason: str) -> None:
+    _log.warning(
+        "the cache %s cannot be written (%s), so patches are decoded again each time: set SWATH_CACHE to another folder",
+        folder,
+        reason,
+    )
 
 
 def cache_key(index: PatchIndex, *, bands: Sequence[str], size: int) -> str:
@@ -236,10 +265,10 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels | None:
     return pixels if complete and pixels.flags.c_contiguous else None
 
 
-def _fill(
-    path: Path, index: PatchIndex, bands: Sequence[str], side: int, count: int | None, progress: Progress
-) -> None:
-    """Decode all patches into a new file, which takes its final name when it is complete."""
+def _decode(
+    index: PatchIndex, bands: Sequence[str], side: int, count: int | None, progress: Progress
+) -> Iterator[Pixels]:
+    """The patches in order, all of the first one's type."""
     paths = index.paths
     sizes = list(zip(index.column("width"), index.column("height"), strict=True))
 
@@ -257,12 +286,45 @@ def _fill(
             raise BandError(f"{paths[row]}: {error.problem}", fix=error.fix) from error
 
     chunk = max(1, min(64, _CHUNK_BYTES // (2 * len(bands) * side * side)))
-    patches = map_patches(index, decoded, chunk=chunk, stage="decode", progress=progress)
+    first: Pixels | None = None
+    for row, patch in enumerate(map_patches(index, decoded, chunk=chunk, stage="decode", progress=progress)):
+        first = patch if first is None else first
+        if patch.dtype != first.dtype:
+            raise DataError(
+                f"{paths[row]} holds {patch.dtype}, but {paths[0]} holds {first.dtype}",
+                fix="index 8-bit and 16-bit patches apart",
+            )
+        yield patch
+
+
+def _decoded(
+    index: PatchIndex, bands: Sequence[str], side: int, count: int | None, progress: Progress
+) -> Pixels:
+    """All patches in memory, if they fit."""
+    patches = _decode(index, bands, side, count, progress)
+    first = next(patches)
+    needed, free = first.nbytes * len(index), free_memory()
+    if needed > free // 2:
+        raise OutputError(
+            f"the {needed / 2**30:.1f} GiB of decoded patches do not fit into {free / 2**30:.1f} GiB of free memory",
+            fix="set SWATH_CACHE to a folder you can write to",
+        )
+    pixels = np.empty((len(index), *first.shape), first.dtype)
+    for row, patch in enumerate(itertools.chain([first], patches)):
+        pixels[row] = patch
+    return pixels
+
+
+def _fill(
+    path: Path, index: PatchIndex, bands: Sequence[str], side: int, count: int | None, progress: Progress
+) -> None:
+    """Decode all patches into a new file, which takes its final name when it is complete."""
+    patches = _decode(index, bands, side, count, progress)
     first = next(patches)
     with atomic_file(path, overwrite=True) as temporary:
-        if shutil.disk_usage(path.parent).free < first.nbytes * len(paths):
+        if shutil.disk_usage(path.parent).free < first.nbytes * len(index):
             raise OutputError(
-                f"no room for {first.nbytes * len(paths) / 2**30:.1f} GiB of decoded patches in {path.parent}",
+                f"no room for {first.nbytes * len(index) / 2**30:.1f} GiB of decoded patches in {path.parent}",
                 fix="set SWATH_CACHE to a folder on another disk",
             )
         # Plain writes, not a writable map: a disk that fills up is then an error, not a signal.
@@ -270,15 +332,10 @@ def _fill(
             header = {
                 "descr": np.lib.format.dtype_to_descr(first.dtype),
                 "fortran_order": False,
-                "shape": (len(paths), *first.shape),
+                "shape": (len(index), *first.shape),
             }
             np.lib.format.write_array_header_1_0(file, header)
-            for row, patch in enumerate(itertools.chain([first], patches)):
-                if patch.dtype != first.dtype:
-                    raise DataError(
-                        f"{paths[row]} holds {patch.dtype}, but {paths[0]} holds {first.dtype}",
-                        fix="index 8-bit and 16-bit patches apart",
-                    )
+            for patch in itertools.chain([first], patches):
                 file.write(np.ascontiguousarray(patch).data)
             file.flush()
             os.fsync(file.fileno())

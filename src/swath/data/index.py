@@ -29,6 +29,7 @@ from swath.data.named import shipped_name, shipped_path
 from swath.errors import DataError, MissingExtraError, MissingFileError, SettingError
 from swath.files import atomic_file
 from swath.imagery import RGB
+from swath.machine import free_memory
 
 if TYPE_CHECKING:
     from swath.data.tensors import PatchDataset
@@ -57,7 +58,12 @@ SCHEMA = pa.schema(
 )
 VERSION = 2
 GSD_TOLERANCE = 0.05  # patches whose meters per pixel differ by less share one: grids in degrees vary with latitude
-MAX_ROWS = 50_000_000
+MAX_ROWS = 10_000_000
+_MAX_BYTES = 2 * 2**30  # of all rows in memory; ten million rows of usual names take 1.8e9
+_ROWS_AT_A_TIME = 8192
+_SMALLER = "make indexes of parts of the patches"
+# Paths that are plain as they stand; all others are looked at one by one.
+_PLAIN = r"\A[^/\\\x00:.][^/\\\x00:]*(/[^/\\\x00:.][^/\\\x00:]*)*\z"
 # A row holds a path and a SHA-256 of its own, which no compression makes smaller; copies of one patch share the latter.
 _BYTES_A_ROW, _FEWEST_ROWS = 4, 10_000
 _METADATA_KEY = b"swath.index"
@@ -461,12 +467,14 @@ def read_index(path: str | Path) -> PatchIndex:
     try:
         with pq.ParquetFile(path) as file:
             rows = file.metadata.num_rows
-            if rows > min(MAX_ROWS, _FEWEST_ROWS + path.stat().st_size // _BYTES_A_ROW):
+            if rows > _FEWEST_ROWS + path.stat().st_size // _BYTES_A_ROW:
                 raise DataError(f"{path} says it has {rows:,} rows, more than a file of its size can hold", fix=_AGAIN)
+            if rows > MAX_ROWS:
+                raise DataError(f"{path} has {rows:,} rows, above the limit of {MAX_ROWS:,}", fix=_SMALLER)
             facts = _facts((file.schema_arrow.metadata or {}).get(_METADATA_KEY), path)
             if not file.schema_arrow.equals(SCHEMA):
                 raise DataError(f"the columns of {path} are not those of a patch index", fix=_AGAIN)
-            table = file.read()
+            table = _read_rows(file, path)
             table.validate(full=True)  # text is UTF-8
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -481,6 +489,17 @@ def read_index(path: str | Path) -> PatchIndex:
         file=path,
         **facts,
     )
+
+
+def _read_rows(file: pq.ParquetFile, path: Path) -> pa.Table:
+    """All rows, a few at a time: text that a file holds once can unfold to any size."""
+    batches, held, most = [], 0, min(_MAX_BYTES, free_memory() // 2)
+    for batch in file.iter_batches(batch_size=_ROWS_AT_A_TIME):
+        batches.append(batch)
+        held += batch.nbytes
+        if held > most:
+            raise DataError(f"the rows of {path} take more than {most / 2**30:.1f} GiB of memory", fix=_SMALLER)
+    return pa.Table.from_batches(batches, file.schema_arrow)
 
 
 def _facts(raw: bytes | None, path: Path) -> dict[str, Any]:
@@ -509,17 +528,17 @@ def _left_out(stored: dict[str, Any], path: Path) -> tuple[LeftOut, ...]:
 
 def _check_rows(table: pa.Table, path: Path) -> None:
     """Refuse rows that :func:`write_index` would not have written."""
-    paths = table.column("path").to_pylist()
+    paths = table.column("path")
     problem = None
-    if not paths:
+    if not table.num_rows:
         problem = "has no rows"
-    elif outside := [name for name in paths if name is None or safe_name(name) != name]:
-        problem = f"has a patch path that leads outside its root: {outside[0]!r}"
-    elif len(set(paths)) != len(paths):
-        problem = "names a patch twice"
     elif lacking := [c.name for c in SCHEMA if not c.nullable and table.column(c.name).null_count]:
         problem = f"has rows without '{lacking[0]}'"
-    elif odd := set(table.column("split").to_pylist()) - {*SPLITS, None}:
+    elif (outside := _outside(paths)) is not None:
+        problem = f"has a patch path that leads outside its root: {outside!r}"
+    elif _repeats(paths):
+        problem = "names a patch twice"
+    elif odd := set(pc.unique(table.column("split")).to_pylist()) - {*SPLITS, None}:
         problem = f"has unknown splits: {', '.join(sorted(odd))}"
     elif (min(pc.min(table.column(side)).as_py() for side in ("width", "height"))) < 1:
         problem = "has a patch without pixels"
@@ -532,6 +551,28 @@ def _check_rows(table: pa.Table, path: Path) -> None:
             problem = f"has a label that cannot be used: {error}"
     if problem is not None:
         raise DataError(f"{path} {problem}", fix=_AGAIN)
+
+
+def _outside(paths: pa.ChunkedArray) -> str | None:
+    """The first path that is not plain, or leads outside its root."""
+    doubtful: list[str] = paths.filter(pc.invert(pc.match_substring_regex(paths, _PLAIN))).to_pylist()
+    return next((name for name in doubtful if safe_name(name) != name), None)
+
+
+def _repeats(paths: pa.ChunkedArray) -> bool:
+    """Whether a path is there twice; eight bytes a row are held for it, and of few of them the text."""
+    hashes = np.concatenate([np.fromiter(map(hash, chunk.to_pylist()), np.int64, len(chunk)) for chunk in paths.chunks])
+    ordered = np.sort(hashes)
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(again):
+        return False
+    seen: set[str] = set()
+    for row in np.flatnonzero(np.isin(hashes, again)):
+        name = paths[int(row)].as_py()
+        if name in seen:
+            return True
+        seen.add(name)
+    return False
 
 
 def _find_root(stored: str, path: Path) -> Path:

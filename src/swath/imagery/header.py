@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from swath.errors import DataError
 from swath.imagery.georeference import Georeference
+from swath.machine import free_memory
 
 RGB = ("red", "green", "blue")
 MAX_BYTES_A_PIXEL = 32  # 16 bands of 16 bits; the memory limit is this many bytes times the pixel limit
+_SMALL = 64 * 2**20  # bytes for which the memory that is free is not looked up
 MAX_BANDS = 1024  # more than any sensor has; readers take time that grows with the square of the bands
 _MODES = {
     ("uint8", ("gray",)): "L",
@@ -106,6 +108,11 @@ class Reader(Protocol):
         """Decode the pixels."""
 
 
+def max_decoded() -> int:
+    """Bytes that one decoded picture may take here: a converted copy is held next to it."""
+    return free_memory() // 3
+
+
 def check_size(width: int, height: int, *, name: str, max_pixels: int, bands: int = 1, dtype: str = "uint8") -> None:
     """Refuse a picture that is too large according to its header.
 
@@ -113,7 +120,7 @@ def check_size(width: int, height: int, *, name: str, max_pixels: int, bands: in
     ------
     DataError
         If it has more than `max_pixels` pixels or 1,024 bands, or its decoded bands would take more than
-        `max_pixels` times 32 bytes.
+        `max_pixels` times 32 bytes, or too much of the memory that is free.
     """
     if bands > MAX_BANDS:
         raise DataError(f"{name} says it has {bands} bands, above the limit of {MAX_BANDS}", fix="keep fewer bands")
@@ -122,10 +129,17 @@ def check_size(width: int, height: int, *, name: str, max_pixels: int, bands: in
             f"{name} says it has {width} x {height} pixels, above the limit of {max_pixels}",
             fix="cut it into smaller pictures",
         )
-    if width * height * bands * np.dtype(dtype).itemsize > max_pixels * MAX_BYTES_A_PIXEL:
+    needed = width * height * bands * np.dtype(dtype).itemsize
+    if needed > max_pixels * MAX_BYTES_A_PIXEL:
         raise DataError(
             f"{name} says it has {bands} {dtype} bands of {width} x {height} pixels, more memory than is allowed",
             fix="keep fewer bands or cut it into smaller pictures",
+        )
+    if needed > _SMALL and needed > max_decoded():
+        raise DataError(
+            f"{name} takes {needed / 2**30:.1f} GiB decoded, above the {max_decoded() / 2**30:.1f} GiB that the free "
+            "memory allows",
+            fix="cut it into smaller pictures, or read it where there is more memory",
         )
 
 

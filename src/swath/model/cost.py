@@ -15,8 +15,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from swath.errors import ModelFileError
+from swath.machine import memory_limit
 
 MAX_TENSOR = 2**30  # bytes a patch; a ResNet-50 at 224 pixels makes 3 MB at most
+_HELD = 64  # tensors of this size for which there must be memory: two at a time, of 8 patches, on 4 threads
 MAX_OPERATIONS = 10**13  # a patch; a ResNet-50 at 224 pixels takes 8e9, a ViT-H 3e11
 _REPEATING = {"If", "Loop", "Scan", "SequenceMap"}
 _SMALL = 4096  # bytes of a constant that may state a shape; larger ones are weights, and only their shape matters
@@ -93,13 +95,13 @@ def check_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> N
     Raises
     ------
     ModelFileError
-        If a tensor would be larger than :data:`MAX_TENSOR`, or a patch take more than :data:`MAX_OPERATIONS`.
+        If a tensor would be larger than :func:`max_tensor`, or a patch take more than :data:`MAX_OPERATIONS`.
     """
     cost = measure_cost(graph, shape, where=where)
-    if cost.largest > MAX_TENSOR:
+    if cost.largest > max_tensor():
         raise ModelFileError(
-            f"{where} makes a tensor of {cost.largest / 2**30:,.1f} GiB for one patch, above the limit of "
-            f"{MAX_TENSOR / 2**30:g} GiB",
+            f"{where} makes a tensor of {cost.largest / 2**30:,.2f} GiB for one patch, above the limit of "
+            f"{max_tensor() / 2**30:,.2f} GiB on this machine",
             fix="use a smaller network or smaller patches",
         )
     if cost.operations > MAX_OPERATIONS:
@@ -107,6 +109,11 @@ def check_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> N
             f"{where} takes {cost.operations:.1e} operations for one patch, above the limit of {MAX_OPERATIONS:.0e}",
             fix="use a smaller network or smaller patches",
         )
+
+
+def max_tensor() -> int:
+    """Bytes that the largest tensor of a patch may have here: several of them, and of several patches, are held at once."""
+    return min(MAX_TENSOR, memory_limit() // _HELD)
 
 
 def _check_ranges(graph: onnx.ModelProto, *, where: str) -> None:

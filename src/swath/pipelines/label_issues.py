@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from dataclasses import replace as with_fields
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from swath.data import PatchIndex, class_numbers, default_cache, group_duplicates
+from swath.data import PatchIndex, class_numbers, group_duplicates
 from swath.data.splits import fold_index
 from swath.errors import DataError, OutputError, SettingError
 from swath.evaluation.errors import LabelIssueReport, feature_probabilities, measure_label_issues, write_label_issues
@@ -205,11 +204,10 @@ def trained_probabilities(
     probabilities, seen = np.empty((len(index), len(index.classes))), []
     for fold, fold_part in enumerate(parts):
         run = out / f"fold-{fold + 1}"
+        decoded = out / "decoded"  # every fold decodes its own parts: kept in the user's cache they would fill it
         if not (run / "model.onnx").exists():
-            # Every fold decodes its own parts: kept in the user's cache they would fill it.
-            default_cache().mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=default_cache(), prefix="folds-") as cache:
-                train(fold_part, chosen, out=run, resume=True, threads=threads, cache=Path(cache), progress=progress)
+            train(fold_part, chosen, out=run, resume=True, threads=threads, cache=decoded, progress=progress)
+        shutil.rmtree(decoded, ignore_errors=True)
         classifier = load(run / "model.onnx", engine=engine, threads=threads)
         rows = held_out_rows(index, folds=folds, fold=fold, seed=seed)
         pixels = model_pixels(classifier, index, progress=progress)[rows]

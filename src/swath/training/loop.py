@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from swath.data.cache import default_cache
+from swath.data.cache import default_cache, writable_cache
 from swath.errors import DataError, SettingError
 from swath.evaluation import average_precision
 from swath.files import atomic_file
@@ -535,9 +535,9 @@ def features_of(run: TrainingRun, initial: InitialNetwork, patches: Patches) -> 
             rows.append(outputs.features.numpy())
             run.progress("features", min(len(rows) * BATCH, len(patches)), len(patches))
     features = np.concatenate(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
-        np.save(file, features, allow_pickle=False)
+    if writable_cache(path.parent):
+        with atomic_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
+            np.save(file, features, allow_pickle=False)
     return Patches(features, patches.labels)
 
 

@@ -8,7 +8,9 @@ other's.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from pydantic import Field
 
 from swath.config import Settings
 from swath.data.cache import default_cache
-from swath.errors import DataError, SettingError
+from swath.errors import DataError, OutputError, SettingError
 from swath.files import atomic_file, write_text
 from swath.weights.facts import Expectation, from_json
 
@@ -107,8 +109,7 @@ class Store:
 
     def partial(self, name: str) -> Path:
         """File into which `name` is downloaded."""
-        folder = self.folder / "partial"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = _made(self.folder / "partial")
         return folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.part"
 
     def holds(self, sha256: str) -> Path | None:
@@ -119,7 +120,7 @@ class Store:
     def adopt(self, part: Path, entry: Entry) -> None:
         """Move a verified download from the `partial` folder into the store, and write its entry."""
         target = self._object(entry.sha256)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _made(target.parent)
         part.replace(target)
         self.note(entry)
 
@@ -134,6 +135,7 @@ class Store:
             If the store cannot be written.
         """
         target = self._object(entry.sha256)
+        _made(target.parent)
         with atomic_file(target, overwrite=True) as temporary:
             shutil.copyfile(file, temporary)
             if sha256_of(temporary) != entry.sha256:
@@ -142,6 +144,7 @@ class Store:
 
     def note(self, entry: Entry) -> None:
         """Write an entry."""
+        _made(self._note(entry.name).parent)
         write_text(self._note(entry.name), entry.model_dump_json(indent=1) + "\n")
 
     def _object(self, sha256: str) -> Path:
@@ -160,6 +163,20 @@ class Store:
         except (OSError, ValueError) as error:
             raise SettingError(f"{note} cannot be read ({error})", fix="delete it") from error
         return from_json(Entry, text, where=str(note), fix="delete it")
+
+
+def _made(folder: Path) -> Path:
+    """A folder of the store, made if need be, that can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise OutputError(
+            f"the store of weights {folder} cannot be written ({error.strerror})",
+            fix="set SWATH_CACHE to a folder you can write to",
+        ) from error
+    return folder
 
 
 def sha256_of(path: Path) -> str:
