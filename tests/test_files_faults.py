@@ -76,12 +76,10 @@ def test_commands_work_without_a_home_a_cache_and_a_folder_of_their_own(tmp_path
 def test_so_do_all_others(tmp_path, tiny_model, tiny_index_file, tiny_patches):
     scene = write_scene(tmp_path / "s.tif", np.random.default_rng(0).integers(1, 255, (3, 96, 96)).astype("uint8"))
     picture = next(tiny_patches.rglob("*.png"))
-    made = ("report", "errors", "robustness", "data", "table.csv", "maps", "heat", "compared", "issues", "mini.parquet")
-    report, errors, robustness, data, table, maps, heat, compared, issues, mini = made
+    made = ("report", "data", "table.csv", "maps", "heat", "compared", "issues", "mini.parquet")
+    report, data, table, maps, heat, compared, issues, mini = made
     commands = [
         ("report", tiny_model, tiny_index_file, "--quick", "--out", report),
-        ("errors", tiny_model, tiny_index_file, "--out", errors),
-        ("robustness", tiny_model, tiny_index_file, "--out", robustness),
         ("compare", tiny_model, tiny_model, tiny_index_file, "--out", compared),
         ("label-issues", tiny_index_file, "--model", tiny_model, "--out", issues),
         ("data", "index", tiny_patches, "--out", mini),
@@ -92,7 +90,7 @@ def test_so_do_all_others(tmp_path, tiny_model, tiny_index_file, tiny_patches):
         ("map", tiny_model, scene, "--out", f"{maps}/m.tif"),
     ]
     check(commands, tmp_path, caches=1)
-    assert {path.name for path in tmp_path.iterdir()} == {"file", "s.tif", *made}
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "s.tif", "test_accesses.jsonl", *made}
 
 
 @pytest.mark.slow

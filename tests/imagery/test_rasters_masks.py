@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rasterio import Affine
 from rasterio.enums import ColorInterp
@@ -76,6 +76,10 @@ FILES = {
     "nodata -9999 of floats": ({"pixels": values(3, "float32", gap=-9999), "nodata": -9999}, True),
     "nodata lowest float": ({"pixels": values(3, "float32", gap=LOWEST), "nodata": LOWEST}, True),
     "nodata lowest float, rounded": ({"pixels": values(3, "float32", gap=LOWEST), "nodata": -3.4028235e38}, True),
+    "nodata lowest float, as -3.4e38": ({"pixels": values(3, "float32", gap=LOWEST), "nodata": -3.4e38}, True),
+    "nodata lowest 32-bit float in 64 bits": ({"pixels": values(3, "float64", gap=LOWEST), "nodata": -3.4028235e38}, True),
+    "nodata of 32 bits in 64": ({"pixels": values(3, "float64", gap=float(np.float32(-999.9))), "nodata": -999.9}, True),
+    "nodata highest float, as 3.4e38": ({"pixels": values(3, "float32", gap=-LOWEST), "nodata": 3.4e38}, True),
     "nodata one bit off": (
         {"pixels": values(3, "float32", gap=np.nextafter(np.float32(-999.9), np.float32(0))), "nodata": -999.9},
         True,
@@ -164,11 +168,21 @@ def test_the_users_value_replaces_the_files(tmp_path):
 NUMBERS = st.floats(-1e30, 1e30, allow_subnormal=False).filter(lambda number: number == 0 or abs(number) > 1e-30)
 
 
-@settings(max_examples=60)
-@given(st.sampled_from(["float32", "float64"]), NUMBERS | st.just(LOWEST), st.integers(-4, 4))
-def test_nodata_is_compared_as_gdal_does(dtype, nodata, steps):
-    """A value, its neighbors a few bits off, and GDAL's mask of them."""
-    value = np.array(nodata, "float64").astype(dtype)
+HUGE = st.floats(1e37, 3.4e38).flatmap(lambda value: st.sampled_from([value, -value]))
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(["float32", "float64"]),
+    NUMBERS | HUGE | st.just(LOWEST),
+    st.integers(-4, 4),
+    st.sampled_from([1, 1 - 1e-9, 1 + 1e-8, 1 + 1e-7, 1 - 4e-7, 1 + 5e-7, 1 - 1e-6, 1 - 1e-3, 0.5]),
+)
+def test_nodata_is_compared_as_gdal_does(dtype, nodata, steps, factor):
+    """A value, its neighbors a few bits off or a little smaller or larger, and GDAL's mask of them."""
+    with np.errstate(over="ignore"):
+        value = (np.array(nodata, "float64") * factor).astype(dtype)
+    assume(np.isfinite(value))
     for _ in range(abs(steps) if nodata not in (0, LOWEST) else 0):
         value = np.nextafter(value, np.array(np.inf if steps > 0 else -np.inf, dtype))
     with MemoryFile() as memory:

@@ -279,17 +279,18 @@ class RasterBands:
 def equals_nodata(values: npt.NDArray[Any], nodata: float) -> npt.NDArray[np.bool_]:
     """Where values equal a nodata value, as GDAL compares them.
 
-    Floating-point values may differ in their last two bits: 32-bit values are often stated as 64-bit numbers, and
-    the other way round.
+    Floating-point values may differ in the last bits of 32-bit numbers: these are often stated as 64-bit numbers, and
+    the other way round. Where the sum of two 32-bit numbers overflows GDAL takes them for equal: the lowest of all such
+    numbers, by which many programs mark no data, is as often stated as -3.4e38.
     """
     if values.dtype.kind != "f" or not math.isfinite(nodata):
         return np.isnan(values) if math.isnan(nodata) and values.dtype.kind == "f" else np.asarray(values == nodata)
     limits = np.finfo(values.dtype)
     wanted = min(max(nodata, float(limits.min)), float(limits.max))
-    wide = values.astype(np.float64)
+    value, last = values.dtype.type(wanted), values.dtype.type(np.finfo(np.float32).eps)
     with np.errstate(over="ignore", invalid="ignore"):
-        close = np.abs(wide - wanted) < float(limits.eps) * 2 * np.abs(wide + wanted)
-    return np.asarray((wide == wanted) | (close & np.isfinite(wide)))
+        close = np.abs(values - value) < last * np.abs(values + value) * 2
+    return np.asarray((values == value) | (close & np.isfinite(values)))
 
 
 def _band_names(dataset: DatasetReader) -> tuple[str, ...]:
