@@ -277,5 +277,6 @@ def test_sizes_that_lie_are_found_when_patches_are_decoded(tiny_index_file, tmp_
     four = {"column": "width", "values": lambda n: pa.array([4096] * n, pa.int32())}
     path = spoiled(tiny_index_file, tmp_path / "i.parquet", **four)
     path = spoiled(path, tmp_path / "i2.parquet", column="height", values=four["values"])
+    cached_pixels(read_index(tiny_index_file), bands=("red", "green", "blue"), size=64, cache=tmp_path)  # the same files
     with pytest.raises(DataError, match="64 x 64 pixels and not the 4096 x 4096"):
-        cached_pixels(read_index(path), bands=("red", "green", "blue"), cache=tmp_path)
+        cached_pixels(read_index(path), bands=("red", "green", "blue"), size=64, cache=tmp_path)

@@ -35,7 +35,7 @@ from swath.machine import free_memory, home_folder
 from swath.progress import Progress, silent
 
 _log = logging.getLogger("swath")
-LAYOUT = 1  # raise when the meaning of a cached file changes
+LAYOUT = 2  # raise when the meaning of a cached file changes
 MAX_SIZE = 4096
 _CHUNK_BYTES = 16 * 2**20
 # A file written this shortly before it was looked at may be written again without a change of its time.
@@ -57,7 +57,7 @@ def cached_pixels(
 ) -> Pixels:
     """Return the pixels of all patches, decoding them only if the cache does not hold them.
 
-    The cached array is named by the SHA-256 of the patches' contents in order, bands, size and
+    The cached array is named by the SHA-256 of the patches' contents and sizes in order, bands, size and
     decoder versions; a damaged one is written again. Whether the files still have these contents is checked at
     every call: what has another size or time than when it was last read is read again.
 
@@ -170,8 +170,9 @@ def cache_key(index: PatchIndex, *, bands: Sequence[str], size: int) -> str:
         str(size),
     ):
         digest.update(part.encode() + b"\0")
-    for content in index.column("sha256"):
-        digest.update(content.encode())
+    # Sizes that an index states wrongly are found when patches are decoded, whatever has been decoded before.
+    for row in zip(*(index.column(name) for name in ("sha256", "width", "height")), strict=True):
+        digest.update("{} {} {}\n".format(*row).encode())
     return digest.hexdigest()
 
 

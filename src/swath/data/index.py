@@ -58,8 +58,8 @@ SCHEMA = pa.schema(
 )
 VERSION = 2
 GSD_TOLERANCE = 0.05  # patches whose meters per pixel differ by less share one: grids in degrees vary with latitude
-MAX_ROWS = 10_000_000
-_MAX_BYTES = 2 * 2**30  # of all rows in memory; ten million rows of usual names take 1.8e9
+MAX_ROWS = 8_000_000
+_MAX_BYTES = 2 * 2**30  # of all rows in memory; eight million rows of usual names take 1.4e9
 _ROWS_AT_A_TIME = 8192
 _SMALLER = "make indexes of parts of the patches"
 # Paths that are plain as they stand; all others are looked at one by one.
