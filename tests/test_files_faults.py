@@ -126,7 +126,7 @@ def test_without_a_cache_patches_come_from_memory_if_they_fit(tmp_path, tiny_ind
         np.testing.assert_array_equal(cached_pixels(tiny_index, cache=tmp_path / "file" / "cache"), expected)
     assert [record.message.count("cannot be written (Not a directory)") for record in caplog.records] == [1]
     monkeypatch.setattr("swath.data.cache.free_memory", lambda: 2**20)
-    with pytest.raises(OutputError, match="do not fit into 0.0 GiB of free memory; set SWATH_CACHE to a folder"):
+    with pytest.raises(OutputError, match=r"do not fit into 0\.0 GiB of free memory; set SWATH_CACHE to a folder"):
         cached_pixels(tiny_index, cache=tmp_path / "file" / "cache")
 
 

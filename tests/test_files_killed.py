@@ -140,12 +140,14 @@ def index_file(tmp_path_factory):
 def contents(folder):
     """Hash of each file that can be seen, by its name below the folder; the log of test accesses is of no set."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != TEST_ACCESSES]
-    shown = [path for path in paths if not any(part[0] == "." or part == "cache" for part in path.relative_to(folder).parts)]
+    shown = [
+        path for path in paths if not any(part[0] == "." or part == "cache" for part in path.relative_to(folder).parts)
+    ]
     return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in shown}
 
 
 def hidden(folder):
-    return [path for path in folder.rglob(".*")]
+    return list(folder.rglob(".*"))
 
 
 def check(command, make, commands, *, replacing, main):
@@ -232,7 +234,16 @@ def test_training(commands, index_file, replacing):
 
     def make(fatal, which, overwrite):
         more = ("--overwrite",) if overwrite else ()
-        settings = ("--recipe", "flash", "--set", "epochs=1", "--set", "size=32", "--set", f"seed={1 if which == 'old' else 2}")
+        settings = (
+            "--recipe",
+            "flash",
+            "--set",
+            "epochs=1",
+            "--set",
+            "size=32",
+            "--set",
+            f"seed={1 if which == 'old' else 2}",
+        )
         out = ("--out", commands.folder / "run", "--name", which)
         return commands(fatal, "train", index_file, *settings, *out, *more)
 
@@ -240,10 +251,10 @@ def test_training(commands, index_file, replacing):
 
 
 def test_table():
-    """All commands together, as the page on outputs has them."""
+    """All commands together, as the page on maps has them."""
     columns = list(next(iter(TABLE.values())))
-    print("\n| command | | " + " | ".join(columns) + " |")
-    print("|---|---|" + "---:|" * len(columns))
+    lines = ["| command | | " + " | ".join(columns) + " |", "|---|---|" + "---:|" * len(columns)]
     for (command, target), row in TABLE.items():
-        print(f"| `{command}` | {target} | " + " | ".join(str(row[name]) for name in columns) + " |")
+        lines.append(f"| `{command}` | {target} | " + " | ".join(str(row[name]) for name in columns) + " |")
+    sys.stdout.write("\n" + "\n".join(lines) + "\n")
     assert sum(row["kills"] for row in TABLE.values()) >= 60

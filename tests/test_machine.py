@@ -44,7 +44,9 @@ def stated(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "_OF_GROUPS", tmp_path / "groups")
 
     def write(*, total, free, line="", **files):
-        (tmp_path / "meminfo").write_text(f"MemTotal: {total // 1024} kB\nMemFree: 1 kB\nMemAvailable: {free // 1024} kB\n")
+        (tmp_path / "meminfo").write_text(
+            f"MemTotal: {total // 1024} kB\nMemFree: 1 kB\nMemAvailable: {free // 1024} kB\n"
+        )
         (tmp_path / "cgroup").write_text(f"4:cpu:/x\n{line}\n" if line else "")
         for name, text in files.items():
             path = tmp_path / "groups" / name.replace("__", "/").replace("_DOT_", ".")
@@ -102,7 +104,7 @@ def test_only_names_on_other_machines_are_refused(monkeypatch):
     for name in ("/vsizip/a.zip/b.tif", "/vsimem/a.tif", "C:/a.tif", "scenes/vsi.tif"):
         check_local(name)
     for name in ("/vsicurl/http://h/a.tif", "/vsizip//vsis3/b/a.zip/c.tif", "/vsicurl_streaming/x", "https://h/a.tif"):
-        with pytest.raises(DataError, match="on another machine, and the network is switched off.*local name"):
+        with pytest.raises(DataError, match=r"on another machine, and the network is switched off.*local name"):
             check_local(name)
 
 

@@ -106,7 +106,7 @@ def _physical() -> int:
 
 
 def _group_limits() -> list[tuple[int, int]]:
-    """Limit and use, in bytes, of each control group that this process is in; one without limits where there is none."""
+    """Limit and use, in bytes, of each control group this process is in; one without limits where there is none."""
     found = [(2**63, 0)]
     try:
         lines = _GROUPS.read_text(encoding="utf-8").splitlines()

@@ -77,8 +77,14 @@ FILES = {
     "nodata lowest float": ({"pixels": values(3, "float32", gap=LOWEST), "nodata": LOWEST}, True),
     "nodata lowest float, rounded": ({"pixels": values(3, "float32", gap=LOWEST), "nodata": -3.4028235e38}, True),
     "nodata lowest float, as -3.4e38": ({"pixels": values(3, "float32", gap=LOWEST), "nodata": -3.4e38}, True),
-    "nodata lowest 32-bit float in 64 bits": ({"pixels": values(3, "float64", gap=LOWEST), "nodata": -3.4028235e38}, True),
-    "nodata of 32 bits in 64": ({"pixels": values(3, "float64", gap=float(np.float32(-999.9))), "nodata": -999.9}, True),
+    "nodata lowest 32-bit float in 64 bits": (
+        {"pixels": values(3, "float64", gap=LOWEST), "nodata": -3.4028235e38},
+        True,
+    ),
+    "nodata of 32 bits in 64": (
+        {"pixels": values(3, "float64", gap=float(np.float32(-999.9))), "nodata": -999.9},
+        True,
+    ),
     "nodata highest float, as 3.4e38": ({"pixels": values(3, "float32", gap=-LOWEST), "nodata": 3.4e38}, True),
     "nodata one bit off": (
         {"pixels": values(3, "float32", gap=np.nextafter(np.float32(-999.9), np.float32(0))), "nodata": -999.9},

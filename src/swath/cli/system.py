@@ -44,8 +44,8 @@ def _examine() -> dict[str, dict[str, str]]:
     from swath import __version__
     from swath.data.cache import default_cache
     from swath.data.index import MAX_ROWS
-    from swath.inference import load
     from swath.imagery.header import max_decoded
+    from swath.inference import load
     from swath.model.cost import MAX_OPERATIONS, max_tensor
     from swath.model.file import shipped_models
 

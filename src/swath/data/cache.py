@@ -72,8 +72,8 @@ def cached_pixels(
     of : int, optional
         Number of bands that files without band names must have; by default any, the same in all.
     cache : Path, optional
-        Folder to cache in; by default ``$SWATH_CACHE``, or ``~/.cache/swath``. Where it cannot be written, which is said
-        once, patches are decoded into memory.
+        Folder to cache in; by default ``$SWATH_CACHE``, or ``~/.cache/swath``. Where it cannot be written, which is
+        said once, patches are decoded into memory.
     progress : Progress
         Called with stage ``"decode"``, and ``"check"`` where files are compared with the index.
 
@@ -153,7 +153,7 @@ def writable_cache(folder: Path) -> Path | None:
 @functools.cache
 def _tell_unwritable(folder: Path, reason: str) -> None:
     _log.warning(
-        "the cache %s cannot be written (%s), so patches are decoded again each time: set SWATH_CACHE to another folder",
+        "the cache %s cannot be written (%s), so patches are decoded each time: set SWATH_CACHE to another folder",
         folder,
         reason,
     )
@@ -298,9 +298,7 @@ def _decode(
         yield patch
 
 
-def _decoded(
-    index: PatchIndex, bands: Sequence[str], side: int, count: int | None, progress: Progress
-) -> Pixels:
+def _decoded(index: PatchIndex, bands: Sequence[str], side: int, count: int | None, progress: Progress) -> Pixels:
     """All patches in memory, if they fit."""
     patches = _decode(index, bands, side, count, progress)
     first = next(patches)

@@ -112,7 +112,7 @@ def check_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> N
 
 
 def max_tensor() -> int:
-    """Bytes that the largest tensor of a patch may have here: several of them, and of several patches, are held at once."""
+    """Bytes that the largest tensor of a patch may have here: several, of several patches, are held at once."""
     return min(MAX_TENSOR, memory_limit() // _HELD)
 
 
