@@ -93,16 +93,16 @@ def test_rate_and_times_stop_when_the_stage_ends(screen):
 @pytest.mark.parametrize(
     ("done", "seconds", "text"),
     [
-        (3000, 2.0, "1,500/s, 0:02 elapsed, 0:05 left"),
-        (300, 200.0, "1.5/s, 3:20 elapsed, 1:53:20 left"),
-        (40, 1000.0, "25.0 s each, 16:40 elapsed, 70:40:00 left"),
+        (3000, 2.0, "1,500/s, 0:02 elapsed"),
+        (300, 200.0, "1.5/s, 3:20 elapsed"),
+        (40, 1000.0, "25.0 s each, 16:40 elapsed"),
     ],
 )
 def test_rates_are_right_within_5_percent(done, seconds, text):
     pace = Pace(0, 10_000 + 200, now=7.0)
     pace.update(done, 10_200, now=7.0 + seconds)
     shown = pace.text(7.0 + seconds)
-    assert shown.split(", ")[:2] == text.split(", ")[:2]
+    assert shown.startswith(f"{text}, ")
     left = sum(int(part) * 60**k for k, part in enumerate(reversed(shown.split(", ")[2].split()[0].split(":"))))
     assert left == pytest.approx((10_200 - done) * seconds / done, rel=0.05, abs=0.5)
 
