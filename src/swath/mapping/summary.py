@@ -264,10 +264,15 @@ def map_warnings(
     bands: Bands,
     color_match: ColorMatch,
     totals: Totals,
-    ood_share: float | None,
+    unmarked: bool,
 ) -> tuple[str, ...]:
     """What a user should know before using a map: sentences without a full stop."""
-    found = [bands.warning, color_match.warning, ood_warning(ood_share)]
+    found = [bands.warning, color_match.warning, ood_warning(totals.ood_share)]
+    if unmarked:
+        found.append(
+            "what is unlike the training data is not marked, since windows so close are classified many at once; "
+            f"--stride {strips.grid.patch} marks it"
+        )
     if area is None:
         found.append(f"the map has no areas in hectares: {no_area}")
     else:
