@@ -16,7 +16,16 @@ from swath.mapping import map_accuracy, map_scene, write_mosaic
 from tests.mapping.scenes import UTM, write_scene
 from tests.tiny import CLASSES, patches, write_tiny_model
 
-NAMES = ["map.confidence.tif", "map.json", "map.legend.png", "map.png", "map.tif", "map.tif.aux.xml"]
+NAMES = [
+    "map.confidence.qml",
+    "map.confidence.tif",
+    "map.json",
+    "map.legend.png",
+    "map.png",
+    "map.qml",
+    "map.tif",
+    "map.tif.aux.xml",
+]
 
 
 @pytest.fixture(scope="module")
@@ -309,10 +318,11 @@ def test_models_of_other_tasks_are_mapped(tmp_path, task):
     )
     said = model.predict(np.stack(np.split(pixels, 4, axis=2)))
     with rasterio.open(tmp_path / "map.tif") as made, rasterio.open(tmp_path / "p.tif") as cells:
-        values = made.read(1)[32, 32::64]
+        values, colors = made.read(1)[32, 32::64], made.colormap(1)
         assert cells.descriptions == names
     for value, labels, p in zip(values, said.label_sets, said.probabilities, strict=True):
         if task == "binary":
+            assert colors[value][3] == (255 if value == 2 else 0)  # what is not looked for lets the scene through
             assert names[value - 1] == labels[0]
         elif labels:
             assert names[value - 1] == max(labels, key=lambda n: p[names.index(n)])

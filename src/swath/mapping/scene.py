@@ -29,6 +29,7 @@ from swath.mapping.legend import draw_legend, draw_map
 from swath.mapping.paint import Painter, Totals, painted_classes
 from swath.mapping.reader import Scene, check_name, check_values, choose_bands, open_scene
 from swath.mapping.strips import Strips
+from swath.mapping.styles import class_style
 from swath.mapping.summary import Map, MapFiles, map_record, map_warnings
 from swath.mapping.windows import Windows, default_stride, make_windows, with_data
 from swath.mapping.writer import ArrayWriter, RowWriter, map_layers, raster_writers
@@ -152,20 +153,18 @@ def map_scene(
         grid = make_grid(*shape, patch=record.input.size, stride=stride)
         windows = make_windows(classifier, grid, batch_size=batch_size, dense=dense)
         files = _name_files(out, scene, probabilities=probabilities, ood=windows.detects_ood)
-        # A raster of an earlier map of this name, if this model cannot detect what is unlike its training data.
-        older = MapFiles.next_to(files.classes, ood=True).ood if files and files.ood is None else None
-        obsolete = () if older is None else (older,)
         partial = {}
         if files:
             targets = (*files.all(), *files.systems())
-            partial = stack.enter_context(atomic_files(targets, overwrite=overwrite, obsolete=obsolete))
+            partial = stack.enter_context(atomic_files(targets, overwrite=overwrite, obsolete=files.obsolete()))
         strips = Strips(opened, grid, bands=chosen.indexes, rescale=rescale)
         color_match = compare_scene(strips.sample(), record.input, mode=match_colors)
         strips.correction = color_match.correction
         area, no_area = _area(opened)
         totals = Totals(classes, area, width=opened.width, ood=windows.detects_ood)
         names = record.class_names if probabilities else ()
-        layers = map_layers(grid, classes, ood=windows.detects_ood, probabilities=names)
+        background = 0 if record.task == "binary" else None  # what is not looked for lets the scene through
+        layers = map_layers(grid, classes, ood=windows.detects_ood, probabilities=names, background=background)
         run, model_hash = uuid.uuid4().hex, hashlib.sha256(classifier.path.read_bytes()).hexdigest() if files else ""
         # Rasters on disk or arrays in memory: from here to the painter nothing else differs.
         kept = {} if files else {layer.name: ArrayWriter(layer) for layer in layers}
@@ -181,6 +180,8 @@ def map_scene(
             classified = _classify(strips, windows, painter, progress)
         legend = totals.legend()
         if files:
+            for style, text in files.styles(class_style(classes, background=background)).items():
+                partial[style].write_text(text, encoding="utf-8")
             draw_legend(partial[files.legend], legend, nodata=totals.nodata, ood=totals.ood_share)
             draw_map(
                 partial[files.picture],
