@@ -21,6 +21,18 @@ def test_the_memory_limit_counts_bands_and_bytes():
         check_size(10, 10, name="a", max_pixels=100, bands=most + 1, dtype="float32")
 
 
+def test_a_large_picture_needs_the_memory_that_is_free(monkeypatch):
+    def check(side):
+        check_size(side, side, name="a.tif", max_pixels=10**8, bands=3)
+
+    monkeypatch.setattr("swath.imagery.header.free_memory", lambda: 300 * 2**20)
+    check(4000)  # 46 MiB, which every machine has
+    with pytest.raises(DataError, match=r"a\.tif takes 0\.1 GiB decoded, above the 0\.1 GiB .*; cut it into smaller"):
+        check(6000)
+    monkeypatch.setattr("swath.imagery.header.free_memory", lambda: 400 * 2**20)
+    check(6000)
+
+
 @pytest.mark.parametrize(
     ("dtype", "bands", "mode"),
     [

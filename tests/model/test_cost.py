@@ -123,6 +123,16 @@ def test_work_without_memory_is_refused_too():
     assert costs == pytest.approx(10_000 * 2 * 6 * 2048**2, rel=0.01)
 
 
+def test_a_small_machine_allows_smaller_tensors(monkeypatch):
+    made = ("s", np.array([1, 25_000_000], np.int64))
+    model = graph([helper.make_node("Expand", ["one", "s"], ["out"])], [("one", np.ones((1, 1), np.float32)), made])
+    monkeypatch.setattr("swath.model.cost.memory_limit", lambda: 16 * 2**30)
+    check_cost(model, SHAPE, where="m.onnx")  # 95 MiB
+    monkeypatch.setattr("swath.model.cost.memory_limit", lambda: 4 * 2**30)
+    with pytest.raises(ModelFileError, match=r"0\.09 GiB for one patch, above the limit of 0\.06 GiB on this machine"):
+        check_cost(model, SHAPE, where="m.onnx")
+
+
 def test_stated_shapes_of_outputs_are_not_believed():
     model = graph(
         [helper.make_node("Expand", ["one", "s"], ["big"]), helper.make_node("ReduceSum", ["big"], ["out"])],
