@@ -13,7 +13,7 @@ import pytest
 
 from swath.errors import OutputError
 from swath.fetch import download_lock
-from swath.files import atomic_file, atomic_files, atomic_folder, check_folder, check_output, one_run, write_text
+from swath.files import atomic_file, atomic_files, atomic_folder, check_folder, check_output, one_run, sweep, write_text
 
 as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
@@ -379,6 +379,16 @@ def test_a_file_system_without_locks_is_said_once_and_written_on(tmp_path, monke
     assert names(tmp_path) == ["a.txt", "b.txt", "c.part"]
     said = [record.message for record in caplog.records]
     assert said == [f"the file system of {tmp_path} has no locks: do not start two runs with one output there"]
+
+
+def test_what_killed_runs_left_is_swept_and_what_lives_is_not(tmp_path):
+    (tmp_path / ".a.npy.partial").mkdir()
+    (tmp_path / ".a.npy.partial" / "a.npy").write_text("half")
+    with atomic_file(tmp_path / "b.npy") as alive:
+        alive.write_text("b")
+        sweep(tmp_path)
+        assert names(tmp_path) == [".b.npy.partial"]
+    assert names(tmp_path) == ["b.npy"]
 
 
 def test_one_run_writes_into_a_folder_file_by_file(tmp_path):

@@ -292,6 +292,13 @@ def _workspace(target: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed runs left in a folder, also of outputs that no later run writes again."""
+    for left in folder.glob(".*.partial"):
+        with contextlib.suppress(OutputError, OSError), _workspace(folder / left.name[1:].removesuffix(".partial")):
+            pass
+
+
 def _hold(folder: Path, target: Path) -> FileLock:
     """Lock a workspace, or refuse it while another run holds it."""
     lock = FileLock(folder / _LOCK, timeout=0, fallback_to_soft=False)  # a soft lock outlives a killed run

@@ -8,7 +8,18 @@ def test_the_doctor_fills_a_bug_report_and_gives_no_secret_away(swath, monkeypat
     monkeypatch.setenv("HF_TOKEN", "hf_not_for_your_eyes")
     said = swath("doctor")
     assert said.code == 0
-    for word in ("python", "numpy", "gdal", "proj", "openvino", "onnxruntime", "cores", "free of", "switched off", "rows of an index"):
+    for word in (
+        "python",
+        "numpy",
+        "gdal",
+        "proj",
+        "openvino",
+        "onnxruntime",
+        "cores",
+        "free of",
+        "switched off",
+        "rows of an index",
+    ):
         assert word in said.out
     assert "hf_not" not in said.out
     assert max(map(len, said.out.splitlines())) <= 80

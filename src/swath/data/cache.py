@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from swath.data.index import PatchIndex
 from swath.data.rows import check_contents, decode_patch, map_patches, unnamed_bands
 from swath.errors import DataError, OutputError, SettingError
-from swath.files import atomic_file
+from swath.files import atomic_file, sweep
 from swath.imagery import RGB, resize, select_bands
 from swath.imagery.rgb import BandError
 from swath.machine import free_memory, home_folder
@@ -107,6 +107,7 @@ def cached_pixels(
     path = folder / "pixels" / f"{cache_key(index, bands=bands, size=side)}.npy"
     shape = (len(index), len(bands), side, side)
     pixels = _mapped(path, shape)
+    _sweep(folder)
     now = time.time_ns()
     stamps = _stamps(index)
     if pixels is None and writable_cache(folder) is None:
@@ -148,6 +149,13 @@ def writable_cache(folder: Path) -> Path | None:
         _tell_unwritable(folder, error.strerror)
         return None
     return folder
+
+
+@functools.cache
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs left in the cache, once per process."""
+    for part in ("pixels", "files", "features", "weights/objects", "weights/names"):
+        sweep(folder / part)
 
 
 @functools.cache
