@@ -402,9 +402,9 @@ def test_one_run_writes_into_a_folder_file_by_file(tmp_path):
 
 def test_a_full_disk_is_told_by_the_name_an_output_ends_with(tmp_path):
     def write() -> None:
-        with atomic_folder(tmp_path / "page") as page, atomic_folder(page / "score") as score:
-            with atomic_file(score / "a.csv"):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        within = atomic_folder(tmp_path / "page")
+        with within as page, atomic_folder(page / "score") as score, atomic_file(score / "a.csv"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(OutputError, match=rf"cannot write {tmp_path}/page/score/a\.csv \(No space left"):
         write()

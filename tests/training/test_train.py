@@ -74,7 +74,8 @@ def test_an_interrupted_run_resumes_to_the_same_file(trained, tiny_index, tmp_pa
     with pytest.raises(Stop):
         small_train(tiny_index, out, progress=stop_after(6))
     assert "model.onnx" not in names(out)
-    (out / ".model.abc.onnx").write_text("half, from a kill")
+    (out / ".model.onnx.partial").mkdir()
+    (out / ".model.onnx.partial" / "model.onnx").write_text("half, from a kill")
     small_train(tiny_index, str(out), resume=True)
     assert (out / "model.onnx").read_bytes() == trained.model.read_bytes()
     assert names(out) == sorted(RUN_FILES)
