@@ -8,7 +8,7 @@ that of its input. Networks written by PyTorch, Keras or timm have neither loops
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -70,8 +70,7 @@ def measure_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) ->
         a.HasField("sparse_tensor") for n in graph.graph.node for a in n.attribute
     ):
         raise ModelFileError(f"{where} holds sparse weights, which unfold to any size", fix="export them dense")
-    _check_ranges(graph, where=where)
-    inferred = _inferred(graph, shape, where=where)
+    inferred = _inferred(graph, shape, _ranges(graph, shape, where=where), where=where)
     shapes, sizes = _shapes(inferred)
     largest = operations = 0
     for node in inferred.graph.node:
@@ -116,8 +115,8 @@ def max_tensor() -> int:
     return min(MAX_TENSOR, memory_limit() // _HELD)
 
 
-def _check_ranges(graph: onnx.ModelProto, *, where: str) -> None:
-    """Refuse long ranges before shapes are inferred, which would write them out."""
+def _ranges(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> dict[str, int]:
+    """How long each range of numbers is; long ones are refused before shapes are inferred, which would write them out."""
     constants = {tensor.name: tensor for tensor in graph.graph.initializer}
     constants |= {
         node.output[0]: attribute.t
@@ -126,27 +125,48 @@ def _check_ranges(graph: onnx.ModelProto, *, where: str) -> None:
         for attribute in node.attribute
         if attribute.name == "value"
     }
+    makers = {name: node for node in graph.graph.node for name in node.output}
+
+    def number(name: str) -> float:
+        """A constant, or the number of patches, rows or columns that come in; NaN if it is neither."""
+        maker = makers.get(name)
+        if name in constants and math.prod(constants[name].dims) == 1:
+            return float(numpy_helper.to_array(constants[name]).reshape(()))
+        if maker is not None and maker.op_type in ("Squeeze", "Cast", "Identity"):
+            return number(maker.input[0])
+        if maker is not None and maker.op_type == "Shape" and maker.input[0] == graph.graph.input[0].name:
+            part = {attribute.name: attribute.i for attribute in maker.attribute}
+            sides = shape[part.get("start", 0) : part.get("end", len(shape))]
+            return float(sides[0]) if len(sides) == 1 else math.nan
+        return math.nan
+
+    lengths: dict[str, int] = {}
     for node in graph.graph.node:
         if node.op_type != "Range":
             continue
-        ends = [constants.get(name) for name in node.input]
-        if None in ends or any(math.prod(end.dims) != 1 for end in ends if end is not None):
-            length = math.inf
-        else:
-            start, stop, step = (float(numpy_helper.to_array(end).reshape(())) for end in ends if end is not None)
-            length = abs((stop - start) / step) if step else math.inf
+        start, stop, step = map(number, node.input)
+        length = abs((stop - start) / step) if step else math.inf
         if not length <= _LONGEST_RANGE:
             raise ModelFileError(
                 f"{where} makes a range of numbers that is too long, or whose length is not known before it runs",
                 fix="export the network with a fixed patch size",
             )
+        lengths[node.output[0]] = math.ceil(length)
+    return lengths
 
 
-def _inferred(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> onnx.ModelProto:
+def _inferred(graph: onnx.ModelProto, shape: Sequence[int], ranges: Mapping[str, int], *, where: str) -> onnx.ModelProto:
     """The graph with the shapes of all its tensors, without the values of its weights."""
     bare = onnx.ModelProto(ir_version=graph.ir_version, opset_import=graph.opset_import)
     bare.graph.name = "cost"
-    bare.graph.node.extend(graph.graph.node)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in graph.graph.value_info}
+    for node in graph.graph.node:
+        if node.op_type == "Range":  # as long as it is, for inference does not follow what is counted from the input
+            kind = TensorProto.INT64 if node.output[0] not in kinds else kinds[node.output[0]]
+            numbers = helper.make_tensor("range", kind, [ranges[node.output[0]]], [0] * ranges[node.output[0]])
+            bare.graph.node.append(helper.make_node("Constant", [], [node.output[0]], value=numbers))
+        else:
+            bare.graph.node.append(node)
     pixels = graph.graph.input[0]
     bare.graph.input.append(helper.make_tensor_value_info(pixels.name, pixels.type.tensor_type.elem_type, shape))
     for output in graph.graph.output:  # stated shapes are claims, and would be believed
