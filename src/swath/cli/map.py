@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from swath.cli import options as opt
-from swath.errors import SettingError
 
 
 def map_scene(
@@ -49,7 +48,7 @@ def map_scene(
     from swath.mapping import map_scene as run
 
     chosen = None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3")
-    limits = None if rescale is None else _limits(rescale)
+    limits = None if rescale is None else opt.limits(rescale)
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     made = opt.with_bars(
         run,
@@ -76,13 +75,3 @@ def map_scene(
         f"in {made.seconds:.1f} s (engine: {classifier.engine})"
     )
     return made
-
-
-def _limits(text: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise SettingError(
-            f"--rescale {text} is not LOW:HIGH", fix="give two numbers, as in --rescale 0:2750"
-        ) from None
-    return low, high

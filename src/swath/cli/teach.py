@@ -1,0 +1,107 @@
+"""``swath teach``: a model that learns a scene from a few labeled places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from swath.cli import options as opt
+from swath.errors import SettingError
+
+Negatives = Literal["places", "random"]
+
+
+def teach(
+    model: opt.Model,
+    out: opt.ModelOut,
+    scene: Annotated[str | None, typer.Option(help="Scene the places lie in: GeoTIFF, JPEG 2000, PNG or JPEG.")] = None,
+    places: Annotated[
+        Path | None,
+        typer.Option(help="Points or polygons with a class: GeoJSON, GeoPackage, CSV, or a raster of labels."),
+    ] = None,
+    patches: Annotated[
+        Path | None, typer.Option(help="Index (.parquet) of labeled patches, instead of a scene and places.")
+    ] = None,
+    label_field: Annotated[
+        str | None, typer.Option(help="Column of class names; by default 'label' or 'class'.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer of a GeoPackage that has several.")] = None,
+    places_crs: Annotated[
+        str | None, typer.Option(metavar="CRS", help="Coordinate reference system of the places, such as EPSG:32632.")
+    ] = None,
+    only: Annotated[
+        bool, typer.Option("--only", help="Learn from the places only, and forget what was learned before.")
+    ] = False,
+    positive: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Make a detector of this class against everything else.")
+    ] = None,
+    negatives: Annotated[
+        Negatives, typer.Option(help="Everything else: places of other classes, or random places of the scene too.")
+    ] = "places",
+    bands: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
+    ] = None,
+    rescale: Annotated[
+        str | None,
+        typer.Option(metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750"),
+    ] = None,
+    nodata: Annotated[float | None, typer.Option(help="Value that means no data, instead of the scene's own.")] = None,
+    match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
+    seed: opt.Seed = 0,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
+) -> object:
+    """Teach a model a scene from a few labeled places, in seconds.
+
+    The classes of the places may be new. What the model knew stays, unless --only is given. Printed is how many
+    places it predicts as labeled, before and after, by cross-validation; the new model file is complete.
+
+    Example: swath teach eurosat --scene scene.tif --places places.gpkg --out mine.onnx
+    """
+    from swath.data import read_index
+    from swath.teaching import teach as run
+
+    chosen = None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3")
+    limits = None if rescale is None else opt.limits(rescale)
+    if patches is not None and (scene is not None or places is not None):
+        raise SettingError("patches have no scene and no places", fix="leave out --patches, or --scene and --places")
+    result = opt.with_bars(
+        run,
+        model,
+        out=out,
+        scene=scene,
+        places=places,
+        patches=None if patches is None else read_index(patches),
+        only=only,
+        positive=positive,
+        negatives=negatives,
+        bands=chosen,
+        rescale=limits,
+        nodata=nodata,
+        match_colors=match_colors,
+        places_crs=places_crs,
+        label_field=label_field,
+        layer=layer,
+        seed=seed,
+        engine=engine,
+        threads=threads,
+        overwrite=overwrite,
+    )
+    typer.echo("\n".join(result.lines()))
+    for note in result.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"{out}: taught from {sum(result.places.values())} places in {result.seconds:.1f} s")
+    if scene is not None:
+        options = "".join(
+            f" {name} {value}"
+            for name, value, default in (
+                ("--bands", bands, None), ("--rescale", rescale, None), ("--nodata", nodata, None),
+                ("--match-colors", match_colors, "auto"),
+            )
+            if value != default
+        )  # fmt: skip
+        opt.hint(f"next: swath map {out} {scene}{options} --out map.tif")
+    return result
