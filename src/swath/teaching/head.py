@@ -15,16 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.evaluation.softmax import fit_softmax
+from swath.evaluation.temperature import fit_temperature, mean_nll
 from swath.model.memory import ClassMemory
 from swath.progress import Progress, silent
 
-STRENGTHS = (1.0, 0.1, 0.01, 0.001)
+STRENGTHS = (1e-2, 1e-3, 2e-4)
 FOLDS = 5
 FEW = 40  # groups up to which there are twice as many folds
-DRAWS = 30  # remembered features per class
-MEMORY_WEIGHT = 2.0  # of a row of the memory, in places, but no more than it was measured on
+DRAWS = 100  # remembered features per row
+MEMORY_WEIGHT = 30.0  # of a row of the memory, in places, but no more than it was measured on
 STEPS = 400
-TOLERANCE = 1e-7
+TOLERANCE = 1e-4
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -201,10 +202,8 @@ def _units(lesson: Lesson) -> tuple[Floats, float]:
 
 
 def _place_loss(logits: Floats, lesson: Lesson) -> float:
-    """Mean negative log-likelihood of the windows' classes, each place counted once."""
-    top = logits.max(axis=-1, keepdims=True)
-    log_sum = top[..., 0] + np.log(np.exp(logits - top).sum(axis=-1))
-    right = np.take_along_axis(logits, lesson.labels[:, None, None], axis=-1)[..., 0]
-    losses = (log_sum - right).mean(axis=1)
-    share = 1 / np.bincount(lesson.places)[lesson.places]
-    return float((losses * share).sum() / share.sum())
+    """Mean negative log-likelihood of the places' classes at the temperature then fitted, one window each."""
+    views = logits.shape[1]
+    rows = np.unique(lesson.places, return_index=True)[1]
+    flat, labels = logits[rows].reshape(-1, logits.shape[-1]), np.repeat(lesson.labels[rows], views)
+    return mean_nll(flat, labels, fit_temperature(flat, labels))

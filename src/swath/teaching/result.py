@@ -12,7 +12,7 @@ from swath.model.record import Estimate
 
 SURE = 0.05  # p-value below which a gain is called one
 _Z = 1.96
-_WORTH = 0.05  # a difference worth knowing where none was found
+_WORTH = 0.02  # a difference worth knowing where none was found
 _MOST = 100_000
 
 
@@ -144,7 +144,7 @@ class TeachingResult:
 
 
 def places_needed(difference: float, test: McNemar, n: int) -> int:
-    """Places to add for a 95 % interval of a difference such as this one, or of 5 points, to leave out zero.
+    """Places to add for a 95 % interval of a difference such as this one, or of 2 points, to leave out zero.
 
     By the variance of a paired difference, where `n` places differ as the test has counted.
     """

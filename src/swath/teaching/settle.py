@@ -36,7 +36,7 @@ from swath.teaching.windows import PlaceWindows
 BATCHES = (1, 2, 7, 256)
 MAX_DIFFERENCE = 1e-3
 REFERENCE_PATCHES = 10
-_CHECKED = 256  # windows at most
+_CHECKED = 64  # windows at most
 Floats = npt.NDArray[np.float64]
 
 
