@@ -268,7 +268,7 @@ def test_polygons_in_another_system_teach_too(model, known, tmp_path):
     assert result.after.value > 0.9
 
 
-def test_detection_of_what_is_unlike_covers_the_scene(known, tmp_path):
+def test_ood_statistics_cover_the_scene(known, tmp_path):
     """With statistics of the training data alone every window of the scene would be unlike it."""
     with rasterio.open(known[0]) as scene:
         assert scene.count == 3

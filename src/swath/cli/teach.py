@@ -59,7 +59,7 @@ def teach(
     The classes of the places may be new. What the model knew stays, unless --only is given. Printed is how many
     places it predicts as labeled, before and after, by cross-validation; the new model file is complete.
 
-    Example: swath teach eurosat --scene scene.tif --places places.gpkg --out mine.onnx
+    Example: swath teach eurosat --scene s.tif --places p.gpkg --out mine.onnx
     """
     from swath.data import read_index
     from swath.teaching import teach as run
@@ -95,13 +95,8 @@ def teach(
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: taught from {sum(result.places.values())} places in {result.seconds:.1f} s")
     if scene is not None:
-        options = "".join(
-            f" {name} {value}"
-            for name, value, default in (
-                ("--bands", bands, None), ("--rescale", rescale, None), ("--nodata", nodata, None),
-                ("--match-colors", match_colors, "auto"),
-            )
-            if value != default
-        )  # fmt: skip
-        opt.hint(f"next: swath map {out} {scene}{options} --out map.tif")
+        asked = {"--bands": bands, "--rescale": rescale, "--nodata": nodata}
+        options = [str(part) for name, value in asked.items() if value is not None for part in (name, value)]
+        matched = [] if match_colors == "auto" else ["--match-colors", match_colors]
+        opt.next_step("map", out, scene, *options, *matched, "--out", "map.tif")
     return result
