@@ -70,6 +70,9 @@ FAST: dict[str, Command] = {
         "compare", model, model, index, "--out", out.with_suffix(".json"),
     ),
     "predict": lambda model, index, patches, out: ("predict", model, patches, "--out", out.with_suffix(".csv")),
+    "teach": lambda model, index, patches, out: (
+        "teach", model, "--patches", index, "--out", out.with_suffix(".onnx"),
+    ),
     "explain": lambda model, index, patches, out: ("explain", model, patches / "River", "--out", out),
     "data split": lambda model, index, patches, out: (
         "data", "split", index, "--out", out.with_suffix(".parquet"),

@@ -158,7 +158,8 @@ def random_windows(
     tries = rng.random((count * _RANDOM_TRIES, 2)) * (scene.height, scene.width)
     away = np.abs(tries[:, None] - at[None]).max(axis=2).min(axis=1) >= size
     chosen = tries[away][: 2 * count]
-    pixels, share = _cut(strips, chosen, size=size, views=views, seed=seed)
+    empty = np.empty((0, *avoid.pixels.shape[1:]), avoid.pixels.dtype), np.empty(0)
+    pixels, share = _cut(strips, chosen, size=size, views=views, seed=seed) if len(chosen) else empty
     good = np.flatnonzero(share >= _LEAST_DATA)[:count]
     if not len(good):
         raise DataError(
