@@ -423,6 +423,16 @@ def _result(
         notes.append(
             f"classes with fewer than {FEW} places: {', '.join(few)}; how well they were learned cannot be known"
         )
+    alone = [
+        gain.name
+        for gain in gains
+        if gain.places >= FEW and len(set(lesson.groups[lesson.labels == names.index(gain.name)].tolist())) == 1
+    ]
+    if alone:
+        notes.append(
+            f"all places of {', '.join(alone)} share ground and were held out together, so the numbers are too low "
+            "for them: label some elsewhere"
+        )
     if not remembers and not only:
         notes.append("the model file keeps no statistics of its classes, so what it knew may be forgotten")
     notes += settled.notes
