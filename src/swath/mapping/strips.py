@@ -144,6 +144,11 @@ class Strips:
         """The strip under each row of windows."""
         return self.cut(self.pieces())
 
+    @property
+    def bands(self) -> int:
+        """How many bands are read."""
+        return len(self._bands)
+
     def sample(self) -> npt.NDArray[Any]:
         """Pixels ``[bands, n]`` with data from squares spread over the whole scene, about a million at most.
 

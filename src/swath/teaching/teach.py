@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from swath.config import printable
 from swath.data import PatchIndex, cached_pixels
 from swath.data.relabel import NEGATIVE
 from swath.errors import DataError, ModelFileError, SettingError
@@ -35,12 +36,22 @@ from swath.progress import Progress, silent
 from swath.teaching.head import FittedHead, Head, Lesson, fit_head, remember
 from swath.teaching.result import ClassGain, TeachingResult, TeachingSource
 from swath.teaching.settle import Settled, settle, taught_model
-from swath.teaching.windows import VIEWS, PlaceWindows, cut_windows, pixel_centers, random_windows, turned_views
+from swath.teaching.windows import (
+    VIEWS,
+    PlaceWindows,
+    check_room,
+    cut_windows,
+    pixel_centers,
+    random_windows,
+    turned_views,
+)
 
 Negatives = Literal["places", "random"]
 FEW = 3  # places of a class below which nothing can be said of it
 NEGATIVES_PER_POSITIVE, LEAST_NEGATIVES = 3, 30
+MOST_CLASSES = 200
 Ints = npt.NDArray[np.int64]
+Remembered = tuple[npt.NDArray[np.float64], Ints, npt.NDArray[np.float64]]
 
 
 def teach(
@@ -152,6 +163,7 @@ def teach(
             seed=seed,
             progress=progress,
         )
+    _check_labels(windows.labels, positive)
     names = new_classes(file, windows.labels, only=only, positive=positive)
     labels = np.array([_number(label, names, positive) for label in windows.labels], np.int64)
     counts = {name: len(np.unique(windows.places[labels == k])) for k, name in enumerate(names) if (labels == k).any()}
@@ -169,7 +181,7 @@ def teach(
     with threadpool_limits(limits=1, user_api="blas"):
         features, before = _run(classifier, windows.pixels, progress)
         memory = remembered_memory(file, names, only=only, positive=positive)
-        remembered = remember(memory, width=features.shape[-1], seed=seed)
+        remembered = _remembered(file, memory, width=features.shape[-1], seed=seed)
         start = start_head(classifier, names, positive=positive)
         lesson = Lesson(features, labels, windows.places, windows.groups, *remembered, start)
         fitted = fit_head(lesson, progress=progress)
@@ -253,10 +265,40 @@ def remembered_memory(file: ModelFile, names: Sequence[str], *, only: bool, posi
     return kept.model_copy(update={"classes": numbers})
 
 
+def _remembered(file: ModelFile, memory: ClassMemory | None, *, width: int, seed: int) -> Remembered:
+    try:
+        found = remember(memory, width=width, seed=seed)
+    except ValueError as error:
+        raise ModelFileError(f"the record of {file.path} is damaged ({error})", fix="get the file again") from error
+    if found[0].shape[1] != width:
+        raise ModelFileError(
+            f"{file.path} remembers {found[0].shape[1]} features and gives {width}", fix="get the file again"
+        )
+    return found
+
+
 def _number(label: str, names: Sequence[str], positive: str | None) -> int:
     if label in names:
         return list(names).index(label)
     return 0 if positive is not None else list(names).index(label)
+
+
+def _check_labels(labels: Sequence[str], positive: str | None) -> None:
+    found = sorted(set(labels))
+    if len(found) > MOST_CLASSES:
+        raise DataError(
+            f"the places have {len(found):,} different classes ('{found[0]}', '{found[1]}', ...), and a map holds "
+            f"{MOST_CLASSES} at most",
+            fix="name the column of classes with --label-field",
+        )
+    for name in found:
+        try:
+            printable(name)
+        except ValueError as error:
+            raise DataError(f"a class has no usable name: {error}", fix="rename it in the file of places") from error
+    if positive is not None and positive not in found:
+        shown = ", ".join(found[:6])
+        raise DataError(f"no place is {positive} (classes: {shown})", fix="name the class of some with --positive")
 
 
 def _check_model(file: ModelFile, positive: str | None) -> None:
@@ -342,6 +384,7 @@ def _patch_windows(
     if any(len(labels) != 1 for labels in part.label_sets):
         raise DataError(f"patches of '{index.name}' have several labels", fix="give an index with one label per patch")
     spec = file.record.input
+    check_room(len(part) * VIEWS, spec.size, bands=len(spec.bands), name=index.name)
     pixels = cached_pixels(part, bands=spec.bands, size=spec.size, of=spec.file_bands)
     labels = [next(iter(labels)) for labels in part.label_sets]
     spelled, notes = match_names(sorted(set(labels)), file.record.class_names)

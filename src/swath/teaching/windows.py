@@ -23,6 +23,8 @@ from swath.progress import Progress, silent
 VIEWS = 6
 SHIFT = 10 / 64  # of a window's side, at most
 MOST_CENTERS = 8  # windows of one polygon
+MOST_BYTES = 2**30  # of all views
+_GRID = 64  # points along a side of a polygon at which it is looked for
 _LEAST_DATA = 0.5  # of a window
 _SAME = 1 / 16  # of a window's side: centers nearer than that are one window
 _RANDOM_TRIES = 50
@@ -109,6 +111,7 @@ def cut_windows(
             f"none of the {len(moved.rows)} places of {places.name} lies in {scene.name}",
             fix="give places of this scene, or name their system with --places-crs",
         )
+    check_room(len(centers) * views, size, bands=strips.bands, name=places.name)
     at, owner = np.array(centers), np.array(owners, np.int64)
     _refuse_conflicts(at, [moved.rows[k] for k in owner], size)
     pixels, share = _cut(strips, at, size=size, views=views, seed=seed, progress=progress)
@@ -130,6 +133,22 @@ def cut_windows(
         lonlat=moved.lonlat[numbers],
         notes=tuple(notes),
     )
+
+
+def check_room(views: int, size: int, *, bands: int, name: str, itemsize: int = 2) -> None:
+    """Refuse more views than memory is allowed for.
+
+    Raises
+    ------
+    DataError
+        If they take more than :data:`MOST_BYTES`.
+    """
+    most = MOST_BYTES // (size * size * bands * itemsize)
+    if views > most:
+        raise DataError(
+            f"{name} gives {views // VIEWS:,} windows, and {most // VIEWS:,} are learned at once at most",
+            fix="keep the places that matter, some of each class, or train: swath train",
+        )
 
 
 def random_windows(
@@ -233,36 +252,41 @@ def _centers(place: LabeledPlace, inverse: Any, size: int) -> list[tuple[float, 
     rings = [np.array([_pixel(inverse, *point[:2]) for point in ring]) for polygon in polygons for ring in polygon]
     corners = np.concatenate(rings)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    middle = (low + high) / 2
-    steps = np.maximum(1, np.minimum(np.floor((high - low) / (size / 2)), 64)).astype(int)
-    for finer in (1, 8):  # first half a window apart, then as fine as a small or thin polygon needs
-        axes = [
-            low[k] + (np.arange(steps[k] * finer) + 0.5) * (high[k] - low[k]) / (steps[k] * finer) for k in range(2)
-        ]
-        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
-        inside = grid[_inside(grid, rings)]
-        if len(inside) and finer == 1:
-            return _thinned([(float(x), float(y)) for x, y in inside])
-        if len(inside):
-            best = inside[np.abs(inside - middle).max(axis=1).argmin()]
-            return [(float(best[0]), float(best[1]))]
-    return [(float(middle[0]), float(middle[1]))]
+    counts = np.clip(np.floor((high - low) / (size / 2)), 1, _GRID).astype(int)
+    columns, rows = (low[k] + (np.arange(counts[k]) + 0.5) * (high[k] - low[k]) / counts[k] for k in range(2))
+    inside = [
+        (float(column), float(row))
+        for row in rows
+        for column in columns[np.searchsorted(_crossings(rings, float(row)), columns) % 2 == 1]
+    ]
+    return _thinned(inside) if inside else [_inner_point(rings, low, high)]
+
+
+def _crossings(rings: Sequence[Floats], row: float) -> Floats:
+    """Columns at which outlines cross a row, ascending; between the first and the second is inside, and so on."""
+    found = []
+    for ring in rings:  # a hole is a ring like others
+        (x1, y1), (x2, y2) = ring[:-1].T, ring[1:].T
+        cut = (y1 > row) != (y2 > row)
+        found.append(x1[cut] + (x2[cut] - x1[cut]) * (row - y1[cut]) / (y2[cut] - y1[cut]))
+    return np.sort(np.concatenate(found))
+
+
+def _inner_point(rings: Sequence[Floats], low: Floats, high: Floats) -> tuple[float, float]:
+    """A point inside a small or thin polygon: the middle of its widest part on one of a few rows."""
+    best, widest = ((low[0] + high[0]) / 2, (low[1] + high[1]) / 2), -1.0
+    for part in (0.5, 0.3, 0.7, 0.1, 0.9):
+        row = low[1] + part * (high[1] - low[1])
+        ends = _crossings(rings, float(row)).reshape(-1, 2)
+        if len(ends) and float(np.ptp(ends, axis=1).max()) > widest:
+            left, right = ends[np.ptp(ends, axis=1).argmax()]
+            best, widest = ((left + right) / 2, row), float(right - left)
+    return float(best[0]), float(best[1])
 
 
 def _thinned(centers: list[tuple[float, float]]) -> list[tuple[float, float]]:
     rows = np.unique(np.linspace(0, len(centers) - 1, min(len(centers), MOST_CENTERS)).round().astype(int))
     return [centers[k] for k in rows]
-
-
-def _inside(points: Floats, rings: Sequence[Floats]) -> npt.NDArray[np.bool_]:
-    """Which points ``[N, 2]`` lie inside rings, by the even-odd rule; holes are rings like others."""
-    inside = np.zeros(len(points), bool)
-    x, y = points[:, 0], points[:, 1]
-    for ring in rings:
-        for (x1, y1), (x2, y2) in zip(ring[:-1].tolist(), ring[1:].tolist(), strict=True):
-            if y1 != y2:
-                inside ^= ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
-    return inside
 
 
 def _refuse_conflicts(at: Floats, rows: Sequence[LabeledPlace], size: int) -> None:
