@@ -223,7 +223,7 @@ def test_bad_input_ends_in_one_sentence_and_writes_nothing(model, known, tmp_pat
     refused("all 4 places are Forest, and a model learns")
     write_places(tmp_path / "p.csv", [*rows, (rows[0][0] + 1, rows[0][1], "River")])
     refused(r"p.csv, line 2 is Forest and p.csv, line 38 is River, and they are one window")
-    write_places(tmp_path / "p.csv", [(column, row, f"{name}\u0007") for column, row, name in rows])
+    write_places(tmp_path / "p.csv", [*rows[1:], (*rows[0][:2], "Du\u0007mp")])
     refused("a class has no usable name")
     write_places(tmp_path / "p.csv", [(5 * k % 380, 5 * (k // 70), f"class {k}") for k in range(300)])
     refused("have 300 different classes")
