@@ -138,7 +138,12 @@ def older_head(classifier: Classifier, classes: int) -> Head:
 def lesson_of(classifier: Classifier, features: Any, labels: Ints, classes: int, *, memory: bool = True) -> Lesson:
     """What ``swath teach`` fits to, each window a place of its own."""
     own = np.arange(len(labels))
-    remembered = remember(classifier.record.memory if memory else None, width=features.shape[-1], seed=0)
+    remembered = remember(
+        classifier.record.memory if memory else None,
+        places=len(labels) / len(np.unique(labels)),
+        width=features.shape[-1],
+        seed=0,
+    )
     start = older_head(classifier, classes)
     if not memory:
         start = Head(np.zeros_like(start.weight), np.zeros_like(start.bias))

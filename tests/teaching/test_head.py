@@ -23,7 +23,7 @@ def lesson(n=8, *, shift=4.0, memory=True, seed=0, groups=None):
     features[..., 0] -= shift
     start = Head(centers.copy(), -(centers**2).sum(1) / 2)
     own = np.arange(2 * n)
-    drawn = remember(kept if memory else None, width=WIDTH, seed=0)
+    drawn = remember(kept if memory else None, places=n, width=WIDTH, seed=0)
     return Lesson(features, labels, own, own if groups is None else groups, *drawn, start), trained, old
 
 
@@ -59,7 +59,7 @@ def test_a_strong_penalty_keeps_the_head():
 def test_memory_counts_as_many_places_as_it_was_measured_on_at_most():
     rng = np.random.default_rng(0)
     labels = np.concatenate([np.zeros(500, np.int64), np.ones(3, np.int64)])
-    _, classes, weights = remember(ClassMemory.of(rng.random((503, 4)), labels), width=4, seed=0)
+    _, classes, weights = remember(ClassMemory.of(rng.random((503, 4)), labels), places=2, width=4, seed=0)
     assert np.isclose(weights[classes == 0].sum(), MEMORY_WEIGHT)
     assert np.isclose(weights[classes == 1].sum(), 3)
 

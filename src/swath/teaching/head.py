@@ -19,11 +19,12 @@ from swath.evaluation.temperature import fit_temperature, mean_nll
 from swath.model.memory import ClassMemory
 from swath.progress import Progress, silent
 
-STRENGTHS = (1e-2, 1e-3, 2e-4)
+STRENGTHS = (1e-2, 1e-3, 1e-4)
 FOLDS = 5
 FEW = 40  # groups up to which there are twice as many folds
 DRAWS = 100  # remembered features per row
-MEMORY_WEIGHT = 30.0  # of a row of the memory, in places, but no more than it was measured on
+# Weight of a row of the memory in places, at least, and per place that a class has; no more than it was measured on.
+MEMORY_WEIGHT, MEMORY_PER_PLACE = 30.0, 5.0
 STEPS = 400
 TOLERANCE = 1e-4
 Floats = npt.NDArray[np.float64]
@@ -77,8 +78,19 @@ class Lesson:
     start: Head
 
 
-def remember(memory: ClassMemory | None, *, width: int, seed: int) -> tuple[Floats, Ints, Floats]:
+def remember(memory: ClassMemory | None, *, places: float, width: int, seed: int) -> tuple[Floats, Ints, Floats]:
     """Features drawn from a memory, their classes, and how much each counts; none without a memory.
+
+    Parameters
+    ----------
+    memory : ClassMemory, optional
+        What to draw from.
+    places : float
+        Mean number of places of the classes that have some: the more is learned, the more is remembered.
+    width : int
+        Number of features.
+    seed : int
+        Of what is drawn.
 
     Raises
     ------
@@ -88,7 +100,7 @@ def remember(memory: ClassMemory | None, *, width: int, seed: int) -> tuple[Floa
     if memory is None:
         return np.empty((0, width)), np.empty(0, np.int64), np.empty(0)
     drawn, rows = memory.draw(DRAWS, seed=seed)
-    weights = np.minimum(MEMORY_WEIGHT, memory.counts) / np.bincount(rows)
+    weights = np.minimum(max(MEMORY_WEIGHT, MEMORY_PER_PLACE * places), memory.counts) / np.bincount(rows)
     return drawn, np.array(memory.classes, np.int64)[rows], weights[rows]
 
 

@@ -181,7 +181,9 @@ def teach(
     with threadpool_limits(limits=1, user_api="blas"):
         features, before = _run(classifier, windows.pixels, progress)
         memory = remembered_memory(file, names, only=only, positive=positive)
-        remembered = _remembered(file, memory, width=features.shape[-1], seed=seed)
+        remembered = _remembered(
+            file, memory, places=float(np.mean(list(counts.values()))), width=features.shape[-1], seed=seed
+        )
         start = start_head(classifier, names, positive=positive)
         lesson = Lesson(features, labels, windows.places, windows.groups, *remembered, start)
         fitted = fit_head(lesson, progress=progress)
@@ -265,9 +267,9 @@ def remembered_memory(file: ModelFile, names: Sequence[str], *, only: bool, posi
     return kept.model_copy(update={"classes": numbers})
 
 
-def _remembered(file: ModelFile, memory: ClassMemory | None, *, width: int, seed: int) -> Remembered:
+def _remembered(file: ModelFile, memory: ClassMemory | None, *, places: float, width: int, seed: int) -> Remembered:
     try:
-        found = remember(memory, width=width, seed=seed)
+        found = remember(memory, places=places, width=width, seed=seed)
     except ValueError as error:
         raise ModelFileError(f"the record of {file.path} is damaged ({error})", fix="get the file again") from error
     if found[0].shape[1] != width:
