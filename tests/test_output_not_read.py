@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from swath.cli import main
+from tests.teaching.scenes import checkerboard, write_scene
 
 _watched: list[tuple[str, list[str]]] = []  # what an output's path begins with, and what was read below it
 
@@ -57,6 +58,10 @@ def reads_below(out: Path) -> Iterator[list[str]]:
         _watched.pop()
 
 
+def _scene(path: Path) -> Path:
+    return write_scene(path, checkerboard(("Forest", "River")))
+
+
 Command = Callable[[Path, Path, Path, Path], tuple[object, ...]]
 
 FAST: dict[str, Command] = {
@@ -70,6 +75,9 @@ FAST: dict[str, Command] = {
         "compare", model, model, index, "--out", out.with_suffix(".json"),
     ),
     "predict": lambda model, index, patches, out: ("predict", model, patches, "--out", out.with_suffix(".csv")),
+    "suggest": lambda model, index, patches, out: (
+        "suggest", model, _scene(out.parent.parent / "scene.tif"), "--out", out.with_suffix(".gpkg"),
+    ),
     "teach": lambda model, index, patches, out: (
         "teach", model, "--patches", index, "--out", out.with_suffix(".onnx"),
     ),

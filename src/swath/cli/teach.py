@@ -1,4 +1,4 @@
-"""``swath teach``: a model that learns a scene from a few labeled places."""
+"""``swath teach`` and ``suggest``: a model that learns a scene from a few labeled places, and which to label."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from swath.cli import options as opt
 from swath.errors import SettingError
 
 Negatives = Literal["places", "random"]
+Strategy = Literal["mixed", "random", "margin", "entropy", "k-center"]
 
 
 def teach(
@@ -99,4 +100,69 @@ def teach(
         options = [str(part) for name, value in asked.items() if value is not None for part in (name, value)]
         matched = [] if match_colors == "auto" else ["--match-colors", match_colors]
         opt.next_step("map", out, scene, *options, *matched, "--out", "map.tif")
+    return result
+
+
+def suggest(
+    model: opt.Model,
+    scene: Annotated[str, typer.Argument(help="Scene to label: GeoTIFF, JPEG 2000, PNG or JPEG.")],
+    out: Annotated[Path, opt.output("GeoPackage (.gpkg) to write; a style for QGIS (.qml) is written next to it.")],
+    n: Annotated[int, typer.Option(help="How many places.")] = 20,
+    strategy: Annotated[Strategy, typer.Option(help="How they are chosen; the others are there to compare.")] = "mixed",
+    like: Annotated[
+        Path | None, typer.Option(help="Places (any file that teach reads) to find the most similar windows to.")
+    ] = None,
+    places_crs: Annotated[
+        str | None, typer.Option(metavar="CRS", help="Coordinate reference system of --like, such as EPSG:32632.")
+    ] = None,
+    bands: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
+    ] = None,
+    rescale: Annotated[
+        str | None,
+        typer.Option(metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750"),
+    ] = None,
+    nodata: Annotated[float | None, typer.Option(help="Value that means no data, instead of the scene's own.")] = None,
+    match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
+    seed: opt.Seed = 0,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
+) -> object:
+    """Propose places of a scene to label, where a label would teach most.
+
+    Open the GeoPackage in QGIS, fill in the column 'class' from its drop-down, and give it to swath teach. Each place
+    has the model's guess, its confidence and a small picture.
+
+    Example: swath suggest eurosat scene.tif --n 20 --out places.gpkg
+    """
+    from swath.mapping.places import read_places
+    from swath.teaching import suggest as run
+
+    result = opt.with_bars(
+        run,
+        model,
+        scene,
+        out=out,
+        n=n,
+        strategy=strategy,
+        like=None if like is None else read_places(like, crs=places_crs, need_labels=False),
+        bands=None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3"),
+        rescale=None if rescale is None else opt.limits(rescale),
+        nodata=nodata,
+        match_colors=match_colors,
+        seed=seed,
+        engine=engine,
+        threads=threads,
+        overwrite=overwrite,
+    )
+    called = ", ".join(f"{name} {count}" for name, count in result.guesses.items())
+    typer.echo(f"{out}: {len(result.places.rows)} places of {result.looked_at:,} windows to label (guesses: {called})")
+    for note in result.notes:
+        typer.echo(f"note: {note}", err=True)
+    opt.hint(f"next: fill in the column 'class' of {out} in QGIS")
+    asked = {"--bands": bands, "--rescale": rescale, "--nodata": nodata}
+    options = [str(part) for name, value in asked.items() if value is not None for part in (name, value)]
+    matched = [] if match_colors == "auto" else ["--match-colors", match_colors]
+    opt.next_step("teach", model, "--scene", scene, "--places", out, *options, *matched, "--out", "mine.onnx")
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,11 +23,8 @@ from swath.files import check_output
 from swath.inference import load
 from swath.inference.choice import AUTO, choose_engine
 from swath.inference.classifier import Classifier
-from swath.inference.color_match import Mode, compare_scene
-from swath.mapping.grid import make_grid
+from swath.inference.color_match import Mode
 from swath.mapping.places import Places, match_names, read_places
-from swath.mapping.reader import check_values, choose_bands, open_scene
-from swath.mapping.strips import Strips
 from swath.model import ModelFile, check_not_model, read_model, write_model
 from swath.model.memory import ClassMemory
 from swath.model.record import Task, predicted_class
@@ -41,6 +37,7 @@ from swath.teaching.windows import (
     PlaceWindows,
     check_room,
     cut_windows,
+    open_strips,
     pixel_centers,
     random_windows,
     turned_views,
@@ -346,19 +343,11 @@ def _scene_windows(
     classes = (*record.class_names, *([positive] if positive else []))
     labeled = places.labeled().matched(classes)
     size = record.input.size
-    with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(open_scene(scene, nodata=nodata, black=rescale is not None))
-        spec = record.input
-        chosen = choose_bands(opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name)
-        check_values(opened, spec.data_type, rescale=rescale)
-        strips = Strips(
-            opened,
-            make_grid(opened.height, opened.width, patch=size, stride=size),
-            bands=chosen.indexes,
-            rescale=rescale,
-        )
-        match = compare_scene(strips.sample(), spec, mode=match_colors)
-        strips.correction = match.correction
+    with open_strips(scene, record.input, bands=bands, rescale=rescale, nodata=nodata, match_colors=match_colors) as (
+        strips,
+        chosen,
+        match,
+    ):
         windows = cut_windows(strips, labeled, size=size, views=VIEWS, seed=seed, progress=progress)
         if negatives == "random":
             if not is_binary(file, positive):
@@ -371,7 +360,9 @@ def _scene_windows(
             )  # fmt: skip
     notes = [*windows.notes, *filter(None, (chosen.warning, match.warning))]
     colors = match.sentence if match.correction is not None else "unchanged"
-    source = TeachingSource(scene=opened.name, colors=colors, rescale=rescale, bands=bands, match_colors=match_colors)
+    source = TeachingSource(
+        scene=strips.scene.name, colors=colors, rescale=rescale, bands=bands, match_colors=match_colors
+    )
     return replace(windows, notes=tuple(notes)), source
 
 

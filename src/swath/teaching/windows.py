@@ -6,7 +6,8 @@ gives up to :data:`MOST_CENTERS` windows inside it. What lies outside the scene 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,12 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from swath.errors import DataError
-from swath.mapping.grid import Axis
+from swath.inference.color_match import ColorMatch, compare_scene
+from swath.mapping.grid import Axis, make_grid
 from swath.mapping.places import LabeledPlace, Places, points_of
+from swath.mapping.reader import Bands, check_values, choose_bands, open_scene
 from swath.mapping.strips import Strips
+from swath.model.record import InputSpec
 from swath.progress import Progress, silent
 
 VIEWS = 6
@@ -58,6 +62,33 @@ class PlaceWindows:
     groups: Ints
     lonlat: Floats
     notes: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def open_strips(
+    scene: Any,
+    spec: InputSpec,
+    *,
+    bands: Sequence[int] | None,
+    rescale: tuple[float, float] | None,
+    nodata: float | None,
+    match_colors: str,
+) -> Iterator[tuple[Strips, Bands, ColorMatch]]:
+    """Open a scene with the bands, the rescaling and the color match that a map of it would have.
+
+    Raises
+    ------
+    DataError, SettingError
+        As :func:`swath.mapping.map_scene`.
+    """
+    with open_scene(scene, nodata=nodata, black=rescale is not None) as opened:
+        chosen = choose_bands(opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name)
+        check_values(opened, spec.data_type, rescale=rescale)
+        grid = make_grid(opened.height, opened.width, patch=spec.size, stride=spec.size)
+        strips = Strips(opened, grid, bands=chosen.indexes, rescale=rescale)
+        match = compare_scene(strips.sample(), spec, mode=match_colors)
+        strips.correction = match.correction
+        yield strips, chosen, match
 
 
 def cut_windows(
@@ -114,7 +145,7 @@ def cut_windows(
     check_room(len(centers) * views, size, bands=strips.bands, name=places.name)
     at, owner = np.array(centers), np.array(owners, np.int64)
     _refuse_conflicts(at, [moved.rows[k] for k in owner], size)
-    pixels, share = _cut(strips, at, size=size, views=views, seed=seed, progress=progress)
+    pixels, share = cut_at(strips, at, size=size, views=views, seed=seed, progress=progress)
     kept = share >= _LEAST_DATA
     blank = sorted({moved.rows[k].where for k in set(owner.tolist()) - set(owner[kept].tolist())})
     if not kept.any():
@@ -178,7 +209,7 @@ def random_windows(
     away = np.abs(tries[:, None] - at[None]).max(axis=2).min(axis=1) >= size
     chosen = tries[away][: 2 * count]
     empty = np.empty((0, *avoid.pixels.shape[1:]), avoid.pixels.dtype), np.empty(0)
-    pixels, share = _cut(strips, chosen, size=size, views=views, seed=seed) if len(chosen) else empty
+    pixels, share = cut_at(strips, chosen, size=size, views=views, seed=seed) if len(chosen) else empty
     good = np.flatnonzero(share >= _LEAST_DATA)[:count]
     if not len(good):
         raise DataError(
@@ -331,10 +362,27 @@ def _views(wide: npt.NDArray[Any], size: int, plan: Sequence[Plan]) -> npt.NDArr
     return np.stack(found)
 
 
-def _cut(
+def cut_at(
     strips: Strips, at: Floats, *, size: int, views: int, seed: int, progress: Progress = silent
 ) -> tuple[npt.NDArray[Any], Floats]:
-    """Views ``[N, V, bands, P, P]`` around rows and columns ``[N, 2]``, and the share of data in the centered one."""
+    """Views around centers: the centered one, then shifted and turned ones.
+
+    Parameters
+    ----------
+    strips : Strips
+        The scene.
+    at : numpy.ndarray
+        ``[N, 2]``, rows and columns.
+    size, views, seed
+        As for :func:`cut_windows`.
+    progress : Progress
+        Called with stage ``"windows"``.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        ``[N, V, bands, P, P]`` in the model's data type, and the share of data ``[N]`` in the centered view.
+    """
     scene, margin = strips.scene, round(size * SHIFT)
     axes = [Axis(length, size, size) for length in (scene.height, scene.width)]
     plans = _plans(len(at), views, size, seed)
