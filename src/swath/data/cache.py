@@ -123,7 +123,9 @@ def cached_pixels(
     return pixels
 
 
-def cached_table(index: PatchIndex, make: Callable[[], pa.Table], *, kind: str, bands: Sequence[str], size: int) -> pa.Table:
+def cached_table(
+    index: PatchIndex, make: Callable[[], pa.Table], *, kind: str, bands: Sequence[str], size: int
+) -> pa.Table:
     """Return what a search found in the pixels of `index`, searching only if the cache does not hold it.
 
     Ask for the pixels first (:func:`cached_pixels`): that is where files that have changed are noticed.
