@@ -236,7 +236,7 @@ def taught_model(
         "salt": salt,
         "codes": place_codes(at, salt=salt),
     }
-    infos = _infos(settled.names, before.classes)
+    infos = _infos(settled.names, before.classes, binary=task == "binary")
     values = dict(before) | {
         "schema_version": Record.model_fields["schema_version"].default,
         "name": name,
@@ -298,8 +298,10 @@ def _check_graph(
     return parity, first
 
 
-def _infos(names: Sequence[str], older: Sequence[ClassInfo]) -> tuple[ClassInfo, ...]:
+def _infos(names: Sequence[str], older: Sequence[ClassInfo], *, binary: bool) -> tuple[ClassInfo, ...]:
     """Classes with the colors they had; new ones get their own."""
+    if binary:
+        return class_infos(names, binary=True)
     colors = {info.name: info.color_hint for info in older}
     return tuple(
         info.model_copy(update={"color_hint": colors.get(info.name, info.color_hint)}) for info in class_infos(names)
