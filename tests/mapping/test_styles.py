@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from swath.mapping.styles import class_style, confidence_style, ood_style
+from swath.mapping.styles import class_style, confidence_style, ood_style, value_map_style
 from swath.model.record import class_infos
 
 
@@ -36,3 +36,10 @@ def test_confidence_goes_from_dark_to_light():
     light = [sum(bytes.fromhex(e["color"][1:])) for e in found]
     assert light == sorted(light)
     assert (found[0]["value"], found[-1]["value"]) == ("0", "100")
+
+
+def test_the_style_offers_the_classes():
+    style = ElementTree.fromstring(value_map_style({"A & <B>": "00ff00", "c": "010203"}, column="class"))
+    options = style.findall(".//field[@name='class']/editWidget[@type='ValueMap']//Option[@value]")
+    assert [option.get("value") for option in options] == ["A & <B>", "c"]
+    assert [c.get("value") for c in style.findall(".//category")] == ["A & <B>", "c", ""]

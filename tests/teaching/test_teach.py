@@ -72,7 +72,7 @@ def test_the_file_is_complete_and_sound(taught):
 
 def test_maps_and_old_patches_show_both_what_was_learned_and_what_was_kept(taught, model, known):
     scene, _, table = known
-    mapped = map_scene(taught[1], scene, match_colors="off")
+    mapped = map_scene(taught[1], scene, match_colors="off", stride=64)
     values = mapped.array[32::64, 32::64]
     truth = np.array([[CLASSES.index(name) for name in row] for row in table]) + 1
     assert (values == truth).mean() > 0.9
@@ -123,7 +123,7 @@ def test_a_second_round_remembers_the_first(taught, known, tmp_path):
     assert len(record.taught) == 2
     assert record.memory is not None
     assert record.memory.classes == (0, 1, 2, 3, 0, 1, 2, 3, 0, 2)
-    mapped = map_scene(tmp_path / "two.onnx", scene, match_colors="off").array[32::64, 32::64]
+    mapped = map_scene(tmp_path / "two.onnx", scene, match_colors="off", stride=64).array[32::64, 32::64]
     truth = np.array([[CLASSES.index(name) for name in row] for row in table]) + 1
     assert (mapped == truth).mean() > 0.9
 
@@ -156,7 +156,7 @@ def test_a_detector_of_a_new_class(model, tmp_path, negatives):
     assert "average_precision" in record.metrics
     assert result.after.value > 0.9
     assert check_model(tmp_path / "mine.onnx").patches == 10
-    mapped = map_scene(tmp_path / "mine.onnx", scene, match_colors="off").array[32::64, 32::64]
+    mapped = map_scene(tmp_path / "mine.onnx", scene, match_colors="off", stride=64).array[32::64, 32::64]
     assert ((mapped == 2) == (np.array(table) == "Dump")).mean() > 0.9
 
 
@@ -282,6 +282,6 @@ def test_ood_statistics_cover_the_scene(known, tmp_path):
     record = read_model(result.path).record
     assert record.out_of_distribution is not None
     assert record.out_of_distribution.classes.shape[0] == 14
-    share = map_scene(tmp_path / "mine.onnx", known[0], match_colors="off").ood_share
+    share = map_scene(tmp_path / "mine.onnx", known[0], match_colors="off", stride=64).ood_share
     assert share is not None
     assert share < 0.3
