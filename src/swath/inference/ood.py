@@ -290,7 +290,8 @@ def extend_out_of_distribution(
     covariances = np.stack([np.linalg.inv(triangle @ triangle.T) for triangle in triangles])
     shared = covariances.mean(axis=0)
 
-    def joined(rows: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    def joined(rows: npt.NDArray[np.bool_]) -> tuple[PackedArray, PackedArray]:
+        """Means and triangles, rounded as the file keeps them."""
         own_means, own = [], []
         for number in np.unique(classes[rows]):
             part = values[rows & (classes == number)]
@@ -298,21 +299,23 @@ def extend_out_of_distribution(
             rest = part - own_means[-1]
             covariance = (rest.T @ rest + len(shared) * shared) / (len(part) + len(shared))
             own.append(np.linalg.cholesky(np.linalg.inv(covariance)))
-        all_means = np.stack(own_means) if forget else np.concatenate([means, *[m[None] for m in own_means]])
+        all_means = np.stack(own_means) if forget else np.concatenate([means, np.stack(own_means)])
+        all_triangles = np.stack(own) if forget else np.concatenate([triangles, np.stack(own)])
         if len(triangles) == 1 and len(means) > 1:
-            return all_means, triangles
-        return all_means, np.stack(own) if forget else np.concatenate([triangles, np.stack(own)])
+            all_triangles = triangles
+        return PackedArray.pack(all_means), PackedArray.pack(all_triangles)
 
     far = np.empty(len(values))
     for fold in np.unique(folds):
         held, others = folds == fold, folds != fold
-        far[held] = _nearest(values[held], *joined(others if others.any() else held))
-    all_means, all_triangles = joined(np.ones(len(values), bool))
+        packed = joined(others if others.any() else held)
+        far[held] = _nearest(values[held], *(part.unpack() for part in packed))
+    whole_means, whole_triangles = joined(np.ones(len(values), bool))
     calm, far = energy[scored], far[scored]
     extended = kept.model_copy(
         update={
-            "classes": PackedArray.pack(all_means),
-            "whitening": PackedArray.pack(all_triangles),
+            "classes": whole_means,
+            "whitening": whole_triangles,
             "energy": _standard(calm),
             "distance": _standard(far),
         }
