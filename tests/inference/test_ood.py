@@ -145,7 +145,7 @@ def test_a_finished_file_learns_it(classifier, tiny_index, tmp_path):
 
 
 @pytest.mark.parametrize("forget", [False, True])
-def test_land_that_was_taught_is_no_longer_unlike(classifier, kept, forget):
+def test_taught_land_is_no_longer_ood(classifier, kept, forget):
     """Patches in other light are unlike the training data until some of them extend the statistics."""
 
     def other_light(n, seed):
@@ -161,9 +161,9 @@ def test_land_that_was_taught_is_no_longer_unlike(classifier, kept, forget):
     )
     assert extended.classes.shape[0] == len(CLASSES) * (1 if forget else 2)
     assert extended.patches == len(classes)
-    fresh, _ = other_light(30, 4)
+    others, _ = other_light(30, 4)
     before, after = (
-        (scorer(one).score(fresh.pixels, fresh.features, fresh.logits) >= one.threshold).mean()
+        (scorer(one).score(others.pixels, others.features, others.logits) >= one.threshold).mean()
         for one in (kept, extended)
     )
     assert before > 0.5
