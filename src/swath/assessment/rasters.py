@@ -1,0 +1,272 @@
+"""Class rasters: maps and other rasters whose values are classes, read strip by strip.
+
+Any GeoTIFF of one band of whole numbers is one: a map of swath, a land cover product, a drawing exported from QGIS.
+Names come from the file (swath's tag or GDAL's category names); a value without a name is called by its number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio import Affine
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from swath.errors import DataError, MissingFileError
+from swath.imagery.decode import kind_of
+from swath.imagery.rasters import unreadable
+from swath.mapping.area import PixelArea, pixel_area
+from swath.mapping.reader import ENVIRONMENT, use_own_proj_data
+from swath.progress import Progress, silent
+
+LARGEST = 65_535  # value of a class
+MOST_CLASSES = 256
+_STRIP = 16 * 2**20  # pixels read at once, unless one row of blocks has more
+_SQUARE_METERS = 10_000.0  # per hectare
+Values = npt.NDArray[np.uint16]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassRaster:
+    """An opened class raster.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    height, width : int
+        Pixels.
+    crs : rasterio.crs.CRS
+        Coordinate reference system.
+    transform : affine.Affine
+        Pixels to coordinates.
+    names : mapping of int to str
+        Names that the file gives to values.
+    area : PixelArea
+        Size of its pixels on the ground.
+    """
+
+    path: Path
+    height: int
+    width: int
+    crs: Any
+    transform: Affine
+    names: Mapping[int, str]
+    area: PixelArea
+    dataset: DatasetReader
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.path.name
+
+    def named(self, value: int) -> str:
+        """Name of a value."""
+        return self.names.get(value, str(value))
+
+    def hectares(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+        """Size of pixels on the ground, by their rows and columns."""
+        high, wide = self.area.block
+        return np.asarray(self.area.blocks[rows // high, columns // wide] / _SQUARE_METERS)
+
+    def read(self, window: Window) -> tuple[Values, Mask]:
+        """Values of a window, and which of them are classes.
+
+        Raises
+        ------
+        DataError
+            If a value is below 0 or above :data:`LARGEST`, or the file is damaged.
+        """
+        try:
+            stored = self.dataset.read(1, window=window)
+            valid = self.dataset.read_masks(1, window=window) > 0
+        except RasterioError as error:
+            raise unreadable(self.name, self.dataset.driver, error) from error
+        wrong = valid & ((stored < 0) | (stored > LARGEST)) if stored.dtype.itemsize > 1 else np.zeros(1, bool)
+        if wrong.any():
+            raise DataError(
+                f"{self.name} holds the value {int(stored[wrong][0])}, and classes are numbers from 0 to {LARGEST:,}",
+                fix="give a raster of classes, such as the .tif that swath map writes",
+            )
+        return np.where(valid, stored, 0).astype(np.uint16), valid
+
+    def strips(self, progress: Progress = silent, *, stage: str) -> Iterator[tuple[int, Values, Mask]]:
+        """Strips from top to bottom: the first row, values, and which of them are classes that lie on the ground."""
+        block = max(height for height, _ in self.dataset.block_shapes)
+        rows = max(block, _STRIP // self.width // block * block)
+        progress(stage, 0, self.height)
+        for top in range(0, self.height, rows):
+            high = min(rows, self.height - top)
+            values, valid = self.read(Window(0, top, self.width, high))
+            if not (self.area.blocks > 0).all():
+                valid &= self.hectares(*self.grid(top, high)) > 0
+            yield top, values, valid
+            progress(stage, top + high, self.height)
+
+    def grid(self, top: int, rows: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Rows ``[n, 1]`` and columns ``[1, width]`` of a strip."""
+        return np.arange(top, top + rows)[:, None], np.arange(self.width)[None]
+
+    def at(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.intp], Mask]:
+        """Value of the pixel under each coordinate, -1 for no data; and whether the coordinate is inside."""
+        columns, rows = ~self.transform @ (x, y)
+        with np.errstate(invalid="ignore"):
+            inside = (columns >= 0) & (columns < self.width) & (rows >= 0) & (rows < self.height)
+        found = np.full(len(x), -1, np.intp)
+        for k in np.flatnonzero(inside):
+            values, valid = self.read(Window(int(columns[k]), int(rows[k]), 1, 1))
+            found[k] = int(values[0, 0]) if valid[0, 0] else -1
+        return found, inside
+
+
+@contextlib.contextmanager
+def open_classes(path: Path) -> Iterator[ClassRaster]:
+    """Open a class raster.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    DataError
+        If it is no GeoTIFF of one band of whole numbers, or its pixels have no known size on the ground.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"there is no map {path}", fix="make one with: swath map MODEL SCENE --out MAP.tif")
+    with path.open("rb") as stream:
+        try:
+            kind = kind_of(stream, path.name)
+        except DataError:
+            kind = ""
+    if kind != "TIFF":
+        raise DataError(
+            f"{path} is not a GeoTIFF", fix="give the class raster (.tif) that swath map writes, or convert: gdal_translate"
+        )
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(rasterio.Env(**ENVIRONMENT))
+        use_own_proj_data()
+        try:
+            dataset = stack.enter_context(rasterio.open(str(path.absolute()), driver="GTiff", sharing=False))
+        except RasterioError as error:
+            raise unreadable(path.name, "GTiff", error) from error
+        if dataset.count != 1 or not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer):
+            raise DataError(
+                f"{path.name} has {dataset.count} bands of {dataset.dtypes[0]}, and a map of classes has one band of "
+                "whole numbers",
+                fix="give the class raster (.tif) that swath map writes, not one of the files next to it",
+            )
+        try:
+            area = pixel_area(dataset.crs, dataset.transform, dataset.shape)
+        except DataError as error:
+            raise DataError(
+                f"areas of {path.name} are not known: {error.problem}",
+                fix=f"state where it lies, for example with: gdal_edit.py -a_srs EPSG:CODE {path.name}",
+            ) from error
+        yield ClassRaster(
+            path=path,
+            height=dataset.height,
+            width=dataset.width,
+            crs=dataset.crs,
+            transform=dataset.transform,
+            names=_names(dataset, path),
+            area=area,
+            dataset=dataset,
+        )
+
+
+def _names(dataset: DatasetReader, path: Path) -> dict[int, str]:
+    """Names of values: a tag that swath writes, else GDAL's category names next to the file."""
+    names: list[Any] = []
+    with contextlib.suppress(ValueError):
+        names = json.loads(dataset.tags(1).get("class_names", "[]"))
+    beside = path.with_name(f"{path.name}.aux.xml")
+    if not names and beside.is_file():
+        with contextlib.suppress(ElementTree.ParseError, OSError, UnicodeDecodeError):
+            text = beside.read_text(encoding="utf-8")
+            if not re.search("<!DOCTYPE|<!ENTITY", text, re.IGNORECASE):  # nothing that unfolds
+                band = ElementTree.fromstring(text).find("PAMRasterBand")
+                names = [] if band is None else [part.text or "" for part in band.iterfind("CategoryNames/Category")]
+    if not isinstance(names, list):
+        return {}
+    return {value: name for value, name in enumerate(names) if isinstance(name, str) and name.strip()}
+
+
+@dataclass(frozen=True, eq=False)
+class ClassTotals:
+    """How much of a raster every class covers.
+
+    Attributes
+    ----------
+    values : tuple of int
+        Classes that occur, ascending.
+    names : tuple of str
+        Their names.
+    pixels : numpy.ndarray
+        int64 ``[K]``.
+    hectares : numpy.ndarray
+        float64 ``[K]``.
+    """
+
+    values: tuple[int, ...]
+    names: tuple[str, ...]
+    pixels: npt.NDArray[np.int64]
+    hectares: npt.NDArray[np.float64]
+
+
+class TotalsCounter:
+    """Counts pixels and hectares of a raster's classes, strip by strip."""
+
+    def __init__(self, raster: ClassRaster) -> None:
+        self._raster = raster
+        self._pixels = np.zeros(LARGEST + 1, np.int64)
+        self._hectares = np.zeros(LARGEST + 1)
+
+    def add(self, top: int, values: Values, valid: Mask) -> None:
+        """Count a strip.
+
+        Raises
+        ------
+        DataError
+            If there are more than :data:`MOST_CLASSES` classes.
+        """
+        rows, columns = self._raster.grid(top, len(values))
+        high, wide = self._raster.area.block
+        if wide > self._raster.width:  # all pixels of a row are alike
+            for row, own, there in zip(rows[:, 0], values, valid, strict=True):
+                counts = np.bincount(own[there], minlength=LARGEST + 1)
+                self._pixels += counts
+                self._hectares += counts * self._raster.hectares(row, columns[0, :1])
+        else:
+            sizes = np.broadcast_to(self._raster.hectares(rows, columns), values.shape)
+            self._pixels += np.bincount(values[valid], minlength=LARGEST + 1)
+            self._hectares += np.bincount(values[valid], sizes[valid], LARGEST + 1)
+        if np.count_nonzero(self._pixels) > MOST_CLASSES:
+            raise DataError(
+                f"{self._raster.name} holds more than {MOST_CLASSES} different values: it is not a map of classes",
+                fix="give the class raster (.tif) that swath map writes",
+            )
+
+    def totals(self) -> ClassTotals:
+        """What was counted.
+
+        Raises
+        ------
+        DataError
+            If there was no class at all.
+        """
+        values = np.flatnonzero(self._pixels)
+        if not len(values):
+            raise DataError(f"{self._raster.name} holds no class: all of its pixels are nodata")
+        names = tuple(self._raster.named(int(value)) for value in values)
+        return ClassTotals(tuple(map(int, values)), names, self._pixels[values], self._hectares[values])
