@@ -17,13 +17,14 @@ two points more, of the classes that the whole sample has. ``benchmarks/assess_c
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from swath.config import Settings
 from swath.errors import DataError
-from swath.evaluation.intervals import Z, score_limits
+from swath.evaluation.intervals import score_limits
+from swath.model.record import Estimate
 
 _MORE = 2.0  # points added to each stratum, for the limits only
 _FEW = 0.05  # share of a stratum's pixels in the sample, up to which it counts as drawn from infinitely many
@@ -31,27 +32,18 @@ Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class StratifiedEstimate:
-    """A share or a ratio from a stratified sample.
+class StratifiedEstimate(Estimate):
+    """A share or a ratio from a stratified sample, with its 95 % interval.
+
+    Its `n` are the points it rests on; where that is 0 nothing is known.
 
     Attributes
     ----------
-    value : float
-        The estimate; 0 where `n` is 0.
     se : float
-        Its standard error, by the equations of the papers.
-    low, high : float
-        95 % interval.
-    n : int
-        Points it rests on; 0 where nothing is known.
+        Standard error, by the equations of the papers.
     """
 
-    value: float
     se: float
-    low: float
-    high: float
-    n: int
 
     @property
     def margin(self) -> float:
@@ -59,8 +51,7 @@ class StratifiedEstimate:
         return 1.96 * self.se
 
 
-@dataclass(frozen=True)
-class ClassAccuracy:
+class ClassAccuracy(Settings):
     """How well a map shows one class.
 
     Attributes
@@ -70,7 +61,7 @@ class ClassAccuracy:
     area : StratifiedEstimate
         The part of the ground that is of the class (the adjusted area), 0-1.
     mapped : float
-        The part of the ground that is mapped as the class by this sample, 0-1.
+        The part of the ground that is mapped as the class, 0-1.
     """
 
     users: StratifiedEstimate
@@ -79,33 +70,28 @@ class ClassAccuracy:
     mapped: float
 
 
-@dataclass(frozen=True, eq=False)
-class AccuracyEstimates:
+class AccuracyEstimates(Settings):
     """Accuracy of a map and areas of its classes.
 
     Attributes
     ----------
-    classes : tuple of str
-        K names.
-    counts : numpy.ndarray
-        int64 ``[K, K]``, points; map classes in rows, reference classes in columns.
-    matrix : numpy.ndarray
-        float64 ``[K, K]``, the error matrix in parts of the ground, which sum to 1.
+    counts : tuple of tuple of int
+        Points, ``[K][K]``: map classes in rows, reference classes in columns.
+    matrix : tuple of tuple of float
+        The error matrix ``[K][K]`` in parts of the ground, which sum to 1.
     overall : StratifiedEstimate
         Overall accuracy.
     per_class : dict of str to ClassAccuracy
-        By name.
+        By name, in the order of the matrix.
     """
 
-    classes: tuple[str, ...]
-    counts: npt.NDArray[np.int64]
-    matrix: Floats
+    counts: tuple[tuple[int, ...], ...]
+    matrix: tuple[tuple[float, ...], ...]
     overall: StratifiedEstimate
     per_class: dict[str, ClassAccuracy]
 
 
-@dataclass(frozen=True)
-class AccuracyDifference:
+class AccuracyDifference(Settings):
     """A first map's accuracy less a second one's, on the same points.
 
     Attributes
@@ -225,16 +211,16 @@ class _Ratios:
         within = np.ones(len(y), bool) if x is None else x
         n = int(within[: self.real].sum())
         if not n:
-            return StratifiedEstimate(0.0, 0.0, 0.0, 1.0, 0)
+            return StratifiedEstimate(value=0.0, low=0.0, high=1.0, n=0, se=0.0)
         value, variance, by_stratum = self._ratio(y, within, smooth=False)
         likely, spread, more = self._ratio(y, within, smooth=True)
         lone = self._plain[1] < 1 + 1e-9  # one point has no spread of its own
         se = math.sqrt(variance if not lone.any() else float(np.where(lone, more, by_stratum).sum()))
         if spread <= 0:  # every pixel is in the sample
-            return StratifiedEstimate(value, se, value, value, n)
+            return StratifiedEstimate(value=value, low=value, high=value, n=n, se=se)
         effective = likely * (1 - likely) / spread
         low, high = score_limits(value * effective, effective)
-        return StratifiedEstimate(value, se, low, high, n)
+        return StratifiedEstimate(value=value, low=low, high=high, n=n, se=se)
 
     def difference_of(
         self,
@@ -244,7 +230,7 @@ class _Ratios:
         """The first ratio less the second, on the same points."""
         n = int((first[1] | second[1])[: self.real].sum())
         if not all(part[1][: self.real].any() for part in (first, second)):
-            return StratifiedEstimate(0.0, 0.0, -1.0, 1.0, 0)
+            return StratifiedEstimate(value=0.0, low=-1.0, high=1.0, n=0, se=0.0)
         one, two = (self.share_of(y, x) for y, x in (first, second))
         (_, residual_one), (_, residual_two) = (self._linear(*part, smooth=False) for part in (first, second))
         both = [residual_one, residual_two, residual_one - residual_two]
@@ -255,7 +241,8 @@ class _Ratios:
         below = _reach(one.value - one.low, two.high - two.value, together)
         above = _reach(one.high - one.value, two.value - two.low, together)
         value = one.value - two.value
-        return StratifiedEstimate(value, math.sqrt(variance), max(-1.0, value - below), min(1.0, value + above), n)
+        low, high = max(-1.0, value - below), min(1.0, value + above)
+        return StratifiedEstimate(value=value, low=low, high=high, n=n, se=math.sqrt(variance))
 
     def _ratio(
         self, y: npt.NDArray[np.bool_], x: npt.NDArray[np.bool_], *, smooth: bool
@@ -319,10 +306,10 @@ def measure_map(sample: StratifiedSample, *, which: int = 0) -> AccuracyEstimate
             area=ratios.share_of(there),
             mapped=float(matrix[k].sum()),
         )
+    counts = np.bincount(cells, minlength=size * size).reshape(size, size)
     return AccuracyEstimates(
-        classes=sample.classes,
-        counts=np.bincount(cells, minlength=size * size).reshape(size, size),
-        matrix=matrix,
+        counts=tuple(map(tuple, counts.tolist())),
+        matrix=tuple(map(tuple, matrix.tolist())),
         overall=ratios.share_of(mapped == reference),
         per_class=per_class,
     )
@@ -350,4 +337,4 @@ def measure_difference(sample: StratifiedSample, first: int, second: int) -> Acc
         users[name] = ratios.difference_of((there, one == k), (there, two == k))
         producers[name] = ratios.difference_of((one == k, there), (two == k, there))
     overall = ratios.difference_of((one == reference, everywhere), (two == reference, everywhere))
-    return AccuracyDifference(overall, users, producers)
+    return AccuracyDifference(overall=overall, users=users, producers=producers)

@@ -1,6 +1,6 @@
 """Class rasters: maps and other rasters whose values are classes, read strip by strip.
 
-Any GeoTIFF of one band of whole numbers is one: a map of swath, a land cover product, a drawing exported from QGIS.
+Any raster of one band of whole numbers is one: a map of swath, a land cover product, a drawing exported from QGIS.
 Names come from the file (swath's tag or GDAL's category names); a value without a name is called by its number.
 """
 
@@ -10,6 +10,7 @@ import contextlib
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +20,22 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio import Affine
+from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
+from rasterio.session import DummySession
 from rasterio.windows import Window
 
+from swath.data.names import class_name
 from swath.errors import DataError, MissingFileError
-from swath.imagery.decode import kind_of
 from swath.imagery.rasters import unreadable
 from swath.mapping.area import PixelArea, pixel_area
-from swath.mapping.reader import ENVIRONMENT, use_own_proj_data
+from swath.mapping.reader import ENVIRONMENT, open_file, use_own_proj_data
 from swath.progress import Progress, silent
 
 LARGEST = 65_535  # value of a class
 MOST_CLASSES = 256
-_STRIP = 16 * 2**20  # pixels read at once, unless one row of blocks has more
+_STRIP = 4 * 2**20  # pixels read at once, unless one row of blocks has more
 _SQUARE_METERS = 10_000.0  # per hectare
 Values = npt.NDArray[np.uint16]
 Mask = npt.NDArray[np.bool_]
@@ -54,6 +57,8 @@ class ClassRaster:
         Pixels to coordinates.
     names : mapping of int to str
         Names that the file gives to values.
+    colors : mapping of int to str
+        Colors (RRGGBB) that it gives to values.
     area : PixelArea
         Size of its pixels on the ground.
     """
@@ -64,6 +69,7 @@ class ClassRaster:
     crs: Any
     transform: Affine
     names: Mapping[int, str]
+    colors: Mapping[int, str]
     area: PixelArea
     dataset: DatasetReader
 
@@ -94,6 +100,10 @@ class ClassRaster:
             valid = self.dataset.read_masks(1, window=window) > 0
         except RasterioError as error:
             raise unreadable(self.name, self.dataset.driver, error) from error
+        return self.checked(stored, valid)
+
+    def checked(self, stored: npt.NDArray[Any], valid: Mask) -> tuple[Values, Mask]:
+        """Stored values as class numbers; see :meth:`read`."""
         wrong = valid & ((stored < 0) | (stored > LARGEST)) if stored.dtype.itemsize > 1 else np.zeros(1, bool)
         if wrong.any():
             raise DataError(
@@ -119,13 +129,22 @@ class ClassRaster:
         """Rows ``[n, 1]`` and columns ``[1, width]`` of a strip."""
         return np.arange(top, top + rows)[:, None], np.arange(self.width)[None]
 
+    def pixel(
+        self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Row and column of the pixel under each coordinate."""
+        columns, rows = ~self.transform @ (x, y)
+        return np.floor(rows).astype(np.intp), np.floor(columns).astype(np.intp)
+
     def at(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.intp], Mask]:
         """Value of the pixel under each coordinate, -1 for no data; and whether the coordinate is inside."""
-        columns, rows = ~self.transform @ (x, y)
-        with np.errstate(invalid="ignore"):
-            inside = (columns >= 0) & (columns < self.width) & (rows >= 0) & (rows < self.height)
+        known = np.isfinite(x) & np.isfinite(y)
+        rows, columns = self.pixel(np.where(known, x, 0.0), np.where(known, y, 0.0))
+        inside = known & (columns >= 0) & (columns < self.width) & (rows >= 0) & (rows < self.height)
         found = np.full(len(x), -1, np.intp)
-        for k in np.flatnonzero(inside):
+        high, wide = self.dataset.block_shapes[0]
+        there = np.flatnonzero(inside)
+        for k in there[np.lexsort((columns[there] // wide, rows[there] // high))]:  # block after block
             values, valid = self.read(Window(int(columns[k]), int(rows[k]), 1, 1))
             found[k] = int(values[0, 0]) if valid[0, 0] else -1
         return found, inside
@@ -140,26 +159,14 @@ def open_classes(path: Path) -> Iterator[ClassRaster]:
     MissingFileError
         If there is no such file.
     DataError
-        If it is no GeoTIFF of one band of whole numbers, or its pixels have no known size on the ground.
+        If it is no raster of one band of whole numbers, or its pixels have no known size on the ground.
     """
     if not path.is_file():
         raise MissingFileError(f"there is no map {path}", fix="make one with: swath map MODEL SCENE --out MAP.tif")
-    with path.open("rb") as stream:
-        try:
-            kind = kind_of(stream, path.name)
-        except DataError:
-            kind = ""
-    if kind != "TIFF":
-        raise DataError(
-            f"{path} is not a GeoTIFF", fix="give the class raster (.tif) that swath map writes, or convert: gdal_translate"
-        )
     with contextlib.ExitStack() as stack:
-        stack.enter_context(rasterio.Env(**ENVIRONMENT))
+        stack.enter_context(rasterio.Env(session=DummySession(), **ENVIRONMENT))
         use_own_proj_data()
-        try:
-            dataset = stack.enter_context(rasterio.open(str(path.absolute()), driver="GTiff", sharing=False))
-        except RasterioError as error:
-            raise unreadable(path.name, "GTiff", error) from error
+        dataset = stack.enter_context(open_file(str(path)))
         if dataset.count != 1 or not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer):
             raise DataError(
                 f"{path.name} has {dataset.count} bands of {dataset.dtypes[0]}, and a map of classes has one band of "
@@ -180,6 +187,7 @@ def open_classes(path: Path) -> Iterator[ClassRaster]:
             crs=dataset.crs,
             transform=dataset.transform,
             names=_names(dataset, path),
+            colors=_colors(dataset),
             area=area,
             dataset=dataset,
         )
@@ -199,7 +207,16 @@ def _names(dataset: DatasetReader, path: Path) -> dict[int, str]:
                 names = [] if band is None else [part.text or "" for part in band.iterfind("CategoryNames/Category")]
     if not isinstance(names, list):
         return {}
-    return {value: name for value, name in enumerate(names) if isinstance(name, str) and name.strip()}
+    found = {value: class_name(name) for value, name in enumerate(names) if isinstance(name, str) and name.strip()}
+    twice = {name for name, count in Counter(found.values()).items() if count > 1}
+    return {value: f"{name} ({value})" if name in twice else name for value, name in found.items()}
+
+
+def _colors(dataset: DatasetReader) -> dict[int, str]:
+    """Colors (RRGGBB) of the file's color table."""
+    if dataset.colorinterp[0] != ColorInterp.palette:
+        return {}
+    return {value: bytes(color[:3]).hex().upper() for value, color in dataset.colormap(1).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,16 +258,9 @@ class TotalsCounter:
             If there are more than :data:`MOST_CLASSES` classes.
         """
         rows, columns = self._raster.grid(top, len(values))
-        high, wide = self._raster.area.block
-        if wide > self._raster.width:  # all pixels of a row are alike
-            for row, own, there in zip(rows[:, 0], values, valid, strict=True):
-                counts = np.bincount(own[there], minlength=LARGEST + 1)
-                self._pixels += counts
-                self._hectares += counts * self._raster.hectares(row, columns[0, :1])
-        else:
-            sizes = np.broadcast_to(self._raster.hectares(rows, columns), values.shape)
-            self._pixels += np.bincount(values[valid], minlength=LARGEST + 1)
-            self._hectares += np.bincount(values[valid], sizes[valid], LARGEST + 1)
+        sizes = np.broadcast_to(self._raster.hectares(rows, columns), values.shape)
+        self._pixels += np.bincount(values[valid], minlength=LARGEST + 1)
+        self._hectares += np.bincount(values[valid], sizes[valid], LARGEST + 1)
         if np.count_nonzero(self._pixels) > MOST_CLASSES:
             raise DataError(
                 f"{self._raster.name} holds more than {MOST_CLASSES} different values: it is not a map of classes",
