@@ -51,7 +51,12 @@ def stehman() -> StratifiedSample:
     numbers = [np.array(["ABCD".index(letter) for letter in text]) for text in (strata, mapped, reference)]
     areas = np.array([40_000.0, 30_000, 20_000, 10_000])
     return StratifiedSample(
-        tuple("ABCD"), stratum=numbers[0], mapped=numbers[1], reference=numbers[2], areas=areas, pixels=areas.astype(int)
+        tuple("ABCD"),
+        stratum=numbers[0],
+        mapped=numbers[1],
+        reference=numbers[2],
+        areas=areas,
+        pixels=areas.astype(int),
     )
 
 
@@ -86,7 +91,7 @@ def test_standard_errors_are_those_of_stehmans_equations(k: int) -> None:
     assert found.area.se == pytest.approx(ratio_error(there, all_))
 
 
-def test_a_census_is_the_truth_without_doubt() -> None:
+def test_a_census_is_the_truth() -> None:
     """All pixels of three classes, of different sizes on the ground."""
     random = np.random.default_rng(0)
     mapped, reference = random.integers(0, 3, 400), random.integers(0, 3, 400)

@@ -1,6 +1,6 @@
 """Compare maps with another raster of classes, pixel by pixel, in whatever grid and reference system it has.
 
-The other raster is a map as well and errs too, so what comes out is agreement, never accuracy. Every pixel where both
+The other raster is a map as well and has errors too, so what comes out is agreement, never accuracy. Every pixel where both
 have a class is compared: there is nothing to infer, and no interval.
 """
 
@@ -30,11 +30,7 @@ NO_GROUP = "in no group of the legend"
 
 
 def measure_agreement(
-    maps: Sequence[Path],
-    reference: Path,
-    *,
-    groups: Mapping[str, str] | None = None,
-    progress: Progress = silent,
+    maps: Sequence[Path], reference: Path, *, groups: Mapping[str, str] | None = None, progress: Progress = silent
 ) -> Agreement:
     """Compare maps with a raster of classes.
 
@@ -100,9 +96,9 @@ def _compare(
     present = {of_map[first] for first, _ in kept} | {of_other[second] for _, second in kept}
     classes = [name for name in order if name in present]
     if groups is None and not set(of_map.values()) & set(of_other.values()):
+        shown = [", ".join(map(str, list(names.values())[:3])) for names in (of_map, of_other)]
         raise DataError(
-            f"{raster.name} and {other.name} have no class in common ({', '.join(map(str, list(of_map.values())[:3]))}... "
-            f"and {', '.join(map(str, list(of_other.values())[:3]))}...)",
+            f"{raster.name} and {other.name} have no class in common ({shown[0]}... and {shown[1]}...)",
             fix="say which are the same with --legend GROUPS.yaml, a group a line: trees: [Forest, 10]",
         )
     matrix = np.zeros((len(classes), len(classes)))

@@ -251,9 +251,7 @@ class _Ratios:
         variances = self._variances(residuals, smooth=smooth)
         return value, float(variances.sum()), variances
 
-    def _linear(
-        self, y: npt.NDArray[np.bool_], x: npt.NDArray[np.bool_], *, smooth: bool
-    ) -> tuple[float, Floats]:
+    def _linear(self, y: npt.NDArray[np.bool_], x: npt.NDArray[np.bool_], *, smooth: bool) -> tuple[float, Floats]:
         """A ratio (equation 27 of Stehman 2014) and its linear part in every point."""
         mass = (self._smooth if smooth else self._plain)[0] * self._share[self.stratum]
         below = float(mass @ x)
@@ -276,9 +274,9 @@ def _reach(first: float, second: float, together: float) -> float:
 def measure_map(sample: StratifiedSample, *, which: int = 0) -> AccuracyEstimates:
     """Error matrix, accuracies and areas by one of the maps of a sample.
 
-    With the map's classes as strata these are Olofsson et al. 2014: error matrix, equation 4; overall accuracy, 1 and
-    5; user's accuracy, 2 and 6; producer's accuracy, 3 and 7; adjusted areas, 9 to 11. In general they are Stehman 2014:
-    12, 14 and 16 by 2 and 25; ratios by 27 and 28.
+    With the map's classes as strata these are Olofsson et al. 2014: error matrix, equation 4; overall accuracy, 1
+    and 5; user's accuracy, 2 and 6; producer's accuracy, 3 and 7; adjusted areas, 9 to 11. In general they are Stehman
+    2014: 12, 14 and 16 by 2 and 25; ratios by 27 and 28.
 
     Parameters
     ----------

@@ -7,9 +7,9 @@ Names come from the file (swath's tag or GDAL's category names); a value without
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import re
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,6 +37,8 @@ LARGEST = 65_535  # value of a class
 MOST_CLASSES = 256
 _STRIP = 4 * 2**20  # pixels read at once, unless one row of blocks has more
 _SQUARE_METERS = 10_000.0  # per hectare
+_MOST_XML = 2**20
+_CATEGORY = re.compile(r"<Category(?:\s*/>|>(.*?)</Category>)", re.DOTALL)
 Values = npt.NDArray[np.uint16]
 Mask = npt.NDArray[np.bool_]
 
@@ -199,12 +201,11 @@ def _names(dataset: DatasetReader, path: Path) -> dict[int, str]:
     with contextlib.suppress(ValueError):
         names = json.loads(dataset.tags(1).get("class_names", "[]"))
     beside = path.with_name(f"{path.name}.aux.xml")
-    if not names and beside.is_file():
-        with contextlib.suppress(ElementTree.ParseError, OSError, UnicodeDecodeError):
-            text = beside.read_text(encoding="utf-8")
-            if not re.search("<!DOCTYPE|<!ENTITY", text, re.IGNORECASE):  # nothing that unfolds
-                band = ElementTree.fromstring(text).find("PAMRasterBand")
-                names = [] if band is None else [part.text or "" for part in band.iterfind("CategoryNames/Category")]
+    if not names and beside.is_file() and beside.stat().st_size <= _MOST_XML:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            band = re.search("<CategoryNames>(.*?)</CategoryNames>", beside.read_text(encoding="utf-8"), re.DOTALL)
+            names = _CATEGORY.findall(band[1]) if band else []
+            names = [html.unescape(name) for name in names]
     if not isinstance(names, list):
         return {}
     found = {value: class_name(name) for value, name in enumerate(names) if isinstance(name, str) and name.strip()}

@@ -1,7 +1,7 @@
 """What comparing maps with a reference found: numbers, tables and text.
 
 :class:`Assessment` is for places that somebody has looked at, and speaks of accuracy; :class:`Agreement` is for another
-raster, which errs too, and speaks of agreement alone.
+raster, which has errors too, and speaks of agreement alone.
 """
 
 from __future__ import annotations
@@ -283,5 +283,3 @@ def confusion_rows(result: Assessment | Agreement) -> tuple[tuple[str, ...], lis
                 if count := of_map.accuracy.counts[k][j]:
                     rows.append((of_map.map, first, second, count, of_map.accuracy.matrix[k][j]))
     return ("map", "map_class", "reference_class", "places", "area_share"), rows
-
-

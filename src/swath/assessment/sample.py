@@ -1,9 +1,9 @@
 """Draw a stratified random sample of a map's pixels, to be labeled and given to ``swath assess``.
 
-The strata are the map's classes. Pixels get random numbers by their row and column, and the lowest of each class are the
-sample: a simple random sample without replacement of every class, from one pass over the raster, the same whatever the
-tiles and the compression of the file. What a point stands for travels with it, as columns of the file: a sample that
-was edited in a GIS, cut or converted still says its design.
+The strata are the map's classes. Pixels get random numbers by their row and column, and the lowest of each class are
+the sample: a simple random sample without replacement of every class, from one pass over the raster, the same whatever
+the tiles and the compression of the file. What a point stands for travels with it, as columns of the file: a sample
+that was edited in a GIS or converted still says its design.
 """
 
 from __future__ import annotations
@@ -150,8 +150,7 @@ def sample_map(
     notes = []
     if few:
         notes.append(
-            f"{len(few)} of {len(counts)} classes have fewer than {ENOUGH} points: their intervals will be wide and less "
-            "exact"
+            f"{len(few)} of {len(counts)} classes have fewer than {ENOUGH} points: their intervals will be wide"
         )
     return MapSample(
         totals.names,
