@@ -1,7 +1,7 @@
 """Compare maps with another raster of classes, pixel by pixel, in whatever grid and reference system it has.
 
-The other raster is a map as well and has errors too, so what comes out is agreement, never accuracy. Every pixel where both
-have a class is compared: there is nothing to infer, and no interval.
+The other raster is a map as well and has errors too, so what comes out is agreement, never accuracy. Every pixel where
+both have a class is compared: there is nothing to infer, and no interval.
 """
 
 from __future__ import annotations

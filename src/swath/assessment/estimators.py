@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from swath.config import Settings
 from swath.errors import DataError
-from swath.evaluation.intervals import score_limits
+from swath.evaluation.intervals import difference_interval, score_limits
 from swath.model.record import Estimate
 
 _MORE = 2.0  # points added to each stratum, for the limits only
@@ -238,11 +238,9 @@ class _Ratios:
         # How much both vary together; 0 where one of them does not vary.
         product = math.sqrt(of_one * of_two)
         together = (of_one + of_two - variance) / (2 * product) if product else 0.0
-        below = _reach(one.value - one.low, two.high - two.value, together)
-        above = _reach(one.high - one.value, two.value - two.low, together)
+        low, high = difference_interval(one, two, correlation=together)
         value = one.value - two.value
-        low, high = max(-1.0, value - below), min(1.0, value + above)
-        return StratifiedEstimate(value=value, low=low, high=high, n=n, se=math.sqrt(variance))
+        return StratifiedEstimate(value=value, low=max(-1.0, low), high=min(1.0, high), n=n, se=math.sqrt(variance))
 
     def _ratio(
         self, y: npt.NDArray[np.bool_], x: npt.NDArray[np.bool_], *, smooth: bool
@@ -264,11 +262,6 @@ class _Ratios:
         mean = np.bincount(self.stratum, mass * residuals, self._strata)
         square = np.bincount(self.stratum, mass * (residuals - mean[self.stratum]) ** 2, self._strata)
         return np.asarray(self._share**2 * self._left * square / np.maximum(n - 1, 1e-9))
-
-
-def _reach(first: float, second: float, together: float) -> float:
-    """Length of the limit of a difference from those of its sides, whose correlation is `together`."""
-    return math.sqrt(max(first**2 + second**2 - 2 * together * first * second, 0.0))
 
 
 def measure_map(sample: StratifiedSample, *, which: int = 0) -> AccuracyEstimates:

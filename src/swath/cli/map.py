@@ -75,6 +75,7 @@ def map_scene(
         f"{made.files.classes}: {made.width:,} x {made.height:,} pixels, {made.classified:,} windows "
         f"in {made.seconds:.1f} s (engine: {classifier.engine})"
     )
+    opt.hint(f"next: open {made.files.classes} in QGIS, or look at {made.files.picture}")
     return made
 
 
