@@ -6,7 +6,6 @@ raster, which has errors too, and speaks of agreement alone.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,13 +16,12 @@ from swath.model.record import Estimate
 from swath.pages.html import Cell, Table
 from swath.pages.text import points, with_interval, written
 
-WIDTH = 80
 INTERVALS = (
     "Wilson's around the estimate, for the effective sample size of its stratified variance with two points more per "
     "stratum"
 )
 _NAME = 16  # letters of a class on a screen
-_MOST = 9  # classes of a matrix on a screen
+_MOST = 12  # classes of a matrix on a screen
 _LARGE = 1_000_000  # hectares from which on square kilometers are shown
 
 
@@ -102,11 +100,11 @@ class Assessment(Result):
     notes: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Plain text for a terminal of 80 columns."""
+        """Plain text for a terminal, a line per item."""
         lines = [f"{self.reference}: {self.n:,} places ({self.design})"]
         if self.left_out:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.items())
-            lines += textwrap.wrap(f"not used: {reasons}", WIDTH)
+            lines.append(f"not used: {reasons}")
         for one in self.maps:
             lines += ["", one.map, f"  overall accuracy {with_interval(one.accuracy.overall)}", ""]
             lines += text_table(class_table(one))
@@ -114,7 +112,7 @@ class Assessment(Result):
         for pair in self.differences:
             lines += ["", *difference_lines(pair)]
         if self.notes:
-            lines += ["", *(line for note in self.notes for line in textwrap.wrap(f"note: {note}", WIDTH))]
+            lines += ["", *(f"note: {note}" for note in self.notes)]
         return lines
 
 
@@ -231,7 +229,7 @@ class Agreement(Result):
     notes: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Plain text for a terminal of 80 columns."""
+        """Plain text for a terminal, a line per item."""
         lines = []
         for one in self.maps:
             lines += [
@@ -240,13 +238,11 @@ class Agreement(Result):
             ]
             if one.left_out:
                 reasons = ", ".join(f"{count:,} pixels {reason}" for reason, count in one.left_out.items())
-                lines += textwrap.wrap(f"not compared: {reasons}", WIDTH)
+                lines.append(f"not compared: {reasons}")
             whole = one.hectares
             shares = [[part / whole for part in row] for row in one.matrix]
             lines += ["", *text_table(agreement_table(one)), "", *matrix_lines(one.classes, shares), ""]
-        for note in self.notes:
-            lines += textwrap.wrap(f"note: {note}", WIDTH)
-        return lines
+        return [*lines, *(f"note: {note}" for note in self.notes)]
 
 
 def agreement_table(one: MapAgreement) -> Table:

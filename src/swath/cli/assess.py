@@ -50,7 +50,7 @@ def sample(
     for note in made.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: {sum(made.points):,} points")
-    opt.hint(f"next: fill in the column 'reference' in QGIS, then: swath assess {map_} --reference {out}")
+    opt.next_step("assess", map_, "--reference", out, after="  (when its column 'reference' is filled in, in QGIS)")
     return made
 
 
@@ -86,6 +86,7 @@ def assess(
     from swath.assessment import assess as run
     from swath.assessment.page import PAGE
 
+    given = {"--legend": legend, "--label-field": label_field, "--places-crs": places_crs}
     result = opt.with_bars(
         run,
         maps,
@@ -98,7 +99,8 @@ def assess(
     )
     typer.echo("\n".join(result.lines()))
     if out is None:
-        opt.hint("next: add --out FOLDER for the numbers, the error matrix and a page with its picture")
+        more = [part for name, value in given.items() if value is not None for part in (name, value)]
+        opt.next_step("assess", *maps, "--reference", reference, *more, "--out", "assessment")
     else:
         typer.echo(f"page: {(out / PAGE).resolve().as_uri()}")
     return result
