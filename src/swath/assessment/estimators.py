@@ -13,7 +13,7 @@ Wilson's around the estimate, for as many points of a simple random sample as wo
 sample size with Student's quantile: Korn and Graubard 1998, Survey Methodology 24, 193-201). That variance is computed
 as if every stratum had two points more, of the classes that the whole sample has. Its degrees of freedom are
 Satterthwaite's over the points of each map class in each stratum: of a map whose classes are not the strata, few points
-of a large stratum may decide. ``benchmarks/assess_coverage.py`` measures how often these limits and the plain ones hold.
+of a large stratum may decide. ``benchmarks/assess_coverage.py`` measures how often these limits hold, and the plain.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ class _Ratios:
 
     def _variances(self, residuals: Floats, *, smooth: bool) -> Floats:
         """What each stratum adds to the variance of a sum of `residuals` (equations 25 and 28)."""
-        return np.bincount(self.stratum, self._parts(residuals, smooth=smooth), self._strata)
+        return np.asarray(np.bincount(self.stratum, self._parts(residuals, smooth=smooth), self._strata), np.float64)
 
     def _parts(self, residuals: Floats, *, smooth: bool) -> Floats:
         """What each point adds to it."""
