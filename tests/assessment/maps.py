@@ -58,9 +58,7 @@ def labeled(sample: Path, map_: Path, truth: Values, *, out: Path | None = None,
     with open_classes(map_) as raster:
         xy = np.array([row.geometry["coordinates"] for row in places.rows])
         rows, columns = raster.pixel(xy[:, 0], xy[:, 1])
-    filled = [
-        replace(row, label=names[int(truth[r, c])]) for row, r, c in zip(places.rows, rows, columns, strict=True)
-    ]
+    filled = [replace(row, label=names[int(truth[r, c])]) for row, r, c in zip(places.rows, rows, columns, strict=True)]
     out = sample.with_name(f"{sample.stem}-labeled.gpkg") if out is None else out
     return save(out, replace(places, rows=tuple(filled)))
 
@@ -71,7 +69,9 @@ def save(path: Path, places: Places) -> Path:
     return path
 
 
-def points(coordinates: Sequence[tuple[float, float]], labels: Sequence[str | None], **columns: Sequence[Any]) -> Places:
+def points(
+    coordinates: Sequence[tuple[float, float]], labels: Sequence[str | None], **columns: Sequence[Any]
+) -> Places:
     """Points in UTM, with columns."""
     rows = tuple(
         LabeledPlace(

@@ -195,8 +195,7 @@ def test_polygons_count_by_a_pixel_inside_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "words"),
-    [([None, None], "2 without a label"), (["Forest", "Forest"], "outside map.tif")],
+    ("labels", "words"), [([None, None], "2 without a label"), (["Forest", "Forest"], "outside map.tif")]
 )
 def test_nothing_to_compare_is_an_error_that_says_why(map_: Path, labels: list[str | None], words: str) -> None:
     inside = [(600_105.0, 5_399_895.0), (600_205.0, 5_399_795.0)]

@@ -134,9 +134,12 @@ class ClassRaster:
     def pixel(
         self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """Row and column of the pixel under each coordinate."""
+        """Row and column of the pixel under each coordinate; those outside are next to the raster."""
         columns, rows = ~self.transform @ (x, y)
-        return np.floor(rows).astype(np.intp), np.floor(columns).astype(np.intp)
+        return (
+            np.clip(np.floor(rows), -1, self.height).astype(np.intp),
+            np.clip(np.floor(columns), -1, self.width).astype(np.intp),
+        )
 
     def at(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.intp], Mask]:
         """Value of the pixel under each coordinate, -1 for no data; and whether the coordinate is inside."""
