@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_qgis_gets_a_drop_down_and_classes_in_no_order(tmp_path: Path) -> None:
     assert all(name in style for name in ("Forest", "River", "Town", "ValueMap", "reference"))
     with sqlite3.connect(tmp_path / "places.gpkg") as db:
         strata = [name for (name,) in db.execute("SELECT stratum FROM places ORDER BY fid")]
-    changes = sum(a != b for a, b in zip(strata, strata[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(strata))
     assert changes > 20  # who labels them does not see class after class
 
 
@@ -110,7 +111,7 @@ def test_the_same_pixels_whatever_the_file(tmp_path: Path) -> None:
 
 
 def test_every_pixel_of_a_class_is_as_likely(tmp_path: Path) -> None:
-    """3,000 of the pixels of a class, counted in 25 parts of the map, in rows and columns: chi-square with 24 degrees."""
+    """Pixels drawn of a class, counted in 25 parts of the map: chi-square with 24 degrees of freedom."""
     values = np.full((400, 500), 1, np.uint8)
     values[::3] = 2
     map_ = write_map(tmp_path / "map.tif", values, blockysize=13)
@@ -181,7 +182,7 @@ def test_maps_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=words):
             sample_map(path, out=tmp_path / "p.gpkg")
     (tmp_path / "text.tif").write_text("no raster")
-    with pytest.raises(DataError, match="text.tif"):
+    with pytest.raises(DataError, match=r"text\.tif"):
         sample_map(tmp_path / "text.tif", out=tmp_path / "p.gpkg")
     assert not list(tmp_path.glob("p.*"))
 
