@@ -120,6 +120,18 @@ def measure(maps: int, n: int, allocation: str) -> list[dict[str, Any]]:
     ]
 
 
+def table(found: list[dict[str, Any]]) -> list[str]:
+    """Coverage of each kind by points per class, in parentheses that of the papers' limits."""
+    sizes = sorted({row["points"] for row in found})
+    cells = {
+        (row["what"], row["allocation"], row["points"]): f"{100 * row['coverage']:.1f} ({100 * row['paper']:.1f})"
+        for row in found
+    }
+    kinds = dict.fromkeys((what, allocation) for what, allocation, _ in cells)
+    body = [(*kind, *(cells[*kind, size] for size in sizes)) for kind in kinds]
+    return rows(("interval of", "allocation", *(f"{size} points per class" for size in sizes)), body)
+
+
 def main() -> None:
     """Run all cells and print coverage."""
     options = parser(__doc__)
@@ -128,15 +140,7 @@ def main() -> None:
     chosen = options.parse_args()
     maps = 100 if chosen.short else chosen.maps
     found = [row for n in chosen.points for kind in ("equal", "floor") for row in measure(maps, n, kind)]
-    shown = [
-        (row["what"], row["points"], row["allocation"], *(f"{100 * row[name]:.1f}" for name in ("coverage", "paper")))
-        for row in found
-    ]
-    finish(
-        {"machine": machine(chosen.threads), "maps": maps, "rows": found},
-        chosen,
-        table=rows(("interval of", "points per class", "allocation", "coverage, %", "paper, %"), shown),
-    )
+    finish({"machine": machine(chosen.threads), "maps": maps, "rows": found}, chosen, table=table(found))
 
 
 if __name__ == "__main__":
