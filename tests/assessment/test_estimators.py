@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,15 @@ def test_the_example_of_olofsson_2014_to_its_last_digit() -> None:
     assert areas == [("21,158", "6,158"), ("11,686", "3,756"), ("285,770", "15,510"), ("581,386", "16,282")]
     assert (f"{found.overall.value:.2f}", f"{found.overall.margin:.2f}") == ("0.95", "0.02")
     assert (np.array(found.counts) == COUNTS).all()
+
+
+def test_the_example_of_the_docs_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "assessment.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    exec(code, {})
+    printed = capsys.readouterr().out.splitlines()
+    said = [line.rpartition("  # ")[2] for line in code.splitlines() if line.startswith("print")]
+    assert [line.partition(", as in")[0] for line in said] == printed
 
 
 def stehman() -> StratifiedSample:

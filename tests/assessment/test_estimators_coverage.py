@@ -28,9 +28,7 @@ def test_intervals_hold_the_truth(size: int) -> None:
         stratum = np.repeat(np.arange(size), 50)
         reference = np.concatenate([random.choice(size, 50, p=truth[k]) for k in range(size)])
         names = tuple(map(str, range(size)))
-        found = measure_map(
-            StratifiedSample(names, stratum=stratum, mapped=stratum, reference=reference, areas=areas)
-        )
+        found = measure_map(StratifiedSample(names, stratum=stratum, mapped=stratum, reference=reference, areas=areas))
         whole = areas @ truth
         exact = [("overall", found.overall, float(areas @ users))]
         for k, scores in enumerate(found.per_class.values()):
