@@ -7,7 +7,7 @@ both have a class is compared: there is nothing to infer, and no interval.
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def measure_agreement(
 def _compare(
     raster: ClassRaster, other: ClassRaster, groups: Mapping[str, str] | None, progress: Progress
 ) -> MapAgreement:
-    hectares: Counter[tuple[int, int]] = Counter()
+    hectares: defaultdict[tuple[int, int], float] = defaultdict(float)
     pixels: Counter[tuple[int, int]] = Counter()
     left: Counter[str] = Counter()
     with contextlib.ExitStack() as stack:
@@ -75,13 +75,15 @@ def _compare(
             theirs, there = _read(warped, other, Window(0, top, raster.width, len(values)))
             left[NO_CLASS] += int((valid & ~there).sum())
             both = valid & there
-            pairs = values[both].astype(np.int64) * (LARGEST + 1) + theirs[both]
             sizes = np.broadcast_to(raster.hectares(*raster.grid(top, len(values))), values.shape)[both]
-            found, inverse, counts = np.unique(pairs, return_inverse=True, return_counts=True)
-            areas = np.bincount(inverse.ravel(), sizes, len(found))
-            for pair, count, area in zip(found.tolist(), counts.tolist(), areas.tolist(), strict=True):
-                pixels[divmod(pair, LARGEST + 1)] += count
-                hectares[divmod(pair, LARGEST + 1)] += area
+            (ours, of_ours), (others, of_others) = (_compact(found[both]) for found in (values, theirs))
+            pairs = of_ours * len(others) + of_others
+            counts = np.bincount(pairs, minlength=len(ours) * len(others))
+            areas = np.bincount(pairs, sizes, len(counts))
+            for k in np.flatnonzero(counts).tolist():
+                pair = int(ours[k // len(others)]), int(others[k % len(others)])
+                pixels[pair] += int(counts[k])
+                hectares[pair] += float(areas[k])
     of_map = {one: grouped(raster.named(one), groups) for one in sorted({first for first, _ in pixels})}
     of_other = {one: grouped(other.named(one), groups) for one in sorted({second for _, second in pixels})}
     kept = {pair for pair in pixels if of_map[pair[0]] is not None and of_other[pair[1]] is not None}
@@ -113,6 +115,14 @@ def _compare(
         matrix=tuple(map(tuple, matrix.tolist())),
         classes=tuple(classes),
     )
+
+
+def _compact(values: Values) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The values that occur, and the place of each pixel's among them."""
+    present = np.flatnonzero(np.bincount(values, minlength=1))
+    places = np.zeros(LARGEST + 1, np.intp)
+    places[present] = np.arange(len(present))
+    return present, places[values]
 
 
 def _on_grid_of(raster: ClassRaster, other: ClassRaster) -> WarpedVRT:
