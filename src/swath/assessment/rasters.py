@@ -149,9 +149,15 @@ class ClassRaster:
         found = np.full(len(x), -1, np.intp)
         high, wide = self.dataset.block_shapes[0]
         there = np.flatnonzero(inside)
-        for k in there[np.lexsort((columns[there] // wide, rows[there] // high))]:  # block after block
-            values, valid = self.read(Window(int(columns[k]), int(rows[k]), 1, 1))
-            found[k] = int(values[0, 0]) if valid[0, 0] else -1
+        blocks = np.stack([rows[there] // high, columns[there] // wide], axis=1)
+        kinds, of_block = np.unique(blocks, axis=0, return_inverse=True)
+        for number in range(len(kinds)):  # each block is decoded once
+            own = there[of_block.ravel() == number]
+            top, left = rows[own].min(), columns[own].min()
+            height, width = rows[own].max() - top + 1, columns[own].max() - left + 1
+            values, valid = self.read(Window(int(left), int(top), int(width), int(height)))
+            at = rows[own] - top, columns[own] - left
+            found[own] = np.where(valid[at], values[at], -1)
         return found, inside
 
 
