@@ -157,7 +157,7 @@ class ClassRaster:
             height, width = rows[own].max() - top + 1, columns[own].max() - left + 1
             values, valid = self.read(Window(int(left), int(top), int(width), int(height)))
             at = rows[own] - top, columns[own] - left
-            found[own] = np.where(valid[at], values[at], -1)
+            found[own] = np.where(valid[at], values[at].astype(np.intp), -1)
         return found, inside
 
 
