@@ -283,7 +283,7 @@ def _sample(
 def _strata(design: Design | None, found: Sequence[str], used: npt.NDArray[np.bool_]) -> str:
     """What the strata are to a map, and so whose estimators these are."""
     if design is None:
-        return "none"
+        return ""
     own = all(design.strata[design.stratum[k]] == found[k] for k in np.flatnonzero(used).tolist())
     return "classes of this map (Olofsson et al. 2014)" if own else "not the classes of this map (Stehman 2014)"
 

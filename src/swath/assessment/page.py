@@ -87,7 +87,7 @@ def _map_section(one: MapEstimates) -> Section:
     ]
     return Section(
         one.map,
-        text=(f"The strata of the sample: {one.strata}.",) if one.strata != "none" else (),
+        text=(f"The strata of the sample: {one.strata}.",) if one.strata else (),
         numbers=[Number("overall accuracy", one.accuracy.overall)],
         tables=[
             class_table(one, full=True),

@@ -33,7 +33,7 @@ class MapEstimates(Settings):
     map : str
         File name.
     strata : str
-        Whether the strata are the map's classes, and so whose estimators are used.
+        Whether the strata are the map's classes, and so whose estimators are used; empty without strata.
     accuracy : AccuracyEstimates
         Accuracies, and areas as shares.
     hectares : dict of str to StratifiedEstimate or None
@@ -101,12 +101,14 @@ class Assessment(Result):
 
     def lines(self) -> list[str]:
         """Plain text for a terminal, a line per item."""
-        lines = [f"{self.reference}: {self.n:,} places ({self.design})"]
+        ground = "" if self.mapped_hectares is None else f" of {self.mapped_hectares:,.0f} ha"
+        lines = [f"{self.reference}: {self.n:,} places ({self.design}{ground})"]
         if self.left_out:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.items())
             lines.append(f"not used: {reasons}")
         for one in self.maps:
-            lines += ["", one.map, f"  overall accuracy {with_interval(one.accuracy.overall)}", ""]
+            lines += ["", one.map, f"  overall accuracy {with_interval(one.accuracy.overall)}"]
+            lines += [f"  strata: {one.strata}", ""] if one.strata else [""]
             lines += text_table(class_table(one))
             lines += ["", *matrix_lines(list(one.accuracy.per_class), one.accuracy.matrix)]
         for pair in self.differences:
