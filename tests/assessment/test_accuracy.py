@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swath.assessment import sample_map
-from swath.assessment.accuracy import assess_places, read_design, read_reference
+from swath.assessment.accuracy import assess_places, read_design, read_reference, reference_points
 from swath.errors import DataError
 from swath.mapping.places import LabeledPlace, Places
 from tests.assessment.maps import DEGREES, NAMES, labeled, land, points, save, write_map
@@ -192,6 +194,24 @@ def test_polygons_count_by_a_pixel_inside_them(tmp_path: Path) -> None:
     found = assess_places([map_], replace(base, rows=(*base.rows, ring, town)))
     assert found.maps[0].accuracy.overall.value == 1
     assert found.n == 3
+
+
+@given(st.lists(st.floats(0.05, 1), min_size=3, max_size=30), st.integers(0, 2**32 - 1))
+def test_the_point_of_a_polygon_is_inside_it(radii: list[float], seed: int) -> None:
+    """Stars of any number of points, on a grid of coordinates as well, where corners share their latitude."""
+    turns = np.sort(np.random.default_rng(seed).random(len(radii))) * 2 * np.pi
+    corners = np.stack([radii * np.cos(turns), radii * np.sin(turns)], axis=1) * 100
+    for ring in (corners, np.round(corners / 20)):
+        closed = np.concatenate([ring, ring[:1]])
+        area = np.sum(closed[:-1, 0] * closed[1:, 1] - closed[1:, 0] * closed[:-1, 1]) / 2
+        if abs(area) < 1e-6:
+            continue
+        places = points([(0.0, 0.0)], ["Forest"])
+        row = replace(places.rows[0], geometry={"type": "Polygon", "coordinates": [ring.tolist()]})
+        x, y = reference_points(replace(places, rows=(row,)))[0]
+        meets = (closed[:-1, 1] <= y) != (closed[1:, 1] <= y)
+        (x1, y1), (x2, y2) = closed[:-1][meets].T, closed[1:][meets].T
+        assert (x1 + (y - y1) / (y2 - y1) * (x2 - x1) > x).sum() % 2 == 1
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from swath.errors import DataError, SettingError
 from swath.mapping.places import Geometry, LabeledPlace, Places, match_names, points_of, read_places
 from swath.pages.text import counted
 
+_LINES = 32  # laid across a polygon
 _FEW = 50  # points of a stratum below which intervals are less exact
 _ROUNDING = 1e-3  # of hectares that went through a table
 Floats = npt.NDArray[np.float64]
@@ -103,7 +104,7 @@ def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, 
     names = [path.name for path in maps]
     if len(set(names)) < len(names):
         names = [str(path) for path in maps]
-    xy = np.array([_inside(row.geometry) for row in rows])
+    xy = reference_points(places)
     found, known = [], []
     on_data, pixel = np.ones(len(rows), bool), np.zeros((len(rows), 2), np.intp)
     for k, path in enumerate(maps):
@@ -179,6 +180,11 @@ def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, 
         differences=differences,
         notes=notes,
     )
+
+
+def reference_points(places: Places) -> Floats:
+    """The point ``[N, 2]`` by which each place counts: itself, the first of several, or one inside a polygon."""
+    return np.array([_inside(row.geometry) for row in places.rows])
 
 
 def read_design(rows: Sequence[LabeledPlace]) -> Design | None:
@@ -319,7 +325,7 @@ def _repeated(
 
 
 def _inside(geometry: Geometry) -> tuple[float, float]:
-    """A point of a place: itself, the first of several, or one inside a polygon, in the middle of a line across it."""
+    """A point of a place; of a polygon the middle of the widest part of a line across it, near its middle."""
     if geometry["type"] in ("Point", "MultiPoint"):
         x, y = next(points_of(geometry))
         return float(x), float(y)
@@ -329,17 +335,22 @@ def _inside(geometry: Geometry) -> tuple[float, float]:
     levels = np.unique(corners[:, 1])
     if len(levels) < 2:
         return float(corners[:, 0].mean()), float(levels[0])
-    middle = (levels[0] + levels[-1]) / 2
-    below = levels[levels <= middle].max()
-    level = (below + levels[levels > below].min()) / 2  # between two corners: it meets none
-    crossings = []
+    between = (levels[:-1] + levels[1:]) / 2  # lines that meet no corner
+    nearest = np.argsort(np.abs(between - (levels[0] + levels[-1]) / 2), kind="stable")[:_LINES]
+    _, x, y = max(_widest(rings, float(between[k])) for k in nearest)
+    return x, y
+
+
+def _widest(rings: Sequence[Floats], level: float) -> tuple[float, float, float]:
+    """Width of the widest part of a line across a polygon, and the point in the middle of it."""
+    crossings: list[float] = []
     for ring in rings:
-        (x1, y1), (x2, y2) = ring[:-1].T, ring[1:].T
+        (x1, y1), (x2, y2) = ring.T, np.roll(ring, -1, axis=0).T  # closed, whether the file closes it or not
         meets = (y1 < level) != (y2 < level)
         crossings += (x1 + (level - y1) / np.where(meets, y2 - y1, 1) * (x2 - x1))[meets].tolist()
     ordered = sorted(crossings)
-    start, end = max(zip(ordered[::2], ordered[1::2], strict=False), key=lambda pair: pair[1] - pair[0])
-    return (start + end) / 2, float(level)
+    start, end = max(zip(ordered[::2], ordered[1::2], strict=True), key=lambda pair: pair[1] - pair[0])
+    return end - start, (start + end) / 2, level
 
 
 def _transformed(source: Any, target: Any, xy: Floats) -> tuple[Floats, Floats]:
