@@ -99,6 +99,18 @@ def plain_number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
+def three_digits(value: float) -> str:
+    """Write a measurement to three digits, which is more than a map can know of an area.
+
+    Examples
+    --------
+    >>> three_digits(45812.7), three_digits(4.5812), three_digits(0.0)
+    ('45,800', '4.58', '0')
+    """
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded.is_integer() else f"{rounded:,}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Join names for a sentence.
 
