@@ -36,14 +36,14 @@ def sample(
     Example: swath sample map.tif --n 400 --per-class 50 --out places.gpkg
     """
     from swath.assessment import sample_map
-    from swath.pages.text import columns, written
+    from swath.pages.text import columns, three_digits, written
 
     made = opt.with_bars(
         sample_map, map_, out=out, n=n, per_class=per_class, allocation=allocation, seed=seed, overwrite=overwrite
     )
     rows = [("class", "points", "hectares")]
     rows += [
-        (written(name), f"{points:,}", f"{area:,.1f}")
+        (written(name), f"{points:,}", three_digits(area))
         for name, points, area in zip(made.classes, made.points, made.hectares, strict=True)
     ]
     typer.echo("\n".join(columns(rows)))
