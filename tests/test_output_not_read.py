@@ -20,6 +20,7 @@ import rasterio
 from rasterio import Affine
 
 from swath.cli import main
+from tests.teaching.scenes import checkerboard, write_scene
 
 _watched: list[tuple[str, list[str]]] = []  # what an output's path begins with, and what was read below it
 
@@ -60,6 +61,10 @@ def reads_below(out: Path) -> Iterator[list[str]]:
         _watched.pop()
 
 
+def _scene(path: Path) -> Path:
+    return write_scene(path, checkerboard(("Forest", "River")))
+
+
 Command = Callable[[Path, Path, Path, Path], tuple[object, ...]]
 
 
@@ -85,6 +90,12 @@ FAST: dict[str, Command] = {
         "compare", model, model, index, "--out", out.with_suffix(".json"),
     ),
     "predict": lambda model, index, patches, out: ("predict", model, patches, "--out", out.with_suffix(".csv")),
+    "suggest": lambda model, index, patches, out: (
+        "suggest", model, _scene(out.parent.parent / "scene.tif"), "--out", out.with_suffix(".gpkg"),
+    ),
+    "teach": lambda model, index, patches, out: (
+        "teach", model, "--patches", index, "--out", out.with_suffix(".onnx"),
+    ),
     "explain": lambda model, index, patches, out: ("explain", model, patches / "River", "--out", out),
     "data split": lambda model, index, patches, out: (
         "data", "split", index, "--out", out.with_suffix(".parquet"),

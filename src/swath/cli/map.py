@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from swath.cli import options as opt
-from swath.errors import SettingError
 
 
 def map_scene(
@@ -54,7 +53,7 @@ def map_scene(
     from swath.pages.text import columns, three_digits, written
 
     chosen = None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3")
-    limits = None if rescale is None else _limits(rescale)
+    limits = None if rescale is None else opt.limits(rescale)
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     made = opt.with_bars(
         run,
@@ -85,13 +84,3 @@ def map_scene(
         opt.hint(f"finer borders take about four times as long: --stride {made.stride // 2}")
     opt.hint(f"next: open {made.files.classes} in QGIS, or look at {made.files.picture}")
     return made
-
-
-def _limits(text: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise SettingError(
-            f"--rescale {text} is not LOW:HIGH", fix="give two numbers, as in --rescale 0:2750"
-        ) from None
-    return low, high

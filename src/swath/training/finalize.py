@@ -28,6 +28,7 @@ from swath.data.rows import unnamed_bands
 from swath.data.spatial import noted_protocol
 from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
+from swath.evaluation.temperature import fit_offsets, to_probabilities
 from swath.files import atomic_file, write_csv, write_text
 from swath.imagery.color_match import patch_quantiles
 from swath.imagery.rgb import is_numbered
@@ -35,13 +36,14 @@ from swath.inference.choice import make_engine
 from swath.inference.ood import TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
 from swath.model import Record, write_model
 from swath.model.graph import assemble
+from swath.model.memory import ClassMemory
 from swath.model.ood import OutOfDistribution
 from swath.model.record import Baselines, ChannelQuantiles, DataInfo, InputSpec, ReferencePatches, class_infos
 from swath.model.seen import salt_of, with_seen
 from swath.networks import CUSTOM, CustomNetwork, Network
 from swath.networks.catalog import OWN
 from swath.training.batches import Normalization, Patches, outputs_of
-from swath.training.calibrate import ValidationResult, fit_offsets, to_probabilities, validate_network
+from swath.training.calibrate import ValidationResult, validate_network
 from swath.training.export import RoundedProducts, bf16_parity, check_export, export_body
 from swath.training.loop import TrainedNetwork
 from swath.training.run import TrainingRun, has_bf16
@@ -132,6 +134,7 @@ def export_model(
     run.progress("exporting", 3, 4, note="writing")
     reference = sample[:REFERENCE_PATCHES]
     probabilities = make_engine("onnxruntime", graph, threads=1).run(reference, ("probabilities",))["probabilities"]
+    learned, labels = sample_training(run, trained)
     record = Record(
         name=name,
         created=datetime.now(UTC).date().isoformat(),
@@ -167,7 +170,8 @@ def export_model(
         metrics=validation.metrics,
         baselines=calibration.baselines,
         conformal=calibration.conformal,
-        out_of_distribution=fit_ood(run, trained, calibration, size=spec.size),
+        out_of_distribution=fit_ood(run, learned, labels, calibration, size=spec.size),
+        memory=None if targets.task == "multi-label" else ClassMemory.of(learned.features, labels),
         parity=parity,
         reference=ReferencePatches.pack(reference, probabilities, tolerance=REFERENCE_TOLERANCE),
         versions={
@@ -217,19 +221,24 @@ def _credits(record: Record) -> list[str]:
     return list(dict.fromkeys(filter(None, (record.data.attribution, began))))
 
 
-def fit_ood(
-    run: TrainingRun, trained: TrainedNetwork, calibration: Calibration, *, size: int
-) -> OutOfDistribution | None:
-    """Out-of-distribution statistics of evenly spread training patches, not augmented.
-
-    None where validation patches are too few.
-    """
+def sample_training(run: TrainingRun, trained: TrainedNetwork) -> tuple[PatchOutputs, npt.NDArray[Any]]:
+    """Evenly spread training patches, not augmented, with what the network makes of them; and their labels."""
     train, count = run.train, min(len(run.train), TRAIN_PATCHES)
     rows = np.unique(np.linspace(0, len(train) - 1, count).round().astype(np.int64))
     sample = Patches(np.ascontiguousarray(train.pixels[rows]), train.labels[rows])
-    groups = sample.labels if sample.labels.ndim == 1 else np.zeros(len(rows), np.int64)
+    return _outputs(trained, sample), sample.labels
+
+
+def fit_ood(
+    run: TrainingRun, learned: PatchOutputs, labels: npt.NDArray[Any], calibration: Calibration, *, size: int
+) -> OutOfDistribution | None:
+    """Out-of-distribution statistics of the patches of :func:`sample_training`.
+
+    None where validation patches are too few.
+    """
+    groups = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
     return fit_out_of_distribution(
-        _outputs(trained, sample),
+        learned,
         groups,
         calibration.outputs,
         task=run.targets.task,
