@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from swath.assessment import sample_map
 from swath.assessment.accuracy import assess_places, read_design, read_reference, reference_points
 from swath.errors import DataError
 from swath.mapping.places import LabeledPlace, Places
+from swath.model.memory import Teaching, place_codes
 from tests.assessment.maps import DEGREES, NAMES, labeled, land, points, save, write_map
 
 
@@ -102,6 +105,40 @@ def test_points_of_nobodys_design_give_no_areas(map_: Path) -> None:
     used = [place for place in dict.fromkeys(at) if mapped[place]]
     right = np.mean([mapped[place] == truth[place] for place in used])
     assert one.accuracy.overall.value == pytest.approx(right)
+
+
+def test_places_that_taught_the_model_are_refused(map_: Path) -> None:
+    """In whatever reference system they come back, and if only one of them did."""
+    _, truth = land()
+    places = read_reference(labeled(sampled(map_), map_, truth))
+    one = Teaching(
+        began_from="eurosat",
+        sha256="0" * 64,
+        places={"Forest": 1},
+        strength=1.0,
+        salt="1" * 32,
+        codes=place_codes(places.lonlat[5:6], salt="1" * 32),
+    )
+    record = {"model": {"taught": [one.model_dump(mode="json")]}}
+    map_.with_suffix(".json").write_text(json.dumps(record))
+    for same in (places, places.to_crs("EPSG:3035")):
+        with pytest.raises(DataError, match=r"1 place of .* taught the model of map\.tif.*swath sample"):
+            assess_places([map_], same)
+    others = replace(places, rows=places.rows[:5] + places.rows[6:])
+    assert assess_places([map_], others).n == 199
+
+
+def test_a_map_of_swath_without_its_record_is_said(map_: Path) -> None:
+    _, truth = land()
+    reference = read_reference(labeled(sampled(map_), map_, truth))
+    assert not any("unknown" in note for note in assess_places([map_], reference).notes)
+    with rasterio.open(map_, "r+") as dataset:
+        dataset.update_tags(SWATH_MODEL_SHA256="0" * 64)
+    assert any("map.json" in note and "unknown" in note for note in assess_places([map_], reference).notes)
+    map_.with_suffix(".json").write_text('{"model": {"taught": [{"codes": 1}]}}')
+    assert any("damaged" in note for note in assess_places([map_], reference).notes)
+    map_.with_suffix(".json").write_text('{"model": {"taught": []}}')
+    assert not any("unknown" in note for note in assess_places([map_], reference).notes)
 
 
 def test_a_class_the_map_does_not_have_is_an_error_of_the_map(map_: Path) -> None:

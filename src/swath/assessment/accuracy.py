@@ -8,6 +8,7 @@ as drawn at random over the whole map, which is said with the result, and no are
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,8 +29,10 @@ from swath.assessment.results import Assessment, MapEstimates, PairedDifference,
 from swath.assessment.sample import HECTARES, PIXELS, REFERENCE, STRATUM, WEIGHT, WHOLE
 from swath.errors import DataError, SettingError
 from swath.mapping.places import Geometry, LabeledPlace, Places, match_names, points_of, read_places
+from swath.model.memory import Teaching, taught_places
 from swath.pages.text import counted
 
+_MODEL_TAG = "SWATH_MODEL_SHA256"  # in rasters that swath map writes
 _LINES = 32  # laid across a polygon
 _FEW = 50  # points of a stratum below which intervals are less exact
 _ROUNDING = 1e-3  # of hectares that went through a table
@@ -107,6 +110,7 @@ def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, 
     xy = reference_points(places)
     found, known = [], []
     on_data, pixel = np.ones(len(rows), bool), np.zeros((len(rows), 2), np.intp)
+    unknown = [note for path in maps if (note := _check_taught(path, places)) is not None]
     for k, path in enumerate(maps):
         with open_classes(path) as raster:
             x, y = _transformed(places.crs, raster.crs, xy)
@@ -159,7 +163,7 @@ def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, 
     )
     stray = sorted({name for name in present if name not in {grouped(one, groups) for one in classes}})
     several = "" if len(maps) == 1 else "s"
-    notes = (*places.notes, *notes, *more)
+    notes = (*places.notes, *notes, *more, *unknown)
     if stray:
         shown = ", ".join(f"'{name}'" for name in stray[:4])
         notes += (
@@ -185,6 +189,34 @@ def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, 
 def reference_points(places: Places) -> Floats:
     """The point ``[N, 2]`` by which each place counts: itself, the first of several, or one inside a polygon."""
     return np.array([_inside(row.geometry) for row in places.rows])
+
+
+def _check_taught(path: Path, places: Places) -> str | None:
+    """Refuse places that taught the model of a map; a note where the record that would say so is gone.
+
+    Raises
+    ------
+    DataError
+        If the model learned from some of them.
+    """
+    record = path.with_suffix(".json")
+    try:
+        taught = json.loads(record.read_text(encoding="utf-8"))["model"]["taught"]
+        known = taught_places([Teaching.model_validate(one) for one in taught], places.lonlat)
+    except (OSError, ValueError, KeyError, TypeError):
+        with open_classes(path) as raster:
+            if _MODEL_TAG not in raster.dataset.tags():
+                return None
+        return (
+            f"{record.name} next to {path.name} is missing or damaged: whether these places taught its model is unknown"
+        )
+    if known.any():
+        raise DataError(
+            f"{counted(int(known.sum()), 'place', 'places')} of {places.name} taught the model of {path.name}: no map "
+            "is assessed by what its model has learned",
+            fix=f"label others: swath sample {path.name} --out NEW.gpkg",
+        )
+    return None
 
 
 def read_design(rows: Sequence[LabeledPlace]) -> Design | None:
