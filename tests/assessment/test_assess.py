@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from swath.assessment import Agreement, Assessment, assess, sample_map
-from swath.errors import MissingFileError, OutputError, SettingError
+from swath.errors import DataError, MissingFileError, OutputError, SettingError
+from swath.mapping import map_scene
+from swath.teaching import teach
 from tests.assessment.maps import labeled, land, write_map
+from tests.teaching import scenes
+from tests.tiny import CLASSES
 
 
 @pytest.fixture
@@ -93,3 +97,17 @@ def test_mistakes_are_found_before_any_work(files: dict[str, Path], tmp_path: Pa
     with pytest.raises(SettingError, match="no map"):
         assess([], reference=files["places"])
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["kept.txt"]
+
+
+def test_a_map_is_not_assessed_by_the_places_that_taught_its_model(tmp_path: Path) -> None:
+    """Taught, mapped and assessed, with nothing made by hand in between."""
+    table = scenes.checkerboard(CLASSES)
+    scene = scenes.write_scene(tmp_path / "scene.tif", table)
+    places = scenes.write_places(tmp_path / "places.csv", scenes.middles(table))
+    model = scenes.remembering_model(tmp_path / "tiny.onnx")
+    teach(model, scene=scene, places=places, out=tmp_path / "mine.onnx", match_colors="off")
+    map_scene(str(tmp_path / "mine.onnx"), scene, out=tmp_path / "map.tif", match_colors="off")
+    with pytest.raises(DataError, match=r"36 places of places\.csv taught the model of map\.tif"):
+        assess([tmp_path / "map.tif"], reference=places)
+    map_scene(str(model), scene, out=tmp_path / "before.tif", match_colors="off")
+    assert isinstance(assess([tmp_path / "before.tif"], reference=places), Assessment)
