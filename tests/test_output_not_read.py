@@ -14,7 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
+from rasterio import Affine
 
 from swath.cli import main
 from tests.teaching.scenes import checkerboard, write_scene
@@ -64,6 +67,18 @@ def _scene(path: Path) -> Path:
 
 Command = Callable[[Path, Path, Path, Path], tuple[object, ...]]
 
+
+def class_map(patches: Path) -> Path:
+    """A map of two classes next to the patches."""
+    path = patches.parent / "class_map.tif"
+    if not path.exists():
+        place = Affine(10, 0, 600_000, 0, -10, 5_400_000)
+        shape = {"driver": "GTiff", "height": 20, "width": 20, "count": 1, "dtype": "uint8", "nodata": 0}
+        with rasterio.open(path, "w", crs="EPSG:32632", transform=place, **shape) as dataset:
+            dataset.write(np.arange(400, dtype=np.uint8).reshape(1, 20, 20) % 2 + 1)
+    return path
+
+
 FAST: dict[str, Command] = {
     "evaluate": lambda model, index, patches, out: ("evaluate", model, index, "--out", out),
     "errors": lambda model, index, patches, out: ("errors", model, index, "--out", out),
@@ -88,6 +103,10 @@ FAST: dict[str, Command] = {
     "data resample": lambda model, index, patches, out: ("data", "resample", index, "--factor", 2, "--out", out),
     "data fix": lambda model, index, patches, out: ("data", "fix", index, "--out", out),
     "data report": lambda model, index, patches, out: ("data", "report", index, "--out", out),
+    "sample": lambda model, index, patches, out: ("sample", class_map(patches), "--out", out.with_suffix(".gpkg")),
+    "assess": lambda model, index, patches, out: (
+        "assess", class_map(patches), "--reference", class_map(patches), "--out", out,
+    ),
     "demo": lambda model, index, patches, out: ("demo", "--out", out, "--no-open"),
 }  # fmt: skip
 

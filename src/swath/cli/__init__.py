@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli import data, demo, evaluate, map, model, predict, system, teach, train, weights
+from swath.cli import assess, data, demo, evaluate, map, model, predict, system, teach, train, weights
 from swath.cli.options import Commands, folded
 from swath.errors import SwathError
 
@@ -31,7 +31,7 @@ app.add("Evaluate", evaluate=evaluate.evaluate, report=evaluate.report, compare=
 app.add("Evaluate", errors=evaluate.errors, label_issues=evaluate.label_issues)
 app.add("Evaluate", robustness=evaluate.robustness, explain=predict.explain)
 app.add("Predict and map", predict=predict.predict, map=map.map_scene, suggest=teach.suggest)
-app.add("Predict and map", teach=teach.teach)
+app.add("Predict and map", teach=teach.teach, sample=assess.sample, assess=assess.assess)
 app.add("Model files", model=model.app)
 app.add("This installation", doctor=system.doctor, cache=system.cache)
 

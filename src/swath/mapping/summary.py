@@ -388,7 +388,7 @@ def map_record(
             "data_fingerprint": record.data.fingerprint,
             "license": record.license,
             # Codes of the places it was taught from, so that a map is not assessed by them.
-            "taught": [one.model_dump(mode="json", include={"began_from", "salt", "codes"}) for one in record.taught],
+            "taught": [one.model_dump(mode="json") for one in record.taught],
         },
         "scene": {
             "name": scene.name,
