@@ -19,6 +19,7 @@ TITLES = {
     "overlap": "Shared ground: overlaps found by content",
     "split_bias": "Random against safe splits, accuracy in percent",
     "seen_patches": "Seen patches: copies recognized by a model file",
+    "assess_coverage": "Intervals of swath assess: how often they hold the truth",
 }
 INPUTS = {"duplicates": ("INDEX",), "overlap": ("INDEX",), "seen_patches": ("INDEX",)}
 

@@ -14,9 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
+from rasterio import Affine
 
 from swath.cli import main
+from tests.teaching.scenes import checkerboard, write_scene
 
 _watched: list[tuple[str, list[str]]] = []  # what an output's path begins with, and what was read below it
 
@@ -57,7 +61,23 @@ def reads_below(out: Path) -> Iterator[list[str]]:
         _watched.pop()
 
 
+def _scene(path: Path) -> Path:
+    return write_scene(path, checkerboard(("Forest", "River")))
+
+
 Command = Callable[[Path, Path, Path, Path], tuple[object, ...]]
+
+
+def class_map(patches: Path) -> Path:
+    """A map of two classes next to the patches."""
+    path = patches.parent / "class_map.tif"
+    if not path.exists():
+        place = Affine(10, 0, 600_000, 0, -10, 5_400_000)
+        shape = {"driver": "GTiff", "height": 20, "width": 20, "count": 1, "dtype": "uint8", "nodata": 0}
+        with rasterio.open(path, "w", crs="EPSG:32632", transform=place, **shape) as dataset:
+            dataset.write(np.arange(400, dtype=np.uint8).reshape(1, 20, 20) % 2 + 1)
+    return path
+
 
 FAST: dict[str, Command] = {
     "evaluate": lambda model, index, patches, out: ("evaluate", model, index, "--out", out),
@@ -70,6 +90,12 @@ FAST: dict[str, Command] = {
         "compare", model, model, index, "--out", out.with_suffix(".json"),
     ),
     "predict": lambda model, index, patches, out: ("predict", model, patches, "--out", out.with_suffix(".csv")),
+    "suggest": lambda model, index, patches, out: (
+        "suggest", model, _scene(out.parent.parent / "scene.tif"), "--out", out.with_suffix(".gpkg"),
+    ),
+    "teach": lambda model, index, patches, out: (
+        "teach", model, "--patches", index, "--out", out.with_suffix(".onnx"),
+    ),
     "explain": lambda model, index, patches, out: ("explain", model, patches / "River", "--out", out),
     "data split": lambda model, index, patches, out: (
         "data", "split", index, "--out", out.with_suffix(".parquet"),
@@ -77,6 +103,10 @@ FAST: dict[str, Command] = {
     "data resample": lambda model, index, patches, out: ("data", "resample", index, "--factor", 2, "--out", out),
     "data fix": lambda model, index, patches, out: ("data", "fix", index, "--out", out),
     "data report": lambda model, index, patches, out: ("data", "report", index, "--out", out),
+    "sample": lambda model, index, patches, out: ("sample", class_map(patches), "--out", out.with_suffix(".gpkg")),
+    "assess": lambda model, index, patches, out: (
+        "assess", class_map(patches), "--reference", class_map(patches), "--out", out,
+    ),
     "demo": lambda model, index, patches, out: ("demo", "--out", out, "--no-open"),
 }  # fmt: skip
 

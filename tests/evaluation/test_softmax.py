@@ -50,3 +50,22 @@ def test_without_columns_it_says_the_commonest_class():
     fitted = fit_softmax(np.zeros((5, 0)), labels, outputs=3, steps=3000)
     assert fitted.predict(np.zeros((2, 0))).tolist() == [1, 1]
     assert fitted.probabilities(np.zeros((1, 0)))[0] == pytest.approx([0.2, 0.6, 0.2], abs=1e-3)
+
+
+def test_weights_are_as_repeated_rows():
+    features, labels = blobs(5)
+    times = np.random.default_rng(0).integers(1, 4, len(labels))
+    repeated = np.repeat(np.arange(len(labels)), times)
+    inputs = (features - features.mean(0)) / features.std(0)
+    options = {"outputs": 3, "ridge": 1e-2, "standardize": False, "steps": 2000, "tolerance": 1e-8}
+    weighted = fit_softmax(inputs, labels, weights=times.astype(float), **options)
+    plain = fit_softmax(inputs[repeated], labels[repeated], **options)
+    np.testing.assert_allclose(weighted.weights, plain.weights, atol=1e-5)
+
+
+def test_a_strong_penalty_leaves_the_offset():
+    features, labels = blobs(6)
+    inputs = (features - features.mean(0)) / features.std(0)
+    offset = np.eye(3)[(labels + 1) % 3] * 4.0
+    kept = fit_softmax(inputs, labels, outputs=3, ridge=1e4, offset=offset, standardize=False)
+    assert np.abs(kept.weights).max() < 1e-3

@@ -8,7 +8,14 @@ from swath.errors import DataError, ModelFileError
 from swath.evaluation import auroc
 from swath.evaluation.thresholds import with_calibration, write_calibration
 from swath.inference import load
-from swath.inference.ood import NEEDED, OodScorer, PatchOutputs, energies, fit_out_of_distribution
+from swath.inference.ood import (
+    NEEDED,
+    OodScorer,
+    PatchOutputs,
+    energies,
+    extend_out_of_distribution,
+    fit_out_of_distribution,
+)
 from swath.model import Record
 from swath.model.ood import OutOfDistribution
 from tests.tiny import CLASSES, patches
@@ -135,3 +142,38 @@ def test_a_finished_file_learns_it(classifier, tiny_index, tmp_path):
     assert answers.ood_score is not None
     assert answers.labels == classifier.predict(patches("Forest", 2)).labels
     assert model.predict(np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64)).astype(np.uint8)).is_ood.all()
+
+
+@pytest.mark.parametrize("forget", [False, True])
+def test_taught_land_is_no_longer_ood(classifier, kept, forget):
+    """Patches in other light are unlike the training data until some of them extend the statistics."""
+
+    def other_light(n, seed):
+        outputs, classes = seen(classifier, n, seed)
+        pixels = np.clip(outputs.pixels * 0.6 + 70, 0, 255).astype(np.uint8)
+        found = classifier.run(pixels, wanted=NEEDED)
+        return PatchOutputs(pixels, found["features"], found["logits"]), classes
+
+    taught, classes = other_light(30, 3)
+    folds, scored = np.arange(len(classes)) % 5, np.ones(len(classes), bool)
+    extended = extend_out_of_distribution(
+        kept, taught, classes, folds, scored, task="single-label", temperature=1.0, size=64, forget=forget
+    )
+    assert extended.classes.shape[0] == len(CLASSES) * (1 if forget else 2)
+    assert extended.patches == len(classes)
+    others, _ = other_light(30, 4)
+    before, after = (
+        (scorer(one).score(others.pixels, others.features, others.logits) >= one.threshold).mean()
+        for one in (kept, extended)
+    )
+    assert before > 0.5
+    assert after < 0.15
+
+
+def test_few_places_keep_the_older_threshold(classifier, kept):
+    taught, classes = seen(classifier, 5, 3)
+    extended = extend_out_of_distribution(
+        kept, taught, classes, np.arange(20) % 4, np.ones(20, bool), task="single-label", temperature=1.0, size=64
+    )
+    assert extended.threshold == kept.threshold
+    assert extended.patches == kept.patches

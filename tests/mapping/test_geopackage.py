@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 import sqlite3
 import struct
-import xml.etree.ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from swath.errors import DataError, OutputError, SettingError
-from swath.mapping.geopackage import decode_geometry, encode_geometry, read_layer, value_map_style, write_layer
+from swath.mapping.geopackage import decode_geometry, encode_geometry, read_layer, write_layer
 
 UTM = CRS.from_epsg(32632)
 RING = [[0.0, 0.0], [0.0, 9.0], [9.0, 9.0], [9.0, 0.0], [0.0, 0.0]]
@@ -155,10 +154,3 @@ def test_other_dimensions_and_byte_orders_are_read():
     assert decode_geometry(nothing, where="") is None
     with pytest.raises(DataError, match="row 1 is a LineString"):
         decode_geometry(header + struct.pack("<BII", 1, 2, 0), where="row 1")
-
-
-def test_the_style_offers_the_classes():
-    style = ET.fromstring(value_map_style({"A & <B>": "00ff00", "c": "010203"}, column="class"))
-    options = style.findall(".//field[@name='class']/editWidget[@type='ValueMap']//Option[@value]")
-    assert [option.get("value") for option in options] == ["A & <B>", "c"]
-    assert [c.get("value") for c in style.findall(".//category")] == ["A & <B>", "c", ""]

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from rasterio.windows import Window
 
 from swath.errors import DataError
 from swath.imagery import rescale_reflectance
+from swath.imagery.color_match import Correction
 from swath.mapping import make_grid
 from swath.mapping.reader import open_scene
 from swath.mapping.strips import Strips
@@ -167,3 +169,15 @@ def test_strips_of_several_rows_of_windows_hold_those_of_each(tmp_path, monkeypa
             assert one.start == strip.start + top
             np.testing.assert_array_equal(one.pixels, strip.pixels[:, top : top + 8])
             np.testing.assert_array_equal(one.valid, strip.valid[top : top + 8])
+
+
+def test_a_window_holds_what_a_strip_holds(tmp_path):
+    path = write_scene(tmp_path / "s.tif", pixels(40, 30, dtype="uint16", high=3000))
+    with open_scene(path) as scene:
+        made = Strips(scene, make_grid(40, 30, patch=8, stride=8), bands=(3, 1), rescale=(0, 2750))
+        made.correction = Correction((1.2, 0.8), (3.0, -4.0))
+        whole = np.concatenate([strip.pixels for strip in made], axis=1)
+        values, valid = made.window(Window(5, 12, 10, 9))
+    assert made.bands == 2
+    np.testing.assert_array_equal(values, whole[:, 12:21, 5:15])
+    assert valid.all()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from swath.mapping.styles import class_style, confidence_style, ood_style
+from swath.mapping.styles import class_style, confidence_style, ood_style, value_map_style
 from swath.model.record import class_infos
 
 
@@ -24,7 +24,7 @@ def test_what_a_binary_model_does_not_look_for_is_transparent():
     assert [e["alpha"] for e in found] == ["0", "255"]
 
 
-def test_only_what_is_unlike_the_training_data_is_drawn():
+def test_only_ood_ground_is_drawn():
     assert [(e["value"], e["alpha"] == "0") for e in entries(ood_style(), "paletteEntry")] == [
         ("0", True),
         ("1", False),
@@ -36,3 +36,10 @@ def test_confidence_goes_from_dark_to_light():
     light = [sum(bytes.fromhex(e["color"][1:])) for e in found]
     assert light == sorted(light)
     assert (found[0]["value"], found[-1]["value"]) == ("0", "100")
+
+
+def test_the_style_offers_the_classes():
+    style = ElementTree.fromstring(value_map_style({"A & <B>": "00ff00", "c": "010203"}, column="class"))
+    options = style.findall(".//field[@name='class']/editWidget[@type='ValueMap']//Option[@value]")
+    assert [option.get("value") for option in options] == ["A & <B>", "c"]
+    assert [c.get("value") for c in style.findall(".//category")] == ["A & <B>", "c", ""]

@@ -8,7 +8,7 @@ from swath.errors import ModelFileError
 from swath.imagery import resize
 from swath.inference.choice import make_engine
 from swath.model import read_model
-from swath.model.graph import OUTPUTS, assemble, head_of, patch_size, prune
+from swath.model.graph import OUTPUTS, assemble, head_of, patch_size, prune, replace_head
 from tests.tiny import CLASSES, MEAN, SD, input_spec, patches, tiny_body, tiny_graph
 
 
@@ -206,3 +206,31 @@ def test_a_multi_label_graph_has_a_sigmoid_a_label():
 def test_a_binary_network_with_several_logits_is_refused():
     with pytest.raises(ModelFileError, match="4 logits for a binary task; export it with one"):
         assemble(tiny_body(), spec=input_spec(), task="binary")
+
+
+@pytest.mark.parametrize("before", ["single-label", "binary"])
+@pytest.mark.parametrize("task", ["single-label", "binary"])
+def test_another_head_changes_what_comes_after_the_features_alone(before, task):
+    graph = tiny_graph(CLASSES if before == "single-label" else CLASSES[:2], task=before)
+    pixels = np.concatenate([patches(c, 2) for c in CLASSES])
+    rng = np.random.default_rng(0)
+    rows = 6 if task == "single-label" else 1
+    weight, bias = rng.normal(size=(rows, 6)).astype(np.float32), rng.normal(size=rows).astype(np.float32)
+    changed = replace_head(graph, weight, bias, task=task, temperature=2.0)
+    onnx.checker.check_model(changed)
+    features = run(graph, pixels, "features")
+    probabilities, logits, same = run(changed, pixels, "probabilities", "logits", "features")
+    np.testing.assert_array_equal(same, features)
+    np.testing.assert_allclose(logits, features @ weight.T + bias, atol=1e-5)
+    if task == "single-label":
+        np.testing.assert_allclose(probabilities, softmax(logits / 2), atol=1e-5)
+    else:
+        np.testing.assert_allclose(probabilities[:, 1], 1 / (1 + np.exp(-logits[:, 0] / 2)), atol=1e-5)
+    for one, other in zip(head_of(changed), (weight, bias), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_graph_without_features_gets_no_head():
+    graph = prune(tiny_graph(), ("probabilities", "logits"))
+    with pytest.raises(ModelFileError, match="linear head on an output 'features'"):
+        replace_head(graph, np.zeros((4, 6), np.float32), np.zeros(4, np.float32), task="single-label", temperature=1.0)

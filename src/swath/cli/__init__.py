@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli import data, demo, evaluate, map, model, predict, system, train, weights
+from swath.cli import assess, data, demo, evaluate, map, model, predict, system, teach, train, weights
 from swath.cli.options import Commands, folded
 from swath.errors import SwathError
 from swath.machine import go_offline, is_offline
@@ -32,7 +32,8 @@ app.add("Train", networks=train.networks, weights=weights.app)
 app.add("Evaluate", evaluate=evaluate.evaluate, report=evaluate.report, compare=evaluate.compare)
 app.add("Evaluate", errors=evaluate.errors, label_issues=evaluate.label_issues)
 app.add("Evaluate", robustness=evaluate.robustness, explain=predict.explain)
-app.add("Predict and map", predict=predict.predict, map=map.map_scene)
+app.add("Predict and map", predict=predict.predict, map=map.map_scene, suggest=teach.suggest)
+app.add("Predict and map", teach=teach.teach, sample=assess.sample, assess=assess.assess)
 app.add("Model files", model=model.app)
 app.add("This installation", doctor=system.doctor, cache=system.cache)
 

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from swath.cli import options as opt
-from swath.errors import SettingError
 
 
 def map_scene(
@@ -54,7 +53,7 @@ def map_scene(
     from swath.pages.text import columns, three_digits, written
 
     chosen = None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3")
-    limits = None if rescale is None else _limits(rescale)
+    limits = None if rescale is None else opt.limits(rescale)
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     made = opt.with_bars(
         run,
@@ -74,8 +73,8 @@ def map_scene(
     table = [("class", "share", "hectares", "unlike the training data")]
     for entry in sorted(made.legend, key=lambda entry: -entry.pixels):
         area = "" if entry.hectares is None else three_digits(entry.hectares)
-        unlike = "" if entry.ood is None or not entry.pixels else f"{100 * entry.ood:.0f} %"
-        table.append((written(entry.name), f"{100 * entry.share:.1f} %", area, unlike))
+        ood = "" if entry.ood is None or not entry.pixels else f"{100 * entry.ood:.0f} %"
+        table.append((written(entry.name), f"{100 * entry.share:.1f} %", area, ood))
     typer.echo("\n".join(columns(table)))
     typer.echo(
         f"{made.files.classes}: {made.width:,} x {made.height:,} pixels, {made.classified:,} windows, one every "
@@ -85,13 +84,3 @@ def map_scene(
         opt.hint(f"finer borders take about four times as long: --stride {made.stride // 2}")
     opt.hint(f"next: open {made.files.classes} in QGIS, or look at {made.files.picture}")
     return made
-
-
-def _limits(text: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise SettingError(
-            f"--rescale {text} is not LOW:HIGH", fix="give two numbers, as in --rescale 0:2750"
-        ) from None
-    return low, high

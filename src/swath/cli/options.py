@@ -237,6 +237,23 @@ def numbers(text: str, kind: Callable[[str], N], *, option: str, example: str) -
         ) from None
 
 
+def limits(text: str) -> tuple[float, float]:
+    """Read the two numbers of ``--rescale``.
+
+    Raises
+    ------
+    SettingError
+        If `text` is not LOW:HIGH.
+    """
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise SettingError(
+            f"--rescale {text} is not LOW:HIGH", fix="give two numbers, as in --rescale 0:2750"
+        ) from None
+    return low, high
+
+
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars and no hints.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
 

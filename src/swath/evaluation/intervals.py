@@ -48,11 +48,12 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
     """
     if n == 0:
         return 0.0, 1.0
-    low, high = _score_limits(successes, n)
+    low, high = score_limits(successes, n)
     return min(low, _rare(successes, n)), max(high, 1 - _rare(n - successes, n))
 
 
-def _score_limits(successes: float, n: int) -> Limits:
+def score_limits(successes: float, n: float) -> Limits:
+    """Wilson's own limits; neither number need be whole, as where `n` is an effective sample size."""
     share = successes / n
     spread = Z**2 / n
     center = (share + spread / 2) / (1 + spread)
@@ -92,7 +93,7 @@ def proportion_difference(first: int, n_first: int, second: int, n_second: int) 
     """
     if not (n_first and n_second):
         return Estimate(value=0.0, low=-1.0, high=1.0, n=0)
-    one, two = (estimate(hits / n, _score_limits(hits, n), n=n) for hits, n in ((first, n_first), (second, n_second)))
+    one, two = (estimate(hits / n, score_limits(hits, n), n=n) for hits, n in ((first, n_first), (second, n_second)))
     return estimate(one.value - two.value, difference_interval(one, two), n=n_first + n_second)
 
 

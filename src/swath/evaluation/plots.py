@@ -43,29 +43,57 @@ def confusion_picture(confusion: npt.NDArray[np.int64], names: Sequence[str]) ->
     bytes
         A PNG.
     """
+    texts = [[str(count) if count else "" for count in row] for row in confusion.tolist()]
+    return matrix_picture(confusion, names, texts=texts, up="true", across="predicted", of="the true class")
+
+
+def matrix_picture(
+    values: npt.NDArray[Any], names: Sequence[str], *, texts: Sequence[Sequence[str]], up: str, across: str, of: str
+) -> bytes:
+    """Draw a matrix of classes by classes on colors normalized by row.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        ``[K, K]``, not negative.
+    names : sequence of str
+        The K class names.
+    texts : sequence of sequence of str
+        ``[K][K]``, what is written into the cells.
+    up, across : str
+        What rows and columns are.
+    of : str
+        What the colors are shares of.
+
+    Returns
+    -------
+    bytes
+        A PNG.
+    """
     k = len(names)
-    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    whole = values.sum(axis=1, keepdims=True)
+    share = values / np.where(whole > 0, whole, 1)
     side = min(max(3.2, 0.62 * k if k <= 15 else 0.36 * k), _LONGEST)
     figure = Figure(figsize=(side + 2.6, side + 1.6), layout="compressed")
     axis = figure.subplots()
     picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     size, ticks, turn, align, anchor = (9, 9, 45, "right", "anchor") if k <= 15 else (5.5, 7, 90, "center", "default")
-    written_out = np.argwhere(confusion > 0) if side < _LONGEST else ()  # else cells are finer than digits
+    written_out = np.argwhere(values > 0) if side < _LONGEST else ()  # else cells are finer than digits
     for row, column in written_out:
         color = "white" if share[row, column] > 0.55 else INK
-        axis.text(column, row, f"{confusion[row, column]}", ha="center", va="center", fontsize=size, color=color)
+        axis.text(column, row, texts[row][column], ha="center", va="center", fontsize=size, color=color)
     labels = [written(name, limit=24) for name in names]
     axis.set_xticks(range(k), labels, rotation=turn, ha=align, rotation_mode=anchor, fontsize=ticks, parse_math=False)
     axis.set_yticks(range(k), labels, fontsize=ticks, parse_math=False)
-    axis.set_xlabel("predicted", color=INK)
-    axis.set_ylabel("true", color=INK)
+    axis.set_xlabel(across, color=INK)
+    axis.set_ylabel(up, color=INK)
     axis.set_xticks(np.arange(k + 1) - 0.5, minor=True)
     axis.set_yticks(np.arange(k + 1) - 0.5, minor=True)
     axis.grid(which="minor", color=GRID, linewidth=0.6)
     axis.tick_params(which="both", length=0)
     axis.spines[:].set_visible(False)
     bar = figure.colorbar(picture, ax=axis, fraction=0.04, pad=0.02)
-    bar.set_label("share of the true class", fontsize=8)
+    bar.set_label(f"share of {of}", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return to_png(figure, dpi=130)
 

@@ -56,6 +56,9 @@ def fit_softmax(
     ridge: float = 1e-4,
     steps: int = STEPS,
     tolerance: float = TOLERANCE,
+    weights: Floats | None = None,
+    offset: Floats | None = None,
+    standardize: bool = True,
 ) -> Softmax:
     """Fit class probabilities to features.
 
@@ -77,33 +80,44 @@ def fit_softmax(
         At most this many; fewer once the largest slope is below `tolerance`.
     tolerance : float
         Largest slope of a finished fit.
+    weights : numpy.ndarray, optional
+        ``[N]``, how much each row counts in the mean; equal by default.
+    offset : numpy.ndarray, optional
+        ``[N, K]`` logits to which those of the fit are added; the penalty then draws towards them.
+    standardize : bool
+        Whether inputs are standardized; otherwise they are taken as they are.
     """
     n, width = features.shape
     values = features.astype(np.float64)
-    center, spread = values.mean(axis=0), values.std(axis=0)
-    scale = np.where(spread > _TINY * (1 + np.abs(center)), spread, 1.0)
+    share = np.full((n, 1), 1 / n) if weights is None else (weights / weights.sum())[:, None]
+    base = np.zeros((1, outputs)) if offset is None else offset
+    center, scale = np.zeros(width), np.ones(width)
+    if standardize:
+        center, spread = values.mean(axis=0), values.std(axis=0)
+        scale = np.where(spread > _TINY * (1 + np.abs(center)), spread, 1.0)
     inputs = np.concatenate([(values - center) / scale, np.ones((n, 1))], axis=1)
-    inputs[:, :width][:, spread <= _TINY * (1 + np.abs(center))] = 0.0
+    if standardize:
+        inputs[:, :width][:, spread <= _TINY * (1 + np.abs(center))] = 0.0
     wanted = np.zeros((n, outputs))
     wanted[np.arange(n), classes] = 1.0
     penalty = np.full((width + 1, 1), ridge)
     penalty[-1] = 0.0
-    bound = inputs.T @ inputs / (2 * n) + np.diag(penalty[:, 0])
+    bound = inputs.T @ (share * inputs) / 2 + np.diag(penalty[:, 0])
     step = np.linalg.inv(bound + _TINY * np.eye(width + 1))
-    weights = np.zeros((width + 1, outputs))
-    ahead, momentum = weights.copy(), 1.0
+    fitted = np.zeros((width + 1, outputs))
+    ahead, momentum = fitted.copy(), 1.0
     for _ in range(steps):
-        slope = inputs.T @ (_softmax(inputs @ ahead) - wanted) / n + penalty * ahead
+        slope = inputs.T @ (share * (_softmax(base + inputs @ ahead) - wanted)) + penalty * ahead
         following = ahead - step @ slope
         if np.abs(slope).max() < tolerance:
-            weights = following
+            fitted = following
             break
-        if float((slope * (following - weights)).sum()) > 0:  # going uphill: restart the momentum
+        if float((slope * (following - fitted)).sum()) > 0:  # going uphill: restart the momentum
             momentum = 1.0
         later = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        ahead = following + (momentum - 1) / later * (following - weights)
-        weights, momentum = following, later
-    return Softmax(center, scale, weights[:-1], weights[-1])
+        ahead = following + (momentum - 1) / later * (following - fitted)
+        fitted, momentum = following, later
+    return Softmax(center, scale, fitted[:-1], fitted[-1])
 
 
 def _softmax(scores: Floats) -> Floats:

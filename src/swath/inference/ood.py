@@ -100,12 +100,17 @@ class OodScorer:
             )
         described = _described(features, energy, seen, self._projection, np.array(kept.center))
         values = (described - np.array(kept.mean)) / np.array(kept.scale)
-        nearest = np.full(len(values), np.inf)
-        for number, center in enumerate(self._classes):
-            triangle = self._whitening[number % len(self._whitening)]
-            size = 2 * np.log(np.maximum(np.abs(np.diag(triangle)), 1e-30)).sum()
-            np.minimum(nearest, (((values - center) @ triangle) ** 2).sum(axis=1) - size, out=nearest)
-        return energy, nearest
+        return energy, _nearest(values, self._classes, self._whitening)
+
+
+def _nearest(values: Floats, classes: Floats, whitening: Floats) -> Floats:
+    """Twice the negative log-density ``[N]``, but for a constant, under the nearest of the classes."""
+    nearest = np.full(len(values), np.inf)
+    for number, center in enumerate(classes):
+        triangle = whitening[number % len(whitening)]
+        size = 2 * np.log(np.maximum(np.abs(np.diag(triangle)), 1e-30)).sum()
+        np.minimum(nearest, (((values - center) @ triangle) ** 2).sum(axis=1) - size, out=nearest)
+    return nearest
 
 
 def together(kept: OutOfDistribution, energy: Floats, distance: Floats) -> Floats:
@@ -231,6 +236,97 @@ def fit_out_of_distribution(
     scores = np.sort(together(scaled, calm, far).astype(np.float32))
     # Above the rank-th score: a patch with that very score is not flagged yet.
     return scaled.model_copy(update={"threshold": float(np.nextafter(scores[rank - 1], np.float32(np.inf)))})
+
+
+def extend_out_of_distribution(
+    kept: OutOfDistribution,
+    taught: PatchOutputs,
+    classes: npt.NDArray[np.int64],
+    folds: npt.NDArray[np.int64],
+    scored: npt.NDArray[np.bool_],
+    *,
+    task: Task,
+    temperature: float,
+    size: int,
+    older_energy: Floats | None = None,
+    forget: bool = False,
+) -> OutOfDistribution:
+    """Add classes as a scene shows them to the statistics of a model file, and settle scales and threshold again.
+
+    Every taught class becomes one more normal distribution; its covariance is drawn to the mean of the older ones, as
+    its patches are few. Scores that settle the threshold are those of patches whose fold took no part.
+
+    Parameters
+    ----------
+    kept : OutOfDistribution
+        Of the model before.
+    taught : PatchOutputs
+        Views of places, N of them, with the new logits by models that did not learn from them.
+    classes, folds : numpy.ndarray
+        ``[N]`` int64: their class, and the fold that they are held out in.
+    scored : numpy.ndarray
+        ``[N]`` bool, the views that stand for their place: one each.
+    task, temperature, size
+        Of the new model.
+    older_energy : numpy.ndarray, optional
+        Mean energy of each older class under the new head.
+    forget : bool
+        Whether the older classes are left out.
+
+    Returns
+    -------
+    OutOfDistribution
+        Its threshold is the older one, in units of the new scales, where the places are too few to choose one.
+    """
+    projection, center = kept.projection.unpack(), np.array(kept.center)
+    energy = energies(taught.logits, task=task, temperature=temperature)
+    seen = pixel_features(taught.pixels, size=size)
+    described = _described(taught.features, energy, seen, projection, center)
+    values = (described - np.array(kept.mean)) / np.array(kept.scale)
+    means, triangles = kept.classes.unpack(), kept.whitening.unpack()
+    if older_energy is not None and len(older_energy) == len(means):
+        place = len(projection) + 1
+        means[:, place] = (older_energy - kept.mean[place]) / kept.scale[place]
+    covariances = np.stack([np.linalg.inv(triangle @ triangle.T) for triangle in triangles])
+    shared = covariances.mean(axis=0)
+
+    def joined(rows: npt.NDArray[np.bool_]) -> tuple[PackedArray, PackedArray]:
+        """Means and triangles, rounded as the file keeps them."""
+        own_means, own = [], []
+        for number in np.unique(classes[rows]):
+            part = values[rows & (classes == number)]
+            own_means.append(part.mean(axis=0))
+            rest = part - own_means[-1]
+            covariance = (rest.T @ rest + len(shared) * shared) / (len(part) + len(shared))
+            own.append(np.linalg.cholesky(np.linalg.inv(covariance)))
+        all_means = np.stack(own_means) if forget else np.concatenate([means, np.stack(own_means)])
+        all_triangles = np.stack(own) if forget else np.concatenate([triangles, np.stack(own)])
+        if len(triangles) == 1 and len(means) > 1:
+            all_triangles = triangles
+        return PackedArray.pack(all_means), PackedArray.pack(all_triangles)
+
+    far = np.empty(len(values))
+    for fold in np.unique(folds):
+        held, others = folds == fold, folds != fold
+        packed = joined(others if others.any() else held)
+        far[held] = _nearest(values[held], *(part.unpack() for part in packed))
+    whole_means, whole_triangles = joined(np.ones(len(values), bool))
+    calm, far = energy[scored], far[scored]
+    extended = kept.model_copy(
+        update={
+            "classes": whole_means,
+            "whitening": whole_triangles,
+            "energy": _standard(calm),
+            "distance": _standard(far),
+        }
+    )
+    scores = np.sort(together(extended, calm, far).astype(np.float32))
+    n = len(scores)
+    rank = math.ceil((n + 1) * (1 - kept.false_alarms) - 1e-9)
+    if rank > n:
+        return extended
+    threshold = float(np.nextafter(scores[rank - 1], np.float32(np.inf)))
+    return extended.model_copy(update={"threshold": threshold, "patches": n})
 
 
 def _class_gaussians(values: Floats, classes: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -8,7 +8,6 @@ the classes in a drop-down.
 from __future__ import annotations
 
 import contextlib
-import html
 import math
 import sqlite3
 import struct
@@ -22,6 +21,7 @@ from rasterio.errors import CRSError
 
 from swath.errors import DataError, SettingError
 from swath.files import atomic_files
+from swath.mapping.styles import value_map_style
 
 MOST_PLACES = 100_000
 MOST_BLOB = 64 * 2**20  # of one geometry or picture
@@ -367,72 +367,6 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, int | float | bytes) else str(value)
-
-
-def value_map_style(classes: Mapping[str, str], *, column: str) -> str:
-    """Style of QGIS (QML): the classes as a drop-down of the column's cells, and their colors on the map.
-
-    Parameters
-    ----------
-    classes : mapping of str to str
-        Color (RRGGBB) by class name, in order.
-    column : str
-        The column.
-
-    Returns
-    -------
-    str
-        XML.
-    """
-    offered = "".join(
-        '            <Option type="Map">\n'
-        f'              <Option type="QString" name="{html.escape(name)}" value="{html.escape(name)}"/>\n'
-        "            </Option>\n"
-        for name in classes
-    )
-    categories = "".join(
-        f'      <category symbol="{number}" value="{html.escape(name)}" label="{html.escape(name)}" type="string" '
-        'render="true"/>\n'
-        for number, name in enumerate([*classes, ""])
-    )
-    symbols = "".join(
-        f'      <symbol name="{number}" type="marker" alpha="1">\n'
-        '        <layer class="SimpleMarker" enabled="1" locked="0" pass="0">\n'
-        '          <Option type="Map">\n'
-        f'            <Option type="QString" name="color" value="{_rgba(color)}"/>\n'
-        '            <Option type="QString" name="size" value="3"/>\n'
-        '            <Option type="QString" name="outline_color" value="255,255,255,255"/>\n'
-        "          </Option>\n"
-        "        </layer>\n"
-        "      </symbol>\n"
-        for number, color in enumerate([*classes.values(), "808080"])
-    )
-    return (
-        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
-        '<qgis version="3.28" styleCategories="Symbology|Fields|Forms">\n'
-        f'  <renderer-v2 type="categorizedSymbol" attr="{html.escape(column)}" forceraster="0" enableorderby="0">\n'
-        f"    <categories>\n{categories}    </categories>\n"
-        f"    <symbols>\n{symbols}    </symbols>\n"
-        "  </renderer-v2>\n"
-        "  <fieldConfiguration>\n"
-        f'    <field name="{html.escape(column)}">\n'
-        '      <editWidget type="ValueMap">\n'
-        "        <config>\n"
-        '          <Option type="Map">\n'
-        '            <Option type="List" name="map">\n'
-        f"{offered}"
-        "            </Option>\n"
-        "          </Option>\n"
-        "        </config>\n"
-        "      </editWidget>\n"
-        "    </field>\n"
-        "  </fieldConfiguration>\n"
-        "</qgis>\n"
-    )
-
-
-def _rgba(color: str) -> str:
-    return ",".join(str(value) for value in (*bytes.fromhex(color), 255))
 
 
 _SCHEMA = (

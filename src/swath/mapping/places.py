@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
@@ -99,6 +100,23 @@ class Places:
         """Places of each class, in order of names."""
         return dict(sorted(Counter(row.label for row in self.rows if row.label is not None).items()))
 
+    @property
+    def centers(self) -> npt.NDArray[np.float64]:
+        """Center of each place, the mean of its corners, ``[N, 2]`` in coordinates of :attr:`crs`."""
+        corners = [np.unique(np.array(list(points_of(row.geometry)), np.float64), axis=0) for row in self.rows]
+        return np.array([corner.mean(axis=0) for corner in corners]).reshape(-1, 2)
+
+    @property
+    def lonlat(self) -> npt.NDArray[np.float64]:
+        """Center of each place in longitude and latitude on WGS 84, ``[N, 2]``; NaN where there are none."""
+        points = [{"type": "Point", "coordinates": center} for center in self.centers.tolist()]
+        if self.crs == WGS84:
+            return self.centers
+        with rasterio.Env(session=DummySession(), **ENVIRONMENT):
+            use_own_proj_data()
+            found = _transformed(points, self.crs, WGS84)
+        return np.array([(np.nan, np.nan) if one is None else one["coordinates"] for one in found]).reshape(-1, 2)
+
     def labeled(self) -> Places:
         """Those with a class; the others are counted in a note.
 
@@ -159,6 +177,8 @@ class Places:
 
 def _transformed(geometries: Sequence[Geometry], source: Any, target: Any) -> list[Geometry | None]:
     """Geometries in another system, all at once or else one by one; None for what has no coordinates in it."""
+    if not geometries:
+        return []
     try:
         found: list[Geometry] = transform_geom(source, target, list(geometries))
     except (RasterioError, CPLE_BaseError, ValueError):

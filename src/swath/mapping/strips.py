@@ -144,6 +144,11 @@ class Strips:
         """The strip under each row of windows."""
         return self.cut(self.pieces())
 
+    @property
+    def bands(self) -> int:
+        """How many bands are read."""
+        return len(self._bands)
+
     def sample(self) -> npt.NDArray[Any]:
         """Pixels ``[bands, n]`` with data from squares spread over the whole scene, about a million at most.
 
@@ -216,11 +221,16 @@ class Strips:
             part = slice(top, top + len(source)) if inside else source - held.start
             yield Strip(first, count, start, held.pixels[:, part], held.valid[part])
 
-    def _read(self, start: int, count: int) -> Piece:
-        values, valid = self._values(Window(0, start, self.scene.width, count))
+    def window(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Pixels ``[bands, rows, columns]`` as the model gets them, and where they are data."""
+        values, valid = self._values(window)
         if self.correction is not None:
             # Black stays black, so that a collar nobody declared still differs from land.
             values = self.correction.apply(values, valid & values.any(axis=0))
+        return values, valid
+
+    def _read(self, start: int, count: int) -> Piece:
+        values, valid = self.window(Window(0, start, self.scene.width, count))
         self.statistics.add(start, values, valid)
         return Piece(start, self._widen(values), self._widen(valid))
 

@@ -1,4 +1,4 @@
-"""Styles of QGIS (QML) for the rasters of a map: next to a raster and with its name, QGIS takes them by itself.
+"""Styles of QGIS (QML) for the rasters of a map and for places: next to a file and with its name, QGIS takes them.
 
 Without one a class raster shows 256 entries, most of them black, since a color table always has so many; and the
 others are gray.
@@ -7,7 +7,7 @@ others are gray.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib import colormaps
 
@@ -76,3 +76,69 @@ def _document(renderer: str) -> str:
         f"  <pipe>\n{renderer}  </pipe>\n"
         "</qgis>\n"
     )
+
+
+def value_map_style(classes: Mapping[str, str], *, column: str) -> str:
+    """Style of QGIS (QML): the classes as a drop-down of the column's cells, and their colors on the map.
+
+    Parameters
+    ----------
+    classes : mapping of str to str
+        Color (RRGGBB) by class name, in order.
+    column : str
+        The column.
+
+    Returns
+    -------
+    str
+        XML.
+    """
+    offered = "".join(
+        '            <Option type="Map">\n'
+        f'              <Option type="QString" name="{html.escape(name)}" value="{html.escape(name)}"/>\n'
+        "            </Option>\n"
+        for name in classes
+    )
+    categories = "".join(
+        f'      <category symbol="{number}" value="{html.escape(name)}" label="{html.escape(name)}" type="string" '
+        'render="true"/>\n'
+        for number, name in enumerate([*classes, ""])
+    )
+    symbols = "".join(
+        f'      <symbol name="{number}" type="marker" alpha="1">\n'
+        '        <layer class="SimpleMarker" enabled="1" locked="0" pass="0">\n'
+        '          <Option type="Map">\n'
+        f'            <Option type="QString" name="color" value="{_rgba(color)}"/>\n'
+        '            <Option type="QString" name="size" value="3"/>\n'
+        '            <Option type="QString" name="outline_color" value="255,255,255,255"/>\n'
+        "          </Option>\n"
+        "        </layer>\n"
+        "      </symbol>\n"
+        for number, color in enumerate([*classes.values(), "808080"])
+    )
+    return (
+        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+        '<qgis version="3.28" styleCategories="Symbology|Fields|Forms">\n'
+        f'  <renderer-v2 type="categorizedSymbol" attr="{html.escape(column)}" forceraster="0" enableorderby="0">\n'
+        f"    <categories>\n{categories}    </categories>\n"
+        f"    <symbols>\n{symbols}    </symbols>\n"
+        "  </renderer-v2>\n"
+        "  <fieldConfiguration>\n"
+        f'    <field name="{html.escape(column)}">\n'
+        '      <editWidget type="ValueMap">\n'
+        "        <config>\n"
+        '          <Option type="Map">\n'
+        '            <Option type="List" name="map">\n'
+        f"{offered}"
+        "            </Option>\n"
+        "          </Option>\n"
+        "        </config>\n"
+        "      </editWidget>\n"
+        "    </field>\n"
+        "  </fieldConfiguration>\n"
+        "</qgis>\n"
+    )
+
+
+def _rgba(color: str) -> str:
+    return ",".join(str(value) for value in (*bytes.fromhex(color), 255))

@@ -387,6 +387,8 @@ def map_record(
             "data": record.data.name,
             "data_fingerprint": record.data.fingerprint,
             "license": record.license,
+            # Codes of the places it was taught from, so that a map is not assessed by them.
+            "taught": [one.model_dump(mode="json") for one in record.taught],
         },
         "scene": {
             "name": scene.name,

@@ -116,7 +116,7 @@ def max_tensor() -> int:
 
 
 def _ranges(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> dict[str, int]:
-    """How long each range of numbers is; long ones are refused before shapes are inferred, which would write them out."""
+    """Length of each range of numbers; long ones are refused before shapes are inferred, which would write them out."""
     constants = {tensor.name: tensor for tensor in graph.graph.initializer}
     constants |= {
         node.output[0]: attribute.t
@@ -155,14 +155,16 @@ def _ranges(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> dict
     return lengths
 
 
-def _inferred(graph: onnx.ModelProto, shape: Sequence[int], ranges: Mapping[str, int], *, where: str) -> onnx.ModelProto:
+def _inferred(
+    graph: onnx.ModelProto, shape: Sequence[int], ranges: Mapping[str, int], *, where: str
+) -> onnx.ModelProto:
     """The graph with the shapes of all its tensors, without the values of its weights."""
     bare = onnx.ModelProto(ir_version=graph.ir_version, opset_import=graph.opset_import)
     bare.graph.name = "cost"
     kinds = {value.name: value.type.tensor_type.elem_type for value in graph.graph.value_info}
     for node in graph.graph.node:
         if node.op_type == "Range":  # as long as it is, for inference does not follow what is counted from the input
-            kind = TensorProto.INT64 if node.output[0] not in kinds else kinds[node.output[0]]
+            kind = kinds.get(node.output[0], TensorProto.INT64)
             numbers = helper.make_tensor("range", kind, [ranges[node.output[0]]], [0] * ranges[node.output[0]])
             bare.graph.node.append(helper.make_node("Constant", [], [node.output[0]], value=numbers))
         else:

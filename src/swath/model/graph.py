@@ -104,6 +104,67 @@ def head_of(model: onnx.ModelProto) -> tuple[npt.NDArray[np.float32], npt.NDArra
     return weight, bias
 
 
+def replace_head(
+    model: onnx.ModelProto,
+    weight: npt.NDArray[np.float32],
+    bias: npt.NDArray[np.float32],
+    *,
+    task: Task,
+    temperature: float,
+) -> onnx.ModelProto:
+    """Give a whole model another linear head, and the end of its task.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        With the outputs ``features`` and ``logits``, the latter by a linear head.
+    weight, bias : numpy.ndarray
+        ``[L, D]`` and ``[L]``; one row for a binary model.
+    task, temperature
+        Of the new model.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Another model, without names of classes; `model` is not changed.
+
+    Raises
+    ------
+    ModelFileError
+        If it has no features or does not end in a linear head of them.
+    """
+    outputs = {output.name: output for output in model.graph.output}
+    ends = [node for node in model.graph.node if "logits" in node.output]
+    head = head_of(model)
+    if "features" not in outputs or head is None or len(ends) != 1 or "features" not in ends[0].input:
+        raise ModelFileError("the network does not end in a linear head on an output 'features'")
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    graph = changed.graph
+    tail = {"logits"}
+    kept = []
+    for node in graph.node:
+        if tail.intersection(node.input):
+            tail.update(node.output)
+        elif "logits" in node.output:
+            continue
+        else:
+            kept.append(node)
+    gemm = helper.make_node("Gemm", ["features", HEAD_WEIGHT, HEAD_BIAS], ["logits"], transB=1)
+    nodes = [*kept, gemm, *_after(task)]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    values = {HEAD_WEIGHT: weight, HEAD_BIAS: bias, TEMPERATURE: np.array(temperature, np.float32)}
+    tensors = [tensor for tensor in graph.initializer if tensor.name not in values]
+    del graph.initializer[:]
+    graph.initializer.extend([*tensors, *(_constant(name, value) for name, value in values.items())])
+    classes = 2 if task == "binary" else len(weight)
+    for name, count in (("logits", len(weight)), ("probabilities", classes)):
+        end = next(output for output in graph.output if output.name == name)
+        end.CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", count]))
+    return changed
+
+
 def axis_names(model: onnx.ModelProto, end: str) -> tuple[str, ...] | None:
     """Names along axis 1 of an input or output, bands or classes; None where the graph does not give them.
 

@@ -16,10 +16,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_
 
 from swath.config import Settings, printable
 from swath.model.colors import class_colors
+from swath.model.memory import ClassMemory, Taught
 from swath.model.ood import OutOfDistribution, pack_bytes, unpack_bytes
 from swath.model.seen import Seen
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 RECORD_KEY, DIGEST_KEY = "swath.record", "swath.record.sha256"
 Task = Literal["single-label", "binary", "multi-label"]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
@@ -217,8 +218,12 @@ class Record(Settings):
     out_of_distribution: Annotated[OutOfDistribution | None, BeforeValidator(lambda given: given or None)] = Field(
         default=None, description="statistics that detect patches unlike the training data"
     )
+    memory: ClassMemory | None = Field(
+        default=None, description="statistics of the classes' features, so that teaching does not forget them"
+    )
     recipe: dict[str, Any]
     data: DataInfo
+    taught: Taught = ()
     seen: Seen = ()
     metrics: dict[str, Estimate] = Field(default_factory=dict, description="on the validation split")
     baselines: Baselines | None = None
@@ -244,6 +249,8 @@ class Record(Settings):
                 f"a {self.task} model has no threshold for '{stray[0]}'"
                 + (f", only for: {', '.join(may)}" if may else "")
             )
+        if self.memory is not None and max(self.memory.classes) >= len(self.classes):
+            raise ValueError("the memory holds a class that the model does not have")
         if any(len(row) != len(self.classes) for row in self.reference.probabilities):
             raise ValueError("reference probabilities need one number per class")
         if any(not -_ROUNDING <= p <= 1 + _ROUNDING for row in self.reference.probabilities for p in row):

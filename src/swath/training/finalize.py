@@ -7,6 +7,7 @@ fills the record, and :func:`write_run` writes all of it.
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections import Counter
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from swath.data.rows import unnamed_bands
 from swath.data.spatial import noted_protocol
 from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
+from swath.evaluation.temperature import fit_offsets, to_probabilities
 from swath.files import atomic_files, write_csv
 from swath.imagery.color_match import patch_quantiles
 from swath.imagery.rgb import is_numbered
@@ -34,13 +36,14 @@ from swath.inference.choice import make_engine
 from swath.inference.ood import TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
 from swath.model import Record, write_model
 from swath.model.graph import assemble
+from swath.model.memory import ClassMemory
 from swath.model.ood import OutOfDistribution
 from swath.model.record import Baselines, ChannelQuantiles, DataInfo, InputSpec, ReferencePatches, class_infos
 from swath.model.seen import salt_of, with_seen
 from swath.networks import CUSTOM, CustomNetwork, Network
 from swath.networks.catalog import OWN
 from swath.training.batches import Normalization, Patches, outputs_of
-from swath.training.calibrate import ValidationResult, fit_offsets, to_probabilities, validate_network
+from swath.training.calibrate import ValidationResult, validate_network
 from swath.training.export import RoundedProducts, bf16_parity, check_export, export_body
 from swath.training.loop import TrainedNetwork
 from swath.training.run import TrainingRun, has_bf16
@@ -133,6 +136,7 @@ def export_model(
     run.progress("exporting", 3, 4, note="writing")
     reference = sample[:REFERENCE_PATCHES]
     probabilities = make_engine("onnxruntime", graph, threads=1).run(reference, ("probabilities",))["probabilities"]
+    learned, labels = sample_training(run, trained)
     record = Record(
         name=name,
         created=datetime.now(UTC).date().isoformat(),
@@ -168,7 +172,8 @@ def export_model(
         metrics=validation.metrics,
         baselines=calibration.baselines,
         conformal=calibration.conformal,
-        out_of_distribution=fit_ood(run, trained, calibration, size=spec.size),
+        out_of_distribution=fit_ood(run, learned, labels, calibration, size=spec.size),
+        memory=None if targets.task == "multi-label" else ClassMemory.of(learned.features, labels),
         parity=parity,
         reference=ReferencePatches.pack(reference, probabilities, tolerance=REFERENCE_TOLERANCE),
         versions={
@@ -219,19 +224,24 @@ def _credits(record: Record) -> list[str]:
     return list(dict.fromkeys(filter(None, (record.data.attribution, began))))
 
 
-def fit_ood(
-    run: TrainingRun, trained: TrainedNetwork, calibration: Calibration, *, size: int
-) -> OutOfDistribution | None:
-    """Out-of-distribution statistics of evenly spread training patches, not augmented.
-
-    None where validation patches are too few.
-    """
+def sample_training(run: TrainingRun, trained: TrainedNetwork) -> tuple[PatchOutputs, npt.NDArray[Any]]:
+    """Evenly spread training patches, not augmented, with what the network makes of them; and their labels."""
     train, count = run.train, min(len(run.train), TRAIN_PATCHES)
     rows = np.unique(np.linspace(0, len(train) - 1, count).round().astype(np.int64))
     sample = Patches(np.ascontiguousarray(train.pixels[rows]), train.labels[rows])
-    groups = sample.labels if sample.labels.ndim == 1 else np.zeros(len(rows), np.int64)
+    return _outputs(trained, sample), sample.labels
+
+
+def fit_ood(
+    run: TrainingRun, learned: PatchOutputs, labels: npt.NDArray[Any], calibration: Calibration, *, size: int
+) -> OutOfDistribution | None:
+    """Out-of-distribution statistics of the patches of :func:`sample_training`.
+
+    None where validation patches are too few.
+    """
+    groups = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
     return fit_out_of_distribution(
-        _outputs(trained, sample),
+        learned,
         groups,
         calibration.outputs,
         task=run.targets.task,
@@ -301,7 +311,7 @@ def _architecture(network: Network) -> str:
 def write_history(path: Path, history: History, *, kept: int) -> None:
     """One row per epoch: seconds, losses, scores, and 1 for the one whose weights were kept."""
     rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
-    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+    write_csv(path, list(rows[0]), [["" if math.isnan(v) else v for v in row.values()] for row in rows])
 
 
 def draw_curves(path: Path, history: History, *, kept: int) -> None:
@@ -309,7 +319,7 @@ def draw_curves(path: Path, history: History, *, kept: int) -> None:
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [h["epoch"] for h in history]
-    marker = "o" if len(history) == 1 else None  # a line of one point cannot be seen
+    marker = "o" if epochs[-1] == 1 else None  # a line of one point cannot be seen
     left.plot(
         epochs, [h["train_loss"] for h in history], label="training (as minimized)", color="#14539A", marker=marker
     )
@@ -320,10 +330,11 @@ def draw_curves(path: Path, history: History, *, kept: int) -> None:
     name = column.removeprefix("val_").replace("_", " ")
     scores = [100 * h[column] for h in history]
     learned = [100 * h[column.replace("val_", "train_")] for h in history]
+    shown = f"{scores[kept]:.1f} %" + ("" if epochs[kept] else ": the start as it was")
     right.plot(epochs, learned, label="training (augmented batches)", color="#14539A", marker=marker)
     right.plot(epochs, scores, label="validation", color="#D98032")
     right.plot(epochs[kept], scores[kept], "o", color="#D98032")
-    right.set(xlabel="epoch", ylabel=f"{name}, %", title=f"Validation {name}, kept {scores[kept]:.1f} %")
+    right.set(xlabel="epoch", ylabel=f"{name}, %", title=f"Validation {name}, kept {shown}")
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,55 @@
+"""Write into the shipped model files what they remember of their classes; graphs and all else of the records stay.
+
+    python scripts/add_memory.py DATA
+
+DATA holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``, as for ``scripts/train_shipped.py``.
+Statistics are of the features of evenly spread training patches, as a training measures them. Nothing is written
+unless the index made of the lists has the fingerprint in the model's record. Models that are trained have it from
+their training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from add_seen_patches import dense_lists
+from train_shipped import shipped_lists, write_lists
+
+from swath.data import build_index, cached_pixels, split_index
+from swath.inference import check_model, load
+from swath.inference.ood import TRAIN_PATCHES
+from swath.model import read_model, write_model
+from swath.model.memory import ClassMemory
+from swath.model.record import SCHEMA_VERSION
+
+
+def main() -> None:
+    """Make each model's index again, compare its fingerprint, measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    data = parser.parse_args().data
+    whole = build_index(data / "eurosat_rgb.zip", part_of="eurosat-rgb")
+    for name, lists in {"eurosat": shipped_lists(data), "eurosat-dense": dense_lists(data)}.items():
+        with tempfile.TemporaryDirectory() as folder:
+            index = split_index(whole, lists=write_lists(lists, Path(folder)))
+        model = read_model(name)
+        if index.fingerprint != model.record.data.fingerprint:
+            raise SystemExit(f"'{name}' was trained from another index than these lists make")
+        train = index.where("train")
+        pixels = cached_pixels(train, bands=model.record.input.bands)
+        rows = np.unique(np.linspace(0, len(train) - 1, TRAIN_PATCHES).round().astype(np.int64))
+        places = {known: k for k, known in enumerate(model.record.class_names)}
+        labels = np.array([places[next(iter(names))] for names in train.label_sets], np.int64)[rows]
+        features = load(name, engine="openvino").run(np.ascontiguousarray(pixels[rows]), wanted=("features",))
+        changed = model.record.model_copy(
+            update={"memory": ClassMemory.of(features["features"], labels), "schema_version": SCHEMA_VERSION}
+        )
+        write_model(model.path, model.graph, changed, overwrite=True)
+        print(f"{name}: {len(rows):,} patches; {model.path}; {check_model(name)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""``swath teach`` and ``suggest``: a model that learns a scene from a few labeled places, and which to label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from swath.cli import options as opt
+from swath.errors import SettingError
+
+Negatives = Literal["places", "random"]
+Strategy = Literal["mixed", "random", "margin", "entropy", "k-center"]
+
+
+def teach(
+    model: opt.Model,
+    out: opt.ModelOut,
+    scene: Annotated[str | None, typer.Option(help="Scene the places lie in: GeoTIFF, JPEG 2000, PNG or JPEG.")] = None,
+    places: Annotated[
+        Path | None,
+        typer.Option(help="Points or polygons with a class: GeoJSON, GeoPackage, CSV, or a raster of labels."),
+    ] = None,
+    patches: Annotated[
+        Path | None, typer.Option(help="Index (.parquet) of labeled patches, instead of a scene and places.")
+    ] = None,
+    label_field: Annotated[
+        str | None, typer.Option(help="Column of class names; by default 'label' or 'class'.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer of a GeoPackage that has several.")] = None,
+    places_crs: Annotated[
+        str | None, typer.Option(metavar="CRS", help="Coordinate reference system of the places, such as EPSG:32632.")
+    ] = None,
+    only: Annotated[
+        bool, typer.Option("--only", help="Learn from the places only, and forget what was learned before.")
+    ] = False,
+    positive: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Make a detector of this class against everything else.")
+    ] = None,
+    negatives: Annotated[
+        Negatives, typer.Option(help="Everything else: places of other classes, or random places of the scene too.")
+    ] = "places",
+    bands: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
+    ] = None,
+    rescale: Annotated[
+        str | None,
+        typer.Option(metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750"),
+    ] = None,
+    nodata: Annotated[float | None, typer.Option(help="Value that means no data, instead of the scene's own.")] = None,
+    match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
+    seed: opt.Seed = 0,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
+) -> object:
+    """Teach a model a scene from a few labeled places, in seconds.
+
+    The classes of the places may be new. What the model knew stays, unless --only is given. Printed is how many
+    places it predicts as labeled, before and after, by cross-validation; the new model file is complete.
+
+    Example: swath teach eurosat --scene s.tif --places p.gpkg --out mine.onnx
+    """
+    from swath.data import read_index
+    from swath.teaching import teach as run
+
+    chosen = None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3")
+    limits = None if rescale is None else opt.limits(rescale)
+    if patches is not None and (scene is not None or places is not None):
+        raise SettingError("patches have no scene and no places", fix="leave out --patches, or --scene and --places")
+    result = opt.with_bars(
+        run,
+        model,
+        out=out,
+        scene=scene,
+        places=places,
+        patches=None if patches is None else read_index(patches),
+        only=only,
+        positive=positive,
+        negatives=negatives,
+        bands=chosen,
+        rescale=limits,
+        nodata=nodata,
+        match_colors=match_colors,
+        places_crs=places_crs,
+        label_field=label_field,
+        layer=layer,
+        seed=seed,
+        engine=engine,
+        threads=threads,
+        overwrite=overwrite,
+    )
+    typer.echo("\n".join(result.lines()))
+    for note in result.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"{out}: taught from {sum(result.places.values())} places in {result.seconds:.1f} s")
+    if scene is not None:
+        asked = {"--bands": bands, "--rescale": rescale, "--nodata": nodata}
+        options = [str(part) for name, value in asked.items() if value is not None for part in (name, value)]
+        matched = [] if match_colors == "auto" else ["--match-colors", match_colors]
+        opt.next_step("map", out, scene, *options, *matched, "--out", "map.tif")
+    return result
+
+
+def suggest(
+    model: opt.Model,
+    scene: Annotated[str, typer.Argument(help="Scene to label: GeoTIFF, JPEG 2000, PNG or JPEG.")],
+    out: Annotated[Path, opt.output("GeoPackage (.gpkg) to write; a style for QGIS (.qml) is written next to it.")],
+    n: Annotated[int, typer.Option(help="How many places.")] = 20,
+    strategy: Annotated[Strategy, typer.Option(help="How they are chosen; the others are there to compare.")] = "mixed",
+    like: Annotated[
+        Path | None, typer.Option(help="Places (any file that teach reads) to find the most similar windows to.")
+    ] = None,
+    places_crs: Annotated[
+        str | None, typer.Option(metavar="CRS", help="Coordinate reference system of --like, such as EPSG:32632.")
+    ] = None,
+    bands: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
+    ] = None,
+    rescale: Annotated[
+        str | None,
+        typer.Option(metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750"),
+    ] = None,
+    nodata: Annotated[float | None, typer.Option(help="Value that means no data, instead of the scene's own.")] = None,
+    match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
+    seed: opt.Seed = 0,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
+) -> object:
+    """Propose places of a scene to label, where a label would teach most.
+
+    Open the GeoPackage in QGIS, fill in the column 'class' from its drop-down, and give it to swath teach. Each place
+    has the model's guess, its confidence and a small picture.
+
+    Example: swath suggest eurosat scene.tif --n 20 --out places.gpkg
+    """
+    from swath.mapping.places import read_places
+    from swath.teaching import suggest as run
+
+    result = opt.with_bars(
+        run,
+        model,
+        scene,
+        out=out,
+        n=n,
+        strategy=strategy,
+        like=None if like is None else read_places(like, crs=places_crs, need_labels=False),
+        bands=None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3"),
+        rescale=None if rescale is None else opt.limits(rescale),
+        nodata=nodata,
+        match_colors=match_colors,
+        seed=seed,
+        engine=engine,
+        threads=threads,
+        overwrite=overwrite,
+    )
+    called = ", ".join(f"{name} {count}" for name, count in result.guesses.items())
+    typer.echo(f"{out}: {len(result.places.rows)} places of {result.looked_at:,} windows to label (guesses: {called})")
+    for note in result.notes:
+        typer.echo(f"note: {note}", err=True)
+    opt.hint(f"next: fill in the column 'class' of {out} in QGIS")
+    asked = {"--bands": bands, "--rescale": rescale, "--nodata": nodata}
+    options = [str(part) for name, value in asked.items() if value is not None for part in (name, value)]
+    matched = [] if match_colors == "auto" else ["--match-colors", match_colors]
+    opt.next_step("teach", model, "--scene", scene, "--places", out, *options, *matched, "--out", "mine.onnx")
+    return result
