@@ -1,0 +1,1 @@
+class Indexes: name='indexes'

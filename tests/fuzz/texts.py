@@ -1,0 +1,2 @@
+class Csv: name='CSV'
+class Yaml: name='YAML'

@@ -1,0 +1,125 @@
+"""Run mutants one after the other in this process, and report each on a line of JSON.
+
+What libraries write on standard output or error is looked at too: none of it may reach a user.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from swath.errors import SwathError
+from tests.fuzz.mutants import Rng
+
+LIMIT_BYTES = 3 * 2**30
+_LONGEST = 1500  # letters of a sentence
+_MEMORY = ("MemoryError", "bad_alloc", "Unable to allocate", "Cannot allocate", "realloc", "malloc", "out of memory")
+
+
+class Target(Protocol):
+    """One kind of input."""
+
+    name: str
+
+    def make(self, rng: Rng, place: Path) -> Path:
+        """Write a mutant into a folder; what to run."""
+
+    def uses(self, path: Path) -> Iterator[Callable[[], Any]]:
+        """What commands do with it."""
+
+
+def targets() -> dict[str, Callable[[Path], Target]]:
+    """What makes each kind's mutants, given a folder for its seeds."""
+    from tests.fuzz.indexes import Indexes
+    from tests.fuzz.models import Models
+    from tests.fuzz.pictures import Pictures
+    from tests.fuzz.texts import Csv, Yaml
+    from tests.fuzz.zips import Zips
+
+    return {kind.name: kind for kind in (Pictures, Indexes, Models, Zips, Yaml, Csv)}
+
+
+def fault_of(error: BaseException, path: Path) -> str | None:
+    """What is wrong with an error; None for one sentence that names its file."""
+    if not isinstance(error, SwathError):
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
+    text = str(error)
+    if not text.isprintable():
+        return f"not one printable line: {text!r}"
+    if path.stem not in text:
+        return f"does not name {path.stem}: {text}"
+    if len(text) > _LONGEST:
+        return f"{len(text)} letters: {text[:300]}"
+    if any(word in text for word in _MEMORY):
+        return f"ran out of memory: {text}"
+    return None
+
+
+def run_one(target: Target, number: int, place: Path) -> dict[str, Any]:
+    """Make a mutant, run it and say what came of it."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    rng = np.random.default_rng([zlib.crc32(target.name.encode()), number])
+    path = target.make(rng, place)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is that of this mutant
+    before, began = _noise(), time.monotonic()
+    faults, refusals = [], []
+    for use in target.uses(path):
+        try:
+            use()
+        except Exception as error:
+            fault = fault_of(error, path)
+            (refusals if fault is None else faults).append(fault or str(error))
+    seconds, noise = time.monotonic() - began, _noise() - before
+    if noise:
+        faults.append(f"{noise} bytes on standard output or error")
+    rss = _peak()
+    if rss > LIMIT_BYTES:
+        faults.append(f"took {rss / 2**30:.1f} GiB")
+    outcome = "other" if faults else "refused" if refusals else "answered"
+    return {"number": number, "outcome": outcome, "seconds": seconds, "rss": rss, "what": (faults or refusals)[:1]}
+
+
+def _noise() -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return os.fstat(1).st_size + os.fstat(2).st_size
+
+
+def _peak() -> int:
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+
+def main(kind: str, start: int, stop: int, folder: Path, report: IO[str]) -> None:
+    """Run mutants `start` to `stop` of a kind; the one in hand stays in ``folder/mutant``."""
+    target = targets()[kind](folder)
+    taken = 1024 * int(Path("/proc/self/status").read_text().split("VmSize:")[1].split()[0])
+    # A guard for the machine; a mutant that reaches it is found out by what it says.
+    resource.setrlimit(resource.RLIMIT_AS, (taken + LIMIT_BYTES + 2**30,) * 2)
+    for number in range(start, stop):
+        report.write(json.dumps(run_one(target, number, folder / "mutant")) + "\n")
+        report.flush()
+
+
+if __name__ == "__main__":
+    lines = os.fdopen(os.dup(1), "w")
+    folder = Path(sys.argv[4])
+    sink = os.open(folder / "noise.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(sink, stream)
+    tempfile.tempdir = str(folder)
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), folder, lines)

@@ -1,0 +1,1 @@
+class Zips: name='zips'
