@@ -44,10 +44,10 @@ def _show(kind: str, number: int) -> None:
             try:
                 print("answered:", str(use())[:300])
             except Exception as error:
-                if fault_of(error, path) is None:
+                if fault_of(error, (path.stem, *target.told)) is None:
                     print("refused:", error)
                 else:
-                    print("FAULT:", fault_of(error, path))
+                    print("FAULT:", fault_of(error, (path.stem, *target.told)))
                     traceback.print_exc()
 
 

@@ -18,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
 _START_UP = 120.0
+_SLOW = 10.0
 _A_PROCESS = 500  # mutants that one process runs
 
 
@@ -72,13 +73,13 @@ def fuzz(kind: str, *, mutants: int, start: int = 0, kept: Path | None = None, s
             for result in _results(kind, number, min(stop, number + _A_PROCESS), folder):
                 tally.add(result)
                 number = result["number"] + 1
+                if show and (result["outcome"] == "other" or result["seconds"] > _SLOW):
+                    print(kind, number - 1, f"{result['seconds']:.1f} s", *result["what"], flush=True)
                 if result["outcome"] == "other":
-                    if show:
-                        print(kind, *tally.findings[-1], flush=True)
                     if kept is not None:
                         target = kept / kind / str(result["number"])
                         shutil.rmtree(target, ignore_errors=True)
-                        shutil.copytree(folder / "mutant", target)
+                        shutil.copytree(folder / f"case-{result['number']}", target)
                         shutil.copy(folder / "noise.txt", target)
     return tally
 
@@ -120,6 +121,6 @@ def _results(kind: str, start: int, stop: int, folder: Path) -> Iterator[dict[st
     if ended:
         said = [line for line in (folder / "noise.txt").read_text(errors="replace").splitlines() if "File" in line]
         what = f"{ended}: {' <'.join(line.strip() for line in said[:3])}"
-        if not (folder / "mutant").exists():
+        if not (folder / f"case-{number}").exists():
             raise RuntimeError(f"the fuzz process of {kind} did not start: {(folder / 'noise.txt').read_text()[-2000:]}")
         yield {"number": number, "outcome": "other", "seconds": SECONDS if "took" in ended else 0, "rss": 0, "what": [what]}

@@ -32,6 +32,7 @@ class Target(Protocol):
     """One kind of input."""
 
     name: str
+    told: tuple[str, ...]  # what an error may name in place of the file
 
     def make(self, rng: Rng, place: Path) -> Path:
         """Write a mutant into a folder; what to run."""
@@ -51,16 +52,16 @@ def targets() -> dict[str, Callable[[Path], Target]]:
     return {kind.name: kind for kind in (Pictures, Indexes, Models, Zips, Yaml, Csv)}
 
 
-def fault_of(error: BaseException, path: Path) -> str | None:
-    """What is wrong with an error; None for one sentence that names its file."""
+def fault_of(error: BaseException, told: tuple[str, ...]) -> str | None:
+    """What is wrong with an error; None for one sentence that names one of `told`."""
     if not isinstance(error, SwathError):
         last = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
     text = str(error)
     if not text.isprintable():
         return f"not one printable line: {text!r}"
-    if path.stem not in text:
-        return f"does not name {path.stem}: {text}"
+    if not any(name in text for name in told):
+        return f"does not name its file: {text}"
     if len(text) > _LONGEST:
         return f"{len(text)} letters: {text[:300]}"
     if any(word in text for word in _MEMORY):
@@ -70,7 +71,6 @@ def fault_of(error: BaseException, path: Path) -> str | None:
 
 def run_one(target: Target, number: int, place: Path) -> dict[str, Any]:
     """Make a mutant, run it and say what came of it."""
-    shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     rng = np.random.default_rng([zlib.crc32(target.name.encode()), number])
     path = target.make(rng, place)
@@ -81,7 +81,7 @@ def run_one(target: Target, number: int, place: Path) -> dict[str, Any]:
         try:
             use()
         except Exception as error:
-            fault = fault_of(error, path)
+            fault = fault_of(error, (path.stem, *target.told))
             (refusals if fault is None else faults).append(fault or str(error))
     seconds, noise = time.monotonic() - began, _noise() - before
     if noise:
@@ -105,13 +105,17 @@ def _peak() -> int:
 
 
 def main(kind: str, start: int, stop: int, folder: Path, report: IO[str]) -> None:
-    """Run mutants `start` to `stop` of a kind; the one in hand stays in ``folder/mutant``."""
+    """Run mutants `start` to `stop` of a kind; findings stay in ``folder/case-NUMBER``, as does one that ends this process."""
     target = targets()[kind](folder)
     taken = 1024 * int(Path("/proc/self/status").read_text().split("VmSize:")[1].split()[0])
     # A guard for the machine; a mutant that reaches it is found out by what it says.
     resource.setrlimit(resource.RLIMIT_AS, (taken + LIMIT_BYTES + 2**30,) * 2)
     for number in range(start, stop):
-        report.write(json.dumps(run_one(target, number, folder / "mutant")) + "\n")
+        place = folder / f"case-{number}"
+        result = run_one(target, number, place)
+        if result["outcome"] != "other":
+            shutil.rmtree(place)
+        report.write(json.dumps(result) + "\n")
         report.flush()
 
 
