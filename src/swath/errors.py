@@ -41,9 +41,14 @@ class SwathError(Exception):
     """
 
     def __init__(self, problem: str, *, fix: str | None = None) -> None:
-        self.problem = problem
-        self.fix = fix
-        super().__init__(f"{problem}; {fix}" if fix else problem)
+        self.problem = _one_line(problem)
+        self.fix = None if fix is None else _one_line(fix)
+        super().__init__(f"{self.problem}; {self.fix}" if fix else self.problem)
+
+
+def _one_line(text: str) -> str:
+    """A sentence on one line, whatever a name or a library's message in it holds: terminals obey control characters."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 class DataError(SwathError, ValueError):

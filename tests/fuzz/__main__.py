@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.fuzz.harness import HEAD, fuzz
-from tests.fuzz.worker import fault_of, targets
+from tests.fuzz.worker import KINDS, fault_of, target_of
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--start", type=int, default=0, help="number of the first")
     parser.add_argument("--kept", type=Path, help="folder for mutants that are findings")
     asked = parser.parse_args()
-    kinds = asked.kinds or list(targets())
+    kinds = asked.kinds or list(KINDS)
     if asked.number is not None:
         _show(kinds[0], asked.number)
         return
@@ -36,7 +36,7 @@ def main() -> None:
 def _show(kind: str, number: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        target = targets()[kind](folder)
+        target = target_of(kind, folder)
         (folder / "mutant").mkdir()
         rng = np.random.default_rng([zlib.crc32(kind.encode()), number])
         path = target.make(rng, folder / "mutant")

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
 _START_UP = 120.0
 _SLOW = 10.0
-_A_PROCESS = 500  # mutants that one process runs
+_A_PROCESS = 1000  # mutants that one process runs
 
 
 @dataclass
@@ -56,7 +56,7 @@ def fuzz(kind: str, *, mutants: int, start: int = 0, kept: Path | None = None, s
     Parameters
     ----------
     kind : str
-        A key of :func:`tests.fuzz.worker.targets`.
+        A key of :data:`tests.fuzz.worker.KINDS`.
     mutants : int
         How many.
     start : int

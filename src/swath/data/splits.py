@@ -337,7 +337,9 @@ def splits_from_lists(index: PatchIndex, lists: Mapping[str, Path]) -> list[str 
         for row in names.rows_of(lists[split]):
             if splits[row] is not None:
                 twice = f"'{splits[row]}' and '{split}'" if splits[row] != split else f"'{split}' twice"
-                raise DataError(f"{index.paths[row]} is listed for {twice}", fix="list each patch once")
+                raise DataError(
+                    f"{index.paths[row]} is listed for {twice}, at last by {lists[split]}", fix="list each patch once"
+                )
             splits[row] = split
     groups: dict[str, int] = {}
     for row, group in enumerate(index.column("group")):
