@@ -18,6 +18,9 @@ The command line prints ``str(error)`` alone and exits with status 2; anything t
 from __future__ import annotations
 
 
+_LONGEST = 1000  # letters of a sentence; names in archives have up to 65,535
+
+
 class SwathError(Exception):
     """A mistake the user can fix.
 
@@ -47,7 +50,9 @@ class SwathError(Exception):
 
 
 def _one_line(text: str) -> str:
-    """A sentence on one line, whatever a name or a library's message in it holds: terminals obey control characters."""
+    """A sentence of one line, whatever a name or a library's message in it holds: terminals obey control characters."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
     return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.fuzz.worker import MEMORY
+
 ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
 _START_UP = 120.0
@@ -50,7 +52,9 @@ class Tally:
 HEAD = "| input | mutants | answered | refused by a sentence | other | slowest, s | peak RSS, GiB |\n" + "|---" * 7 + "|"
 
 
-def fuzz(kind: str, *, mutants: int, start: int = 0, kept: Path | None = None, show: bool = False) -> Tally:
+def fuzz(
+    kind: str, *, mutants: int, start: int = 0, kept: Path | None = None, show: bool = False, seconds: float = SECONDS, memory: int = MEMORY
+) -> Tally:
     """Run mutants of a kind.
 
     Parameters
@@ -65,12 +69,16 @@ def fuzz(kind: str, *, mutants: int, start: int = 0, kept: Path | None = None, s
         Folder for the mutants that are findings, each in a folder of its number.
     show : bool
         Print findings as they come.
+    seconds : float
+        That a mutant may take.
+    memory : int
+        Bytes that it may take.
     """
     tally, number, stop = Tally(kind), start, start + mutants
     while number < stop:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            for result in _results(kind, number, min(stop, number + _A_PROCESS), folder):
+            for result in _results(kind, number, min(stop, number + _A_PROCESS), folder, seconds, memory):
                 tally.add(result)
                 number = result["number"] + 1
                 if show and (result["outcome"] == "other" or result["seconds"] > _SLOW):
@@ -84,12 +92,12 @@ def fuzz(kind: str, *, mutants: int, start: int = 0, kept: Path | None = None, s
     return tally
 
 
-def _results(kind: str, start: int, stop: int, folder: Path) -> Iterator[dict[str, Any]]:
+def _results(kind: str, start: int, stop: int, folder: Path, seconds: float, memory: int) -> Iterator[dict[str, Any]]:
     """What a process reports of its mutants, the last of which may be its end."""
     (folder / "noise.txt").touch()
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     variables = os.environ | {"PYTHONPATH": paths, "SWATH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz.worker", kind, str(start), str(stop), str(folder)]
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz.worker", kind, str(start), str(stop), str(folder), str(memory)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables, cwd=folder)
     lines: queue.Queue[str | None] = queue.Queue()
 
@@ -101,9 +109,10 @@ def _results(kind: str, start: int, stop: int, folder: Path) -> Iterator[dict[st
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    number, limit = start, _START_UP + SECONDS
-    ended = ""
+    number, ended, limit = start, "", _START_UP
     try:
+        lines.get(timeout=limit)  # its seeds are made
+        limit = seconds
         while number < stop:
             line = lines.get(timeout=limit)
             if line is None:
@@ -111,16 +120,18 @@ def _results(kind: str, start: int, stop: int, folder: Path) -> Iterator[dict[st
                 break
             result = json.loads(line)
             yield result
-            number, limit = result["number"] + 1, SECONDS
+            number = result["number"] + 1
     except queue.Empty:
         ended = f"took more than {limit:g} s"
     finally:
         process.kill()
         process.wait()
         listener.join()
+        assert process.stdout is not None
+        process.stdout.close()
     if ended:
         said = [line for line in (folder / "noise.txt").read_text(errors="replace").splitlines() if "File" in line]
         what = f"{ended}: {' <'.join(line.strip() for line in said[:3])}"
         if not (folder / f"case-{number}").exists():
             raise RuntimeError(f"the fuzz process of {kind} did not start: {(folder / 'noise.txt').read_text()[-2000:]}")
-        yield {"number": number, "outcome": "other", "seconds": SECONDS if "took" in ended else 0, "rss": 0, "what": [what]}
+        yield {"number": number, "outcome": "other", "seconds": seconds if "took" in ended else 0, "rss": 0, "what": [what]}
