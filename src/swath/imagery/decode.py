@@ -16,9 +16,10 @@ from typing import BinaryIO
 from swath.contents import SNIFFED_BYTES, mistaken_content
 from swath.errors import DataError, MissingFileError, SwathError
 from swath.imagery.arrays import ArrayReader
-from swath.imagery.header import Header, Picture, Reader, check_directory, orientation_tag
+from swath.imagery.header import Header, Picture, Reader, orientation_tag
 from swath.imagery.photos import PhotoReader
 from swath.imagery.rasters import open_raster
+from swath.imagery.structure import check_structure
 
 SUFFIXES = frozenset(
     (
@@ -156,8 +157,7 @@ def _reader(
         yield ArrayReader(stream, name=name, max_pixels=max_pixels)
     elif kind in ("TIFF", "JPEG 2000"):
         driver = "GTiff" if kind == "TIFF" else "JP2OpenJPEG"
-        if kind == "TIFF":
-            check_directory(stream, name=name)
+        check_structure(stream, kind, name=name)
         turn = orientation_tag(stream) if kind == "TIFF" else 1
         with open_raster(
             source, driver, name=name, max_pixels=max_pixels, orientation=turn, georeference=georeference

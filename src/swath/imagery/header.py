@@ -4,7 +4,6 @@ orientation.
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
@@ -171,27 +170,6 @@ def orientation_tag(stream: BinaryIO) -> int:
     except (struct.error, OverflowError, ValueError, OSError):
         return 1
     return 1
-
-
-def check_directory(stream: BinaryIO, *, name: str) -> None:
-    """Refuse a TIFF whose first directory lies outside of it, and rewind; libtiff writes on standard error of one.
-
-    Raises
-    ------
-    DataError
-        If it does.
-    """
-    head = stream.read(16).ljust(16, b"\0")
-    order = "<" if head[:2] == b"II" else ">"
-    big = struct.unpack_from(f"{order}H", head, 2)[0] == 43
-    start = struct.unpack_from(f"{order}{'Q' if big else 'I'}", head, 8 if big else 4)[0]
-    size = stream.seek(0, os.SEEK_END)
-    stream.seek(0)
-    if not 8 <= start < size:
-        raise DataError(
-            f"{name} is a damaged or cut-short TIFF file (its first directory is not in it)",
-            fix="replace it or leave it out",
-        )
 
 
 def upright(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:

@@ -32,9 +32,10 @@ from rasterio.windows import Window
 from swath.errors import DataError, MissingFileError, SettingError
 from swath.imagery.arrays import bands_first
 from swath.imagery.decode import DEEP_PNG, kind_of
-from swath.imagery.header import RGB, check_directory
+from swath.imagery.header import RGB
 from swath.imagery.rasters import RasterBands, equals_nodata, sound, unreadable
 from swath.imagery.rgb import band_word, find_band, is_known, is_numbered, plain_name, thematic_mapper
+from swath.imagery.structure import check_structure
 from swath.inference.engines import free_cores
 
 # Formats that are one local file, recognized by its first bytes. VRT and the like are left out: they name other
@@ -223,8 +224,7 @@ def _driver(path: Path) -> str:
     with path.open("rb") as stream:
         with contextlib.suppress(DataError):
             kind = kind_of(stream, path.name)
-        if kind == "TIFF":
-            check_directory(stream, name=str(path))
+        check_structure(stream, kind, name=str(path))
     if kind in _DRIVERS:
         return _DRIVERS[kind]
     raise DataError(
