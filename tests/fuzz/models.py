@@ -319,7 +319,7 @@ def _change_weights(model: onnx.ModelProto, rng: Rng) -> None:
             tensor.external_data.add(key="location", value=pick(rng, TEXTS))
         case 8:
             values = numpy_helper.to_array(tensor)
-            shape = [int(pick(rng, (0, 1, 2, 3, side, 4096))) for side in values.shape]
+            shape = [int(pick(rng, (0, 1, 2, 3, side, 4096 if values.ndim < 3 else 7))) for side in values.shape]
             tensor.CopyFrom(numpy_helper.from_array(np.zeros(shape, values.dtype), tensor.name))
         case _:
             tensor.float_data.extend([1.0] * int(pick(rng, (1, 4, 1000))))

@@ -25,7 +25,7 @@ def test_a_tiff_whose_directory_is_elsewhere(big, tmp_path, capfd):
 
 
 def tiled() -> bytes:
-    pixels = np.random.default_rng(0).integers(0, 255, (3, 200, 300)).astype(np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 256, 384)).astype(np.uint8)
     return raster(pixels, "JP2OpenJPEG", BLOCKXSIZE=64, BLOCKYSIZE=64)  # doubled by GDAL
 
 
@@ -36,9 +36,9 @@ def test_a_jpeg_2000_cut_short_between_two_tiles_is_noticed():
     while data[at : at + 2] == b"\xff\x90":
         places.append(at)
         at += int.from_bytes(data[at + 6 : at + 10], "big")
-    assert len(places) == 6
-    for kept in (1, 5):
-        with pytest.raises(DataError, match=rf"a\.jp2 is .* JPEG 2000 file \(it holds {kept} of its 6 tiles\)"):
+    assert len(places) > 2
+    for kept in (1, len(places) - 1):
+        with pytest.raises(DataError, match=rf"a\.jp2 is .* JPEG 2000 file \(it holds {kept} of its {len(places)} tiles\)"):
             decode(data[: places[kept]], name="a.jp2")
 
 
