@@ -15,12 +15,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from swath.errors import ModelFileError
+from swath.model.shapes import check_shape_inputs
 
 MAX_TENSOR = 2**30  # bytes a patch; a ResNet-50 at 224 pixels makes 3 MB at most
 MAX_OPERATIONS = 10**13  # a patch; a ResNet-50 at 224 pixels takes 8e9, a ViT-H 3e11
 _REPEATING = {"If", "Loop", "Scan", "SequenceMap"}
 _SMALL = 4096  # bytes of a constant that may state a shape; larger ones are weights, and only their shape matters
 _LONGEST_RANGE = 100_000
+_TYPES = frozenset(TensorProto.DataType.values())
 _FOUR = 4  # bytes of a value whose type is not known
 Shape = tuple[int, ...]
 
@@ -69,6 +71,7 @@ def measure_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) ->
     ):
         raise ModelFileError(f"{where} holds sparse weights, which unfold to any size", fix="export them dense")
     _check_ranges(graph, where=where)
+    check_shape_inputs(graph, where=where)
     inferred = _inferred(graph, shape, where=where)
     shapes, sizes = _shapes(inferred)
     largest = operations = 0
@@ -152,7 +155,7 @@ def _inferred(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> on
             bare.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
     try:
         return shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
-    except (shape_inference.InferenceError, ValueError, RuntimeError) as error:
+    except (shape_inference.InferenceError, ValueError, RuntimeError, MemoryError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelFileError(f"{where} holds shapes that do not fit together ({reason[:200]})") from error
 
@@ -165,7 +168,7 @@ def _shapes(graph: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
         kind = value.type.tensor_type
         if kind.HasField("shape") and all(d.HasField("dim_value") and d.dim_value >= 0 for d in kind.shape.dim):
             shapes[value.name] = tuple(d.dim_value for d in kind.shape.dim)
-        if kind.elem_type not in (TensorProto.UNDEFINED, TensorProto.STRING):
+        if kind.elem_type in _TYPES and kind.elem_type not in (TensorProto.UNDEFINED, TensorProto.STRING):
             sizes[value.name] = helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize
     return shapes, sizes
 
