@@ -157,7 +157,7 @@ class OpenVino:
         graph = prune(self._graph, wanted, native_size=self._size is not None)
         if any(a.name == "antialias" and a.i for n in graph.graph.node for a in n.attribute):
             raise ModelFileError(
-                "the network resizes inside, with antialiasing, which OpenVINO leaves out",
+                f"{self._where} resizes inside, with antialiasing, which OpenVINO leaves out",
                 fix="use --engine onnxruntime",
             )
         try:
