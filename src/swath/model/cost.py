@@ -37,10 +37,13 @@ class Cost:
         Bytes of the largest tensor made on the way.
     operations : int
         Multiplications and additions of convolutions and matrix products, and one operation for every other value.
+    outputs : dict of str to tuple of int
+        Shape of each output, as it follows from the graph; what the graph itself says of them is not believed.
     """
 
     largest: int
     operations: int
+    outputs: dict[str, Shape]
 
 
 def measure_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> Cost:
@@ -85,11 +88,11 @@ def measure_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) ->
             values = math.prod(shapes[name])
             largest = max(largest, values * sizes.get(name, _FOUR))
             operations += values * _per_value(node, shapes)
-    return Cost(largest, operations)
+    return Cost(largest, operations, {end.name: shapes.get(end.name, ()) for end in inferred.graph.output})
 
 
-def check_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> None:
-    """Refuse a graph that takes more memory or time for a patch than any network should.
+def check_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> Cost:
+    """The cost of a graph; refuses one that takes more memory or time for a patch than any network should.
 
     Parameters and errors are those of :func:`measure_cost`.
 
@@ -110,6 +113,7 @@ def check_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> N
             f"{where} takes {cost.operations:.1e} operations for one patch, above the limit of {MAX_OPERATIONS:.0e}",
             fix="use a smaller network or smaller patches",
         )
+    return cost
 
 
 def _check_ranges(graph: onnx.ModelProto, *, where: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -85,7 +85,8 @@ def check_contract(graph: onnx.ModelProto, record: Record, *, where: str) -> Non
         raise
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise ModelFileError(f"{where} holds damaged weights ({error})") from error
-    check_cost(graph, (1, len(record.input.bands), record.input.size, record.input.size), where=where)
+    cost = check_cost(graph, (1, len(record.input.bands), record.input.size, record.input.size), where=where)
+    _check_outputs(cost.outputs, record, where)
 
 
 def _check_versions(graph: onnx.ModelProto, where: str) -> None:
@@ -138,6 +139,19 @@ def _check_ends(graph: onnx.ModelProto, record: Record, where: str) -> None:
         raise ModelFileError(
             f"{where}: the graph ends in {' and '.join(ends) or 'nothing'}, as no {record.task} model does"
         )
+
+
+def _check_outputs(shapes: Mapping[str, tuple[int, ...]], record: Record, where: str) -> None:
+    """What comes out for one patch has the shape of each output, whatever the graph says of it."""
+    wanted = {"probabilities": (1, len(record.classes)), "logits": (1, record.outputs), "features": (1, None)}
+    for name, shape in (wanted | {"activations": (1, None, None, None)}).items():
+        given = shapes.get(name)
+        if given is not None and (
+            len(given) != len(shape) or any(w not in (None, g) for g, w in zip(given, shape, strict=True))
+        ):
+            raise ModelFileError(
+                f"{where}: the graph gives '{name}' of shape {list(given)} for one patch, which no such model does"
+            )
 
 
 def _check_weights(graph: onnx.ModelProto, record: Record, where: str) -> None:
