@@ -39,10 +39,21 @@ _PART = frozenset(
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of a tensor whose values do not come from pixels: most values, and axes if known."""
+    """What is known of a tensor whose values do not come from pixels.
+
+    Attributes
+    ----------
+    most : float
+        Values, at most.
+    rank : int or None
+        Axes, if known.
+    unfolds : float
+        Values of a tensor of which this is the shape, at most.
+    """
 
     most: float
     rank: int | None
+    unfolds: float = math.inf
 
 
 def check_shape_inputs(graph: onnx.ModelProto, *, where: str) -> None:
@@ -90,7 +101,8 @@ def _result(
     """What is known of the outputs of a node; None where they come from pixels."""
     kind = node.op_type
     if kind == "Shape":
-        return _Known(_RANK, 1)
+        source = known.get(node.input[0], _Known(math.inf, None))
+        return _Known(_RANK if source.rank is None else source.rank, 1, source.most)
     if kind == "Size":
         return _Known(1, 0)
     if kind == "Constant":
@@ -137,10 +149,12 @@ def _constant(node: onnx.NodeProto) -> _Known:
 
 
 def _unfolded(node: onnx.NodeProto, given: Sequence[_Known], constants: dict[str, onnx.TensorProto]) -> _Known:
-    """Of what is repeated: as often as a constant says, or once for each axis where it says that by a shape."""
+    """Of what is repeated: as often as a constant says, or up to the shape of another such tensor."""
     stating = node.input[-1]
-    first = 1.0 if node.op_type == "ConstantOfShape" else given[0].most
+    alone = node.op_type == "ConstantOfShape"
+    first = 1.0 if alone else given[0].most
     if stating not in constants or given[-1].most > _RANK:
-        return _Known(math.inf, None)
+        # The shape of a list has one value: what it unfolds has one axis.
+        return _Known(first * given[-1].unfolds, 1 if alone and given[-1].most == 1 else None)
     sizes = [abs(int(size)) for size in numpy_helper.to_array(constants[stating]).reshape(-1)]
-    return _Known(first * math.prod(sizes), len(sizes) if node.op_type == "ConstantOfShape" else None)
+    return _Known(first * math.prod(sizes), len(sizes) if alone else None)
