@@ -17,7 +17,6 @@ The command line prints ``str(error)`` alone and exits with status 2; anything t
 
 from __future__ import annotations
 
-
 _LONGEST = 1000  # letters of a sentence; names in archives have up to 65,535
 
 

@@ -49,11 +49,20 @@ class Tally:
         return f"| {self.kind} | {n:,} | {counts} | {self.slowest:.1f} | {peak} |"
 
 
-HEAD = "| input | mutants | answered | refused by a sentence | other | slowest, s | peak RSS, GiB |\n" + "|---" * 7 + "|"
+HEAD = (
+    "| input | mutants | answered | refused by a sentence | other | slowest, s | peak RSS, GiB |\n" + "|---" * 7 + "|"
+)
 
 
 def fuzz(
-    kind: str, *, mutants: int, start: int = 0, kept: Path | None = None, show: bool = False, seconds: float = SECONDS, memory: int = MEMORY
+    kind: str,
+    *,
+    mutants: int,
+    start: int = 0,
+    kept: Path | None = None,
+    show: bool = False,
+    seconds: float = SECONDS,
+    memory: int = MEMORY,
 ) -> Tally:
     """Run mutants of a kind.
 
@@ -83,12 +92,11 @@ def fuzz(
                 number = result["number"] + 1
                 if show and (result["outcome"] == "other" or result["seconds"] > _SLOW):
                     print(kind, number - 1, f"{result['seconds']:.1f} s", *result["what"], flush=True)
-                if result["outcome"] == "other":
-                    if kept is not None:
-                        target = kept / kind / str(result["number"])
-                        shutil.rmtree(target, ignore_errors=True)
-                        shutil.copytree(folder / f"case-{result['number']}", target)
-                        shutil.copy(folder / "noise.txt", target)
+                if result["outcome"] == "other" and kept is not None:
+                    target = kept / kind / str(result["number"])
+                    shutil.rmtree(target, ignore_errors=True)
+                    shutil.copytree(folder / f"case-{result['number']}", target)
+                    shutil.copy(folder / "noise.txt", target)
     return tally
 
 
@@ -97,7 +105,18 @@ def _results(kind: str, start: int, stop: int, folder: Path, seconds: float, mem
     (folder / "noise.txt").touch()
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     variables = os.environ | {"PYTHONPATH": paths, "SWATH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz.worker", kind, str(start), str(stop), str(folder), str(memory)]
+    command = [
+        sys.executable,
+        "-X",
+        "faulthandler",
+        "-m",
+        "tests.fuzz.worker",
+        kind,
+        str(start),
+        str(stop),
+        str(folder),
+        str(memory),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables, cwd=folder)
     lines: queue.Queue[str | None] = queue.Queue()
 
@@ -133,5 +152,13 @@ def _results(kind: str, start: int, stop: int, folder: Path, seconds: float, mem
         said = [line for line in (folder / "noise.txt").read_text(errors="replace").splitlines() if "File" in line]
         what = f"{ended}: {' <'.join(line.strip() for line in said[:3])}"
         if not (folder / f"case-{number}").exists():
-            raise RuntimeError(f"the fuzz process of {kind} did not start: {(folder / 'noise.txt').read_text()[-2000:]}")
-        yield {"number": number, "outcome": "other", "seconds": seconds if "took" in ended else 0, "rss": 0, "what": [what]}
+            raise RuntimeError(
+                f"the fuzz process of {kind} did not start: {(folder / 'noise.txt').read_text()[-2000:]}"
+            )
+        yield {
+            "number": number,
+            "outcome": "other",
+            "seconds": seconds if "took" in ended else 0,
+            "rss": 0,
+            "what": [what],
+        }

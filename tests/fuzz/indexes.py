@@ -23,7 +23,7 @@ _CLASSES = ("Forest", "River")
 
 
 class Indexes:
-    """Parquet indexes as `data split`, `data report` and `evaluate` read them; COCO, CVAT and others as `data index` does."""
+    """Parquet indexes as `data split`, `data report` and `evaluate` read them; exports as `data index` does."""
 
     name = "indexes"
     told = ("/tree", "index '", "of the index", "the patches form")
@@ -38,7 +38,7 @@ class Indexes:
         pq.write_table(table.replace_schema_metadata({_KEY: json.dumps(facts)}), self._good)
         self._paths = index.paths
         self._classifier = swath.load(write_tiny_model(folder / "tiny.onnx"), engine="onnxruntime", threads=1)
-        self._texts = {name: text for name, text in self._exports()}
+        self._texts = dict(self._exports())
 
     def _exports(self) -> Iterator[tuple[str, Any]]:
         labels = [path.partition("/")[0] for path in self._paths]
@@ -50,7 +50,8 @@ class Indexes:
             {
                 "images": [{"id": i, "file_name": p, "width": 16, "height": 16} for i, p, _ in named],
                 "annotations": [
-                    {"id": i, "image_id": i, "category_id": _CLASSES.index(name), "bbox": [0, 0, 1, 1]} for i, _, name in named
+                    {"id": i, "image_id": i, "category_id": _CLASSES.index(name), "bbox": [0, 0, 1, 1]}
+                    for i, _, name in named
                 ],
                 "categories": categories,
             },
@@ -58,7 +59,10 @@ class Indexes:
         result = [{"from_name": "q", "type": "choices", "value": {"choices": ["Forest"]}}]
         yield (
             "studio.json",
-            [{"id": i, "data": {"image": p}, "annotations": [{"result": result, "ground_truth": True}]} for i, p, _ in named],
+            [
+                {"id": i, "data": {"image": p}, "annotations": [{"result": result, "ground_truth": True}]}
+                for i, p, _ in named
+            ],
         )
         yield "short.json", [{"id": i, "image": p, "choice": label} for i, p, label in named]
         yield (
@@ -73,10 +77,14 @@ class Indexes:
             },
         )  # fmt: skip
         images = "\n".join(
-            f'<image id="{i}" name="{p}" width="16" height="16"><tag label="{name}"><attribute name="a">b</attribute></tag></image>'
+            f'<image id="{i}" name="{p}" width="16" height="16"><tag label="{name}">'
+            '<attribute name="a">b</attribute></tag></image>'
             for i, p, name in named
         )
-        yield "cvat.xml", f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>\n{images}\n</annotations>\n'
+        yield (
+            "cvat.xml",
+            f'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>\n{images}\n</annotations>\n',
+        )
 
     def make(self, rng: Rng, place: Path) -> Path:
         """Write a mutant of the Parquet index, or of one of the exports."""
@@ -99,7 +107,12 @@ class Indexes:
             except (pa.ArrowException, TypeError, ValueError, OverflowError, KeyError, RecursionError):
                 continue  # no value of that type
         try:
-            pq.write_table(table, path, compression=pick(rng, ("zstd", "snappy", "none")), row_group_size=int(pick(rng, (1, 3, 100))))
+            pq.write_table(
+                table,
+                path,
+                compression=pick(rng, ("zstd", "snappy", "none")),
+                row_group_size=int(pick(rng, (1, 3, 100))),
+            )
         except (pa.ArrowException, ValueError):
             path.write_bytes(mutate_bytes(self._good.read_bytes(), rng))
         return path
@@ -141,7 +154,7 @@ class Indexes:
         index = read[0]
         yield lambda: (repr(index), index.fingerprint, index.gsd, index.license, index.split_counts, index.to_pandas())
         yield lambda: index.class_counts
-        yield lambda: index.targets()
+        yield index.targets
         yield lambda: swath.split_index(index)
         yield lambda: str(audit(index))
         yield lambda: swath.evaluate(self._classifier, path, split="val")
@@ -159,7 +172,9 @@ def _change_table(table: pa.Table, rng: Rng) -> pa.Table:
         case 1:
             return table.append_column(str(pick(rng, TEXTS)), pa.array([1] * len(values)))
         case 2:
-            kind = pick(rng, (pa.int8(), pa.string(), pa.large_string(), pa.float64(), pa.binary(), pa.null(), pa.bool_()))
+            kind = pick(
+                rng, (pa.int8(), pa.string(), pa.large_string(), pa.float64(), pa.binary(), pa.null(), pa.bool_())
+            )
             return table.set_column(place, pa.field(field.name, kind), pa.array([None] * len(values), kind))
         case 3:
             return table.take(pa.array(rng.integers(0, len(values), int(pick(rng, (0, 1, 5, 30))))))

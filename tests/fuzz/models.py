@@ -137,7 +137,8 @@ def _rich_body() -> onnx.ModelProto:
         "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
         "w1": weights(8, 3, 3, 3), "b1": weights(8),
         "scale": weights(8), "shift": weights(8), "mean": weights(8), "var": np.abs(weights(8)) + 1,
-        "w2": weights(4, 1, 3, 3), "sizes": np.array([8, 8]), "flat": np.array([0, 8, 64]), "back": np.array([0, 8, 8, 8]),
+        "w2": weights(4, 1, 3, 3), "sizes": np.array([8, 8]), "flat": np.array([0, 8, 64]),
+        "back": np.array([0, 8, 8, 8]),
         "gamma": weights(8), "beta": weights(8), "wq": weights(8, 8),
         "starts": np.array([0]), "ends": np.array([8]), "axis": np.array([1]), "order": np.arange(8)[::-1].copy(),
         "lo": np.float32(-3), "hi": np.float32(3), "unit": np.float32(0.1), "zero": np.int8(0),
@@ -207,7 +208,9 @@ def _attribute(name: str, kind: Any, rng: Rng) -> AttributeProto:
         _KINDS.STRINGS: lambda: ["Relu", "Tanh", "nothing"],
         _KINDS.TENSOR: lambda: numpy_helper.from_array(np.array(small, pick(rng, (np.int64, np.float32)))),
     }  # fmt: skip
-    attribute = helper.make_attribute(name, made.get(kind, made[_KINDS.INT])(), attr_type=kind if kind in made else _KINDS.INT)
+    attribute = helper.make_attribute(
+        name, made.get(kind, made[_KINDS.INT])(), attr_type=kind if kind in made else _KINDS.INT
+    )
     return attribute
 
 

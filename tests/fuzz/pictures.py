@@ -123,7 +123,11 @@ def _rasters() -> Iterator[tuple[str, bytes]]:
     degrees = {"crs": "EPSG:4326", "transform": rasterio.Affine(1e-4, 0, 11, 0, -1e-4, 48)}
     variants: dict[str, tuple[str, int, dict[str, Any]]] = {
         "tif-geo": ("uint8", 3, {**place, "nodata": 0}),
-        "tif-tiled": ("uint16", 4, {**degrees, "tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"}),
+        "tif-tiled": (
+            "uint16",
+            4,
+            {**degrees, "tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"},
+        ),
         "tif-float": ("float32", 3, {**place, "predictor": 3, "compress": "lzw", "nodata": -9999.0}),
         "tif-zstd": ("uint16", 2, {"compress": "zstd", "interleave": "band"}),
         "tif-big": ("uint8", 3, {"BIGTIFF": "YES"}),
@@ -231,7 +235,12 @@ def _change_jpeg(data: bytes, rng: Rng) -> bytes:
         case 4 | 5:
             segments[place] = (marker, mutate_bytes(body, rng)[:65000])
         case _:
-            extra = ((0xDD, b"\0\x01"), (0xEE, b"Adobe\0\x64\0\0\0\0\x02"), (0xE2, b"MPF\0" + body[:200]), (0xFE, b"\x1b[2J"))
+            extra = (
+                (0xDD, b"\0\x01"),
+                (0xEE, b"Adobe\0\x64\0\0\0\0\x02"),
+                (0xE2, b"MPF\0" + body[:200]),
+                (0xFE, b"\x1b[2J"),
+            )
             segments.insert(int(rng.integers(1, len(segments) + 1)), pick(rng, extra))
     head = b"".join(struct.pack(">BBH", 0xFF, m, len(b) + 2) + b for m, b in segments)
     return data[:2] + head + rest
@@ -263,7 +272,9 @@ def _change_tiff(data: bytes, rng: Rng) -> bytes:
                     value_at = struct.unpack_from(f"{order}{wide}", changed, value_at)[0]
                     value_at += length * int(rng.integers(min(items, 64)))
                 if kind in (11, 12):
-                    struct.pack_into(f"{order}{'f' if kind == 11 else 'd'}", changed, value_at, float(pick(rng, FLOATS[:9])))
+                    struct.pack_into(
+                        f"{order}{'f' if kind == 11 else 'd'}", changed, value_at, float(pick(rng, FLOATS[:9]))
+                    )
                 else:
                     small = pick(rng, NUMBERS) if rng.random() < 0.5 else int(rng.integers(12))
                     changed[value_at : value_at + length] = (small % 2 ** (8 * length)).to_bytes(
@@ -278,10 +289,12 @@ def _change_npy(data: bytes, rng: Rng) -> bytes:
     length = struct.unpack_from("<H", data, 8)[0]
     head = data[10 : 10 + length].decode("latin-1")
     swaps = (
-        ("<u2", "|O"), ("|u1", "<U1000000"), ("|u1", "|V0"), ("|u1", "<f2"), ("|u1", "<c16"), ("|u1", "|b1"), ("<u2", "<M8[s]"),
+        ("<u2", "|O"), ("|u1", "<U1000000"), ("|u1", "|V0"), ("|u1", "<f2"), ("|u1", "<c16"), ("|u1", "|b1"),
+        ("<u2", "<M8[s]"),
         ("False", "True"), ("(24, 24, 3)", "(0, 24, 3)"), ("(24, 24, 3)", "(-24, -24, 3)"), ("(24, 24, 3)", "(1728,)"),
         ("(24, 24, 3)", "(99999999, 99999999, 3)"), ("(24, 24, 3)", "()"), ("(24, 24, 3)", "(24, 24.0, 3)"),
-        ("(24, 24, 3)", "(24, True, 72)"), ("'shape'", "'shapes'"), ("{", "{" * 200), ("False", "1 and False"), ("}", "+1}"),
+        ("(24, 24, 3)", "(24, True, 72)"), ("'shape'", "'shapes'"), ("{", "{" * 200), ("False", "1 and False"),
+        ("}", "+1}"),
     )  # fmt: skip
     head = head.replace(*pick(rng, swaps)) if rng.random() < 0.7 else mutate_text(head, rng)
     encoded = head.encode("utf-8", "surrogatepass")

@@ -13,13 +13,14 @@ from swath.training.recipe import dump_recipe, recipe_names
 from tests.fuzz.mutants import TEXTS, Rng, mutate_bytes, mutate_text, mutate_value, nested, number, pick, scalar
 
 _ODD_YAML = (
-    "epochs: 2001-99-99", "epochs: 12:30:45", "name: *x", "name: &x a", "? [a, b]\n: 1", "? {a: 1}\n: 1", "- a", "--- a\n--- b",
-    "<<: {epochs: 3}", "epochs: !!python/name:os.system", "epochs: !!int '3'", "name: |\n  a\n  b", "true: 1", "null: 1", "1: 2",
-    "1.5: 2", "network: {name: patchnet, name: x}", "network:\n\tname: x", "epochs: 0b11", "epochs: 1_0", "%YAML 9.9\n---\nepochs: 1",
-    "bands: [red, green, blue", "bands: {red, green}", "optimizer: []", "[" * 3000, "{a: " * 3000, "epochs: " + "9" * 5000,
-    "loss: {class_weights: {1: 2, yes: 3}}", "loss: {class_weights: balanced}", "weights: hf:a/b", "x: \x85", "\ufeffepochs: 1",
-    "a: &a [*a]", "network: null", "optimizer: ~", "epochs: .inf", "optimizer: {lr: .nan}", "optimizer: {lr: 1e999}", "epochs: 1e2",
-    "? |\n  x\n: 1", "epochs: '3'", "epochs: [3]", "\x00", "name: \u202ex", "'epochs': 3", "epochs : 3", "epochs: 3 # c", "..." ,
+    "epochs: 2001-99-99", "epochs: 12:30:45", "name: *x", "name: &x a", "? [a, b]\n: 1", "? {a: 1}\n: 1", "- a",
+    "--- a\n--- b", "<<: {epochs: 3}", "epochs: !!python/name:os.system", "epochs: !!int '3'", "name: |\n  a\n  b",
+    "true: 1", "null: 1", "1: 2", "1.5: 2", "network: {name: patchnet, name: x}", "network:\n\tname: x",
+    "epochs: 0b11", "epochs: 1_0", "%YAML 9.9\n---\nepochs: 1", "bands: [red, green, blue", "bands: {red, green}",
+    "optimizer: []", "[" * 3000, "{a: " * 3000, "epochs: " + "9" * 5000, "loss: {class_weights: {1: 2, yes: 3}}",
+    "loss: {class_weights: balanced}", "weights: hf:a/b", "x: \x85", "\ufeffepochs: 1", "a: &a [*a]", "network: null",
+    "optimizer: ~", "epochs: .inf", "optimizer: {lr: .nan}", "optimizer: {lr: 1e999}", "epochs: 1e2", "? |\n  x\n: 1",
+    "epochs: '3'", "epochs: [3]", "\x00", "name: \u202ex", "'epochs': 3", "epochs : 3", "epochs: 3 # c", "...",
 )  # fmt: skip
 
 
@@ -61,7 +62,9 @@ class Yaml:
 
     def _assignment(self, rng: Rng) -> str:
         field = pick(rng, self._fields) if rng.random() < 0.8 else str(pick(rng, TEXTS))
-        value = pick(rng, (*TEXTS, *(text.partition(": ")[2] for text in _ODD_YAML), str(number(rng)), str(scalar(rng))))
+        value = pick(
+            rng, (*TEXTS, *(text.partition(": ")[2] for text in _ODD_YAML), str(number(rng)), str(scalar(rng)))
+        )
         joint = "=" if rng.random() < 0.95 else pick(rng, ("", "==", " = ", ".=", ":"))
         return mutate_text(f"{field}{joint}{value}", rng) if rng.random() < 0.2 else f"{field}{joint}{value}"
 

@@ -29,16 +29,35 @@ class Csv:
 
     def make(self, rng: Rng, place: Path) -> Path:
         """Write a table next to the patches, in some dialect, with something wrong in it."""
-        header = [pick(rng, ("path", "image", "filename", "Path ", "img_path", "a")), pick(rng, ("label", "class", "labels", "b"))]
+        header = [
+            pick(rng, ("path", "image", "filename", "Path ", "img_path", "a")),
+            pick(rng, ("label", "class", "labels", "b")),
+        ]
         rows = [list(row) for row in self._rows]
-        for name in ("split", "group", "lon", "lat", "gsd", "source", "license", "crs", "footprint", "extra", "Label", "fold"):
+        for name in (
+            "split",
+            "group",
+            "lon",
+            "lat",
+            "gsd",
+            "source",
+            "license",
+            "crs",
+            "footprint",
+            "extra",
+            "Label",
+            "fold",
+        ):
             if rng.random() < 0.2:
                 header.append(name)
                 cells = {"split": "train", "lon": "11.5", "lat": "48", "gsd": "10", "crs": "EPSG:32632", "fold": "1"}
                 for row in rows:
                     row.append(cells.get(name, "x"))
         if rng.random() < 0.15:
-            header[1], rows = "labels", [[row[0], pick(rng, ("a;b", "a|b", "['a', 'b']", "[a, b]", "a b", "a, b")), *row[2:]] for row in rows]
+            header[1], rows = (
+                "labels",
+                [[row[0], pick(rng, ("a;b", "a|b", "['a', 'b']", "[a, b]", "a b", "a, b")), *row[2:]] for row in rows],
+            )
         table = [header, *rows] if rng.random() < 0.85 else rows
         for _ in range(int(rng.integers(0, 4))):
             line = pick(rng, table)
@@ -60,7 +79,7 @@ class Csv:
         writer = csv.writer(
             stream,
             delimiter=pick(rng, ",,,,;\t|: "),
-            quotechar=pick(rng, "\"\"\"'"),
+            quotechar=pick(rng, '"""\''),
             quoting=quoting,
             lineterminator=pick(rng, ("\r\n", "\n", "\r", "\n\n")),
         )
@@ -70,7 +89,16 @@ class Csv:
             text = mutate_text(text, rng)
         if rng.random() < 0.1:
             text += pick(rng, ('"', '"open\n', "\n" * 5000, "," * 50_000, '""","', "a,b\n" * 3000, "sep=;\n"))
-        codes = ("utf-8",) * 12 + ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252", "cp932", "gb18030")
+        codes = ("utf-8",) * 12 + (
+            "utf-8-sig",
+            "utf-16",
+            "utf-16-le",
+            "utf-32",
+            "latin-1",
+            "cp1252",
+            "cp932",
+            "gb18030",
+        )
         data = text.encode(pick(rng, codes), "replace")
         if rng.random() < 0.2:
             data = mutate_bytes(data, rng, head=pick(rng, (100, None)))

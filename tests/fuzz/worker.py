@@ -87,7 +87,7 @@ def run_one(target: Target, number: int, place: Path, memory: int = MEMORY) -> d
     for use in target.uses(path):
         try:
             use()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (what is wrong is said by its class)
             fault = fault_of(error, (path.stem, *target.told))
             (refusals if fault is None else faults).append(fault or str(error))
     seconds, noise = time.monotonic() - began, _noise() - before
@@ -114,7 +114,7 @@ def _memory(what: str) -> int:
 
 
 def main(kind: str, start: int, stop: int, folder: Path, memory: int, report: IO[str]) -> None:
-    """Run mutants `start` to `stop` of a kind; findings stay in ``folder/case-NUMBER``, as does one that ends this process."""
+    """Run mutants of a kind; findings stay in ``folder/case-NUMBER``, as does one that ends this process."""
     target = target_of(kind, folder)
     taken = _memory("VmSize")
     # A guard for the machine; a mutant that reaches it is found out by what it says.

@@ -17,8 +17,11 @@ from swath.inference import predict_files
 from tests.fuzz.mutants import TEXTS, Rng, mutate_bytes, number, pick
 from tests.tiny import patch, write_tiny_model
 
-_NAMES = ("../x.png", "/etc/x.png", "C:\\x.png", "a\\..\\..\\x.png", "Forest//1.png", "./Forest/1.png", "Forest/", "x" * 5000,
-          "a/" * 300 + "x.png", "CON.png", ".png", "Forest/1.PNG", "Forest /9.png", "forest/9.png", "__MACOSX/._1.png")  # fmt: skip
+_NAMES = (
+    "../x.png", "/etc/x.png", "C:\\x.png", "a\\..\\..\\x.png", "Forest//1.png", "./Forest/1.png", "Forest/",
+    "x" * 5000, "a/" * 300 + "x.png", "CON.png", ".png", "Forest/1.PNG", "Forest /9.png", "forest/9.png",
+    "__MACOSX/._1.png",
+)  # fmt: skip
 # Fields of an entry of the directory, and of a member's own header: where they stand and how wide they are.
 _ENTRY = {4: 2, 6: 2, 8: 2, 10: 2, 12: 2, 14: 2, 16: 4, 20: 4, 24: 4, 28: 2, 30: 2, 32: 2, 34: 2, 36: 2, 38: 4, 42: 4}
 _HEADER = {4: 2, 6: 2, 8: 2, 10: 2, 12: 2, 14: 4, 18: 4, 22: 4, 26: 2, 28: 2}
@@ -44,7 +47,7 @@ class Zips:
         """Write an archive with something wrong in it, or in its bytes."""
         members = dict(self._files)
         if rng.random() < 0.3:
-            members["labels.csv"] = "path,label\n".encode() + "\n".join(f"{n},{n[:3]}" for n in members).encode()
+            members["labels.csv"] = b"path,label\n" + "\n".join(f"{n},{n[:3]}" for n in members).encode()
         infos: list[tuple[zipfile.ZipInfo, bytes]] = []
         for name, data in members.items():
             info = zipfile.ZipInfo(name)
@@ -106,7 +109,9 @@ def _change_fields(data: bytes, rng: Rng) -> bytes:
     """Write other numbers into fields of the directory, of members' headers, or of the record at the end."""
     changed = bytearray(data)
     for _ in range(int(rng.integers(1, 4))):
-        signature, fields = pick(rng, ((b"PK\x01\x02", _ENTRY), (b"PK\x01\x02", _ENTRY), (b"PK\x03\x04", _HEADER), (b"PK\x05\x06", _END)))
+        signature, fields = pick(
+            rng, ((b"PK\x01\x02", _ENTRY), (b"PK\x01\x02", _ENTRY), (b"PK\x03\x04", _HEADER), (b"PK\x05\x06", _END))
+        )
         places = [at for at in range(len(changed)) if changed.startswith(signature, at)]
         if not places:
             continue

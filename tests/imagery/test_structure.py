@@ -38,7 +38,9 @@ def test_a_jpeg_2000_cut_short_between_two_tiles_is_noticed():
         at += int.from_bytes(data[at + 6 : at + 10], "big")
     assert len(places) > 2
     for kept in (1, len(places) - 1):
-        with pytest.raises(DataError, match=rf"a\.jp2 is .* JPEG 2000 file \(it holds {kept} of its {len(places)} tiles\)"):
+        with pytest.raises(
+            DataError, match=rf"a\.jp2 is .* JPEG 2000 file \(it holds {kept} of its {len(places)} tiles\)"
+        ):
             decode(data[: places[kept]], name="a.jp2")
 
 

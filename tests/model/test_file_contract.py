@@ -180,7 +180,9 @@ def test_a_graph_of_another_task_than_its_record_is_refused():
         check_contract(graph, binary, where="m.onnx")
 
 
-@pytest.mark.parametrize("imports", [[("", 20), ("ai.onnx", 2**31 - 1)], [("", 20), ("", 18)], [("x", 2**40), ("", 20)]])
+@pytest.mark.parametrize(
+    "imports", [[("", 20), ("ai.onnx", 2**31 - 1)], [("", 20), ("", 18)], [("x", 2**40), ("", 20)]]
+)
 def test_versions_of_operators_that_there_are_not(tiny_model, tmp_path, imports):
     # OpenVINO would count down from two billion.
     model = onnx.load(tiny_model)

@@ -30,7 +30,9 @@ def doubled(times):
 
 
 HOSTILE = {
-    "a slice by 67 million axes": ([node("Expand", ["one", "many"], ["x"]), node("Slice", ["pixels", "x", "x"], ["out"])], LONG),
+    "a slice by 67 million axes": (
+        [node("Expand", ["one", "many"], ["x"]), node("Slice", ["pixels", "x", "x"], ["out"])], LONG,
+    ),
     "a shape joined of long ones": (
         [
             node("Expand", ["one", "many"], ["x"]),
@@ -57,7 +59,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("nodes, weights", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(("nodes", "weights"), HOSTILE.values(), ids=HOSTILE)
 def test_shapes_of_any_length_are_refused_at_once(nodes, weights):
     began = time.process_time()
     with pytest.raises(ModelFileError, match=rf"^m\.onnx: .*{TOO_MANY}"):
@@ -80,10 +82,8 @@ def test_a_split_into_more_parts_than_it_has():
 def test_a_type_that_there_is_not_is_no_type():
     model = graph([node("Relu", ["pixels"], ["x"]), node("Identity", ["x"], ["out"])])
     model.graph.output[0].type.tensor_type.elem_type = -1
-    try:
+    with pytest.raises(ModelFileError, match=r"^m\.onnx"):
         measure_cost(model, SHAPE, where="m.onnx")
-    except ModelFileError as error:
-        assert "m.onnx" in error.problem
 
 
 def test_shapes_as_exporters_write_them_pass():

@@ -73,9 +73,7 @@ def choose_engine(
     return EngineChoice(name)
 
 
-def make_engine(
-    name: str, graph: onnx.ModelProto, *, threads: int | None = None, where: str = "the model"
-) -> Engine:
+def make_engine(name: str, graph: onnx.ModelProto, *, threads: int | None = None, where: str = "the model") -> Engine:
     """Start an engine by name; `threads` defaults to the cores this process may use.
 
     Graphs that resize to a patch size take pictures of any size; others, such as a network run over a

@@ -53,13 +53,7 @@ class OpenVino:
     name = "openvino"
 
     def __init__(
-        self,
-        graph: onnx.ModelProto,
-        *,
-        threads: int,
-        precision: str,
-        batch_size: int = BATCH,
-        where: str = "the model",
+        self, graph: onnx.ModelProto, *, threads: int, precision: str, batch_size: int = BATCH, where: str = "the model"
     ) -> None:
         if precision == "bf16" and not has_bf16():
             raise SettingError("this processor does not multiply bf16", fix="use --engine openvino")

@@ -30,7 +30,7 @@ from swath.model.record import DIGEST_KEY, RECORD_KEY, SCHEMA_VERSION, Record
 
 _STANDARD_DOMAINS = {"", "ai.onnx"}
 _LATEST = 1000  # version of any operators
-_PACKED = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.FLOAT4E2M1: 4}  # bits of a value
+_PACKED: dict[int, int] = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.FLOAT4E2M1: 4}  # bits of a value
 MAX_MODEL_BYTES = 2 * 2**30
 # Files that people take for model files: first bytes, where they stand, and what they are.
 _OTHERS = {

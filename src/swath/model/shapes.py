@@ -95,39 +95,33 @@ def check_shape_inputs(graph: onnx.ModelProto, *, where: str) -> None:
             known |= dict.fromkeys(filter(None, node.output), found)
 
 
-def _result(
-    node: onnx.NodeProto, known: dict[str, _Known], constants: dict[str, onnx.TensorProto]
-) -> _Known | None:
+def _result(node: onnx.NodeProto, known: dict[str, _Known], constants: dict[str, onnx.TensorProto]) -> _Known | None:
     """What is known of the outputs of a node; None where they come from pixels."""
     kind = node.op_type
-    if kind == "Shape":
-        source = known.get(node.input[0], _Known(math.inf, None))
-        return _Known(_RANK if source.rank is None else source.rank, 1, source.most)
-    if kind == "Size":
-        return _Known(1, 0)
-    if kind == "Constant":
-        return _constant(node)
+    if kind in ("Shape", "Size", "Constant"):
+        return _stated(node, known)
     inputs = [known.get(name) for name in node.input if name]
     if None in inputs:
         return None
     given = [one for one in inputs if one is not None]
     most = [one.most for one in given]
     ranks = [one.rank for one in given]
+    found = _Known(math.inf, None)
     if kind in _EACH:
         flat = all(rank is not None and rank <= 1 for rank in ranks)
-        return _Known(max(most, default=1) if flat else math.prod(most), 1 if flat else None)
-    if kind == "Concat":
-        return _Known(sum(most), ranks[0])
-    if kind == "Range":
-        return _Known(_MOST, 1)
-    if kind in _PART or kind.startswith("Reduce"):
-        return _Known(most[0], _rank(kind, ranks, most))
-    if kind in ("Gather", "GatherElements"):
+        found = _Known(max(most, default=1) if flat else math.prod(most), 1 if flat else None)
+    elif kind == "Concat":
+        found = _Known(sum(most), ranks[0])
+    elif kind == "Range":
+        found = _Known(_MOST, 1)
+    elif kind in _PART or kind.startswith("Reduce"):
+        found = _Known(most[0], _rank(kind, ranks, most))
+    elif kind in ("Gather", "GatherElements"):
         several = ranks[0] is None or ranks[0] > 1
-        return _Known(most[1] * (most[0] if several else 1), None if several else ranks[1])
-    if kind in ("Expand", "Tile", "ConstantOfShape"):
-        return _unfolded(node, given, constants)
-    return _Known(math.inf, None)
+        found = _Known(most[1] * (most[0] if several else 1), None if several else ranks[1])
+    elif kind in ("Expand", "Tile", "ConstantOfShape"):
+        found = _unfolded(node, given, constants)
+    return found
 
 
 def _rank(kind: str, ranks: Sequence[int | None], most: Sequence[float]) -> int | None:
@@ -139,7 +133,11 @@ def _rank(kind: str, ranks: Sequence[int | None], most: Sequence[float]) -> int 
     return ranks[0]
 
 
-def _constant(node: onnx.NodeProto) -> _Known:
+def _stated(node: onnx.NodeProto, known: dict[str, _Known]) -> _Known:
+    """Of a shape, which may be that of pixels too, a number of values, and a constant."""
+    if node.op_type == "Shape":
+        source = known.get(node.input[0], _Known(math.inf, None))
+        return _Known(_RANK if source.rank is None else source.rank, 1, source.most)
     for attribute in node.attribute:
         if attribute.name == "value":
             return _Known(math.prod(attribute.t.dims), len(attribute.t.dims))
