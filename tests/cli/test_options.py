@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shlex
 import subprocess
 import sys
 from collections import defaultdict
@@ -14,7 +16,7 @@ import pytest
 import typer
 
 from swath.cli import app
-from swath.cli.options import EngineName, MatchColorsMode, SplitName
+from swath.cli.options import EngineName, MatchColorsMode, SplitName, _Screen, folded
 from tests.cli.conftest import Swath
 
 
@@ -130,7 +132,7 @@ def test_a_failed_check_prints_its_result_too(swath: Swath, tiny_patches: Path, 
 def test_quiet_leaves_only_the_result(swath: Swath, tiny_patches: Path, tmp_path: Path) -> None:
     loud = swath("data", "index", tiny_patches, "-o", tmp_path / "a.parquet")
     quiet = swath("data", "index", tiny_patches, "-o", tmp_path / "b.parquet", "-q")
-    assert "check" in loud.err
+    assert "next: " in loud.err
     assert "next: swath data audit" in loud.err
     assert quiet.err == ""
     assert quiet.out == loud.out.replace("a.parquet", "b.parquet")
@@ -174,3 +176,51 @@ def test_commands_in_the_docs_have_their_options() -> None:
         name = next(name for name in COMMANDS if list(name) == words[: len(name)])
         options = {o for option in COMMANDS[name].params for o in (*option.opts, *option.secondary_opts)}
         assert {word for word in words if word.startswith("-")} <= options, words
+
+
+def next_of(ran: Any) -> list[str]:
+    """The words of the command that a command proposes in its last line."""
+    assert ran.code == 0, ran.err
+    words = shlex.split(ran.err.splitlines()[-1])
+    assert words[:2] == ["next:", "swath"]
+    return words[2:]
+
+
+def follow(swath: Swath, words: list[str], steps: int) -> list[str]:
+    """Run a command and, one after the other, what each proposes; give the last proposal."""
+    for _ in range(steps):
+        words = next_of(swath(*words))
+    return words
+
+
+def test_each_next_step_runs_as_printed(swath: Swath, tiny_patches: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    index = tmp_path / "my own.parquet"
+    last = follow(swath, ["data", "index", str(tiny_patches), "--out", str(index)], 3)
+    assert last == ["train", str(index), "--out", "runs/my own"]
+
+
+def test_after_a_measurement_come_errors_labels_and_a_review(
+    swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_path: Path
+) -> None:
+    last = follow(swath, ["evaluate", str(tiny_model), str(tiny_index_file), "--out", str(tmp_path / "val")], 3)
+    assert last[:2] == ["data", "relabel"]
+    assert Path(last[3]).is_file()
+    assert swath(*last[:2], "--help").code == 0
+
+
+def test_prose_is_broken_between_words_on_a_terminal_and_whole_in_a_file(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    screen = io.StringIO()
+    text = "  a sentence that is longer than the terminal is wide\nand a row"
+    _Screen(screen).write(text)
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= 40
+    assert " ".join(line.strip() for line in lines) == " ".join(text.split())
+    assert lines[1].startswith("  ")
+
+
+def test_a_path_is_never_broken(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    path = "/a-folder/with-hyphens/" + "x" * 60 + ".tif"
+    assert path in folded(f"the picture of the map is {path}").splitlines()

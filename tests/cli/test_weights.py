@@ -48,7 +48,7 @@ def test_add_says_what_is_not_known(file):
     assert "the input the network expects is not known" in result.stderr
     assert "cannot be shipped" in result.stderr
     stated = run("add", file, "--license", "mit", "--set", "mean=[0.5,0.5,0.5]", "--set", "sd=[0.5,0.5,0.5]")
-    assert stated.stderr == ""
+    assert stated.stderr == "next: swath weights list\n"
 
 
 def test_get_fetches_and_then_verifies(monkeypatch, file):

@@ -225,8 +225,7 @@ def test_what_the_start_learned_with_other_bands_cannot_be_compared(index, tmp_p
     own = with_seen((), bands=RGB, train=pixels_of(index, "train"), size=64, salt=salt_of("x"))
     start = own[0].model_copy(update={"bands": ("nir",)})
     lines = evaluate(write_tiny_model(tmp_path / "m.onnx", seen=(*own, start)), index, split="test").lines()
-    assert max(map(len, lines[:2])) <= 80
-    assert " ".join(lines[:2]) == (
+    assert lines[0] == (
         "The model has seen none of these 48 patches; what the weights it started from learned from could not be "
         "compared."
     )
@@ -271,7 +270,7 @@ def test_compare_says_it_of_each_and_concludes_from_what_neither_has_seen(model,
     found = compare(model, tiny_model, mixed, split="test", out=tmp_path / "c.json")
     train, val = expected(index, mixed, "test")
     assert found.lines()[0] == f"A: {train} of 96 patches were trained on and {val} chose the model: this is no test"
-    assert "B: whether the model has seen any of these 96 patches is not known: its file" in found.lines()
+    assert found.lines()[1].startswith("B: whether the model has seen any of these 96 patches is not known")
     assert found.unseen is not None
     assert found.unseen.n == 96 - train - val
     assert found.conclusion.startswith(f"On the {found.unseen.n} patches that neither has seen: ")

@@ -16,7 +16,16 @@ from swath.mapping import map_accuracy, map_scene, write_mosaic
 from tests.mapping.scenes import UTM, write_scene
 from tests.tiny import CLASSES, patches, write_tiny_model
 
-NAMES = ["map.confidence.tif", "map.json", "map.legend.png", "map.png", "map.tif", "map.tif.aux.xml"]
+NAMES = [
+    "map.confidence.qml",
+    "map.confidence.tif",
+    "map.json",
+    "map.legend.png",
+    "map.png",
+    "map.qml",
+    "map.tif",
+    "map.tif.aux.xml",
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +55,7 @@ def cells(path):
 def test_the_map_says_what_predict_says(tmp_path, classifier, sewn):
     scene, pixels, truth = sewn
     out, probabilities = tmp_path / "map.tif", tmp_path / "p" / "all.tif"
-    summary = map_scene(classifier, scene, out=out, probabilities=probabilities)
+    summary = map_scene(classifier, scene, out=out, probabilities=probabilities, stride=64)
     predicted = classifier.predict(pixels)
     np.testing.assert_allclose(cells(probabilities).reshape(12, -1), predicted.probabilities, atol=1e-3)
     expected = predicted.probabilities.argmax(axis=1).reshape(3, 4) + 1
@@ -65,7 +74,9 @@ def test_the_map_says_what_predict_says(tmp_path, classifier, sewn):
 
 def test_everything_is_written_beside_the_map(tmp_path, classifier, sewn):
     seen = []
-    summary = map_scene(classifier, sewn[0], out=tmp_path / "map.tif", progress=lambda *a, **k: seen.append(a))
+    summary = map_scene(
+        classifier, sewn[0], out=tmp_path / "map.tif", progress=lambda *a, **k: seen.append(a), stride=64
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == NAMES
     assert {p.name for p in summary.files.all()} == set(NAMES)
     assert seen[2] == ("mapping", 12, 12)
@@ -119,7 +130,7 @@ def test_nodata_stays_without_a_class_and_empty_windows_are_not_classified(tmp_p
     values[:, :, :64] = 0
     values[:, 30:34, 70:80] = 0
     scene = write_scene(tmp_path / "s.tif", values, nodata=0)
-    summary = map_scene(classifier, scene, out=tmp_path / "map.tif", probabilities=tmp_path / "p.tif")
+    summary = map_scene(classifier, scene, out=tmp_path / "map.tif", probabilities=tmp_path / "p.tif", stride=64)
     labels, sure = read(tmp_path / "map.tif"), read(tmp_path / "map.confidence.tif")
     empty = (values == 0).all(axis=0)
     np.testing.assert_array_equal(labels == 0, empty)
@@ -154,9 +165,11 @@ def test_reflectance_is_mapped_once_rendered(tmp_path, classifier):
     assert (rescale_reflectance(reflectance) == np.where(reflectance == 0, 0, wanted)).all()
     scene = write_scene(tmp_path / "s.tif", np.concatenate(list(reflectance), axis=2))
     with pytest.raises(DataError, match="--rescale 0:2750"):
-        map_scene(classifier, scene, out=tmp_path / "map.tif")
+        map_scene(classifier, scene, out=tmp_path / "map.tif", stride=64)
     assert [p.name for p in tmp_path.iterdir()] == ["s.tif"]
-    map_scene(classifier, scene, out=tmp_path / "map.tif", rescale=(0, 2750), probabilities=tmp_path / "p.tif")
+    map_scene(
+        classifier, scene, out=tmp_path / "map.tif", rescale=(0, 2750), probabilities=tmp_path / "p.tif", stride=64
+    )
     np.testing.assert_allclose(cells(tmp_path / "p.tif")[0], classifier.predict(wanted).probabilities, atol=1e-3)
 
 
@@ -194,9 +207,9 @@ def test_a_stopped_map_leaves_nothing_and_starts_over(tmp_path, tiny_model, sewn
     broken = load(tiny_model, threads=1)
     broken._engine = _Failing(broken._engine, 2)
     with pytest.raises(KeyboardInterrupt):
-        map_scene(broken, sewn[0], out=tmp_path / "map.tif", probabilities=tmp_path / "p.tif", batch_size=4)
+        map_scene(broken, sewn[0], out=tmp_path / "map.tif", probabilities=tmp_path / "p.tif", batch_size=4, stride=64)
     assert list(tmp_path.iterdir()) == []
-    map_scene(load(tiny_model, threads=1), sewn[0], out=tmp_path / "map.tif")
+    map_scene(load(tiny_model, threads=1), sewn[0], out=tmp_path / "map.tif", stride=64)
     assert sorted(p.name for p in tmp_path.iterdir()) == NAMES
 
 
@@ -300,13 +313,16 @@ def test_models_of_other_tasks_are_mapped(tmp_path, task):
     model = load(
         write_tiny_model(tmp_path / "m.onnx", names, task=task, thresholds=thresholds), engine="onnxruntime", threads=1
     )
-    found = map_scene(model, tmp_path / "scene.tif", out=tmp_path / "map.tif", probabilities=tmp_path / "p.tif")
+    found = map_scene(
+        model, tmp_path / "scene.tif", out=tmp_path / "map.tif", probabilities=tmp_path / "p.tif", stride=64
+    )
     said = model.predict(np.stack(np.split(pixels, 4, axis=2)))
     with rasterio.open(tmp_path / "map.tif") as made, rasterio.open(tmp_path / "p.tif") as cells:
-        values = made.read(1)[32, 32::64]
+        values, colors = made.read(1)[32, 32::64], made.colormap(1)
         assert cells.descriptions == names
     for value, labels, p in zip(values, said.label_sets, said.probabilities, strict=True):
         if task == "binary":
+            assert colors[value][3] == (255 if value == 2 else 0)  # what is not looked for lets the scene through
             assert names[value - 1] == labels[0]
         elif labels:
             assert names[value - 1] == max(labels, key=lambda n: p[names.index(n)])
@@ -335,7 +351,7 @@ def test_what_is_not_like_the_training_data_is_marked(tmp_path, doubting, classi
     changed[:4] = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64))
     scene, out = tmp_path / "scene.tif", tmp_path / "map.tif"
     write_mosaic(changed, [CLASSES[0]] * 12, CLASSES, columns=4, out=scene)
-    summary = map_scene(doubting, scene, out=out)
+    summary = map_scene(doubting, scene, out=out, stride=64)
     label_matrix = read(tmp_path / "map.ood.tif")
     expected = doubting.predict(changed).is_ood.reshape(3, 4)
     assert expected[0].all()
@@ -348,7 +364,7 @@ def test_what_is_not_like_the_training_data_is_marked(tmp_path, doubting, classi
     assert finer.ood_share > summary.ood_share  # windows across two of the patches are like none
     assert map_scene(doubting, scene, out=tmp_path / "dense.tif", stride=16, dense=True).ood_share is None
     # A model that cannot tell leaves no raster, not even an old one.
-    plain = map_scene(classifier, scene, out=out, overwrite=True)
+    plain = map_scene(classifier, scene, out=out, overwrite=True, stride=64)
     assert plain.ood_share is None
     assert not (tmp_path / "map.ood.tif").exists()
     np.testing.assert_array_equal(read(out), whole)

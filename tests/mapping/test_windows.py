@@ -3,13 +3,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import swath.mapping.windows as windows
 from swath.errors import ModelFileError, SettingError
 from swath.inference import load
 from swath.mapping import make_grid
 from swath.mapping.reader import open_scene
 from swath.mapping.strips import Strips
-from swath.mapping.windows import Dense, PatchByPatch, dense_is_faster, make_windows, with_data
-from swath.model import write_model
+from swath.mapping.windows import (
+    Dense,
+    PatchByPatch,
+    default_stride,
+    dense_is_faster,
+    dense_passes,
+    make_windows,
+    with_data,
+)
+from swath.model import read_model, write_model
+from swath.model.cost import measure_cost
+from swath.model.dense import dense_stride
 from tests.mapping.scenes import write_scene
 from tests.model.unpadded import Body
 from tests.tiny import input_spec, tiny_record
@@ -121,3 +132,28 @@ def test_rows_of_a_narrow_scene_are_classified_together(unpadded):
     narrow = make_windows(unpadded, make_grid(4000, 60, patch=SIZE, stride=20), batch_size=64, dense=False)
     wide = make_windows(unpadded, make_grid(4000, 4000, patch=SIZE, stride=20), batch_size=64, dense=False)
     assert (narrow.rows, wide.rows) == (21, 1)
+
+
+def test_the_default_stride_is_finer_while_that_takes_seconds(tiny_model, monkeypatch):
+    classifier = load(tiny_model, threads=1)
+    assert default_stride(classifier, 640, 640) == 16
+    spec = read_model(tiny_model)
+    cost = measure_cost(spec.graph, (1, 3, 64, 64), where="tiny").operations
+    dense = dense_stride(spec.graph, size=64)
+    assert dense is not None  # of a network without padding a dense pass over the scene is what counts
+    fine, whole = (dense_passes(make_grid(640, 640, patch=64, stride=s), dense) * 100 * cost for s in (16, 32))
+    monkeypatch.setattr(windows, "_FEW_SECONDS", fine)
+    assert default_stride(classifier, 640, 640) == 16
+    monkeypatch.setattr(windows, "_FEW_SECONDS", fine - 1)
+    assert default_stride(classifier, 640, 640) == (32 if whole < fine else 64)
+    monkeypatch.setattr(windows, "_FEW_SECONDS", 1)
+    assert default_stride(classifier, 640, 640) == 64
+
+
+def test_test_time_augmentation_counts_in_the_default_stride(tiny_model, monkeypatch):
+    one, eight = (load(tiny_model, threads=1, tta=n) for n in (1, 8))
+    file = read_model(tiny_model)
+    cost = measure_cost(file.graph, (1, 3, 64, 64), where="tiny").operations
+    monkeypatch.setattr(windows, "_FEW_SECONDS", make_grid(640, 640, patch=64, stride=16).windows * cost)
+    assert default_stride(one, 640, 640) == 16
+    assert default_stride(eight, 640, 640) > 16

@@ -3,7 +3,18 @@ from __future__ import annotations
 import pytest
 
 from swath.model.record import Estimate
-from swath.pages.text import columns, counted, listed, percent, points, points_more, sentence, with_interval, written
+from swath.pages.text import (
+    SCREEN,
+    columns,
+    counted,
+    listed,
+    percent,
+    points,
+    points_more,
+    sentence,
+    with_interval,
+    written,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +63,14 @@ def test_names_are_one_short_line():
     assert written("a\nb") == "a b"
     assert written("a\x1b[31mb") == "a [31mb"
     assert written("x" * 40, limit=10) == "x" * 9 + "…"
+
+
+def test_a_wide_table_goes_on_below_and_loses_nothing():
+    rows = [[f"row {k}", *(f"cell {k} {n} {'x' * 3 * n}" for n in range(8))] for k in range(4)]
+    lines = columns(rows)
+    assert max(map(len, lines)) <= SCREEN
+    assert lines.count("") == 2
+    for row in rows:
+        own = [line for line in lines if line.startswith(row[0])]
+        assert len(own) == 3
+        assert all(sum(cell in line for line in own) == 1 for cell in row[1:])

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from swath.cli import data, demo, evaluate, map, model, predict, system, train, weights
-from swath.cli.options import Commands
+from swath.cli.options import Commands, folded
 from swath.errors import SwathError
 
 app = Commands(
@@ -93,5 +93,6 @@ def _stop(message: str, error: Exception) -> None:
         raise error
     # One line, whatever a name or a library's own message holds: a terminal obeys control characters.
     line = "".join(letter if letter.isprintable() else " " for letter in message)
-    typer.echo(f"swath: {line}", err=True)
+    text = f"swath: {line}"
+    typer.echo(folded(text) if sys.stderr.isatty() else text, err=True)
     sys.exit(2)

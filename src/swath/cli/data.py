@@ -56,19 +56,19 @@ def get(
     from swath.data import get as run
     from swath.data.named import find_named
 
-    path = opt.with_bars(run, name, out or Path(), mirror=mirror, file=file, overwrite=overwrite)
+    with opt.resumable():
+        path = opt.with_bars(run, name, out or Path(), mirror=mirror, file=file, overwrite=overwrite)
     known = find_named(name)
     if not known.contents:
         typer.echo(f"{path}: checksum verified")
+        opt.next_step("data", "index", path, "--out", f"{known.name}.parquet")
         return {"archive": path}
     typer.echo(f"{path}: recognized as {known.name} by its contents, {known.source}")
     typer.echo("license: not established, so neither the patches nor a model made of them may be passed on")
     for fault in known.faults:
         typer.echo(f"known: {fault}")
-    opt.hint(
-        f"next: swath data index {path} --out {known.name}.parquet, then "
-        f"swath data fix {known.name}.parquet --out {known.name}-clean (one size, mode and format, no surplus copies)"
-    )
+    opt.hint(f"then make one size, mode and format of it: swath data fix {known.name}.parquet --out {known.name}-clean")
+    opt.next_step("data", "index", path, "--out", f"{known.name}.parquet")
     return {"archive": path, "license": known.license, "faults": known.faults}
 
 
@@ -149,8 +149,7 @@ def index(
     suggested = suggestion(made) if None in made.split_counts else None
     if suggested is not None:
         opt.hint(suggested.sentence())
-    if None in made.split_counts:
-        opt.hint(f"next: swath data audit {out}, then swath data split {out} --out {out} --overwrite")
+    opt.next_step("data", "audit", out)
     return _summary(made, out) | {"skipped": made.skipped, "left_out": made.left_out, "notes": made.notes}
 
 
@@ -180,6 +179,7 @@ def audit(
     if strict and found.crossing:
         typer.echo(f"swath: {found.crossing:,} duplicates, overlaps or groups are in more than one split", err=True)
         raise opt.FailedCheck(found)
+    opt.next_step("data", "split", index, "--out", index, "--overwrite")
     return found
 
 
@@ -275,6 +275,7 @@ def split(
     suggested = suggestion(made) if split_warning(made.split_protocol) else None
     if suggested is not None:
         opt.hint(suggested.sentence())
+    opt.next_step("train", out, "--out", _run(out))
     return _summary(made, out)
 
 
@@ -307,6 +308,7 @@ def binary(
         sides = [label == positive for label, side in rows if side == split]
         typer.echo(f"{split or 'no split'}: {sum(sides):,} {positive}, {len(sides) - sum(sides):,} others")
     typer.echo(f"{len(made):,} of {len(given):,} patches: {out}")
+    _after(made, out)
     return _summary(made, out)
 
 
@@ -346,6 +348,7 @@ def resample(
     typer.echo(f"{len(made):,} patches, {side} pixels wide or more: {out / 'index.parquet'}")
     if side < 16:
         typer.echo(f"{side} pixels show little of a place; a smaller --factor leaves more", err=True)
+    _after(made, out / "index.parquet")
     return _summary(made, out / "index.parquet")
 
 
@@ -385,6 +388,7 @@ def relabel(
     write_index(made.index, out, overwrite=overwrite)
     typer.echo("\n".join(made.lines()))
     typer.echo(f"{len(made.index):,} patches: {out}")
+    _after(made.index, out)
     return _summary(made.index, out)
 
 
@@ -406,7 +410,8 @@ def report(
 
     facts = opt.with_bars(data_report, read_index(index), out, overwrite=overwrite)
     typer.echo(verdict(facts))
-    typer.echo(f"written: {out / 'index.html'}")
+    typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
+    opt.next_step("data", "fix", index, "--out", index.with_name(f"{index.stem}-clean"))
     return {"verdict": verdict(facts), "page": out / "index.html", "facts": out / "facts.json"}
 
 
@@ -430,7 +435,21 @@ def fix(
     fixed = opt.with_bars(fix_index, read_index(index), out, size=size, overwrite=overwrite)
     typer.echo("\n".join(fixed.lines()))
     typer.echo(f"written: {out / 'index.parquet'}")
+    opt.next_step("data", "audit", out / "index.parquet")
     return fixed
+
+
+def _run(index: Path) -> Path:
+    """Folder to propose for a run on an index."""
+    return Path("runs", index.parent.name if index.stem == "index" and index.parent.name else index.stem)
+
+
+def _after(made: PatchIndex, out: Path) -> None:
+    """What to do with an index: split it, or train on it."""
+    if None in made.split_counts:
+        opt.next_step("data", "split", out, "--out", out, "--overwrite")
+    else:
+        opt.next_step("train", out, "--out", _run(out))
 
 
 def _summary(index: PatchIndex, out: Path) -> dict[str, object]:

@@ -46,6 +46,7 @@ def evaluate(
     result = opt.with_bars(run, classifier, read_index(index), split=split, out=out, overwrite=overwrite)
     typer.echo("\n".join(result.lines()))
     typer.echo(f"written to {out}")
+    opt.next_step("errors", model, index, "--split", split, "--out", out.with_name(f"{out.name}-errors"))
     return result
 
 
@@ -74,6 +75,7 @@ def compare(
     typer.echo("\n".join(result.lines()))
     if out is not None:
         typer.echo(f"written to {out}")
+    opt.next_step("errors", first, index, "--out", f"{Path(first).stem}-errors")
     return result
 
 
@@ -100,6 +102,7 @@ def errors(
     found = opt.with_bars(find_errors, classifier, read_index(index), out=out, split=split, overwrite=overwrite)
     typer.echo("\n".join(found.lines()))
     typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
+    opt.next_step("label-issues", index, "--model", model, "--out", out.with_name(f"{out.name}-labels"))
     return found
 
 
@@ -146,20 +149,21 @@ def label_issues(
         raise SettingError("--recipe and --set are for training, --model trains no network", fix="pass one of them")
     if model is None:
         require_training()
-    made = opt.with_bars(
-        find_label_issues,
-        read_index(index),
-        out=out,
-        recipe=recipe,
-        changes=set_,
-        model=model,
-        folds=folds,
-        seed=seed,
-        with_test=with_test,
-        engine=engine,
-        threads=threads,
-        overwrite=overwrite,
-    )
+    with opt.resumable():
+        made = opt.with_bars(
+            find_label_issues,
+            read_index(index),
+            out=out,
+            recipe=recipe,
+            changes=set_,
+            model=model,
+            folds=folds,
+            seed=seed,
+            with_test=with_test,
+            engine=engine,
+            threads=threads,
+            overwrite=overwrite,
+        )
     if made.seen:
         typer.echo(made.seen)
     typer.echo(
@@ -168,10 +172,8 @@ def label_issues(
     )
     table, page = out / "label_issues.csv", out / "label_issues.html"
     typer.echo(f"list: {table}; page: {page.resolve().as_uri()}")
-    opt.hint(
-        "next: fill in its column 'verdict' (ok, relabel, drop or a class), then: "
-        f"swath data relabel {index} {table} --out INDEX2"
-    )
+    opt.hint("fill in its column 'verdict' (ok, relabel, drop or a class) before that:")
+    opt.next_step("data", "relabel", index, table, "--out", index.with_name(f"{index.stem}-relabeled.parquet"))
     return made
 
 
@@ -202,6 +204,7 @@ def robustness(
     )
     typer.echo("\n".join(result.lines()))
     typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
+    opt.next_step("report", model, index, "--out", out.with_name(f"{out.name}-report"))
     return result
 
 
@@ -251,4 +254,5 @@ def report(
         for sentence in sentences:
             typer.echo(f"  {sentence}")
     typer.echo(f"page: {made.page.resolve().as_uri()}")
+    opt.next_step("model", "show", Path(model) / "model.onnx" if Path(model).is_dir() else model)
     return {"verdict": made.verdict, "page": made.page}

@@ -18,7 +18,11 @@ def map_scene(
     ],
     out: Annotated[Path, opt.output("Class raster to write, ending in .tif; the other files are written next to it.")],
     stride: Annotated[
-        int | None, typer.Option(help="Step between windows in pixels; by default, the patch size.")
+        int | None,
+        typer.Option(
+            help="Step between windows in pixels; by default, a quarter of the patch while that takes a few seconds, "
+            "else half of it or the patch."
+        ),
     ] = None,
     bands: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
@@ -43,10 +47,11 @@ def map_scene(
     With a smaller --stride windows overlap and borders get finer. Time grows with the square of the overlap, except
     for a network without padding, such as eurosat-dense, which classifies all windows of a strip at once.
 
-    Example: swath map eurosat-dense scene.tif --out map.tif --stride 8
+    Example: swath map eurosat scene.tif --out map.tif
     """
     from swath.inference import load
     from swath.mapping import map_scene as run
+    from swath.pages.text import columns, three_digits, written
 
     chosen = None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3")
     limits = None if rescale is None else _limits(rescale)
@@ -64,17 +69,21 @@ def map_scene(
         probabilities=probabilities or False,
         overwrite=overwrite,
     )
-    for entry in sorted(made.legend, key=lambda entry: -entry.pixels):
-        hectares = "" if entry.hectares is None else f"{entry.hectares:>14,.1f} ha"
-        typer.echo(f"{100 * entry.share:>6.1f} %{hectares}  {entry.name}")
-    if made.ood_share is not None:
-        typer.echo(f"{100 * made.ood_share:>6.1f} %  unlike the training data ({made.files.ood})")
     for warning in made.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    table = [("class", "share", "hectares", "unlike the training data")]
+    for entry in sorted(made.legend, key=lambda entry: -entry.pixels):
+        area = "" if entry.hectares is None else three_digits(entry.hectares)
+        unlike = "" if entry.ood is None or not entry.pixels else f"{100 * entry.ood:.0f} %"
+        table.append((written(entry.name), f"{100 * entry.share:.1f} %", area, unlike))
+    typer.echo("\n".join(columns(table)))
     typer.echo(
-        f"{made.files.classes}: {made.width:,} x {made.height:,} pixels, {made.classified:,} windows "
-        f"in {made.seconds:.1f} s (engine: {classifier.engine})"
+        f"{made.files.classes}: {made.width:,} x {made.height:,} pixels, {made.classified:,} windows, one every "
+        f"{made.stride} pixels, in {made.seconds:.1f} s (engine: {classifier.engine})"
     )
+    if stride is None and made.stride > 1:
+        opt.hint(f"finer borders take about four times as long: --stride {made.stride // 2}")
+    opt.hint(f"next: open {made.files.classes} in QGIS, or look at {made.files.picture}")
     return made
 
 

@@ -27,6 +27,7 @@ def show(model: opt.Model) -> object:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         typer.echo(f"{name:<{width}}  {value}")
+    opt.next_step("model", "check", model)
     return file.record
 
 
@@ -45,6 +46,7 @@ def check(model: opt.Model, engine: opt.Engine = "auto") -> object:
     )
     if not result.sealed:
         typer.echo("note: the file was written without a digest of its record, so changes of it do not show", err=True)
+    opt.next_step("predict", "--help")
     return result
 
 
@@ -74,7 +76,8 @@ def threshold(
         typer.echo(f"{name}: {made.before[name]:.4f} -> {value:.4f}")
     if made.kept:
         typer.echo(f"no patch in the split '{split}', so the threshold is kept: {', '.join(made.kept)}", err=True)
-    typer.echo(f"written to {out}; metrics at thresholds are not in its record: run swath evaluate again")
+    typer.echo(f"written to {out}; metrics at thresholds are not in its record: measure it again")
+    opt.next_step("evaluate", out, index, "--out", out.with_name(f"{out.stem}-val"))
     return made
 
 
@@ -113,6 +116,7 @@ def calibrate(
     if kept is not None:
         typer.echo(f"unlike the training data from {kept.threshold:.3f} on ({kept.patches:,} validation patches)")
     typer.echo(f"written to {out}")
+    opt.next_step("evaluate", out, index, "--out", out.with_name(f"{out.stem}-val"))
     return {"model": out, "conformal": record.conformal, "ood_threshold": kept and kept.threshold}
 
 
@@ -136,6 +140,7 @@ def model_card(
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
     typer.echo(f"written to {out}")
+    opt.next_step("model", "stac", model, "--out", out.with_name("item.json"))
     return {"card": out}
 
 
@@ -160,6 +165,7 @@ def stac(
         text = json.dumps(item, indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
     typer.echo(f"written to {out}")
+    opt.next_step("model", "card", model, "--out", out.with_name("README.md"))
     return item
 
 

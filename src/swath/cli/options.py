@@ -11,11 +11,14 @@ import contextlib
 import functools
 import inspect
 import io
+import shlex
+import shutil
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar, cast
+from typing import Annotated, Any, Literal, ParamSpec, TextIO, TypeVar, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -25,6 +28,7 @@ from swath.errors import SettingError
 N = TypeVar("N", int, float)
 P = ParamSpec("P")
 R = TypeVar("R")
+_WIDEST = 100  # letters in a line of prose; longer ones are hard to read
 _quiet = ContextVar("quiet", default=False)  # of the command that runs
 HEADINGS = (
     "Start here",
@@ -169,7 +173,51 @@ def with_bars(function: Callable[P, R], /, *args: P.args, **settings: P.kwargs) 
 def hint(text: str) -> None:
     """Print what to do next on standard error, unless ``--quiet`` was given."""
     if not _quiet.get():
-        typer.echo(text, err=True)
+        typer.echo(folded(text) if sys.stderr.isatty() else text, err=True)
+
+
+def next_step(*command: str | Path, after: str = "") -> None:
+    """Print the command that comes next, as it can be run, unless ``--quiet`` was given."""
+    if not _quiet.get():
+        # On one line however long: a terminal breaks it, and it is copied whole.
+        typer.echo(f"next: swath {shlex.join(map(str, command))}{after}", err=True)
+
+
+def folded(text: str) -> str:
+    """Break lines that are longer than the terminal is wide between words; a path or a name stays whole."""
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    return "\n".join(line if len(line) <= width else _fold(line, width) for line in text.split("\n"))
+
+
+def _fold(line: str, width: int) -> str:
+    indent = " " * (len(line) - len(line.lstrip(" ")))
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+class _Screen:
+    """A terminal on which prose is broken between words."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal, self.encoding = terminal, terminal.encoding
+
+    def write(self, text: str) -> int:
+        return self._terminal.write(folded(text))
+
+    def flush(self) -> None:
+        self._terminal.flush()
+
+    def isatty(self) -> bool:
+        return True
+
+
+@contextlib.contextmanager
+def resumable(how: str = "the same command") -> Iterator[None]:
+    """Say how to go on with what Ctrl-C stops inside the block."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        hint(f"to go on where it was stopped: {how}")
+        raise
 
 
 def numbers(text: str, kind: Callable[[str], N], *, option: str, example: str) -> tuple[N, ...]:
@@ -200,7 +248,8 @@ def _printing(function: Callable[..., object]) -> Callable[..., None]:
     def command(*, quiet: bool, json: bool, **arguments: Any) -> None:
         failed = None
         _quiet.set(quiet)
-        with contextlib.redirect_stdout(io.StringIO() if json else sys.stdout):
+        screen = _Screen(sys.stdout) if sys.stdout.isatty() else sys.stdout  # a file keeps its lines whole
+        with contextlib.redirect_stdout(io.StringIO() if json else screen):
             try:
                 result = function(**arguments)
             except FailedCheck as stop:

@@ -80,6 +80,7 @@ def predict(
     elif match_colors not in {None, "off"}:
         typer.echo(f"--match-colors {match_colors}: {summary.color_match.sentence}", err=True)
     typer.echo(f"{counted(summary.rows, 'row', 'rows')} in {out} (engine: {classifier.engine})")
+    opt.next_step("explain", model, *inputs[:1], "--out", out.with_name(f"{out.stem}-why"))
     return summary
 
 
@@ -156,7 +157,7 @@ def explain(
             overwrite=overwrite,
         )
         typer.echo("\n".join(found.lines()))
-        typer.echo(f"written to {out}")
+        typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
         return found
     rows = opt.with_bars(
         explain_images, classifier, inputs, out, class_name=class_name, explain=maps, check=check, overwrite=overwrite
@@ -170,6 +171,8 @@ def explain(
     if check:
         failed = sum(row.verdict == "fails" for row in rows)
         typer.echo(f"{failed} of {len(rows)} maps fail: do not interpret those")
+    elif rows:
+        opt.next_step("explain", model, *inputs[:1], "--check", "--out", out.with_name(f"{out.name}-checked"))
     return rows
 
 

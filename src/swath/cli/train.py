@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -69,12 +70,12 @@ def train(
     """
     import json
 
-    require_training()
     from swath.data import read_index
 
     changes = [*(set_ or []), *([f"weights={json.dumps(weights)}"] if weights else [])]
     patches = read_index(index)
     _check_sizes(patches, recipe, changes)
+    require_training()
     from swath.data.spatial import noted_protocol, split_warning
     from swath.training import load_recipe, parse_duration, recipe_for
     from swath.training import train as run
@@ -84,7 +85,7 @@ def train(
         choice = opt.with_bars(recipe_for, patches, changes=changes)
         opt.hint(str(choice))
         recipe = choice.name
-    try:
+    with opt.resumable("the same command with --resume"):
         result = opt.with_bars(
             run,
             patches,
@@ -99,9 +100,6 @@ def train(
             require_redistributable=require_redistributable,
             budget=seconds,
         )
-    except KeyboardInterrupt:
-        opt.hint(f"to continue {out}: the same command with --resume")
-        raise
     for key, value in result.metrics.items():
         typer.echo(
             f"validation {key.replace('_', ' ')}: {100 * value.value:.2f} % "
@@ -111,6 +109,7 @@ def train(
     if warning:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"model file: {result.model}")
+    opt.next_step("report", out, index, "--out", out / "report")
     return {"model": result.model, "metrics": result.metrics}
 
 
@@ -139,6 +138,7 @@ def recipes() -> object:
     about = {name: load_recipe(name).about for name in recipe_names()}
     for name, text in about.items():
         typer.echo(f"{name:<{max(map(len, about))}}  {text}")
+    opt.next_step("train", "--help")
     return about
 
 
@@ -147,6 +147,8 @@ def require_training() -> None:
     for module in ("torch", "lightning_fabric", "safetensors", "onnxscript", "timm"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError("training", extra="train")
+    if "torch" not in sys.modules:
+        opt.hint("loading PyTorch")
 
 
 def experiment(
@@ -209,19 +211,21 @@ def experiment(
         changes=tuple(set_ or ()),
         weights=weights,
     )
-    result = opt.with_bars(
-        run_experiment,
-        name,
-        read_index(index),
-        out=out,
-        choices=choices,
-        first=None if first is None else read_index(first),
-        seeds=seeds,
-        split=split,
-        threads=threads,
-    )
+    with opt.resumable():
+        result = opt.with_bars(
+            run_experiment,
+            name,
+            read_index(index),
+            out=out,
+            choices=choices,
+            first=None if first is None else read_index(first),
+            seeds=seeds,
+            split=split,
+            threads=threads,
+        )
     typer.echo(result.text)
     typer.echo(f"table, figure and runs: {out}")
+    opt.hint(f"next: look at {out / 'picture.png'}; the same command goes on where it was stopped")
     return result
 
 
@@ -249,19 +253,21 @@ def tune(
     from swath.training import load_recipe
     from swath.training.tune import tune as run
 
-    result = opt.with_bars(
-        run,
-        read_index(index),
-        load_recipe(recipe, changes=set_),
-        out=out,
-        trials=trials,
-        pruner=pruner,
-        seed=seed,
-        threads=threads,
-        overwrite=overwrite,
-    )
+    with opt.resumable():
+        result = opt.with_bars(
+            run,
+            read_index(index),
+            load_recipe(recipe, changes=set_),
+            out=out,
+            trials=trials,
+            pruner=pruner,
+            seed=seed,
+            threads=threads,
+            overwrite=overwrite,
+        )
     typer.echo(result.text)
     typer.echo(f"best recipe: {result.best}")
+    opt.next_step("train", index, "--recipe", result.best, "--out", out / "best")
     return result
 
 

@@ -60,12 +60,14 @@ def get(
 
     if parse_spec(spec).kind == "file":
         raise SettingError(f"'{spec}' is a file already", fix=f"to keep it in the store: swath weights add {spec}")
-    found = opt.with_bars(locate, spec, network=network)
+    with opt.resumable():
+        found = opt.with_bars(locate, spec, network=network)
     checksum = "checksum verified" if found.published else "checksum not published"
     typer.echo(f"{found.source}: {found.path}, {checksum}, {found.license or 'license unknown'}")
     warning = license_warning(found.license, found.source)
     if warning is not None:
         typer.echo(f"note: {warning}", err=True)
+    opt.next_step("weights", "list")
     return found
 
 
@@ -106,4 +108,5 @@ def add(
     warning = license_warning(entry.license, entry.name)
     if warning is not None:
         typer.echo(f"note: {warning}", err=True)
+    opt.next_step("weights", "list")
     return entry

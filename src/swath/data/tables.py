@@ -37,6 +37,8 @@ _CALLED: Mapping[str, tuple[str, ...]] = {
     "group": ("group",),
     "lon": ("lon", "longitude", "lng", "long"),
     "lat": ("lat", "latitude"),
+    "x": ("x", "easting", "xcoord", "coordx"),
+    "y": ("y", "northing", "ycoord", "coordy"),
     "gsd": ("gsd",),
     "source": ("source",),
     "license": ("license",),
@@ -292,11 +294,8 @@ def pick_columns(names: Sequence[str], values: Mapping[str, Sequence[Any]], *, w
     """
     if len({name.lower() for name in names}) != len(names):
         raise DataError(f"{where} names a column twice", fix="rename one of the two")
-    plain = {name: re.sub(r"[\W_]", "", name.lower()) for name in names}
-    fits = {
-        known: sorted((n for n in names if plain[n] in called), key=lambda n: called.index(plain[n]))
-        for known, called in _CALLED.items()
-    }
+    plain = {name: _plain(name) for name in names}
+    fits = {known: called_columns(names, known) for known in _CALLED if known not in ("x", "y")}
     taken = {known: candidates[0] for known, candidates in fits.items() if candidates}
     if fits["split"] and not _are_splits(values[taken["split"]]) and taken["split"].lower() != "split":
         del taken["split"]
@@ -331,6 +330,34 @@ def pick_columns(names: Sequence[str], values: Mapping[str, Sequence[Any]], *, w
     if renamed:
         notes.append(f"columns of {where}: {', '.join(f'{name} = {known}' for known, name in renamed.items())}")
     return Columns(taken, tuple(name for name in extra if name in told)), notes
+
+
+def called_columns(names: Sequence[str], known: str) -> list[str]:
+    """Columns of a table whose names are those that people give to one of an index, the most usual name first.
+
+    Examples
+    --------
+    >>> called_columns(["Longitude", "Class", "id"], "lon")
+    ['Longitude']
+    """
+    called = _CALLED[known]
+    return sorted((name for name in names if _plain(name) in called), key=lambda name: called.index(_plain(name)))
+
+
+def label_column(names: Sequence[str], values: Mapping[str, Sequence[Any]], *, where: str) -> str | None:
+    """The column of a table that holds one class a row; None where no name says so.
+
+    Raises
+    ------
+    DataError
+        If there are two that may be it.
+    """
+    fits = called_columns(names, "label")
+    return _label_column(fits, values, where)[0] if len(fits) > 1 else next(iter(fits), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
 
 
 def _label_column(candidates: Sequence[str], values: Mapping[str, Sequence[Any]], where: str) -> tuple[str, list[str]]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from swath.evaluation.predictions import (
     predict_split,
 )
 from swath.evaluation.results import Result, text_table
-from swath.evaluation.seen import FEWEST, WIDTH, SeenCount
+from swath.evaluation.seen import FEWEST, SeenCount
 from swath.files import atomic_file
 from swath.inference import Classifier
 from swath.model.record import Estimate
@@ -194,11 +193,7 @@ class Comparison(Result):
                 (f"{self.second}, {self.unseen.n:,} patches unseen by both", self.unseen.accuracy_second),
             ]
         lines = [
-            *(
-                line
-                for name, count in zip((self.first, self.second), self.seen, strict=True)
-                for line in textwrap.wrap(f"{name}: {count.sentence}", WIDTH)
-            ),
+            *(f"{name}: {count.sentence}" for name, count in zip((self.first, self.second), self.seen, strict=True)),
             f"{self.first} against {self.second}, split {self.split}: {self.n:,} patches",
             *(f"  {name}: {file}" for name, file in zip((self.first, self.second), self.files, strict=True)),
             *(f"  {line}" for line in text_table(Table(("model", "accuracy"), accuracies))),

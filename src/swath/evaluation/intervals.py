@@ -92,15 +92,22 @@ def proportion_difference(first: int, n_first: int, second: int, n_second: int) 
     """
     if not (n_first and n_second):
         return Estimate(value=0.0, low=-1.0, high=1.0, n=0)
-    a, b = first / n_first, second / n_second
-    (a_low, a_high), (b_low, b_high) = _score_limits(first, n_first), _score_limits(second, n_second)
-    value = a - b
-    return Estimate(
-        value=value,
-        low=value - math.hypot(a - a_low, b_high - b),
-        high=value + math.hypot(a_high - a, b - b_low),
-        n=n_first + n_second,
-    )
+    one, two = (estimate(hits / n, _score_limits(hits, n), n=n) for hits, n in ((first, n_first), (second, n_second)))
+    return estimate(one.value - two.value, difference_interval(one, two), n=n_first + n_second)
+
+
+def difference_interval(first: Estimate, second: Estimate, *, correlation: float = 0.0) -> Limits:
+    """Interval of a difference of two estimates from their own limits, which may lie unevenly around them.
+
+    The method of variance estimates recovery (Zou 2007, Psychol. Methods 12, 399-413, for correlated estimates).
+    """
+
+    def reach(a: float, b: float) -> float:
+        return math.sqrt(max(0.0, a * a + b * b - 2 * correlation * a * b))
+
+    value = first.value - second.value
+    low = value - reach(first.value - first.low, second.high - second.value)
+    return low, value + reach(first.high - first.value, second.value - second.low)
 
 
 def f1_estimate(hits: int, involved: int) -> Estimate:
@@ -125,6 +132,16 @@ def f1_estimate(hits: int, involved: int) -> Estimate:
     share = proportion(hits, involved)
     value, low, high = (2 * j / (1 + j) for j in (share.value, share.low, share.high))
     return Estimate(value=value, low=low, high=high, n=involved)
+
+
+def f1_shortfall(f1: Estimate) -> float:
+    """By how much the F1 of few patches is too low on average.
+
+    F1 is a concave function of the share ``J`` (see :func:`f1_estimate`), whose variance is ``J (1 - J) / n``; half its
+    second derivative is ``-2 / (1 + J)³``.
+    """
+    share = f1.value / (2 - f1.value)
+    return 2 * share * (1 - share) / (1 + share) ** 3 / max(f1.n, 1)
 
 
 def t_quantile(n: int) -> float:

@@ -116,14 +116,13 @@ def text_table(table: Table) -> list[str]:
     >>> text_table(Table(("class", "recall"), [("River", Estimate(value=0.5, low=0.2, high=0.8, n=6))]))[0]
     'class  recall'
     """
-    wide = [any(isinstance(row[k], Estimate) for row in table.rows) for k in range(len(table.columns))]
-    rows: list[list[str]] = []
-    for cells in (table.columns, *table.rows):
-        texts: list[str] = []
-        for cell, two in zip(cells, wide, strict=True):
-            pair = percent(cell) if isinstance(cell, Estimate) else (plain_cell(cell), "")
-            texts += pair if two else pair[:1]
-        rows.append(texts)
+    texts = []
+    for column, *cells in zip(table.columns, *table.rows, strict=True):
+        pairs = [percent(cell) if isinstance(cell, Estimate) else (plain_cell(cell), "") for cell in cells]
+        value, interval = (max((len(pair[part]) for pair in pairs), default=0) for part in (0, 1))
+        both = [f"{first:>{value}}  {second:>{interval}}" if interval else first for first, second in pairs]
+        texts.append([str(column).ljust(value + 2 + interval if interval else 0), *both])
+    rows = list(zip(*texts, strict=True))
     return [*([table.caption] if table.caption else ()), *(row.rstrip() for row in columns(rows))]
 
 

@@ -8,7 +8,6 @@ model has seen is no test, and is never printed as one; where enough others rema
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +25,6 @@ from swath.model.seen import SeenPatches, find_seen
 from swath.pages.html import Number
 from swath.pages.text import columns, counted, listed, percent, sentence
 
-WIDTH = 80  # of a terminal
 FEWEST = 20  # unseen patches from which their own score is given
 # Patches that look like a seen one by chance: of EuroSAT's val list 0.14 % look like one of the 16,200 of the train
 # list (benchmarks/seen_patches.py); twice that, and more where more were seen.
@@ -166,8 +164,7 @@ class SeenRows:
 def seen_lines(count: SeenCount, unseen: Mapping[str, Estimate | None]) -> list[str]:
     """What a terminal shows first: the sentence, and the numbers of patches that the model has not seen, if any."""
     rows = [(name, *percent(value)) for name, value in unseen.items() if value is not None]
-    said = [sentence(count.sentence), *([sentence(count.remainder_sentence)] if count.seen else [])]
-    lines = [line for text in said for line in textwrap.wrap(text, WIDTH)]
+    lines = [sentence(count.sentence), *([sentence(count.remainder_sentence)] if count.seen else [])]
     if rows:
         lines[-1] = f"{lines[-1].removesuffix('.')}:"
     return [*lines, *(f"  {row}" for row in (columns(rows) if rows else []))]

@@ -15,12 +15,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from swath.mapping.area import PixelArea
+from swath.pages.text import three_digits
 
 _DPI = 110
 _LONGEST = 800 / _DPI  # inches of the map's longer side
 _ROW = 0.26  # inches of a legend line
 _WIDTH = 4.2  # inches of the legend
 _NODATA_GRAY = 235
+_FINE = 800  # pixels of a picture in which lines are fine
+_HATCH = 7  # pixels from line to line
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class LegendEntry:
         Its part of the mapped pixels, 0-1.
     hectares : float or None
         Its area; None where a scene's pixels have no known size.
+    ood : float or None
+        Part of its pixels that is unlike the training data, 0-1; None where the model does not detect it.
     """
 
     value: int
@@ -49,6 +54,7 @@ class LegendEntry:
     pixels: int
     share: float
     hectares: float | None
+    ood: float | None = None
 
     @property
     def rgb(self) -> tuple[int, ...]:
@@ -56,7 +62,7 @@ class LegendEntry:
         return tuple(bytes.fromhex(self.color))
 
 
-def draw_legend(path: Path, legend: Sequence[LegendEntry], *, nodata: int) -> None:
+def draw_legend(path: Path, legend: Sequence[LegendEntry], *, nodata: int, ood: float | None = None) -> None:
     """Write the legend as PNG: color, name, share of the mapped pixels and hectares of every class.
 
     Parameters
@@ -67,9 +73,11 @@ def draw_legend(path: Path, legend: Sequence[LegendEntry], *, nodata: int) -> No
         Its lines.
     nodata : int
         Pixels without a class.
+    ood : float, optional
+        Part of the mapped pixels that is unlike the training data, 0-1.
     """
-    figure = Figure(figsize=(_WIDTH, _height(len(legend), nodata)), dpi=_DPI)
-    _legend(figure.add_axes((0, 0, 1, 1)), legend, nodata=nodata)
+    figure = Figure(figsize=(_WIDTH, _height(len(legend), nodata, ood)), dpi=_DPI)
+    _legend(figure.add_axes((0, 0, 1, 1)), legend, nodata=nodata, ood=ood)
     _save(figure, path)
 
 
@@ -82,6 +90,8 @@ def draw_map(
     area: PixelArea | None,
     width: int,
     nodata: int,
+    unlike: npt.NDArray[np.bool_] | None = None,
+    ood: float | None = None,
 ) -> None:
     """Write a picture of the map: its classes' colors, a scale bar and the legend.
 
@@ -101,17 +111,23 @@ def draw_map(
         Pixels of the whole raster from left to right.
     nodata : int
         Pixels without a class.
+    unlike : numpy.ndarray, optional
+        bool ``[h, w]``, where the ground is unlike the training data: hatched.
+    ood : float, optional
+        Its part of the mapped pixels, 0-1.
     """
     shape = labels.shape
     table = np.full((256, 3), _NODATA_GRAY, np.uint8)
     for entry in legend:
         table[entry.value] = entry.rgb
     image = table[labels]
+    if unlike is not None:
+        image = hatched(image, unlike)
     # A pixel of a geographic grid is narrower than it is high; the picture shows it as it is on the ground.
     tall = shape[0] * (min(max(area.down / area.across, 0.2), 5.0) if area else 1.0)
     inches, wide = (max(_LONGEST * side / max(tall, shape[1]), 0.4) for side in (tall, shape[1]))
     below, above, side = 0.45, 0.4, 0.15
-    lines = _height(len(legend), nodata)
+    lines = _height(len(legend), nodata, ood)
     whole = max(inches + below + above, lines + above)
     across = wide + _WIDTH + 2 * side
     figure = Figure(figsize=(across, whole), dpi=_DPI)
@@ -123,8 +139,31 @@ def draw_map(
     if area is not None:
         _scale_bar(axes, image, area.across * width / shape[1], inches=inches)
     place = ((across - _WIDTH) / across, (top - lines) / whole, _WIDTH / across, lines / whole)
-    _legend(figure.add_axes(place), legend, nodata=nodata)
+    _legend(figure.add_axes(place), legend, nodata=nodata, ood=ood)
     _save(figure, path)
+
+
+def hatched(image: npt.NDArray[np.uint8], where: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Draw white diagonal lines over parts of a picture, through which its colors stay visible.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        uint8 ``[h, w, 3]``.
+    where : numpy.ndarray
+        bool ``[h, w]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same picture, a whole number of times larger where it is so small that lines would be coarse.
+    """
+    larger = max(1, round(_FINE / max(image.shape[:2])))
+    image, where = image.repeat(larger, 0).repeat(larger, 1), where.repeat(larger, 0).repeat(larger, 1)
+    height, width = where.shape
+    lines = where & ((np.arange(height)[:, None] + np.arange(width)) % _HATCH < 2)
+    image[lines] = (image[lines].astype(np.uint16) + 2 * 255) // 3
+    return image
 
 
 def round_length(longest: float) -> float:
@@ -144,14 +183,14 @@ def _scale_bar(axes: Axes, image: npt.NDArray[np.uint8], pixel: float, *, inches
     axes.set_ylim(height - 0.5, -0.5)
 
 
-def _height(classes: int, nodata: int) -> float:
-    return _ROW * (classes + 1 + bool(nodata)) + 0.2
+def _height(classes: int, nodata: int, ood: float | None) -> float:
+    return _ROW * (classes + 1 + bool(nodata) + bool(ood)) + 0.2
 
 
-def _legend(axes: Axes, legend: Sequence[LegendEntry], *, nodata: int) -> None:
+def _legend(axes: Axes, legend: Sequence[LegendEntry], *, nodata: int, ood: float | None) -> None:
     """Draw into axes that are `_WIDTH` inches wide, in inches from the upper left corner."""
     axes.set_xlim(0, _WIDTH)
-    axes.set_ylim(_height(len(legend), nodata), 0)
+    axes.set_ylim(_height(len(legend), nodata, ood), 0)
     axes.set_axis_off()
     areas = any(entry.hectares is not None for entry in legend)
     head = 0.1 + _ROW / 2
@@ -164,15 +203,20 @@ def _legend(axes: Axes, legend: Sequence[LegendEntry], *, nodata: int) -> None:
         axes.text(0.5, line, _short(entry.name), fontsize=9, va="center", parse_math=False)
         axes.text(2.95, line, f"{100 * entry.share:.1f} %", fontsize=9, ha="right", va="center")
         if entry.hectares is not None:
-            axes.text(_WIDTH - 0.15, line, f"{entry.hectares:,.1f}", fontsize=9, ha="right", va="center")
-    if nodata:
+            axes.text(_WIDTH - 0.15, line, three_digits(entry.hectares), fontsize=9, ha="right", va="center")
+    if ood:
         line = head + (len(legend) + 1) * _ROW
+        _swatch(axes, line, (0.6, 0.6, 0.6), hatch="/////")
+        axes.text(0.5, line, f"unlike the training data, {100 * ood:.0f} %", fontsize=9, va="center")
+    if nodata:
+        line = head + (len(legend) + 1 + bool(ood)) * _ROW
         _swatch(axes, line, (_NODATA_GRAY / 255,) * 3)
         axes.text(0.5, line, f"No data ({nodata:,} pixels)", fontsize=9, va="center", color="0.35")
 
 
-def _swatch(axes: Axes, line: float, color: tuple[float, ...]) -> None:
-    axes.add_patch(Rectangle((0.15, line - 0.085), 0.26, 0.17, facecolor=color, edgecolor="0.4", linewidth=0.5))
+def _swatch(axes: Axes, line: float, color: tuple[float, ...], *, hatch: str | None = None) -> None:
+    place, edge = (0.15, line - 0.085), "0.4" if hatch is None else "white"
+    axes.add_patch(Rectangle(place, 0.26, 0.17, facecolor=color, edgecolor=edge, linewidth=0.5, hatch=hatch))
 
 
 def _short(name: str, *, limit: int = 26) -> str:

@@ -76,7 +76,7 @@ class Painter:
         self._writers["confidence"].write(confidence[None])
         if "ood" in self._writers:
             mask = np.where(labels == NODATA, np.uint8(NO_CONFIDENCE), pixels(most, 0))
-            self._totals.add_ood(mask)
+            self._totals.add_ood(labels, mask)
             self._writers["ood"].write(mask[None])
         if "probabilities" in self._writers:
             cells = np.where(rows.covered, rows.mean, np.float32("nan"))
@@ -124,13 +124,16 @@ class Totals:
         Area of the pixels, block by block.
     width : int
         Pixels of a row.
+    ood : bool
+        Whether what is unlike the training data is counted, too.
     """
 
-    def __init__(self, classes: Sequence[ClassInfo], area: PixelArea | None, *, width: int) -> None:
+    def __init__(self, classes: Sequence[ClassInfo], area: PixelArea | None, *, width: int, ood: bool = False) -> None:
         self._classes, self._area = classes, area
         self._pixels = np.zeros(len(classes) + 1, np.int64)
         self._meters = np.zeros(len(classes) + 1)
-        self._ood = self._nowhere = 0
+        self._ood = np.zeros(len(classes) + 1, np.int64) if ood else None
+        self._nowhere = 0
         # By column, where the counts of its block begin.
         across = width if area is None else area.block[1]
         self._places = np.arange(width, dtype=np.intp) // across * len(self._pixels)
@@ -159,14 +162,15 @@ class Totals:
             self._meters += np.einsum("nm,nmk->k", area, counts)
             self._nowhere += int(counts[:, :, 1:].sum(axis=-1)[area == 0].sum())
 
-    def add_ood(self, mask: Rows) -> None:
-        """Count the pixels of ``[rows, width]`` that are 1: unlike the training data."""
-        self._ood += int(np.count_nonzero(mask == 1))
+    def add_ood(self, labels: Rows, mask: Rows) -> None:
+        """Count `labels` ``[rows, width]`` by class where `mask` is 1: unlike the training data."""
+        if self._ood is not None:
+            self._ood += np.bincount(labels[mask == 1], minlength=len(self._pixels))
 
     @property
-    def ood_share(self) -> float:
-        """Part of the mapped pixels that is unlike the training data, 0-1."""
-        return self._ood / max(self.mapped, 1)
+    def ood_share(self) -> float | None:
+        """Part of the mapped pixels that is unlike the training data, 0-1; None where that is not counted."""
+        return None if self._ood is None else int(self._ood[1:].sum()) / max(self.mapped, 1)
 
     @property
     def nodata(self) -> int:
@@ -187,6 +191,7 @@ class Totals:
         """One entry per class, in the model's order."""
         mapped = max(self.mapped, 1)
         sized = self._area is not None and not self._nowhere
+        unlike = self._ood
         return tuple(
             LegendEntry(
                 value=info.value + 1,
@@ -195,6 +200,7 @@ class Totals:
                 pixels=int(pixels),
                 share=int(pixels) / mapped,
                 hectares=float(meters) / 10_000 if sized else None,
+                ood=None if unlike is None else int(unlike[info.value + 1]) / max(int(pixels), 1),
             )
             for info, pixels, meters in zip(self._classes, self._pixels[1:], self._meters[1:], strict=True)
         )

@@ -141,7 +141,7 @@ def open_scene(
         stack.enter_context(rasterio.Env(session=DummySession(), **ENVIRONMENT))
         use_own_proj_data()
         if isinstance(scene, str | Path):
-            found = stack.enter_context(_open_file(str(scene)))
+            found = stack.enter_context(open_file(str(scene)))
             with sound(str(scene), found.driver):
                 opened = _dataset_scene(found, name or Path(scene).name, nodata=nodata, black=black)
         elif hasattr(scene, "dataset_mask"):
@@ -170,8 +170,14 @@ def open_scene(
         yield opened
 
 
-def _open_file(name: str) -> DatasetReader:
-    """Open a local file of one of the formats, or what a ``/vsi`` name leads to."""
+def open_file(name: str) -> DatasetReader:
+    """Open a local file of one of the formats, or what a ``/vsi`` name leads to.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is none of these.
+    """
     target, driver = name, None
     # A /vsi name leads into GDAL's virtual file system, to another machine maybe: the user wants it so.
     if not name.startswith("/vsi"):

@@ -29,8 +29,9 @@ from swath.mapping.legend import draw_legend, draw_map
 from swath.mapping.paint import Painter, Totals, painted_classes
 from swath.mapping.reader import Scene, check_name, check_values, choose_bands, open_scene
 from swath.mapping.strips import Strips
+from swath.mapping.styles import class_style
 from swath.mapping.summary import Map, MapFiles, map_record, map_warnings
-from swath.mapping.windows import Windows, make_windows, with_data
+from swath.mapping.windows import Windows, default_stride, make_windows, with_data
 from swath.mapping.writer import ArrayWriter, RowWriter, map_layers, raster_writers
 from swath.progress import Progress, silent
 
@@ -80,7 +81,8 @@ def map_scene(
         bounded by the scene's width, whatever its height. By default nothing is written and the map is kept in memory,
         which takes 2 bytes per pixel (3 where the model detects what is unlike its training data).
     stride : int, optional
-        Pixels from one window to the next; the patch size by default, so that windows do not overlap.
+        Pixels from one window to the next; by default a quarter of the patch while that takes a few seconds, else half
+        of it or the patch, so that windows do not overlap.
     bands : sequence of int, optional
         The scene's bands to use, counted from 1, in the model's order; by name or position by default.
     rescale : tuple of float, optional
@@ -146,24 +148,23 @@ def map_scene(
         spec = record.input
         chosen = choose_bands(opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name)
         check_values(opened, spec.data_type, rescale=rescale)
-        patch = record.input.size
-        grid = make_grid(opened.height, opened.width, patch=patch, stride=patch if stride is None else stride)
+        shape = opened.height, opened.width
+        stride = default_stride(classifier, *shape) if stride is None else stride
+        grid = make_grid(*shape, patch=record.input.size, stride=stride)
         windows = make_windows(classifier, grid, batch_size=batch_size, dense=dense)
         files = _name_files(out, scene, probabilities=probabilities, ood=windows.detects_ood)
-        # A raster of an earlier map of this name, if this model cannot detect what is unlike its training data.
-        older = MapFiles.next_to(files.classes, ood=True).ood if files and files.ood is None else None
-        obsolete = () if older is None else (older,)
         partial = {}
         if files:
             targets = (*files.all(), *files.systems())
-            partial = stack.enter_context(atomic_files(targets, overwrite=overwrite, obsolete=obsolete))
+            partial = stack.enter_context(atomic_files(targets, overwrite=overwrite, obsolete=files.obsolete()))
         strips = Strips(opened, grid, bands=chosen.indexes, rescale=rescale)
         color_match = compare_scene(strips.sample(), record.input, mode=match_colors)
         strips.correction = color_match.correction
         area, no_area = _area(opened)
-        totals = Totals(classes, area, width=opened.width)
+        totals = Totals(classes, area, width=opened.width, ood=windows.detects_ood)
         names = record.class_names if probabilities else ()
-        layers = map_layers(grid, classes, ood=windows.detects_ood, probabilities=names)
+        background = 0 if record.task == "binary" else None  # what is not looked for lets the scene through
+        layers = map_layers(grid, classes, ood=windows.detects_ood, probabilities=names, background=background)
         run, model_hash = uuid.uuid4().hex, hashlib.sha256(classifier.path.read_bytes()).hexdigest() if files else ""
         # Rasters on disk or arrays in memory: from here to the painter nothing else differs.
         kept = {} if files else {layer.name: ArrayWriter(layer) for layer in layers}
@@ -179,7 +180,9 @@ def map_scene(
             classified = _classify(strips, windows, painter, progress)
         legend = totals.legend()
         if files:
-            draw_legend(partial[files.legend], legend, nodata=totals.nodata)
+            for style, text in files.styles(class_style(classes, background=background)).items():
+                partial[style].write_text(text, encoding="utf-8")
+            draw_legend(partial[files.legend], legend, nodata=totals.nodata, ood=totals.ood_share)
             draw_map(
                 partial[files.picture],
                 rasters["classes"].preview,
@@ -188,8 +191,9 @@ def map_scene(
                 area=area,
                 width=opened.width,
                 nodata=totals.nodata,
+                unlike=rasters["ood"].preview == 1 if "ood" in rasters else None,
+                ood=totals.ood_share,
             )
-        ood_share = totals.ood_share if windows.detects_ood else None
         made = Map(
             legend=legend,
             height=opened.height,
@@ -197,8 +201,17 @@ def map_scene(
             crs=opened.crs,
             transform=opened.transform,
             nodata_pixels=totals.nodata,
-            ood_share=ood_share,
-            warnings=map_warnings(strips, record.input, area, no_area, chosen, color_match, totals, ood_share),
+            ood_share=totals.ood_share,
+            warnings=map_warnings(
+                strips,
+                record.input,
+                area,
+                no_area,
+                chosen,
+                color_match,
+                totals,
+                windows.dense and classifier.detects_ood,
+            ),
             bands=chosen,
             color_match=color_match,
             stride=grid.stride,

@@ -23,6 +23,7 @@ from swath.mapping.legend import LegendEntry
 from swath.mapping.paint import Totals
 from swath.mapping.reader import Bands
 from swath.mapping.strips import PixelStatistics, Strips
+from swath.mapping.styles import confidence_style, ood_style
 from swath.mapping.writer import NO_CONFIDENCE, NODATA
 from swath.model.record import InputSpec
 
@@ -86,8 +87,20 @@ class MapFiles:
 
     def all(self) -> tuple[Path, ...]:
         """Every file, the class raster first."""
-        others = (self.names, self.confidence, self.record, self.legend, self.picture)
+        others = (self.names, self.confidence, self.record, self.legend, self.picture, *self.styles())
         return (self.classes, *others, *(path for path in (self.ood, self.probabilities) if path))
+
+    def obsolete(self) -> tuple[Path, ...]:
+        """Files that an earlier map of this name may have, where this model does not detect what is out of it."""
+        older = MapFiles.next_to(self.classes, ood=True).ood if self.ood is None else None
+        return () if older is None else (older, older.with_suffix(".qml"))
+
+    def styles(self, classes: str = "") -> dict[Path, str]:
+        """Styles of QGIS by their files, which have the names of the rasters; that of the classes is given."""
+        made = {self.classes: classes, self.confidence: confidence_style()}
+        if self.ood is not None:
+            made[self.ood] = ood_style()
+        return {path.with_suffix(".qml"): text for path, text in made.items()}
 
     def systems(self) -> tuple[Path, ...]:
         """``.aux.xml`` of the other rasters, written where a GeoTIFF cannot hold the scene's reference system."""
@@ -264,10 +277,15 @@ def map_warnings(
     bands: Bands,
     color_match: ColorMatch,
     totals: Totals,
-    ood_share: float | None,
+    unmarked: bool,
 ) -> tuple[str, ...]:
     """What a user should know before using a map: sentences without a full stop."""
-    found = [bands.warning, color_match.warning, ood_warning(ood_share)]
+    found = [bands.warning, color_match.warning, ood_warning(totals.ood_share)]
+    if unmarked:
+        found.append(
+            "what is unlike the training data is not marked, since windows so close are classified many at once; "
+            f"--stride {strips.grid.patch} marks it"
+        )
     if area is None:
         found.append(f"the map has no areas in hectares: {no_area}")
     else:

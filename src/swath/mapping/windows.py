@@ -4,7 +4,8 @@ A network without padding can be run over many windows at once and gives exactly
 them (:mod:`swath.model.dense`), at every multiple of its total stride. Other strides take several passes,
 each of them shifted by some pixels. Which way is faster follows from how many pixels pass through the
 network: a window costs ``patch x patch`` of them by itself and ``passes x stride x stride`` densely. So
-windows are classified densely where twice the latter is not more than the former; both give the same map.
+windows are classified densely where twice the latter is not more than the former; both give the same map. A dense
+pass does not mark what is unlike the training data: a model that can is run patch by patch where that takes seconds.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from swath.errors import ModelFileError, SettingError
 from swath.inference import Classifier
 from swath.inference.engines import Engine
-from swath.mapping.grid import Grid
+from swath.mapping.grid import Grid, make_grid
 from swath.mapping.strips import Strip
 from swath.model import read_model
+from swath.model.cost import measure_cost
 from swath.model.dense import dense_graph, dense_stride
 
 Values = npt.NDArray[np.float32]
@@ -30,6 +32,7 @@ Values = npt.NDArray[np.float32]
 # neighboring tiles, a patch less a stride, to cost little, and few enough for activations to stay small.
 _TALL, _WIDE = 512, 1024
 _RESULTS = 32 * 2**20  # bytes of probabilities in hand at a time, however small the stride
+_FEW_SECONDS = 6e11  # operations: 8 seconds of two cores with AVX2
 _HELD = 128 * 2**20  # bytes of pixels handed to the engine at a time, however large the windows
 
 
@@ -70,7 +73,11 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch_size: int, dense: 
     if dense is not False and classifier.tta == 1:
         model = read_model(classifier.path).graph
         step = dense_stride(model, size=grid.patch)
-    if step is None or not (dense or dense_is_faster(grid, step)):
+    faster = step is not None and dense_is_faster(grid, step)
+    # A dense pass does not tell what is unlike the training data, so it has to save more than seconds.
+    if faster and not dense and classifier.detects_ood and takes_seconds(classifier, grid.windows):
+        faster = False
+    if step is None or not (dense or faster):
         if dense and classifier.tta > 1:
             raise SettingError(
                 "a dense pass does no test-time augmentation", fix="classify patch by patch, or with --tta 1"
@@ -87,10 +94,41 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch_size: int, dense: 
     return Dense(engine, grid, spacing=spacing, classes=len(classifier.record.classes))
 
 
+def default_stride(classifier: Classifier, height: int, width: int) -> int:
+    """The stride of a map when none is asked for: a quarter of the patch while that takes a few seconds.
+
+    What it takes is estimated from the operations of the network, so that the same scene has the same stride on every
+    machine: a quarter of the patch, half of it, or the patch itself.
+    """
+    file = read_model(classifier.path)
+    patch = file.record.input.size
+    step = dense_stride(file.graph, size=patch) if classifier.tta == 1 and not classifier.detects_ood else None
+    for part in (4, 2):
+        grid = make_grid(height, width, patch=patch, stride=max(1, patch // part))
+        windows: float = grid.windows
+        if step is not None and dense_is_faster(grid, step):
+            windows = dense_passes(grid, step) * height * width / patch**2
+        if takes_seconds(classifier, windows):
+            return grid.stride
+    return patch
+
+
+def takes_seconds(classifier: Classifier, windows: float) -> bool:
+    """Whether so many windows take a few seconds and no more, by the operations of the network."""
+    file = read_model(classifier.path)
+    spec = file.record.input
+    cost = measure_cost(file.graph, (1, len(spec.bands), spec.size, spec.size), where=file.record.name)
+    return windows * classifier.tta * cost.operations <= _FEW_SECONDS
+
+
+def dense_passes(grid: Grid, step: int) -> int:
+    """Passes over a scene that the dense way takes for a network with a total stride of `step` pixels."""
+    return int((step // math.gcd(step, grid.stride)) ** 2)
+
+
 def dense_is_faster(grid: Grid, step: int) -> bool:
     """Is the dense way faster for a network with a total stride of `step` pixels?"""
-    passes = (step // math.gcd(step, grid.stride)) ** 2
-    return 2 * passes * grid.stride**2 <= grid.patch**2
+    return 2 * dense_passes(grid, step) * grid.stride**2 <= grid.patch**2
 
 
 def with_data(strip: Strip, grid: Grid) -> npt.NDArray[np.bool_]:

@@ -6,7 +6,6 @@ JSON in the file's metadata under :data:`RECORD_KEY`; ``model/record.schema.json
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from swath.config import Settings, printable
+from swath.model.colors import class_colors
 from swath.model.ood import OutOfDistribution, pack_bytes, unpack_bytes
 from swath.model.seen import Seen
 
@@ -25,20 +25,6 @@ Task = Literal["single-label", "binary", "multi-label"]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 _ROUNDING = 1e-4  # of probabilities in float32
 UNDECIDED = 0.5  # the threshold where a record gives none
-# Land-cover names people already read by color: water blue, forest green, built red.
-_KNOWN = {
-    "AnnualCrop": "E8C547",
-    "Forest": "1B6B3A",
-    "HerbaceousVegetation": "9CB84B",
-    "Highway": "5B5B66",
-    "Industrial": "A23E8C",
-    "Pasture": "C7E59B",
-    "PermanentCrop": "D98032",
-    "Residential": "D7392E",
-    "River": "4FB3E0",
-    "SeaLake": "14539A",
-}
-_HUE_STEP = 0.61803398875
 NONE = -1  # the place of an image's class where it has none
 
 
@@ -289,14 +275,10 @@ class Record(Settings):
         return 1 if self.task == "binary" else len(self.classes)
 
 
-def class_infos(names: Sequence[str]) -> tuple[ClassInfo, ...]:
-    """Number and color classes; names without a known color get well-spread hues."""
-    return tuple(ClassInfo(value=i, name=name, color_hint=_KNOWN.get(name, _spread(i))) for i, name in enumerate(names))
-
-
-def _spread(place: int) -> str:
-    red, green, blue = colorsys.hsv_to_rgb(place * _HUE_STEP % 1, 0.65, (0.9, 0.6)[place % 2])
-    return f"{round(red * 255):02X}{round(green * 255):02X}{round(blue * 255):02X}"
+def class_infos(names: Sequence[str], *, binary: bool = False) -> tuple[ClassInfo, ...]:
+    """Number and color classes; see :func:`swath.model.colors.class_colors`."""
+    colors = class_colors(names, binary=binary)
+    return tuple(ClassInfo(value=i, name=n, color_hint=c) for i, (n, c) in enumerate(zip(names, colors, strict=True)))
 
 
 def label_mask(record: Record, probabilities: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

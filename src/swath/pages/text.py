@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+SCREEN = 80  # letters in a line of a terminal, which no table exceeds
+
 
 @runtime_checkable
 class IntervalEstimate(Protocol):
@@ -97,6 +99,18 @@ def plain_number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
+def three_digits(value: float) -> str:
+    """Write a measurement to three digits, which is more than a map can know of an area.
+
+    Examples
+    --------
+    >>> three_digits(45812.7), three_digits(4.5812), three_digits(0.0)
+    ('45,800', '4.58', '0')
+    """
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded.is_integer() else f"{rounded:,}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Join names for a sentence.
 
@@ -113,19 +127,32 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+def columns(rows: Sequence[Sequence[str]], *, width: int = SCREEN) -> list[str]:
     """Align rows of text in columns two spaces apart, the first to the left and the others to the right.
+
+    Columns that do not fit in `width` letters follow below, each block beginning with the first column again.
 
     Examples
     --------
     >>> columns([("class", "n"), ("Forest", "60")])
     ['class    n', 'Forest  60']
+    >>> columns([("class", "n", "recall"), ("Forest", "60", "0.9")], width=15)
+    ['class    n', 'Forest  60', '', 'class   recall', 'Forest     0.9']
     """
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
+    blocks: list[list[int]] = [[]]
+    room = width - widths[0]
+    for column, needed in enumerate(widths[1:], 1):
+        if blocks[-1] and needed + 2 > room:
+            blocks.append([])
+            room = width - widths[0]
+        blocks[-1].append(column)
+        room -= needed + 2
+    lines = [
+        ["  ".join([row[0].ljust(widths[0]), *(row[k].rjust(widths[k]) for k in block)]) for row in rows]
+        for block in blocks
     ]
+    return [line for number, block in enumerate(lines) for line in ([""] if number else []) + block]
 
 
 def written(name: str, *, limit: int = 28) -> str:

@@ -293,8 +293,10 @@ def _map(classifier: Classifier, found: SplitPredictions, folder: Path) -> tuple
     size = pixels.shape[-1]
     grid = pixels.reshape(-1, columns, *pixels.shape[1:]).transpose(2, 0, 3, 1, 4)
     array = grid.reshape(len(grid), len(order) // columns * size, columns * size)
-    land = map_scene(classifier, array, crs=CRS, transform=transform, name=scene.name)
-    files = map_scene(classifier, array, out=folder / "map.tif", crs=CRS, transform=transform, name=scene.name).files
+    # A window for each patch of the mosaic: their borders are no borders of land.
+    place = {"crs": CRS, "transform": transform, "name": scene.name, "stride": size}
+    land = map_scene(classifier, array, **place)
+    files = map_scene(classifier, array, out=folder / "map.tif", **place).files
     accuracy = map_accuracy(land.array, truth, patch=size)
     colors = np.full((256, 3), 255, np.uint8)
     for entry in land.legend:

@@ -140,7 +140,7 @@ def export_model(
         pretrained=facts is not None,
         started_from=facts.model_dump(mode="json") if facts else None,
         input=spec,
-        classes=class_infos(targets.classes),
+        classes=class_infos(targets.classes, binary=targets.task == "binary"),
         temperature=validation.temperature,
         thresholds=validation.thresholds,
         # Where a file of weights lay on this machine is nobody's business; what it was is in started_from.
