@@ -301,7 +301,7 @@ def checked_split(index: PatchIndex, *, split: str, classes: tuple[str, ...], ta
     if not splits:
         raise DataError("the index has no splits", fix="make them with: swath data split")
     if split not in splits:
-        raise DataError(f"the index has no patch in split '{split}'", fix=f"its splits are: {', '.join(splits)}")
+        raise DataError(f"index '{index.name}' has no patch in split '{split}'", fix=f"its splits are: {', '.join(splits)}")
     part = index.where(split)
     found: Iterable[str] = part.classes if task == "multi-label" else part.labels
     unknown = sorted(set(found) - set(classes))
