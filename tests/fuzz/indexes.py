@@ -26,7 +26,7 @@ class Indexes:
     """Parquet indexes as `data split`, `data report` and `evaluate` read them; exports as `data index` does."""
 
     name = "indexes"
-    told = ("/tree", "index '", "of the index", "the patches form")
+    told = ("/tree", "index '", "of the index", "the patches form", "Forest/Forest_", "River/River_")
 
     def __init__(self, folder: Path) -> None:
         self._tree = write_patches(folder / "tree", classes=_CLASSES, n=5, size=16)
@@ -104,7 +104,7 @@ class Indexes:
         for _ in range(int(rng.integers(1, 4))):
             try:
                 table = _change_table(table, rng)
-            except (pa.ArrowException, TypeError, ValueError, OverflowError, KeyError, RecursionError):
+            except (pa.ArrowException, TypeError, ValueError, OverflowError, LookupError, RecursionError):
                 continue  # no value of that type
         try:
             pq.write_table(

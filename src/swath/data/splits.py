@@ -439,6 +439,12 @@ def _assign(
             free.append(unit)
         for row in unit.rows:
             splits[row] = side or "train"
+    if to_draw and not free:
+        held = " and ".join(sorted({side for side in given if side is not None}))
+        raise DataError(
+            f"all patches of index '{index.name}' are in {held} already, and none is left for {' and '.join(to_draw)}",
+            fix="split again with --resplit",
+        )
     sizes: Counter[str] = Counter()  # of what is not held out already: a published test may be most of a set
     for unit in free:
         sizes.update(unit.counts)
