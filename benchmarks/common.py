@@ -113,7 +113,7 @@ def finish(result: Mapping[str, Any], args: argparse.Namespace, *, table: Iterab
     lines = [*table, *(f"Skipped: {what}." for what in result.get("skipped", ()))]
     print(json.dumps(result, indent=2, ensure_ascii=False))
     if args.json is not None:
-        chosen = {k: v for k, v in vars(args).items() if k not in {"json", "table", "data"}}
+        chosen = {k: _without_folder(v) for k, v in vars(args).items() if k not in {"json", "table", "data"}}
         whole = {**result, "date": datetime.now(UTC).date().isoformat(), "options": chosen, "table": lines}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(whole, indent=2, ensure_ascii=False, default=str)
@@ -126,6 +126,11 @@ def rows(header: Sequence[str], body: Iterable[Sequence[object]]) -> list[str]:
     """Lines of a Markdown table; the first column to the left, the others to the right."""
     lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
     return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in body]
+
+
+def _without_folder(value: object) -> object:
+    """An option's value; where a file lay on this machine is nobody's business."""
+    return f"DATA/{value.name}" if isinstance(value, Path) else value
 
 
 def _version(name: str) -> str | None:

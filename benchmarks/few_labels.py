@@ -13,7 +13,8 @@ model learned from EuroSAT, so there ``--start`` must be one that did not see th
 DATA --measure`` trains it, or any recipe on the train list alone does. ``default`` is ``train`` without a recipe;
 ``scratch`` is ``fast`` with its 26 epochs in batches of 256, however few steps these are; ``probe`` is a logistic
 regression on the features of the start, its penalty chosen by three-fold cross-validation on the training patches,
-and ``probe, 8 views`` learns from the rotations and flips of each patch as well.
+and ``probe, 8 views`` learns from the rotations and flips of each patch as well. ``start`` is the start as it is, where
+it knows the classes.
 
 CPU seconds are those of the process in ``train``, from the decoded cache to the model file, with ``--threads`` 1 by
 default. The interval is that of the mean over patches of the paired difference, each averaged over the draws.
@@ -44,7 +45,7 @@ from swath.networks import build_network
 from swath.training import Recipe, load_recipe, recipe_for, train
 from swath.training.batches import Normalization, outputs_of
 from swath.training.plan import with_network_of_start
-from swath.weights import load_weights
+from swath.weights import classes_of_weights, load_weights
 
 SIZE = 64
 RIDGES = (1e-3, 1e-2, 1e-1)
@@ -100,6 +101,8 @@ def measured(index: PatchIndex, args: Any, *, threads: int) -> tuple[dict[str, R
     found = {"default": right, "scratch": scratch, "probe": probed(index, recipe, views=1, threads=threads)}
     if args.turned:
         found["probe, 8 views"] = probed(index, recipe, views=8, threads=threads)
+    if set(index.classes) <= set(classes_of_weights(args.start)):
+        found["start"] = untouched(index, recipe, threads=threads)
     return found, cpu
 
 
@@ -155,7 +158,11 @@ def trained(index: PatchIndex, recipe: Recipe, *, threads: int) -> tuple[Right, 
 
 def probed(index: PatchIndex, recipe: Recipe, *, views: int, threads: int) -> Right:
     """Which test patches a logistic regression on frozen features gets right."""
-    features = extractor(recipe, index, threads=threads)
+    outputs = extractor(recipe, index, threads=threads)
+
+    def features(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        return np.concatenate([o.features.numpy() for o in outputs(pixels)])
+
     train, test = index.where("train"), index.where("test")
     pixels = np.asarray(cached_pixels(train, size=SIZE))
     shown = [features(view) for view in (pixels, *augmented_views(pixels, views))]
@@ -176,22 +183,31 @@ def probed(index: PatchIndex, recipe: Recipe, *, views: int, threads: int) -> Ri
     )
 
 
+def untouched(index: PatchIndex, recipe: Recipe, *, threads: int) -> Right:
+    """Which test patches the start gets right before it learns anything."""
+    test = index.where("test")
+    outputs = extractor(recipe, index, threads=threads)(np.asarray(cached_pixels(test, size=SIZE)))
+    answers = np.concatenate([o.logits.numpy() for o in outputs]).argmax(1)
+    return np.asarray(answers == test.targets(index.classes))
+
+
 def extractor(recipe: Recipe, index: PatchIndex, *, threads: int) -> Any:
-    """Patches in, features of the network that the recipe starts from out."""
+    """Patches in, outputs of the network that the recipe starts from out, a batch at a time."""
     chosen = with_network_of_start(
         recipe if recipe.weights != "none" else recipe.model_copy(update={"weights": "eurosat"})
     )
-    network = build_network(chosen.network, bands=3, outputs=len(index.classes), size=SIZE).eval()
-    facts = load_weights(network, chosen.weights, network_name=chosen.network.name, bands=chosen.bands)
+    classes = index.classes
+    network = build_network(chosen.network, bands=3, outputs=len(classes), size=SIZE).eval()
+    facts = load_weights(network, chosen.weights, network_name=chosen.network.name, bands=chosen.bands, classes=classes)
     if facts.expects is None:
         raise SystemExit(f"{chosen.weights} does not say what input it expects")
     mean, sd = (np.asarray(v, np.float32) for v in facts.expects.normalization(chosen.bands))
 
-    def features(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def outputs(pixels: npt.NDArray[np.uint8]) -> Any:
         torch.set_num_threads(threads)
-        return np.concatenate([o.features.numpy() for o in outputs_of(network, Normalization(mean, sd), pixels)])
+        return outputs_of(network, Normalization(mean, sd), pixels)
 
-    return features
+    return outputs
 
 
 def cpu_seconds() -> float:

@@ -18,6 +18,7 @@ from swath.data import (
     group_duplicates,
     near_duplicates,
     open_patches,
+    overlap,
     read_index,
     shipped_path,
     split_index,
@@ -242,7 +243,42 @@ def test_groups_that_are_given_keep_their_names():
     assert groups_with(index, (), [pair(a, b, 0.5), pair(b, c, 0.5)]) == ["scene 1", "scene 1", "scene 1", None]
 
 
-def test_nothing_to_compare_and_progress_to_the_end(scenes):
+def test_patches_are_searched_once_and_again_when_they_or_the_method_change(scenes, tmp_path, monkeypatch):
+    def searched(index):
+        stages: set[str] = set()
+        found = find_overlaps(index, progress=lambda stage, done, total, **_: stages.add(stage))
+        return found, "match" in stages
+
+    monkeypatch.setenv("SWATH_CACHE", str(tmp_path / "cache"))
+    first, did = searched(scenes)
+    assert did
+    assert first
+    assert searched(scenes) == (first, False)
+    assert searched(split_index(scenes)) == (first, False)  # what is said of the patches is not what they show
+    assert searched(scenes.take(list(range(len(scenes) - 1))))[1]
+    (kept, _) = sorted((tmp_path / "cache" / overlap.METHOD).iterdir(), key=lambda p: -p.stat().st_size)
+    whole = kept.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], whole[:60] + bytes([whole[60] ^ 255]) + whole[61:]):
+        kept.write_bytes(damaged)
+        assert searched(scenes) == (first, True)
+        assert searched(scenes) == (first, False)
+    monkeypatch.setattr(overlap, "METHOD", "overlap-0")
+    assert searched(scenes) == (first, True)
+
+
+def test_renamed_patches_are_named_as_they_are_called_now(scenes, tmp_path):
+    for path in scenes.paths:
+        write(tmp_path / path.replace("/", "s/new"), (scenes.root / path).read_bytes())
+    renamed = build_index(tmp_path)
+    assert renamed.column("sha256") == scenes.column("sha256")
+    now = dict(zip(scenes.paths, renamed.paths, strict=True))
+    assert [(now[p.first], now[p.second], p.share) for p in find_overlaps(scenes)] == [
+        (p.first, p.second, p.share) for p in find_overlaps(renamed)
+    ]
+
+
+def test_nothing_to_compare_and_progress_to_the_end(scenes, tmp_path, monkeypatch):
+    monkeypatch.setenv("SWATH_CACHE", str(tmp_path))
     empty = replace(scenes, table=pa.Table.from_pylist([], schema=SCHEMA))
     assert find_overlaps(empty) == ()
     seen = {}

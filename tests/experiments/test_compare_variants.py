@@ -42,7 +42,7 @@ def trainings(monkeypatch):
         (out / "weights.safetensors").write_bytes(b"")
         write_tiny_model(out / "model.onnx", targets.classes, task=targets.task)
         assert parts
-        return SimpleNamespace(history=[{"seconds": 0.5}] * recipe.epochs)
+        return SimpleNamespace(history=[{"epoch": n + 1, "seconds": 0.5} for n in range(recipe.epochs)])
 
     monkeypatch.setattr(variants, "train", stand_in)
     return names

@@ -57,16 +57,16 @@ def test_lengths_are_round():
     assert [round_length(v) for v in (1, 3, 9.9, 480, 5000, 0.07)] == [1, 2, 5, 200, 5000, pytest.approx(0.05)]
 
 
-def test_ground_unlike_the_training_data_is_hatched_and_its_color_stays(tmp_path):
-    labels, unlike = np.ones((60, 90), np.uint8), np.zeros((60, 90), bool)
-    unlike[:, 45:] = True
+def test_ood_ground_is_hatched_and_its_color_stays(tmp_path):
+    labels, ood = np.ones((60, 90), np.uint8), np.zeros((60, 90), bool)
+    ood[:, 45:] = True
     image = np.broadcast_to(np.uint8(LEGEND[0].rgb), (60, 90, 3))
-    drawn = hatched(image, unlike)
+    drawn = hatched(image, ood)
     half = drawn.shape[1] // 2
     assert max(drawn.shape) >= 700  # lines are fine whatever the size
     assert (drawn[:, :half] == LEGEND[0].rgb).all()
     touched = (drawn[:, half:] != LEGEND[0].rgb).any(axis=2).mean()
     assert 0.2 < touched < 0.4
-    draw_map(tmp_path / "a.png", labels, LEGEND, title="t", area=None, width=90, nodata=0, unlike=unlike, ood=0.5)
+    draw_map(tmp_path / "a.png", labels, LEGEND, title="t", area=None, width=90, nodata=0, ood=ood, ood_share=0.5)
     draw_map(tmp_path / "b.png", labels, LEGEND, title="t", area=None, width=90, nodata=0)
     assert colors(tmp_path / "a.png")[1][0] < colors(tmp_path / "b.png")[1][0]

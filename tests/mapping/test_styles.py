@@ -24,7 +24,7 @@ def test_what_a_binary_model_does_not_look_for_is_transparent():
     assert [e["alpha"] for e in found] == ["0", "255"]
 
 
-def test_only_what_is_unlike_the_training_data_is_drawn():
+def test_only_ood_ground_is_drawn():
     assert [(e["value"], e["alpha"] == "0") for e in entries(ood_style(), "paletteEntry")] == [
         ("0", True),
         ("1", False),

@@ -42,6 +42,30 @@ def test_the_picture_shows_something_even_for_one_epoch(tmp_path, epochs):
             assert (part == color).all(axis=2).sum() > 20
 
 
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_a_start_that_is_kept_is_a_row_and_a_dot_without_training_scores(tmp_path, epochs):
+    began = {
+        "epoch": 0,
+        "seconds": 0.5,
+        "train_loss": np.nan,
+        "train_accuracy": np.nan,
+        "val_loss": 1,
+        "val_accuracy": 1,
+    }
+    rows = [began, *history(epochs)]
+    write_history(tmp_path / "h.csv", rows, kept=0)
+    with (tmp_path / "h.csv").open(newline="") as file:
+        first, *others = csv.DictReader(file)
+    assert (first["epoch"], first["train_loss"], first["train_accuracy"], first["kept"]) == ("0", "", "", "1")
+    assert all(row["train_loss"] and row["kept"] == "0" for row in others)
+    draw_curves(tmp_path / "c.png", rows, kept=0)
+    picture = np.asarray(Image.open(tmp_path / "c.png").convert("RGB"))
+    half = picture.shape[1] // 2
+    for part in (picture[:, :half], picture[:, half:]):
+        for color in ((0x14, 0x53, 0x9A), (0xD9, 0x80, 0x32)):
+            assert (part == color).all(axis=2).sum() > 20
+
+
 def test_the_same_history_gives_the_same_bytes(tmp_path):
     for name in "ab":
         draw_curves(tmp_path / f"{name}.png", history(4), kept=3)

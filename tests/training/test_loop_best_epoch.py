@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from swath.training.loop import best_epoch, earliest_best_epoch, score_weight
+from swath.training.loop import best_epoch, earliest_best_epoch, is_gain, score_weight
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,22 @@ def test_the_margin_is_one_standard_error():
     assert earliest_best_epoch([0.9, 0.98, 0.97], patches=810) == pytest.approx(0.98 - 0.00492, abs=1e-5)
     assert earliest_best_epoch([1.0], patches=10) == pytest.approx(0.9)
     assert earliest_best_epoch([], patches=100) <= 0  # the first is kept whatever it scored
+
+
+@pytest.mark.parametrize(
+    ("start", "score", "patches", "gain"),
+    [
+        (0.94, 0.96, 50, False),  # one patch of fifty
+        (0.94, 0.98, 50, True),
+        (0.94, 0.94, 50_000, False),
+        (0.94, 0.9412, 50_000, True),
+        (1.0, 1.0, 50, False),
+        (0.0, 0.1, 10, False),
+        (0.0, 0.2, 10, True),
+    ],
+)
+def test_a_start_is_replaced_by_what_is_better_by_more_than_one_standard_error(start, score, patches, gain):
+    assert is_gain(score, start, patches=patches) == gain
 
 
 def test_a_score_rests_on_what_it_is_a_share_of():

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from swath.data import build_index, split_index
 from swath.training import choose_recipe, load_recipe, recipe_for, recipe_names
-from swath.training.plan import BATCH, FEW, MANY, STEPS, steps_per_epoch, with_enough_steps, with_network_of_start
+from swath.training.plan import (
+    BATCH,
+    FEW,
+    MANY,
+    STEPS,
+    note_cost,
+    steps_per_epoch,
+    with_enough_steps,
+    with_network_of_start,
+)
 from tests.tiny import write_patches
 
 from .runs import small_train
@@ -53,6 +62,31 @@ def test_no_shipped_recipe_starves(patches, name):
     assert planned.batch_size == recipe.batch_size or planned.batch_size >= min(BATCH, recipe.batch_size)
     if steps_of(recipe, patches) >= STEPS:
         assert planned == recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "times"), [("few", 256, 16), ("few", 128, 4), ("refine", 512, 64), ("fast", 256, 9)]
+)
+def test_large_patches_are_said_to_cost_what_they_do(name, side, times, caplog):
+    note_cost(load_recipe(name), side)
+    (line,) = caplog.messages
+    assert f"patches of {side} px take about {times} times as long as the 64 px" in line
+    assert "--set size=64" in line
+
+
+@pytest.mark.parametrize(
+    ("recipe", "side"),
+    [
+        (load_recipe("few"), 64),
+        (load_recipe("few"), 120),
+        (load_recipe("few", size=256), 256),  # somebody chose it
+        (load_recipe("mobilenetv2-finetune"), 256),  # shown at 96
+        (load_recipe("fast", augmentation={"crop_until": 1}), 256),
+    ],
+)
+def test_nothing_is_said_of_the_size_where_there_is_nothing_to_say(recipe, side, caplog):
+    note_cost(recipe, side)
+    assert caplog.messages == []
 
 
 def test_a_longer_run_is_said_in_one_line(caplog):

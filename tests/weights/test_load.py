@@ -265,7 +265,11 @@ class TestRuns:
         second = network_of("patchnet", outputs=5)
         facts = load(second, tmp_path / "weights.safetensors", "patchnet", store=store)
         assert facts.changes == ()
+        assert facts.whole
         assert torch.equal(second.head.weight, first.head.weight)
+        assert not load(
+            network_of("patchnet", outputs=4), tmp_path / "weights.safetensors", "patchnet", store=store
+        ).whole
 
     def test_a_pyramid_goes_on_without_its_head(self, store, tmp_path):
         first = self.run_of(tmp_path / "weights.safetensors", "resnet18_fpn", channels=16)

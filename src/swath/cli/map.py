@@ -74,8 +74,8 @@ def map_scene(
     table = [("class", "share", "hectares", "unlike the training data")]
     for entry in sorted(made.legend, key=lambda entry: -entry.pixels):
         area = "" if entry.hectares is None else three_digits(entry.hectares)
-        unlike = "" if entry.ood is None or not entry.pixels else f"{100 * entry.ood:.0f} %"
-        table.append((written(entry.name), f"{100 * entry.share:.1f} %", area, unlike))
+        ood = "" if entry.ood is None or not entry.pixels else f"{100 * entry.ood:.0f} %"
+        table.append((written(entry.name), f"{100 * entry.share:.1f} %", area, ood))
     typer.echo("\n".join(columns(table)))
     typer.echo(
         f"{made.files.classes}: {made.width:,} x {made.height:,} pixels, {made.classified:,} windows, one every "

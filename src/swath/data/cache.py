@@ -1,7 +1,8 @@
 """Decoded patches as one memory-mapped array, made once for given content, bands and size.
 
 A cached array is found by the contents that the index states, so before it is used the files themselves are compared
-with the index: by size and time where an earlier reading of the same file is on record, else by reading them.
+with the index: by size and time where an earlier reading of the same file is on record, else by reading them. What a
+long search finds in these pixels is kept next to them (:func:`cached_table`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -120,6 +121,38 @@ def cached_pixels(
     if pixels is None:
         raise OutputError(f"the cache {path} changed while it was written", fix="run the command again")
     return pixels
+
+
+def cached_table(
+    index: PatchIndex, make: Callable[[], pa.Table], *, kind: str, bands: Sequence[str], size: int
+) -> pa.Table:
+    """Return what a search found in the pixels of `index`, searching only if the cache does not hold it.
+
+    Ask for the pixels first (:func:`cached_pixels`): that is where files that have changed are noticed.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        The table is kept under the contents of its patches, in order.
+    make : callable
+        Makes the table.
+    kind : str
+        Name of the search and version of its method: a folder of the cache.
+    bands, size
+        Of the pixels that are searched.
+
+    Returns
+    -------
+    pyarrow.Table
+        A damaged one is made again; one that cannot be written is not kept.
+    """
+    path = default_cache() / kind / f"{cache_key(index, bands=bands, size=size)}.parquet"
+    with contextlib.suppress(OSError, pa.ArrowException):
+        return pq.read_table(path, page_checksum_verification=True)
+    table = make()
+    with contextlib.suppress(OSError, OutputError), atomic_file(path, overwrite=True) as temporary:
+        pq.write_table(table, temporary, write_page_checksum=True)
+    return table
 
 
 def default_cache() -> Path:

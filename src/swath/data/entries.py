@@ -97,7 +97,7 @@ def entries_from_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], *, where: s
 
 
 def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
-    cells = {name: _text(value) for name, value in values.items() if name not in ("labels", "footprint")}
+    cells = {name: cell_text(value) for name, value in values.items() if name not in ("labels", "footprint")}
     path = safe_name(cells["path"])
     if path is None:
         raise DataError(
@@ -135,15 +135,33 @@ def _entry(values: Mapping[str, Any], folder: str, place: str) -> Entry:
     )
 
 
-def _text(value: Any) -> str:
-    """A cell as text; nothing, and what is not a number where there should be one, are empty."""
-    return "" if value is None or value != value else str(value).strip()  # noqa: PLR0124
+def is_empty(cell: Any) -> bool:
+    """Whether a cell holds nothing: ``None``, ``""``, or what a library has for a number or a date that is missing.
+
+    Examples
+    --------
+    >>> [is_empty(cell) for cell in (None, float("nan"), "", 0, "nan", ())]
+    [True, True, True, False, False, False]
+    """
+    if cell is None or isinstance(cell, str):
+        return not cell
+    try:
+        return bool(cell != cell)  # noqa: PLR0124  (NaN and NaT are not equal to themselves)
+    except TypeError:  # of pandas' NA nobody knows
+        return True
+    except ValueError:  # of an array of labels, for each by itself
+        return False
+
+
+def cell_text(cell: Any) -> str:
+    """A cell as text without white space around it; an empty one is ``""``."""
+    return "" if is_empty(cell) else str(cell).strip()
 
 
 def _footprint(value: Any, place: str) -> bytes | None:
     """A WKB outline, given as bytes or, in a CSV, as hexadecimal digits."""
     try:
-        wkb = value if isinstance(value, bytes) else bytes.fromhex(_text(value))
+        wkb = value if isinstance(value, bytes) else bytes.fromhex(cell_text(value))
         return wkb if wkb and decode_footprint(wkb) else None
     except (DataError, ValueError):
         raise DataError(
@@ -154,8 +172,8 @@ def _footprint(value: Any, place: str) -> bytes | None:
 
 def _several(value: Any) -> tuple[str, ...]:
     """The labels in a cell, each once, sorted."""
-    labels = re.split("[;|]", _text(value)) if isinstance(value, str) or value is None else value
-    return tuple(sorted({_text(label) for label in labels} - {""}))
+    labels = re.split("[;|]", cell_text(value)) if isinstance(value, str) or is_empty(value) else value
+    return tuple(sorted({cell_text(label) for label in labels} - {""}))
 
 
 def _number(text: str | None, name: str, bounds: tuple[float, float], place: str) -> float | None:

@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from swath.data.cache import Pixels, cached_pixels
+from swath.data.cache import Pixels, cached_pixels, cached_table
 from swath.data.duplicates import GROUND, SAME, DuplicatePair, Forest, linked, merge_groups, near_duplicates
 from swath.data.index import PatchIndex
 from swath.data.matching import SIDE
@@ -34,6 +35,7 @@ from swath.data.rows import comparison_bands, first_of_each, level_scale
 from swath.data.spatial import footprint_overlaps
 from swath.progress import Progress, silent
 
+METHOD = "overlap-1"  # raise the number when other pairs are found: what was found before is in the cache
 FINE, COARSE = 1.0, 3.0  # pixels: standard deviations of the two Gaussians whose difference is the band-passed gray
 KEYPOINTS = 64  # of a patch at most, the strongest
 PEAK_RADIUS = 2  # pixels about a keypoint in which no other value is larger
@@ -56,6 +58,7 @@ LEAST_SIDE = 2 * (HALF + 1) + 1  # pixels: a keypoint with all it is described b
 _BLOCK = 256
 _CHUNK = 4096
 _STAGE, _MATCH, _CHECK = "describe", "match", "check overlap"
+_FOUND = pa.schema({"first": pa.string(), "second": pa.string(), "share": pa.float64(), "similarity": pa.float64()})
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
 
@@ -88,7 +91,8 @@ def find_overlaps(index: PatchIndex, *, progress: Progress = silent) -> tuple[Ov
 
     By content overlaps are found at any shift, unturned and at one scale. All patches are brought to 64 by 64 pixels;
     those of identical bytes are compared once, by the first of their paths. Time grows a little faster than the number
-    of patches; for numbers see ``docs/data.md``.
+    of patches; for numbers see ``docs/data.md``. What is found is kept in the cache, and patches of the same contents
+    in the same order are not searched again.
 
     Parameters
     ----------
@@ -118,14 +122,27 @@ def find_overlaps(index: PatchIndex, *, progress: Progress = silent) -> tuple[Ov
         for a, b, share in footprint_overlaps(outlines, progress=progress)
     ]
     if len(placed) < len(index):
-        pixels = cached_pixels(index, bands=comparison_bands(index), size=SIDE, progress=progress)
-        pairs = overlapping_rows(pixels, first_of_each(index), scale=level_scale(pixels), progress=progress)
-        found += [
-            OverlapPair(min(paths[a], paths[b]), max(paths[a], paths[b]), round(share, 3), "content", round(alike, 3))
-            for a, b, share, alike in pairs
-            if not {paths[a], paths[b]} <= placed
-        ]
+        pairs = _overlaps_by_content(index, progress)
+        found += [pair for pair in pairs if not {pair.first, pair.second} <= placed]
     return tuple(sorted(found))
+
+
+def _overlaps_by_content(index: PatchIndex, progress: Progress) -> Iterator[OverlapPair]:
+    """Overlaps that patches show, whether or not they have footprints; from the cache if it holds them."""
+    bands = comparison_bands(index)
+    pixels, rows = cached_pixels(index, bands=bands, size=SIDE, progress=progress), first_of_each(index)
+    paths, contents = index.paths, index.column("sha256")
+
+    def search() -> pa.Table:
+        found = overlapping_rows(pixels, rows, scale=level_scale(pixels), progress=progress)
+        pairs = [(contents[a], contents[b], share, alike) for a, b, share, alike in found]
+        return pa.Table.from_pylist([dict(zip(_FOUND.names, pair, strict=True)) for pair in pairs], schema=_FOUND)
+
+    path = {contents[row]: paths[row] for row in rows}
+    table = cached_table(index, search, kind=METHOD, bands=bands, size=SIDE)
+    for a, b, share, alike in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        first, second = sorted((path[a], path[b]))
+        yield OverlapPair(first, second, round(share, 3), "content", round(alike, 3))
 
 
 def group_duplicates(index: PatchIndex, *, resplit: bool = False, progress: Progress = silent) -> PatchIndex:

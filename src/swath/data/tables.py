@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from swath.data.encodings import guess_encoding
-from swath.data.entries import COLUMNS, Entries, entries_from_rows
+from swath.data.entries import COLUMNS, Entries, cell_text, entries_from_rows, is_empty
 from swath.data.filenames import is_image_name
 from swath.data.lookup import relative_to_common
 from swath.data.roles import read_name, splits_of
@@ -159,13 +159,13 @@ def entries_of_columns(
     if "split" in taken:
         taken["split"] = _split_cells(taken["split"])
     if locate is not None:
-        taken["path"], found = locate([str(path or "").strip() for path in taken["path"]])
+        taken["path"], found = locate([cell_text(path) for path in taken["path"]])
         notes += found
         folder = ""
     found_rows = ((place, {k: taken[k][row] for k in taken}) for row, place in enumerate(places))
     entries = entries_from_rows(found_rows, where=where, folder=folder)
     extras = {
-        name: {e.path: str(values[name] or "") for e, (_, values) in zip(entries.rows, rows, strict=True)}
+        name: {e.path: cell_text(values[name]) for e, (_, values) in zip(entries.rows, rows, strict=True)}
         for name in columns.extra
     }
     return replace(entries, notes=tuple(notes), extras=extras)
@@ -386,7 +386,7 @@ def _are_splits(cells: Sequence[Any]) -> bool:
 
 def _split_cells(cells: Sequence[Any], *, other: str | None = None) -> list[Any]:
     """Splits in one spelling; values that name none stay, or all others become ``None`` if `other` is given."""
-    texts = ["" if cell is None or cell != cell else str(cell).strip() for cell in cells]  # noqa: PLR0124  (NaN)
+    texts = [cell_text(cell) for cell in cells]
     roles = {text: name.role for text in set(texts) if (name := read_name(text)).exact and name.role is not None}
     splits = splits_of(roles)
     if other is None:
@@ -396,7 +396,7 @@ def _split_cells(cells: Sequence[Any], *, other: str | None = None) -> list[Any]
 
 def _is_count(cells: Sequence[Any]) -> bool:
     """Whether it holds nothing, or numbers that count or name the rows."""
-    texts = [str("" if cell is None else cell).strip() for cell in cells]
+    texts = [cell_text(cell) for cell in cells]
     return not any(texts) or all(text.isdigit() for text in texts)
 
 
@@ -423,7 +423,7 @@ def label_lists(cells: Sequence[Any], *, where: str) -> tuple[list[Any], list[st
     texts = [cell.strip() for cell in cells if isinstance(cell, str) and cell.strip()]
     notes: list[str] = []
     if any(map(_LIST.fullmatch, texts)):
-        return [_listed(cell) if isinstance(cell, str) else cell or () for cell in cells], notes
+        return [() if is_empty(cell) else _listed(cell) if isinstance(cell, str) else cell for cell in cells], notes
     if any(";" in text or "|" in text for text in texts):
         pattern = "[;|]"
     elif any("," in text for text in texts):
@@ -444,7 +444,7 @@ def label_lists(cells: Sequence[Any], *, where: str) -> tuple[list[Any], list[st
     split = re.compile(pattern)
 
     def apart(cell: Any) -> Any:
-        if cell is None or cell != cell:  # noqa: PLR0124  (NaN)
+        if is_empty(cell):
             return ()
         if not isinstance(cell, str):
             return cell if isinstance(cell, list | tuple | set) else (str(cell),)

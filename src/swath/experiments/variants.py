@@ -220,7 +220,7 @@ def run_variant(
             rows = train(
                 part, recipe, out=folder, name=variant.name, resume=True, threads=threads, progress=progress
             ).history
-            facts = {"seconds": sum(row["seconds"] for row in rows), "epochs": len(rows)}
+            facts = {"seconds": sum(row["seconds"] for row in rows), "epochs": int(rows[-1]["epoch"])}
     truth = predicted = np.empty(0, np.int64)
     if answers and finished:
         with np.load(out / ANSWERS, allow_pickle=False) as held:

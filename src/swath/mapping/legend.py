@@ -62,7 +62,7 @@ class LegendEntry:
         return tuple(bytes.fromhex(self.color))
 
 
-def draw_legend(path: Path, legend: Sequence[LegendEntry], *, nodata: int, ood: float | None = None) -> None:
+def draw_legend(path: Path, legend: Sequence[LegendEntry], *, nodata: int, ood_share: float | None = None) -> None:
     """Write the legend as PNG: color, name, share of the mapped pixels and hectares of every class.
 
     Parameters
@@ -73,11 +73,11 @@ def draw_legend(path: Path, legend: Sequence[LegendEntry], *, nodata: int, ood: 
         Its lines.
     nodata : int
         Pixels without a class.
-    ood : float, optional
+    ood_share : float, optional
         Part of the mapped pixels that is unlike the training data, 0-1.
     """
-    figure = Figure(figsize=(_WIDTH, _height(len(legend), nodata, ood)), dpi=_DPI)
-    _legend(figure.add_axes((0, 0, 1, 1)), legend, nodata=nodata, ood=ood)
+    figure = Figure(figsize=(_WIDTH, _height(len(legend), nodata, ood_share)), dpi=_DPI)
+    _legend(figure.add_axes((0, 0, 1, 1)), legend, nodata=nodata, ood_share=ood_share)
     _save(figure, path)
 
 
@@ -90,8 +90,8 @@ def draw_map(
     area: PixelArea | None,
     width: int,
     nodata: int,
-    unlike: npt.NDArray[np.bool_] | None = None,
-    ood: float | None = None,
+    ood: npt.NDArray[np.bool_] | None = None,
+    ood_share: float | None = None,
 ) -> None:
     """Write a picture of the map: its classes' colors, a scale bar and the legend.
 
@@ -111,9 +111,9 @@ def draw_map(
         Pixels of the whole raster from left to right.
     nodata : int
         Pixels without a class.
-    unlike : numpy.ndarray, optional
+    ood : numpy.ndarray, optional
         bool ``[h, w]``, where the ground is unlike the training data: hatched.
-    ood : float, optional
+    ood_share : float, optional
         Its part of the mapped pixels, 0-1.
     """
     shape = labels.shape
@@ -121,13 +121,13 @@ def draw_map(
     for entry in legend:
         table[entry.value] = entry.rgb
     image = table[labels]
-    if unlike is not None:
-        image = hatched(image, unlike)
+    if ood is not None:
+        image = hatched(image, ood)
     # A pixel of a geographic grid is narrower than it is high; the picture shows it as it is on the ground.
     tall = shape[0] * (min(max(area.down / area.across, 0.2), 5.0) if area else 1.0)
     inches, wide = (max(_LONGEST * side / max(tall, shape[1]), 0.4) for side in (tall, shape[1]))
     below, above, side = 0.45, 0.4, 0.15
-    lines = _height(len(legend), nodata, ood)
+    lines = _height(len(legend), nodata, ood_share)
     whole = max(inches + below + above, lines + above)
     across = wide + _WIDTH + 2 * side
     figure = Figure(figsize=(across, whole), dpi=_DPI)
@@ -139,7 +139,7 @@ def draw_map(
     if area is not None:
         _scale_bar(axes, image, area.across * width / shape[1], inches=inches)
     place = ((across - _WIDTH) / across, (top - lines) / whole, _WIDTH / across, lines / whole)
-    _legend(figure.add_axes(place), legend, nodata=nodata, ood=ood)
+    _legend(figure.add_axes(place), legend, nodata=nodata, ood_share=ood_share)
     _save(figure, path)
 
 
@@ -183,14 +183,14 @@ def _scale_bar(axes: Axes, image: npt.NDArray[np.uint8], pixel: float, *, inches
     axes.set_ylim(height - 0.5, -0.5)
 
 
-def _height(classes: int, nodata: int, ood: float | None) -> float:
-    return _ROW * (classes + 1 + bool(nodata) + bool(ood)) + 0.2
+def _height(classes: int, nodata: int, ood_share: float | None) -> float:
+    return _ROW * (classes + 1 + bool(nodata) + bool(ood_share)) + 0.2
 
 
-def _legend(axes: Axes, legend: Sequence[LegendEntry], *, nodata: int, ood: float | None) -> None:
+def _legend(axes: Axes, legend: Sequence[LegendEntry], *, nodata: int, ood_share: float | None) -> None:
     """Draw into axes that are `_WIDTH` inches wide, in inches from the upper left corner."""
     axes.set_xlim(0, _WIDTH)
-    axes.set_ylim(_height(len(legend), nodata, ood), 0)
+    axes.set_ylim(_height(len(legend), nodata, ood_share), 0)
     axes.set_axis_off()
     areas = any(entry.hectares is not None for entry in legend)
     head = 0.1 + _ROW / 2
@@ -204,12 +204,12 @@ def _legend(axes: Axes, legend: Sequence[LegendEntry], *, nodata: int, ood: floa
         axes.text(2.95, line, f"{100 * entry.share:.1f} %", fontsize=9, ha="right", va="center")
         if entry.hectares is not None:
             axes.text(_WIDTH - 0.15, line, three_digits(entry.hectares), fontsize=9, ha="right", va="center")
-    if ood:
+    if ood_share:
         line = head + (len(legend) + 1) * _ROW
         _swatch(axes, line, (0.6, 0.6, 0.6), hatch="/////")
-        axes.text(0.5, line, f"unlike the training data, {100 * ood:.0f} %", fontsize=9, va="center")
+        axes.text(0.5, line, f"unlike the training data, {100 * ood_share:.0f} %", fontsize=9, va="center")
     if nodata:
-        line = head + (len(legend) + 1 + bool(ood)) * _ROW
+        line = head + (len(legend) + 1 + bool(ood_share)) * _ROW
         _swatch(axes, line, (_NODATA_GRAY / 255,) * 3)
         axes.text(0.5, line, f"No data ({nodata:,} pixels)", fontsize=9, va="center", color="0.35")
 

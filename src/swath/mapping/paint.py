@@ -191,7 +191,7 @@ class Totals:
         """One entry per class, in the model's order."""
         mapped = max(self.mapped, 1)
         sized = self._area is not None and not self._nowhere
-        unlike = self._ood
+        ood = self._ood
         return tuple(
             LegendEntry(
                 value=info.value + 1,
@@ -200,7 +200,7 @@ class Totals:
                 pixels=int(pixels),
                 share=int(pixels) / mapped,
                 hectares=float(meters) / 10_000 if sized else None,
-                ood=None if unlike is None else int(unlike[info.value + 1]) / max(int(pixels), 1),
+                ood=None if ood is None else int(ood[info.value + 1]) / max(int(pixels), 1),
             )
             for info, pixels, meters in zip(self._classes, self._pixels[1:], self._meters[1:], strict=True)
         )

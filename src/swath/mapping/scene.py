@@ -182,7 +182,7 @@ def map_scene(
         if files:
             for style, text in files.styles(class_style(classes, background=background)).items():
                 partial[style].write_text(text, encoding="utf-8")
-            draw_legend(partial[files.legend], legend, nodata=totals.nodata, ood=totals.ood_share)
+            draw_legend(partial[files.legend], legend, nodata=totals.nodata, ood_share=totals.ood_share)
             draw_map(
                 partial[files.picture],
                 rasters["classes"].preview,
@@ -191,8 +191,8 @@ def map_scene(
                 area=area,
                 width=opened.width,
                 nodata=totals.nodata,
-                unlike=rasters["ood"].preview == 1 if "ood" in rasters else None,
-                ood=totals.ood_share,
+                ood=rasters["ood"].preview == 1 if "ood" in rasters else None,
+                ood_share=totals.ood_share,
             )
         made = Map(
             legend=legend,

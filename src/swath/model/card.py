@@ -130,7 +130,8 @@ def _introduction(record: Record) -> str:
     began = "trained from random weights"
     if record.started_from is not None:
         license = record.started_from.get("license") or _NOT_STATED
-        began = f"trained from the weights {record.started_from.get('source', '')} (license: {license})"
+        how = "the weights as they came from" if record.started_from.get("untouched") else "trained from the weights"
+        began = f"{how} {record.started_from.get('source', '')} (license: {license})"
     return (
         f"A network that {does}: {', '.join(names)}. {record.architecture}, {record.total_parameters:,} parameters, "
         f"{began}, {record.created}. License: {record.license}."

@@ -7,6 +7,7 @@ fills the record, and :func:`write_run` writes all of it.
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections import Counter
 from dataclasses import dataclass
@@ -299,7 +300,7 @@ def write_history(path: Path, history: History, *, kept: int) -> None:
     """One row per epoch: seconds, losses, scores, and 1 for the one whose weights were kept."""
     rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
     with atomic_file(path, overwrite=True) as temporary:
-        write_csv(temporary, list(rows[0]), [list(row.values()) for row in rows])
+        write_csv(temporary, list(rows[0]), [["" if math.isnan(v) else v for v in row.values()] for row in rows])
 
 
 def draw_curves(path: Path, history: History, *, kept: int) -> None:
@@ -307,7 +308,7 @@ def draw_curves(path: Path, history: History, *, kept: int) -> None:
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [h["epoch"] for h in history]
-    marker = "o" if len(history) == 1 else None  # a line of one point cannot be seen
+    marker = "o" if epochs[-1] == 1 else None  # a line of one point cannot be seen
     left.plot(
         epochs, [h["train_loss"] for h in history], label="training (as minimized)", color="#14539A", marker=marker
     )
@@ -318,10 +319,11 @@ def draw_curves(path: Path, history: History, *, kept: int) -> None:
     name = column.removeprefix("val_").replace("_", " ")
     scores = [100 * h[column] for h in history]
     learned = [100 * h[column.replace("val_", "train_")] for h in history]
+    shown = f"{scores[kept]:.1f} %" + ("" if epochs[kept] else ": the start as it was")
     right.plot(epochs, learned, label="training (augmented batches)", color="#14539A", marker=marker)
     right.plot(epochs, scores, label="validation", color="#D98032")
     right.plot(epochs[kept], scores[kept], "o", color="#D98032")
-    right.set(xlabel="epoch", ylabel=f"{name}, %", title=f"Validation {name}, kept {scores[kept]:.1f} %")
+    right.set(xlabel="epoch", ylabel=f"{name}, %", title=f"Validation {name}, kept {shown}")
     right.legend(frameon=False)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)

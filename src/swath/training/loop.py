@@ -53,7 +53,8 @@ class TrainedNetwork(InitialNetwork):
     Attributes
     ----------
     history : list of dict
-        One row per epoch.
+        One row per epoch; of a network that began whole also one before the first step, epoch 0, without training
+        scores.
     kept : int
         Place of the kept epoch in it.
     epochs : int
@@ -105,6 +106,10 @@ class TrainingLoop:
         self.epochs = recipe.epochs  # fewer where a budget of time is short
         self.white = whitening_of(self.train.pixels)
         self.note = ""
+        facts = initial.facts
+        # What a resumed run may return to is what initialize_network made once more, not in the checkpoint.
+        whole = recipe.keep_start and facts is not None and facts.whole
+        self._began: State | None = _copied(self.plain) if whole else None
         self._earlier = 0.0  # seconds of calls before this one
         self._pace: float | None = None  # seconds per epoch, once it is known
 
@@ -133,20 +138,23 @@ class TrainingLoop:
         history, best = self._start()
         self._earlier = sum(row["seconds"] for row in history)
         if history:
-            self._plan(len(history), history[-1]["seconds"])
-        elif run.budget is not None and run.budget.left(0.0) <= 0:
-            raise run.budget.refusal(run.budget.left(0.0))
-        patches = score_weight(self.val_shares, run.targets.task)
+            self._plan(_done(history), history[-1]["seconds"])
+        else:
+            if run.budget is not None and run.budget.left(0.0) <= 0:
+                raise run.budget.refusal(run.budget.left(0.0))
+            history += self._before_the_first_step()
+        patches, scores = score_weight(self.val_shares, run.targets.task), [h[column] for h in history if h["epoch"]]
         if on_epoch is not None:
             for row in history:
                 on_epoch(row)
-        while len(history) < self.epochs and not _stopped_early(history, column, recipe.early_stopping_patience):
-            epoch, started = len(history), run.clock()
+        while _done(history) < self.epochs and not _stopped_early(history, column, recipe.early_stopping_patience):
+            epoch, started = _done(history), run.clock()
             train_loss, train_score = self.epoch(epoch)
             with self.averaged():
                 reached, val_loss = self.validate()
-                if reached >= earliest_best_epoch([h[column] for h in history], patches=patches):
-                    best = {k: v.detach().cpu().clone() for k, v in self.plain.state_dict().items()}
+                if reached >= earliest_best_epoch(scores, patches=patches):
+                    best = _copied(self.plain)
+            scores.append(reached)
             self.report(epoch, self.steps)
             seconds = run.clock() - started
             row = {"epoch": epoch + 1, "seconds": seconds, "train_loss": train_loss, self.score.train: train_score}
@@ -158,18 +166,34 @@ class TrainingLoop:
                     run.folder / CHECKPOINT,
                     Checkpoint(run.identity, history, self.plain.state_dict(), best, states, shadow),
                 )
-            self._plan(len(history), run.clock() - started)
+            self._plan(_done(history), run.clock() - started)
             if on_epoch is not None:
                 on_epoch(history[-1])
+        kept, facts = best_epoch(scores, patches=patches) + (self._began is not None), self.initial.facts
+        if self._began is not None and facts is not None:
+            began, reached = history[0][column], history[kept][column]
+            if not is_gain(reached, began, patches=patches):
+                kept, best, facts = 0, self._began, facts.model_copy(update={"untouched": True})
+                _log.warning(
+                    "the weights of %s stay as they are: %.1f %% on val before the first step, and after it %.1f %%, "
+                    "which is no gain beyond chance (to train on anyway: --set keep_start=false)",
+                    facts.source,
+                    100 * began,
+                    100 * reached,
+                )
         self.plain.load_state_dict(best)
         return TrainedNetwork(
-            self.initial.network.cpu().eval(),
-            self.initial.normalization,
-            self.initial.facts,
-            history,
-            best_epoch([row[column] for row in history], patches=patches),
-            self.epochs,
+            self.initial.network.cpu().eval(), self.initial.normalization, facts, history, kept, self.epochs
         )
+
+    def _before_the_first_step(self) -> list[dict[str, float]]:
+        """The row of epoch 0, if the network may stay as it began."""
+        if self._began is None:
+            return []
+        started = self.run.clock()
+        reached, val_loss = self.validate()
+        row = {"epoch": 0, "seconds": self.run.clock() - started, "train_loss": math.nan, self.score.train: math.nan}
+        return [row | {"val_loss": val_loss, self.score.column: reached}]
 
     def _start(self) -> tuple[list[dict[str, float]], State]:
         """Move the network to its device, as the checkpoint has it; returns the history and the best weights."""
@@ -191,7 +215,7 @@ class TrainingLoop:
                 self.average.restore(checkpoint.average)
         self.network, *self.optimizers = self.run.fabric.setup(self.plain, *raw)
         if checkpoint is None:
-            return [], {k: v.clone() for k, v in self.plain.state_dict().items()}
+            return [], _copied(self.plain)
         # Only now: the weights are where they will be trained, and their states go there too.
         kept = [*checkpoint.optimizers, *[{}] * (len(raw) - len(checkpoint.optimizers))]
         for optimizer, tensors in zip(raw, kept, strict=True):
@@ -359,6 +383,15 @@ class Score:
         return float(np.mean(each)) if each else 0.0
 
 
+def _copied(network: nn.Module) -> State:
+    return {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+
+
+def _done(history: list[dict[str, float]]) -> int:
+    """Completed epochs."""
+    return int(history[-1]["epoch"]) if history else 0
+
+
 def _stopped_early(history: list[dict[str, float]], score: str, early_stopping_patience: int | None) -> bool:
     """Whether the last `early_stopping_patience` epochs brought no better score."""
     if early_stopping_patience is None or not history:
@@ -375,7 +408,19 @@ def earliest_best_epoch(earlier: Sequence[float], *, patches: int) -> float:
     one-standard-error rule of Breiman et al. 1984, CART, applied to epochs).
     """
     best = max(earlier, default=0.0)
-    return best - max(math.sqrt(best * (1 - best) / patches), 1 / patches)
+    return best - _standard_error(best, patches)
+
+
+def is_gain(score: float, start: float, *, patches: int) -> bool:
+    """Whether a trained network is better than the one it began as: by more than one standard error.
+
+    Of two that chance cannot tell apart the start is the better bet, for it learned from more than these patches.
+    """
+    return score > start + _standard_error(start, patches)
+
+
+def _standard_error(score: float, patches: int) -> float:
+    return max(math.sqrt(score * (1 - score) / patches), 1 / patches)
 
 
 def score_weight(shares: npt.NDArray[Any], task: Task) -> int:

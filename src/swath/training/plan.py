@@ -33,6 +33,8 @@ STEPS = 600  # optimizer steps below which a run is cut short: docs/training.md
 BATCH = 32  # the least to which batches are reduced
 LONGEST = 10_000  # epochs
 SMALLEST = 16  # pixels
+SIDE = 64  # pixels of the patches that the recipes of the project's own networks were timed with
+COSTLY = 4  # times their cost, from which a line says so
 SEEN = 0.01  # share of val patches that the start may have learned from
 _log = logging.getLogger("swath")
 
@@ -178,6 +180,37 @@ def with_enough_steps(recipe: Recipe, patches: int) -> Recipe:
 def steps_per_epoch(patches: int, batch_size: int) -> int:
     """Whole batches of an epoch, at least one."""
     return max(1, patches // min(batch_size, patches))
+
+
+def note_cost(recipe: Recipe, side: int) -> None:
+    """Log how much longer a run takes than the recipe's patches of 64 pixels would, where nobody chose the size.
+
+    What a network multiplies grows with the pixels it is shown, which are fewer while it learns from crops.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of the run.
+    side : int
+        Of the patches, in pixels.
+    """
+    augmentation = recipe.augmentation
+
+    def pixels(side: int) -> float:
+        share = augmentation.crop_until if augmentation.crop else 0.0
+        return share * min(augmentation.crop or side, side) ** 2 + (1 - share) * side**2
+
+    times = pixels(side) / pixels(SIDE)
+    if recipe.size is None and recipe.network.name in OWN and times >= COSTLY:
+        _log.warning(
+            "patches of %d px take about %.0f times as long as the %d px that recipe %s was timed with: "
+            "--set size=%d is that much cheaper, and sees less detail",
+            side,
+            times,
+            SIDE,
+            recipe.name,
+            SIDE,
+        )
 
 
 def _cannot_start(

@@ -132,6 +132,10 @@ class Recipe(Settings):
         default="none",
         description="none, a shipped model, a file, imagenet, hf:REPO/FILE or torchgeo:NAME to start from",
     )
+    keep_start: bool = Field(
+        default=True,
+        description="weights that know all the classes stay as they are unless an epoch is better by more than chance",
+    )
     sampling: Literal["natural", "balanced"] = Field(
         default="natural", description="balanced: every class as often as any other"
     )

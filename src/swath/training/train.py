@@ -16,6 +16,7 @@ from typing import Literal
 from torch import nn
 
 from swath.data import PatchIndex
+from swath.data.cache import patch_side
 from swath.data.rows import unnamed_bands
 from swath.errors import OutputError, SettingError, SwathError
 from swath.files import check_output, write_text
@@ -29,7 +30,7 @@ from swath.training.checkpoint import CHECKPOINT, check_identity
 from swath.training.finalize import calibrate, export_model, write_run
 from swath.training.loop import TrainingLoop
 from swath.training.mosaic import draw_batches
-from swath.training.plan import RecipeChoice, recipe_for, with_enough_steps, with_network_of_start
+from swath.training.plan import RecipeChoice, note_cost, recipe_for, with_enough_steps, with_network_of_start
 from swath.training.recipe import Freezing, Recipe, dump_recipe, load_recipe
 from swath.training.run import (
     TrainingRun,
@@ -72,7 +73,7 @@ class TrainResult:
     metrics : dict of str to Estimate
         On the validation split, with 95 % intervals.
     history : list of dict
-        One row per epoch.
+        One row per epoch; of a network that began whole also one before the first step, epoch 0.
     """
 
     model: Path
@@ -96,7 +97,8 @@ class TrainResult:
             f"{name}={value.value:.4f} ({value.low:.4f} to {value.high:.4f}, n={value.n})"
             for name, value in self.metrics.items()
         )
-        return f"TrainResult({str(self.model)!r}, {len(self.history)} epochs, validation {metrics})"
+        epochs = int(self.history[-1]["epoch"])
+        return f"TrainResult({str(self.model)!r}, {epochs} epochs, validation {metrics})"
 
 
 def train(
@@ -197,6 +199,7 @@ def train(
         recipe = with_network_of_start(recipe)
         smallest_patch(recipe.network)  # before an earlier run is discarded: is there such a network?
     recipe = with_enough_steps(recipe, len(parts["train"]))
+    note_cost(recipe, patch_side(parts["train"], recipe.size))
     # Of the recipe as given: a run may be resumed on other hardware.
     identity = identity_of(recipe, *(part.fingerprint for part in parts.values()))
     recipe = resolved(recipe, accelerator=accelerator)

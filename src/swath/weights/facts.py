@@ -187,7 +187,12 @@ class WeightFacts(Settings):
     style: Style = Field(default="none", description="whose names their tensors had")
     expects: Expectation | None = Field(default=None, description="the input they were trained on, if known")
     changes: tuple[str, ...] = Field(default=(), description="what was adapted or left out when loading")
-    seen: Seen = Field(default=(), exclude=True)  # of the record's own field, not of what it started from
+    untouched: bool = Field(
+        default=False, description="whether the model has them as they came: no epoch was better on val"
+    )
+    # Not of the record: it has seen patches in a field of its own, and what was loaded matters at the start only.
+    seen: Seen = Field(default=(), exclude=True)
+    whole: bool = Field(default=False, exclude=True, description="whether no module is newly initialized")
 
     @property
     def pretrained(self) -> bool:

@@ -30,7 +30,7 @@ from swath.weights.tensors import AVERAGED, TensorFile
 PREFIX = "backbone."
 # What torch's own wrappers put into names, wherever they were put around.
 _WRAPPERS = re.compile(r"(?<=\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-_COUNTER = "num_batches_tracked"  # of batch norms with momentum; old files lack it and nothing reads it
+COUNTER = "num_batches_tracked"  # of batch norms with momentum; old files lack it and nothing reads it
 _SHOWN = 4
 _POSITIONS = ("pos_embed", "relative_position_bias_table")
 DROPPED = ""  # new name of a tensor that timm computes itself
@@ -127,7 +127,7 @@ def fit_tensors(
         name
         for name in wanted
         if name not in fit.tensors and name not in wrong and not name.startswith(new_modules)
-        if not name.endswith(_COUNTER)
+        if not name.endswith(COUNTER)
     ]
     _refuse(source, missing, unexpected, list(wrong.values()))
     pads_same = any(type(module).__name__ == "Conv2dSame" for module in network.modules())  # timm's

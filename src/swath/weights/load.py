@@ -14,7 +14,7 @@ from swath.errors import DataError
 from swath.networks.catalog import find
 from swath.progress import Progress, silent
 from swath.weights.facts import ATTRIBUTION_KEY, Expectation, WeightFacts, classes_of, expects_of, license_of, seen_of
-from swath.weights.fit import fit_tensors
+from swath.weights.fit import COUNTER, fit_tensors
 from swath.weights.model_file import is_model, model_tensors
 from swath.weights.sources import identify, locate
 from swath.weights.store import Entry, Store, sha256_of
@@ -85,7 +85,8 @@ def load_weights(
         expects=found.expects,
         source=found.source,
     )
-    network.load_state_dict(network.state_dict() | fit.tensors)
+    own = network.state_dict()
+    network.load_state_dict(own | fit.tensors)
     changes = (*head, *fit.changes, *_renamed_bands(found.expects, bands))
     _log.info("%s loaded into %s (%s names, %d tensors)", found.source, network_name, fit.style, len(fit.tensors))
     for change in changes:  # what was chosen is for people to see
@@ -101,6 +102,7 @@ def load_weights(
         expects=found.expects,
         changes=changes,
         seen=seen_of(file.metadata, where=found.source),
+        whole=all(name in fit.tensors for name in own if not name.endswith(COUNTER)),
     )
 
 

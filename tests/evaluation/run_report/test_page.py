@@ -114,6 +114,13 @@ def test_a_damaged_run_is_one_message(run_folder, tmp_path):
         open_run(tmp_path)
 
 
+def test_a_start_that_was_kept_is_no_epoch_and_is_named(run_folder, tmp_path):
+    (tmp_path / "model.onnx").write_bytes((run_folder / "model.onnx").read_bytes())
+    (tmp_path / "history.csv").write_text("epoch,seconds,train_loss,val_accuracy,kept\n0,1,,0.95,1\n1,2,0.1,0.9,0\n")
+    facts = open_run(tmp_path).facts
+    assert (facts["epochs"], facts["epoch kept"]) == ("1", "0: the network as it began")
+
+
 def test_mistakes_are_looked_at_on_patches_that_are_no_test(tiny_index):
     assert used_for_decisions(tiny_index, "test") == "val"
     assert used_for_decisions(tiny_index.where("test"), "test") == "test"

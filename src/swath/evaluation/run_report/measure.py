@@ -214,11 +214,11 @@ def _facts(folder: Path) -> dict[str, str]:
         if (folder / "history.csv").is_file():
             with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-            facts["epochs"] = str(len(rows))
+            facts["epochs"] = str(sum(row["epoch"] != "0" for row in rows))
             facts["training time"] = f"{sum(float(row['seconds']) for row in rows):.0f} s"
             score = next(name for name in ("val_accuracy", "val_average_precision") if name in rows[0])
             kept = next(row for row in rows if row["kept"] == "1")
-            facts["epoch kept"] = kept["epoch"]
+            facts["epoch kept"] = "0: the network as it began" if kept["epoch"] == "0" else kept["epoch"]
             facts[score.replace("val_", "validation ").replace("_", " ")] = f"{100 * float(kept[score]):.2f} %"
     except (ValueError, KeyError, TypeError, IndexError, StopIteration, yaml.YAMLError) as error:
         raise DataError(

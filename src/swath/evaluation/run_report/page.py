@@ -299,14 +299,14 @@ def _shifts(measured: ReportMeasurements, folder: Path) -> Section | None:
     if result is None:
         return None
     section = robustness_section(result, folder / ROBUSTNESS)
-    return replace(section, text=(*section.text, *([_color_match(match)] if match else [])))
+    return replace(section, text=(*section.text, *([_color_match(match, result.seen.mark)] if match else [])))
 
 
-def _color_match(found: ColorMatchResult) -> str:
+def _color_match(found: ColorMatchResult, mark: str) -> str:
     clean = f"changes accuracy by {points(found.clean_gain)}" if found.clean_changed else "leaves them as they are"
     return (
         f"Matching colors, {found.n:,} patches taken as one scene: under the atmosphere shift at severity 5 "
-        f"accuracy is {100 * found.before.value:.1f} % as they are and {100 * found.after.value:.1f} % with "
+        f"accuracy{mark} is {100 * found.before.value:.1f} % as they are and {100 * found.after.value:.1f} % with "
         f"--match-colors auto, {points(found.gain)}. It was {found.sentence}. Without a shift it {clean}."
     )
 

@@ -153,7 +153,7 @@ def verdict(found: Findings) -> Verdict:
         caveats=_all(*_caveats(found)),
         attempts=_all(
             abstain(counts, good),
-            match_colors(found.color_match),
+            match_colors(found.color_match, mark=found.robustness.seen.mark if found.robustness else ""),
             labels(
                 found.errors,
                 classes=len(found.score.per_class) if isinstance(found.score, SingleLabelEvaluation) else 2,
@@ -346,13 +346,13 @@ def abstain(score: Evaluation, reliability: Reliability | None) -> str:
     return f"leaving out the least confident 10 % of the predictions is no clear gain: {change}"
 
 
-def match_colors(found: ColorMatchResult | None) -> str:
+def match_colors(found: ColorMatchResult | None, *, mark: str = "") -> str:
     """Whether to match the colors of scenes to the training data."""
     if found is None:
         return ""
     effect = (
-        f"under the atmosphere shift (severity 5) {with_interval(found.before)} of {found.n:,} patches are right as "
-        f"they are and {with_interval(found.after)} color-matched, {points_more(found.gain)}"
+        f"under the atmosphere shift (severity 5) {with_interval(found.before)} of {found.n:,} patches{mark} are "
+        f"right as they are and {with_interval(found.after)} color-matched, {points_more(found.gain)}"
     )
     if found.gain.low > 0:
         otherwise = points_more(found.clean_gain) if found.clean_changed else "it changes nothing"
