@@ -309,7 +309,8 @@ def checked_split(index: PatchIndex, *, split: str, classes: tuple[str, ...], ta
     unknown = sorted(set(found) - set(classes))
     if unknown:
         raise DataError(
-            f"split '{split}' of index '{index.name}' has classes the model does not know: {', '.join(map(written, unknown))}",
+            f"split '{split}' of index '{index.name}' has classes the model does not know: "
+            f"{', '.join(map(written, unknown))}",
             fix=f"make a binary index with: swath data binary INDEX --positive '{written(classes[1], limit=200)}'"
             if task == "binary" and classes[1] in index.classes
             else f"rename or drop them; the model's classes: {', '.join(map(written, classes))}",
