@@ -41,7 +41,9 @@ def demo(
     shown = opt.with_bars(
         run, out or Path("swath-demo"), model=model, engine=engine, threads=threads, overwrite=overwrite
     )
-    return _print_result(shown, open_)
+    _print_result(shown, open_)
+    opt.next_step("map", model, shown.report.parent / "scene.tif", "--out", "map.tif")
+    return shown
 
 
 def quickstart(
