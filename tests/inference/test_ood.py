@@ -127,6 +127,13 @@ def test_the_record_keeps_it_and_refuses_damage(classifier, kept):
     assert Record.model_validate(old).out_of_distribution is None
 
 
+@pytest.mark.parametrize("field", ["energy", "distance"])
+def test_a_score_that_is_no_number_is_refused(classifier, kept, field):
+    tiny = getattr(kept, field).model_copy(update={"spread": 1e-300})
+    with pytest.raises(ModelFileError, match="of model 'tiny' give scores that are not numbers; fit them again"):
+        score(classifier, scorer(kept.model_copy(update={field: tiny})), patches("Forest", 2))
+
+
 def test_a_finished_file_learns_it(classifier, tiny_index, tmp_path):
     few = len(tiny_index.where("val"))
     share = 1 / (few + 1) + 1e-6

@@ -78,8 +78,20 @@ class OodScorer:
             ``[N, bands, H, W]`` as handed to the model.
         features, logits : numpy.ndarray
             ``[N, D]`` and ``[N, L]``, what the model gave for them.
+
+        Raises
+        ------
+        ModelFileError
+            If the statistics are not those of this model, or so damaged that a score is no number.
         """
-        return np.asarray(together(self._kept, *self.parts(pixels, features, logits)), np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            score = together(self._kept, *self.parts(pixels, features, logits)).astype(np.float32)
+        if not np.isfinite(score).all():  # compared with a threshold, it would be like any patch or like none
+            raise ModelFileError(
+                f"the out-of-distribution statistics of model '{self._name}' give scores that are not numbers",
+                fix="fit them again: swath model calibrate MODEL INDEX --out NEW.onnx",
+            )
+        return score
 
     def parts(
         self, pixels: npt.NDArray[Any], features: npt.NDArray[Any], logits: npt.NDArray[Any]
