@@ -16,6 +16,19 @@ def test_without_a_fix_the_problem_stands_alone():
     assert str(errors.SettingError("no such thing")) == "no such thing"
 
 
+def test_a_sentence_is_one_printable_line_whatever_a_name_in_it_holds():
+    error = errors.DataError("a\x1b[2J\nb\u202e.png is cut off", fix="copy\tit")
+    assert str(error) == "a [2J b .png is cut off; copy it"
+    assert (error.problem, error.fix) == ("a [2J b .png is cut off", "copy it")
+
+
+def test_a_sentence_with_a_name_without_end_has_one():
+    error = errors.DataError(f"z.zip is unsafe: member {'x' * 60_000} leads outside", fix="pack it again")
+    assert len(str(error)) < 1100
+    assert str(error).startswith("z.zip is unsafe: member x")
+    assert str(error).endswith("leads outside; pack it again")
+
+
 @pytest.mark.parametrize(
     ("kind", "builtin"),
     [

@@ -17,6 +17,8 @@ The command line prints ``str(error)`` alone and exits with status 2; anything t
 
 from __future__ import annotations
 
+_LONGEST = 1000  # letters of a sentence; names in archives have up to 65,535
+
 
 class SwathError(Exception):
     """A mistake the user can fix.
@@ -41,9 +43,16 @@ class SwathError(Exception):
     """
 
     def __init__(self, problem: str, *, fix: str | None = None) -> None:
-        self.problem = problem
-        self.fix = fix
-        super().__init__(f"{problem}; {fix}" if fix else problem)
+        self.problem = _one_line(problem)
+        self.fix = None if fix is None else _one_line(fix)
+        super().__init__(f"{self.problem}; {self.fix}" if fix else self.problem)
+
+
+def _one_line(text: str) -> str:
+    """A sentence of one line, whatever a name or a library's message in it holds: terminals obey control characters."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 class DataError(SwathError, ValueError):

@@ -45,6 +45,13 @@ def test_spaces_and_letters_of_any_script_are_fine(tmp_path, name):
         assert reader.names() == [name]
 
 
+def test_a_member_without_a_name_is_refused(tmp_path):
+    path = one_member(tmp_path / "z.zip", info("a.jpg"))
+    path.write_bytes(path.read_bytes().replace(b"a.jpg", b"\0.jpg"))  # names end where a NUL is
+    with pytest.raises(DataError, match="leads outside the archive"):
+        ZipReader(path)
+
+
 def test_links_are_refused(tmp_path):
     path = one_member(tmp_path / "z.zip", info("a.jpg", stat.S_IFLNK | 0o777), b"/etc/passwd")
     with pytest.raises(DataError, match=r"a\.jpg is a link"):

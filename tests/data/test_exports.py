@@ -269,12 +269,15 @@ def test_hostile_and_other_xml_ends_in_one_sentence(kind, folder):
         [1],
         [{"data": 3}],
         [{"data": {"text": "a"}}],
+        [{"data": {"image": "a.png"}, "annotations": 7}],
+        [{"data": {"image": "a.png"}, "annotations": [{"result": 7}]}],
+        [{"image": "a.png", "choice": "[" * 100_000}],
         [{"image": "a.png"}],
         {"items": []},
         {"items": [1]},
         "[" * 9000,
     ],
-    ids=str,
+    ids=lambda content: str(content)[:60],
 )
 def test_damaged_exports_end_in_one_sentence(content, folder):
     text = content if isinstance(content, str) else json.dumps(content)

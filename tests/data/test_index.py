@@ -284,3 +284,11 @@ def test_sizes_that_lie_are_found_when_patches_are_decoded(tiny_index_file, tmp_
     )  # the same files
     with pytest.raises(DataError, match="64 x 64 pixels and not the 4096 x 4096"):
         cached_pixels(read_index(path), bands=("red", "green", "blue"), size=64, cache=tmp_path)
+
+
+def test_a_list_of_labels_with_none_in_it(tmp_path):
+    path = tmp_path / "i.parquet"
+    write_index(build_index(tree(tmp_path / "in")), path)
+    rewrite(path, table=lambda t: column("labels", [["a", None]] * len(t))(column("label", [None] * len(t))(t)))
+    with pytest.raises(DataError, match=r"i\.parquet has a label that cannot be used: one of several is none"):
+        read_index(path)

@@ -228,3 +228,11 @@ def test_a_set_that_must_be_downloaded_first_says_how():
 
 def test_classes_are_those_of_the_folders(tmp_path):
     assert build_index(tree(tmp_path / "in")).classes == CLASSES
+
+
+def test_a_table_may_name_what_no_file_can_be_named(tmp_path):
+    root = tree(tmp_path / "in")
+    for name in ("x" * 300 + ".png", "x/" * 3000 + "y.png"):
+        table = write(root / "list.csv", (listing(root) + f"{name},{CLASSES[0]}\n").encode())
+        with pytest.raises(DataError, match=r"list\.csv: 1 image\(s\) (are missing|cannot be read)"):
+            build_index(table)

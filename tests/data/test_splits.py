@@ -255,3 +255,13 @@ def test_splits_of_lists_of_labels_do_not_depend_on_the_order_of_rows():
         for made in (split_index(index), split_index(shuffled))
     )
     assert one == two
+
+
+@pytest.mark.parametrize("splits", [["val"] * 4, ["test"] * 4, ["train", "train", "val", "val"]])
+def test_patches_that_are_all_held_out_leave_none_to_share(splits):
+    index = table_index(["A", "B", "A", "B"], splits=splits)
+    if "train" in splits:
+        assert split_index(index, test=0).column("split") == splits
+        return
+    with pytest.raises(DataError, match=r"all patches of index 'paper' are in (val|test) already.*--resplit"):
+        split_index(index)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp
 
 from swath.errors import DataError
 from swath.imagery import RGB, decode, probe
+from swath.imagery.rasters import read_dataset
 
 from .samples import image, jpeg_2000, raster, saved, sharp, smooth
 
@@ -194,3 +198,30 @@ def test_a_huge_block_in_a_small_picture_is_refused():
     assert len(data) < 200_000
     with pytest.raises(DataError, match="4096 x 4096 pixels, above the limit of 1000000"):
         decode(data, max_pixels=1_000_000)
+
+
+def test_tiles_that_cannot_be_decoded_are_no_zeros(tmp_path, monkeypatch):
+    # With several threads GDAL gives them as zeros, or as the memory was, and no error.
+    monkeypatch.setenv("GDAL_NUM_THREADS", "4")
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 256, 256)).astype(np.uint8)
+    data = bytearray(raster(pixels, "JP2OpenJPEG", BLOCKXSIZE=64, BLOCKYSIZE=64, QUALITY="100", REVERSIBLE="YES"))
+    at, tile = data.index(b"\xff\x90"), 0
+    while data[at : at + 2] == b"\xff\x90":
+        length = int.from_bytes(data[at + 6 : at + 10], "big")
+        if tile >= 2:
+            data[at + 14 : at + length] = b"\xff" * (length - 14)
+        at, tile = at + length, tile + 1
+    assert tile == 4
+    (tmp_path / "a.jp2").write_bytes(data)
+    for source in (bytes(data), tmp_path / "a.jp2"):
+        with pytest.raises(DataError, match=r"a\.jp2 is a damaged or cut-short JPEG 2000 file"):
+            decode(source, name="a.jp2")
+
+
+def test_what_gdal_says_of_a_damaged_tag_is_an_error_of_swath(tmp_path):
+    data = bytearray(raster(sharp(1), transform=rasterio.Affine(1, 0, 5, 0, -1, 5)))
+    for at in (at for at in range(len(data)) if data.startswith(struct.pack("<HH", 33550, 12), at)):
+        data[at : at + 2] = struct.pack("<H", 45312)  # a tag of its type that libtiff does not know
+    (tmp_path / "a.tif").write_bytes(data)
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        read_dataset(dataset, name="a.tif")

@@ -160,7 +160,9 @@ def test_one_sentence_says_what_may_be_done(classifier, tmp_path):
 
 def test_nothing_readable_at_all(classifier, tmp_path):
     (tmp_path / "a.png").write_bytes(b"junk")
-    with pytest.raises(DataError, match="none of the 1 images could be read"):
+    with pytest.raises(
+        DataError, match=r"none of the 1 images could be read \(the first is .*a\.png: .*a\.png is not a JPEG"
+    ):
         predict_files(classifier, [tmp_path / "a.png"], tmp_path / "p.csv", skip_unreadable=True)
     assert not (tmp_path / "p.csv").exists()
 

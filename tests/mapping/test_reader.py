@@ -177,3 +177,12 @@ def test_numbers_of_bands_mean_those_of_files_with_as_many():
             choose_bands((None,) * count, wanted, of=13, scene="s.tif")
         assert "--bands 1,2,3" in caught.value.fix
     assert choose_bands((None,) * 3, wanted, asked=(3, 2, 1), of=13, scene="s.tif").indexes == (3, 2, 1)
+
+
+@pytest.mark.parametrize(
+    "transform", [(float("nan"), 0, 0, 0, -1, 0), (10, 0, float("inf"), 0, -10, 0), (0, 0, 5, 0, -10, 5)]
+)
+def test_a_transform_that_gives_pixels_no_size_is_refused(transform, tmp_path):
+    path = write_scene(tmp_path / "s.tif", pixels())
+    with pytest.raises(DataError, match=r"s\.tif places its pixels by a transform that gives them no size"):
+        open_scene(path, transform=transform).__enter__()

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from swath.errors import ModelFileError
-from swath.model.file import check_contract
+from swath.model.file import check_contract, read_model
 from swath.model.graph import HEAD_WEIGHT, TEMPERATURE
 from tests.tiny import input_spec, tiny_graph, tiny_record
 
@@ -178,3 +178,43 @@ def test_a_graph_of_another_task_than_its_record_is_refused():
     binary = tiny_record(tiny_graph(names, task="binary"), names, task="binary")
     with pytest.raises(ModelFileError, match="gives 2 logits, and the record names 2 classes of a binary"):
         check_contract(graph, binary, where="m.onnx")
+
+
+@pytest.mark.parametrize(
+    "imports", [[("", 20), ("ai.onnx", 2**31 - 1)], [("", 20), ("", 18)], [("x", 2**40), ("", 20)]]
+)
+def test_versions_of_operators_that_there_are_not(tiny_model, tmp_path, imports):
+    # OpenVINO would count down from two billion.
+    model = onnx.load(tiny_model)
+    del model.opset_import[:]
+    model.opset_import.extend([helper.make_opsetid(domain, version) for domain, version in imports])
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelFileError, match=r"m\.onnx asks for operators of version .*, and the installed onnx knows"):
+        read_model(tmp_path / "m.onnx")
+
+
+def test_weights_of_another_length_than_they_say(tiny_model, tmp_path):
+    model = onnx.load(tiny_model)
+    tensor = next(t for t in model.graph.initializer if t.name == "part.weight")
+    tensor.raw_data += bytes(3)
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelFileError, match=r"holds damaged weights \('part\.weight' does not have as many values"):
+        read_model(tmp_path / "m.onnx")
+
+
+def test_outputs_that_are_not_as_the_graph_says(tiny_model, tmp_path):
+    model = onnx.load(tiny_model)
+    last = next(node for node in model.graph.node if "probabilities" in node.output)
+    last.input[:] = ["twice"]
+    place = len(model.graph.node) - 1
+    model.graph.node.insert(place, helper.make_node("Concat", ["swath.scaled", "swath.scaled"], ["twice"], axis=1))
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelFileError, match=r"gives 'probabilities' of shape \[1, 8\] for one patch"):
+        read_model(tmp_path / "m.onnx")
+
+
+def test_names_of_axes_nested_without_end(tiny_model, tmp_path):
+    model = onnx.load(tiny_model)
+    model.graph.input[0].doc_string = "[" * 100_000
+    onnx.save(model, tmp_path / "m.onnx")
+    assert read_model(tmp_path / "m.onnx").record.name == "tiny"  # as of a file that does not name them

@@ -218,7 +218,7 @@ def _checked_members(root: Path, encoding: str | None) -> _Directory:
     folders: set[str] = set()
     for info in infos:
         name = _plain_name(info, encoding, root)
-        if info.is_dir():
+        if _is_folder(info):
             folders |= {name} - {""}
         elif name in members:
             raise DataError(f"{root} is unsafe: it has two members named {name}", fix="pack it again")
@@ -227,10 +227,15 @@ def _checked_members(root: Path, encoding: str | None) -> _Directory:
     return _Directory(members, tuple(folders), unmarked, encoding or "utf-8")
 
 
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    """Whether a member is a folder; a name may be empty, where ``ZipInfo.is_dir`` raises IndexError."""
+    return info.filename.endswith("/")
+
+
 def _plain_name(info: zipfile.ZipInfo, encoding: str | None, root: Path) -> str:
     """Checked name of a member; empty for the folder itself, as some packers list it."""
     given = _decoded_name(info, encoding, root)
-    if info.is_dir() and not given.strip("./"):
+    if _is_folder(info) and not given.strip("./"):
         return ""
     name = safe_name(given)
     if name is None:

@@ -14,7 +14,7 @@ from swath.data.archives import FolderReader, PatchReader, guessed_names, open_p
 from swath.data.entries import Entries, entries_from_coco
 from swath.data.exports import CVAT_FILE, entries_from_export, is_export
 from swath.data.filenames import UNLISTED, Listing, is_image_name, place_of, safe_name, suffix_of, why_left_out
-from swath.data.lookup import match_paths, relative_to_common
+from swath.data.lookup import is_there, match_paths, relative_to_common
 from swath.data.roles import split_roles, splits_of
 from swath.data.tables import decode_text, entries_from_csv
 from swath.data.trees import entries_from_tree
@@ -74,8 +74,8 @@ def _list_file(path: Path) -> tuple[Path, Entries]:
 
     def locate(given: list[str]) -> tuple[list[str], list[str]]:
         nonlocal root
-        plain = [name if (here / name).is_file() else name.replace("\\", "/") for name in given]
-        there = sum((here / name).is_file() for name in plain)
+        plain = [name if is_there(here / name) else name.replace("\\", "/") for name in given]
+        there = sum(is_there(here / name) for name in plain)
         if 2 * there > len(plain) and any(Path(name).is_absolute() for name in plain):
             root, found = relative_to_common(plain, start=here, root=None)
             if root.is_relative_to(here):
@@ -84,7 +84,7 @@ def _list_file(path: Path) -> tuple[Path, Entries]:
         if 2 * there > len(plain):
             return plain, []
         found, told = match_paths(plain, folder="", names=_files_below(here), where=str(path))
-        if not any((here / name).is_file() for name in found):
+        if not any(is_there(here / name) for name in found):
             raise _none_there(path, given[0])
         return found, told
 
@@ -96,9 +96,9 @@ def _list_file(path: Path) -> tuple[Path, Entries]:
         entries = entries_from_csv(text, folder="", where=str(path), locate=locate)
     else:
         entries = entries_from_coco(text, folder="", where=str(path))
-        if not any((here / entry.path).is_file() for entry in entries.rows):
+        if not any(is_there(here / entry.path) for entry in entries.rows):
             entries = _relocated(entries, _files_below(here), str(path))
-            if not any((here / entry.path).is_file() for entry in entries.rows):
+            if not any(is_there(here / entry.path) for entry in entries.rows):
                 raise _none_there(path, entries.rows[0].path)
     return root, replace(entries, notes=(*notes, *entries.notes))
 

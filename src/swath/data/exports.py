@@ -25,7 +25,7 @@ from xml.parsers import expat
 from swath.data.entries import SPLIT_NAMES, Entries, entries_from_rows
 from swath.data.filenames import is_image_name
 from swath.data.tables import read_csv
-from swath.errors import DataError
+from swath.errors import DataError, SwathError
 
 CVAT_FILE = "annotations.xml"
 _SHAPES = ("box", "polygon", "polyline", "points", "cuboid", "mask", "skeleton", "ellipse")
@@ -95,7 +95,13 @@ def entries_from_export(text: str, suffix: str, *, names: Sequence[str], folder:
     DataError
         If it is damaged or of another kind, answers several questions, or none of its images is there.
     """
-    marks = {".json": _from_json, ".csv": _from_csv, ".xml": _from_cvat}[suffix](text, where)
+    try:
+        marks = {".json": _from_json, ".csv": _from_csv, ".xml": _from_cvat}[suffix](text, where)
+    except SwathError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # Anything may stand where a list, a name or a number should.
+        raise DataError(f"{where} is not as annotation programs write it ({error})", fix=_BY_HAND) from error
     if not marks:
         raise DataError(f"{where} lists no images")
     notes: list[str] = []

@@ -543,8 +543,11 @@ def _check_rows(table: pa.Table, path: Path) -> None:
     elif (min(pc.min(table.column(side)).as_py() for side in ("width", "height"))) < 1:
         problem = "has a patch without pixels"
     else:
-        labels = pa.chunked_array([*table.column("label").chunks, *map(pc.list_flatten, table.column("labels").chunks)])
+        listed = [pc.list_flatten(chunk) for chunk in table.column("labels").chunks]
+        labels = pa.chunked_array([*table.column("label").chunks, *listed])
         try:
+            if any(chunk.null_count for chunk in listed):
+                raise ValueError("one of several is none")
             for label in pc.unique(labels.drop_null()).to_pylist():
                 printable(label)
         except ValueError as error:

@@ -33,6 +33,14 @@ def relative_to_common(given: Sequence[str], *, start: Path, root: Path | None) 
         raise DataError("the paths of the table lie on several drives", fix="copy them into one folder") from None
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; there is none of a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def match_paths(
     given: Sequence[str], *, folder: str, names: Collection[str], where: str
 ) -> tuple[list[str], list[str]]:

@@ -136,7 +136,11 @@ def footprint_overlaps(
             found.append((first[wkb], row, 1.0))
     owners, parts = [], []  # a footprint across the 180th meridian has two parts
     for wkb, row in first.items():
-        for ring in decode_footprint(wkb):
+        try:
+            rings_of_row = decode_footprint(wkb)
+        except DataError as error:
+            raise DataError(f"row {row + 1} of the index: {error.problem}", fix=error.fix) from None
+        for ring in rings_of_row:
             owners.append(row)
             parts.append(_hull(np.stack([ring[:, 0], np.degrees(np.sin(np.radians(ring[:, 1])))], axis=1)))
     if not parts:

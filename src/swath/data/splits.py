@@ -337,7 +337,9 @@ def splits_from_lists(index: PatchIndex, lists: Mapping[str, Path]) -> list[str 
         for row in names.rows_of(lists[split]):
             if splits[row] is not None:
                 twice = f"'{splits[row]}' and '{split}'" if splits[row] != split else f"'{split}' twice"
-                raise DataError(f"{index.paths[row]} is listed for {twice}", fix="list each patch once")
+                raise DataError(
+                    f"{index.paths[row]} is listed for {twice}, at last by {lists[split]}", fix="list each patch once"
+                )
             splits[row] = split
     groups: dict[str, int] = {}
     for row, group in enumerate(index.column("group")):
@@ -437,6 +439,12 @@ def _assign(
             free.append(unit)
         for row in unit.rows:
             splits[row] = side or "train"
+    if to_draw and not free:
+        held = " and ".join(sorted({side for side in given if side is not None}))
+        raise DataError(
+            f"all patches of index '{index.name}' are in {held} already, and none is left for {' and '.join(to_draw)}",
+            fix="split again with --resplit",
+        )
     sizes: Counter[str] = Counter()  # of what is not held out already: a published test may be most of a set
     for unit in free:
         sizes.update(unit.counts)

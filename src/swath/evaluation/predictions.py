@@ -301,13 +301,16 @@ def checked_split(index: PatchIndex, *, split: str, classes: tuple[str, ...], ta
     if not splits:
         raise DataError("the index has no splits", fix="make them with: swath data split")
     if split not in splits:
-        raise DataError(f"the index has no patch in split '{split}'", fix=f"its splits are: {', '.join(splits)}")
+        raise DataError(
+            f"index '{index.name}' has no patch in split '{split}'", fix=f"its splits are: {', '.join(splits)}"
+        )
     part = index.where(split)
     found: Iterable[str] = part.classes if task == "multi-label" else part.labels
     unknown = sorted(set(found) - set(classes))
     if unknown:
         raise DataError(
-            f"split '{split}' has classes the model does not know: {', '.join(map(written, unknown))}",
+            f"split '{split}' of index '{index.name}' has classes the model does not know: "
+            f"{', '.join(map(written, unknown))}",
             fix=f"make a binary index with: swath data binary INDEX --positive '{written(classes[1], limit=200)}'"
             if task == "binary" and classes[1] in index.classes
             else f"rename or drop them; the model's classes: {', '.join(map(written, classes))}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -11,6 +12,9 @@ import numpy.typing as npt
 
 from swath.errors import DataError
 from swath.imagery.header import Header, Picture, check_size, mode_name, numbered_bands, units_of
+
+# Files of Python 2 are read like any other. A filter set once is safe with threads.
+warnings.filterwarnings("ignore", message="Reading `.npy` or `.npz` file", category=UserWarning)
 
 
 class ArrayReader:

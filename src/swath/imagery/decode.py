@@ -19,6 +19,7 @@ from swath.imagery.arrays import ArrayReader
 from swath.imagery.header import Header, Picture, Reader, orientation_tag
 from swath.imagery.photos import PhotoReader
 from swath.imagery.rasters import open_raster
+from swath.imagery.structure import check_structure
 
 SUFFIXES = frozenset(
     (
@@ -48,6 +49,7 @@ _FIRST_BYTES = {
 _BMP_HEADERS = frozenset((12, 40, 52, 56, 64, 108, 124))
 # What else bears the name of a picture, and what to do about it.
 DEEP_PNG = "16-bit color PNG"
+_LONGEST = 200  # letters of what a library says
 _REMEDY = "replace it or leave it out"
 
 
@@ -143,7 +145,7 @@ def _reading(source: Path | bytes, name: str | None, max_pixels: int, georeferen
             raise
         except Exception as error:  # decoders raise nearly anything on hostile bytes
             # The first sentence of a library's own message: the others advise its programmers.
-            reason = str(error).partition("\n")[0].partition(". ")[0]
+            reason = str(error).partition("\n")[0].partition(". ")[0][:_LONGEST]
             raise DataError(f"{name} is not a sound {kind} file ({reason})", fix=_REMEDY) from error
 
 
@@ -155,6 +157,7 @@ def _reader(
         yield ArrayReader(stream, name=name, max_pixels=max_pixels)
     elif kind in ("TIFF", "JPEG 2000"):
         driver = "GTiff" if kind == "TIFF" else "JP2OpenJPEG"
+        check_structure(stream, kind, name=name)
         turn = orientation_tag(stream) if kind == "TIFF" else 1
         with open_raster(
             source, driver, name=name, max_pixels=max_pixels, orientation=turn, georeference=georeference

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.session import DummySession
 from rasterio.windows import Window
 
-from swath.errors import DataError, MissingFileError
+from swath.errors import DataError, MissingFileError, SwathError
 from swath.imagery.georeference import Georeference, georeference_of
 from swath.imagery.header import (
     RGB,
@@ -47,8 +48,11 @@ _ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED":
 # Sources of the place of a file that are in it. PAM is off; without its name here the JPEG 2000 driver leaves the
 # transform of a file that has none as it found the memory.
 _GEOREFERENCED = {"GTiff": "INTERNAL", "JP2OpenJPEG": "PAM,INTERNAL"}
+# What rasterio raises where GDAL finds a file damaged: its own errors, GDAL's as they are, and of texts and numbers.
+_SAID = (rasterio.errors.RasterioError, CPLE_BaseError, ValueError, OverflowError)
 _KINDS = {"GTiff": "TIFF", "JP2OpenJPEG": "JPEG 2000", "PNG": "PNG"}
 _CODEC = re.compile(r"missing codec (?:of code )?(.*?)\.?$", re.IGNORECASE)
+_LONGEST = 200  # letters of what GDAL says
 _COLORS = {
     ColorInterp.red: "red",
     ColorInterp.green: "green",
@@ -76,7 +80,7 @@ def open_raster(
     options = {"GEOREF_SOURCES": _GEOREFERENCED[driver] if georeference else "NONE"} if driver in _GEOREFERENCED else {}
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **_ENVIRONMENT))
-        try:
+        with sound(name, driver):
             if isinstance(source, Path):
                 # An absolute path can never be taken for a URL or a virtual file system.
                 dataset = rasterio.open(source.resolve(), driver=driver, sharing=False, **options)
@@ -86,8 +90,6 @@ def open_raster(
             stack.enter_context(dataset)
             reader = RasterReader(dataset, name=name, max_pixels=max_pixels, orientation=orientation)
             reader.georeference = georeference_of(dataset) if georeference else None
-        except rasterio.errors.RasterioError as error:
-            raise unreadable(name, driver, error) from error
         yield reader
 
 
@@ -101,7 +103,8 @@ def read_dataset(dataset: DatasetReader, *, name: str, max_pixels: int = 100_000
     """
     if dataset.closed:
         raise DataError(f"{name} is closed", fix="give it while it is open")
-    return RasterReader(dataset, name=name, max_pixels=max_pixels, orientation=1).read()
+    with sound(name, dataset.driver):
+        return RasterReader(dataset, name=name, max_pixels=max_pixels, orientation=1).read()
 
 
 def read_virtual(name: str) -> Picture:
@@ -228,7 +231,7 @@ class RasterBands:
         values = self._expanded(stored, bands)
         places = [1] if self._table is not None else list(bands)
         present: list[npt.NDArray[np.bool_]] = []
-        with self._whole():
+        with sound(self._name, self._dataset.driver):
             if nodata is not None:
                 present.append(~equals_nodata(stored, nodata))
             elif self._nodata_tuple:
@@ -255,7 +258,7 @@ class RasterBands:
 
     def _stored(self, bands: Sequence[int] | None, window: Window | None) -> npt.NDArray[Any]:
         wanted = range(1, len(self.names) + 1) if bands is None else bands
-        with self._whole():
+        with sound(self._name, self._dataset.driver):
             # Of a palette there is one band, whatever it is expanded to.
             values: npt.NDArray[Any] = self._dataset.read(
                 [1] if self._table is not None else list(wanted), window=window
@@ -267,13 +270,6 @@ class RasterBands:
             rows = range(len(self.names)) if bands is None else [band - 1 for band in bands]
             return self._table[list(rows)][:, stored[0]]
         return stored if self._stretch is None else self._stretch[stored]
-
-    @contextlib.contextmanager
-    def _whole(self) -> Iterator[None]:
-        try:
-            yield
-        except rasterio.errors.RasterioError as error:
-            raise unreadable(self._name, self._dataset.driver, error) from error
 
 
 def equals_nodata(values: npt.NDArray[Any], nodata: float) -> npt.NDArray[np.bool_]:
@@ -338,9 +334,26 @@ def _stretch_table(bits: str | None) -> npt.NDArray[np.uint8] | None:
     return table
 
 
+@contextlib.contextmanager
+def sound(name: str, driver: str) -> Iterator[None]:
+    """Make one error, :func:`unreadable`, of what GDAL says of a damaged raster that is read meanwhile.
+
+    Tiles of JPEG 2000 are decoded one by one: those that several threads cannot decode GDAL gives as zeros or whatever
+    the memory held, with a line on standard error and no error.
+    """
+    options = {"GDAL_NUM_THREADS": "1"} if driver == "JP2OpenJPEG" else {}
+    try:
+        with rasterio.Env(session=DummySession(), **options) if options else contextlib.nullcontext():
+            yield
+    except SwathError:
+        raise
+    except _SAID as error:
+        raise unreadable(name, driver, error) from error
+
+
 def unreadable(name: str, driver: str, error: Exception) -> DataError:
     """The error of a raster that cannot be opened or read: damaged, or packed in a way this build cannot unpack."""
-    reason = " ".join(str(error.__cause__ or error).split())
+    reason = " ".join(str(error.__cause__ or error).split())[:_LONGEST]
     kind = _KINDS.get(driver, driver)
     codec = _CODEC.search(reason)
     if codec is not None:

@@ -252,7 +252,8 @@ def _table(dtype: str, low: float, high: float, nodata: float | None) -> npt.NDA
 
 
 def _stretch(values: npt.NDArray[Any], low: float, high: float, nodata: float | None) -> npt.NDArray[np.uint8]:
-    exact = values.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of a NaN in a damaged file
+        exact = values.astype(np.float64)
     empty = np.isnan(exact)
     if nodata is not None:
         empty |= exact == nodata

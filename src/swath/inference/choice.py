@@ -74,7 +74,7 @@ def choose_engine(
     return EngineChoice(name)
 
 
-def make_engine(name: str, graph: onnx.ModelProto, *, threads: int | None = None) -> Engine:
+def make_engine(name: str, graph: onnx.ModelProto, *, threads: int | None = None, where: str = "the model") -> Engine:
     """Start an engine by name; `threads` defaults to the cores this process may use.
 
     Graphs that resize to a patch size take pictures of any size; others, such as a network run over a
@@ -88,6 +88,8 @@ def make_engine(name: str, graph: onnx.ModelProto, *, threads: int | None = None
         A whole model.
     threads : int, optional
         Threads to use.
+    where : str
+        What messages call the model, such as its file.
 
     Raises
     ------
@@ -105,10 +107,10 @@ def make_engine(name: str, graph: onnx.ModelProto, *, threads: int | None = None
     if name == "onnxruntime":
         from swath.inference.onnxruntime import OnnxRuntime  # noqa: PLC0415
 
-        return OnnxRuntime(graph, threads=threads)
+        return OnnxRuntime(graph, threads=threads, where=where)
     from swath.inference.openvino import OpenVino  # noqa: PLC0415
 
-    return OpenVino(graph, threads=threads, precision="bf16" if name.endswith("-bf16") else "fp32")
+    return OpenVino(graph, threads=threads, precision="bf16" if name.endswith("-bf16") else "fp32", where=where)
 
 
 def engine_for(file: ModelFile, name: str, *, threads: int | None = None) -> tuple[Engine, str]:
@@ -120,7 +122,7 @@ def engine_for(file: ModelFile, name: str, *, threads: int | None = None) -> tup
         As :func:`choose_engine` and :func:`make_engine` do.
     """
     choice = choose_engine(name, file.record.parity)
-    engine = make_engine(choice.name, file.graph, threads=threads)
+    engine = make_engine(choice.name, file.graph, threads=threads, where=str(file.path))
     return engine, describe(engine, note=choice.note)
 
 

@@ -160,7 +160,7 @@ class Classifier:
 
     def same_engine(self, graph: onnx.ModelProto) -> Engine:
         """Start another engine of this one's kind, precision and threads, for another graph."""
-        return make_engine(key_of(self._engine), graph, threads=self._engine.threads)
+        return make_engine(key_of(self._engine), graph, threads=self._engine.threads, where=str(self.path))
 
     def predict(
         self, images: Image | Iterable[Image], *, layout: Layout | None = None, progress: Progress = silent

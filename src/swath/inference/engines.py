@@ -7,6 +7,7 @@ can would give other numbers on another machine without saying so.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ import onnx
 from swath.errors import ModelFileError
 
 Outputs = dict[str, npt.NDArray[np.float32]]
+_OWN_CODE = re.compile(r"(Exception from src/|Check '.*' failed at )")
 ENGINES = ("onnxruntime", "openvino", "openvino-bf16")
 
 
@@ -52,8 +54,15 @@ def describe(engine: Engine, *, note: str = "") -> str:
     return f"{text} ({note})" if note else text
 
 
-def checked(outputs: Outputs) -> Outputs:
+def checked(outputs: Outputs, where: str) -> Outputs:
     """Hand on an engine's outputs if probabilities are numbers: labels made of others would look like any.
+
+    Parameters
+    ----------
+    outputs : dict of str to numpy.ndarray
+        What it gave.
+    where : str
+        What messages call the model.
 
     Raises
     ------
@@ -62,7 +71,7 @@ def checked(outputs: Outputs) -> Outputs:
     """
     if "probabilities" in outputs and not np.isfinite(outputs["probabilities"]).all():
         raise ModelFileError(
-            "the model gives probabilities that are not numbers",
+            f"{where} gives probabilities that are not numbers",
             fix="its weights are damaged: use another copy, or train it again",
         )
     return outputs
@@ -82,8 +91,10 @@ def first_output(graph: onnx.ModelProto) -> tuple[str]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an engine says, for a message."""
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    """The first line of what an engine says, for a message; not those that say where in its own code it is."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if not _OWN_CODE.match(line)]
+    return (said or lines or [type(error).__name__])[0][:200]
 
 
 def silence_engine_logs() -> None:

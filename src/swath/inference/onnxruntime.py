@@ -31,8 +31,9 @@ class OnnxRuntime:
     precision = "fp32"
     batch_size = BATCH
 
-    def __init__(self, graph: onnx.ModelProto, *, threads: int) -> None:
+    def __init__(self, graph: onnx.ModelProto, *, threads: int, where: str = "the model") -> None:
         self.threads = threads
+        self._where = where
         self._graph = graph
         self._sessions: dict[tuple[str, ...], onnxruntime.InferenceSession] = {}
         self._session(first_output(graph))  # a graph it refuses is refused now, not at the first patch
@@ -52,8 +53,8 @@ class OnnxRuntime:
             if any(len(values) != len(pixels) for values in outputs.values()):
                 raise ValueError("an output does not have one row per patch")
         except Exception as error:
-            raise ModelFileError(f"ONNX Runtime cannot run the model ({first_line(error)})") from error
-        return checked(outputs)
+            raise ModelFileError(f"ONNX Runtime cannot run {self._where} ({first_line(error)})") from error
+        return checked(outputs, self._where)
 
     def _session(self, wanted: tuple[str, ...]) -> onnxruntime.InferenceSession:
         """One session for each set of outputs: nodes that only other outputs need are not in it."""
@@ -62,12 +63,12 @@ class OnnxRuntime:
             options.intra_op_num_threads = self.threads
             options.inter_op_num_threads = 1
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            options.log_severity_level = 3
+            options.log_severity_level = 4  # what it cannot do it raises too; on standard error it says nothing
             graph = prune(self._graph, wanted).SerializeToString()
             try:
                 self._sessions[wanted] = onnxruntime.InferenceSession(
                     graph, options, providers=["CPUExecutionProvider"]
                 )
             except Exception as error:
-                raise ModelFileError(f"ONNX Runtime cannot load the model ({first_line(error)})") from error
+                raise ModelFileError(f"ONNX Runtime cannot load {self._where} ({first_line(error)})") from error
         return self._sessions[wanted]

@@ -52,13 +52,16 @@ class OpenVino:
 
     name = "openvino"
 
-    def __init__(self, graph: onnx.ModelProto, *, threads: int, precision: str, batch_size: int = BATCH) -> None:
+    def __init__(
+        self, graph: onnx.ModelProto, *, threads: int, precision: str, batch_size: int = BATCH, where: str = "the model"
+    ) -> None:
         if precision == "bf16" and not has_bf16():
             raise SettingError("this processor does not multiply bf16", fix="use --engine openvino")
         self.precision = precision
         self.threads = threads
         self.batch_size = batch_size
         self._graph = graph
+        self._where = where
         self._size = patch_size(graph)
         self._bands = graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value if graph.graph.input else 0
         self._core = openvino.Core()
@@ -78,8 +81,8 @@ class OpenVino:
             try:
                 outputs = self._run(ready, pixels)
             except Exception as error:
-                raise ModelFileError(f"OpenVINO cannot run the model ({first_line(error)})") from error
-        return checked(outputs)
+                raise ModelFileError(f"OpenVINO cannot run {self._where} ({first_line(error)})") from error
+        return checked(outputs, self._where)
 
     def _run(self, ready: _Compiled, pixels: npt.NDArray[Any]) -> Outputs:
         first = ready.requests[0]
@@ -136,7 +139,7 @@ class OpenVino:
             model.reshape([self.batch_size if patches else 1, self._bands, height, width])
             compiled = self._core.compile_model(model, "CPU", settings)
         except Exception as error:
-            raise ModelFileError(f"OpenVINO cannot load the model ({first_line(error)})") from error
+            raise ModelFileError(f"OpenVINO cannot load {self._where} ({first_line(error)})") from error
         got = compiled.get_property(hint.inference_precision)
         if got != _TYPES[self.precision]:
             raise SettingError(
@@ -148,10 +151,10 @@ class OpenVino:
         graph = prune(self._graph, wanted, native_size=self._size is not None)
         if any(a.name == "antialias" and a.i for n in graph.graph.node for a in n.attribute):
             raise ModelFileError(
-                "the network resizes inside, with antialiasing, which OpenVINO leaves out",
+                f"{self._where} resizes inside, with antialiasing, which OpenVINO leaves out",
                 fix="use --engine onnxruntime",
             )
         try:
             return self._core.read_model(graph.SerializeToString())
         except Exception as error:
-            raise ModelFileError(f"OpenVINO cannot load the model ({first_line(error)})") from error
+            raise ModelFileError(f"OpenVINO cannot load {self._where} ({first_line(error)})") from error

@@ -121,6 +121,7 @@ def predict_files(
     for path in (out, _note_path(out)) if match_colors != "off" else (out,):
         check_output(path, overwrite=overwrite)
     skipped: list[str] = []
+    problems: list[str] = []
     sizes: dict[bool, int] = {True: 0, False: 0}
 
     def unreadable(name: str, error: DataError) -> None:
@@ -130,6 +131,7 @@ def predict_files(
                 fix = "for an index use: swath evaluate"
             raise DataError(error.problem, fix=fix) from error
         skipped.append(name)
+        problems.append(error.problem)
 
     images = walk_images(inputs, on_unreadable=unreadable)
     color_match = _color_match(classifier, images, mode=match_colors)
@@ -164,7 +166,8 @@ def predict_files(
             if sum(map(len, held)) >= ROWS_AT_A_TIME:
                 flush()
         if not done:
-            raise DataError(f"none of the {len(skipped)} images could be read", fix="check the files")
+            first = f"the first is {skipped[0]}: {problems[0]}"
+            raise DataError(f"none of the {len(skipped)} images could be read ({first})", fix="check the files")
         flush()
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     return PredictSummary(done, ordered, tuple(skipped), sizes[False], color_match, ood, images.left_out, images.notes)

@@ -33,8 +33,9 @@ from swath.errors import DataError, MissingFileError, SettingError
 from swath.imagery.arrays import bands_first
 from swath.imagery.decode import DEEP_PNG, kind_of
 from swath.imagery.header import RGB
-from swath.imagery.rasters import RasterBands, equals_nodata, unreadable
+from swath.imagery.rasters import RasterBands, equals_nodata, sound, unreadable
 from swath.imagery.rgb import band_word, find_band, is_known, is_numbered, plain_name, thematic_mapper
+from swath.imagery.structure import check_structure
 from swath.machine import check_local, free_cores
 
 # Formats that are one local file, recognized by its first bytes. VRT and the like are left out: they name other
@@ -141,9 +142,11 @@ def open_scene(
         use_own_proj_data()
         if isinstance(scene, str | Path):
             found = stack.enter_context(open_file(str(scene)))
-            opened = _dataset_scene(found, name or Path(scene).name, nodata=nodata, black=black)
+            with sound(str(scene), found.driver):
+                opened = _dataset_scene(found, name or Path(scene).name, nodata=nodata, black=black)
         elif hasattr(scene, "dataset_mask"):
-            opened = _dataset_scene(scene, name or Path(scene.name).name, nodata=nodata, black=black)
+            with sound(scene.name, scene.driver):
+                opened = _dataset_scene(scene, name or Path(scene.name).name, nodata=nodata, black=black)
         elif hasattr(scene, "dims") and hasattr(scene, "coords"):
             opened = _labeled_scene(scene, nodata=nodata, black=black, name=name)
         elif isinstance(scene, np.ndarray):
@@ -159,6 +162,11 @@ def open_scene(
             opened = replace(opened, crs=_crs(crs))
         if transform is not None:
             opened = replace(opened, transform=Affine(*tuple(transform)[:6]))
+        if not all(map(math.isfinite, opened.transform)) or not opened.transform.determinant:
+            raise DataError(
+                f"{opened.name} places its pixels by a transform that gives them no size",
+                fix="correct it, for example with: gdal_edit.py -a_ullr WEST NORTH EAST SOUTH",
+            )
         yield opened
 
 
@@ -220,8 +228,13 @@ def use_own_proj_data() -> None:
 
 
 def _driver(path: Path) -> str:
-    with path.open("rb") as stream, contextlib.suppress(DataError, KeyError):
-        return _DRIVERS[kind_of(stream, path.name)]
+    kind = ""
+    with path.open("rb") as stream:
+        with contextlib.suppress(DataError):
+            kind = kind_of(stream, path.name)
+        check_structure(stream, kind, name=str(path))
+    if kind in _DRIVERS:
+        return _DRIVERS[kind]
     raise DataError(
         f"{path} is not a GeoTIFF, JPEG 2000, PNG or JPEG scene",
         fix="convert it, for example with: gdal_translate -of COG",

@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from swath.errors import ModelFileError
 from swath.machine import memory_limit
+from swath.model.shapes import check_shape_inputs
 
 MAX_TENSOR = 2**30  # bytes a patch; a ResNet-50 at 224 pixels makes 3 MB at most
 _HELD = 64  # tensors of this size for which there must be memory: two at a time, of 8 patches, on 4 threads
@@ -24,6 +25,7 @@ _REPEATING = {"If", "Loop", "Scan", "SequenceMap"}
 _SMALL = 4096  # bytes of a constant that may state a shape; larger ones are weights, and only their shape matters
 _MOST_AXES = 8
 _LONGEST_RANGE = 100_000
+_TYPES = frozenset(TensorProto.DataType.values())
 _FOUR = 4  # bytes of a value whose type is not known
 Shape = tuple[int, ...]
 
@@ -38,10 +40,13 @@ class Cost:
         Bytes of the largest tensor made on the way.
     operations : int
         Multiplications and additions of convolutions and matrix products, and one operation for every other value.
+    outputs : dict of str to tuple of int
+        Shape of each output, as it follows from the graph; what the graph itself says of them is not believed.
     """
 
     largest: int
     operations: int
+    outputs: dict[str, Shape]
 
 
 def measure_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> Cost:
@@ -71,6 +76,7 @@ def measure_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) ->
         a.HasField("sparse_tensor") for n in graph.graph.node for a in n.attribute
     ):
         raise ModelFileError(f"{where} holds sparse weights, which unfold to any size", fix="export them dense")
+    check_shape_inputs(graph, where=where)
     inferred = _inferred(graph, shape, _ranges(graph, shape, where=where), where=where)
     shapes, sizes = _shapes(inferred)
     largest = operations = 0
@@ -84,11 +90,11 @@ def measure_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) ->
             values = math.prod(shapes[name])
             largest = max(largest, values * sizes.get(name, _FOUR))
             operations += values * _per_value(node, shapes)
-    return Cost(largest, operations)
+    return Cost(largest, operations, {end.name: shapes.get(end.name, ()) for end in inferred.graph.output})
 
 
-def check_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> None:
-    """Refuse a graph that takes more memory or time for a patch than any network should.
+def check_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> Cost:
+    """The cost of a graph; refuses one that takes more memory or time for a patch than any network should.
 
     Parameters and errors are those of :func:`measure_cost`.
 
@@ -109,6 +115,7 @@ def check_cost(graph: onnx.ModelProto, shape: Sequence[int], *, where: str) -> N
             f"{where} takes {cost.operations:.1e} operations for one patch, above the limit of {MAX_OPERATIONS:.0e}",
             fix="use a smaller network or smaller patches",
         )
+    return cost
 
 
 def max_tensor() -> int:
@@ -193,7 +200,7 @@ def _inferred(
             bare.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
     try:
         return shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
-    except (shape_inference.InferenceError, ValueError, RuntimeError) as error:
+    except Exception as error:  # the library raises nearly anything on hostile graphs
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelFileError(f"{where} holds shapes that do not fit together ({reason[:200]})") from error
 
@@ -206,7 +213,7 @@ def _shapes(graph: onnx.ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
         kind = value.type.tensor_type
         if kind.HasField("shape") and all(d.HasField("dim_value") and d.dim_value >= 0 for d in kind.shape.dim):
             shapes[value.name] = tuple(d.dim_value for d in kind.shape.dim)
-        if kind.elem_type not in (TensorProto.UNDEFINED, TensorProto.STRING):
+        if kind.elem_type in _TYPES and kind.elem_type not in (TensorProto.UNDEFINED, TensorProto.STRING):
             sizes[value.name] = helper.tensor_dtype_to_np_dtype(kind.elem_type).itemsize
     return shapes, sizes
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
 from swath.contents import SNIFFED_BYTES, mistaken_content
@@ -28,6 +29,8 @@ from swath.model.graph import INPUT, MEAN, SD, TEMPERATURE, TYPES, axis_names, h
 from swath.model.record import DIGEST_KEY, RECORD_KEY, SCHEMA_VERSION, Record
 
 _STANDARD_DOMAINS = {"", "ai.onnx"}
+_LATEST = 1000  # version of any operators
+_PACKED: dict[int, int] = {TensorProto.INT4: 4, TensorProto.UINT4: 4, TensorProto.FLOAT4E2M1: 4}  # bits of a value
 MAX_MODEL_BYTES = 2 * 2**30
 # Files that people take for model files: first bytes, where they stand, and what they are.
 _OTHERS = {
@@ -67,19 +70,49 @@ def check_contract(graph: onnx.ModelProto, record: Record, *, where: str) -> Non
         raise ModelFileError(
             f"{where} uses operators outside standard ONNX ({', '.join(sorted(domains)) or 'functions'})"
         )
+    _check_versions(graph, where)
     try:
         onnx.checker.check_model(graph)
-    except (onnx.checker.ValidationError, ValueError) as error:
+    except Exception as error:  # the library raises nearly anything on hostile graphs
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ModelFileError(f"{where} is not a valid ONNX graph ({reason})") from error
     _check_ends(graph, record, where)
     try:
+        for tensor in _tensors(graph.graph):
+            _check_length(tensor)
         _check_weights(graph, record, where)
     except ModelFileError:
         raise
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise ModelFileError(f"{where} holds damaged weights ({error})") from error
-    check_cost(graph, (1, len(record.input.bands), record.input.size, record.input.size), where=where)
+    cost = check_cost(graph, (1, len(record.input.bands), record.input.size, record.input.size), where=where)
+    _check_outputs(cost.outputs, record, where)
+
+
+def _check_versions(graph: onnx.ModelProto, where: str) -> None:
+    """One version of the standard operators, and one that there is: engines look for others without end."""
+    imports = [(entry.domain, entry.version) for entry in graph.opset_import]
+    standard = [version for domain, version in imports if domain in _STANDARD_DOMAINS]
+    known = onnx.defs.onnx_opset_version()
+    if len(standard) != 1 or not 0 < standard[0] <= known or any(not 0 < v <= _LATEST for _, v in imports):
+        raise ModelFileError(
+            f"{where} asks for operators of version {', '.join(f'{v}' for _, v in imports) or 'nothing'}, "
+            f"and the installed onnx knows versions 1 to {known}",
+            fix="install a later onnx, or export the model at a lower opset",
+        )
+
+
+def _check_length(tensor: onnx.TensorProto) -> None:
+    """Raise ValueError if a tensor has not as many values as its shape says."""
+    values = math.prod(tensor.dims)
+    if min(tensor.dims, default=0) < 0:
+        raise ValueError(f"'{tensor.name}' has a negative length")
+    if tensor.HasField("raw_data"):
+        bits = _PACKED.get(tensor.data_type) or 8 * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        if len(tensor.raw_data) != -(-values * bits // 8):
+            raise ValueError(f"'{tensor.name}' does not have as many values as its shape says")
+    elif tensor.data_type:
+        numpy_helper.to_array(tensor)
 
 
 def _check_ends(graph: onnx.ModelProto, record: Record, where: str) -> None:
@@ -106,6 +139,19 @@ def _check_ends(graph: onnx.ModelProto, record: Record, where: str) -> None:
         raise ModelFileError(
             f"{where}: the graph ends in {' and '.join(ends) or 'nothing'}, as no {record.task} model does"
         )
+
+
+def _check_outputs(shapes: Mapping[str, tuple[int, ...]], record: Record, where: str) -> None:
+    """What comes out for one patch has the shape of each output, whatever the graph says of it."""
+    wanted = {"probabilities": (1, len(record.classes)), "logits": (1, record.outputs), "features": (1, None)}
+    for name, shape in (wanted | {"activations": (1, None, None, None)}).items():
+        given = shapes.get(name)
+        if given is not None and (
+            len(given) != len(shape) or any(w not in (None, g) for g, w in zip(given, shape, strict=True))
+        ):
+            raise ModelFileError(
+                f"{where}: the graph gives '{name}' of shape {list(given)} for one patch, which no such model does"
+            )
 
 
 def _check_weights(graph: onnx.ModelProto, record: Record, where: str) -> None:

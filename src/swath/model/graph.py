@@ -174,7 +174,7 @@ def axis_names(model: onnx.ModelProto, end: str) -> tuple[str, ...] | None:
         if value.name == end and value.doc_string:
             try:
                 names = json.loads(value.doc_string)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
             return tuple(map(str, names)) if isinstance(names, list) else None
     return None
