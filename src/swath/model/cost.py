@@ -23,6 +23,7 @@ _HELD = 64  # tensors of this size for which there must be memory: two at a time
 MAX_OPERATIONS = 10**13  # a patch; a ResNet-50 at 224 pixels takes 8e9, a ViT-H 3e11
 _REPEATING = {"If", "Loop", "Scan", "SequenceMap"}
 _SMALL = 4096  # bytes of a constant that may state a shape; larger ones are weights, and only their shape matters
+_MOST_AXES = 8
 _LONGEST_RANGE = 100_000
 _TYPES = frozenset(TensorProto.DataType.values())
 _FOUR = 4  # bytes of a value whose type is not known
@@ -169,14 +170,25 @@ def _inferred(
     bare = onnx.ModelProto(ir_version=graph.ir_version, opset_import=graph.opset_import)
     bare.graph.name = "cost"
     kinds = {value.name: value.type.tensor_type.elem_type for value in graph.graph.value_info}
-    for node in graph.graph.node:
-        if node.op_type == "Range":  # as long as it is, for inference does not follow what is counted from the input
-            kind = kinds.get(node.output[0], TensorProto.INT64)
-            numbers = helper.make_tensor("range", kind, [ranges[node.output[0]]], [0] * ranges[node.output[0]])
-            bare.graph.node.append(helper.make_node("Constant", [], [node.output[0]], value=numbers))
-        else:
-            bare.graph.node.append(node)
     pixels = graph.graph.input[0]
+    counts = [t for t in graph.graph.initializer if t.data_type == TensorProto.INT64 and len(t.dims) == 1]
+    small = {t.name: numpy_helper.to_array(t).tolist() for t in counts if t.dims[0] <= _MOST_AXES}
+    for node in graph.graph.node:
+        # What is counted from the shape of the input is put in its place: inference does not follow it everywhere.
+        numbers: list[int] | None = None
+        kind = TensorProto.INT64
+        if node.op_type == "Range":
+            kind, numbers = kinds.get(node.output[0], kind), [0] * ranges[node.output[0]]
+        elif node.op_type == "Shape" and node.input[0] == pixels.name:
+            part = {attribute.name: attribute.i for attribute in node.attribute}
+            numbers = small[node.output[0]] = list(shape[part.get("start", 0) : part.get("end", len(shape))])
+        elif node.op_type == "Concat" and all(name in small for name in node.input):
+            numbers = small[node.output[0]] = [number for name in node.input for number in small[name]]
+        if numbers is None:
+            bare.graph.node.append(node)
+        else:
+            value = helper.make_tensor("counted", kind, [len(numbers)], numbers)
+            bare.graph.node.append(helper.make_node("Constant", [], [node.output[0]], value=value))
     bare.graph.input.append(helper.make_tensor_value_info(pixels.name, pixels.type.tensor_type.elem_type, shape))
     for output in graph.graph.output:  # stated shapes are claims, and would be believed
         kind = output.type.tensor_type.elem_type
