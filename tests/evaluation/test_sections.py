@@ -85,7 +85,7 @@ def test_a_map_lists_classes_by_area(tmp_path):
         ("SeaLake", 25.0, 25.0),
         ("Forest", 0.0, 0.0),
     ]
-    assert rows[0][0] == Swatch("4FB3E0", "River")
+    assert rows[0][0] == Swatch("4DB2DE", "River")
     assert [image.alt for image in section.images] == ["The scene in true color", "Land map, one color per class"]
 
 
