@@ -185,3 +185,10 @@ def test_what_is_written_is_read_again(tmp_path):
     assert found.crs.to_epsg() == 32632
     with pytest.raises(SettingError, match="as GeoPackage"):
         write_places(tmp_path / "p.shp", made)
+
+
+def test_places_beyond_a_projection_are_left_out_also_when_gdal_has_said_so_often(tmp_path):
+    path = geojson(tmp_path / "p.geojson", [point(9, 48), *(point(99.1, 0) for _ in range(40))], ["a"] * 41)
+    places = read_places(path)
+    for _ in range(3):
+        assert len(places.to_crs("EPSG:32632").rows) == 1

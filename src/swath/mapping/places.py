@@ -181,7 +181,7 @@ def _transformed(geometries: Sequence[Geometry], source: Any, target: Any) -> li
         return []
     try:
         found: list[Geometry] = transform_geom(source, target, list(geometries))
-    except (RasterioError, CPLE_BaseError, ValueError):
+    except (RasterioError, CPLE_BaseError, ValueError, SystemError):  # the last once GDAL has fallen silent
         if len(geometries) == 1:
             return [None]
         return [one for geometry in geometries for one in _transformed([geometry], source, target)]

@@ -163,8 +163,7 @@ def map_scene(
         area, no_area = _area(opened)
         totals = Totals(classes, area, width=opened.width, ood=windows.detects_ood)
         names = record.class_names if probabilities else ()
-        background = 0 if record.task == "binary" else None  # what is not looked for lets the scene through
-        layers = map_layers(grid, classes, ood=windows.detects_ood, probabilities=names, background=background)
+        layers = map_layers(grid, classes, ood=windows.detects_ood, probabilities=names)
         run, model_hash = uuid.uuid4().hex, hashlib.sha256(classifier.path.read_bytes()).hexdigest() if files else ""
         # Rasters on disk or arrays in memory: from here to the painter nothing else differs.
         kept = {} if files else {layer.name: ArrayWriter(layer) for layer in layers}
@@ -180,6 +179,8 @@ def map_scene(
             classified = _classify(strips, windows, painter, progress)
         legend = totals.legend()
         if files:
+            # What a binary model does not look for lets the scene through; a color table cannot say that.
+            background = 0 if record.task == "binary" else None
             for style, text in files.styles(class_style(classes, background=background)).items():
                 partial[style].write_text(text, encoding="utf-8")
             draw_legend(partial[files.legend], legend, nodata=totals.nodata, ood_share=totals.ood_share)

@@ -72,8 +72,6 @@ class Layer:
         Pixels of the scene that a pixel of the layer covers each way.
     classes : sequence of ClassInfo
         Names and colors of its values: class i is stored as i + 1.
-    background : int, optional
-        Number of a class that is transparent.
     """
 
     name: str
@@ -85,16 +83,10 @@ class Layer:
     halve: Halve | None = None
     cell: int = 1
     classes: Sequence[ClassInfo] = ()
-    background: int | None = None
 
 
 def map_layers(
-    grid: Grid,
-    classes: Sequence[ClassInfo],
-    *,
-    ood: bool,
-    probabilities: Sequence[str] = (),
-    background: int | None = None,
+    grid: Grid, classes: Sequence[ClassInfo], *, ood: bool, probabilities: Sequence[str] = ()
 ) -> tuple[Layer, ...]:
     """The layers of a map.
 
@@ -108,21 +100,10 @@ def map_layers(
         Whether to mark what is unlike the training data.
     probabilities : sequence of str
         Names of the classes whose probabilities are kept; none for no such layer.
-    background : int, optional
-        Number of a class that is transparent.
     """
     height, width = grid.rows.length, grid.cols.length
     layers = [
-        Layer(
-            "classes",
-            ("class",),
-            height,
-            width,
-            nodata=NODATA,
-            halve=most_frequent,
-            classes=classes,
-            background=background,
-        ),
+        Layer("classes", ("class",), height, width, nodata=NODATA, halve=most_frequent, classes=classes),
         Layer("confidence", ("confidence, percent",), height, width, halve=mean),
     ]
     if ood:
@@ -327,7 +308,7 @@ def row_writer(
         dataset.descriptions = layer.bands
         dataset.update_tags(TIFFTAG_SOFTWARE=f"swath {__version__}", **tags)
         if layer.classes:
-            colors = {c.value + 1: (*c.rgb, 0 if c.value == layer.background else 255) for c in layer.classes}
+            colors = {c.value + 1: (*c.rgb, 255) for c in layer.classes}
             dataset.write_colormap(1, {NODATA: (0, 0, 0, 0)} | colors)
             # For a file that has lost its .aux.xml: a JSON list, from value 0 on.
             names = json.dumps(category_names(layer.classes), ensure_ascii=False)
