@@ -11,14 +11,12 @@ their training.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
-from add_seen_patches import dense_lists
-from train_shipped import shipped_lists, write_lists
+from add_seen_patches import shipped_indexes
 
-from swath.data import build_index, cached_pixels, split_index
+from swath.data import cached_pixels
 from swath.inference import check_model, load
 from swath.inference.ood import TRAIN_PATCHES
 from swath.model import read_model, write_model
@@ -31,13 +29,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     data = parser.parse_args().data
-    whole = build_index(data / "eurosat_rgb.zip", part_of="eurosat-rgb")
-    for name, lists in {"eurosat": shipped_lists(data), "eurosat-dense": dense_lists(data)}.items():
-        with tempfile.TemporaryDirectory() as folder:
-            index = split_index(whole, lists=write_lists(lists, Path(folder)))
+    for name, index in shipped_indexes(data):
         model = read_model(name)
-        if index.fingerprint != model.record.data.fingerprint:
-            raise SystemExit(f"'{name}' was trained from another index than these lists make")
         train = index.where("train")
         pixels = cached_pixels(train, bands=model.record.input.bands)
         rows = np.unique(np.linspace(0, len(train) - 1, TRAIN_PATCHES).round().astype(np.int64))

@@ -103,8 +103,8 @@ def test_the_same_pixels_whatever_the_file(tmp_path: Path) -> None:
     found = []
     for name, how in ways.items():
         map_ = write_map(tmp_path / f"{name}.tif", mapped, **how)
-        sample_map(map_, out=tmp_path / f"{name}.gpkg", n=50)
-        found.append([row.geometry for row in read_places(tmp_path / f"{name}.gpkg", need_labels=False).rows])
+        sample_map(map_, out=tmp_path / f"{name}-places.gpkg", n=50)
+        found.append([row.geometry for row in read_places(tmp_path / f"{name}-places.gpkg", need_labels=False).rows])
     assert found[0] == found[1] == found[2]
     sample_map(tmp_path / "plain.tif", out=tmp_path / "other.gpkg", n=50, seed=1)
     assert [row.geometry for row in read_places(tmp_path / "other.gpkg", need_labels=False).rows] != found[0]

@@ -207,7 +207,6 @@ def test_after_a_measurement_come_errors_labels_and_a_review(
     last = follow(swath, ["evaluate", str(tiny_model), str(tiny_index_file), "--out", str(tmp_path / "val")], 3)
     assert last[:2] == ["data", "relabel"]
     assert Path(last[3]).is_file()
-    assert swath(*last[:2], "--help").code == 0
 
 
 def test_prose_is_broken_between_words_on_a_terminal_and_whole_in_a_file(monkeypatch) -> None:

@@ -154,3 +154,17 @@ def test_other_dimensions_and_byte_orders_are_read():
     assert decode_geometry(nothing, where="") is None
     with pytest.raises(DataError, match="row 1 is a LineString"):
         decode_geometry(header + struct.pack("<BII", 1, 2, 0), where="row 1")
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".jpg"])
+def test_a_style_is_never_given_to_a_raster_of_the_same_name(tmp_path, suffix):
+    raster, own = tmp_path / f"map{suffix}", tmp_path / "map.qml"
+    raster.touch()
+    own.write_text("the map's")
+    layer = {"geometries": GEOMETRIES[:1], "crs": UTM, "columns": {"class": ["Forest"]}}
+    with pytest.raises(SettingError, match=r"map\.qml, to map") as caught:
+        write_layer(tmp_path / "map.gpkg", **layer, classes={"Forest": "175A33"}, overwrite=True)
+    assert "map-places.gpkg" in caught.value.fix
+    assert own.read_text() == "the map's"
+    assert not (tmp_path / "map.gpkg").exists()
+    write_layer(tmp_path / "map.gpkg", **layer)  # without a style there is nothing to mistake

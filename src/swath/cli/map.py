@@ -23,14 +23,9 @@ def map_scene(
             "else half of it or the patch."
         ),
     ] = None,
-    bands: Annotated[
-        str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
-    ] = None,
-    rescale: Annotated[
-        str | None,
-        typer.Option(metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750"),
-    ] = None,
-    nodata: Annotated[float | None, typer.Option(help="Value that means no data, instead of the scene's own.")] = None,
+    bands: opt.Bands = None,
+    rescale: opt.Rescale = None,
+    nodata: opt.Nodata = None,
     match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
     probabilities: Annotated[
         Path | None, typer.Option(help="Raster (.tif) to write the probability of every class to as well.")
@@ -52,8 +47,6 @@ def map_scene(
     from swath.mapping import map_scene as run
     from swath.pages.text import columns, three_digits, written
 
-    chosen = None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3")
-    limits = None if rescale is None else opt.limits(rescale)
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     made = opt.with_bars(
         run,
@@ -61,8 +54,8 @@ def map_scene(
         scene,
         out=out,
         stride=stride,
-        bands=chosen,
-        rescale=limits,
+        bands=opt.band_numbers(bands),
+        rescale=opt.limits(rescale),
         nodata=nodata,
         match_colors=match_colors,
         probabilities=probabilities or False,

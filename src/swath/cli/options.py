@@ -83,6 +83,13 @@ MATCH_COLORS = typer.Option(
     help="Match colors to the training images, one gain and offset per band for the whole input: on, off, or auto: "
     "only where they are outside the training range."
 )
+Bands = Annotated[
+    str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
+]
+Rescale = Annotated[
+    str | None, typer.Option(metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750")
+]
+Nodata = Annotated[float | None, typer.Option(help="Value that means no data, instead of the scene's own.")]
 Engine = Annotated[
     EngineName,
     typer.Option(
@@ -237,14 +244,29 @@ def numbers(text: str, kind: Callable[[str], N], *, option: str, example: str) -
         ) from None
 
 
-def limits(text: str) -> tuple[float, float]:
-    """Read the two numbers of ``--rescale``.
+def band_numbers(text: str | None) -> tuple[int, ...] | None:
+    """Read the numbers of ``--bands``, if it is given; errors are those of :func:`numbers`."""
+    return None if text is None else numbers(text, int, option="--bands", example="1,2,3")
+
+
+def scene_options(bands: str | None, rescale: str | None, nodata: float | None, match_colors: str) -> list[str]:
+    """How a scene was read, for the command that comes next to read it in the same way."""
+    asked = {"--bands": bands, "--rescale": rescale, "--nodata": nodata}
+    if match_colors != "auto":
+        asked["--match-colors"] = match_colors
+    return [str(part) for name, value in asked.items() if value is not None for part in (name, value)]
+
+
+def limits(text: str | None) -> tuple[float, float] | None:
+    """Read the two numbers of ``--rescale``, if it is given.
 
     Raises
     ------
     SettingError
         If `text` is not LOW:HIGH.
     """
+    if text is None:
+        return None
     try:
         low, high = (float(part) for part in text.split(":"))
     except ValueError:

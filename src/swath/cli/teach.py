@@ -41,14 +41,9 @@ def teach(
     negatives: Annotated[
         Negatives, typer.Option(help="Everything else: places of other classes, or random places of the scene too.")
     ] = "places",
-    bands: Annotated[
-        str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
-    ] = None,
-    rescale: Annotated[
-        str | None,
-        typer.Option(metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750"),
-    ] = None,
-    nodata: Annotated[float | None, typer.Option(help="Value that means no data, instead of the scene's own.")] = None,
+    bands: opt.Bands = None,
+    rescale: opt.Rescale = None,
+    nodata: opt.Nodata = None,
     match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
     seed: opt.Seed = 0,
     engine: opt.Engine = "auto",
@@ -65,8 +60,6 @@ def teach(
     from swath.data import read_index
     from swath.teaching import teach as run
 
-    chosen = None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3")
-    limits = None if rescale is None else opt.limits(rescale)
     if patches is not None and (scene is not None or places is not None):
         raise SettingError("patches have no scene and no places", fix="leave out --patches, or --scene and --places")
     result = opt.with_bars(
@@ -79,8 +72,8 @@ def teach(
         only=only,
         positive=positive,
         negatives=negatives,
-        bands=chosen,
-        rescale=limits,
+        bands=opt.band_numbers(bands),
+        rescale=opt.limits(rescale),
         nodata=nodata,
         match_colors=match_colors,
         places_crs=places_crs,
@@ -96,10 +89,8 @@ def teach(
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: taught from {sum(result.places.values())} places in {result.seconds:.1f} s")
     if scene is not None:
-        asked = {"--bands": bands, "--rescale": rescale, "--nodata": nodata}
-        options = [str(part) for name, value in asked.items() if value is not None for part in (name, value)]
-        matched = [] if match_colors == "auto" else ["--match-colors", match_colors]
-        opt.next_step("map", out, scene, *options, *matched, "--out", "map.tif")
+        options = opt.scene_options(bands, rescale, nodata, match_colors)
+        opt.next_step("map", out, scene, *options, "--out", "map.tif")
     return result
 
 
@@ -115,14 +106,9 @@ def suggest(
     places_crs: Annotated[
         str | None, typer.Option(metavar="CRS", help="Coordinate reference system of --like, such as EPSG:32632.")
     ] = None,
-    bands: Annotated[
-        str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
-    ] = None,
-    rescale: Annotated[
-        str | None,
-        typer.Option(metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750"),
-    ] = None,
-    nodata: Annotated[float | None, typer.Option(help="Value that means no data, instead of the scene's own.")] = None,
+    bands: opt.Bands = None,
+    rescale: opt.Rescale = None,
+    nodata: opt.Nodata = None,
     match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
     seed: opt.Seed = 0,
     engine: opt.Engine = "auto",
@@ -147,8 +133,8 @@ def suggest(
         n=n,
         strategy=strategy,
         like=None if like is None else read_places(like, crs=places_crs, need_labels=False),
-        bands=None if bands is None else opt.numbers(bands, int, option="--bands", example="1,2,3"),
-        rescale=None if rescale is None else opt.limits(rescale),
+        bands=opt.band_numbers(bands),
+        rescale=opt.limits(rescale),
         nodata=nodata,
         match_colors=match_colors,
         seed=seed,
@@ -161,8 +147,6 @@ def suggest(
     for note in result.notes:
         typer.echo(f"note: {note}", err=True)
     opt.hint(f"next: fill in the column 'class' of {out} in QGIS")
-    asked = {"--bands": bands, "--rescale": rescale, "--nodata": nodata}
-    options = [str(part) for name, value in asked.items() if value is not None for part in (name, value)]
-    matched = [] if match_colors == "auto" else ["--match-colors", match_colors]
-    opt.next_step("teach", model, "--scene", scene, "--places", out, *options, *matched, "--out", "mine.onnx")
+    options = opt.scene_options(bands, rescale, nodata, match_colors)
+    opt.next_step("teach", model, "--scene", scene, "--places", out, *options, "--out", "mine.onnx")
     return result

@@ -287,10 +287,18 @@ def write_layer(
 
     Raises
     ------
+    SettingError
+        If a raster of the same name lies there: QGIS would take the style for the raster's.
     OutputError
         As :func:`swath.files.atomic_files`.
     """
     style = path.with_suffix(".qml")
+    for suffix in _RASTERS if classes is not None else ():
+        if (raster := path.with_suffix(suffix)).exists():
+            raise SettingError(
+                f"QGIS would give the style of {path.name}, {style.name}, to {raster.name} as well",
+                fix=f"choose another name, such as {path.with_stem(f'{path.stem}-places')}",
+            )
     targets = [path] if classes is None else [path, style]
     with atomic_files(targets, overwrite=overwrite) as paths:
         # SQLite keeps a journal next to its file: none is needed for a file that gets its name when it is complete.
@@ -369,6 +377,7 @@ def _cell(value: Any) -> Any:
     return value if value is None or isinstance(value, int | float | bytes) else str(value)
 
 
+_RASTERS = (".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg")
 _SCHEMA = (
     """CREATE TABLE gpkg_spatial_ref_sys (
     srs_name TEXT NOT NULL, srs_id INTEGER NOT NULL PRIMARY KEY, organization TEXT NOT NULL,

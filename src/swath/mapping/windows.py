@@ -22,7 +22,7 @@ from swath.inference import Classifier
 from swath.inference.engines import Engine
 from swath.mapping.grid import Grid, make_grid
 from swath.mapping.strips import Strip
-from swath.model import read_model
+from swath.model import ModelFile, read_model
 from swath.model.cost import measure_cost
 from swath.model.dense import dense_graph, dense_stride
 
@@ -71,11 +71,11 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch_size: int, dense: 
     """
     step = None
     if dense is not False and classifier.tta == 1:
-        model = read_model(classifier.path).graph
-        step = dense_stride(model, size=grid.patch)
+        file = read_model(classifier.path)
+        step = dense_stride(file.graph, size=grid.patch)
     faster = step is not None and dense_is_faster(grid, step)
     # A dense pass does not tell what is unlike the training data, so it has to save more than seconds.
-    if faster and not dense and classifier.detects_ood and takes_seconds(classifier, grid.windows):
+    if faster and not dense and classifier.detects_ood and takes_seconds(file, grid.windows):
         faster = False
     if step is None or not (dense or faster):
         if dense and classifier.tta > 1:
@@ -89,7 +89,7 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch_size: int, dense: 
             )
         return PatchByPatch(classifier, grid, batch_size=batch_size)
     spacing = math.lcm(step, grid.stride)
-    graph = dense_graph(model, size=grid.patch, stride=spacing)
+    graph = dense_graph(file.graph, size=grid.patch, stride=spacing)
     engine = classifier.same_engine(graph)
     return Dense(engine, grid, spacing=spacing, classes=len(classifier.record.classes))
 
@@ -108,17 +108,16 @@ def default_stride(classifier: Classifier, height: int, width: int) -> int:
         windows: float = grid.windows
         if step is not None and dense_is_faster(grid, step):
             windows = dense_passes(grid, step) * height * width / patch**2
-        if takes_seconds(classifier, windows):
+        if takes_seconds(file, windows * classifier.tta):
             return grid.stride
     return patch
 
 
-def takes_seconds(classifier: Classifier, windows: float) -> bool:
+def takes_seconds(file: ModelFile, windows: float) -> bool:
     """Whether so many windows take a few seconds and no more, by the operations of the network."""
-    file = read_model(classifier.path)
     spec = file.record.input
     cost = measure_cost(file.graph, (1, len(spec.bands), spec.size, spec.size), where=file.record.name)
-    return windows * classifier.tta * cost.operations <= _FEW_SECONDS
+    return windows * cost.operations <= _FEW_SECONDS
 
 
 def dense_passes(grid: Grid, step: int) -> int:
