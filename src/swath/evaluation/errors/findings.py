@@ -59,6 +59,8 @@ class ErrorDetails:
         By row, evidence ``[h, w]`` for the predicted class and, where that is wrong, for the label.
     note : str
         What the maps show, or why there are none.
+    every_map : bool
+        Whether there are maps of all misclassified patches, to be written one by one.
     """
 
     predictions: SplitPredictions
@@ -66,6 +68,7 @@ class ErrorDetails:
     galleries: dict[str, npt.NDArray[np.int64]]
     maps: dict[int, list[npt.NDArray[np.float32]]]
     note: str
+    every_map: bool = False
 
 
 class ErrorAnalysis(Result):
