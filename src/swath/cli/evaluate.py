@@ -55,7 +55,9 @@ def compare(
     second: Annotated[str, typer.Argument(help="The model to compare it with.", autocompletion=opt.complete_model)],
     index: opt.Index,
     split: opt.Split = "val",
-    out: Annotated[Path | None, opt.output("JSON file to write; required with --split test.")] = None,
+    out: Annotated[
+        Path | None, opt.output("Folder to write: index.html, comparison.json; required with --split test.")
+    ] = None,
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
     overwrite: opt.Overwrite = False,
@@ -74,7 +76,7 @@ def compare(
     result = opt.with_bars(run, one, two, read_index(index), split=split, out=out, overwrite=overwrite)
     typer.echo("\n".join(result.lines()))
     if out is not None:
-        typer.echo(f"written to {out}")
+        typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
     opt.next_step("errors", first, index, "--out", f"{Path(first).stem}-errors")
     return result
 

@@ -411,7 +411,10 @@ def _draw_legend(canvas: Canvas, lines: Sequence[Line], *, left: float, top: flo
 
 @dataclass(frozen=True)
 class Interval:
-    """A row of :func:`intervals_chart`: a value between the ends of its interval, in the unit of the axis."""
+    """A row of :func:`intervals_chart`: a value between the ends of its interval, in the unit of the axis.
+
+    Rows without a name stand close below the one before them.
+    """
 
     name: str
     value: float
@@ -419,6 +422,7 @@ class Interval:
     high: float
     note: str = ""
     color: str = "accent"
+    hollow: bool = False
 
 
 def intervals_chart(
@@ -440,7 +444,10 @@ def intervals_chart(
         def placed(value: float) -> float:
             return x0 + (x1 - x0) * (value - low) / (high - low)
 
-        bottom = 8 + step * len(rows)
+        places, bottom = [], 8.0
+        for row in rows:
+            bottom += step if row.name else step / 2
+            places.append(bottom - step / 2)
         ends = -math.inf
         for value, text in round_ticks(low, high):
             x, half = placed(value), text_width(text, size=SMALL) / 2
@@ -450,12 +457,13 @@ def intervals_chart(
                 ends = x + half
         if line is not None:
             canvas.line([(placed(line), 2), (placed(line), bottom)], "quiet", dash="5 4")
-        for number, (row, name) in enumerate(zip(rows, names, strict=True)):
-            y = 8 + step * (number + 0.5)
+        for row, name, y in zip(rows, names, places, strict=True):
             shown = name if text_width(name) <= side - 8 else fitting(row.name, side - 8 - text_width(row.note))
             canvas.text(0, y + 4, shown if shown == name else shown + row.note)
             canvas.line([(placed(row.low), y), (placed(row.high), y)], row.color, width=2)
             canvas.dots([(placed(row.value), y)], row.color, size=9)
+            if row.hollow:
+                canvas.dots([(placed(row.value), y)], "page", size=5)
         canvas.height = bottom + 20
         for text in wrapped(across, width):
             canvas.height += LINE

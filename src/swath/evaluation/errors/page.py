@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 from swath.data import class_numbers
 from swath.errors import SwathError
-from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, ErrorDetails, most, p_text, slices_sentence
+from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, ErrorDetails, most, slices_sentence
 from swath.evaluation.predictions import SplitPredictions
 from swath.evaluation.seen import seen_numbers
 from swath.explain import class_evidence
 from swath.explain.pictures import evidence_key, panels
 from swath.inference import Classifier
-from swath.pages.html import Image, Link, Number, Section, Table, write_report
-from swath.pages.text import points, written
+from swath.pages.html import Image, Link, Number, Point, Section, Table, write_report
+from swath.pages.text import counted, p_text, p_value, percent, points, sentence, written
 from swath.progress import Progress, silent
 
 _LOSSES, _SURE, _UNSURE = 24, 12, 12  # patches in a gallery
@@ -40,7 +40,7 @@ def write_errors_page(path: Path, analysis: ErrorAnalysis) -> None:
         path,
         [*error_sections(analysis), *_every_section(analysis, path.parent), _next_section(analysis)],
         title=f"Mistakes of '{analysis.model}'",
-        summary=_summary(analysis),
+        points=_points(analysis),
         numbers=[
             *seen_numbers({"accuracy": analysis.unseen_accuracy}),
             Number(f"accuracy{analysis.seen.mark}", analysis.accuracy, f"n = {analysis.n:,}, split '{analysis.split}'"),
@@ -275,20 +275,42 @@ def _unsure_section(galleries: dict[str, list[Image]], note: str) -> Section:
     return Section("Right, but unsure", text=text, tiles=galleries.get("unsure", ()))
 
 
-def _summary(analysis: ErrorAnalysis) -> str:
-    """What the model has seen of the patches, then its mistakes."""
-    return f"{analysis.seen.sentences} {_mistakes_sentence(analysis)}"
-
-
-def _mistakes_sentence(analysis: ErrorAnalysis) -> str:
+def _points(analysis: ErrorAnalysis) -> list[Point]:
+    """The most frequent mistake, the weakest class, the slices, and what the model has seen of the patches."""
+    seen = analysis.seen
+    said = []
     if not analysis.errors:
-        return f"All {analysis.n:,} patches are answered as they are labeled. {slices_sentence(analysis.slices)}"
-    first = analysis.pairs[0]
-    weakest = analysis.weakest[0]
-    return (
-        f"{analysis.errors:,} of {analysis.n:,} patches are answered wrongly. Most often {first.truth} is called "
-        f"{first.predicted} ({first.n:,}); the weakest class is {weakest.name}. {slices_sentence(analysis.slices)}"
-    )
+        said.append(Point("good", "of the patches are answered as they are labeled", f"{analysis.n:,}"))
+    else:
+        first, weakest = analysis.pairs[0], analysis.weakest[0]
+        value, interval = percent(first.share)
+        said.append(
+            Point(
+                "fails",
+                f"of {first.share.n:,} patches of {written(first.truth)} are called {written(first.predicted)}",
+                f"{first.n:,}",
+                f"{value}, 95 % interval {interval}; the most frequent mistake",
+            )
+        )
+        value, interval = percent(weakest.scores.f1)
+        small = f"95 % interval {interval}, {weakest.scores.recall.n:,} patches"
+        said.append(Point("fails", f"F1 of {written(weakest.name)}, the weakest class", value, small))
+    worse = [s for s in analysis.slices if s.clear and s.difference.value < 0]
+    if worse:
+        s = min(worse, key=lambda one: one.difference.value)
+        text = f"of accuracy where {s.by} is {written(s.name, limit=48)}, against the rest"
+        small = f"95 % interval {100 * s.difference.low:+.1f} to {100 * s.difference.high:+.1f} points, "
+        small += f"{p_value(s.corrected)} corrected for {len(analysis.slices)} slices"
+        said.append(Point("fails", text, f"{100 * s.difference.value:+.1f} points", small))
+    if seen.seen:
+        text = f"of {seen.patches:,} patches have been seen by the model: on them this is no test"
+        said.append(Point("beware", text, f"{seen.seen:,}", sentence(seen.remainder_sentence)))
+    elif not seen.known:
+        said.append(Point("beware", sentence(seen.sentence)))
+    if analysis.errors:
+        text = "to look at: some labels may be wrong (swath label-issues)"
+        said.append(Point("next", text, counted(analysis.errors, "mistake", "mistakes")))
+    return said
 
 
 def _next_section(analysis: ErrorAnalysis) -> Section:

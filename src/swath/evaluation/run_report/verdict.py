@@ -445,9 +445,9 @@ def _shift_point(robustness: RobustnessResult | None) -> Point | None:
     worst = costly[name].accuracy
     return Point(
         "fails",
-        f"accuracy{robustness.seen.mark} under {shown(name)} at its strongest, from {percent(clean)[0]} without",
+        f"accuracy under {shown(name)} at its strongest, from {percent(clean)[0]} without",
         percent(worst)[0],
-        _interval(worst, f"{robustness.n:,} patches of the split '{robustness.split}'"),
+        _interval(worst, f"{robustness.n:,} patches of the split '{robustness.split}'{robustness.seen.mark}"),
     )
 
 
@@ -466,9 +466,12 @@ def _caveat_point(found: Findings) -> Point | None:
     if score.ood is not None and score.ood.low > NOTABLE_OOD_SHARE:
         interval = _interval(score.ood, f"{score.ood.n:,} patches")
         return Point("beware", "of the patches are unlike the training data", percent(score.ood)[0], interval)
-    texts = _caveats(found)
-    if texts:
-        return Point("beware", sentence(texts[0]))
+    if found.optimistic:
+        value, interval = percent(next(iter(score.headline().values())))
+        text = f"is more than to expect on new land: the split is {found.optimistic}"
+        return Point("beware", text, value, f"95 % interval {interval} on these patches")
+    if found.origin:
+        return Point("beware", sentence(found.origin))
     if not seen.known:
         return Point("beware", sentence(seen.sentence))
     return None
