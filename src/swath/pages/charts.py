@@ -314,8 +314,8 @@ def _draw_panel(canvas: Canvas, panel: Panel, *, left: float, top: float, width:
     """Draw one panel; returns where it ends."""
     y_ticks = round_ticks(*panel.y) if panel.y_ticks is None else panel.y_ticks
     margin = max((text_width(text, size=SMALL) for _, text in y_ticks), default=0) + 6
-    for line, look in ((panel.title, "head"), (panel.up, "quiet")):
-        for text in wrapped(line, width):
+    for said, look in ((panel.title, "head"), (panel.up, "quiet")):
+        for text in wrapped(said, width):
             top += LINE
             canvas.text(left, top - 3, text, look=look)
     top += 8
