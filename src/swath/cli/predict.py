@@ -158,6 +158,7 @@ def explain(
         )
         typer.echo("\n".join(found.lines()))
         typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
+        opt.hint(f"next: look at {out / 'index.html'}")
         return found
     rows = opt.with_bars(
         explain_images, classifier, inputs, out, class_name=class_name, explain=maps, check=check, overwrite=overwrite
@@ -171,6 +172,7 @@ def explain(
     if check:
         failed = sum(row.verdict == "fails" for row in rows)
         typer.echo(f"{failed} of {len(rows)} maps fail: do not interpret those")
+        opt.hint(f"next: look at {out}, and at {out / 'explain.csv'}")
     elif rows:
         opt.next_step("explain", model, *inputs[:1], "--check", "--out", out.with_name(f"{out.name}-checked"))
     return rows

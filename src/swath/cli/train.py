@@ -319,4 +319,5 @@ def networks(
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
+    opt.next_step("recipes")
     return found
