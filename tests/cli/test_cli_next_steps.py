@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shlex
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from tests.test_output_not_read import SETTINGS, class_map
 from tests.tiny import CLASSES, write_tiny_model
 
 ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 LONG = {("train",), ("demo",), ("quickstart",), ("experiment",), ("tune",)}  # proposed, these are read but not run
 SMALL = shlex.join(SETTINGS)
 # Each with files of the fixture below. What is not here is in SLOW, or in ONLINE: it downloads.
@@ -32,7 +36,7 @@ FAST = {
     "data audit": "data audit index.parquet",
     "data binary": "data binary index.parquet --positive River -o b.parquet",
     "data fix": "data fix index.parquet -o fixed",
-    "data index": "data index patches -o a.parquet",
+    "data index": "data index patches -o 'my own.parquet'",
     "data relabel": "data relabel index.parquet review.csv -o r.parquet",
     "data report": "data report index.parquet -o about",
     "data resample": "data resample index.parquet --factor 2 -o coarse",
@@ -168,3 +172,79 @@ def test_it_says_so_in_other_cases(swath: Swath, here: Path, name: str) -> None:
 def test_a_long_one_says_so_too(swath: Swath, here: Path, name: str) -> None:
     prepare(swath, name)
     goes_on(swath, swath(*shlex.split(SLOW[name])))
+
+
+def written_commands(page: Path) -> list[list[str]]:
+    """The commands in the code blocks of a page, as their words; one may go on in the next line."""
+    blocks = page.read_text(encoding="utf-8").split("```")[1::2]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("swath ")]
+
+
+@pytest.mark.parametrize("page", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_commands_of_a_page_have_what_they_need(page: Path) -> None:
+    for words in written_commands(page):
+        parse(words)
+
+
+def fill_in(places: Path) -> None:
+    """Label the places of a GeoPackage as a person would who agrees with the first class that there is."""
+    with contextlib.closing(sqlite3.connect(places)) as base, base:
+        (layer,) = base.execute("SELECT table_name FROM gpkg_contents").fetchone()
+        names = [row[1] for row in base.execute(f'PRAGMA table_info("{layer}")')]
+        label, said = ("class", "guess") if "guess" in names else ("reference", "'River'")
+        base.execute(f'UPDATE "{layer}" SET "{label}" = {said}')
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run_in_their_order(
+    swath: Swath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the longest run on what is shipped; training is made short, and a person's labels are made up."""
+    monkeypatch.chdir(tmp_path)
+    commands = written_commands(README)
+    assert len(commands) > 20
+    for words in commands:
+        name, _ = parse(words)
+        if name == ("experiment",):
+            continue
+        if name == ("train",):
+            words += ["--recipe", "flash", "--set", "epochs=1"]
+        if name == ("demo",):
+            words += ["--no-open"]
+        ran = swath(*words)
+        goes_on(swath, ran, run=False)  # what is proposed runs above, on less
+        if name in {("suggest",), ("sample",)}:
+            fill_in(Path(words[words.index("-o") + 1]))
+    samples = sorted(Path("swath-demo/samples").iterdir())
+    for image, there in (("field.jpg", samples[0]), ("town.jpg", samples[-1])):
+        shutil.copyfile(there, image)
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    values: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), values)
+    assert len(values["found"].labels) == 2
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """Files and headings that README and docs name are there."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    headings = {page: _anchors(page.read_text(encoding="utf-8")) for page in pages}
+    count = 0
+    for page in pages:
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for link in re.findall(r'\]\(([^)\s]+)\)|(?:src|href)="([^"]+)"', text):
+            target, _, part = "".join(link).partition("#")
+            if "://" in target or target.startswith("mailto:"):
+                continue
+            file = (page.parent / target).resolve() if target else page
+            assert file.exists(), f"{page.name}: {target}"
+            assert not part or part in headings[file], f"{page.name}: {target}#{part}"
+            count += 1
+    assert count > 100
+
+
+def _anchors(text: str) -> set[str]:
+    """What links can name in a page: its headings, as GitHub writes them, and what has a name of its own."""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).lower()) for title in titles)
+    return {title.strip().replace(" ", "-") for title in plain} | set(re.findall(r'<a id="([^"]+)"', text))
