@@ -120,6 +120,8 @@ def parse(words: list[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
 def goes_on(swath: Swath, ran: Ran, *, run: bool = True) -> None:
     """The last line says what to do now: a command whose inputs are there and that runs, or a file to look at."""
     assert ran.code == 0, ran.err
+    for row in ran.out.splitlines():  # of a table; what is no row is broken by words on a terminal
+        assert len(row) <= 80 or len(re.findall(r"\S {2,}(?=\S)", row)) < 2, row
     last = ran.err.splitlines()[-1]
     assert last.startswith("next: "), last
     if not last.startswith("next: swath "):
@@ -241,6 +243,8 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert not part or part in headings[file], f"{page.name}: {target}#{part}"
             count += 1
     assert count > 100
+    linked = set(re.findall(r"docs/[\w-]+\.md", README.read_text(encoding="utf-8")))
+    assert linked == {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
 
 
 def _anchors(text: str) -> set[str]:

@@ -177,3 +177,11 @@ def test_a_path_is_never_broken(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     path = "/a-folder/with-hyphens/" + "x" * 60 + ".tif"
     assert path in folded(f"the picture of the map is {path}").splitlines()
+
+
+def test_what_is_said_of_a_name_stays_in_its_column(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = folded("flash   The small network for as short as makes sense, in half a minute").splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("flash   The small")
+    assert lines[1].startswith(" " * 8 + "as makes sense")

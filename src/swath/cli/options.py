@@ -11,6 +11,7 @@ import contextlib
 import functools
 import inspect
 import io
+import re
 import shlex
 import shutil
 import sys
@@ -199,8 +200,9 @@ def folded(text: str) -> str:
 
 
 def _fold(line: str, width: int) -> str:
-    indent = " " * (len(line) - len(line.lstrip(" ")))
-    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    gap = re.search(r"(?<=\S) {2,}(?=\S)", line)  # between a name and what is said of it
+    column = gap.end() if gap and gap.end() <= width // 2 else len(line) - len(line.lstrip(" "))
+    return textwrap.fill(line, width, subsequent_indent=" " * column, break_long_words=False, break_on_hyphens=False)
 
 
 class _Screen:

@@ -167,7 +167,8 @@ def explain(
         typer.echo(one.line(), err=True)
     for row in rows[:20]:
         verdict = f", {row.verdict} (beats {row.beaten} of 19 random maps)" if row.verdict else ""
-        typer.echo(f"{row.picture}: {row.label} ({100 * row.confidence:.1f} %), map of {row.explained}{verdict}")
+        other = f", map of {row.explained}" if row.explained != row.label else ""
+        typer.echo(f"{row.picture}: {row.label} ({100 * row.confidence:.1f} %){other}{verdict}")
     typer.echo(f"{len(rows)} pictures in {out}")
     if check:
         failed = sum(row.verdict == "fails" for row in rows)
