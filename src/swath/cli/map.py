@@ -75,5 +75,5 @@ def map_scene(
     )
     if stride is None and made.stride > 1:
         opt.hint(f"finer borders take about four times as long: --stride {made.stride // 2}")
-    opt.hint(f"next: open {made.files.classes} in QGIS, or look at {made.files.picture}")
+    opt.hint(f"next: open {made.files.page} in a browser, or {made.files.classes} in QGIS")
     return made

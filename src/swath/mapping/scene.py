@@ -19,6 +19,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from swath.errors import DataError, SettingError
 from swath.files import atomic_files
 from swath.inference import Classifier, load
@@ -27,15 +30,17 @@ from swath.mapping.area import PixelArea, pixel_area
 from swath.mapping.grid import make_grid
 from swath.mapping.legend import draw_legend, draw_map
 from swath.mapping.paint import Painter, Totals, painted_classes
+from swath.mapping.page import write_page
 from swath.mapping.reader import Scene, check_name, check_values, choose_bands, open_scene
-from swath.mapping.strips import Strips
+from swath.mapping.strips import SmallScene, Strips
 from swath.mapping.styles import class_style
 from swath.mapping.summary import Map, MapFiles, map_record, map_warnings
 from swath.mapping.windows import Windows, default_stride, make_windows, with_data
-from swath.mapping.writer import ArrayWriter, RowWriter, map_layers, raster_writers
+from swath.mapping.writer import NO_CONFIDENCE, NODATA, PREVIEW, ArrayWriter, RowWriter, map_layers, most_frequent, raster_writers
 from swath.progress import Progress, silent
 
 _MAX_CLASSES = 254
+_PICTURE = 1000  # pixels of the longer side of the map in map.png, at most
 T = TypeVar("T")
 _END = object()
 
@@ -160,6 +165,8 @@ def map_scene(
         strips = Strips(opened, grid, bands=chosen.indexes, rescale=rescale)
         color_match = compare_scene(strips.sample(), record.input, mode=match_colors)
         strips.correction = color_match.correction
+        if files:
+            strips.picture = SmallScene(*shape, strips.bands, dtype=spec.data_type, longest=PREVIEW)
         area, no_area = _area(opened)
         totals = Totals(classes, area, width=opened.width, ood=windows.detects_ood)
         names = record.class_names if probabilities else ()
@@ -186,13 +193,13 @@ def map_scene(
             draw_legend(partial[files.legend], legend, nodata=totals.nodata, ood_share=totals.ood_share)
             draw_map(
                 partial[files.picture],
-                rasters["classes"].preview,
+                _small(rasters["classes"].preview, nodata=NODATA),
                 legend,
                 title=f"{opened.name}, {record.name}",
                 area=area,
                 width=opened.width,
                 nodata=totals.nodata,
-                ood=rasters["ood"].preview == 1 if "ood" in rasters else None,
+                ood=_small(rasters["ood"].preview, nodata=NO_CONFIDENCE) == 1 if "ood" in rasters else None,
                 ood_share=totals.ood_share,
             )
         made = Map(
@@ -227,6 +234,19 @@ def map_scene(
             content = map_record(made, classifier, strips, area, run=run, model_hash=model_hash)
             text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
             partial[files.record].write_text(text + "\n", encoding="utf-8")
+            assert strips.picture is not None
+            write_page(
+                partial[files.page],
+                made,
+                record,
+                scene=strips.picture,
+                classes=rasters["classes"].preview,
+                confidence=rasters["confidence"].preview,
+                ood=rasters["ood"].preview if "ood" in rasters else None,
+                area=area,
+                name=opened.name,
+                date=content["made"][:10],
+            )
     return made
 
 
@@ -251,6 +271,13 @@ def _area(scene: Scene) -> tuple[PixelArea | None, str | None]:
         return pixel_area(scene.crs, scene.transform, (scene.height, scene.width)), None
     except DataError as error:
         return None, ": ".join(filter(None, (error.problem, scene.placing)))
+
+
+def _small(preview: npt.NDArray[np.uint8], *, nodata: int) -> npt.NDArray[np.uint8]:
+    """A preview at the size of ``map.png``."""
+    while max(preview.shape) > _PICTURE:
+        preview = most_frequent(preview, nodata=nodata)
+    return preview
 
 
 def _classify(strips: Strips, windows: Windows, painter: Painter, progress: Progress) -> int:

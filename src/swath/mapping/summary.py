@@ -49,6 +49,8 @@ class MapFiles:
         JSON: areas and provenance.
     legend, picture : Path
         PNG.
+    page : Path
+        HTML: scene and map over each other, to look at offline.
     ood : Path or None
         COG: uint8, 1 where most windows over a pixel are unlike the training data, 0 where not, 255 is nodata; only
         if the model detects it.
@@ -62,6 +64,7 @@ class MapFiles:
     record: Path
     legend: Path
     picture: Path
+    page: Path
     probabilities: Path | None = None
     ood: Path | None = None
 
@@ -81,13 +84,14 @@ class MapFiles:
             record=named("json"),
             legend=named("legend.png"),
             picture=named("png"),
+            page=named("html"),
             probabilities=None if probabilities is None else Path(probabilities),
             ood=named(f"ood{out.suffix}") if ood else None,
         )
 
     def all(self) -> tuple[Path, ...]:
         """Every file, the class raster first."""
-        others = (self.names, self.confidence, self.record, self.legend, self.picture, *self.styles())
+        others = (self.names, self.confidence, self.record, self.legend, self.picture, self.page, *self.styles())
         return (self.classes, *others, *(path for path in (self.ood, self.probabilities) if path))
 
     def obsolete(self) -> tuple[Path, ...]:
@@ -417,6 +421,7 @@ def map_record(
             "confidence": files.confidence.name,
             "legend": files.legend.name,
             "picture": files.picture.name,
+            "page": files.page.name,
             "probabilities": files.probabilities and files.probabilities.name,
             "ood": files.ood and files.ood.name,
         },

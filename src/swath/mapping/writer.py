@@ -43,7 +43,7 @@ from swath.progress import Progress
 NODATA = 0
 NO_CONFIDENCE = 255
 _TILE = 512
-_PREVIEW = 1000  # pixels of the longer side of a preview, at most; more than a tile, so that some overview has it
+PREVIEW = 2000  # pixels of the longer side of a preview, at most; more than a tile, so that some overview has it
 _MAX_BUFFER = 48 * 2**20
 Pixels = npt.NDArray[np.uint8]
 Halve = Callable[[Pixels], Pixels]
@@ -222,7 +222,7 @@ class RowWriter:
 
     @property
     def preview(self) -> Pixels:
-        """A copy in memory of this raster or of its first overview of at most 1,000 pixels a side."""
+        """A copy in memory of this raster or of its first overview of at most 2,000 pixels a side."""
         return self._kept if self._coarser is None or self._kept.size else self._coarser.preview
 
     def write(self, rows: npt.NDArray[Any]) -> None:
@@ -313,7 +313,7 @@ def row_writer(
             # For a file that has lost its .aux.xml: a JSON list, from value 0 on.
             names = json.dumps(category_names(layer.classes), ensure_ascii=False)
             dataset.update_tags(1, class_names=names)
-        small = preview and layer.halve is not None and max(width, height) <= _PREVIEW
+        small = preview and layer.halve is not None and max(width, height) <= PREVIEW
         kept, coarser = np.empty((height, width) if small else (0, 0), np.uint8), None
         if layer.halve is not None and max(width, height) > _TILE:
             half = replace(layer, width=-(-width // 2), height=-(-height // 2), classes=())
