@@ -83,6 +83,28 @@ def _signed_interval(difference: IntervalEstimate) -> str:
     return f"({_signed(difference.low)} to {_signed(difference.high)})"
 
 
+def p_text(p: float) -> str:
+    """Write a p-value for a table.
+
+    Examples
+    --------
+    >>> p_text(0.0321), p_text(0.00001)
+    ('0.032', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_value(p: float) -> str:
+    """Write a p-value for a sentence.
+
+    Examples
+    --------
+    >>> p_value(0.0321), p_value(0.00001)
+    ('p = 0.032', 'p < 0.001')
+    """
+    return f"p {p_text(p)}" if p < 0.001 else f"p = {p_text(p)}"
+
+
 def counted(n: int, one: str, many: str) -> str:
     """Write a number with what it counts.
 
