@@ -122,4 +122,5 @@ def assess(
         opt.next_step("assess", *maps, "--reference", reference, *more, "--out", "assessment")
     else:
         typer.echo(f"page: {(out / PAGE).resolve().as_uri()}")
+        opt.hint(f"next: look at {out / PAGE}")
     return result

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import inspect
 import io
+import re
 import shlex
 import shutil
 import sys
@@ -193,12 +194,15 @@ def next_step(*command: str | Path, after: str = "") -> None:
 def folded(text: str) -> str:
     """Break lines that are longer than the terminal is wide between words; a path or a name stays whole."""
     width = min(shutil.get_terminal_size().columns, _WIDEST)
-    return "\n".join(line if len(line) <= width else _fold(line, width) for line in text.split("\n"))
+    # A line with escapes of color is drawn, not written, and fits as it is.
+    whole = (len(line) <= width or "\x1b" in line for line in text.split("\n"))
+    return "\n".join(line if fits else _fold(line, width) for fits, line in zip(whole, text.split("\n"), strict=True))
 
 
 def _fold(line: str, width: int) -> str:
-    indent = " " * (len(line) - len(line.lstrip(" ")))
-    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    gap = re.search(r"(?<=\S) {2,}(?=\S)", line)  # between a name and what is said of it
+    column = gap.end() if gap and gap.end() <= width // 2 else len(line) - len(line.lstrip(" "))
+    return textwrap.fill(line, width, subsequent_indent=" " * column, break_long_words=False, break_on_hyphens=False)
 
 
 class _Screen:

@@ -91,6 +91,8 @@ def teach(
     if scene is not None:
         options = opt.scene_options(bands, rescale, nodata, match_colors)
         opt.next_step("map", out, scene, *options, "--out", "map.tif")
+    elif patches is not None:
+        opt.next_step("evaluate", out, patches, "--out", out.with_name(f"{out.stem}-val"))
     return result
 
 
