@@ -33,7 +33,7 @@ class Browser:
                 *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"),
                 *("--remote-debugging-pipe", f"--user-data-dir={self._profile.name}", "--no-first-run", "about:blank"),
             ],
-            preexec_fn=pipes,
+            preexec_fn=pipes,  # noqa: PLW1509 no other thread runs here
             close_fds=False,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

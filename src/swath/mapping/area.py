@@ -181,7 +181,9 @@ def transformed(crs: Any, target: Any, x: Floats, y: Floats) -> Floats:
         if len(x) == 1:
             return np.full((2, 1), np.nan)
         half = len(x) // 2
-        return np.concatenate([transformed(crs, target, x[part], y[part]) for part in (np.s_[:half], np.s_[half:])], axis=1)
+        return np.concatenate(
+            [transformed(crs, target, x[part], y[part]) for part in (np.s_[:half], np.s_[half:])], axis=1
+        )
     found[:, ~np.isfinite(found).all(axis=0)] = np.nan
     return found
 

@@ -15,6 +15,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ _QUALITY = 85  # of the scene's JPEG
 _NOTHING = 128  # gray of the scene where it has no data
 _NODES = 17  # along each side of the grid of longitudes and latitudes, between which the page interpolates
 _WGS84 = 4326
+_MOST_ZONES = 300  # in the page
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -53,7 +55,6 @@ def write_page(
     ood: Pixels | None,
     area: PixelArea | None,
     name: str,
-    date: str,
 ) -> None:
     """Write the page of a map.
 
@@ -75,8 +76,6 @@ def write_page(
         Size of the pixels.
     name : str
         The scene's.
-    date : str
-        Day on which the map was made.
     """
     shape, script = classes.shape, _text("page.js")
     target = 2 if record.task == "binary" else None
@@ -101,7 +100,7 @@ def write_page(
     environment.filters["breakable"] = _breakable
     page = environment.from_string(_text("page.html.j2")).render(
         title=f"Map of {written(name, limit=80)}",
-        made=f"made on {date} with the model {record.name} of {record.created[:10]}",
+        made=f"made on {datetime.now(UTC):%Y-%m-%d} with the model {record.name} of {record.created[:10]}",
         css=Markup(resources.files("swath.pages").joinpath("report.css").read_text("utf-8") + _text("page.css")),  # noqa: S704 our own files, no input in them
         script=Markup(script),  # noqa: S704 our own file, no input in it
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -117,8 +116,8 @@ def write_page(
         ood=ood is not None,
         rows=_rows(made, data["hidden"]),
         facts=_facts(made, area, shape, name=name),
-        zones=[],
-        zone_notes=[],
+        zones=_zone_rows(made),
+        zone_notes=_zone_notes(made),
     )
     path.write_text(page, encoding="utf-8")
 
@@ -160,10 +159,39 @@ def _facts(made: Map, area: PixelArea | None, shape: tuple[int, ...], *, name: s
         found.append(("shown", f"1 of {shown} pixels each way; the rasters hold all"))
     windows = f"one every {made.stride} pixels"
     found.append(("windows", f"{windows}, {made.stride * area.side:,.0f} m" if area else windows))
+    if made.min_area is not None:
+        changed = f"{100 * made.min_area.changed_share:.1f} % of the map"
+        found.append(("smallest patch", f"{made.min_area.hectares:g} ha; smaller ones were merged, {changed}"))
     if made.ood_share is not None:
         found.append(("unlike the training data", f"{100 * made.ood_share:.1f} % of the map"))
     if made.nodata_pixels:
         found.append(("no data", f"{100 * made.nodata_pixels / (made.width * made.height):.1f} % of the scene"))
+    return found
+
+
+def _zone_notes(made: Map) -> list[str]:
+    notes = [sentence(note) for note in made.zone_notes]
+    if len(made.zones) > _MOST_ZONES and made.written and made.written.zones:
+        notes.append(f"The first {_MOST_ZONES} of {len(made.zones):,} zones; {made.written.zones.name} has all.")
+    return notes
+
+
+def _zone_rows(made: Map) -> list[dict[str, Any]]:
+    """The lines of the table of zones: a bar of the classes' colors, and the largest of them in words."""
+    found = []
+    for zone in made.zones[:_MOST_ZONES]:
+        whole = zone.mapped or 1.0
+        parts = sorted(zip(zone.hectares, made.legend, strict=True), key=lambda part: -part[0])
+        shown = [(100 * area / whole, entry) for area, entry in parts if area > 0]
+        words = [f"{written(entry.name)} {percent:.0f} %" for percent, entry in shown[:3]]
+        found.append(
+            {
+                "name": zone.name,
+                "hectares": three_digits(zone.mapped),
+                "parts": [{"percent": f"{percent:.3f}", "color": entry.color} for percent, entry in shown],
+                "words": ", ".join([*words, *(["..."] if len(shown) > 3 else [])]) or "no data",
+            }
+        )
     return found
 
 

@@ -238,12 +238,7 @@ class Strips:
         DataError
             If the file is damaged.
         """
-        across = self.scene.width * len(self._bands) * np.dtype(self.scene.dtype).itemsize
-        block = self.scene.block
-        if block * across > _TALLEST:
-            step = math.ceil(block / math.ceil(block * across / _TALLEST))
-        else:
-            step = block * max(1, _PIECE // (block * across))
+        step = piece_rows(self.scene, len(self._bands))
         for start in range(0, self.scene.height, step):
             yield self._read(start, min(step, self.scene.height - start))
 
@@ -321,6 +316,15 @@ class Strips:
         wide[..., :left] = values[..., self._columns[:left]]
         wide[..., right:] = values[..., self._columns[right:]]
         return wide
+
+
+def piece_rows(scene: Scene, bands: int) -> int:
+    """Rows of so many bands of a scene that are read at a time."""
+    across = scene.width * bands * np.dtype(scene.dtype).itemsize
+    block = scene.block
+    if block * across > _TALLEST:
+        return math.ceil(block / math.ceil(block * across / _TALLEST))
+    return block * max(1, _PIECE // (block * across))
 
 
 def _spread(side: int) -> list[tuple[int, int]]:

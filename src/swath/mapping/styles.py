@@ -42,7 +42,8 @@ def ood_style() -> str:
 def confidence_style() -> str:
     """Style of the raster of confidence: a ramp from 0 to 100 percent."""
     items = "".join(
-        f'        <item value="{step}" color="#{confidence_color(step)}" alpha="255" label="{step} %"/>\n' for step in _STEPS
+        f'        <item value="{step}" color="#{confidence_color(step)}" alpha="255" label="{step} %"/>\n'
+        for step in _STEPS
     )
     return _document(
         '    <rasterrenderer type="singlebandpseudocolor" band="1" opacity="1" alphaBand="-1" nodataColor="" '

@@ -276,9 +276,8 @@ def row_writer(
     preview : bool
         Keep a small copy in memory, if the layer has overviews.
     """
-    side, width, height = _TILE, layer.width, layer.height
-    while side > 16 and side * width * len(layer.bands) * np.dtype(layer.dtype).itemsize > _MAX_BUFFER:
-        side //= 2
+    width, height = layer.width, layer.height
+    side = tile_rows(width * len(layer.bands) * np.dtype(layer.dtype).itemsize)
     if transform is not None:
         a, b, c, d, e, f = (transform[i] for i in range(6))
         transform = Affine(a * layer.cell, b * layer.cell, c, d * layer.cell, e * layer.cell, f)
@@ -322,6 +321,14 @@ def row_writer(
         writer = RowWriter(dataset, side, halve=layer.halve, coarser=coarser, kept=kept)
         yield writer
         writer.flush()
+
+
+def tile_rows(across: int) -> int:
+    """Rows of a tile of a raster whose rows have so many bytes: a row of tiles is held until it is full."""
+    side = _TILE
+    while side > 16 and side * across > _MAX_BUFFER:
+        side //= 2
+    return side
 
 
 def category_names(classes: Sequence[ClassInfo]) -> list[str]:
