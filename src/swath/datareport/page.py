@@ -290,7 +290,7 @@ def _duplicates(facts: DataFacts, shown: Shown) -> Section:
         tables.append(Table(("near duplicate", "of", "similarity", "difference, levels"), near))
     return Section(
         "Duplicates",
-        text=[] if found.exact or found.near else ["No two files are the same, and no two pictures nearly so."],
+        text=_duplicates_text(facts),
         numbers=[
             Number("sets of identical files", f"{len(found.exact):,}", f"{facts.copies:,} surplus copies"),
             Number("pairs of near duplicates", f"{len(found.near):,}"),
@@ -300,6 +300,14 @@ def _duplicates(facts: DataFacts, shown: Shown) -> Section:
         tables=tables,
         tiles=tiles,
     )
+
+
+def _duplicates_text(facts: DataFacts) -> list[str]:
+    found = facts.audit
+    if not (found.exact or found.near):
+        return ["No two files are the same, and no two pictures nearly so."]
+    most = max(map(len, (found.exact, found.near, found.leaks)))
+    return [f"The first {PAIRS} of each kind are shown."] if most > PAIRS else []
 
 
 def _shared_ground(facts: DataFacts) -> Section:

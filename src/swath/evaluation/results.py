@@ -22,7 +22,7 @@ from swath.evaluation.seen import SeenCount, seen_lines
 from swath.model.record import Estimate, Task
 from swath.pages.charts import Chart
 from swath.pages.html import Cell, Table
-from swath.pages.text import columns, counted, percent, points, written
+from swath.pages.text import columns, percent, points, written
 
 _PROPORTIONS = "95 %; {}: Wilson, modified near 0 and 1; "
 _CALIBRATION = (
@@ -285,14 +285,13 @@ class BinaryEvaluation(BinaryMetrics, Evaluation):
     def notes(self) -> dict[str, str]:
         """What each number is of, and what guessing would give."""
         name = written(self.positive)
-        either = counted(self.f1.n, "patch that is or is", "patches that are or are")
         return {
             "average_precision": f"{self.positives:,} of {self.n:,} patches are {name}; guessing: "
             f"{100 * self.positives / self.n:.1f} %",
             "auroc": f"of all {self.n:,} patches; guessing: 50 %",
-            "f1": f"of {either} called {name}, at the threshold {self.threshold:.4f} of the model file",
-            "precision": f"of {counted(self.precision.n, 'patch', 'patches')} called {name}",
-            "recall": f"of {counted(self.recall.n, 'patch that is', 'patches that are')} {name}",
+            "f1": f"of the {self.f1.n:,} that are or are called {name}; threshold {self.threshold:.4f}",
+            "precision": f"of the {self.precision.n:,} called {name}",
+            "recall": f"of the {self.recall.n:,} that are {name}",
             "accuracy": f"of all {self.n:,} patches",
         }
 

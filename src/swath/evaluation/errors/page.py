@@ -279,6 +279,11 @@ def _points(analysis: ErrorAnalysis) -> list[Point]:
     """The most frequent mistake, the weakest class, the slices, and what the model has seen of the patches."""
     seen = analysis.seen
     said = []
+    if seen.seen:
+        text = f"of {seen.patches:,} patches have been seen by the model: on them this is no test"
+        said.append(Point("beware", text, f"{seen.seen:,}", sentence(seen.remainder_sentence)))
+    elif not seen.known:
+        said.append(Point("beware", sentence(seen.sentence)))
     if not analysis.errors:
         said.append(Point("good", "of the patches are answered as they are labeled", f"{analysis.n:,}"))
     else:
@@ -302,11 +307,6 @@ def _points(analysis: ErrorAnalysis) -> list[Point]:
         small = f"95 % interval {100 * s.difference.low:+.1f} to {100 * s.difference.high:+.1f} points, "
         small += f"{p_value(s.corrected)} corrected for {len(analysis.slices)} slices"
         said.append(Point("fails", text, f"{100 * s.difference.value:+.1f} points", small))
-    if seen.seen:
-        text = f"of {seen.patches:,} patches have been seen by the model: on them this is no test"
-        said.append(Point("beware", text, f"{seen.seen:,}", sentence(seen.remainder_sentence)))
-    elif not seen.known:
-        said.append(Point("beware", sentence(seen.sentence)))
     if analysis.errors:
         text = "to look at: some labels may be wrong (swath label-issues)"
         said.append(Point("next", text, counted(analysis.errors, "mistake", "mistakes")))

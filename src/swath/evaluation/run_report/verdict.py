@@ -37,6 +37,7 @@ from swath.evaluation.results import (
 from swath.evaluation.robustness import RobustnessResult
 from swath.evaluation.robustness.measure import shown
 from swath.evaluation.run_report.color_match import SHIFT, ColorMatchResult
+from swath.evaluation.seen import SeenCount
 from swath.model.record import Estimate
 from swath.pages.html import Kind, Point
 from swath.pages.text import counted, listed, percent, points, points_more, sentence, with_interval, written
@@ -383,16 +384,18 @@ def labels(errors: ErrorAnalysis | None, *, classes: int) -> str:
 def key_points(found: Findings) -> list[Point]:
     """The verdict in three to five lines of one number each; intervals stand in small print.
 
-    The score first, as a strength or a failure; then what it fails at most (a pair of classes, and the shift of the
-    pictures that costs most), the first reason for care, and the first thing to do.
+    Patches that the model has seen first, where there are any; then the score, as a strength or a failure; what it
+    fails at most (a pair of classes, and the shift of the pictures that costs most); the first reason for care; and
+    the first thing to do.
     """
     counts = found.score.tested or found.score
     unsure = reliability_of(found.score.tested) if found.score.tested else None
     candidates = [
+        _seen_point(found.score.seen),
         _score_point(found),
         _pair_point(found.confused),
         _shift_point(found.robustness),
-        _caveat_point(found),
+        None if found.score.seen.seen else _caveat_point(found),
         _next_point(found, counts, unsure),
     ]
     return [point for point in candidates if point is not None]
@@ -451,16 +454,15 @@ def _shift_point(robustness: RobustnessResult | None) -> Point | None:
     )
 
 
+def _seen_point(seen: SeenCount) -> Point | None:
+    if not seen.seen:
+        return None
+    text = f"of {seen.patches:,} patches have been seen by the model: on them this is no test"
+    return Point("beware", text, f"{seen.seen:,}", sentence(seen.remainder_sentence))
+
+
 def _caveat_point(found: Findings) -> Point | None:
     score = found.score.tested or found.score
-    seen = found.score.seen
-    if seen.seen:
-        return Point(
-            "beware",
-            f"of {seen.patches:,} patches have been seen by the model: on them this is no test",
-            f"{seen.seen:,}",
-            sentence(seen.remainder_sentence),
-        )
     if score.n < FEW:
         return Point("beware", f"patches were measured, fewer than {FEW}: read intervals before values", f"{score.n:,}")
     if score.ood is not None and score.ood.low > NOTABLE_OOD_SHARE:
@@ -472,8 +474,8 @@ def _caveat_point(found: Findings) -> Point | None:
         return Point("beware", text, value, f"95 % interval {interval} on these patches")
     if found.origin:
         return Point("beware", sentence(found.origin))
-    if not seen.known:
-        return Point("beware", sentence(seen.sentence))
+    if not score.seen.known:
+        return Point("beware", sentence(score.seen.sentence))
     return None
 
 
