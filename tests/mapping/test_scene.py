@@ -20,6 +20,7 @@ from tests.tiny import CLASSES, patches, write_tiny_model
 NAMES = [
     "map.confidence.qml",
     "map.confidence.tif",
+    "map.html",
     "map.json",
     "map.legend.png",
     "map.png",

@@ -33,7 +33,7 @@ def test_what_is_written_is_filled_in_and_taught(files, tmp_path):
     assert all(row.label is None for row in found.rows)
     assert [row.attributes["rank"] for row in found.rows] == list(range(1, 13))
     assert {row.attributes["guess"] for row in found.rows} <= set(CLASSES)
-    assert Image.open(io.BytesIO(found.rows[0].attributes["picture"])).size == (192, 192)
+    assert Image.open(io.BytesIO(found.rows[0].attributes["picture"])).size == (240, 240)
     with pytest.raises(DataError, match=r"none of the 12 places of p.gpkg has a class"):
         teach(model, scene=scene, places=tmp_path / "p.gpkg", out=tmp_path / "mine.onnx")
     db = sqlite3.connect(tmp_path / "p.gpkg")  # as a person would in QGIS

@@ -27,13 +27,13 @@ from swath.data import (
 )
 from swath.evaluation import Evaluation, SplitPredictions
 from swath.evaluation.intervals import proportion
-from swath.evaluation.plots import sample_grid
+from swath.evaluation.plots import sample_strips
 from swath.evaluation.predictions import TEST_ACCESSES, checked_split, note_test_access
 from swath.evaluation.run_report import PAGE, SCORE, RunFolder, measure_report, open_run, write_report_folder
 from swath.evaluation.sections import explanation_section, map_section
 from swath.explain import (
     class_evidence,
-    contact_sheet,
+    evidence_tiles,
     explanations,
     faithfulness,
     has_class_evidence,
@@ -250,7 +250,7 @@ def _show(
         record,
         run=run,
         sections=sections,
-        samples=sample_grid(found.pixels, labels, bands=record.input.bands),
+        samples=sample_strips(found.pixels, labels, bands=record.input.bands),
         intro=intro,
         numbers=numbers,
         links=[*links, Link("Prediction of each test patch (CSV)", folder / SCORE / "predictions.csv")],
@@ -313,10 +313,9 @@ def _explain(
     checks = faithfulness(classifier, pixels, evidence)
     sets = found.part.label_sets
     truth = [JOINED.join(n for n in found.classes if n in sets[row]) or NO_LABEL for row in rows]
-    sheet = contact_sheet(pixels, evidence, bands=bands, truth=truth, checks=checks)
-    (folder / "explanations.png").write_bytes(sheet)
+    tiles = evidence_tiles(pixels, evidence, bands=bands, truth=truth, checks=checks)
     links.insert(0, Link("One picture per sample", folder / "explanations"))
-    return explanation_section(sheet, checks=checks, links=links), tuple(shown)
+    return explanation_section(tiles, checks=checks, links=links), tuple(shown)
 
 
 def _map(classifier: Classifier, found: SplitPredictions, folder: Path) -> tuple[Section, MapAccuracy, Map, RgbImage]:

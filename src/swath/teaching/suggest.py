@@ -7,7 +7,6 @@ and by how often its class was chosen already.
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from swath.errors import DataError, ModelFileError, SettingError
 from swath.files import check_output
 from swath.inference import load
 from swath.inference.choice import AUTO
 from swath.inference.color_match import Mode
+from swath.mapping.pictures import draw_places, footprints
 from swath.mapping.places import LabeledPlace, Places, write_places
 from swath.mapping.strips import Strips
 from swath.model.memory import taught_places
@@ -33,7 +32,7 @@ Strategy = Literal["mixed", "random", "margin", "entropy", "k-center"]
 MOST = 4000  # windows looked at, drawn from larger scenes
 _SURE = 0.5  # what a window counts of which the model is sure
 _LEAST_DATA = 0.5
-_PICTURE = 192  # pixels along its side
+_AROUND = 2  # side of a picture in sides of the window
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -168,6 +167,17 @@ def suggest(
         chosen = choose(features, probabilities, said, n=n, strategy=strategy, seed=seed)
         scores = uncertainty(probabilities)
     names = record.class_names
+    pictures = draw_places(
+        scene,
+        footprints(at[chosen], size=size, transform=strips.scene.transform, crs=middles.crs),
+        around=_AROUND,
+        needed=record.input.bands,
+        of=record.input.file_bands,
+        bands=bands,
+        rescale=rescale,
+        nodata=nodata,
+        progress=progress,
+    )
     rows = tuple(
         LabeledPlace(
             middles.rows[k].geometry,
@@ -178,7 +188,7 @@ def suggest(
                 "guess": None if said[k] == NONE else names[said[k]],
                 "confidence": round(float(probabilities[k].max()), 4),
                 "similarity" if examples is not None else "uncertainty": round(float(scores[k]), 4),
-                "picture": _picture(pixels[k]),
+                "picture": pictures[rank - 1],
             },
         )
         for rank, k in enumerate(chosen.tolist(), start=1)
@@ -278,15 +288,3 @@ def _outputs(classifier: Any, pixels: npt.NDArray[Any], progress: Progress) -> d
         parts.append(classifier.run(part, wanted=("features", "probabilities")))
         progress("features", min(start + step, len(pixels)), len(pixels))
     return {name: np.concatenate([part[name] for part in parts]) for name in ("features", "probabilities")}
-
-
-def _picture(pixels: npt.NDArray[Any]) -> bytes:
-    """A PNG of the first three bands, or of the first one, for people to look at."""
-    shown = pixels[:3] if len(pixels) >= 3 else pixels[:1].repeat(3, axis=0)
-    if shown.dtype != np.uint8:
-        high = max(float(np.percentile(shown, 99)), 1.0)
-        shown = np.clip(shown / high * 255, 0, 255).astype(np.uint8)
-    image = Image.fromarray(np.ascontiguousarray(shown.transpose(1, 2, 0)))
-    stream = io.BytesIO()
-    image.resize((_PICTURE, _PICTURE), Image.Resampling.BICUBIC).save(stream, "PNG")
-    return stream.getvalue()
