@@ -112,10 +112,10 @@ def _print_result(shown: ShowcaseResult, model: str | Path, *, full: bool, open_
     typer.echo(f"\n{_trust(shown)}")
     places = [("all results", shown.report.resolve().as_uri()), ("patches to try", folder / "samples")]
     if shown.cells is not None:
-        places.insert(1, ("the map, for QGIS", folder / "map.tif"))
-    typer.echo("\n".join(f"{what + ':':<19}{where}" for what, where in places))
+        places.insert(1, ("the map", f"{folder / 'map.html'}, or {folder / 'map.tif'} in QGIS"))
+    typer.echo("\n".join(f"{what + ':':<16}{where}" for what, where in places))
     if not full:
-        opt.hint("every number:      the same command with --full --overwrite")
+        opt.hint("every number:   the same command with --full --overwrite")
     page = shown.report.resolve().as_uri()
     if open_ or (open_ is None and _has_screen()):
         import webbrowser

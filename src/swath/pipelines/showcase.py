@@ -361,6 +361,7 @@ def _map(classifier: Classifier, found: SplitPredictions, folder: Path) -> tuple
         ],
         numbers=[Number(f"patches correctly mapped{found.seen.count.mark}", right, f"n = {accuracy.patches:,}")],
         links=[
+            Link("Scene and map, one above the other", files.page),
             Link("Classes (Cloud Optimized GeoTIFF)", files.classes),
             Link("Confidence", files.confidence),
             *([Link("Out-of-distribution score", files.ood)] if files.ood else []),
