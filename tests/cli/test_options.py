@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from swath.cli import app
-from swath.cli.options import EngineName, MatchColorsMode, SplitName, _Screen, folded
+from swath.cli.options import EngineName, MatchColorsMode, SplitName, _printing, _Screen, folded, next_step
 from tests.cli.conftest import Swath
 
 
@@ -185,3 +185,24 @@ def test_what_is_said_of_a_name_stays_in_its_column(monkeypatch) -> None:
     assert len(lines) == 2
     assert lines[0].startswith("flash   The small")
     assert lines[1].startswith(" " * 8 + "as makes sense")
+
+
+class Terminal(io.StringIO):
+    """What a command writes to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_notes_are_broken_between_words_and_the_next_command_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def command() -> None:
+        typer.echo("warning: a sentence that is longer than the terminal is wide", err=True)
+        next_step("map", "eurosat", "a/scene with a long name.tif", "--out", "map.tif")
+
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stderr", screen := Terminal())
+    _printing(command)(quiet=False, json=False)
+    *prose, last = screen.getvalue().splitlines()
+    assert len(prose) == 2
+    assert max(map(len, prose)) <= 40
+    assert last == "next: swath map eurosat 'a/scene with a long name.tif' --out map.tif"

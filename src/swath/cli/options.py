@@ -29,6 +29,7 @@ from swath.errors import SettingError
 N = TypeVar("N", int, float)
 P = ParamSpec("P")
 R = TypeVar("R")
+_NEXT = "next: "  # begins the line of what to do now
 _WIDEST = 100  # letters in a line of prose; longer ones are hard to read
 _quiet = ContextVar("quiet", default=False)  # of the command that runs
 HEADINGS = (
@@ -181,21 +182,20 @@ def with_bars(function: Callable[P, R], /, *args: P.args, **settings: P.kwargs) 
 def hint(text: str) -> None:
     """Print what to do next on standard error, unless ``--quiet`` was given."""
     if not _quiet.get():
-        typer.echo(folded(text) if sys.stderr.isatty() else text, err=True)
+        typer.echo(text, err=True)
 
 
 def next_step(*command: str | Path, after: str = "") -> None:
     """Print the command that comes next, as it can be run, unless ``--quiet`` was given."""
     if not _quiet.get():
-        # On one line however long: a terminal breaks it, and it is copied whole.
-        typer.echo(f"next: swath {shlex.join(map(str, command))}{after}", err=True)
+        typer.echo(f"{_NEXT}swath {shlex.join(map(str, command))}{after}", err=True)
 
 
 def folded(text: str) -> str:
     """Break lines that are longer than the terminal is wide between words; a path or a name stays whole."""
     width = min(shutil.get_terminal_size().columns, _WIDEST)
-    # A line with escapes of color is drawn, not written, and fits as it is.
-    whole = (len(line) <= width or "\x1b" in line for line in text.split("\n"))
+    # A line with escapes is drawn, not written, and fits; a command to copy stays on one line, however long.
+    whole = (len(line) <= width or "\x1b" in line or line.startswith(f"{_NEXT}swath ") for line in text.split("\n"))
     return "\n".join(line if fits else _fold(line, width) for fits, line in zip(whole, text.split("\n"), strict=True))
 
 
@@ -219,6 +219,9 @@ class _Screen:
 
     def isatty(self) -> bool:
         return True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal, name)
 
 
 @contextlib.contextmanager
@@ -291,8 +294,9 @@ def _printing(function: Callable[..., object]) -> Callable[..., None]:
     def command(*, quiet: bool, json: bool, **arguments: Any) -> None:
         failed = None
         _quiet.set(quiet)
-        screen = _Screen(sys.stdout) if sys.stdout.isatty() else sys.stdout  # a file keeps its lines whole
-        with contextlib.redirect_stdout(io.StringIO() if json else screen):
+        # A file keeps its lines whole.
+        out, err = (_Screen(stream) if stream.isatty() else stream for stream in (sys.stdout, sys.stderr))
+        with contextlib.redirect_stdout(io.StringIO() if json else out), contextlib.redirect_stderr(err):
             try:
                 result = function(**arguments)
             except FailedCheck as stop:

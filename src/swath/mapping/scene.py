@@ -402,6 +402,7 @@ def _small(preview: npt.NDArray[np.uint8], *, nodata: int) -> npt.NDArray[np.uin
 def _classify(strips: Strips, windows: Windows, painter: Painter, progress: Progress) -> int:
     """Read, classify and write at once, a strip each; returns the number of windows classified."""
     grid, done = strips.grid, 0
+    progress("mapping", 0, grid.windows)
     with behind(depth=1) as later, ahead(strips.pieces(), depth=1) as pieces:
         for strip in strips.cut(pieces, windows=windows.rows):
             held = with_data(strip, grid)
