@@ -63,7 +63,8 @@ def near(one, other, *, within=6):
 @needs_browser
 def test_it_opens_alone_and_asks_for_nothing(page):
     assert [address for address in page.requests if not address.startswith("data:")] == page.requests[:1]
-    assert page.requests[0].startswith("file:") and page.requests[0].endswith("sent.html")
+    assert page.requests[0].startswith("file:")
+    assert page.requests[0].endswith("sent.html")
     assert page.console == []
 
 
