@@ -120,7 +120,7 @@ def cut_windows(
     if not scene.crs:
         raise DataError(
             f"{scene.name} has no coordinate reference system, so places cannot be found in it",
-            fix="give it one, for example with: gdal_edit.py -a_srs EPSG:32632",
+            fix=f"give it one, for example with: rio edit-info --crs EPSG:32632 {scene.name}",
         )
     moved = places.to_crs(scene.crs)
     inverse = ~scene.transform
