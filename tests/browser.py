@@ -66,7 +66,9 @@ class Browser:
         self._call("Emulation.setEmulatedMedia", media="", features=[scheme])
         self._call("Page.setBypassCSP", enabled=True)  # so that a checker may run in the page
         self.console.clear()
-        self._call("Page.navigate", url=page.resolve().as_uri())
+        error = self._call("Page.navigate", url=page.resolve().as_uri()).get("errorText")
+        if error:
+            raise AssertionError(f"{page}: {error}")
         self._wait("Page.loadEventFired")
 
     def run(self, script: str) -> Any:

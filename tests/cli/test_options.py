@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from swath.cli import app
-from swath.cli.options import EngineName, MatchColorsMode, SplitName, _printing, _Screen, folded, next_step
+from swath.cli.options import EngineName, MatchColorsMode, SplitName, _printing, _Screen, folded, next_step, unused
 from tests.cli.conftest import Swath
 
 
@@ -171,6 +171,14 @@ def test_prose_is_broken_between_words_on_a_terminal_and_whole_in_a_file(monkeyp
     assert max(map(len, lines)) <= 40
     assert " ".join(line.strip() for line in lines) == " ".join(text.split())
     assert lines[1].startswith("  ")
+
+
+def test_a_proposed_output_is_none_that_exists(tmp_path: Path) -> None:
+    name = tmp_path / "mine.onnx"
+    assert unused(name) == name
+    name.touch()
+    (tmp_path / "mine-2.onnx").touch()
+    assert unused(name) == tmp_path / "mine-3.onnx"
 
 
 def test_a_path_is_never_broken(monkeypatch) -> None:

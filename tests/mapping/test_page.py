@@ -18,7 +18,7 @@ from swath.mapping.strips import SmallScene
 from tests.browser import PROGRAM
 from tests.mapping.scenes import UTM, write_scene
 from tests.mapping.viewer import Viewer
-from tests.tiny import patches
+from tests.tiny import patches, write_tiny_model
 
 needs_browser = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium to open the page with")
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&{{ 7 * 7 }}"
@@ -63,7 +63,8 @@ def near(one, other, *, within=6):
 @needs_browser
 def test_it_opens_alone_and_asks_for_nothing(page):
     assert [address for address in page.requests if not address.startswith("data:")] == page.requests[:1]
-    assert page.requests[0].startswith("file:") and page.requests[0].endswith("sent.html")
+    assert page.requests[0].startswith("file:")
+    assert page.requests[0].endswith("sent.html")
     assert page.console == []
 
 
@@ -190,6 +191,20 @@ def test_hostile_names_stay_text(browser, tmp_path, tiny_model):
     assert HOSTILE in browser.run("document.querySelector('.legend').textContent")
     browser.point(0.7, 0.5)
     assert browser.text("readout").startswith(f"{HOSTILE} Forest")
+
+
+@needs_browser
+def test_what_a_binary_model_does_not_look_for_lets_the_scene_through(browser, tmp_path):
+    model = write_tiny_model(tmp_path / "binary.onnx", ("Forest", "Residential"), task="binary")
+    row = np.concatenate([patches(name, 1)[0] for name in ("Forest", "Residential", "Forest", "Residential")], axis=2)
+    found = map_scene(load(model, threads=1), row, out=tmp_path / "map.tif", stride=64, **UTM)
+    browser.show(found.files.page)
+    assert near(browser.color(0.9), class_color(found, "Residential"))
+    assert not near(browser.color(0.7), class_color(found, "Forest"), within=20)
+    value = next(entry.value for entry in found.legend if entry.name == "Forest")
+    browser.run(f"document.querySelector('[data-value=\"{value}\"]').click()")
+    browser.settle()
+    assert near(browser.color(0.7), class_color(found, "Forest"))
 
 
 @needs_browser

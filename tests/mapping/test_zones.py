@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 
@@ -99,8 +100,8 @@ def test_zones_that_fill_the_scene_have_its_areas(height, width, across, down, t
     turned = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     x, y = (sorted({-1.0, 1.0, *(2 * min(max(v, 0.001), 0.999) - 1 for v in cuts)}) for cuts in (across, down))
     geometries = []
-    for left, right in zip(x, x[1:], strict=False):
-        for top, bottom in zip(y, y[1:], strict=False):
+    for left, right in itertools.pairwise(x):
+        for top, bottom in itertools.pairwise(y):
             ring = (np.array(square(left, top, right, bottom)) * half) @ turned.T + middle
             geometries.append(polygon(ring.tolist()))
     counted = totals(zones_of(geometries, labels.shape), labels, step=step)
@@ -219,7 +220,7 @@ def test_the_column_of_names_is_chosen(tmp_path):
     with pytest.raises(DataError, match="which column names its zones \\('kreis', 'land'\\); choose with --zone-field"):
         read_zones(path)
     assert read_zones(path, field="kreis")[0].rows[0].label == "K1"
-    with pytest.raises(SettingError, match="has no column 'town'.*--zone-field"):
+    with pytest.raises(SettingError, match=r"has no column 'town'.*--zone-field"):
         read_zones(path, field="town")
 
 

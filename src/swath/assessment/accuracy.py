@@ -138,7 +138,9 @@ def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, 
         reasons = ", ".join(f"{count} {reason}" for reason, count in left.items() if count)
         raise DataError(
             f"none of the {len(rows)} places of {places.name} can be compared with {names[0]} ({reasons})",
-            fix="label places that lie on the map; draw some with: swath sample MAP --out PLACES.gpkg",
+            fix=f"fill in '{places.label_field}'"
+            if left["without a label"]
+            else "label places that lie on the map; draw some with: swath sample MAP --out PLACES.gpkg",
         )
     order = group_order(
         groups, [*classes, *sorted({str(reference[k]) for k in np.flatnonzero(used).tolist()} - set(classes))]

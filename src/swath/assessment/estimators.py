@@ -211,6 +211,7 @@ class _Ratios:
         self.mapped = np.concatenate([rows[:, 1:].T, np.repeat(places[:, 1:], size, axis=0).T], axis=1)
         self.reference = np.concatenate([sample.reference, np.tile(np.arange(size), len(places))])
         self.real = len(sample)
+        self._exact = len(places) == h  # what the maps show is known everywhere: one class in each stratum
         self._cell = np.concatenate([inverse.ravel(), np.repeat(np.arange(len(places)), size)])
         n = sample.effective
         self._share, self._strata, self._left = sample.share, h, sample.left
@@ -231,7 +232,12 @@ class _Ratios:
         se = math.sqrt(float(np.where(lone, more, variances).sum()))
         spread = float(more.sum())
         if spread <= 0:  # every pixel is in the sample, or nothing else is possible
-            return StratifiedEstimate(value=value, low=value, high=value, n=n, se=se)
+            low = high = value
+            if not self._exact and self._left.any():  # a map whose classes are not the strata may show it elsewhere
+                weights = (self._plain[0] * self._share[self.stratum])[within]
+                effective = float(weights.sum() ** 2 / (weights**2).sum())
+                low, high = score_limits(value * effective, effective)
+            return StratifiedEstimate(value=value, low=low, high=high, n=n, se=se)
         quantile = t_quantile(1 + max(_LEAST_FREEDOM, round(self._freedom(others))))
         effective = likely * (1 - likely) / spread * (Z / quantile) ** 2
         low, high = score_limits(value * effective, effective)

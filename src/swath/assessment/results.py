@@ -110,7 +110,7 @@ class Assessment(Result):
             lines += ["", one.map, f"  overall accuracy {with_interval(one.accuracy.overall)}"]
             lines += [f"  strata: {one.strata}", ""] if one.strata else [""]
             lines += text_table(class_table(one))
-            lines += ["", *matrix_lines(list(one.accuracy.per_class), one.accuracy.matrix)]
+            lines += ["", *matrix_lines(*_occurring(one.accuracy))]
         for pair in self.differences:
             lines += ["", *difference_lines(pair)]
         if self.notes:
@@ -124,7 +124,9 @@ def class_table(one: MapEstimates, *, full: bool = False) -> Table:
     if one.hectares is not None and sum(area.value for area in one.hectares.values()) >= _LARGE:
         scale, unit = 0.01, "km²"
     rows: list[tuple[Cell, ...]] = []
-    for name, scores in one.accuracy.per_class.items():
+    occurring, _ = _occurring(one.accuracy)
+    for name in occurring:
+        scores = one.accuracy.per_class[name]
         cells: tuple[Cell, ...] = (name if full else written(name, limit=_NAME), f"{100 * scores.mapped:.1f}")
         cells += (_share(scores.users), _share(scores.producers))
         if one.hectares is not None:
@@ -134,6 +136,13 @@ def class_table(one: MapEstimates, *, full: bool = False) -> Table:
     if full:
         columns = ("class", "mapped, % of the area", "user's accuracy, %", "producer's accuracy, %")
     return Table(columns + ((f"area, {unit}",) if one.hectares is not None else ()), rows)
+
+
+def _occurring(accuracy: AccuracyEstimates) -> tuple[list[str], list[list[float]]]:
+    """Classes that the map or the reference shows somewhere, and their part of the error matrix."""
+    names, counts = list(accuracy.per_class), accuracy.counts
+    kept = [k for k in range(len(names)) if any(counts[k]) or any(row[k] for row in counts)]
+    return [names[k] for k in kept], [[accuracy.matrix[k][j] for j in kept] for k in kept]
 
 
 def matrix_lines(names: Sequence[str], matrix: Sequence[Sequence[float]]) -> list[str]:

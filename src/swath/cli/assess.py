@@ -42,11 +42,14 @@ def sample(
     Open the points in QGIS over a good image, choose what is there in the column 'reference', and save. What the map
     says is kept from view. What the sample stands for is in its other columns.
 
-    Example: swath sample map.tif --scene scene.tif --n 400 --per-class 50 --out sample.gpkg
+    Example: swath sample map.tif --scene scene.tif --n 400 --out sample.gpkg
     """
     from swath.assessment import sample_map
+    from swath.errors import SettingError
     from swath.pages.text import columns, three_digits, written
 
+    if bands is not None and scene is None:
+        raise SettingError("--bands are those of --scene", fix="give --scene, or leave out --bands")
     made = opt.with_bars(
         sample_map,
         map_,
@@ -68,7 +71,7 @@ def sample(
     for note in made.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: {sum(made.points):,} points")
-    opt.hint(f"next: fill in the column 'reference' of {out} in QGIS, without looking at the map")
+    opt.hint(f"next: fill in the column 'reference' of {out} in QGIS (toggle editing, form view), then:")
     opt.next_step("assess", map_, "--reference", out)
     return made
 
@@ -119,7 +122,7 @@ def assess(
     typer.echo("\n".join(result.lines()))
     if out is None:
         more = [part for name, value in given.items() if value is not None for part in (name, value)]
-        opt.next_step("assess", *maps, "--reference", reference, *more, "--out", "assessment")
+        opt.next_step("assess", *maps, "--reference", reference, *more, "--out", opt.unused("assessment"))
     else:
         typer.echo(f"page: {(out / PAGE).resolve().as_uri()}")
         opt.hint(f"next: look at {out / PAGE}")

@@ -127,7 +127,7 @@ def _zone_table(made: Any) -> list[tuple[str, ...]]:
     """Zones with their largest classes, as far as they are few."""
     from swath.pages.text import three_digits, written
 
-    table = [("zone", "hectares", "largest class", "share")]
+    table: list[tuple[str, ...]] = [("zone", "hectares", "largest class", "share")]
     for zone in made.zones[:_MOST_ZONES]:
         largest = max(range(len(zone.hectares)), key=zone.hectares.__getitem__)
         share = f"{100 * zone.hectares[largest] / zone.mapped:.0f} %" if zone.mapped else ""

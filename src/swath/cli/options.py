@@ -191,6 +191,13 @@ def next_step(*command: str | Path, after: str = "") -> None:
         typer.echo(f"{_NEXT}swath {shlex.join(map(str, command))}{after}", err=True)
 
 
+def unused(name: str | Path) -> Path:
+    """A name like `name` that nothing has, for an output of the next command: mine.onnx, else mine-2.onnx."""
+    path = Path(name)
+    names = (path.with_stem(f"{path.stem}-{k}") for k in range(2, 1000))
+    return path if not path.exists() else next((other for other in names if not other.exists()), path)
+
+
 def folded(text: str) -> str:
     """Break lines that are longer than the terminal is wide between words; a path or a name stays whole."""
     width = min(shutil.get_terminal_size().columns, _WIDEST)

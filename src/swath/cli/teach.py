@@ -89,10 +89,10 @@ def teach(
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: taught from {sum(result.places.values())} places in {result.seconds:.1f} s")
     if scene is not None:
-        options = opt.scene_options(bands, rescale, nodata, match_colors)
-        opt.next_step("map", out, scene, *options, "--out", "map.tif")
+        options = opt.scene_options(bands, rescale, nodata, result.source.match_colors)
+        opt.next_step("map", out, scene, *options, "--out", opt.unused(out.with_suffix(".tif")))
     elif patches is not None:
-        opt.next_step("evaluate", out, patches, "--out", out.with_name(f"{out.stem}-val"))
+        opt.next_step("evaluate", out, patches, "--out", opt.unused(out.with_name(f"{out.stem}-val")))
     return result
 
 
@@ -119,8 +119,9 @@ def suggest(
 ) -> object:
     """Propose places of a scene to label, where a label would teach most.
 
-    Open the GeoPackage in QGIS, fill in the column 'class' from its drop-down, and give it to swath teach. Each place
-    has the model's guess, its confidence and a small picture.
+    Open the GeoPackage in QGIS, choose 'class' from the drop-down or type a new one next to it, and give it to swath
+    teach. Each place has the model's guess, its confidence and a picture with a frame around what the model sees;
+    leave out where the frame holds several classes.
 
     Example: swath suggest eurosat scene.tif --n 20 --out places.gpkg
     """
@@ -148,7 +149,7 @@ def suggest(
     typer.echo(f"{out}: {len(result.places.rows)} places of {result.looked_at:,} windows to label (guesses: {called})")
     for note in result.notes:
         typer.echo(f"note: {note}", err=True)
-    opt.hint(f"next: fill in the column 'class' of {out} in QGIS")
+    opt.hint(f"next: fill in the column 'class' of {out} in QGIS (toggle editing, form view), then:")
     options = opt.scene_options(bands, rescale, nodata, match_colors)
-    opt.next_step("teach", model, "--scene", scene, "--places", out, *options, "--out", "mine.onnx")
+    opt.next_step("teach", model, "--scene", scene, "--places", out, *options, "--out", opt.unused("mine.onnx"))
     return result

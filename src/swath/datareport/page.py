@@ -26,7 +26,7 @@ from swath.imagery import RGB
 from swath.model.record import class_infos
 from swath.pages.charts import DASHES, Chart, Cloud, Line, Panel, clouds_chart, panels_chart
 from swath.pages.figures import RgbImage, pixels_to_png, tile, tile_sheet
-from swath.pages.html import Cell, Image, Number, Section, Table, write_report
+from swath.pages.html import Cell, Image, Number, Point, Section, Table, write_report
 from swath.pages.text import counted, written
 from swath.progress import Progress, silent
 
@@ -107,7 +107,7 @@ def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, prog
             _origin(index),
         ],
         title=f"Data report on '{name}'",
-        summary=verdict(facts),
+        points=_points(facts),
         numbers=_numbers(facts),
     )
     values = asdict(facts)
@@ -119,6 +119,22 @@ def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, prog
 
 def verdict(facts: DataFacts) -> str:
     """Say in a few plain sentences what makes a score on this set unreliable."""
+    said = _reasons(facts)
+    if not said:
+        return "Nothing was found that would make a score on these patches unreliable."
+    return "Before relying on a score on these patches: " + " ".join(said)
+
+
+def _points(facts: DataFacts) -> list[Point]:
+    """What makes a score on this set unreliable, one reason per line."""
+    said = _reasons(facts)
+    if not said:
+        text = "reasons were found that would make a score on these patches unreliable"
+        return [Point("good", text, "0", head="Sound")]
+    return [Point("beware", sentence) for sentence in said]
+
+
+def _reasons(facts: DataFacts) -> list[str]:
     against = [
         *header_warnings(facts),
         *mode_warnings(facts),
@@ -134,10 +150,7 @@ def verdict(facts: DataFacts) -> str:
             if f.kind not in _LEFT and not (f.kind == "shortcut" and header_warnings(facts))
         ),
     ]
-    said = [sentence for sentence in against if sentence]
-    if not said:
-        return "Nothing was found that would make a score on these patches unreliable."
-    return "Before relying on a score on these patches: " + " ".join(said)
+    return [sentence for sentence in against if sentence]
 
 
 class Shown:
@@ -206,7 +219,7 @@ def _shortcuts(facts: DataFacts) -> Section:
 
     def row(one: Shortcut) -> tuple[Cell, ...]:
         gain = 100 * (one.score.accuracy.value - one.score.chance)
-        return (one.name, one.values or "numbers", one.score.accuracy, f"{gain:+.0f} points")
+        return (one.name, f"{one.values:,}" if one.values else "numbers", one.score.accuracy, f"{gain:+.0f} points")
 
     return Section(
         "Shortcuts",
@@ -413,7 +426,7 @@ def _outliers(facts: DataFacts, shown: Shown) -> Section:
         Image(
             pixels_to_png(shown.patch(o.path)),
             f"Patch {o.path}",
-            f"{o.brightness:.0f} ({o.deviation:+.0f} sd). {PurePosixPath(o.path).name}",
+            f"{o.brightness:.0f} ({o.deviation:+.0f} sd). {PurePosixPath(o.path).stem}",
         )
         for o in furthest
     ]
@@ -537,12 +550,14 @@ def embedding_chart(found: Embedding, labels: Sequence[str]) -> Chart:
 
 
 def thumbnails_picture(found: Embedding, pixels: npt.NDArray[Any], bands: Sequence[str]) -> bytes:
-    """Draw the same map with patches instead of dots: one for each cell that has any."""
-    blank = np.full((_THUMB, _THUMB, 3), 255, np.uint8)
-    tiles = {(0, 0): blank, (_CELLS - 1, _CELLS - 1): blank}  # the sheet has its full size
+    """Draw the same map with patches instead of dots: one for each cell that has any, clear where there is none."""
+    step = _THUMB + 2
+    sheet = np.zeros((_CELLS * step, _CELLS * step, 4), np.uint8)
     for number, column, row in spread_out(found.places, cells=_CELLS):
-        tiles[row, column] = tile(pixels[int(found.rows[number])], bands, side=_THUMB)
-    return pixels_to_png(tile_sheet(tiles, gap=2))
+        place = np.s_[row * step : row * step + _THUMB, column * step : column * step + _THUMB]
+        sheet[place][..., :3] = tile(pixels[int(found.rows[number])], bands, side=_THUMB)
+        sheet[place][..., 3] = 255
+    return pixels_to_png(sheet)
 
 
 def places_chart(places: Sequence[tuple[float, float, str | None]]) -> Chart:

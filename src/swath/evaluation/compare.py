@@ -277,7 +277,7 @@ def write_comparison(folder: Path, result: Comparison) -> None:
         (name, c.first.n, c.first, c.second, c.only_first, c.only_second, p_text(c.p_value))
         for name, c in counts.per_class.items()
     ]
-    names = ("class", "patches", result.first, result.second, "only first right", "only second right", "p (Holm)")
+    names = ("class", "patches", result.first, result.second, "first alone", "second alone", "p (Holm)")
     pairs = zip((result.first, result.second), result.seen, result.files, strict=True)
     write_report(
         folder / "index.html",
@@ -290,6 +290,10 @@ def write_comparison(folder: Path, result: Comparison) -> None:
                     "number of classes (Holm)."
                 ],
                 images=[recall_chart(counts)],
+            ),
+            Section(
+                "The numbers of each class",
+                text=["First and second alone: patches that only that model gets right."],
                 tables=[Table(names, rows)],
             ),
             Section(
@@ -326,10 +330,11 @@ def comparison_points(result: Comparison) -> list[Point]:
     number = f"{100 * abs(lead.value):.1f} points"
     if test.p_value < LEVEL and lead.value:
         better, worse = (result.first, result.second) if lead.value > 0 else (result.second, result.first)
-        found = Point("good", f"more of the patches are right with '{better}' than with '{worse}'", number, small)
+        text = f"more of the patches are right with '{better}' than with '{worse}'"
+        found = Point("good", text, number, small, head="Better")
     else:
         text = "of accuracy lie between them: neither is shown to be better, nor that they are equal"
-        found = Point("beware", text, number, small)
+        found = Point("beware", text, number, small, head="Not clear")
     clear = [name for name, c in counts.per_class.items() if c.p_value < LEVEL]
     said = [found]
     if clear:
@@ -342,7 +347,7 @@ def comparison_points(result: Comparison) -> list[Point]:
             f"patches of {written(name)} only '{better}' gets right, and {min(one.only_first, one.only_second)} only "
         )
         few = f"{p_value(one.p_value)} after Holm's correction; {len(clear)} of {len(counts.per_class)} classes differ"
-        said.append(Point("good", f"{text}'{worse}'", f"{max(one.only_first, one.only_second)}", few))
+        said.append(Point("good", f"{text}'{worse}'", f"{max(one.only_first, one.only_second)}", few, head="Differs"))
     worst = max(result.seen, key=lambda count: count.seen)
     if worst.seen:
         note = f"The numbers above are of the {counts.n:,} that neither has seen." if result.unseen else ""

@@ -385,7 +385,7 @@ def _lines(experiment: Experiment, rows: Sequence[Row]) -> Chart:
         ordered = sorted(line, key=lambda row: row.fraction)
         value, low, high = ([100 * getattr(row.accuracy, part) for row in ordered] for part in ("value", "low", "high"))
         labels = [row.labels for row in ordered]
-        drawn.append(Line(labels, value, name, color, dash, low=low, high=high, dots=True))
+        drawn.append(Line(labels, value, name if len(lines) > 1 else "", color, dash, low=low, high=high, dots=True))
     used = sorted({row.labels for row in rows})
     low, high = (100 * pick(getattr(row.accuracy, end) for row in rows) for pick, end in ((min, "low"), (max, "high")))
     panel = Panel(
@@ -443,7 +443,7 @@ def _points(rows: Sequence[Row]) -> list[Point]:
     best = max(rows, key=lambda row: row.accuracy.value)
     value, interval = percent(best.accuracy)
     small = f"95 % interval {interval}, {best.accuracy.n:,} patches"
-    said = [Point("good", f"accuracy: {best.name}, the highest", value, small)]
+    said = [Point("good", f"accuracy of '{best.name}', the highest", value, small, head="Best")]
     compared = [row for row in rows if row.difference is not None]
     clear = [row for row in compared if row.clear]
     for row in sorted(clear, key=lambda row: -abs(row.difference.value if row.difference else 0))[:1]:
@@ -452,13 +452,12 @@ def _points(rows: Sequence[Row]) -> list[Point]:
             p = "" if row.p is None else f", {p_value(row.p)}"
             interval = f"95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f} points{p}"
             kind: Kind = "good" if d.value > 0 else "fails"
-            said.append(
-                Point(kind, f"of accuracy: {row.name} against {row.against}", f"{100 * d.value:+.1f} points", interval)
-            )
+            text = f"of accuracy: '{row.name}' against '{row.against}'"
+            said.append(Point(kind, text, f"{100 * d.value:+.1f} points", interval, head="Differs most"))
     if compared and not clear:
-        said.append(Point("beware", "of the comparisons show a clear difference", f"0 of {len(compared)}"))
+        said.append(Point("beware", "comparisons show a clear difference", f"0 of {len(compared)}"))
     if len(best.accuracies) == 1:
-        said.append(Point("next", "seed per variant: repeat with --seeds 3 to see how much chance is in it", "1"))
+        said.append(Point("next", "seed per variant so far: more (--seeds 3) show how much chance is in it", "1"))
     return said
 
 

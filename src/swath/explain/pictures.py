@@ -150,7 +150,9 @@ def evidence_key(what: str = "evidence, as a share of the largest in the row") -
             anchor = "start" if share == -1 else "end" if share == 1 else "middle"
             canvas.text(left + length * (share + 1) / 2, 51, text, anchor=anchor, look="quiet", size=SMALL)
         canvas.height = 56
-        for text in wrapped(f"{what}; the black and white line encloses the tenth with the most evidence for", width):
+        for text in wrapped(
+            f"{what}; the black and white line encloses the tenth with the most evidence for", width - 8
+        ):
             canvas.height += LINE
             canvas.text(left, canvas.height - 2, text, look="quiet")
         return canvas

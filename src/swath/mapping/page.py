@@ -158,7 +158,7 @@ def _facts(made: Map, area: PixelArea | None, shape: tuple[int, ...], *, name: s
     if shown > 1:
         found.append(("shown", f"1 of {shown} pixels each way; the rasters hold all"))
     windows = f"one every {made.stride} pixels"
-    found.append(("windows", f"{windows}, {made.stride * area.side:,.0f} m" if area else windows))
+    found.append(("windows", f"{windows}, {three_digits(made.stride * area.side)} m" if area else windows))
     if made.min_area is not None:
         changed = f"{100 * made.min_area.changed_share:.1f} % of the map"
         found.append(("smallest patch", f"{made.min_area.hectares:g} ha; smaller ones were merged, {changed}"))

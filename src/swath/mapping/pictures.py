@@ -105,7 +105,7 @@ def draw_places(
         if not opened.crs:
             raise DataError(
                 f"{opened.name} has no coordinate reference system, so places cannot be found in it",
-                fix="give it one, for example with: gdal_edit.py -a_srs EPSG:32632",
+                fix=f"give it one, for example with: rio edit-info --crs EPSG:32632 {opened.name}",
             )
         chosen = choose_bands(opened.bands, needed, asked=bands, of=of, scene=opened.name).indexes
         inverse = ~opened.transform

@@ -128,7 +128,8 @@ class Places:
         kept = tuple(row for row in self.rows if row.label is not None)
         if not kept:
             raise DataError(
-                f"none of the {len(self.rows)} places of {self.name} has a class", fix="fill in the column of classes"
+                f"none of the {len(self.rows)} places of {self.name} has a class",
+                fix="fill in the column of classes" if self.label_field is None else f"fill in '{self.label_field}'",
             )
         left = len(self.rows) - len(kept)
         note = (f"{left} of {len(self.rows)} places of {self.name} have no class and were left out",) if left else ()

@@ -114,7 +114,7 @@ def merge_small(
     runs = _find_runs(labels, area)
     patch = _connect(runs)
     count = int(patch.max()) + 1 if len(patch) else 0
-    meters = np.bincount(patch, runs.meters, count)
+    meters = np.bincount(patch, runs.meters, count).astype(np.float64)
     classes = np.zeros(count, np.uint8)
     classes[patch] = runs.values
     into, merged, left = _merge(patch, runs, meters, classes, 10_000 * hectares, progress)

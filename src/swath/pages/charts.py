@@ -22,7 +22,7 @@ from markupsafe import escape
 
 from swath.pages.text import written
 
-WIDE, NARROW = 720, 344  # pixels that a chart is drawn for; a narrow one fits a phone of 400
+WIDE, NARROW = 720, 336  # pixels that a chart is drawn for; a narrow one fits a phone of 400
 TEXT, SMALL = 12.0, 11.0  # pixels; nothing is smaller
 LINE = 16  # from one line of text to the next
 SERIES = ("accent", "warm", "#7a5195", "#1b6b3a", "#7a6a1b", "soft")  # told apart by lightness and dashes, too

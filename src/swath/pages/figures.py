@@ -119,7 +119,7 @@ def to_png(figure: Figure, *, dpi: int = 110) -> bytes:
 
 
 def pixels_to_png(pixels: RgbImage) -> bytes:
-    """Write pixels ``[H, W, 3]`` as a PNG, one dot per pixel."""
+    """Write pixels ``[H, W, 3]``, or ``[H, W, 4]`` with opacity, as a PNG, one dot per pixel."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()

@@ -89,17 +89,21 @@ WORDS: dict[Kind, str] = {"good": "Good for", "fails": "Fails at", "beware": "Be
 
 @dataclass(frozen=True)
 class Point:
-    """One line to see first: what kind of finding, one number, what it is, and its interval in small print."""
+    """One line to see first: what kind of finding, one number, what it is, and its interval in small print.
+
+    `head` takes the place of the word that the kind is named by.
+    """
 
     kind: Kind
     text: str
     number: str = ""
     small: str = ""
+    head: str = ""
 
     @property
     def word(self) -> str:
         """The kind in words: no reader depends on a color."""
-        return WORDS[self.kind]
+        return self.head or WORDS[self.kind]
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def suggest(
         if not strips.scene.crs:
             raise DataError(
                 f"{strips.scene.name} has no coordinate reference system, so places in it cannot be written",
-                fix="give it one, for example with: gdal_edit.py -a_srs EPSG:32632",
+                fix=f"give it one, for example with: rio edit-info --crs EPSG:32632 {strips.scene.name}",
             )
         at = _grid(strips, size, seed)
         pixels, share = cut_at(strips, at, size=size, views=1, seed=seed, progress=progress)

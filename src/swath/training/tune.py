@@ -187,7 +187,7 @@ def write_page(path: Path, trials: Sequence[FrozenTrial], text: str, *, drawn: C
     what = score.removeprefix("val_").replace("_", " ")
     best = max(complete, key=lambda t: t.values[0])
     gain = 100 * (best.values[0] - trials[0].values[0])
-    said = [Point("good", f"validation {what} of the best of {len(trials)} recipes", f"{100 * best.values[0]:.2f} %")]
+    said = [Point("good", f"validation {what}, of {len(trials)} recipes", f"{100 * best.values[0]:.2f} %", head="Best")]
     if best is trials[0]:
         said.append(Point("beware", "points were gained: no recipe beat the one the search started from", "0"))
     else:

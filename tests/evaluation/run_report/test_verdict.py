@@ -169,7 +169,7 @@ def test_the_points_tell_good_and_bad_with_one_number_each():
     assert (pair.number, pair.text) == ("9", "of 70 patches of Forest are taken for River")
     assert pair.small.startswith("12.9 %, 95 % interval ")
     assert shift.number == "30.0 %"
-    assert shift.text == "accuracy under atmosphere at its strongest, from 97.5 % without"
+    assert shift.text == "accuracy under atmosphere at its strongest, from 97.0 % without"
     assert split.number == score.number
     assert todo.number.endswith(" points")
     assert all(len(point.text) < 130 for point in said)
