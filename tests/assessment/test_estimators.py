@@ -210,6 +210,19 @@ def test_sizes_are_positive_and_no_stratum_is_empty(areas: list[float], weights:
         )
 
 
+def test_a_class_that_no_point_shows_may_be_on_another_map() -> None:
+    """Where its classes are the strata the map is known everywhere; another map may show the class elsewhere."""
+    truth = np.repeat([0, 1, 2], [30, 30, 6])
+    mapped = np.stack([np.repeat([0, 1], [30, 36]), np.tile([0, 1], 33)])
+    sample = StratifiedSample(
+        ("a", "b", "c"), stratum=mapped[0], mapped=mapped, reference=truth, areas=np.array([1.0, 1.0])
+    )
+    own, other = (measure_map(sample, which=k).per_class["c"].producers for k in (0, 1))
+    assert (own.value, own.low, own.high) == (0, 0, 0)
+    assert (other.value, other.low) == (0, 0)
+    assert 0.3 < other.high < 0.5  # Wilson's for 0 of 6
+
+
 def test_one_point_in_a_stratum_has_limits() -> None:
     found = measure_map(from_counts([[1, 0], [0, 30]], [1, 9], ("a", "b")))
     assert found.overall.se > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio import Affine
 
 from swath.assessment import sample_map
 from swath.assessment.rasters import ClassTotals
@@ -91,6 +93,30 @@ def test_qgis_gets_a_drop_down_and_classes_in_no_order(tmp_path: Path) -> None:
         strata = [name for (name,) in db.execute("SELECT stratum FROM places ORDER BY fid")]
     changes = sum(a != b for a, b in pairwise(strata))
     assert changes > 20  # who labels them does not see class after class
+
+
+def test_whoever_labels_sees_a_picture_and_not_the_map(tmp_path: Path) -> None:
+    map_ = write_map(tmp_path / "map.tif", land()[0])
+    with rasterio.open(map_) as raster:  # a scene of half the map, at twice its resolution
+        place = raster.transform @ Affine.scale(0.5)
+        settings = {"driver": "GTiff", "height": 120, "width": 80, "count": 3, "dtype": "uint8", "crs": raster.crs}
+    with rasterio.open(tmp_path / "scene.tif", "w", **settings, transform=place, photometric="RGB") as out:
+        out.write(np.full((3, 120, 80), 90, np.uint8))
+    made = sample_map(map_, out=tmp_path / "p.gpkg", n=60, scene=tmp_path / "scene.tif")
+    places = read_places(tmp_path / "p.gpkg", need_labels=False)
+    pictures = [row.attributes["picture"] for row in places.rows]
+    outside = pictures.count(None)
+    assert 0 < outside < 60
+    assert f"{outside} of 60 points lie outside the scene and have no picture" in made.notes
+    assert all(data is None or data.startswith(b"\xff\xd8\xff") for data in pictures)
+    style = ElementTree.fromstring((tmp_path / "p.qml").read_text(encoding="utf-8"))
+    form = {element.get("name") for element in style.iter("attributeEditorField")}
+    assert form == {"reference", "new_class"}
+    unseen = {column.get("name") for column in style.iter("column") if column.get("hidden") == "1"}
+    assert {"stratum", "map_class"} <= unseen
+    with pytest.raises(DataError, match="there is no scene"):
+        sample_map(map_, out=tmp_path / "q.gpkg", scene=tmp_path / "none.tif")
+    assert not (tmp_path / "q.gpkg").exists()
 
 
 def test_the_same_pixels_whatever_the_file(tmp_path: Path) -> None:

@@ -33,7 +33,9 @@ def test_it_says_what_was_gained_and_the_map_that_comes_next(swath: Swath, files
     assert "agreement with 36 places" in ran.out
     assert "teaching helped" in ran.out
     assert max(len(line) for line in ran.out.splitlines() if not line.startswith("/")) <= 80
-    assert f"next: swath map {out} '{scene}' --bands 1,2,3 --match-colors off --out map.tif" in ran.err
+    assert (
+        f"next: swath map {out} '{scene}' --bands 1,2,3 --match-colors off --out {out.with_suffix('.tif')}" in ran.err
+    )
     assert read_model(out).record.taught
 
 

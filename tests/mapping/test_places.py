@@ -97,6 +97,21 @@ def test_the_column_of_classes_is_found_or_asked_for(tmp_path):
         read_places(path, label_field="where")
 
 
+def test_a_class_that_the_drop_down_lacks_is_written_next_to_it(tmp_path):
+    table = tmp_path / "p.csv"
+    table.write_text("lon,lat,class,new_class\n1,2,Forest,\n1,3,,wetland\n1,4,,\n")
+    places = read_places(table)
+    assert [row.label for row in places.rows] == ["Forest", "wetland", None]
+    table.write_text("lon,lat,class,new_class\n1,2,Forest,wetland\n")
+    with pytest.raises(DataError, match=r"line 2 is 'Forest' in column 'class' and 'wetland' in column 'new_class'"):
+        read_places(table)
+    assert read_places(table, label_field="class").counts == {"Forest": 1}
+    assert read_places(table, label_field="new_class").counts == {"wetland": 1}
+    table.write_text("lon,lat,class,reference\n1,2,Forest,River\n")
+    assert read_places(table, usual="reference").counts == {"River": 1}
+    assert read_places(table, usual="what").counts == {"Forest": 1}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from swath.mapping.styles import class_style, confidence_style, ood_style, value_map_style
+from swath.mapping.styles import class_style, confidence_style, ood_style, places_style
 from swath.model.record import class_infos
 
 
@@ -38,8 +38,28 @@ def test_confidence_goes_from_dark_to_light():
     assert (found[0]["value"], found[-1]["value"]) == ("0", "100")
 
 
-def test_the_style_offers_the_classes():
-    style = ElementTree.fromstring(value_map_style({"A & <B>": "00ff00", "c": "010203"}, column="class"))
+def test_the_style_of_places_offers_the_classes_and_a_way_to_take_one_back():
+    style = ElementTree.fromstring(places_style({"A & <B>": "00ff00", "c": "010203"}, column="class"))
     options = style.findall(".//field[@name='class']/editWidget[@type='ValueMap']//Option[@value]")
-    assert [option.get("value") for option in options] == ["A & <B>", "c"]
+    assert [option.get("name") for option in options] == ["not labeled yet", "A & <B>", "c"]
+    assert [option.get("value") for option in options][1:] == ["A & <B>", "c"]
     assert [c.get("value") for c in style.findall(".//category")] == ["A & <B>", "c", ""]
+    assert style.find("mapTip") is None
+
+
+def test_form_and_table_show_the_picture_and_keep_the_map_from_view():
+    text = places_style(
+        {"a": "00ff00"}, column="class", free="new_class", shown=["guess"], hidden=["map_class"], picture="picture"
+    )
+    style = ElementTree.fromstring(text)
+    form = style.find("attributeEditorForm")
+    assert [element.get("name") for element in form] == ["picture", "class", "new_class", "guess"]
+    assert 'to_base64(\\"picture\\")' in form[0].text
+    assert 'to_base64("picture")' in style.findtext("mapTip")
+    kinds = {field.get("name"): field[0].get("type") for field in style.iter("field") if len(field)}
+    assert kinds == {
+        "class": "ValueMap", "new_class": "TextEdit", "map_class": "Hidden", "picture": "Hidden", "guess": "TextEdit",
+    }  # fmt: skip
+    assert [field.get("name") for field in style.findall("./editable/field[@editable='0']")] == ["guess"]
+    unseen = [column.get("name") for column in style.iter("column") if column.get("hidden") == "1"]
+    assert unseen == ["map_class", "picture"]

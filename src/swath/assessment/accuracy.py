@@ -27,7 +27,7 @@ from swath.assessment.legend import group_order, grouped
 from swath.assessment.rasters import ClassRaster, open_classes
 from swath.assessment.results import Assessment, MapEstimates, PairedDifference, in_hectares
 from swath.assessment.sample import HECTARES, PIXELS, REFERENCE, STRATUM, WEIGHT, WHOLE
-from swath.errors import DataError, SettingError
+from swath.errors import DataError
 from swath.mapping.places import Geometry, LabeledPlace, Places, match_names, points_of, read_places
 from swath.model.memory import Teaching, taught_places
 from swath.pages.text import counted
@@ -75,10 +75,7 @@ def read_reference(path: str | Path, *, label_field: str | None = None, crs: Any
     DataError, SettingError
         As :func:`swath.mapping.places.read_places`.
     """
-    if label_field is None:
-        with contextlib.suppress(SettingError):
-            return read_places(path, label_field=REFERENCE, crs=crs)
-    return read_places(path, label_field=label_field, crs=crs)
+    return read_places(path, label_field=label_field, usual=REFERENCE, crs=crs)
 
 
 def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, str] | None = None) -> Assessment:
@@ -141,7 +138,9 @@ def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, 
         reasons = ", ".join(f"{count} {reason}" for reason, count in left.items() if count)
         raise DataError(
             f"none of the {len(rows)} places of {places.name} can be compared with {names[0]} ({reasons})",
-            fix="label places that lie on the map; draw some with: swath sample MAP --out PLACES.gpkg",
+            fix=f"fill in '{places.label_field}'"
+            if left["without a label"]
+            else "label places that lie on the map; draw some with: swath sample MAP --out PLACES.gpkg",
         )
     order = group_order(
         groups, [*classes, *sorted({str(reference[k]) for k in np.flatnonzero(used).tolist()} - set(classes))]

@@ -14,6 +14,11 @@ sample size with Student's quantile: Korn and Graubard 1998, Survey Methodology 
 as if every stratum had two points more, of the classes that the whole sample has. Its degrees of freedom are
 Satterthwaite's over the points of each map class in each stratum: of a map whose classes are not the strata, few points
 of a large stratum may decide. ``benchmarks/assess_coverage.py`` measures how often these limits hold, and the plain.
+
+Limits of a difference come from those of both maps and their correlation. Producer's accuracies of two maps are shares
+of the same few points and go together so closely that their difference hangs on that correlation, which few degrees of
+freedom overstate: points that would part the maps were not drawn. So it is drawn toward 0 by half a degree, a number
+chosen by simulations other than those that are reported.
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ from swath.model.record import Estimate
 
 _MORE = 2.0  # points added to each stratum, for the limits only
 _LEAST_FREEDOM = 2
+_SHRINKAGE = 0.5  # degrees of freedom by which the correlation of two maps is drawn toward 0
 _TINY = 1e-9
 _FEW = 0.05  # share of a stratum's pixels in the sample, up to which it counts as drawn from infinitely many
 Floats = npt.NDArray[np.float64]
@@ -205,6 +211,7 @@ class _Ratios:
         self.mapped = np.concatenate([rows[:, 1:].T, np.repeat(places[:, 1:], size, axis=0).T], axis=1)
         self.reference = np.concatenate([sample.reference, np.tile(np.arange(size), len(places))])
         self.real = len(sample)
+        self._exact = len(places) == h  # what the maps show is known everywhere: one class in each stratum
         self._cell = np.concatenate([inverse.ravel(), np.repeat(np.arange(len(places)), size)])
         n = sample.effective
         self._share, self._strata, self._left = sample.share, h, sample.left
@@ -225,7 +232,12 @@ class _Ratios:
         se = math.sqrt(float(np.where(lone, more, variances).sum()))
         spread = float(more.sum())
         if spread <= 0:  # every pixel is in the sample, or nothing else is possible
-            return StratifiedEstimate(value=value, low=value, high=value, n=n, se=se)
+            low = high = value
+            if not self._exact and self._left.any():  # a map whose classes are not the strata may show it elsewhere
+                weights = (self._plain[0] * self._share[self.stratum])[within]
+                effective = float(weights.sum() ** 2 / (weights**2).sum())
+                low, high = score_limits(value * effective, effective)
+            return StratifiedEstimate(value=value, low=low, high=high, n=n, se=se)
         quantile = t_quantile(1 + max(_LEAST_FREEDOM, round(self._freedom(others))))
         effective = likely * (1 - likely) / spread * (Z / quantile) ** 2
         low, high = score_limits(value * effective, effective)
@@ -241,6 +253,11 @@ class _Ratios:
         of_one, of_two, of_both = (float(self._variances(z, smooth=False).sum()) for z in (z_one, z_two, z_one - z_two))
         product = 2 * math.sqrt(of_one * of_two)
         together = (of_one + of_two - of_both) / product if product else 0.0
+        (_, likely_one), (_, likely_two) = (self._linear(*part, smooth=True) for part in (first, second))
+        apart = likely_one - likely_two
+        if np.array_equal(first[1], second[1]) and not first[1].all() and apart.any():
+            freedom = max(_LEAST_FREEDOM, self._freedom(apart))
+            together *= freedom / (freedom + _SHRINKAGE)
         low, high = difference_interval(one, two, correlation=together)
         value = one.value - two.value
         return StratifiedEstimate(value=value, low=max(-1.0, low), high=min(1.0, high), n=n, se=math.sqrt(of_both))

@@ -189,7 +189,7 @@ def open_classes(path: Path) -> Iterator[ClassRaster]:
         except DataError as error:
             raise DataError(
                 f"areas of {path.name} are not known: {error.problem}",
-                fix=f"state where it lies, for example with: gdal_edit.py -a_srs EPSG:CODE {path.name}",
+                fix=f"state where it lies, for example with: rio edit-info --crs EPSG:CODE {path.name}",
             ) from error
         yield ClassRaster(
             path=path,

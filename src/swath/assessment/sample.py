@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,8 @@ from swath.assessment.rasters import LARGEST, ClassRaster, ClassTotals, Mask, To
 from swath.errors import DataError, SettingError
 from swath.files import check_output
 from swath.imagery.rasters import unreadable
+from swath.mapping.geopackage import PICTURE
+from swath.mapping.pictures import draw_places, footprints
 from swath.mapping.places import LabeledPlace, Places, write_places
 from swath.mapping.reader import open_file
 from swath.model.record import class_infos
@@ -34,6 +36,8 @@ MOST = 50_000
 ENOUGH = 50  # points of a class, from which on the intervals hold what they say
 REFERENCE, STRATUM, MAPPED, WEIGHT = "reference", "stratum", "map_class", "weight_ha"
 PIXELS, HECTARES, WHOLE = "stratum_pixels", "stratum_ha", "map_ha"
+DESIGN = (STRATUM, MAPPED, WEIGHT, PIXELS, HECTARES, WHOLE)
+_AROUND = 24  # side of a picture in pixels of the map
 _LIKELY = (0.5, 0.98)  # range of user's accuracies that a mean confidence is taken to say
 _NO_CONFIDENCE = "use --allocation proportional or equal"
 Numbers = npt.NDArray[np.intp]
@@ -74,6 +78,8 @@ def sample_map(
     n: int = 100,
     per_class: int | None = None,
     allocation: Allocation = "proportional",
+    scene: Any = None,
+    bands: Sequence[int] | None = None,
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -95,12 +101,17 @@ def sample_map(
         How points are shared among classes: by their area (``proportional``), the same to all (``equal``), or by area
         times the spread that the map's confidence lets expect (``neyman``; Cochran 1977, equation 5.26), which needs
         the raster ``.confidence.tif`` next to the map.
+    scene : optional
+        Image to draw a small picture of every point from, with its pixel framed: what was mapped, or a finer one; as
+        for :func:`swath.mapping.map_scene`.
+    bands : sequence of int, optional
+        Its bands to show as red, green and blue.
     seed : int
         The same seed draws the same pixels.
     overwrite : bool
         Replace files that exist.
     progress : Progress
-        Called per strip.
+        Called per strip and per picture.
 
     Returns
     -------
@@ -143,11 +154,18 @@ def sample_map(
             least=FEWEST if per_class is None else per_class,
             users=None if sure is None else sure.users(totals),
         )
-        places = _places(raster, totals, counts, drawn, seed)
-        colors = _colors(raster, totals)
-    files = write_places(out, places, classes=colors, overwrite=overwrite)
-    few = [name for name, count in zip(totals.names, counts, strict=True) if count < ENOUGH]
+        places, at = _places(raster, totals, counts, drawn, seed)
+        colors, transform = _colors(raster, totals), raster.transform
     notes = []
+    if scene is not None:
+        squares = footprints(at + 0.5, size=1, transform=transform, crs=places.crs)
+        pictures = draw_places(scene, squares, around=_AROUND, bands=bands, progress=progress)
+        places = _with_pictures(places, pictures)
+        if missing := pictures.count(None):
+            notes.append(f"{missing} of {len(pictures)} points lie outside the scene and have no picture")
+    # Whoever labels must not see what the map says.
+    files = write_places(out, places, classes=colors, hidden=DESIGN, overwrite=overwrite)
+    few = [name for name, count in zip(totals.names, counts, strict=True) if count < ENOUGH]
     if few:
         notes.append(
             f"{len(few)} of {len(counts)} classes have fewer than {ENOUGH} points: their intervals will be wide"
@@ -296,9 +314,14 @@ class _Confidence:
         return np.asarray(np.clip(mean, *_LIKELY))
 
 
-def _places(raster: ClassRaster, totals: ClassTotals, counts: Sequence[int], drawn: _Draw, seed: int) -> Places:
-    """The sample as places, in random order: who labels them does not see class after class."""
+def _places(
+    raster: ClassRaster, totals: ClassTotals, counts: Sequence[int], drawn: _Draw, seed: int
+) -> tuple[Places, Numbers]:
+    """The sample as places, and their rows and columns ``[N, 2]``, in random order: who labels them does not see class
+    after class.
+    """
     rows: list[LabeledPlace] = []
+    at: list[tuple[int, int]] = []
     whole = math.fsum(totals.hectares)
     for k, (value, name) in enumerate(zip(totals.values, totals.names, strict=True)):
         down, right = drawn.pixels(value, counts[k])
@@ -314,8 +337,16 @@ def _places(raster: ClassRaster, totals: ClassTotals, counts: Sequence[int], dra
                 WHOLE: whole,
             }
             rows.append(LabeledPlace({"type": "Point", "coordinates": [x, y]}, None, "", attributes))
+            at.append((row, column))
     order = np.random.default_rng([seed, 2**31]).permutation(len(rows))
-    return Places(tuple(rows[k] for k in order), raster.crs, raster.name, REFERENCE)
+    return Places(tuple(rows[k] for k in order), raster.crs, raster.name, REFERENCE), np.array(at, np.intp)[order]
+
+
+def _with_pictures(places: Places, pictures: Sequence[bytes | None]) -> Places:
+    rows = zip(places.rows, pictures, strict=True)
+    return replace(
+        places, rows=tuple(replace(row, attributes={**row.attributes, PICTURE: picture}) for row, picture in rows)
+    )
 
 
 def _colors(raster: ClassRaster, totals: ClassTotals) -> dict[str, str]:

@@ -25,21 +25,42 @@ def sample(
             help="Share points among classes by area, equally, or by area and the confidence of the map (neyman)."
         ),
     ] = "proportional",
+    scene: Annotated[
+        str | None,
+        typer.Option(
+            help="Image to draw a small picture of every point from: the scene that was mapped, or a finer one."
+        ),
+    ] = None,
+    bands: Annotated[
+        str | None, typer.Option(metavar="N,N,N", help="Bands of --scene to show as red, green and blue: 3,2,1")
+    ] = None,
     seed: opt.Seed = 0,
     overwrite: opt.Overwrite = False,
 ) -> object:
     """Draw a random sample of a map's pixels to label, stratified by class.
 
-    Open the points in QGIS over a good image, choose what is there in the column 'reference', and save. What the
-    sample stands for is in its other columns.
+    Open the points in QGIS over a good image, choose what is there in the column 'reference', and save. What the map
+    says is kept from view. What the sample stands for is in its other columns.
 
-    Example: swath sample map.tif --n 400 --per-class 50 --out places.gpkg
+    Example: swath sample map.tif --scene scene.tif --n 400 --out sample.gpkg
     """
     from swath.assessment import sample_map
+    from swath.errors import SettingError
     from swath.pages.text import columns, three_digits, written
 
+    if bands is not None and scene is None:
+        raise SettingError("--bands are those of --scene", fix="give --scene, or leave out --bands")
     made = opt.with_bars(
-        sample_map, map_, out=out, n=n, per_class=per_class, allocation=allocation, seed=seed, overwrite=overwrite
+        sample_map,
+        map_,
+        out=out,
+        n=n,
+        per_class=per_class,
+        allocation=allocation,
+        scene=scene,
+        bands=opt.band_numbers(bands),
+        seed=seed,
+        overwrite=overwrite,
     )
     rows = [("class", "points", "hectares")]
     rows += [
@@ -50,7 +71,8 @@ def sample(
     for note in made.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: {sum(made.points):,} points")
-    opt.next_step("assess", map_, "--reference", out, after="  (when its column 'reference' is filled in, in QGIS)")
+    opt.hint(f"next: fill in the column 'reference' of {out} in QGIS (toggle editing, form view), then:")
+    opt.next_step("assess", map_, "--reference", out)
     return made
 
 
@@ -100,7 +122,8 @@ def assess(
     typer.echo("\n".join(result.lines()))
     if out is None:
         more = [part for name, value in given.items() if value is not None for part in (name, value)]
-        opt.next_step("assess", *maps, "--reference", reference, *more, "--out", "assessment")
+        opt.next_step("assess", *maps, "--reference", reference, *more, "--out", opt.unused("assessment"))
     else:
         typer.echo(f"page: {(out / PAGE).resolve().as_uri()}")
+        opt.hint(f"next: look at {out / PAGE}")
     return result

@@ -182,8 +182,11 @@ def label_issues(
     )
     table, page = out / "label_issues.csv", out / "label_issues.html"
     typer.echo(f"list: {table}; page: {page.resolve().as_uri()}")
-    opt.hint("fill in its column 'verdict' (ok, relabel, drop or a class) before that:")
-    opt.next_step("data", "relabel", index, table, "--out", index.with_name(f"{index.stem}-relabeled.parquet"))
+    if made.candidates:
+        opt.hint("fill in its column 'verdict' (ok, relabel, drop or a class) before that:")
+        opt.next_step("data", "relabel", index, table, "--out", index.with_name(f"{index.stem}-relabeled.parquet"))
+    else:
+        opt.next_step("data", "report", index, "--out", out.with_name(f"{out.name}-data"))
     return made
 
 

@@ -290,7 +290,7 @@ def networks(
     from swath.errors import SettingError
     from swath.networks import Network, describe_network, network_names
 
-    header = ("network", "parameters", f"MACs at {size} px", "features", "class maps", "smallest patch")
+    header = ("network", "parameters", f"MACs at {size} px", "features", "class maps", "minimum")
     rows: list[tuple[str, ...]] = [header]
     found: dict[str, object] = {}
     for name in names or network_names():
@@ -320,4 +320,5 @@ def networks(
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
+    opt.next_step("recipes")
     return found

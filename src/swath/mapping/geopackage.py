@@ -21,7 +21,7 @@ from rasterio.errors import CRSError
 
 from swath.errors import DataError, SettingError
 from swath.files import atomic_files
-from swath.mapping.styles import value_map_style
+from swath.mapping.styles import places_style
 
 MOST_PLACES = 100_000
 MOST_BLOB = 64 * 2**20  # of one geometry or picture
@@ -33,6 +33,8 @@ _CODES = {name: code for code, name in _KINDS.items()}
 _OTHER_KINDS = {2: "LineString", 5: "MultiLineString", 7: "GeometryCollection"}
 _MADE = "2000-01-01T00:00:00.000Z"  # a column that must hold a time; the same places give the same bytes
 _NO_CODE = 100_000  # srs_id of a system without a code
+NEW_CLASS = "new_class"  # column of a class that the drop-down of classes lacks
+PICTURE = "picture"  # column of what a place looks like
 Row = tuple[str, "Mapping[str, Any] | None", Mapping[str, Any]]
 
 
@@ -256,6 +258,7 @@ def write_layer(
     columns: Mapping[str, Sequence[Any]],
     classes: Mapping[str, str] | None = None,
     class_column: str = "class",
+    hidden: Sequence[str] = (),
     layer: str = "places",
     overwrite: bool = False,
 ) -> tuple[Path, ...]:
@@ -272,9 +275,12 @@ def write_layer(
     columns : mapping of str to sequence
         N values each: text, numbers, bool, bytes (a picture) or None.
     classes : mapping of str to str, optional
-        Color (RRGGBB) by class name; with it the style is written, which offers them in a drop-down.
+        Color (RRGGBB) by class name; with it the style is written, which offers them in a drop-down, and the column
+        :data:`NEW_CLASS` for others.
     class_column : str
         Column of the class names.
+    hidden : sequence of str
+        Columns that the style keeps from view.
     layer : str
         Name of the layer.
     overwrite : bool
@@ -300,6 +306,9 @@ def write_layer(
                 fix=f"choose another name, such as {path.with_stem(f'{path.stem}-places')}",
             )
     targets = [path] if classes is None else [path, style]
+    if classes is not None:
+        first = {class_column: columns[class_column], NEW_CLASS: [None] * len(geometries)}
+        columns = {**first, **{name: values for name, values in columns.items() if name not in first}}
     with atomic_files(targets, overwrite=overwrite) as paths:
         # SQLite keeps a journal next to its file: none is needed for a file that gets its name when it is complete.
         with contextlib.closing(sqlite3.connect(paths[path])) as db:
@@ -307,7 +316,16 @@ def write_layer(
             _fill(db, layer, geometries, crs, columns)
             db.commit()
         if classes is not None:
-            paths[style].write_text(value_map_style(classes, column=class_column), encoding="utf-8")
+            own = (class_column, NEW_CLASS, PICTURE, *hidden)
+            text = places_style(
+                classes,
+                column=class_column,
+                free=NEW_CLASS,
+                shown=[name for name in columns if name not in own],
+                hidden=hidden,
+                picture=PICTURE if PICTURE in columns else None,
+            )
+            paths[style].write_text(text, encoding="utf-8")
     return tuple(targets)
 
 

@@ -32,10 +32,11 @@ from swath.data.tables import called_columns, decode_text, label_column, read_cs
 from swath.errors import DataError, MissingFileError, SettingError
 from swath.imagery.header import check_size
 from swath.imagery.rasters import equals_nodata
-from swath.mapping.geopackage import Row, check_count, read_layer, write_layer
+from swath.mapping.geopackage import NEW_CLASS, Row, check_count, read_layer, write_layer
 from swath.mapping.reader import ENVIRONMENT, open_file, use_own_proj_data
 
 MOST_BYTES = 512 * 2**20
+use_own_proj_data()  # for the next line, wherever this is imported first
 WGS84 = CRS.from_epsg(4326)
 GEOMETRIES = ("Point", "MultiPoint", "Polygon", "MultiPolygon")
 _MOST_PIXELS = 400_000_000
@@ -128,7 +129,8 @@ class Places:
         kept = tuple(row for row in self.rows if row.label is not None)
         if not kept:
             raise DataError(
-                f"none of the {len(self.rows)} places of {self.name} has a class", fix="fill in the column of classes"
+                f"none of the {len(self.rows)} places of {self.name} has a class",
+                fix="fill in the column of classes" if self.label_field is None else f"fill in '{self.label_field}'",
             )
         left = len(self.rows) - len(kept)
         note = (f"{left} of {len(self.rows)} places of {self.name} have no class and were left out",) if left else ()
@@ -193,6 +195,7 @@ def read_places(
     *,
     crs: Any = None,
     label_field: str | None = None,
+    usual: str | None = None,
     layer: str | None = None,
     need_labels: bool = True,
 ) -> Places:
@@ -206,7 +209,10 @@ def read_places(
     crs : optional
         Coordinate reference system of the coordinates, in place of what the file says.
     label_field : str, optional
-        Column of class names; by default the one that is called ``label``, ``class`` or the like.
+        Column of class names; by default the one that is called ``label``, ``class`` or the like. Where it is empty,
+        the class is that of a column ``new_class``, as :func:`write_places` adds one.
+    usual : str, optional
+        Column that comes before these if the file has it.
     layer : str, optional
         Layer of a GeoPackage that has several.
     need_labels : bool
@@ -222,7 +228,8 @@ def read_places(
     MissingFileError
         If there is no such file.
     DataError
-        If it is none of these or damaged, says no coordinate reference system, or has no column of class names.
+        If it is none of these or damaged, says no coordinate reference system, has no column of class names, or
+        two classes of a place.
     SettingError
         If `crs` is none, or the file has no `label_field` or `layer`.
 
@@ -253,14 +260,22 @@ def read_places(
         columns, rows, own = _text_rows(path, head)
     if stated is None and own is None:
         raise DataError(f"{name} does not say in which coordinate reference system its places are", fix=_NAMES_CRS)
-    found = _choose_label(columns, rows, asked=label_field, need=need_labels, where=name)
+    asked = usual if label_field is None and usual in columns else label_field
+    found = _choose_label(columns, rows, asked=asked, need=need_labels, where=name)
+    free = NEW_CLASS if NEW_CLASS in columns and found not in (None, NEW_CLASS) else None
     places, empty = [], 0
     for where, geometry, values in rows:
         if geometry is None:
             empty += 1
             continue
-        attributes = {key: value for key, value in values.items() if key != found}
+        attributes = {key: value for key, value in values.items() if key not in (found, free)}
         label = None if found is None else label_text(values.get(found))
+        other = None if free is None else label_text(values.get(free))
+        if label_field is None and label is not None and other is not None and label != other:
+            raise DataError(
+                f"{where} is '{label}' in column '{found}' and '{other}' in column '{free}'", fix="empty one of the two"
+            )
+        label = other if label is None else label
         places.append(LabeledPlace(geometry, label, where, attributes))
     if not places:
         raise DataError(f"{name} holds no places", fix="give a file with points or polygons")
@@ -272,7 +287,12 @@ def read_places(
 
 
 def write_places(
-    path: str | Path, places: Places, *, classes: Mapping[str, str] | None = None, overwrite: bool = False
+    path: str | Path,
+    places: Places,
+    *,
+    classes: Mapping[str, str] | None = None,
+    hidden: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> tuple[Path, ...]:
     """Write places as a GeoPackage, with their class and other attributes as columns.
 
@@ -284,7 +304,9 @@ def write_places(
         Its column of classes is called :attr:`Places.label_field`, or ``class``; all rows have the same attributes.
     classes : mapping of str to str, optional
         Color (RRGGBB) by class name: a style (``.qml``) is written next to it, with which QGIS offers the classes in a
-        drop-down.
+        drop-down, and the column ``new_class`` for others; a column ``picture`` is shown with each place.
+    hidden : sequence of str
+        Columns that QGIS keeps from view.
     overwrite : bool
         Replace files that exist.
 
@@ -314,6 +336,7 @@ def write_places(
         columns=columns,
         classes=classes,
         class_column=label,
+        hidden=hidden,
         overwrite=overwrite,
     )
 

@@ -144,6 +144,21 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def rough_time(seconds: float) -> str:
+    """Write how long something takes, as far as an estimate can know.
+
+    Examples
+    --------
+    >>> rough_time(41), rough_time(250), rough_time(5400)
+    ('40 seconds', '4 minutes', '1.5 hours')
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds, -1 if seconds >= 10 else 0)):.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
 def sentence(text: str) -> str:
     """Begin with a capital letter and end with one period."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."

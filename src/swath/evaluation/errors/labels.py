@@ -247,6 +247,7 @@ def feature_probabilities(
     outputs = model_outputs(classifier, pixels, wanted=("features",), stage="features", progress=progress)
     features = outputs["features"]
     probabilities = np.empty((len(index), len(index.classes)))
+    progress("folds", 0, folds)
     for fold, rows in enumerate(held_out):
         others = np.setdiff1d(np.arange(len(index)), rows)
         fitted = fit_softmax(features[others], labels[others], outputs=len(index.classes), ridge=PENALTY)
