@@ -422,10 +422,10 @@ def write_page(path: Path, experiment: Experiment, rows: Sequence[Row], text: st
         write_report(
             temporary,
             [
+                Section("Accuracy", images=[experiment_chart(experiment, rows)]),
                 Section(
                     "Variants",
                     text=["Each variant answers for the same patches; differences are paired on them."],
-                    images=[experiment_chart(experiment, rows)],
                     tables=[Table((*columns, *(("p (McNemar)",) if seeds == 1 else ()), "training"), cells)],
                     links=[Link("Table (CSV)", folder / "table.csv"), Link("Runs", folder / "variants")],
                 ),
