@@ -364,9 +364,9 @@ def experiment_chart(experiment: Experiment, rows: Sequence[Row]) -> Chart:
         experiment.question,
         [
             # What is compared stands right below what it is compared with, in another color and hollow.
-            Interval(
+            Interval.of(
                 row.name,
-                *(100 * v for v in (row.accuracy.value, row.accuracy.low, row.accuracy.high)),
+                row.accuracy,
                 color="accent" if row.against is None else "warm",
                 hollow=row.against is not None,
             )
