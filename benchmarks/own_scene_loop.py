@@ -52,7 +52,7 @@ def main() -> None:
     options.add_argument("--picture", type=Path, default=None, help="draw the scene and its maps here")
     args = options.parse_args()
     scene = args.rasters / SCENE
-    args.rasters = args.rasters.name
+    del args.rasters  # a folder of this machine
     gains: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         models: list[str | Path] = ["eurosat"]

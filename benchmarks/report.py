@@ -20,8 +20,9 @@ TITLES = {
     "split_bias": "Random against safe splits, accuracy in percent",
     "seen_patches": "Seen patches: copies recognized by a model file",
     "assess_coverage": "Intervals of swath assess: how often they hold the truth",
+    "own_scene_loop": "Your own scene: accuracy of its map as it is taught",
 }
-INPUTS = {"duplicates": ("INDEX",), "overlap": ("INDEX",), "seen_patches": ("INDEX",)}
+INPUTS = {"duplicates": ("INDEX",), "overlap": ("INDEX",), "seen_patches": ("INDEX",), "own_scene_loop": ("RASTERS",)}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from swath.assessment.results import (
     agreement_table,
     class_table,
     confusion_rows,
+    occurring,
 )
 from swath.evaluation.plots import commonest
 from swath.files import write_csv
@@ -80,11 +81,12 @@ def _accuracy_sections(result: Assessment) -> list[Section]:
 
 
 def _map_section(one: MapEstimates) -> Section:
-    names, shares = list(one.accuracy.per_class), np.array(one.accuracy.matrix)
-    counts = one.accuracy.counts
+    kept = occurring(one.accuracy)
+    names = [name for k, name in enumerate(one.accuracy.per_class) if k in kept]
+    counts, shares = (np.array(part)[np.ix_(kept, kept)] for part in (one.accuracy.counts, one.accuracy.matrix))
     rows: list[tuple[Cell, ...]] = [
         (first, *(f"{count} ({100 * share:.1f} %)" if count else "" for count, share in zip(*pair, strict=True)))
-        for first, pair in zip(names, zip(counts, one.accuracy.matrix, strict=True), strict=True)
+        for first, pair in zip(names, zip(counts, shares, strict=True), strict=True)
     ]
     return Section(
         one.map,

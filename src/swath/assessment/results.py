@@ -110,7 +110,9 @@ class Assessment(Result):
             lines += ["", one.map, f"  overall accuracy {with_interval(one.accuracy.overall)}"]
             lines += [f"  strata: {one.strata}", ""] if one.strata else [""]
             lines += text_table(class_table(one))
-            lines += ["", *matrix_lines(*_occurring(one.accuracy))]
+            names, kept = list(one.accuracy.per_class), occurring(one.accuracy)
+            matrix = [[one.accuracy.matrix[k][j] for j in kept] for k in kept]
+            lines += ["", *matrix_lines([names[k] for k in kept], matrix)]
         for pair in self.differences:
             lines += ["", *difference_lines(pair)]
         if self.notes:
@@ -124,9 +126,8 @@ def class_table(one: MapEstimates, *, full: bool = False) -> Table:
     if one.hectares is not None and sum(area.value for area in one.hectares.values()) >= _LARGE:
         scale, unit = 0.01, "km²"
     rows: list[tuple[Cell, ...]] = []
-    occurring, _ = _occurring(one.accuracy)
-    for name in occurring:
-        scores = one.accuracy.per_class[name]
+    classes = list(one.accuracy.per_class.items())
+    for name, scores in [classes[k] for k in occurring(one.accuracy)]:
         cells: tuple[Cell, ...] = (name if full else written(name, limit=_NAME), f"{100 * scores.mapped:.1f}")
         cells += (_share(scores.users), _share(scores.producers))
         if one.hectares is not None:
@@ -138,11 +139,10 @@ def class_table(one: MapEstimates, *, full: bool = False) -> Table:
     return Table(columns + ((f"area, {unit}",) if one.hectares is not None else ()), rows)
 
 
-def _occurring(accuracy: AccuracyEstimates) -> tuple[list[str], list[list[float]]]:
-    """Classes that the map or the reference shows somewhere, and their part of the error matrix."""
-    names, counts = list(accuracy.per_class), accuracy.counts
-    kept = [k for k in range(len(names)) if any(counts[k]) or any(row[k] for row in counts)]
-    return [names[k] for k in kept], [[accuracy.matrix[k][j] for j in kept] for k in kept]
+def occurring(accuracy: AccuracyEstimates) -> list[int]:
+    """Numbers of the classes that the map or the reference shows at a place: with several maps, not all of them."""
+    counts = accuracy.counts
+    return [k for k in range(len(counts)) if any(counts[k]) or any(row[k] for row in counts)]
 
 
 def matrix_lines(names: Sequence[str], matrix: Sequence[Sequence[float]]) -> list[str]:
