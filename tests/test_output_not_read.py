@@ -90,6 +90,9 @@ FAST: dict[str, Command] = {
         "compare", model, model, index, "--out", out.with_suffix(".json"),
     ),
     "predict": lambda model, index, patches, out: ("predict", model, patches, "--out", out.with_suffix(".csv")),
+    "map": lambda model, index, patches, out: (
+        "map", model, _scene(out.parent.parent / "scene.tif"), "--min-area", 50, "--out", out.with_suffix(".tif"),
+    ),
     "suggest": lambda model, index, patches, out: (
         "suggest", model, _scene(out.parent.parent / "scene.tif"), "--out", out.with_suffix(".gpkg"),
     ),

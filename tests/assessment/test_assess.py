@@ -49,7 +49,7 @@ def test_an_assessment_is_a_folder(files: dict[str, Path], tmp_path: Path) -> No
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "overall accuracy of map.tif" in page
     assert "map.tif less second.tif" in page
-    assert page.count("data:image/png") == 2
+    assert page.count('<figure class="drawn">') == 2
     assert "<script" not in page
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shlex
 import subprocess
 import sys
 from collections import defaultdict
@@ -16,7 +15,7 @@ import pytest
 import typer
 
 from swath.cli import app
-from swath.cli.options import EngineName, MatchColorsMode, SplitName, _Screen, folded, unused
+from swath.cli.options import EngineName, MatchColorsMode, SplitName, _printing, _Screen, folded, next_step, unused
 from tests.cli.conftest import Swath
 
 
@@ -163,52 +162,6 @@ def test_completion_offers_names_without_torch(typed: list[str], offered: set[st
     assert ran.stderr == "False\n"
 
 
-def test_commands_in_the_docs_have_their_options() -> None:
-    root = Path(__file__).parents[2]
-    shown = [
-        line.split("#")[0].split()[1:]
-        for page in (root / "README.md", *(root / "docs").glob("*.md"))
-        for block in page.read_text(encoding="utf-8").split("```")[1::2]
-        for line in block.splitlines()
-        if line.startswith("swath ")
-    ]
-    assert len(shown) > 50
-    for words in shown:
-        name = next(name for name in COMMANDS if list(name) == words[: len(name)])
-        options = {o for option in COMMANDS[name].params for o in (*option.opts, *option.secondary_opts)}
-        assert {word for word in words if word.startswith("-")} <= options, words
-
-
-def next_of(ran: Any) -> list[str]:
-    """The words of the command that a command proposes in its last line."""
-    assert ran.code == 0, ran.err
-    words = shlex.split(ran.err.splitlines()[-1])
-    assert words[:2] == ["next:", "swath"]
-    return words[2:]
-
-
-def follow(swath: Swath, words: list[str], steps: int) -> list[str]:
-    """Run a command and, one after the other, what each proposes; give the last proposal."""
-    for _ in range(steps):
-        words = next_of(swath(*words))
-    return words
-
-
-def test_each_next_step_runs_as_printed(swath: Swath, tiny_patches: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    index = tmp_path / "my own.parquet"
-    last = follow(swath, ["data", "index", str(tiny_patches), "--out", str(index)], 3)
-    assert last == ["train", str(index), "--out", "runs/my own"]
-
-
-def test_after_a_measurement_come_errors_labels_and_a_review(
-    swath: Swath, tiny_model: Path, tiny_index_file: Path, tmp_path: Path
-) -> None:
-    last = follow(swath, ["evaluate", str(tiny_model), str(tiny_index_file), "--out", str(tmp_path / "val")], 3)
-    assert last[:2] == ["data", "relabel"]
-    assert Path(last[3]).is_file()
-
-
 def test_prose_is_broken_between_words_on_a_terminal_and_whole_in_a_file(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     screen = io.StringIO()
@@ -232,3 +185,32 @@ def test_a_path_is_never_broken(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     path = "/a-folder/with-hyphens/" + "x" * 60 + ".tif"
     assert path in folded(f"the picture of the map is {path}").splitlines()
+
+
+def test_what_is_said_of_a_name_stays_in_its_column(monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = folded("flash   The small network for as short as makes sense, in half a minute").splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("flash   The small")
+    assert lines[1].startswith(" " * 8 + "as makes sense")
+
+
+class Terminal(io.StringIO):
+    """What a command writes to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_notes_are_broken_between_words_and_the_next_command_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def command() -> None:
+        typer.echo("warning: a sentence that is longer than the terminal is wide", err=True)
+        next_step("map", "eurosat", "a/scene with a long name.tif", "--out", "map.tif")
+
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stderr", screen := Terminal())
+    _printing(command)(quiet=False, json=False)
+    *prose, last = screen.getvalue().splitlines()
+    assert len(prose) == 2
+    assert max(map(len, prose)) <= 40
+    assert last == "next: swath map eurosat 'a/scene with a long name.tif' --out map.tif"

@@ -236,4 +236,5 @@ def test_headers_that_give_classes_away_are_said_once(reported):
 
 
 def test_pairs_that_are_all_shown_are_not_called_the_first(reported):
-    assert "Files that are the same byte for byte." in reported[1]
+    assert "The same byte for byte: " in reported[1]
+    assert "The first 12 of each" not in reported[1]

@@ -39,11 +39,11 @@ def test_the_folder_holds_what_is_promised(done):
     out, _ = done
     assert sorted(p.name for p in out.iterdir()) == [
         "confusion.csv",
-        "confusion.png",
+        "confusion.svg",
         "metrics.json",
-        "per_class.png",
+        "per_class.svg",
         "predictions.csv",
-        "reliability.png",
+        "reliability.svg",
     ]
 
 
@@ -142,7 +142,7 @@ def test_an_existing_folder_is_kept_unless_told(classifier, tiny_index, tmp_path
 
 def test_the_same_evaluation_gives_the_same_bytes(classifier, tiny_index, tmp_path, done):
     evaluate(classifier, tiny_index, split="test", out=tmp_path / "again")
-    for name in ("metrics.json", "confusion.csv", "predictions.csv", "confusion.png", "per_class.png"):
+    for name in ("metrics.json", "confusion.csv", "predictions.csv", "confusion.svg", "per_class.svg"):
         assert (tmp_path / "again" / name).read_bytes() == (done[0] / name).read_bytes()
 
 

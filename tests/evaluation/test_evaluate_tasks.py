@@ -91,8 +91,8 @@ def test_a_binary_model_is_measured_at_its_threshold(binary_model, binary_data, 
     found = evaluate(load(binary_model, threads=1), binary_data, split="test", out=tmp_path / "out")
     assert isinstance(found, BinaryEvaluation)
     written = {p.name for p in (tmp_path / "out").iterdir()}
-    assert written >= {"confusion.csv", "confusion.png", "curves.png", "metrics.json", "predictions.csv"}
-    assert "per_class.png" not in written
+    assert written >= {"confusion.csv", "confusion.svg", "curves.svg", "metrics.json", "predictions.csv"}
+    assert "per_class.svg" not in written
     rows = rows_of(tmp_path / "out" / "predictions.csv")
     truth = np.array([row["label"] == "River" for row in rows])
     scores = np.array([float(row["p_River"]) for row in rows])
@@ -119,7 +119,7 @@ def test_a_binary_model_is_measured_at_its_threshold(binary_model, binary_data, 
         "AUROC",
         "F1",
         "threshold 0.6000",
-        "of which 6 are River",
+        "6 of 12 patches are River",
         "the model's lead in average precision",
     ):
         assert said in text
@@ -129,8 +129,8 @@ def test_a_multi_label_model_is_measured_label_by_label(several_model, several_d
     found = evaluate(load(several_model, threads=1), several_data, split="test", out=tmp_path / "out")
     assert isinstance(found, MultiLabelEvaluation)
     written = {p.name for p in (tmp_path / "out").iterdir()}
-    assert written >= {"curves.png", "labels.csv", "metrics.json", "per_class.png", "predictions.csv"}
-    assert "confusion.png" not in written
+    assert written >= {"curves.svg", "labels.csv", "metrics.json", "per_class.svg", "predictions.csv"}
+    assert "confusion.svg" not in written
     rows = rows_of(tmp_path / "out" / "predictions.csv")
     truth, called = (
         np.array([[name in row[c].split(";") for name in CLASSES] for row in rows]) for c in ("label", "predicted")
@@ -159,7 +159,7 @@ def test_the_report_shows_curves_and_numbers(task, request, tmp_path):
     found = evaluate(load(request.getfixturevalue(model), threads=1), index, split="test", out=tmp_path / "out")
     write_report(tmp_path / "r.html", [result_section(found, tmp_path / "out")], title="Result")
     page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
-    assert "Precision-recall and ROC curves" in page.all("img", "alt")
+    assert "Precision-recall and ROC curves" in page.all("svg", "aria-label")
     for name in found.headline():
         shown = {"mean_average_precision": "mAP", "auroc": "AUROC", "f1": "F1"}.get(name, name.replace("_", " "))
         assert shown.replace("macro f1", "macro-F1").replace("micro f1", "micro-F1") in page.text

@@ -134,13 +134,13 @@ def test_the_page_says_what_fails_and_stands_alone(classifier, randomized_explai
     out = tmp_path / "maps"
     liar = partial(upside_down, classifier)
     found = write_maps_report(classifier, liar, randomized_explainer, tiny_index, out, split="train", limit=12)
-    assert {p.name for p in out.iterdir()} == {"explain.json", "index.html", "maps.png", "curves.png"}
+    assert {p.name for p in out.iterdir()} == {"explain.json", "index.html", "curves.svg"}
     assert MapCheck.model_validate_json((out / "explain.json").read_text()) == found
     page = Page((out / "index.html").read_text(encoding="utf-8"))
     assert found.verdict in page.text
     assert "FAILS" in page.text
     assert "Read with care" in page.text
-    assert all(source.startswith("data:image/png") for source in page.all("img", "src"))
+    assert all(source.startswith("data:image/jpeg") for source in page.all("img", "src"))
     text = "\n".join(found.lines())
     assert "FAIL" in text
     assert "chance 25 %" in text

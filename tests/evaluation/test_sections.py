@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from swath.evaluation.plots import history_chart
 from swath.evaluation.sections import (
     data_section,
     explanation_section,
@@ -13,10 +14,12 @@ from swath.evaluation.sections import (
 from swath.evaluation.seen import SeenCount
 from swath.model import read_model
 from swath.model.record import class_infos
-from swath.pages.html import Link, Number, Swatch, write_report
+from swath.pages.html import Image, Link, Number, Swatch, write_report
 from tests.pages.test_html import picture_bytes
 
 from .cases import HOSTILE, Page, evaluation
+
+SAMPLES = [Image(picture_bytes(), "Patches of River", "River")]
 
 
 def test_data_counts_each_class_and_split():
@@ -29,7 +32,7 @@ def test_data_counts_each_class_and_split():
     shown = {number.label: number.value for number in section.numbers}
     assert shown == {"patches": "1,207", "classes": "2", "train": "1,205", "test": "2"}
     assert not section.images
-    assert data_section({"River": {"train": 1}}, patches=1, samples=b"png").images[0].source == b"png"
+    assert data_section({"River": {"train": 1}}, patches=1, samples=SAMPLES).strips == SAMPLES
 
 
 def test_patches_of_several_labels_are_counted_once():
@@ -107,12 +110,14 @@ def test_provenance_states_where_all_came_from(tiny_model):
 
 def test_all_sections_make_one_sound_page(tmp_path, tiny_model):
     names = (HOSTILE, "River", "$\\frac")
+    row = {"epoch": 1, "train_loss": 1, "val_loss": 1, "train_accuracy": 0.5, "val_accuracy": 0.5}
+    curves = history_chart([row], kept=0)
     found = evaluation(names, n=60)
     sections = (
-        data_section({name: {"train": 3} for name in names}, patches=9, samples=picture_bytes()),
-        training_section(picture_bytes(), facts={"epochs": "12"}, links=(Link("curves.csv", tmp_path / "c.csv"),)),
+        data_section({name: {"train": 3} for name in names}, patches=9, samples=SAMPLES),
+        training_section(curves, facts={"epochs": "12"}, links=(Link("curves.csv", tmp_path / "c.csv"),)),
         result_section(found, tmp_path),
-        explanation_section(picture_bytes()),
+        explanation_section(SAMPLES),
         map_section(picture_bytes(), classes=class_infos(names), hectares={HOSTILE: 5.0}),
         provenance_section(read_model(tiny_model).record),
     )

@@ -251,7 +251,7 @@ def test_errors_say_it_first(model, mixed, index, tmp_path):
     assert found.unseen_accuracy.n == 96 - train - val
     assert f"(accuracy ({train + val} of 96 seen) " in "\n".join(found.lines())
     page = (tmp_path / "e" / "index.html").read_text(encoding="utf-8")
-    assert page.index("this is no test") < page.index("patches are answered")
+    assert page.index("this is no test") < page.index("the most frequent mistake")
     assert json.loads((tmp_path / "e" / "errors.json").read_text())["seen"]["train"] == train
 
 
@@ -267,7 +267,7 @@ def test_robustness_says_it_first(model, mixed, index, tmp_path):
 
 
 def test_compare_says_it_of_each_and_concludes_from_what_neither_has_seen(model, tiny_model, mixed, index, tmp_path):
-    found = compare(model, tiny_model, mixed, split="test", out=tmp_path / "c.json")
+    found = compare(model, tiny_model, mixed, split="test", out=tmp_path / "c")
     train, val = expected(index, mixed, "test")
     assert found.lines()[0] == f"A: {train} of 96 patches were trained on and {val} chose the model: this is no test"
     assert found.lines()[1].startswith("B: whether the model has seen any of these 96 patches is not known")

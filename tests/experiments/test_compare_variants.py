@@ -144,7 +144,7 @@ def test_scratch_and_transfer_answer_for_the_same_patches_in_equal_time(tiny_ind
     truths = [np.load(p)["truth"] for p in (tmp_path / "variants").glob("*/answers.npz")]
     val = [tiny_index.classes.index(label) for label in tiny_index.where("val").labels]
     assert all(truth.tolist() == val for truth in truths)
-    for name in ("picture.png", "summary.md", "table.csv"):
+    for name in ("index.html", "picture.svg", "summary.md", "table.csv"):
         assert (tmp_path / name).stat().st_size > 100
     assert json.loads((tmp_path / "experiment.json").read_text())["text"] == result.text
 

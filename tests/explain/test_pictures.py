@@ -4,18 +4,18 @@ import csv
 import io
 import os
 import zipfile
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from swath.errors import DataError, OutputError, SettingError, SwathError
-from swath.explain import Evidence, contact_sheet, explain_images, overlay_picture
-from swath.explain.pictures import overlay_colors, picture_name, scale_limit
+from swath.explain import Evidence, evidence_key, evidence_tiles, explain_images, overlay_picture
+from swath.explain.pictures import PANEL, overlay, panels, picture_name, scale_limit
 from swath.inference import Classifier, load
-from swath.pages.figures import to_png
+from swath.pages.html import Image as Tile
+from tests.drawings import Drawing, outside
+from tests.evaluation.cases import HOSTILE
 from tests.tiny import patch, write_tiny_model
 
 from .models import tiny_classifier
@@ -39,12 +39,12 @@ def pixels_of(png: bytes) -> np.ndarray:
 
 
 def test_red_is_for_blue_is_against_and_zero_is_clear():
-    colors = overlay_colors()
-    against, nothing, favor = colors(0.0), colors(0.5), colors(1.0)
-    assert favor[0] > favor[2]
-    assert against[2] > against[0]
-    assert nothing[3] < 0.02
-    assert favor[3] == against[3] > 0.6
+    land = np.full((8, 24, 3), 128, np.uint8)
+    shown = overlay(land, np.array([[-1, 0, 1]], np.float32), limit=1.0).astype(int)
+    against, nothing, favor = shown[4, 1], shown[4, 12], shown[4, 18]
+    assert favor[0] > favor[2] + 60
+    assert against[2] > against[0] + 60
+    assert nothing.tolist() == [128, 128, 128]
 
 
 def test_scale_is_symmetric_and_survives_a_map_of_zeros():
@@ -77,50 +77,82 @@ def test_names_are_never_formulas():
     odd = r"$\frac{ cost $$"
     maps = evidence(np.ones((1, 2, 2)), name=odd)
     assert min(size_of(overlay_picture(pixels, maps, bands=RGB, name=odd))) > 100
-    assert min(size_of(contact_sheet(pixels[None], maps, bands=RGB, truth=[odd]))) > 100
 
 
-def test_contact_sheet_holds_every_patch_and_grows_by_rows():
-    rng = np.random.default_rng(0)
-    sizes = {}
-    for n in (2, 6):
-        pixels = rng.integers(0, 256, (n, 3, 16, 16), dtype=np.uint8)
-        maps = evidence(rng.normal(size=(n, 4, 4)))
-        sizes[n] = size_of(contact_sheet(pixels, maps, bands=RGB, columns=3, truth=["River"] * n))
-    assert sizes[6][1] == pytest.approx(2 * sizes[2][1], abs=3)
-    assert sizes[6][0] > sizes[2][0]
+def panel_of(tile: Tile, place: int) -> np.ndarray:
+    """One of the square panels of a tile."""
+    picture = pixels_of(tile.source)
+    return picture[:, place * (PANEL + 4) : place * (PANEL + 4) + PANEL]
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")  # boxes are measured as well
-@pytest.mark.parametrize("name", ["HerbaceousVegetation", "W" * 40, "永久作物" * 9])
-@pytest.mark.parametrize("columns", [2, 5])
-def test_neighboring_titles_never_touch(monkeypatch, name, columns):
-    drawn = []
-    monkeypatch.setattr("swath.explain.pictures.to_png", lambda figure: (drawn.append(figure), to_png(figure))[1])
-    maps = 9 * np.random.default_rng(0).normal(size=(columns, 4, 4))
-    gray = np.full((columns, 3, 16, 16), 128, np.uint8)
-    truth = [f"{name} of another kind"] * columns
-    contact_sheet(gray, evidence(maps, name=name), bands=RGB, truth=truth)
-    renderer = FigureCanvasAgg(drawn[0]).get_renderer()
-    for axes in (drawn[0].axes[:columns], drawn[0].axes[columns : 2 * columns]):
-        boxes = [axis.title.get_window_extent(renderer) for axis in axes]
-        space = 0.1 * drawn[0].dpi
-        assert all(b.x0 - a.x1 > space for a, b in pairwise(boxes))
-    said = drawn[0].axes[0].get_title().splitlines()
-    assert said[1] == "0.900"
-    assert said[2].startswith("truth ")
+def test_tiles_name_answer_truth_scale_and_verdict():
+    maps = evidence(np.array([[[0.0, 5.0], [0.0, 0.0]], [[0.0, 0.05], [0.0, 0.0]]]))
+    gray = np.full((2, 3, 16, 16), 128, np.uint8)
+    tiles = evidence_tiles(gray, maps, bands=RGB, truth=["Forest", HOSTILE])
+    assert tiles[0].caption == "Forest, 90.0 %. Map of Forest, ±5."
+    assert tiles[1].caption == f"Forest, 90.0 %; truth: {HOSTILE}. Map of Forest, ±0.05."
 
 
-def test_a_faint_map_on_a_sheet_is_as_readable_as_a_strong_one():
+def test_a_faint_map_is_as_readable_as_a_strong_one():
     maps = np.zeros((2, 2, 2))
-    maps[0], maps[1] = 100, 0.1
-    gray = np.full((2, 3, 32, 32), 128, np.uint8)
-    picture = pixels_of(contact_sheet(gray, evidence(maps), bands=RGB, columns=2))
-    red = (picture[..., 0] - picture[..., 1] > 90) & (picture[..., 0] - picture[..., 2] > 90)
-    per_column = red.sum(axis=0)[: int(picture.shape[1] * 0.78)]  # without the color bar
-    left, right = np.array_split(per_column, 2)
-    assert right.sum() == pytest.approx(left.sum(), rel=0.1)
-    assert left.sum() > 5000
+    maps[0, 0, 1], maps[1, 0, 1] = 100, 0.1
+    tiles = evidence_tiles(np.full((2, 3, 32, 32), 128, np.uint8), evidence(maps), bands=RGB)
+    red = [int((panel[..., 0] - panel[..., 2] > 60).sum()) for panel in (panel_of(tile, 1) for tile in tiles)]
+    assert red[0] == pytest.approx(red[1], rel=0.02)
+    assert red[0] > 1000
+
+
+def test_the_patch_stays_visible_where_there_is_little_evidence():
+    land = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    maps = np.full((4, 4), 0.2, np.float32)
+    maps[1, 1] = 1.0
+    shown = overlay(land, maps, limit=1.0)
+    far = np.s_[80:, 80:]
+    np.testing.assert_array_equal(shown[far], land[far])
+    assert np.abs(shown.astype(int) - land).max(axis=2)[32:64, 32:64].mean() > 40
+    # Even at its strongest the land is seen through the color.
+    center = shown[44:52, 44:52].astype(float).ravel()
+    assert np.corrcoef(center, land[44:52, 44:52].astype(float).ravel())[0, 1] > 0.3
+
+
+def test_a_line_encloses_the_tenth_with_most_evidence():
+    ramp = np.tile(np.linspace(0.3, 1, 64, dtype=np.float32), (64, 1))
+    land = np.full((64, 64, 3), 128, np.uint8)
+    shown = overlay(land, ramp, limit=1.0)
+    dark, light = (shown == 0).all(axis=2), (shown == 255).all(axis=2)
+    assert dark.any(axis=1).all()
+    assert light.any(axis=1).all()
+    assert 55 <= np.flatnonzero(dark[32])[0] <= 60  # a tenth of 64 columns lies to the right
+    nothing_for = overlay(land, -ramp, limit=1.0)
+    assert not (nothing_for == 255).all(axis=2).any()
+
+
+def test_maps_in_a_row_share_one_scale():
+    strong, faint = np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)
+    strong[0, 0], faint[0, 0] = 10, 1
+    gray = np.full((3, 16, 16), 128, np.uint8)
+    row = pixels_of(panels(gray, bands=RGB, maps=[strong, faint]))
+    first, second = row[4:30, PANEL + 8 : PANEL + 34], row[4:30, 2 * PANEL + 12 : 2 * PANEL + 38]
+    assert (first[..., 0] - first[..., 2]).mean() > 60
+    assert abs((second[..., 0] - second[..., 2]).mean()) < 12
+
+
+def test_the_key_has_the_colors_of_the_maps():
+    drawing = Drawing(evidence_key().wide)
+    fills = [cell["fill"] for cell in drawing.all("rect")]
+    strongest = [int(fills[-1][k : k + 2], 16) for k in (1, 3, 5)]
+    most = np.zeros((2, 2), np.float32) + 1
+    shown = overlay(np.full((8, 8, 3), 138, np.uint8), most, limit=1.0)[4, 4]
+    assert np.abs(np.array(strongest) - shown).max() < 12
+    assert fills[len(fills) // 2] == "#8a8a8a"  # no evidence: the land as it is
+    assert outside(drawing) == []
+
+
+def test_a_map_of_zeros_covers_nothing():
+    pixels = np.full((3, 16, 16), 128, np.uint8)
+    row = pixels_of(panels(pixels, bands=RGB, maps=[np.zeros((2, 2), np.float32)]))
+    assert row.shape == (PANEL, 2 * PANEL + 4, 3)
+    assert np.abs(row[:, PANEL + 8 :] - 128).max() < 8
 
 
 @pytest.fixture(scope="module")

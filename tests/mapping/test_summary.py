@@ -23,6 +23,7 @@ def test_files_are_named_after_the_map():
         "out/land.cover.json",
         "out/land.cover.legend.png",
         "out/land.cover.png",
+        "out/land.cover.html",
         "out/land.cover.qml",
         "out/land.cover.confidence.qml",
         "p.tif",

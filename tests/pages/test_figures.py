@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from swath.pages.figures import fitted, pixels_to_png, tile, tile_sheet, to_display_rgb, to_png
+from swath.pages.figures import pixels_to_png, tile, tile_sheet, to_display_rgb, to_png
 
 
 def test_true_color_is_shown_as_it_is_whatever_the_band_order():
@@ -66,10 +66,3 @@ def test_a_sheet_leaves_room_for_text_under_every_row():
 def test_a_patch_is_enlarged_without_smoothing():
     patch = np.array([[[0, 255], [255, 0]]] * 3, np.uint8)
     assert np.unique(tile(patch, ("red", "green", "blue"), side=8)).tolist() == [0, 255]
-
-
-def test_a_long_name_is_cut_to_the_width_and_what_follows_it_stays():
-    cut = fitted("W" * 50, inches=1.0, points=8, after=", 5")
-    assert cut.endswith("…, 5")
-    assert len(cut) < 30
-    assert fitted("W", inches=1.0, points=8) == "W"

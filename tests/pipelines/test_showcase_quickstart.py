@@ -17,7 +17,7 @@ def test_from_a_folder_to_a_map(tmp_path: Path) -> None:
     source = write_patches(tmp_path / "mine", n=20)
     shown = quickstart(tmp_path / "report", source=source, changes=SMALL, threads=1)
     folder = shown.report.parent
-    for name in ("index.parquet", "audit.json", "run/model.onnx", "run/curves.png", "score/metrics.json", "map.tif"):
+    for name in ("index.parquet", "audit.json", "run/model.onnx", "run/curves.svg", "score/metrics.json", "map.tif"):
         assert (folder / name).exists(), name
     check_model(folder / "run" / "model.onnx")
     assert shown.evaluation.n == 16

@@ -4,9 +4,8 @@ import csv
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from swath.training.finalize import draw_curves, write_history
+from swath.training.finalize import write_history
 
 
 def history(n):
@@ -31,19 +30,8 @@ def test_the_table_holds_every_number(tmp_path):
     assert rows == history(3)
 
 
-@pytest.mark.parametrize("epochs", [1, 12])
-def test_the_picture_shows_something_even_for_one_epoch(tmp_path, epochs):
-    draw_curves(tmp_path / "c.png", history(epochs), kept=epochs - 1)
-    picture = np.asarray(Image.open(tmp_path / "c.png").convert("RGB"))
-    assert picture.shape[1] > 600
-    half = picture.shape[1] // 2
-    for part in (picture[:, :half], picture[:, half:]):  # losses, and scores
-        for color in ((0x14, 0x53, 0x9A), (0xD9, 0x80, 0x32)):
-            assert (part == color).all(axis=2).sum() > 20
-
-
 @pytest.mark.parametrize("epochs", [1, 5])
-def test_a_start_that_is_kept_is_a_row_and_a_dot_without_training_scores(tmp_path, epochs):
+def test_a_start_that_is_kept_is_a_row_without_training_scores(tmp_path, epochs):
     began = {
         "epoch": 0,
         "seconds": 0.5,
@@ -58,15 +46,3 @@ def test_a_start_that_is_kept_is_a_row_and_a_dot_without_training_scores(tmp_pat
         first, *others = csv.DictReader(file)
     assert (first["epoch"], first["train_loss"], first["train_accuracy"], first["kept"]) == ("0", "", "", "1")
     assert all(row["train_loss"] and row["kept"] == "0" for row in others)
-    draw_curves(tmp_path / "c.png", rows, kept=0)
-    picture = np.asarray(Image.open(tmp_path / "c.png").convert("RGB"))
-    half = picture.shape[1] // 2
-    for part in (picture[:, :half], picture[:, half:]):
-        for color in ((0x14, 0x53, 0x9A), (0xD9, 0x80, 0x32)):
-            assert (part == color).all(axis=2).sum() > 20
-
-
-def test_the_same_history_gives_the_same_bytes(tmp_path):
-    for name in "ab":
-        draw_curves(tmp_path / f"{name}.png", history(4), kept=3)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -110,7 +110,7 @@ def test_overwrite_starts_over_and_leaves_files_of_others_alone(tiny_index, tmp_
     out = tmp_path / "run"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    for name in ("model.onnx", "checkpoint.safetensors", "curves.png"):
+    for name in ("model.onnx", "checkpoint.safetensors", "curves.svg"):
         (out / name).write_text("old")
     with pytest.raises(Stop):
         small_train(tiny_index, out, overwrite=True, progress=stop_after(0))

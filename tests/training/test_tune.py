@@ -54,8 +54,14 @@ def searched(tiny_index, tmp_path_factory):
 
 def test_a_search_leaves_its_files_and_nothing_else(searched):
     out, *_ = searched
-    assert sorted(p.name for p in out.iterdir()) == ["best.yaml", "parallel.png", "study.db", "trials.csv"]
-    assert (out / "parallel.png").read_bytes()[:4] == b"\x89PNG"
+    assert sorted(p.name for p in out.iterdir()) == [
+        "best.yaml",
+        "index.html",
+        "parallel.svg",
+        "study.db",
+        "trials.csv",
+    ]
+    assert (out / "parallel.svg").read_text(encoding="utf-8").startswith("<svg")
 
 
 def test_an_interrupted_search_tries_what_it_would_have_tried(searched, tiny_index, tmp_path):

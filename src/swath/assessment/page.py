@@ -19,9 +19,10 @@ from swath.assessment.results import (
     confusion_rows,
     occurring,
 )
-from swath.evaluation.plots import matrix_picture
+from swath.evaluation.plots import commonest
 from swath.files import write_csv
-from swath.pages.html import Cell, Image, Link, Number, Section, Table, write_report
+from swath.pages.charts import Chart, matrix_chart
+from swath.pages.html import Cell, Link, Number, Section, Table, write_report
 from swath.pages.text import points, sentence
 
 NUMBERS, MATRIX, PAGE = "assessment.json", "confusion.csv", "index.html"
@@ -97,9 +98,10 @@ def _map_section(one: MapEstimates) -> Section:
                 ("map \u2193 reference \u2192", *names),
                 rows,
                 "Error matrix: places, and in parentheses the share of the area they stand for",
+                sideways=True,
             ),
         ],
-        images=[_picture(shares, names, f"Error matrix of {one.map}")],
+        images=[_chart(shares, names, f"Error matrix of {one.map}")],
     )
 
 
@@ -137,16 +139,26 @@ def _agreement_section(one: MapAgreement) -> Section:
             *([sentence(f"Not compared: {', '.join(left)}")] if left else ()),
         ],
         tables=[agreement_table(one)],
-        images=[
-            _picture(np.array(one.matrix) / one.hectares, one.classes, f"Classes of {one.map} and of the reference")
-        ],
+        images=[_chart(np.array(one.matrix) / one.hectares, one.classes, f"Classes of {one.map} and of the reference")],
     )
 
 
-def _picture(shares: npt.NDArray[np.float64], names: Sequence[str], alt: str) -> Image:
+def _chart(shares: npt.NDArray[np.float64], names: Sequence[str], alt: str) -> Chart:
+    kept, others = commonest(shares)
+    shares = shares[np.ix_(kept, kept)]
     texts = [[_percent(share) for share in row] for row in shares.tolist()]
-    picture = matrix_picture(shares, names, texts=texts, up="map", across="reference", of="the map class")
-    return Image(picture, alt, "Numbers: % of the area; colors: share of the map class")
+    caption = "Numbers: % of the area; color: share of the map class"
+    return matrix_chart(
+        alt,
+        shares,
+        [names[k] for k in kept],
+        texts=texts,
+        up="map",
+        across="reference",
+        caption=f"{caption}. The {len(kept)} largest classes; {others:,} others are in the table."
+        if others
+        else caption,
+    )
 
 
 def _percent(share: float) -> str:

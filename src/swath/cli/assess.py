@@ -125,4 +125,5 @@ def assess(
         opt.next_step("assess", *maps, "--reference", reference, *more, "--out", opt.unused("assessment"))
     else:
         typer.echo(f"page: {(out / PAGE).resolve().as_uri()}")
+        opt.hint(f"next: look at {out / PAGE}")
     return result

@@ -7,7 +7,7 @@ are made.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -55,7 +55,9 @@ def compare(
     second: Annotated[str, typer.Argument(help="The model to compare it with.", autocompletion=opt.complete_model)],
     index: opt.Index,
     split: opt.Split = "val",
-    out: Annotated[Path | None, opt.output("JSON file to write; required with --split test.")] = None,
+    out: Annotated[
+        Path | None, opt.output("Folder to write: index.html, comparison.json; required with --split test.")
+    ] = None,
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
     overwrite: opt.Overwrite = False,
@@ -74,7 +76,7 @@ def compare(
     result = opt.with_bars(run, one, two, read_index(index), split=split, out=out, overwrite=overwrite)
     typer.echo("\n".join(result.lines()))
     if out is not None:
-        typer.echo(f"written to {out}")
+        typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
     opt.next_step("errors", first, index, "--out", f"{Path(first).stem}-errors")
     return result
 
@@ -84,6 +86,10 @@ def errors(
     index: opt.Index,
     out: Annotated[Path, opt.output("Folder to write: index.html, errors.csv and errors.json.")],
     split: opt.Split = "val",
+    maps: Annotated[
+        Literal["shown", "all"],
+        typer.Option(help="all: also write a heat map of every misclassified patch into DIR/maps."),
+    ] = "shown",
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
     overwrite: opt.Overwrite = False,
@@ -99,8 +105,12 @@ def errors(
     from swath.inference import load
 
     classifier = load(model, engine=engine, threads=threads)
-    found = opt.with_bars(find_errors, classifier, read_index(index), out=out, split=split, overwrite=overwrite)
+    found = opt.with_bars(
+        find_errors, classifier, read_index(index), out=out, split=split, maps=maps, overwrite=overwrite
+    )
     typer.echo("\n".join(found.lines()))
+    if maps == "all":
+        typer.echo(f"{found.errors:,} heat maps: {out / 'maps'}")
     typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
     opt.next_step("label-issues", index, "--model", model, "--out", out.with_name(f"{out.name}-labels"))
     return found
@@ -172,8 +182,11 @@ def label_issues(
     )
     table, page = out / "label_issues.csv", out / "label_issues.html"
     typer.echo(f"list: {table}; page: {page.resolve().as_uri()}")
-    opt.hint("fill in its column 'verdict' (ok, relabel, drop or a class) before that:")
-    opt.next_step("data", "relabel", index, table, "--out", index.with_name(f"{index.stem}-relabeled.parquet"))
+    if made.candidates:
+        opt.hint("fill in its column 'verdict' (ok, relabel, drop or a class) before that:")
+        opt.next_step("data", "relabel", index, table, "--out", index.with_name(f"{index.stem}-relabeled.parquet"))
+    else:
+        opt.next_step("data", "report", index, "--out", out.with_name(f"{out.name}-data"))
     return made
 
 

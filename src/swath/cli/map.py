@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from swath.cli import options as opt
+
+_MOST_ZONES = 15  # on the screen
 
 
 def map_scene(
@@ -30,6 +32,22 @@ def map_scene(
     probabilities: Annotated[
         Path | None, typer.Option(help="Raster (.tif) to write the probability of every class to as well.")
     ] = None,
+    min_area: Annotated[
+        float | None,
+        typer.Option(
+            metavar="HECTARES",
+            help="Minimum mapping unit: merge smaller patches of a class into the neighbor with the longest border.",
+        ),
+    ] = None,
+    zones: Annotated[
+        Path | None,
+        typer.Option(
+            help="Polygons (GeoPackage, GeoJSON), such as districts: also give the area of each class in each."
+        ),
+    ] = None,
+    zone_field: Annotated[
+        str | None, typer.Option(help="Column of the zones' names; by default 'name' or the only one with text.")
+    ] = None,
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
     tta: opt.TestTimeAugmentation = 1,
@@ -37,17 +55,26 @@ def map_scene(
 ) -> object:
     """Classify a scene and write a georeferenced land map.
 
-    Written are classes and confidence as Cloud Optimized GeoTIFFs, the area of each class, a legend and a picture.
+    Written are classes and confidence as Cloud Optimized GeoTIFFs, the area of each class, a legend, a picture and a
+    page (.html) with the map over the scene that opens offline.
     With a smaller --stride windows overlap and borders get finer. Time grows with the square of the overlap, except
     for a network without padding, such as eurosat-dense, which classifies all windows of a strip at once.
 
     Example: swath map eurosat scene.tif --out map.tif
     """
     from swath.inference import load
+    from swath.mapping import estimate_map
     from swath.mapping import map_scene as run
-    from swath.pages.text import columns, three_digits, written
+    from swath.mapping.estimate import LONG
+    from swath.pages.text import columns, counted, rough_time, three_digits, written
 
     classifier = load(model, engine=engine, threads=threads, tta=tta)
+    expected = estimate_map(classifier, scene, stride=stride, min_area=min_area is not None)
+    if expected is not None and expected.seconds >= LONG:
+        opt.hint(
+            f"about {rough_time(expected.seconds)} and {expected.memory / 2**30:.1f} GB of memory for "
+            f"{expected.windows:,} windows, one every {expected.stride} pixels"
+        )
     made = opt.with_bars(
         run,
         classifier,
@@ -59,6 +86,9 @@ def map_scene(
         nodata=nodata,
         match_colors=match_colors,
         probabilities=probabilities or False,
+        min_area=min_area,
+        zones=zones,
+        zone_field=zone_field,
         overwrite=overwrite,
     )
     for warning in made.warnings:
@@ -73,7 +103,36 @@ def map_scene(
         f"{made.files.classes}: {made.width:,} x {made.height:,} pixels, {made.classified:,} windows, one every "
         f"{made.stride} pixels, in {made.seconds:.1f} s (engine: {classifier.engine})"
     )
+    if made.min_area is not None:
+        changed = (
+            f"{three_digits(made.min_area.changed_hectares)} ha, {100 * made.min_area.changed_share:.1f} % of the map"
+        )
+        typer.echo(
+            f"{counted(made.min_area.patches, 'patch', 'patches')} of less than {min_area:g} ha merged into neighbors, "
+            f"touching at edges (not corners): {changed}, changed class"
+            + (f"; {made.min_area.left:,} have no neighbor and stay" if made.min_area.left else "")
+        )
+    if made.zones:
+        typer.echo("\n".join(["", *columns(_zone_table(made))]))
+        for note in made.zone_notes:
+            typer.echo(f"note: {note}", err=True)
+        typer.echo(f"{made.files.zones}: hectares of every class in {counted(len(made.zones), 'zone', 'zones')}")
     if stride is None and made.stride > 1:
         opt.hint(f"finer borders take about four times as long: --stride {made.stride // 2}")
-    opt.hint(f"next: open {made.files.classes} in QGIS, or look at {made.files.picture}")
+    opt.hint(f"next: open {made.files.page} in a browser, or {made.files.classes} in QGIS")
     return made
+
+
+def _zone_table(made: Any) -> list[tuple[str, ...]]:
+    """Zones with their largest classes, as far as they are few."""
+    from swath.pages.text import three_digits, written
+
+    table: list[tuple[str, ...]] = [("zone", "hectares", "largest class", "share")]
+    for zone in made.zones[:_MOST_ZONES]:
+        largest = max(range(len(zone.hectares)), key=zone.hectares.__getitem__)
+        share = f"{100 * zone.hectares[largest] / zone.mapped:.0f} %" if zone.mapped else ""
+        name = written(made.legend[largest].name) if zone.mapped else "no data"
+        table.append((written(zone.name), three_digits(zone.mapped), name, share))
+    if len(made.zones) > _MOST_ZONES:
+        table.append((f"... {len(made.zones) - _MOST_ZONES:,} more", "", "", ""))
+    return table

@@ -180,4 +180,5 @@ def schema() -> object:
     from swath.model import record_schema
 
     typer.echo(json.dumps(record_schema(), indent=2))
+    opt.next_step("model", "show", "eurosat", "--json")
     return record_schema()

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import inspect
 import io
+import re
 import shlex
 import shutil
 import sys
@@ -28,6 +29,7 @@ from swath.errors import SettingError
 N = TypeVar("N", int, float)
 P = ParamSpec("P")
 R = TypeVar("R")
+_NEXT = "next: "  # begins the line of what to do now
 _WIDEST = 100  # letters in a line of prose; longer ones are hard to read
 _quiet = ContextVar("quiet", default=False)  # of the command that runs
 HEADINGS = (
@@ -180,14 +182,13 @@ def with_bars(function: Callable[P, R], /, *args: P.args, **settings: P.kwargs) 
 def hint(text: str) -> None:
     """Print what to do next on standard error, unless ``--quiet`` was given."""
     if not _quiet.get():
-        typer.echo(folded(text) if sys.stderr.isatty() else text, err=True)
+        typer.echo(text, err=True)
 
 
 def next_step(*command: str | Path, after: str = "") -> None:
     """Print the command that comes next, as it can be run, unless ``--quiet`` was given."""
     if not _quiet.get():
-        # On one line however long: a terminal breaks it, and it is copied whole.
-        typer.echo(f"next: swath {shlex.join(map(str, command))}{after}", err=True)
+        typer.echo(f"{_NEXT}swath {shlex.join(map(str, command))}{after}", err=True)
 
 
 def unused(name: str | Path) -> Path:
@@ -200,12 +201,15 @@ def unused(name: str | Path) -> Path:
 def folded(text: str) -> str:
     """Break lines that are longer than the terminal is wide between words; a path or a name stays whole."""
     width = min(shutil.get_terminal_size().columns, _WIDEST)
-    return "\n".join(line if len(line) <= width else _fold(line, width) for line in text.split("\n"))
+    # A line with escapes is drawn, not written, and fits; a command to copy stays on one line, however long.
+    whole = (len(line) <= width or "\x1b" in line or line.startswith(f"{_NEXT}swath ") for line in text.split("\n"))
+    return "\n".join(line if fits else _fold(line, width) for fits, line in zip(whole, text.split("\n"), strict=True))
 
 
 def _fold(line: str, width: int) -> str:
-    indent = " " * (len(line) - len(line.lstrip(" ")))
-    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    gap = re.search(r"(?<=\S) {2,}(?=\S)", line)  # between a name and what is said of it
+    column = gap.end() if gap and gap.end() <= width // 2 else len(line) - len(line.lstrip(" "))
+    return textwrap.fill(line, width, subsequent_indent=" " * column, break_long_words=False, break_on_hyphens=False)
 
 
 class _Screen:
@@ -222,6 +226,9 @@ class _Screen:
 
     def isatty(self) -> bool:
         return True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal, name)
 
 
 @contextlib.contextmanager
@@ -294,8 +301,9 @@ def _printing(function: Callable[..., object]) -> Callable[..., None]:
     def command(*, quiet: bool, json: bool, **arguments: Any) -> None:
         failed = None
         _quiet.set(quiet)
-        screen = _Screen(sys.stdout) if sys.stdout.isatty() else sys.stdout  # a file keeps its lines whole
-        with contextlib.redirect_stdout(io.StringIO() if json else screen):
+        # A file keeps its lines whole.
+        out, err = (_Screen(stream) if stream.isatty() else stream for stream in (sys.stdout, sys.stderr))
+        with contextlib.redirect_stdout(io.StringIO() if json else out), contextlib.redirect_stderr(err):
             try:
                 result = function(**arguments)
             except FailedCheck as stop:

@@ -158,6 +158,7 @@ def explain(
         )
         typer.echo("\n".join(found.lines()))
         typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
+        opt.hint(f"next: look at {out / 'index.html'}")
         return found
     rows = opt.with_bars(
         explain_images, classifier, inputs, out, class_name=class_name, explain=maps, check=check, overwrite=overwrite
@@ -166,11 +167,13 @@ def explain(
         typer.echo(one.line(), err=True)
     for row in rows[:20]:
         verdict = f", {row.verdict} (beats {row.beaten} of 19 random maps)" if row.verdict else ""
-        typer.echo(f"{row.picture}: {row.label} ({100 * row.confidence:.1f} %), map of {row.explained}{verdict}")
+        other = f", map of {row.explained}" if row.explained != row.label else ""
+        typer.echo(f"{row.picture}: {row.label} ({100 * row.confidence:.1f} %){other}{verdict}")
     typer.echo(f"{len(rows)} pictures in {out}")
     if check:
         failed = sum(row.verdict == "fails" for row in rows)
         typer.echo(f"{failed} of {len(rows)} maps fail: do not interpret those")
+        opt.hint(f"next: look at {out}, and at {out / 'explain.csv'}")
     elif rows:
         opt.next_step("explain", model, *inputs[:1], "--check", "--out", out.with_name(f"{out.name}-checked"))
     return rows

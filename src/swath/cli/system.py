@@ -35,6 +35,7 @@ def doctor() -> object:
         typer.echo(heading)
         for name, value in part.items():
             typer.echo(f"  {name:<{width}}  {value}")
+    opt.next_step("model", "check", "eurosat")
     return found
 
 
@@ -102,8 +103,7 @@ def cache_info() -> object:
     files = _cached(folder)
     total = sum(size for _, size in files)
     typer.echo(f"{folder}: {len(files):,} files, {_size(total)}; {_free(folder)} free on its disk")
-    if files:
-        opt.hint("to empty it: swath cache clear")
+    opt.next_step(*(("cache", "clear") if files else ("doctor",)))
     return {"folder": folder, "files": len(files), "bytes": total}
 
 
@@ -127,6 +127,7 @@ def cache_clear(
         path.unlink(missing_ok=True)
         removed, freed = removed + 1, freed + size
     typer.echo(f"{folder}: {removed:,} files removed, {_size(freed)}")
+    opt.next_step("cache", "info")
     return {"folder": folder, "files": removed, "bytes": freed}
 
 

@@ -89,8 +89,10 @@ def teach(
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: taught from {sum(result.places.values())} places in {result.seconds:.1f} s")
     if scene is not None:
-        options = opt.scene_options(bands, rescale, nodata, match_colors)
+        options = opt.scene_options(bands, rescale, nodata, result.source.match_colors)
         opt.next_step("map", out, scene, *options, "--out", opt.unused(out.with_suffix(".tif")))
+    elif patches is not None:
+        opt.next_step("evaluate", out, patches, "--out", opt.unused(out.with_name(f"{out.stem}-val")))
     return result
 
 

@@ -169,7 +169,7 @@ def experiment(
         ),
     ],
     index: opt.Index,
-    out: Annotated[Path, opt.output("Folder to write: table.csv, a figure and the runs.")],
+    out: Annotated[Path, opt.output("Folder to write: index.html, table.csv, a figure and the runs.")],
     seeds: Annotated[int, typer.Option(help="Number of repeats of each variant.")] = 1,
     split: Annotated[Literal["val", "test"], typer.Option(help="Split to evaluate on. Do not tune on test.")] = "val",
     scratch: Annotated[
@@ -224,14 +224,14 @@ def experiment(
             threads=threads,
         )
     typer.echo(result.text)
-    typer.echo(f"table, figure and runs: {out}")
-    opt.hint(f"next: look at {out / 'picture.png'}; the same command goes on where it was stopped")
+    typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
+    opt.hint(f"next: look at {out / 'index.html'}; the same command goes on where it was stopped")
     return result
 
 
 def tune(
     index: opt.Index,
-    out: Annotated[Path, opt.output("Folder to write: best.yaml, trials.csv and a figure.")],
+    out: Annotated[Path, opt.output("Folder to write: index.html, best.yaml, trials.csv and a figure.")],
     recipe: Annotated[str, opt.RECIPE] = "fast",
     trials: Annotated[int, typer.Option(help="Total number of recipes to try.")] = 20,
     pruner: Annotated[Literal["asha", "median", "none"], typer.Option(help="How to stop poor trials early.")] = "asha",
@@ -267,6 +267,7 @@ def tune(
         )
     typer.echo(result.text)
     typer.echo(f"best recipe: {result.best}")
+    typer.echo(f"page: {(out / 'index.html').resolve().as_uri()}")
     opt.next_step("train", index, "--recipe", result.best, "--out", out / "best")
     return result
 
@@ -289,7 +290,7 @@ def networks(
     from swath.errors import SettingError
     from swath.networks import Network, describe_network, network_names
 
-    header = ("network", "parameters", f"MACs at {size} px", "features", "class maps", "smallest patch")
+    header = ("network", "parameters", f"MACs at {size} px", "features", "class maps", "minimum")
     rows: list[tuple[str, ...]] = [header]
     found: dict[str, object] = {}
     for name in names or network_names():
@@ -319,4 +320,5 @@ def networks(
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
+    opt.next_step("recipes")
     return found

@@ -38,6 +38,7 @@ def list_() -> object:
     for name, known in TORCHGEO.items():
         typer.echo(f"  torchgeo:{name:<39} {known.license or 'license unknown':<16} {known.about}")
     names = [*(f"imagenet:{name}" for name in IMAGENET), *(f"torchgeo:{name}" for name in TORCHGEO)]
+    opt.next_step("recipes")
     return {"store": store.folder, "entries": entries, "known": names}
 
 

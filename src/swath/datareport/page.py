@@ -1,7 +1,7 @@
 """The data report as a folder: :func:`data_report` measures an index and writes the page and its facts as JSON.
 
-The verdict comes first, in plain sentences (:func:`verdict`); the sections follow, each from facts and from pictures,
-which are drawn to PNG bytes (:func:`draw_pictures`).
+The verdict comes first, in plain sentences (:func:`verdict`); the sections follow, each from facts, charts and the
+patches themselves (:class:`Shown`).
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
 from swath.data import PatchIndex
 from swath.data.audit import one_path_per_content
 from swath.datareport.facts import DataFacts, Embedding, measure_data, report_pixels, rows_of_classes, spread_out
 from swath.datareport.shortcuts import Shortcut
-from swath.evaluation.plots import sample_grid
+from swath.evaluation.plots import sample_strips
 from swath.evaluation.sections import data_section
 from swath.files import atomic_folder
 from swath.imagery import RGB
 from swath.model.record import class_infos
-from swath.pages.figures import INK, RgbImage, finish_axis, pixels_to_png, plain_legend, tile, tile_sheet, to_png
-from swath.pages.html import Cell, Image, Number, Section, Table, write_report
+from swath.pages.charts import DASHES, Chart, Cloud, Line, Panel, clouds_chart, panels_chart
+from swath.pages.figures import RgbImage, pixels_to_png, tile, tile_sheet
+from swath.pages.html import Cell, Image, Number, Point, Section, Table, write_report
 from swath.pages.text import counted, written
 from swath.progress import Progress, silent
 
@@ -46,8 +46,6 @@ _OTHER = ("#17617c", "#d98032", "#7a4a00", "#5b5b66", "#a23e8c")
 _SPLITS = {"train": "#17617c", "val": "#d98032", "test": "#c23b22", None: "#8a98a1"}
 _CELLS, _THUMB = 20, 48
 _MANY = 12  # classes that a legend of dots can still tell apart
-_GAP = 8
-_TEXT = 30  # pixels under a picture, for two lines of text
 
 
 def data_report(index: PatchIndex, out: Path, *, overwrite: bool = False, progress: Progress = silent) -> DataFacts:
@@ -89,29 +87,27 @@ def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, prog
     """
     progress("report", 0, 2, note="pictures")
     pixels, bands = report_pixels(index)
-    pictures = draw_pictures(index, facts, pixels, bands)
-    caption = "How often each value occurs, by class and band."
-    histograms = Image(pictures["histograms"], "Histogram of each class", caption)
+    shown, name = Shown(index, pixels, bands), index.name or "unnamed"
     progress("report", 1, 2, note="page")
     write_report(
         folder / PAGE,
         [
-            _classes(facts, pictures),
+            _classes(facts, shown),
             _shortcuts(facts),
             _files(facts),
-            _duplicates(facts, pictures),
+            _duplicates(facts, shown),
             _shared_ground(facts),
             _splits(index, facts),
             _published(facts),
-            _colors(facts, pictures, bands),
-            Section("Histograms", images=[histograms]),
-            _outliers(facts, pictures),
-            _similarity(facts, pictures),
-            _places(facts, pictures),
+            _colors(facts, shown),
+            Section("Histograms", images=[histograms_chart(pixels, shown.drawn, bands)]),
+            _outliers(facts, shown),
+            _similarity(facts, shown),
+            _places(index, facts),
             _origin(index),
         ],
-        title=f"Data report: {index.name or 'unnamed'}",
-        summary=verdict(facts),
+        title=f"Data report on '{name}'",
+        points=_points(facts),
         numbers=_numbers(facts),
     )
     values = asdict(facts)
@@ -123,6 +119,22 @@ def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, prog
 
 def verdict(facts: DataFacts) -> str:
     """Say in a few plain sentences what makes a score on this set unreliable."""
+    said = _reasons(facts)
+    if not said:
+        return "Nothing was found that would make a score on these patches unreliable."
+    return "Before relying on a score on these patches: " + " ".join(said)
+
+
+def _points(facts: DataFacts) -> list[Point]:
+    """What makes a score on this set unreliable, one reason per line."""
+    said = _reasons(facts)
+    if not said:
+        text = "reasons were found that would make a score on these patches unreliable"
+        return [Point("good", text, "0", head="Sound")]
+    return [Point("beware", sentence) for sentence in said]
+
+
+def _reasons(facts: DataFacts) -> list[str]:
     against = [
         *header_warnings(facts),
         *mode_warnings(facts),
@@ -138,17 +150,60 @@ def verdict(facts: DataFacts) -> str:
             if f.kind not in _LEFT and not (f.kind == "shortcut" and header_warnings(facts))
         ),
     ]
-    said = [sentence for sentence in against if sentence]
-    if not said:
-        return "Nothing was found that would make a score on these patches unreliable."
-    return "Before relying on a score on these patches: " + " ".join(said)
+    return [sentence for sentence in against if sentence]
 
 
-def _classes(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
+class Shown:
+    """The patches that a report shows, decoded once.
+
+    Attributes
+    ----------
+    drawn : dict of str to numpy.ndarray
+        Rows of up to 400 patches of each of the commonest classes, drawn at random.
+    """
+
+    def __init__(self, index: PatchIndex, pixels: npt.NDArray[Any], bands: Sequence[str]) -> None:
+        self.pixels, self.bands = pixels, bands
+        self.labels = one_path_per_content(index)
+        self._row_of = {path: row for row, path in enumerate(index.paths)}
+        rows = rows_of_classes(index)
+        names = sorted(sorted(rows, key=lambda name: (-len(rows[name]), name))[:SHOWN_CLASSES])
+        rng = np.random.default_rng(0)
+        self.drawn = {name: rng.permutation(np.array(rows[name], np.intp))[:_MEASURED] for name in names if rows[name]}
+
+    def patch(self, path: str) -> RgbImage:
+        """One patch as a picture."""
+        return tile(self.pixels[self._row_of[path]], self.bands, side=TILE)
+
+    def samples(self) -> list[Image]:
+        """Strips of patches drawn at random, one per class."""
+        some = [(row, name) for name, rows in self.drawn.items() for row in rows[:SAMPLES].tolist()]
+        pixels = np.stack([self.pixels[row] for row, _ in some])
+        return sample_strips(pixels, [name for _, name in some], bands=self.bands, each=SAMPLES)
+
+    def means(self) -> list[Image]:
+        """The mean patch of each class."""
+        return [
+            Image(pixels_to_png(tile(_mean(self.pixels, rows), self.bands, side=TILE)), f"Mean of {name}", name)
+            for name, rows in self.drawn.items()
+        ]
+
+    def pairs(self, members: Sequence[Sequence[str]], what: str) -> list[Image]:
+        """Patches next to each other, with their names."""
+        return [
+            Image(
+                pixels_to_png(tile_sheet({(0, k): self.patch(path) for k, path in enumerate(pair[:2])}, gap=2)),
+                f"{what}: {' and '.join(pair[:2])}",
+                f"{what}: {' = '.join(pair[:2])}",
+            )
+            for pair in members[:PAIRS]
+        ]
+
+
+def _classes(facts: DataFacts, shown: Shown) -> Section:
     several = f", of the {SHOWN_CLASSES} commonest classes" if len(facts.classes) > SHOWN_CLASSES else ""
     section = data_section(facts.classes, patches=facts.audit.patches)
-    sheet = Image(pictures["samples"], "Sample patches of each class", f"Patches drawn at random{several}.")
-    return replace(section, title="Classes", images=[sheet])
+    return replace(section, title="Classes", text=[f"Patches drawn at random{several}."], strips=shown.samples())
 
 
 def _shortcuts(facts: DataFacts) -> Section:
@@ -164,7 +219,7 @@ def _shortcuts(facts: DataFacts) -> Section:
 
     def row(one: Shortcut) -> tuple[Cell, ...]:
         gain = 100 * (one.score.accuracy.value - one.score.chance)
-        return (one.name, one.values or "numbers", one.score.accuracy, f"{gain:+.0f} points")
+        return (one.name, f"{one.values:,}" if one.values else "numbers", one.score.accuracy, f"{gain:+.0f} points")
 
     return Section(
         "Shortcuts",
@@ -231,16 +286,13 @@ def _counts(what: str, counts: Mapping[str, int]) -> Table:
     return Table((what, "files"), rows)
 
 
-def _duplicates(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
+def _duplicates(facts: DataFacts, shown: Shown) -> Section:
     found = facts.audit
-    images = [
-        Image(picture, f"Pairs of {what}", f"{text} (the first {PAIRS} of {count:,})." if count > PAIRS else f"{text}.")
-        for picture, what, text, count in (
-            (pictures.get("leaks"), "copies across splits", "Copies on both sides of a split", len(found.leaks)),
-            (pictures.get("exact"), "identical files", "Files that are the same byte for byte", len(found.exact)),
-            (pictures.get("near"), "near duplicates", "The same picture in different files", len(found.near)),
-        )
-        if picture is not None
+    near_pairs = [(pair.first, pair.second) for pair in found.near]
+    tiles = [
+        *shown.pairs(found.leaks, "On both sides of a split"),
+        *shown.pairs(found.exact, "The same byte for byte"),
+        *shown.pairs(near_pairs, "The same picture in different files"),
     ]
     names: list[tuple[Cell, ...]] = [(" = ".join(members[:4]), len(members)) for members in found.exact[:PAIRS]]
     tables = [Table(("files that are the same", "how many"), names)] if names else []
@@ -251,7 +303,7 @@ def _duplicates(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
         tables.append(Table(("near duplicate", "of", "similarity", "difference, levels"), near))
     return Section(
         "Duplicates",
-        text=[] if found.exact or found.near else ["No two files are the same, and no two pictures nearly so."],
+        text=_duplicates_text(facts),
         numbers=[
             Number("sets of identical files", f"{len(found.exact):,}", f"{facts.copies:,} surplus copies"),
             Number("pairs of near duplicates", f"{len(found.near):,}"),
@@ -259,8 +311,16 @@ def _duplicates(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
             Number("with different labels", f"{len(found.contradictions):,}"),
         ],
         tables=tables,
-        images=images,
+        tiles=tiles,
     )
+
+
+def _duplicates_text(facts: DataFacts) -> list[str]:
+    found = facts.audit
+    if not (found.exact or found.near):
+        return ["No two files are the same, and no two pictures nearly so."]
+    most = max(map(len, (found.exact, found.near, found.leaks)))
+    return [f"The first {PAIRS} of each kind are shown."] if most > PAIRS else []
 
 
 def _shared_ground(facts: DataFacts) -> Section:
@@ -324,7 +384,7 @@ def _published(facts: DataFacts) -> Section:
     return Section("Published sets", text=[one.sentence() for one in facts.overlaps], tables=tables)
 
 
-def _colors(facts: DataFacts, pictures: Mapping[str, bytes], bands: Sequence[str]) -> Section:
+def _colors(facts: DataFacts, shown: Shown) -> Section:
     channels = facts.audit.channels
     rows: list[tuple[Cell, ...]] = [
         ("all: mean", *(f"{value:.1f}" for value in channels.mean)),
@@ -334,21 +394,25 @@ def _colors(facts: DataFacts, pictures: Mapping[str, bytes], bands: Sequence[str
             for label, means in list(channels.by_class.items())[:SHOWN_CLASSES]
         ),
     ]
-    shown = "true color" if set(RGB) <= set(bands) else "the first band"
+    seen = "true color" if set(RGB) <= set(shown.bands) else "the first band"
     return Section(
         "Colors",
-        text=["Classes whose mean image shows a pattern were cut with the object in the middle, or share an artifact."],
+        text=[
+            "Classes whose mean image shows a pattern were cut with the object in the middle, or share an artifact. "
+            f"Below the table, the mean patch of each class, {seen}."
+        ],
         tables=[Table(("mean of the pixels", *channels.bands), rows, f"{channels.patches:,} patches")],
-        images=[Image(pictures["means"], "Mean image of each class", f"The mean patch of each class, {shown}.")],
+        tiles=shown.means(),
+        small_tiles=True,
     )
 
 
-def _outliers(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
+def _outliers(facts: DataFacts, shown: Shown) -> Section:
     text = []
     if facts.plain:
         plain = counted(len(facts.plain), "patch is", "patches are")
         text.append(f"{plain} of one single color; the first is {facts.plain[0]}.")
-    if "outliers" not in pictures:
+    if not facts.outliers:
         text.append("No patch is much darker or brighter than its class.")
         return Section("Outliers", text=text)
     far = counted(len(facts.outliers), "patch is", "patches are")
@@ -356,14 +420,20 @@ def _outliers(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
         f"{far} more than five robust standard deviations darker or brighter than "
         "the median of their class: clouds, snow, no data, or another class."
     )
-    shown = min(OUTLIERS, len(facts.outliers))
-    image = Image(
-        pictures["outliers"], "The most outlying patches", f"The {shown} furthest, with their mean in 8-bit levels."
-    )
-    return Section("Outliers", text=text, images=[image])
+    furthest = facts.outliers[:OUTLIERS]
+    text.append(f"The {len(furthest)} furthest, with their mean in 8-bit levels.")
+    tiles = [
+        Image(
+            pixels_to_png(shown.patch(o.path)),
+            f"Patch {o.path}",
+            f"{o.brightness:.0f} ({o.deviation:+.0f} sd). {PurePosixPath(o.path).stem}",
+        )
+        for o in furthest
+    ]
+    return Section("Outliers", text=text, tiles=tiles, small_tiles=True)
 
 
-def _similarity(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
+def _similarity(facts: DataFacts, shown: Shown) -> Section:
     return Section(
         "Map of similarity",
         text=[
@@ -371,19 +441,24 @@ def _similarity(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
             "Neighbors are similar; dots of one color among another are worth a look."
         ],
         images=[
-            Image(pictures["dots"], "One dot per patch, colored by class", "One dot per patch."),
-            Image(pictures["thumbnails"], "The same map with patches", "The same map: one patch per cell."),
+            embedding_chart(facts.embedding, shown.labels),
+            Image(
+                thumbnails_picture(facts.embedding, shown.pixels, shown.bands),
+                "The same map with patches",
+                "The same map: one patch per cell.",
+            ),
         ],
     )
 
 
-def _places(facts: DataFacts, pictures: Mapping[str, bytes]) -> Section:
-    if "places" not in pictures:
+def _places(index: PatchIndex, facts: DataFacts) -> Section:
+    places = zip(*(index.table[column].to_pylist() for column in ("lon", "lat", "split")), strict=True)
+    known = [place for place in places if None not in place[:2]]
+    if not known:
         return Section("Places", text=["The index has no coordinates, so nothing is known of where patches lie."])
     near = facts.near
     text = [] if near is None else [f"Within {near.km:g} km of training: {near.near:,} of {near.measured:,}."]
-    image = Image(pictures["places"], "Longitude and latitude of patches", "Where patches lie, colored by split.")
-    return Section("Places", text=text, images=[image])
+    return Section("Places", text=text, images=[places_chart(known)])
 
 
 def _origin(index: PatchIndex) -> Section:
@@ -412,78 +487,12 @@ def _numbers(facts: DataFacts) -> list[Number]:
     return numbers
 
 
-def draw_pictures(
-    index: PatchIndex, facts: DataFacts, pixels: npt.NDArray[Any], bands: Sequence[str]
-) -> dict[str, bytes]:
-    """Draw everything there is something to draw of.
-
-    Parameters
-    ----------
-    index : PatchIndex
-        The reported index.
-    facts : DataFacts
-        What was measured.
-    pixels : numpy.ndarray
-        ``[N, bands, S, S]``, in index order.
-    bands : sequence of str
-        One name per band.
-
-    Returns
-    -------
-    dict of str to bytes
-        ``samples``, ``means``, ``histograms``, ``dots`` and ``thumbnails``; and ``outliers``, ``exact``, ``near``,
-        ``leaks`` and ``places`` where there are any.
-    """
-    row_of = {path: row for row, path in enumerate(index.paths)}
-
-    def shown(path: str) -> RgbImage:
-        return tile(pixels[row_of[path]], bands, side=TILE)
-
-    rows = rows_of_classes(index)
-    names = sorted(sorted(rows, key=lambda name: (-len(rows[name]), name))[:SHOWN_CLASSES])
-    rng = np.random.default_rng(0)
-    drawn = {name: rng.permutation(np.array(rows[name], np.intp))[:_MEASURED] for name in names if rows[name]}
-    samples = [(row, name) for name, some in drawn.items() for row in some[:SAMPLES].tolist()]
-    pictures = {
-        "samples": sample_grid(
-            np.stack([pixels[row] for row, _ in samples]), [name for _, name in samples], bands=bands, each=SAMPLES
-        ),
-        "means": sheet_picture(
-            [tile(_mean(pixels, some), bands, side=TILE) for some in drawn.values()], list(drawn), columns=10
-        ),
-        "histograms": histograms_picture(pixels, drawn, bands),
-        "dots": embedding_picture(facts.embedding, one_path_per_content(index)),
-        "thumbnails": thumbnails_picture(facts.embedding, pixels, bands),
-    }
-    sets: dict[str, Sequence[Sequence[str]]] = {
-        "exact": facts.audit.exact,
-        "near": [(pair.first, pair.second) for pair in facts.audit.near],
-        "leaks": facts.audit.leaks,
-    }
-    for name, members in sets.items():
-        if members:
-            pairs = [each[:2] for each in members[:PAIRS]]
-            tiles = [tile_sheet({(0, k): shown(path) for k, path in enumerate(pair)}, gap=2) for pair in pairs]
-            pictures[name] = sheet_picture(tiles, ["\n".join(pair) for pair in pairs], columns=4)
-    if facts.outliers:
-        furthest = facts.outliers[:OUTLIERS]
-        captions = [f"{PurePosixPath(o.path).name}\n{o.brightness:.0f} ({o.deviation:+.0f} sd)" for o in furthest]
-        pictures["outliers"] = sheet_picture([shown(o.path) for o in furthest], captions, columns=10)
-    places = zip(*(index.table[column].to_pylist() for column in ("lon", "lat", "split")), strict=True)
-    known = [place for place in places if None not in place[:2]]
-    if known:
-        pictures["places"] = places_picture(known)
-    return pictures
-
-
 def _mean(pixels: npt.NDArray[Any], rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
     mean = pixels[np.sort(rows)].mean(axis=0, dtype=np.float64)
     return np.asarray(np.rint(mean).astype(pixels.dtype))
 
 
-def histograms_picture(
-    pixels: npt.NDArray[Any], rows: Mapping[str, npt.NDArray[np.intp]], bands: Sequence[str]
-) -> bytes:
+def histograms_chart(pixels: npt.NDArray[Any], rows: Mapping[str, npt.NDArray[np.intp]], bands: Sequence[str]) -> Chart:
     """Draw how often each value occurs: a panel per class and a line per band.
 
     Parameters
@@ -496,118 +505,74 @@ def histograms_picture(
         Names of the bands.
     """
     top = 256.0 if pixels.dtype == np.uint8 else float(int(pixels[:].max()) + 1)
-    columns = min(5, len(rows))
-    lines = -(-len(rows) // columns)
-    figure = Figure(figsize=(2.1 * columns, 1.45 * lines + 0.4), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False, sharex=True).ravel()
     middles = (np.arange(BINS) + 0.5) * top / BINS
-    for axis, (label, own) in zip(axes, rows.items(), strict=False):
+    looks = [
+        (_BANDS.get(band, _OTHER[place % len(_OTHER)]), DASHES[place % len(DASHES)]) for place, band in enumerate(bands)
+    ]
+    panels = []
+    for label, own in rows.items():
         binned = np.minimum((pixels[np.sort(own)] * np.float32(BINS / top)).astype(np.uint8), BINS - 1)
-        for place, band in enumerate(bands):
+        lines = []
+        for place, (color, dash) in enumerate(looks):
             counts = np.bincount(binned[:, place].ravel(), minlength=BINS)
-            color = _BANDS.get(band, _OTHER[place % len(_OTHER)])
-            axis.plot(middles, counts / max(1, int(counts.sum())), color=color, linewidth=1.1)
-        axis.set_title(written(label, limit=24), fontsize=8, loc="left", parse_math=False)
-        axis.set_yticks([])
-        axis.set_xlim(0, top)
-        axis.tick_params(labelsize=7)
-        axis.spines[["top", "right", "left"]].set_visible(False)
-    for axis in axes[len(rows) :]:
-        axis.set_axis_off()
-    figure.legend(axes[0].lines, list(bands), loc="outside lower right", ncols=len(bands), fontsize=7, frameon=False)
-    return to_png(figure)
+            lines.append(Line(middles, counts / max(1, int(counts.sum())), "", color, dash))
+        most = max(float(np.max(line.y)) for line in lines)
+        panels.append(Panel(lines, x=(0, top), y=(0, most or 1.0), title=written(label, limit=24), y_ticks=()))
+    return panels_chart(
+        "Histogram of each class",
+        panels,
+        columns=4,
+        narrow_columns=2,
+        tall=80,
+        key=[Line([], [], band, color, dash) for band, (color, dash) in zip(bands, looks, strict=True)],
+        caption="How often each value occurs, by class and band.",
+    )
 
 
-def embedding_picture(found: Embedding, labels: Sequence[str]) -> bytes:
+def embedding_chart(found: Embedding, labels: Sequence[str]) -> Chart:
     """Draw one dot per patch in the color of its class; of very many classes, the commonest in color."""
     there = [labels[int(row)] for row in found.rows]
     names = sorted(sorted(set(there), key=lambda name: (-there.count(name), name))[:_MANY])
-    figure = Figure(figsize=(5.6, 5.9), layout="constrained")
-    axis = figure.subplots()
-    groups = [(written(info.name, limit=24), f"#{info.color_hint}", {info.name}) for info in class_infos(names)]
-    groups.append(("other classes", "#b8c1c6", set(there) - set(names)))
-    dots, legend = [], []
+    groups = [(written(info.name, limit=40), f"#{info.color_hint}", {info.name}) for info in class_infos(names)]
+    groups.insert(0, ("other classes", "soft", set(there) - set(names)))
+    clouds = []
     for name, color, members in groups:
         chosen = found.places[[label in members for label in there]]
         if len(chosen):
-            x, y = chosen.T
-            size, opacity, above = (5, 1.0, 0) if name == "other classes" else (7, 0.75, 1)
-            dots.append(axis.scatter(x, y, s=size, color=color, linewidths=0, alpha=opacity, zorder=above))
-            legend.append(name)
-    finish_axis(
-        axis,
+            clouds.append(Cloud(name, color, chosen))
+    return clouds_chart(
+        "One dot per patch, colored by class",
+        clouds,
         across=f"component 1 ({100 * found.explained[0]:.0f} % of the variance)",
         up=f"component 2 ({100 * found.explained[1]:.0f} %)",
-        label_size=8,
-        tick_size=7,
+        caption="One dot per patch.",
     )
-    # Named one by one: left to itself matplotlib leaves out names that begin with "_".
-    plain_legend(
-        figure.legend(dots, legend, loc="outside lower center", ncols=3, fontsize=8, frameon=False, markerscale=2.2)
-    )
-    return to_png(figure, dpi=120)
 
 
 def thumbnails_picture(found: Embedding, pixels: npt.NDArray[Any], bands: Sequence[str]) -> bytes:
-    """Draw the same map with patches instead of dots: one for each cell that has any."""
-    blank = np.full((_THUMB, _THUMB, 3), 255, np.uint8)
-    tiles = {(0, 0): blank, (_CELLS - 1, _CELLS - 1): blank}  # the sheet has its full size
+    """Draw the same map with patches instead of dots: one for each cell that has any, clear where there is none."""
+    step = _THUMB + 2
+    sheet = np.zeros((_CELLS * step, _CELLS * step, 4), np.uint8)
     for number, column, row in spread_out(found.places, cells=_CELLS):
-        tiles[row, column] = tile(pixels[int(found.rows[number])], bands, side=_THUMB)
-    return pixels_to_png(tile_sheet(tiles, gap=2))
+        place = np.s_[row * step : row * step + _THUMB, column * step : column * step + _THUMB]
+        sheet[place][..., :3] = tile(pixels[int(found.rows[number])], bands, side=_THUMB)
+        sheet[place][..., 3] = 255
+    return pixels_to_png(sheet)
 
 
-def places_picture(places: Sequence[tuple[float, float, str | None]]) -> bytes:
+def places_chart(places: Sequence[tuple[float, float, str | None]]) -> Chart:
     """Draw longitude and latitude of patches, in the color of their split."""
-    figure = Figure(figsize=(7.4, 4.6), layout="constrained")
-    axis = figure.subplots()
+    clouds = []
     for split, color in _SPLITS.items():
         chosen = np.array([(lon, lat) for lon, lat, own in places if own == split])
         if len(chosen):
-            axis.scatter(
-                chosen[:, 0], chosen[:, 1], s=8, color=color, linewidths=0, alpha=0.6, label=split or "in no split"
-            )
+            clouds.append(Cloud(split or "in no split", color, chosen))
     middle = np.radians(np.clip(np.mean([lat for _, lat, _ in places]), -80, 80))
-    axis.set_aspect(1 / np.cos(middle), adjustable="datalim")
-    finish_axis(axis, across="longitude, degrees", up="latitude, degrees", label_size=8, tick_size=7)
-    axis.legend(fontsize=8, frameon=False, markerscale=2)
-    return to_png(figure, dpi=120)
-
-
-def sheet_picture(tiles: Sequence[RgbImage], captions: Sequence[str], *, columns: int) -> bytes:
-    """Draw pictures of one size in rows, each with up to two lines of text under it.
-
-    Parameters
-    ----------
-    tiles : sequence of numpy.ndarray
-        ``[H, W, 3]`` uint8 each.
-    captions : sequence of str
-        Lines separated by ``\\n``; each is cut to the width of its picture.
-    columns : int
-        Pictures per row.
-    """
-    height, width = tiles[0].shape[:2]
-    columns = min(columns, len(tiles))
-    placed = {divmod(number, columns): picture for number, picture in enumerate(tiles)}
-    sheet = tile_sheet(placed, gap=_GAP, below=_TEXT + _GAP)
-    # Pixels of the sheet are pixels of the figure, so that nothing is smoothed.
-    figure = Figure(figsize=(sheet.shape[1] / 100, sheet.shape[0] / 100))
-    axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axis.imshow(sheet, interpolation="nearest", aspect="auto")
-    axis.set_axis_off()
-    limit = max(8, round(width / 5.1))
-    for (row, column), caption in zip(placed, captions, strict=True):
-        left, bottom = column * (width + _GAP), row * (height + _TEXT + _GAP) + height
-        for line, text in enumerate(caption.split("\n")[:2]):
-            axis.text(
-                left, bottom + 4 + 12 * line, _ending(text, limit), fontsize=6.5, color=INK, va="top", parse_math=False
-            )
-    return to_png(figure, dpi=100)
-
-
-def _ending(text: str, limit: int) -> str:
-    """One visible line: the end of a long path, which distinguishes files, and the beginning of a long name."""
-    line = written(text, limit=10_000)
-    if len(line) <= limit or "." not in line:
-        return written(line, limit=limit)
-    return "…" + line[1 - limit :]
+    return clouds_chart(
+        "Longitude and latitude of patches",
+        clouds,
+        across="longitude, degrees",
+        up="latitude, degrees",
+        aspect=float(1 / np.cos(middle)),
+        caption="Where patches lie, colored by split.",
+    )

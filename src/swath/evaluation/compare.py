@@ -30,14 +30,17 @@ from swath.evaluation.predictions import (
 )
 from swath.evaluation.results import Result, text_table
 from swath.evaluation.seen import FEWEST, SeenCount
-from swath.files import atomic_file
+from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.model.record import Estimate
-from swath.pages.html import Cell, Table
-from swath.pages.text import points, written
+from swath.pages.charts import Chart, Interval, intervals_chart
+from swath.pages.html import Cell, Link, Number, Point, Section, Table, write_report
+from swath.pages.text import p_text, p_value, points, sentence, written
 from swath.progress import Progress, silent
 
 LEVEL = 0.05
+NUMBERS = "comparison.json"
+_DRAWN = 40  # classes in the chart; the table has all
 
 
 class McNemar(Settings):
@@ -169,10 +172,10 @@ class Comparison(Result):
         apart = f"{test.only_first} patches only {self.first} gets right, {test.only_second} only {self.second}"
         if test.p_value < LEVEL and lead.value:
             better, worse = (self.first, self.second) if lead.value > 0 else (self.second, self.first)
-            return f"{better} is better than {worse} on patches like these: {apart} ({_p(test.p_value)})."
+            return f"{better} is better than {worse} on patches like these: {apart} ({p_value(test.p_value)})."
         return (
-            f"Neither is shown to be better: {apart} ({_p(test.p_value)}). That is no proof that they are equal: the "
-            f"difference in accuracy may be anywhere from {100 * lead.low:+.2f} to {100 * lead.high:+.2f} points."
+            f"Neither is shown to be better: {apart} ({p_value(test.p_value)}). That is no proof that they are equal: "
+            f"the difference in accuracy may be anywhere from {100 * lead.low:+.2f} to {100 * lead.high:+.2f} points."
         )
 
     def lines(self) -> list[str]:
@@ -183,7 +186,7 @@ class Comparison(Result):
             (self.second + marks[1], self.accuracy_second),
         ]
         classes: list[tuple[Cell, ...]] = [
-            (name, c.first.n, c.first, c.second, c.only_first, c.only_second, f"{c.p_value:.3f}")
+            (name, c.first.n, c.first, c.second, c.only_first, c.only_second, p_text(c.p_value))
             for name, c in self.per_class.items()
         ]
         names = ("class", "n", self.first, self.second, "only first", "only second", "p (Holm)")
@@ -199,7 +202,7 @@ class Comparison(Result):
             *(f"  {line}" for line in text_table(Table(("model", "accuracy"), accuracies))),
             f"  difference in accuracy  {points(self.accuracy)}",
             f"  difference in macro-F1  {points(self.macro_f1)}",
-            f"  McNemar, exact: p = {self.test.p_value:.4f} (mid-p {self.test.mid_p:.4f})",
+            f"  McNemar, exact: {p_value(self.test.p_value)} (mid-p {p_text(self.test.mid_p)})",
             "",
             *text_table(Table(names, classes, "recall, class by class")),
             "",
@@ -231,7 +234,7 @@ def compare(
         ``"val"``, ``"test"`` or ``"train"``. An access to ``test`` is noted next to `out`, as
         :func:`swath.evaluation.evaluate` does.
     out : str or pathlib.Path, optional
-        JSON file to write.
+        Folder to make: ``index.html``, a page, and ``comparison.json``; see :func:`write_comparison`.
     overwrite : bool
         Replace it.
     progress : Progress
@@ -242,7 +245,7 @@ def compare(
     DataError
         If the models' tasks or classes differ, they give several labels, or the split cannot be evaluated.
     SettingError
-        If `split` is test and there is no `out` to note it next to, or `out` is one of the models or the index.
+        If `split` is test and there is no `out` to note it next to, or `out` has the name of a file.
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
@@ -251,19 +254,122 @@ def compare(
     if out is None:
         if split == "test":
             raise SettingError(
-                "an access to the test split is noted next to the result", fix="say where with --out comparison.json"
+                "an access to the test split is noted next to the result", fix="say where with --out DIR"
             )
         return measure_comparison(one, two, index, split=split, progress=progress)
     out = Path(out)
-    if out.resolve() in {path.resolve() for path in (one.path, two.path, *index.inputs)}:
-        raise SettingError(f"{out} is one of the inputs", fix="choose another name with --out")
+    if out.suffix == ".json":
+        raise SettingError(f"{out} is the name of a file, and a comparison is a folder", fix=f"--out {out.stem}")
     n = _check(one, two, index, split=split)
-    with atomic_file(out, overwrite=overwrite) as temporary:
+    with atomic_folder(out, overwrite=overwrite, keep=(*index.inputs, one.path, two.path)) as folder:
         for model in (one, two) if split == "test" else ():
             note_test_access(out.parent / TEST_ACCESSES, model=model.record.name, fingerprint=index.fingerprint, n=n)
         result = measure_comparison(one, two, index, split=split, progress=progress)
-        temporary.write_text(result.to_json(), encoding="utf-8")
+        write_comparison(folder, result)
     return result
+
+
+def write_comparison(folder: Path, result: Comparison) -> None:
+    """Write ``comparison.json`` and a page about it, ``index.html``, into an existing folder."""
+    (folder / NUMBERS).write_text(result.to_json(), encoding="utf-8")
+    counts = result.unseen or result
+    rows: list[tuple[Cell, ...]] = [
+        (name, c.first.n, c.first, c.second, c.only_first, c.only_second, p_text(c.p_value))
+        for name, c in counts.per_class.items()
+    ]
+    names = ("class", "patches", result.first, result.second, "first alone", "second alone", "p (Holm)")
+    pairs = zip((result.first, result.second), result.seen, result.files, strict=True)
+    write_report(
+        folder / "index.html",
+        [
+            Section(
+                "Class by class",
+                text=[
+                    "Recall of both models on the patches of each class, with 95 % intervals. p-values are of "
+                    "McNemar's exact test on the patches that only one of the two gets right, corrected for the "
+                    "number of classes (Holm)."
+                ],
+                images=[recall_chart(counts)],
+            ),
+            Section(
+                "The numbers of each class",
+                text=["First and second alone: patches that only that model gets right."],
+                tables=[Table(names, rows)],
+            ),
+            Section(
+                "Models and patches",
+                text=[
+                    f"Split '{result.split}', {result.n:,} patches, of the index '{result.fingerprint}'.",
+                    f"McNemar's exact test over all patches: {p_value(counts.test.p_value)}, mid-p "
+                    f"{p_text(counts.test.mid_p)}. A p-value says how probable so uneven a result, or a more uneven "
+                    "one, would be between models that are equally good.",
+                ],
+                tables=[
+                    Table(
+                        ("model", "file", "patches it has seen"),
+                        [(name, file, sentence(count.sentence)) for name, count, file in pairs],
+                    )
+                ],
+            ),
+        ],
+        title=f"'{result.first}' compared with '{result.second}'",
+        points=comparison_points(result),
+        numbers=[
+            Number(f"accuracy of {result.first}", counts.accuracy_first, f"n = {counts.n:,}"),
+            Number(f"accuracy of {result.second}", counts.accuracy_second, f"n = {counts.n:,}"),
+        ],
+        links=[Link("All numbers (JSON)", folder / NUMBERS)],
+    )
+
+
+def comparison_points(result: Comparison) -> list[Point]:
+    """The finding first, then where the classes differ, and what stands against it."""
+    counts = result.unseen or result
+    lead, test = counts.accuracy, counts.test
+    small = f"95 % interval {100 * lead.low:+.1f} to {100 * lead.high:+.1f} points, {p_value(test.p_value)}"
+    number = f"{100 * abs(lead.value):.1f} points"
+    if test.p_value < LEVEL and lead.value:
+        better, worse = (result.first, result.second) if lead.value > 0 else (result.second, result.first)
+        text = f"more of the patches are right with '{better}' than with '{worse}'"
+        found = Point("good", text, number, small, head="Better")
+    else:
+        text = "of accuracy lie between them: neither is shown to be better, nor that they are equal"
+        found = Point("beware", text, number, small, head="Not clear")
+    clear = [name for name, c in counts.per_class.items() if c.p_value < LEVEL]
+    said = [found]
+    if clear:
+        name = min(clear, key=lambda one: counts.per_class[one].p_value)
+        one = counts.per_class[name]
+        better, worse = (
+            (result.first, result.second) if one.only_first > one.only_second else (result.second, result.first)
+        )
+        text = (
+            f"patches of {written(name)} only '{better}' gets right, and {min(one.only_first, one.only_second)} only "
+        )
+        few = f"{p_value(one.p_value)} after Holm's correction; {len(clear)} of {len(counts.per_class)} classes differ"
+        said.append(Point("good", f"{text}'{worse}'", f"{max(one.only_first, one.only_second)}", few, head="Differs"))
+    worst = max(result.seen, key=lambda count: count.seen)
+    if worst.seen:
+        note = f"The numbers above are of the {counts.n:,} that neither has seen." if result.unseen else ""
+        text = f"of {worst.patches:,} patches a model has seen: on them this is no test"
+        said.append(Point("beware", text, f"{worst.seen:,}", note))
+    return said
+
+
+def recall_chart(result: Comparison) -> Chart:
+    """Draw recall of both models by class, those that differ most first."""
+    ordered = sorted(result.per_class.items(), key=lambda item: -abs(item[1].first.value - item[1].second.value))
+    rows = []
+    for name, c in ordered[:_DRAWN]:
+        for label, value, color, hollow in ((name, c.first, "accent", False), ("", c.second, "warm", True)):
+            ends = (100 * v for v in (value.value, value.low, value.high))
+            rows.append(Interval(label, *ends, color=color, hollow=hollow))
+    return intervals_chart(
+        "Recall of both models by class, with intervals",
+        rows,
+        across=f"recall in %; filled: {written(result.first)}; hollow: {written(result.second)}",
+        caption="Classes that differ most first" + (f"; {_DRAWN} of {len(ordered)}." if len(ordered) > _DRAWN else "."),
+    )
 
 
 def _check(first: Classifier, second: Classifier, index: PatchIndex, *, split: str) -> int:
@@ -339,7 +445,3 @@ def _compared(first: SplitPredictions, second: SplitPredictions, facts: dict[str
         },
         seen=(first.seen.count, second.seen.count),
     )
-
-
-def _p(p_value: float) -> str:
-    return "p < 0.0001" if p_value < 1e-4 else f"p = {p_value:.3g}"

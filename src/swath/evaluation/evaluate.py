@@ -122,9 +122,9 @@ def write_evaluation(evaluation: Evaluation, out: str | Path, *, overwrite: bool
     """Write an evaluation into a folder, all or nothing.
 
     ``metrics.json`` (see :class:`Evaluation`) and ``predictions.csv`` (path, label, predicted, confidence, and
-    probabilities where a threshold decides); ``confusion.csv`` and ``.png`` (single-label, binary) or
-    ``labels.csv`` (multi-label); ``per_class.png`` (single-label, multi-label); ``curves.png``, precision-recall
-    and ROC (binary, multi-label); ``reliability.png`` (single-label, binary).
+    probabilities where a threshold decides); ``confusion.csv`` and ``.svg`` (single-label, binary) or
+    ``labels.csv`` (multi-label); ``per_class.svg`` (single-label, multi-label); ``curves.svg``, precision-recall
+    and ROC (binary, multi-label); ``reliability.svg`` (single-label, binary).
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ def write_evaluation(evaluation: Evaluation, out: str | Path, *, overwrite: bool
         )
     with atomic_folder(Path(out), overwrite=overwrite, keep=found.inputs) as folder:
         (folder / "metrics.json").write_text(evaluation.to_json(), encoding="utf-8")
-        for name, picture in evaluation.pictures.items():
-            (folder / name).write_bytes(picture)
+        for name, drawn in evaluation.charts.items():
+            (folder / name).write_bytes(drawn.to_svg())
         if found.record.task == "multi-label":
             counts = (m.sum(axis=0) for m in (found.truth, found.predicted, found.truth & found.predicted))
             rows = zip(found.classes, *counts, found.record.cuts, strict=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from swath.data import PatchIndex
 from swath.evaluation.faithfulness import (
@@ -22,17 +21,17 @@ from swath.evaluation.faithfulness import (
 )
 from swath.explain.evidence import Explainer
 from swath.explain.faithful import Part
-from swath.explain.pictures import contact_sheet
+from swath.explain.pictures import evidence_key, evidence_tiles
 from swath.files import atomic_folder
 from swath.inference import Classifier
 from swath.model.record import Estimate
-from swath.pages.figures import ACCENT, SOFT, finish_axis, to_png
+from swath.pages.charts import Chart, Line, Panel, panels_chart
 from swath.pages.html import Cell, Image, Link, Number, Section, Table, write_report
 from swath.pages.text import points
 from swath.progress import Progress, silent
 
-NUMBERS, CURVES, SHEET = "explain.json", "curves.png", "maps.png"
-_CURVES = (("map", "#b3261e", "-"), ("random", ACCENT, "--"), ("center", SOFT, ":"), ("other", "#7a5195", "-."))
+NUMBERS, CURVES = "explain.json", "curves.svg"
+_CURVES = (("map", "warm", ""), ("random", "accent", "7 3"), ("center", "soft", "2 3"), ("other", "#7a5195", "8 3 2 3"))
 
 
 def write_maps_report(
@@ -79,23 +78,14 @@ def write_maps_report(
             draws=draws,
             progress=progress,
         )
-        write_maps(folder, check, map_pictures(check, examples))
+        write_maps(folder, check, examples)
     return check
 
 
-def map_pictures(check: MapCheck, examples: MapExamples) -> dict[str, bytes]:
-    """Draw the pictures of a check, by file name."""
-    sheet = contact_sheet(
-        examples.pixels, examples.evidence, bands=examples.bands, truth=examples.truth, checks=examples.verdicts
-    )
-    return {CURVES: curve_picture(check), SHEET: sheet}
-
-
-def write_maps(folder: Path, check: MapCheck, pictures: Mapping[str, bytes]) -> None:
+def write_maps(folder: Path, check: MapCheck, examples: MapExamples) -> None:
     """Write a check of maps into an existing folder.
 
-    Writes ``explain.json`` (see :class:`MapCheck`), ``index.html``, a page with everything inside, and its pictures
-    ``maps.png`` and ``curves.png``.
+    Writes ``explain.json`` (see :class:`MapCheck`), ``curves.svg`` and ``index.html``, a page with everything inside.
 
     Parameters
     ----------
@@ -103,29 +93,36 @@ def write_maps(folder: Path, check: MapCheck, pictures: Mapping[str, bytes]) -> 
         Where to write.
     check : MapCheck
         The result.
-    pictures : mapping of str to bytes
-        From :func:`map_pictures`.
+    examples : MapExamples
+        Patches with their maps and verdicts.
     """
     (folder / NUMBERS).write_text(check.to_json(), encoding="utf-8")
-    for name, picture in pictures.items():
-        (folder / name).write_bytes(picture)
+    (folder / CURVES).write_bytes(removal_chart(check).to_svg())
     write_report(
         folder / "index.html",
         [
-            checked_section(check, curves=pictures[CURVES]),
+            checked_section(check),
             Section(
                 "Maps, each with its verdict",
                 text=(
-                    "Red adds to the class, blue takes away. Under each map: how many of 19 random maps it "
-                    "beats when the pixels it marks are hidden; with fewer than 18 that one map fails.",
+                    "Under each map: how many of 19 random maps it beats when the pixels it marks are hidden; with "
+                    "fewer than 18 that one map fails.",
                 ),
-                images=(Image(pictures[SHEET], "Patches above their maps and verdicts"),),
+                images=[evidence_key()],
+                tiles=example_tiles(examples),
             ),
         ],
-        title=f"Are the maps of {check.model} true?",
+        title=f"Are the maps of '{check.model}' true?",
         summary=check.verdict,
         numbers=key_numbers(check),
         links=[Link("All numbers (JSON)", folder / NUMBERS)],
+    )
+
+
+def example_tiles(examples: MapExamples) -> list[Image]:
+    """Patches next to their maps, with the verdict on each."""
+    return evidence_tiles(
+        examples.pixels, examples.evidence, bands=examples.bands, truth=examples.truth, checks=examples.verdicts
     )
 
 
@@ -140,8 +137,8 @@ def key_numbers(check: MapCheck) -> list[Number]:
     return numbers
 
 
-def checked_section(check: MapCheck, *, curves: bytes) -> Section:
-    """Show a check of maps in tables and with the picture of :func:`curve_picture`."""
+def checked_section(check: MapCheck) -> Section:
+    """Show a check of maps in tables and with the chart of :func:`removal_chart`."""
     removal = [
         (BASELINES[name], *(cell for r in (check.deletion, check.insertion) for cell in _removal_cells(r, name)))
         for name in BASELINES
@@ -181,29 +178,35 @@ def checked_section(check: MapCheck, *, curves: bytes) -> Section:
         ),
         warnings=[*check.failures, *check.limits],
         tables=tables,
-        images=(Image(curves, "Deletion and insertion curves of the maps and of the baselines"),),
+        images=(removal_chart(check),),
     )
 
 
-def curve_picture(check: MapCheck) -> bytes:
+def removal_chart(check: MapCheck) -> Chart:
     """Draw the mean deletion and insertion curves of the maps and of the baselines."""
-    figure = Figure(figsize=(8.6, 3.4), layout="constrained")
-    for axis, title, removal in zip(
-        figure.subplots(1, 2, sharey=True),
-        ("hidden, marked first (lower is better)", "shown, marked first (higher is better)"),
-        (check.deletion, check.insertion),
-        strict=True,
-    ):
-        for name, color, style in _CURVES:
-            curve = removal.curves[name]
-            label = f"{BASELINES[name]}: {getattr(removal, name).value:.3f}"
-            axis.plot(np.linspace(0, 100, len(curve)), curve, style, color=color, label=label)
-        axis.set_title(title, fontsize=10, loc="left")
-        axis.set_ylim(0, 1)
-        finish_axis(axis, across="% of the pixels")
-        axis.legend(fontsize=8, frameon=False, title="mean over the pixels", title_fontsize=8)
-    figure.axes[0].set_ylabel("mean probability of the class", fontsize=9)
-    return to_png(figure)
+
+    def panel(title: str, removal: RemovalCurves) -> Panel:
+        lines = [
+            Line(
+                np.linspace(0, 100, len(removal.curves[name])),
+                removal.curves[name],
+                f"{BASELINES[name]}: {getattr(removal, name).value:.3f}",
+                color,
+                dash,
+            )
+            for name, color, dash in _CURVES
+        ]
+        return Panel(lines, x=(0, 100), title=title, up="mean probability of the class", across="% of the pixels")
+
+    return panels_chart(
+        "Deletion and insertion curves of the maps and of the baselines",
+        [
+            panel("Hidden, marked first (lower is better)", check.deletion),
+            panel("Shown, marked first (higher is better)", check.insertion),
+        ],
+        columns=2,
+        caption="The numbers are means over the pixels.",
+    )
 
 
 def _removal_cells(removal: RemovalCurves, name: str) -> tuple[Cell, Cell]:

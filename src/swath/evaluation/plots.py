@@ -1,32 +1,30 @@
-"""Pictures of an evaluation, each as PNG bytes: confusion matrix, F1 per class, curves, reliability, sample patches."""
+"""Charts of an evaluation: confusion matrix, F1 per class, curves, reliability; and strips of sample patches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from swath.evaluation.calibration import Calibration, risk_coverage
 from swath.evaluation.metrics import ClassMetrics, LabelMetrics, Metrics, MultiLabelMetrics
 from swath.evaluation.predictions import SplitPredictions
 from swath.evaluation.ranking import Curve, auroc, average_precision, precision_recall_curve, roc_curve
-from swath.pages.figures import ACCENT, GRID, INK, SOFT, draw_sheet, finish_axis, plain_legend, tile, to_png
+from swath.pages.charts import Chart, Interval, Line, Panel, intervals_chart, matrix_chart, panels_chart
+from swath.pages.figures import pixels_to_png, tile, tile_sheet
+from swath.pages.html import Image
 from swath.pages.text import written
 
-_TILE, _GAP = 100, 5  # pixels of a patch in the sample grid, and between two
-_LONGEST = 40  # inches per side: thousands of classes must not take gigabytes to draw
-_INSIDE, _NAMED = 6, 24  # classes that are named inside the axes, and at all
-_POINTS = 2000  # of a curve: more cannot be seen
-Style = Literal["default", "steps-pre"]
+_TILE, _GAP = 72, 4  # pixels of a sample patch, and between two
+_DRAWN = 60  # classes that a chart shows; tables hold all
+_NAMED = 24  # lines that a legend names
+_CHANCE = "4 3"
 
 
-def confusion_picture(confusion: npt.NDArray[np.int64], names: Sequence[str]) -> bytes:
+def confusion_chart(confusion: npt.NDArray[np.int64], names: Sequence[str]) -> Chart:
     """Draw counts on colors normalized by row, so that small classes are as readable as large ones.
 
     Cells without a patch stay empty: what is written is what went somewhere.
@@ -37,107 +35,60 @@ def confusion_picture(confusion: npt.NDArray[np.int64], names: Sequence[str]) ->
         ``[K, K]`` int64, true classes in rows.
     names : sequence of str
         The K class names.
-
-    Returns
-    -------
-    bytes
-        A PNG.
     """
-    texts = [[str(count) if count else "" for count in row] for row in confusion.tolist()]
-    return matrix_picture(confusion, names, texts=texts, up="true", across="predicted", of="the true class")
+    kept, others = commonest(confusion)
+    texts = [[str(count) if count else "" for count in row] for row in confusion[np.ix_(kept, kept)].tolist()]
+    return matrix_chart(
+        "Confusion matrix, true classes in rows",
+        confusion[np.ix_(kept, kept)],
+        [names[k] for k in kept],
+        texts=texts,
+        up="true",
+        across="predicted",
+        caption="Counts of true (rows) and predicted (columns) classes; color: share of the true class"
+        + (f". The {len(kept)} commonest classes; {others:,} others are in the table." if others else "."),
+    )
 
 
-def matrix_picture(
-    values: npt.NDArray[Any], names: Sequence[str], *, texts: Sequence[Sequence[str]], up: str, across: str, of: str
-) -> bytes:
-    """Draw a matrix of classes by classes on colors normalized by row.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        ``[K, K]``, not negative.
-    names : sequence of str
-        The K class names.
-    texts : sequence of sequence of str
-        ``[K][K]``, what is written into the cells.
-    up, across : str
-        What rows and columns are.
-    of : str
-        What the colors are shares of.
-
-    Returns
-    -------
-    bytes
-        A PNG.
-    """
-    k = len(names)
-    whole = values.sum(axis=1, keepdims=True)
-    share = values / np.where(whole > 0, whole, 1)
-    side = min(max(3.2, 0.62 * k if k <= 15 else 0.36 * k), _LONGEST)
-    figure = Figure(figsize=(side + 2.6, side + 1.6), layout="compressed")
-    axis = figure.subplots()
-    picture = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    size, ticks, turn, align, anchor = (9, 9, 45, "right", "anchor") if k <= 15 else (5.5, 7, 90, "center", "default")
-    written_out = np.argwhere(values > 0) if side < _LONGEST else ()  # else cells are finer than digits
-    for row, column in written_out:
-        color = "white" if share[row, column] > 0.55 else INK
-        axis.text(column, row, texts[row][column], ha="center", va="center", fontsize=size, color=color)
-    labels = [written(name, limit=24) for name in names]
-    axis.set_xticks(range(k), labels, rotation=turn, ha=align, rotation_mode=anchor, fontsize=ticks, parse_math=False)
-    axis.set_yticks(range(k), labels, fontsize=ticks, parse_math=False)
-    axis.set_xlabel(across, color=INK)
-    axis.set_ylabel(up, color=INK)
-    axis.set_xticks(np.arange(k + 1) - 0.5, minor=True)
-    axis.set_yticks(np.arange(k + 1) - 0.5, minor=True)
-    axis.grid(which="minor", color=GRID, linewidth=0.6)
-    axis.tick_params(which="both", length=0)
-    axis.spines[:].set_visible(False)
-    bar = figure.colorbar(picture, ax=axis, fraction=0.04, pad=0.02)
-    bar.set_label(f"share of {of}", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
-    return to_png(figure, dpi=130)
+def commonest(confusion: npt.NDArray[Any]) -> tuple[list[int], int]:
+    """Places of the classes to draw, those with most patches where there are very many; and how many are left out."""
+    order = np.argsort(-(confusion.sum(axis=1) + confusion.sum(axis=0)), kind="stable")[:_DRAWN]
+    return sorted(order.tolist()), len(confusion) - len(order)
 
 
-def class_picture(metrics: Metrics | MultiLabelMetrics) -> bytes:
+def class_chart(metrics: Metrics | MultiLabelMetrics) -> Chart:
     """Draw F1 of each class with its interval, weakest first, and macro-F1 as a line.
 
-    The axis starts where the lowest interval does, so it is a dot plot: bars would need zero. Classes
-    without a patch, of which nothing is known, are left out.
+    Classes without a patch, of which nothing is known, are left out.
 
     Parameters
     ----------
     metrics : Metrics or MultiLabelMetrics
         Of one model.
-
-    Returns
-    -------
-    bytes
-        A PNG.
     """
     of_each: Mapping[str, ClassMetrics | LabelMetrics] = metrics.per_class
     there = [(name, scores) for name, scores in of_each.items() if scores.recall.n]
-    rows = sorted(there, key=lambda item: item[1].f1.value, reverse=True)
-    places = np.arange(len(rows))
-    figure = Figure(figsize=(7.2, min(1.3 + 0.3 * len(rows), _LONGEST)), layout="constrained")
-    axis = figure.subplots()
-    for place, (_, scores) in zip(places, rows, strict=True):
-        axis.plot([scores.f1.low, scores.f1.high], [place, place], color=SOFT, linewidth=5, alpha=0.45)
-    axis.plot([scores.f1.value for _, scores in rows], places, "o", color=ACCENT, markersize=6)
-    axis.axvline(metrics.macro_f1.value, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    labels = [f"{written(name, limit=24)}  (n = {scores.recall.n})" for name, scores in rows]
-    axis.set_yticks(places, labels, fontsize=8, parse_math=False)
-    low = min(scores.f1.low for _, scores in rows)
-    axis.set_xlim(max(0.0, low - 0.03), 1.005)
-    axis.set_xlabel(f"F1 with 95 % interval; dashed: macro-F1 {metrics.macro_f1.value:.3f}", fontsize=8)
-    axis.tick_params(axis="both", length=0)
-    axis.tick_params(axis="x", labelsize=8)
-    axis.grid(axis="x", color=GRID)
-    axis.spines[:].set_visible(False)
-    return to_png(figure, dpi=130)
+    rows = sorted(there, key=lambda item: item[1].f1.value)[:_DRAWN]
+    macro = 100 * metrics.macro_f1.value
+    return intervals_chart(
+        "F1 of each class with its interval",
+        [
+            Interval(
+                name, 100 * scores.f1.value, 100 * scores.f1.low, 100 * scores.f1.high, note=f" ({scores.recall.n:,})"
+            )
+            for name, scores in rows
+        ],
+        across=f"F1 in %, with 95 % interval; dashed: macro-F1 {macro:.1f} %; in parentheses: patches of the class",
+        line=macro,
+        caption="F1 of each class, weakest first"
+        + (f"; the weakest {_DRAWN} of {len(there):,}." if len(there) > _DRAWN else "."),
+    )
 
 
-def sample_grid(pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Sequence[str], each: int = 8) -> bytes:
-    """Draw the first `each` patches of every class, one class per row.
+def sample_strips(
+    pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Sequence[str], each: int = 8
+) -> list[Image]:
+    """Show the first `each` patches of every class, one strip per class.
 
     Parameters
     ----------
@@ -149,21 +100,25 @@ def sample_grid(pixels: npt.NDArray[Any], labels: Sequence[str], *, bands: Seque
         One name per band.
     each : int
         Patches per class.
-
-    Returns
-    -------
-    bytes
-        A PNG.
     """
-    classes = sorted(set(labels))
-    tiles = {(0, each - 1): np.full((_TILE, _TILE, 3), 255, np.uint8)}  # the sheet has all columns
-    # One picture rather than an axis per patch, which takes seconds to lay out.
-    for row, name in enumerate(classes):
+    strips = []
+    for name in sorted(set(labels)):
         members = [i for i, label in enumerate(labels) if label == name][:each]
-        tiles |= {(row, k): tile(pixels[i], bands, side=_TILE) for k, i in enumerate(members)}
-    figure = Figure(figsize=(0.95 * each + 2.6, 0.95 * len(classes) + 0.1), layout="constrained")
-    draw_sheet(figure, tiles, gap=_GAP, rows=[written(name, limit=24) for name in classes])
-    return to_png(figure)
+        patches = [tile(pixels[i], bands, side=_TILE) for i in members]
+        strips.append(patch_strip(patches, f"Patches of {name}", written(name, limit=48), places=each))
+    return strips
+
+
+def patch_strip(patches: Sequence[npt.NDArray[np.uint8]], alt: str, caption: str, *, places: int = 0) -> Image:
+    """Lay patches of one size in a row, with room for `places` of them."""
+    missing = max(0, places - len(patches))
+    height, width = patches[0].shape[:2]
+    sheet = tile_sheet({(0, k): patch for k, patch in enumerate(patches)}, gap=_GAP)
+    clear = np.zeros((height, missing * (width + _GAP), 4), np.uint8)
+    opaque = np.full((height, sheet.shape[1], 1), 255, np.uint8)
+    seams = np.arange(sheet.shape[1]) % (width + _GAP) >= width
+    opaque[:, seams] = 0
+    return Image(pixels_to_png(np.concatenate([np.concatenate([sheet, opaque], axis=2), clear], axis=1)), alt, caption)
 
 
 @dataclass(frozen=True)
@@ -189,7 +144,7 @@ def class_scores(found: SplitPredictions) -> list[ClassScores]:
     ]
 
 
-def curves_picture(classes: Sequence[ClassScores]) -> bytes:
+def curves_chart(classes: Sequence[ClassScores]) -> Chart:
     """Draw both curves of each class, with a dot where its threshold stands.
 
     Dashed: what guessing gives (for precision the share of positives, drawn for one class alone).
@@ -198,60 +153,45 @@ def curves_picture(classes: Sequence[ClassScores]) -> bytes:
     ----------
     classes : sequence of ClassScores
         The classes that occur; for one that every patch has there is no ROC curve.
-
-    Returns
-    -------
-    bytes
-        A PNG.
     """
-    aside = len(classes) > _INSIDE
-    figure = Figure(figsize=(13.4 if aside else 10.4, 4.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
     # Weakest first, so that the ones to look at are named before the legend is full.
-    curves: list[Line2D] = []
-    areas: list[Line2D] = []
-    for one in sorted(classes, key=lambda c: average_precision(c.truth, c.scores)):
-        name = written(one.name, limit=24)
-        precision = f"AP {average_precision(one.truth, one.scores):.3f}"
-        area = f"AUROC {auroc(one.truth, one.scores):.3f}" if 0 < one.truth.sum() < len(one.truth) else ""
-        label = f"{name}: {precision}" + (f", {area}" if aside and area else "")
-        # Average precision is the area under these steps: a precision holds back to the recall before it.
-        curves.append(_draw(left, precision_recall_curve(one.truth, one.scores), one, label=label, style="steps-pre"))
-        if area:
-            areas.append(_draw(right, roc_curve(one.truth, one.scores), one, label=f"{name}: {area}", style="default"))
+    ordered = sorted(classes, key=lambda c: average_precision(c.truth, c.scores))
+    precisions, rates = [], [Line([0, 1], [0, 1], color="soft", dash=_CHANCE)]
+    marks: tuple[list[tuple[float, float, str]], list[tuple[float, float, str]]] = ([], [])
     if len(classes) == 1:
-        left.axhline(float(classes[0].truth.mean()), color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
-    right.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
-    for axis in (left, right):
-        axis.set_xlim(-0.01, 1.01)
-        axis.set_ylim(-0.01, 1.02)
-    finish_axis(left, across="recall", up="precision")
-    finish_axis(right, across="false positive rate", up="true positive rate (recall)")
-    # Left to itself matplotlib names no curve whose class begins with "_".
-    if aside:
-        shown = curves[:_NAMED]
-        plain_legend(figure.legend(shown, _labels(shown), loc="outside right center", fontsize=7.5))
-        return to_png(figure, dpi=130)
-    for axis, shown, corner in ((left, curves, "lower left"), (right, areas, "lower right")):
-        if shown:
-            plain_legend(axis.legend(shown, _labels(shown), loc=corner, fontsize=8))
-    return to_png(figure, dpi=130)
+        precisions.append(Line([0, 1], [float(classes[0].truth.mean())] * 2, color="soft", dash=_CHANCE))
+    for number, one in enumerate(ordered):
+        color, name = f"#{one.color}", written(one.name, limit=40) if number < _NAMED else ""
+        curve = precision_recall_curve(one.truth, one.scores)
+        label = name and f"{name}: AP {average_precision(one.truth, one.scores):.3f}"
+        # Average precision is the area under these steps: a precision holds back to the recall before it.
+        precisions.append(Line(curve.x, curve.y, label, color, steps=True))
+        marks[0].append((*_at_threshold(curve, one), color))
+        if 0 < one.truth.sum() < len(one.truth):
+            curve = roc_curve(one.truth, one.scores)
+            label = name and f"{name}: AUROC {auroc(one.truth, one.scores):.3f}"
+            rates.append(Line(curve.x, curve.y, label, color))
+            marks[1].append((*_at_threshold(curve, one), color))
+    return panels_chart(
+        "Precision-recall and ROC curves",
+        [
+            Panel(precisions, title="Precision and recall", across="recall", up="precision", marks=marks[0]),
+            Panel(rates, title="ROC", across="false positive rate", up="true positive rate (recall)", marks=marks[1]),
+        ],
+        columns=2,
+        tall=240,
+        caption="Precision against recall, and true against false positive rate, over all thresholds; the dot is the "
+        "model's own threshold, dashed what guessing gives.",
+    )
 
 
-def _labels(lines: Sequence[Line2D]) -> list[str]:
-    return [str(line.get_label()) for line in lines]
-
-
-def _draw(axis: Axes, curve: Curve, one: ClassScores, *, label: str, style: Style) -> Line2D:
-    thin = np.unique(np.linspace(0, len(curve.x) - 1, min(len(curve.x), _POINTS)).round().astype(int))
-    color = f"#{one.color}"
-    (line,) = axis.plot(curve.x[thin], curve.y[thin], color=color, linewidth=1.6, label=label, drawstyle=style)
+def _at_threshold(curve: Curve, one: ClassScores) -> tuple[float, float]:
+    """Where the threshold of a class stands on its curve."""
     place = int(np.searchsorted(-curve.thresholds, -one.threshold, side="right")) - 1
-    axis.plot(curve.x[place], curve.y[place], "o", color=color, markersize=6, markeredgecolor=INK)
-    return line
+    return float(curve.x[place]), float(curve.y[place])
 
 
-def reliability_picture(calibration: Calibration, right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) -> bytes:
+def reliability_chart(calibration: Calibration, right: npt.NDArray[np.bool_], confidence: npt.NDArray[Any]) -> Chart:
     """Draw the reliability diagram, and the risk-coverage curve next to it.
 
     Parameters
@@ -260,31 +200,95 @@ def reliability_picture(calibration: Calibration, right: npt.NDArray[np.bool_], 
         Of a model.
     right, confidence : numpy.ndarray
         ``[N]``: whether each answer is right, and how sure it was.
-
-    Returns
-    -------
-    bytes
-        A PNG.
     """
-    figure = Figure(figsize=(10.4, 4.4), layout="constrained")
-    left, other = figure.subplots(1, 2)
-    left.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+    there = [one for one in calibration.bins if one.observed.n]
     most = max(1, *(b.observed.n for b in calibration.bins))
-    for one in calibration.bins:
-        if one.observed.n:
-            share = one.observed.n / most
-            left.bar(one.low, 0.12 * share, width=one.high - one.low, align="edge", color=GRID, zorder=0)
-            left.plot([one.stated] * 2, [one.observed.low, one.observed.high], color=SOFT, linewidth=4, alpha=0.5)
-            left.plot(one.stated, one.observed.value, "o", color=ACCENT, markersize=5)
-    left.set_ylim(-0.01, 1.02)
     ece = calibration.ece
-    stated = f"stated probability (gray: how many); ECE {ece.value:.4f} ({ece.low:.4f}\u2013{ece.high:.4f})"
-    finish_axis(left, across=stated, up="observed frequency")
+    observed = Line(
+        [one.stated for one in there],
+        [one.observed.value for one in there],
+        low=[one.observed.low for one in there],
+        high=[one.observed.high for one in there],
+        dots=True,
+        joined=False,
+    )
     coverage, risk = risk_coverage(right, confidence)
-    other.plot(coverage, 100 * risk, color=ACCENT, linewidth=1.8)
-    other.axhline(100 * float(risk[-1]), color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
-    other.set_ylim(bottom=0)
-    for axis in (left, other):
-        axis.set_xlim(-0.01, 1.01)
-    finish_axis(other, across="share of predictions kept, most confident first", up="% of them wrong (dashed: of all)")
-    return to_png(figure, dpi=130)
+    wrong = 100 * risk
+    every = float(wrong[-1])
+    top = max(5.0, float(wrong.max()) * 1.1)
+    return panels_chart(
+        "Reliability diagram and risk-coverage curve",
+        [
+            Panel(
+                [Line([0, 1], [0, 1], color="soft", dash=_CHANCE), observed],
+                title=f"Reliability: ECE {100 * ece.value:.1f} % ({100 * ece.low:.1f}\u2013{100 * ece.high:.1f})",
+                across="stated probability (gray: how many)",
+                up="observed frequency",
+                bars=[(one.low, one.high, 0.12 * one.observed.n / most) for one in there],
+            ),
+            Panel(
+                [Line([0, 1], [every, every], color="soft", dash=_CHANCE), Line(coverage, wrong)],
+                y=(0, top),
+                title="Risk and coverage",
+                across="share of predictions kept, most confident first",
+                up="% of them wrong (dashed: of all)",
+            ),
+        ],
+        columns=2,
+        tall=230,
+        caption="Reliability: observed frequency against stated probability, with 95 % intervals; calibrated "
+        "probabilities lie on the dashed line. Risk: share of wrong predictions among the most confident ones.",
+    )
+
+
+def history_chart(history: Sequence[Mapping[str, float]], *, kept: int) -> Chart:
+    """Draw how training went: loss and score of every epoch, with a dot at the epoch that was kept.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        One per epoch, as the rows of ``history.csv``.
+    kept : int
+        Place of the epoch that was kept.
+    """
+    epochs = [h["epoch"] for h in history]
+    column = next(name for name in ("val_accuracy", "val_average_precision") if name in history[0])
+    name = column.removeprefix("val_").replace("_", " ")
+    learned, scores = ([100 * h[c] for h in history] for c in (column.replace("val_", "train_"), column))
+    losses = [[h[c] for h in history] for c in ("train_loss", "val_loss")]
+    shown = f"{scores[kept]:.1f} %" + ("" if epochs[kept] else ": the start as it was")
+    x = (min(epochs[0], 0.0), max(epochs[-1], 1.0))
+
+    def lines(training: list[float], validation: list[float], what: str) -> list[Line]:
+        return [
+            _known(epochs, training, f"training ({what})", "accent", ""),
+            _known(epochs, validation, "validation", "warm", "7 3"),
+        ]
+
+    def limits(*series: list[float]) -> tuple[float, float]:
+        known = [value for values in series for value in values if np.isfinite(value)]
+        return min(known), max(known) if max(known) > min(known) else min(known) + 1
+
+    return panels_chart(
+        "Loss and score over the epochs",
+        [
+            Panel(lines(*losses, "as minimized"), x=x, y=(0.0, limits(*losses)[1]), title="Loss", across="epoch"),
+            Panel(
+                lines(learned, scores, "augmented batches"),
+                x=x,
+                y=limits(learned, scores),
+                title=f"Validation {name}, kept {shown}",
+                up=f"{name}, %",
+                across="epoch",
+                marks=[(epochs[kept], scores[kept], "warm")],
+            ),
+        ],
+        columns=2,
+        caption=f"Loss and {name} over the epochs; the dot is the epoch that was kept.",
+    )
+
+
+def _known(x: Sequence[float], y: Sequence[float], name: str, color: str, dash: str) -> Line:
+    """A line through the epochs whose value is known."""
+    there = [(a, b) for a, b in zip(x, y, strict=True) if np.isfinite(b)]
+    return Line([a for a, _ in there], [b for _, b in there], name, color, dash)

@@ -16,10 +16,11 @@ from pydantic import Field, InstanceOf
 from swath.config import Settings
 from swath.evaluation.calibration import Reliability
 from swath.evaluation.metrics import BinaryMetrics, Metrics, MultiLabelMetrics
-from swath.evaluation.plots import class_picture, class_scores, confusion_picture, curves_picture, reliability_picture
+from swath.evaluation.plots import class_chart, class_scores, confusion_chart, curves_chart, reliability_chart
 from swath.evaluation.predictions import SplitPredictions
 from swath.evaluation.seen import SeenCount, seen_lines
 from swath.model.record import Estimate, Task
+from swath.pages.charts import Chart
 from swath.pages.html import Cell, Table
 from swath.pages.text import columns, percent, points, written
 
@@ -205,12 +206,12 @@ class Evaluation(Result):
         """Tables for text and page: what there is beyond the headline."""
 
     @cached_property
-    def pictures(self) -> dict[str, bytes]:
-        """PNG files by name, drawn on first use; none where there are no :attr:`predictions`."""
+    def charts(self) -> dict[str, Chart]:
+        """Charts by the name of their file, drawn on first use; none where there are no :attr:`predictions`."""
         return {} if self.predictions is None else self._drawn(self.predictions)
 
     @abstractmethod
-    def _drawn(self, found: SplitPredictions) -> dict[str, bytes]: ...
+    def _drawn(self, found: SplitPredictions) -> dict[str, Chart]: ...
 
     def lines(self) -> list[str]:
         """Plain text for a terminal: first what the model has seen, then every number with its 95 % interval."""
@@ -264,11 +265,11 @@ class SingleLabelEvaluation(Metrics, Evaluation):
             *(self.reliability.tables() if self.reliability else ()),
         ]
 
-    def _drawn(self, found: SplitPredictions) -> dict[str, bytes]:
+    def _drawn(self, found: SplitPredictions) -> dict[str, Chart]:
         return {
-            "confusion.png": confusion_picture(found.confusion, found.classes),
-            "per_class.png": class_picture(self),
-            **_reliability_picture(self.reliability, found),
+            "confusion.svg": confusion_chart(found.confusion, found.classes),
+            "per_class.svg": class_chart(self),
+            **_reliability_chart(self.reliability, found),
         }
 
 
@@ -282,12 +283,16 @@ class BinaryEvaluation(BinaryMetrics, Evaluation):
     baselines: dict[str, BinaryBaseline]
 
     def notes(self) -> dict[str, str]:
-        """The positive class and its share, the threshold, and what guessing would give."""
-        return dict.fromkeys(self.headline(), "") | {
-            "average_precision": f"guessing: {100 * self.positives / self.n:.1f} %",
-            "auroc": "guessing: 50 %",
-            "f1": f"of {written(self.positive)} at the threshold {self.threshold:.4f} of the model file",
-            "accuracy": f"n = {self.n:,}, of which {self.positives:,} are {written(self.positive)}",
+        """What each number is of, and what guessing would give."""
+        name = written(self.positive)
+        return {
+            "average_precision": f"{self.positives:,} of {self.n:,} patches are {name}; guessing: "
+            f"{100 * self.positives / self.n:.1f} %",
+            "auroc": f"of all {self.n:,} patches; guessing: 50 %",
+            "f1": f"of the {self.f1.n:,} that are or are called {name}; threshold {self.threshold:.4f}",
+            "precision": f"of the {self.precision.n:,} called {name}",
+            "recall": f"of the {self.recall.n:,} that are {name}",
+            "accuracy": f"of all {self.n:,} patches",
         }
 
     def tables(self) -> list[Table]:
@@ -296,11 +301,11 @@ class BinaryEvaluation(BinaryMetrics, Evaluation):
         table = _baseline_table(self, names, "average_precision", "f1")
         return [*table, *(self.reliability.tables() if self.reliability else ())]
 
-    def _drawn(self, found: SplitPredictions) -> dict[str, bytes]:
+    def _drawn(self, found: SplitPredictions) -> dict[str, Chart]:
         return {
-            "curves.png": curves_picture(class_scores(found)),
-            "confusion.png": confusion_picture(found.confusion, found.classes),
-            **_reliability_picture(self.reliability, found),
+            "curves.svg": curves_chart(class_scores(found)),
+            "confusion.svg": confusion_chart(found.confusion, found.classes),
+            **_reliability_chart(self.reliability, found),
         }
 
 
@@ -341,8 +346,8 @@ class MultiLabelEvaluation(MultiLabelMetrics, Evaluation):
         )
         return [Table(names, rows, caption)]
 
-    def _drawn(self, found: SplitPredictions) -> dict[str, bytes]:
-        return {"curves.png": curves_picture(class_scores(found)), "per_class.png": class_picture(self)}
+    def _drawn(self, found: SplitPredictions) -> dict[str, Chart]:
+        return {"curves.svg": curves_chart(class_scores(found)), "per_class.svg": class_chart(self)}
 
 
 def _baseline_table(
@@ -358,10 +363,10 @@ def _baseline_table(
     return [Table(("rule", *names), rules, _BASELINES)] if evaluation.baselines else []
 
 
-def _reliability_picture(reliability: Reliability | None, found: SplitPredictions) -> dict[str, bytes]:
+def _reliability_chart(reliability: Reliability | None, found: SplitPredictions) -> dict[str, Chart]:
     if reliability is None:
         return {}
-    return {"reliability.png": reliability_picture(reliability.calibration, found.right, found.confidence)}
+    return {"reliability.svg": reliability_chart(reliability.calibration, found.right, found.confidence)}
 
 
 def reliability_of(evaluation: Evaluation) -> Reliability | None:

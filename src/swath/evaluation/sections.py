@@ -7,32 +7,16 @@ from pathlib import Path
 
 from swath.evaluation.results import Evaluation, display_name, reliability_of
 from swath.evaluation.seen import seen_numbers
+from swath.explain import evidence_key
 from swath.explain.faithful import Faithfulness
 from swath.model.record import ClassInfo, Record
+from swath.pages.charts import Chart
 from swath.pages.html import Cell, Image, Link, Number, Section, Swatch, Table
 
-_PICTURES = {
-    "confusion.png": (
-        "Confusion matrix, true classes in rows",
-        "Counts of true (rows) and predicted (columns) classes; color: share of the true class.",
-    ),
-    "curves.png": (
-        "Precision-recall and ROC curves",
-        "Precision against recall, and true against false positive rate, over all thresholds; the dot is the "
-        "model's own threshold, dashed what guessing gives.",
-    ),
-    "per_class.png": ("F1 of each class with its interval", "F1 of each class, weakest first."),
-    "reliability.png": (
-        "Reliability diagram and risk-coverage curve",
-        "Left: observed frequency against stated probability, with 95 % intervals; calibrated probabilities lie on "
-        "the dashed line. Right: share of wrong predictions among the most confident ones.",
-    ),
-}
 
-
-def evaluation_images(evaluation: Evaluation, *names: str) -> list[Image]:
-    """Those of the named pictures that an evaluation has, with their captions."""
-    return [Image(evaluation.pictures[n], *_PICTURES[n]) for n in names if n in evaluation.pictures]
+def evaluation_charts(evaluation: Evaluation, *names: str) -> list[Chart]:
+    """Those of the named charts that an evaluation has."""
+    return [evaluation.charts[name] for name in names if name in evaluation.charts]
 
 
 def data_section(
@@ -40,7 +24,7 @@ def data_section(
     *,
     patches: int,
     sentences: Sequence[str] = (),
-    samples: Path | bytes | None = None,
+    samples: Sequence[Image] = (),
 ) -> Section:
     """Describe the patches.
 
@@ -52,8 +36,8 @@ def data_section(
         How many there are; patches with several classes make the counts add up to more.
     sentences : sequence of str
         What the audit found, in plain words.
-    samples : Path or bytes, optional
-        A sheet of sample patches.
+    samples : sequence of Image
+        Strips of sample patches, one per class.
     """
     order = ("train", "val", "test")
     there = {split for row in counts.values() for split in row}
@@ -63,7 +47,6 @@ def data_section(
     ]
     totals = [sum(row.get(s, 0) for row in counts.values()) for s in splits]
     each = [Number(split, f"{total:,}") for split, total in zip(splits, totals, strict=True)]
-    images = [] if samples is None else [Image(samples, "Sample patches of each class", "Samples of each class.")]
     return Section(
         "Data",
         text=tuple(sentences),
@@ -73,17 +56,14 @@ def data_section(
             *(each if sum(totals) == patches else ()),
         ),
         tables=(Table(("class", *splits, "all"), rows, "Patches of each class"),),
-        images=images,
+        strips=samples,
     )
 
 
-def training_section(curves: Path | bytes, *, facts: Mapping[str, str], links: Sequence[Link] = ()) -> Section:
+def training_section(curves: Chart, *, facts: Mapping[str, str], links: Sequence[Link] = ()) -> Section:
     """Show how training went: the curves, and facts such as recipe, epochs and time."""
     return Section(
-        "Training",
-        numbers=[Number(label, value) for label, value in facts.items()],
-        images=(Image(curves, "Loss and accuracy over the epochs", "Loss and accuracy over the epochs."),),
-        links=links,
+        "Training", numbers=[Number(label, value) for label, value in facts.items()], images=(curves,), links=links
     )
 
 
@@ -95,7 +75,7 @@ def result_section(evaluation: Evaluation, folder: Path, *, title: str = "Test r
     """
     seen, unseen = evaluation.seen, evaluation.unseen
     notes = evaluation.notes()
-    shown = [n for n in evaluation.pictures if n != "reliability.png" or reliability_of(evaluation)]
+    shown = [n for n in evaluation.charts if n != "reliability.svg" or reliability_of(evaluation)]
     counts = "labels.csv" if evaluation.task == "multi-label" else "confusion.csv"
     return Section(
         title + seen.mark,
@@ -110,22 +90,22 @@ def result_section(evaluation: Evaluation, folder: Path, *, title: str = "Test r
         ],
         warnings=evaluation.warnings,
         tables=evaluation.tables(),
-        images=evaluation_images(evaluation, *shown),
+        images=evaluation_charts(evaluation, *shown),
         links=[Link(name, folder / name) for name in ("metrics.json", counts, "predictions.csv")],
     )
 
 
 def explanation_section(
-    sheet: Path | bytes, *, checks: Sequence[Faithfulness] = (), links: Sequence[Link] = ()
+    tiles: Sequence[Image], *, checks: Sequence[Faithfulness] = (), links: Sequence[Link] = ()
 ) -> Section:
-    """Show where the model looked: a contact sheet of class activation maps, and which of them fail.
+    """Show where the model looked: patches with their class activation maps, and which of them fail.
 
     Parameters
     ----------
-    sheet : Path or bytes
-        The sheet.
+    tiles : sequence of Image
+        From :func:`swath.explain.evidence_tiles`.
     checks : sequence of Faithfulness
-        Of its maps, where they were checked; the sheet shows them one by one.
+        Of their maps, where they were checked; the tiles show them one by one.
     links : sequence of Link
         Further pictures.
     """
@@ -143,7 +123,8 @@ def explanation_section(
     return Section(
         "Where the model looks",
         text=text,
-        images=(Image(sheet, "Patches with their class activation maps", "Each patch above its map."),),
+        images=[evidence_key("each map on its own scale, whose end is given with it")],
+        tiles=tiles,
         links=links,
     )
 

@@ -8,6 +8,7 @@ Computational Mathematics 15, 715-732).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,8 @@ def fit_softmax(
     weights: Floats | None = None,
     offset: Floats | None = None,
     standardize: bool = True,
+    begin: Softmax | None = None,
+    dtype: npt.DTypeLike = np.float64,
 ) -> Softmax:
     """Fit class probabilities to features.
 
@@ -86,6 +89,10 @@ def fit_softmax(
         ``[N, K]`` logits to which those of the fit are added; the penalty then draws towards them.
     standardize : bool
         Whether inputs are standardized; otherwise they are taken as they are.
+    begin : Softmax, optional
+        A fit to start from, such as one to the same rows with another `ridge`; from zeros by default.
+    dtype : data type
+        To compute in: ``float32`` takes half the time, and gives about five digits.
     """
     n, width = features.shape
     values = features.astype(np.float64)
@@ -95,16 +102,19 @@ def fit_softmax(
     if standardize:
         center, spread = values.mean(axis=0), values.std(axis=0)
         scale = np.where(spread > _TINY * (1 + np.abs(center)), spread, 1.0)
-    inputs = np.concatenate([(values - center) / scale, np.ones((n, 1))], axis=1)
+    inputs = np.concatenate([(values - center) / scale, np.ones((n, 1))], axis=1).astype(dtype)
     if standardize:
         inputs[:, :width][:, spread <= _TINY * (1 + np.abs(center))] = 0.0
-    wanted = np.zeros((n, outputs))
+    share, base = share.astype(dtype), base.astype(dtype)
+    wanted = np.zeros((n, outputs), dtype)
     wanted[np.arange(n), classes] = 1.0
-    penalty = np.full((width + 1, 1), ridge)
+    penalty = np.full((width + 1, 1), ridge, dtype)
     penalty[-1] = 0.0
     bound = inputs.T @ (share * inputs) / 2 + np.diag(penalty[:, 0])
-    step = np.linalg.inv(bound + _TINY * np.eye(width + 1))
-    fitted = np.zeros((width + 1, outputs))
+    step = np.linalg.inv(bound.astype(np.float64) + _TINY * np.eye(width + 1)).astype(dtype)
+    fitted = np.zeros((width + 1, outputs), dtype)
+    if begin is not None:
+        fitted[:-1], fitted[-1] = begin.weights, begin.bias
     ahead, momentum = fitted.copy(), 1.0
     for _ in range(steps):
         slope = inputs.T @ (share * (_softmax(base + inputs @ ahead) - wanted)) + penalty * ahead
@@ -114,10 +124,10 @@ def fit_softmax(
             break
         if float((slope * (following - fitted)).sum()) > 0:  # going uphill: restart the momentum
             momentum = 1.0
-        later = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        later = (1 + math.sqrt(1 + 4 * momentum**2)) / 2
         ahead = following + (momentum - 1) / later * (following - fitted)
         fitted, momentum = following, later
-    return Softmax(center, scale, fitted[:-1], fitted[-1])
+    return Softmax(center, scale, fitted[:-1].astype(np.float64), fitted[-1].astype(np.float64))
 
 
 def _softmax(scores: Floats) -> Floats:

@@ -1,7 +1,7 @@
 """An experiment, from its variants to its answer: each is trained, then all are compared on the same patches.
 
 :func:`run_experiment` trains every variant and seed that is not done yet. From their predictions :func:`make_rows`
-makes accuracies and paired differences, :func:`draw` a picture, and :func:`paragraph` the answer in words.
+makes accuracies and paired differences, :func:`experiment_chart` a chart, and :func:`paragraph` the answer in words.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
@@ -30,13 +29,14 @@ from swath.experiments.variants import Variant, VariantResult, run_variant, writ
 from swath.experiments.views import can_show
 from swath.files import atomic_file, write_csv, write_text
 from swath.model.record import Estimate
-from swath.pages.text import sentence
+from swath.pages.charts import DASHES, SERIES, Chart, Interval, Line, Panel, intervals_chart, panels_chart
+from swath.pages.html import Cell, Kind, Link, Point, Section, Table, write_report
+from swath.pages.text import p_text, p_value, percent, points, sentence
 from swath.progress import Progress, silent
 from swath.training import load_recipe
 
-FACTS = "experiment.json"
+FACTS, PAGE, PICTURE = "experiment.json", "index.html", "picture.svg"
 _LEVEL = 0.05
-COLORS = ("#14539A", "#D98032", "#1B6B3A", "#8A3A8F", "#7A6A1B", "#9A1430")
 MOST = 6  # comparisons listed one by one
 COLUMNS = (
     *("variant", "labels", "seeds", "accuracy", "low", "high", "sd_of_seeds", "seconds", "epochs", "compared_with"),
@@ -110,7 +110,8 @@ class ExperimentResult:
     text : str
         The result in a paragraph.
     out : pathlib.Path
-        Folder with ``table.csv``, ``picture.png``, ``summary.md``, ``experiment.json`` and the variants' runs.
+        Folder with ``index.html``, ``table.csv``, ``picture.svg``, ``summary.md``, ``experiment.json`` and the
+        variants' runs.
     """
 
     rows: list[Row]
@@ -215,9 +216,10 @@ def run_experiment(
     text = paragraph(experiment, rows, patches=len(evaluated))
     with atomic_file(out / "table.csv", overwrite=True) as temporary:
         write_table(temporary, rows)
-    with atomic_file(out / "picture.png", overwrite=True) as temporary:
-        draw(temporary, experiment, rows)
-    write_text(out / "summary.md", f"# {experiment.name}\n\n{text}\n\n![](picture.png)\n")
+    with atomic_file(out / PICTURE, overwrite=True) as temporary:
+        temporary.write_bytes(experiment_chart(experiment, rows).to_svg())
+    write_text(out / "summary.md", f"# {experiment.name}\n\n{text}\n\n![]({PICTURE})\n")
+    write_page(out / PAGE, experiment, rows, text, index=index.name or "the index")
     write_facts(out / FACTS, {**facts, "seeds": seeds, "text": text})
     return ExperimentResult(rows, text, out)
 
@@ -354,52 +356,109 @@ def _cells(row: Row) -> list[object]:
     ]
 
 
-def draw(path: Path, experiment: Experiment, rows: Sequence[Row]) -> None:
-    """Accuracy with its interval: lines over shares of the labels, or one bar per variant."""
-    lines = experiment.across == "fraction"
-    height = 4.8 if lines else 1.2 + 0.34 * max(5, len(rows))
-    figure = Figure(figsize=(9, height), layout="constrained")
-    axes = figure.subplots()
-    if lines:
-        _lines(axes, experiment, rows)
-    else:
-        _bars(axes, rows)
-    axes.set_title(experiment.question, fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+def experiment_chart(experiment: Experiment, rows: Sequence[Row]) -> Chart:
+    """Accuracy with its interval: lines over shares of the labels, or one row per variant."""
+    if experiment.across == "fraction":
+        return _lines(experiment, rows)
+    return intervals_chart(
+        experiment.question,
+        [
+            # What is compared stands right below what it is compared with, in another color and hollow.
+            Interval(
+                row.name,
+                *(100 * v for v in (row.accuracy.value, row.accuracy.low, row.accuracy.high)),
+                color="accent" if row.against is None else "warm",
+                hollow=row.against is not None,
+            )
+            for row in rows
+        ],
+        across="accuracy in %, with 95 % interval; hollow: compared with the filled one above",
+    )
 
 
-def _lines(axes: Axes, experiment: Experiment, rows: Sequence[Row]) -> None:
+def _lines(experiment: Experiment, rows: Sequence[Row]) -> Chart:
     lines: dict[str, list[Row]] = {}
     for row in rows:
         lines.setdefault(row.name.rpartition(", ")[0] or experiment.name, []).append(row)
-    for (name, line), color in zip(lines.items(), COLORS, strict=False):
+    drawn = []
+    for (name, line), color, dash in zip(lines.items(), cycle(SERIES), cycle(DASHES), strict=False):
         ordered = sorted(line, key=lambda row: row.fraction)
-        value, spread = _percents(ordered)
+        value, low, high = ([100 * getattr(row.accuracy, part) for row in ordered] for part in ("value", "low", "high"))
         labels = [row.labels for row in ordered]
-        axes.errorbar(labels, value, yerr=spread, label=name, color=color, marker="o", capsize=3)
-    axes.set(xscale="log", xlabel="labeled patches used", ylabel="accuracy, %")
-    if len(lines) > 1:
-        axes.legend(frameon=False)
+        drawn.append(Line(labels, value, name if len(lines) > 1 else "", color, dash, low=low, high=high, dots=True))
+    used = sorted({row.labels for row in rows})
+    low, high = (100 * pick(getattr(row.accuracy, end) for row in rows) for pick, end in ((min, "low"), (max, "high")))
+    panel = Panel(
+        drawn,
+        x=(used[0] / 1.1, used[-1] * 1.1),
+        y=(max(0.0, low - 3), min(100.0, high + 3)),
+        across="labeled patches used",
+        up="accuracy, %, with 95 % interval",
+        x_ticks=[(n, f"{n:,}") for n in used],
+        log=True,
+    )
+    return panels_chart(experiment.question, [panel], columns=1, tall=300)
 
 
-def _bars(axes: Axes, rows: Sequence[Row]) -> None:
-    places = range(len(rows))
-    value, spread = _percents(rows)
-    # What is compared stands right below what it is compared with, in another color.
-    colors = [COLORS[0] if row.against is None else COLORS[1] for row in rows]
-    axes.barh(places, value, xerr=spread, color=colors, height=0.6, capsize=3)
-    axes.set_yticks(list(places), [row.name for row in rows])
-    axes.invert_yaxis()
-    axes.set(xlabel="accuracy, %", xlim=(max(0.0, 100 * min(row.accuracy.low for row in rows) - 8), 100))
+def write_page(path: Path, experiment: Experiment, rows: Sequence[Row], text: str, *, index: str) -> None:
+    """The page of an experiment: its chart, its table, and its answer."""
+    folder = path.parent
+    seeds = max(len(row.accuracies) for row in rows)
+    cells: list[tuple[Cell, ...]] = [
+        (
+            row.name,
+            row.labels,
+            row.accuracy,
+            *([] if seeds == 1 else ["\u2013" if row.sd is None else f"{100 * row.sd:.1f} points"]),
+            row.against or "\u2013",
+            "\u2013" if row.difference is None else points(row.difference),
+            *([] if seeds > 1 else ["\u2013" if row.p is None else p_text(row.p)]),
+            f"{row.seconds:,.0f} s",
+        )
+        for row in rows
+    ]
+    columns = ("variant", "labels", "accuracy", *(("sd of seeds",) if seeds > 1 else ()), "compared with", "difference")
+    with atomic_file(path, overwrite=True) as temporary:
+        write_report(
+            temporary,
+            [
+                Section(
+                    "Variants",
+                    text=["Each variant answers for the same patches; differences are paired on them."],
+                    images=[experiment_chart(experiment, rows)],
+                    tables=[Table((*columns, *(("p (McNemar)",) if seeds == 1 else ()), "training"), cells)],
+                    links=[Link("Table (CSV)", folder / "table.csv"), Link("Runs", folder / "variants")],
+                ),
+                Section("In words", text=[text]),
+            ],
+            title=experiment.question,
+            summary=f"Experiment {experiment.name} on {index}.",
+            points=_points(rows),
+            overwrite=True,
+        )
 
 
-def _percents(rows: Sequence[Row]) -> tuple[list[float], list[list[float]]]:
-    """Accuracies, and how far their limits lie below and above, in percent."""
-    kept = [row.accuracy for row in rows]
-    spread = [[100 * (a.value - a.low) for a in kept], [100 * (a.high - a.value) for a in kept]]
-    return [100 * a.value for a in kept], spread
+def _points(rows: Sequence[Row]) -> list[Point]:
+    """The best variant, the clearest difference, and what one seed cannot say."""
+    best = max(rows, key=lambda row: row.accuracy.value)
+    value, interval = percent(best.accuracy)
+    small = f"95 % interval {interval}, {best.accuracy.n:,} patches"
+    said = [Point("good", f"accuracy of '{best.name}', the highest", value, small, head="Best")]
+    compared = [row for row in rows if row.difference is not None]
+    clear = [row for row in compared if row.clear]
+    for row in sorted(clear, key=lambda row: -abs(row.difference.value if row.difference else 0))[:1]:
+        d = row.difference
+        if d is not None:
+            p = "" if row.p is None else f", {p_value(row.p)}"
+            interval = f"95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f} points{p}"
+            kind: Kind = "good" if d.value > 0 else "fails"
+            text = f"of accuracy: '{row.name}' against '{row.against}'"
+            said.append(Point(kind, text, f"{100 * d.value:+.1f} points", interval, head="Differs most"))
+    if compared and not clear:
+        said.append(Point("beware", "comparisons show a clear difference", f"0 of {len(compared)}"))
+    if len(best.accuracies) == 1:
+        said.append(Point("next", "seed per variant so far: more (--seeds 3) show how much chance is in it", "1"))
+    return said
 
 
 def paragraph(experiment: Experiment, rows: Sequence[Row], *, patches: int) -> str:
@@ -458,16 +517,11 @@ def _compared(row: Row) -> str:
     if row.difference is None:
         return text
     d = row.difference
-    points = f"{100 * d.value:+.1f} points, {100 * d.low:+.1f} to {100 * d.high:+.1f}{_p_value(row.p)}"
+    p = "" if row.p is None else f", {p_value(row.p)}"
+    gain = f"{100 * d.value:+.1f} points, {100 * d.low:+.1f} to {100 * d.high:+.1f}{p}"
     if not row.clear:
-        return f"{text}, no clear difference from {row.against} ({points})"
-    return f"{text}, {'better' if d.value > 0 else 'worse'} than {row.against} ({points})"
-
-
-def _p_value(p: float | None) -> str:
-    if p is None:
-        return ""
-    return ", p < 0.001" if p < 0.001 else f", p = {p:.2g}"
+        return f"{text}, no clear difference from {row.against} ({gain})"
+    return f"{text}, {'better' if d.value > 0 else 'worse'} than {row.against} ({gain})"
 
 
 def _percent(row: Row) -> str:

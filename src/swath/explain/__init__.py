@@ -3,7 +3,7 @@
 Where a network ends in global average pooling and one linear layer, the evidence for a class splits exactly over the
 places of the last activations: one matrix product, no gradient, no torch (:func:`class_evidence`). For every other
 model file there is :func:`occlusion_evidence`. :func:`explain_images` writes one picture per image file,
-:func:`contact_sheet` draws many images on one sheet, and :func:`faithfulness` says of every map whether hiding what it
+:func:`evidence_tiles` shows many on a page, and :func:`faithfulness` says of every map whether hiding what it
 marks costs more than hiding at random.
 """
 
@@ -20,7 +20,14 @@ from swath.explain.evidence import (
     upsample,
 )
 from swath.explain.faithful import Faithfulness, composites, faithfulness, share_inside, weight_randomization
-from swath.explain.pictures import contact_sheet, explain_images, explanations, overlay_picture, write_explanations
+from swath.explain.pictures import (
+    evidence_key,
+    evidence_tiles,
+    explain_images,
+    explanations,
+    overlay_picture,
+    write_explanations,
+)
 
 __all__ = [
     "Evidence",
@@ -29,7 +36,8 @@ __all__ = [
     "activation_maps",
     "class_evidence",
     "composites",
-    "contact_sheet",
+    "evidence_key",
+    "evidence_tiles",
     "explain_images",
     "explainer",
     "explanations",

@@ -1,8 +1,10 @@
 """Pictures of evidence maps, and a folder of them for image files.
 
-:func:`overlay_picture` draws one image and its map, :func:`contact_sheet` many, as PNG bytes. Colors are fixed: red
-adds to the class, blue takes away, clear does neither. The scale of a map is symmetric about zero and its limit, which
-is always printed, is the map's largest absolute value; so a faint map is recognized by its numbers, not by its colors.
+:func:`overlay` lays a map over a picture; :func:`overlay_picture` draws one image and its map as a PNG,
+:func:`evidence_tiles` many for a page. Colors are fixed: red adds to the class, blue takes away; where evidence is
+small the land is left bare, and a line encloses the tenth of the picture with the most evidence for. The scale is
+symmetric about zero and its limit, which is always printed, is the largest absolute value of the maps that stand in a
+row; so a faint map is recognized by its numbers, not by its colors.
 
 :func:`explanations` explains images one by one; :func:`write_explanations` writes a picture of each and a table;
 :func:`explain_images` does both for files on disk.
@@ -11,6 +13,7 @@ is always printed, is the map's largest absolute value; so a faint map is recogn
 from __future__ import annotations
 
 import csv
+import io
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
@@ -30,14 +34,19 @@ from swath.explain.evidence import Evidence, Explainer, class_number, explainer,
 from swath.explain.faithful import Faithfulness, faithfulness
 from swath.files import as_cell, atomic_folder
 from swath.inference import Classifier
-from swath.pages.figures import fitted, to_display_rgb, to_png
+from swath.pages.charts import LINE, SMALL, Canvas, Chart, chart, wrapped
+from swath.pages.figures import RgbImage, to_display_rgb, to_png
+from swath.pages.html import Image
 from swath.pages.text import written
 from swath.progress import Progress, silent
 
-_STRONGEST = 0.65  # opacity at the limits of the scale; the land stays visible underneath
+PANEL = 128  # pixels of a patch on a page
+_GAP, _PICTURE = 4, 420  # pixels between patches, and of a picture of its own
+_STRONGEST = 0.6  # opacity at the limits of the scale; the land stays visible underneath
+_CLEAR_BELOW, _TOP = 0.25, 0.1  # share of the limit up to which the land is bare; share of the picture in the line
 _FOR, _AGAINST = (0.93, 0.07, 0.09), (0.11, 0.27, 0.95)  # one hue per sign: only opacity says how much
 _CLEAR = 1e-6  # limit used for a map of zeros, so that the scale is not empty
-_COLUMN, _TITLE = 1.85, 1.6  # inches of a contact sheet: a column, and the widest title above one
+_LAND = 138  # gray under the color bar
 _HOLDS, _FAILS = "black", "#a1260d"
 # What the numbers of a map are, by the method that made it.
 _UNITS = {
@@ -46,6 +55,146 @@ _UNITS = {
     "grad-cam": "contribution, to first order, to the logit of",
 }
 TABLE = "explain.csv"
+
+
+def overlay(land: RgbImage, evidence: npt.NDArray[np.float32], *, limit: float) -> RgbImage:
+    """Lay the colors of a map over a picture: clear where the evidence is small, with a line around the top tenth.
+
+    Parameters
+    ----------
+    land : numpy.ndarray
+        ``[H, W, 3]`` uint8.
+    evidence : numpy.ndarray
+        ``[h, w]`` float32; interpolated to the picture.
+    limit : float
+        The end of the scale, the same for maps that are compared.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[H, W, 3]`` uint8.
+    """
+    full = upsample(evidence[None], height=land.shape[0], width=land.shape[1])[0]
+    colors = _colors(np.clip(full / limit, -1, 1))
+    opacity = colors[:, :, 3:]
+    mixed = np.rint(land * (1 - opacity) + 255 * colors[:, :, :3] * opacity).astype(np.uint8)
+    most = (full >= np.quantile(full, 1 - _TOP)) & (full > 0)
+    if most.any() and not most.all():
+        mixed[_grown(most) & ~most] = 255  # a light line outside a dark one is seen on any land
+        mixed[most & _grown(~most)] = 0
+    return mixed
+
+
+def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """A mask and the pixels next to it."""
+    wide = np.pad(mask, 1)
+    return wide[1:-1, 1:-1] | wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
+
+
+def _colors(share: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Color and opacity ``[..., 4]`` of evidence as a share of the limit, -1 to 1."""
+    place = np.asarray(share, np.float64)[..., None]
+    strength = np.clip((np.abs(place) - _CLEAR_BELOW) / (1 - _CLEAR_BELOW), 0, 1)
+    return np.concatenate([np.where(place > 0, _FOR, _AGAINST), _STRONGEST * strength], axis=-1)
+
+
+def panels(pixels: npt.NDArray[Any], *, bands: Sequence[str], maps: Sequence[npt.NDArray[np.float32]] = ()) -> bytes:
+    """Draw a patch and its maps side by side, all maps on one scale.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``[bands, H, W]``.
+    bands : sequence of str
+        One name per band.
+    maps : sequence of numpy.ndarray
+        ``[h, w]`` float32 each.
+
+    Returns
+    -------
+    bytes
+        A JPEG.
+    """
+    land = _enlarged(to_display_rgb(pixels, bands, limit=PANEL), PANEL)
+    limit = max(map(scale_limit, maps), default=_CLEAR)
+    shown = [land, *(overlay(land, evidence, limit=limit) for evidence in maps)]
+    gap = np.full((len(land), _GAP, 3), 138, np.uint8)
+    pieces = [piece for panel in shown for piece in (panel, gap)][:-1]
+    stream = io.BytesIO()
+    PIL.Image.fromarray(np.concatenate(pieces, axis=1)).save(stream, "JPEG", quality=88, subsampling=0)
+    return stream.getvalue()
+
+
+def _enlarged(shown: RgbImage, side: int) -> RgbImage:
+    """Bring a picture to `side` pixels without smoothing."""
+    ratio = side / max(shown.shape[:2])
+    size = (max(1, round(shown.shape[1] * ratio)), max(1, round(shown.shape[0] * ratio)))
+    return np.asarray(PIL.Image.fromarray(shown).resize(size, PIL.Image.Resampling.NEAREST))
+
+
+def evidence_key(what: str = "evidence, as a share of the largest in the row") -> Chart:
+    """Draw the scale of the maps in their own colors, over gray land."""
+
+    def draw(width: float) -> Canvas:
+        canvas = Canvas(width)
+        left, length, steps = 4.0, min(width, 460.0) - 8, 40
+        canvas.text(left, 12, "against the class")
+        canvas.text(left + length, 12, "for the class", anchor="end")
+        for step in range(steps):
+            share = 2 * (step + 0.5) / steps - 1
+            red, green, blue, opacity = _colors(np.float64(share)).tolist()
+            mixed = [round(_LAND * (1 - opacity) + 255 * part * opacity) for part in (red, green, blue)]
+            color = "#" + "".join(f"{part:02x}" for part in mixed)
+            canvas.rectangle(left + length * step / steps, 20, length / steps + 0.5, 16, color, exact=True)
+        for share, text in ((-1, "\u22121"), (-0.5, "\u22120.5"), (0, "0"), (0.5, "0.5"), (1, "1")):
+            anchor = "start" if share == -1 else "end" if share == 1 else "middle"
+            canvas.text(left + length * (share + 1) / 2, 51, text, anchor=anchor, look="quiet", size=SMALL)
+        canvas.height = 56
+        for text in wrapped(
+            f"{what}; the black and white line encloses the tenth with the most evidence for", width - 8
+        ):
+            canvas.height += LINE
+            canvas.text(left, canvas.height - 2, text, look="quiet")
+        return canvas
+
+    return chart("Color scale of the maps: blue against the class, clear for little evidence, red for the class", draw)
+
+
+def evidence_tiles(
+    pixels: npt.NDArray[Any],
+    evidence: Evidence,
+    *,
+    bands: Sequence[str],
+    truth: Sequence[str] | None = None,
+    checks: Sequence[Faithfulness] | None = None,
+) -> list[Image]:
+    """Show images, each next to its own map, with the limit of its scale in words.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``[N, bands, H, W]``, for example one image per class.
+    evidence : Evidence
+        Of these images, in the same order.
+    bands : sequence of str
+        One name per band.
+    truth : sequence of str, optional
+        The true class of each image; named where the model's answer is another.
+    checks : sequence of Faithfulness, optional
+        Of each map: its verdict is written under it.
+    """
+    tiles = []
+    for i, image in enumerate(pixels):
+        label, explained = written(evidence.labels[i], limit=48), written(evidence.explained[i], limit=48)
+        wrong = truth is not None and truth[i] != evidence.labels[i]
+        said = f"{label}, {100 * evidence.confidence[i]:.1f} %" + (f"; truth: {truth[i]}" if truth and wrong else "")
+        scale = f"Map of {explained}, \u00b1{scale_limit(evidence.maps[i]):.3g}."
+        verdict = ""
+        if checks is not None:
+            verdict = f" {'Holds' if checks[i].holds else 'FAILS'}: beats {checks[i].beaten} of {checks[i].of}."
+        picture = panels(image, bands=bands, maps=[evidence.maps[i]])
+        tiles.append(Image(picture, f"Patch and evidence for {explained}", f"{said}. {scale}{verdict}"))
+    return tiles
 
 
 def overlay_picture(
@@ -67,8 +216,8 @@ def overlay_picture(
         Of this map: its verdict is written under the input.
     """
     shown = to_display_rgb(pixels, bands)
-    height, width = shown.shape[:2]
-    shape = min(max(height / width, 1 / 6), 6.0)
+    shown = _enlarged(shown, max(_PICTURE, *shown.shape[:2]))
+    shape = min(max(shown.shape[0] / shown.shape[1], 1 / 6), 6.0)
     side_by_side = shape > 0.6
     panel = 3.6 if side_by_side else 7.2
     size = (2 * panel + 1.4, panel * shape + 1.0) if side_by_side else (panel + 1.4, 2 * panel * shape + 1.4)
@@ -77,76 +226,22 @@ def overlay_picture(
 
     limit = scale_limit(evidence.maps)
     axes[0].imshow(shown)
-    _draw(axes[1], shown, evidence.maps[0], limit)
+    axes[1].imshow(overlay(shown, evidence.maps[0], limit=limit))
     explained, label = written(evidence.explained[0]), written(evidence.labels[0])
     axes[0].set_title(written(name, limit=44), fontsize=9, loc="left", parse_math=False)
     axes[1].set_title(f"evidence for {explained}", fontsize=9, loc="left", parse_math=False)
-    figure.suptitle(
-        f"{label}, confidence {evidence.confidence[0]:.3f}", fontsize=12, fontweight="bold", parse_math=False
-    )
+    figure.suptitle(f"{label}, {100 * evidence.confidence[0]:.1f} %", fontsize=12, fontweight="bold", parse_math=False)
     grid_height, grid_width = evidence.maps.shape[1:]
     _color_bar(figure, axes[1], limit, f"{_UNITS[evidence.method]} {explained}")
     if check is not None:
         verdict = textwrap.fill(check.sentence, 46 if side_by_side else 92)
         axes[0].set_xlabel(verdict, fontsize=8, color=_HOLDS if check.holds else _FAILS)
-    axes[1].set_xlabel(f"computed for {grid_height} x {grid_width} places, interpolated between", fontsize=7)
+    about = f"computed for {grid_height} x {grid_width} places, interpolated between; line: the top tenth"
+    axes[1].set_xlabel(textwrap.fill(about, 52 if side_by_side else 100), fontsize=8)
     for axis in axes:
-        axis.tick_params(labelsize=7)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
     return to_png(figure, dpi=120)
-
-
-def contact_sheet(
-    pixels: npt.NDArray[Any],
-    evidence: Evidence,
-    *,
-    bands: Sequence[str],
-    truth: Sequence[str] | None = None,
-    checks: Sequence[Faithfulness] | None = None,
-    columns: int = 5,
-) -> bytes:
-    """Draw many images, each above its own map, whose title gives the limit of its scale.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray
-        ``[N, bands, H, W]``, for example one image per class.
-    evidence : Evidence
-        Of these images, in the same order.
-    bands : sequence of str
-        One name per band.
-    truth : sequence of str, optional
-        The true class of each image; the title gives it where the model's answer is another.
-    checks : sequence of Faithfulness, optional
-        Of each map: its verdict is written under it.
-    columns : int
-        Images in a row.
-    """
-    columns = min(columns, len(pixels))
-    rows = -(-len(pixels) // columns)
-    tall = 4.1 if checks is None else 4.3
-    figure = Figure(figsize=(_COLUMN * columns + 0.9, tall * rows), layout="constrained")
-    grid = figure.subplots(2 * rows, columns, squeeze=False)
-    for axis in grid.flat:
-        axis.set_axis_off()
-    for i, image in enumerate(pixels):
-        row, column = divmod(i, columns)
-        top, bottom = grid[2 * row, column], grid[2 * row + 1, column]
-        shown = to_display_rgb(image, bands, limit=320)
-        top.imshow(shown)
-        limit = scale_limit(evidence.maps[i])
-        _draw(bottom, shown, evidence.maps[i], limit)
-        wrong = truth is not None and truth[i] != evidence.labels[i]
-        lines = [fitted(evidence.labels[i], inches=_TITLE, points=8), f"{evidence.confidence[i]:.3f}"]
-        if truth is not None and wrong:
-            lines.append(fitted(f"truth {truth[i]}", inches=_TITLE, points=8))
-        top.set_title("\n".join(lines), fontsize=8, color=_FAILS if wrong else _HOLDS, parse_math=False)
-        scale = fitted(evidence.explained[i], inches=_TITLE, points=7, after=f", ±{limit:.3g}")
-        bottom.set_title(scale, fontsize=7, parse_math=False)
-        if checks is not None:
-            _verdict(bottom, checks[i])
-    unit = f"{_UNITS[evidence.method]} the class named above each map, as a share of the limit given with it"
-    _color_bar(figure, list(grid.flat), 1.0, unit)
-    return to_png(figure)
 
 
 def scale_limit(maps: npt.NDArray[np.float32]) -> float:
@@ -154,34 +249,16 @@ def scale_limit(maps: npt.NDArray[np.float32]) -> float:
     return max(float(np.abs(maps).max(initial=0.0)), _CLEAR)
 
 
-def overlay_colors() -> ListedColormap:
-    """Blue to clear to red, opacity growing with the distance from zero."""
-    place = np.linspace(-1, 1, 255)
-    table = np.empty((255, 4))
-    table[:, :3] = np.where(place[:, None] > 0, _FOR, _AGAINST)
-    table[:, 3] = _STRONGEST * np.abs(place) ** 0.75
-    return ListedColormap(table, name="evidence")
-
-
-def _draw(axis: Axes, shown: npt.NDArray[np.uint8], evidence: npt.NDArray[np.float32], limit: float) -> None:
-    height, width = shown.shape[:2]
-    axis.imshow(shown)
-    full = upsample(evidence[None], height=height, width=width)[0]
-    axis.imshow(full, cmap=overlay_colors(), vmin=-limit, vmax=limit, interpolation="nearest")
-
-
-def _verdict(axis: Axes, check: Faithfulness) -> None:
-    """One short line under a map."""
-    word, color = ("holds", _HOLDS) if check.holds else ("FAILS", _FAILS)
-    text = f"{word}: beats {check.beaten} of {check.of}"
-    axis.text(0.5, -0.04, text, transform=axis.transAxes, ha="center", va="top", fontsize=7, color=color)
-
-
-def _color_bar(figure: Figure, axes: Axes | list[Axes], limit: float, unit: str) -> None:
-    scale = ScalarMappable(norm=Normalize(-limit, limit), cmap=overlay_colors())
-    bar = figure.colorbar(scale, ax=axes, fraction=0.05, aspect=28, ticks=[-limit, -limit / 2, 0, limit / 2, limit])
-    bar.ax.set_yticklabels([f"{v:+.3g}" if v else "0" for v in (-limit, -limit / 2, 0, limit / 2, limit)], fontsize=7)
-    bar.set_label(unit + "\n(red: for, blue: against)", fontsize=7, parse_math=False)
+def _color_bar(figure: Figure, axis: Axes, limit: float, unit: str) -> None:
+    """The scale in the colors of the map over gray land."""
+    colors = _colors(np.linspace(-1, 1, 255))
+    over_land = _LAND / 255 * (1 - colors[:, 3:]) + colors[:, :3] * colors[:, 3:]
+    scale = ScalarMappable(norm=Normalize(-limit, limit), cmap=ListedColormap(over_land, name="evidence"))
+    places = [-limit, -limit / 2, 0, limit / 2, limit]
+    bar = figure.colorbar(scale, ax=axis, fraction=0.05, aspect=28, ticks=places)
+    bar.ax.set_yticklabels([f"{v:+.3g}" if v else "0" for v in places], fontsize=8)
+    bar.outline.set_visible(False)
+    bar.set_label(unit + "\n(red: for, blue: against)", fontsize=8, parse_math=False)
 
 
 @dataclass(frozen=True)

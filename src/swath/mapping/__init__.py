@@ -6,6 +6,7 @@ of every class, in memory or as Cloud Optimized GeoTIFFs with a legend and a pic
 with the scene's height. A scene whose truth is known can be made of labeled patches, and a map compared with it.
 """
 
+from swath.mapping.estimate import MapEstimate, estimate_map
 from swath.mapping.grid import Grid, make_grid
 from swath.mapping.legend import LegendEntry
 from swath.mapping.mosaic import MapAccuracy, map_accuracy, write_mosaic
@@ -17,7 +18,9 @@ __all__ = [
     "LegendEntry",
     "Map",
     "MapAccuracy",
+    "MapEstimate",
     "MapFiles",
+    "estimate_map",
     "make_grid",
     "map_accuracy",
     "map_scene",

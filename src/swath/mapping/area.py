@@ -164,7 +164,7 @@ def _steps(crs: Any, transform: Any, rows: Floats, columns: Floats, axes: tuple[
     ends = []
     for down, right in ((half, 0), (-half, 0), (0, half), (0, -half)):
         x, y = transform @ (columns + right, rows + down)
-        lon, lat = (np.radians(values).reshape(rows.shape) for values in _places(crs, globe, x.ravel(), y.ravel()))
+        lon, lat = (np.radians(values).reshape(rows.shape) for values in transformed(crs, globe, x.ravel(), y.ravel()))
         # In space rather than on the map: there is no date line and no pole in it.
         normal = a / np.sqrt(1 - e2 * np.sin(lat) ** 2)
         flat = normal * np.cos(lat)
@@ -172,16 +172,18 @@ def _steps(crs: Any, transform: Any, rows: Floats, columns: Floats, axes: tuple[
     return ends[0] - ends[1], ends[2] - ends[3]
 
 
-def _places(crs: Any, globe: Any, x: Floats, y: Floats) -> Floats:
-    """Longitude and latitude of coordinates, ``[2, n]`` degrees; NaN where they lead to no place."""
+def transformed(crs: Any, target: Any, x: Floats, y: Floats) -> Floats:
+    """Coordinates in another system, ``[2, n]``; NaN where they lead to no place."""
     try:
-        found = np.array(to_system(crs, globe, x.tolist(), y.tolist())[:2])
+        found = np.array(to_system(crs, target, x.tolist(), y.tolist())[:2])
     except (RasterioError, CPLE_BaseError):
         # One point outside may spoil all: halves, down to those that are.
         if len(x) == 1:
             return np.full((2, 1), np.nan)
         half = len(x) // 2
-        return np.concatenate([_places(crs, globe, x[part], y[part]) for part in (np.s_[:half], np.s_[half:])], axis=1)
+        return np.concatenate(
+            [transformed(crs, target, x[part], y[part]) for part in (np.s_[:half], np.s_[half:])], axis=1
+        )
     found[:, ~np.isfinite(found).all(axis=0)] = np.nan
     return found
 

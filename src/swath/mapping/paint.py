@@ -18,6 +18,7 @@ from swath.mapping.grid import Blend, CellRows, Grid
 from swath.mapping.legend import LegendEntry
 from swath.mapping.strips import Strip
 from swath.mapping.writer import NO_CONFIDENCE, NODATA, LayerWriter
+from swath.mapping.zones import ZoneTotals
 from swath.model import Record
 from swath.model.record import NONE, ClassInfo, predicted_class
 
@@ -126,10 +127,20 @@ class Totals:
         Pixels of a row.
     ood : bool
         Whether what is unlike the training data is counted, too.
+    zones : ZoneTotals, optional
+        Counts the same rows by zone.
     """
 
-    def __init__(self, classes: Sequence[ClassInfo], area: PixelArea | None, *, width: int, ood: bool = False) -> None:
-        self._classes, self._area = classes, area
+    def __init__(
+        self,
+        classes: Sequence[ClassInfo],
+        area: PixelArea | None,
+        *,
+        width: int,
+        ood: bool = False,
+        zones: ZoneTotals | None = None,
+    ) -> None:
+        self._classes, self._area, self._zones = classes, area, zones
         self._pixels = np.zeros(len(classes) + 1, np.int64)
         self._meters = np.zeros(len(classes) + 1)
         self._ood = np.zeros(len(classes) + 1, np.int64) if ood else None
@@ -140,6 +151,8 @@ class Totals:
 
     def add(self, start: int, labels: Rows) -> None:
         """Count `labels` ``[rows, width]``, the map from row `start` on."""
+        if self._zones is not None:
+            self._zones.add(start, labels)
         values, rows = len(self._pixels), len(labels)
         down = 1 if self._area is None else self._area.block[0]
         blocks = (start + np.arange(rows)) // down if self._area is not None else np.zeros(rows, np.intp)

@@ -14,10 +14,14 @@ import json
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from swath.errors import DataError, SettingError
 from swath.files import atomic_files
@@ -26,16 +30,35 @@ from swath.inference.color_match import Mode, compare_scene
 from swath.mapping.area import PixelArea, pixel_area
 from swath.mapping.grid import make_grid
 from swath.mapping.legend import draw_legend, draw_map
+from swath.mapping.page import write_page
 from swath.mapping.paint import Painter, Totals, painted_classes
 from swath.mapping.reader import Scene, check_name, check_values, choose_bands, open_scene
-from swath.mapping.strips import Strips
+from swath.mapping.sieve import MinimumArea, check_min_area, merge_small
+from swath.mapping.strips import SmallScene, Strips
 from swath.mapping.styles import class_style
 from swath.mapping.summary import Map, MapFiles, map_record, map_warnings
 from swath.mapping.windows import Windows, default_stride, make_windows, with_data
-from swath.mapping.writer import ArrayWriter, RowWriter, map_layers, raster_writers
+from swath.mapping.writer import (
+    NO_CONFIDENCE,
+    NODATA,
+    PREVIEW,
+    ArrayWriter,
+    Layer,
+    LayerWriter,
+    RowWriter,
+    map_layers,
+    most_frequent,
+    raster_writers,
+)
+from swath.mapping.zones import ZoneTotals, lay_zones, read_zones, write_zones
+from swath.model import Record
+from swath.model.record import ClassInfo
 from swath.progress import Progress, silent
 
 _MAX_CLASSES = 254
+_MERGED = ("classes", "ood")  # layers in which patches are merged, or that are counted by class
+_ROWS = 512  # of a map that was held, written at a time
+_PICTURE = 1000  # pixels of the longer side of the map in map.png, at most
 T = TypeVar("T")
 _END = object()
 
@@ -51,6 +74,9 @@ def map_scene(
     nodata: float | None = None,
     match_colors: Mode = "auto",
     probabilities: bool | str | Path = False,
+    min_area: float | None = None,
+    zones: str | Path | None = None,
+    zone_field: str | None = None,
     crs: Any = None,
     transform: Any = None,
     name: str | None = None,
@@ -95,6 +121,14 @@ def map_scene(
     probabilities : bool, str or pathlib.Path
         Also keep the mean probabilities, or write them to this GeoTIFF: float32, one band per class, one pixel per
         cell. The last cells may reach past the scene.
+    min_area : float, optional
+        Minimum mapping unit in hectares: smaller patches of a class are merged into the neighbor with which they share
+        the longest border. The map is then held in memory, and confidence stays that of the class before.
+    zones : str or pathlib.Path, optional
+        Polygons, such as districts, in each of which the area of every class is measured; any file and system that
+        :func:`swath.mapping.places.read_places` reads.
+    zone_field : str, optional
+        Column of the zones' names; by default the one called name or the like, or the only one that holds text.
     crs, transform : optional
         Coordinate reference system (anything :meth:`rasterio.crs.CRS.from_user_input` takes) and affine transform, in
         place of the scene's own.
@@ -152,51 +186,40 @@ def map_scene(
         stride = default_stride(classifier, *shape) if stride is None else stride
         grid = make_grid(*shape, patch=record.input.size, stride=stride)
         windows = make_windows(classifier, grid, batch_size=batch_size, dense=dense)
-        files = _name_files(out, scene, probabilities=probabilities, ood=windows.detects_ood)
-        partial = {}
-        if files:
-            targets = (*files.all(), *files.systems())
-            partial = stack.enter_context(atomic_files(targets, overwrite=overwrite, obsolete=files.obsolete()))
+        area, no_area = _area(opened)
+        if min_area is not None:
+            check_min_area(min_area, area, no_area, grid)
+        by_zone = _zone_totals(zones, zone_field, opened, classes, area, no_area)
+        files = _name_files(out, scene, probabilities=probabilities, ood=windows.detects_ood, zones=by_zone is not None)
+        partial = stack.enter_context(_staged(files, overwrite=overwrite)) if files else {}
         strips = Strips(opened, grid, bands=chosen.indexes, rescale=rescale)
         color_match = compare_scene(strips.sample(), record.input, mode=match_colors)
         strips.correction = color_match.correction
-        area, no_area = _area(opened)
-        totals = Totals(classes, area, width=opened.width, ood=windows.detects_ood)
+        picture = SmallScene(*shape, strips.bands, dtype=spec.data_type, longest=PREVIEW if files else 1)
+        strips.picture = picture if files else None
+        totals = Totals(classes, area, width=opened.width, ood=windows.detects_ood, zones=by_zone)
         names = record.class_names if probabilities else ()
         layers = map_layers(grid, classes, ood=windows.detects_ood, probabilities=names)
         run, model_hash = uuid.uuid4().hex, hashlib.sha256(classifier.path.read_bytes()).hexdigest() if files else ""
         # Rasters on disk or arrays in memory: from here to the painter nothing else differs.
         kept = {} if files else {layer.name: ArrayWriter(layer) for layer in layers}
-        writing: contextlib.AbstractContextManager[dict[str, RowWriter]] = contextlib.nullcontext({})
-        if files:
-            paths = {layer.name: partial[getattr(files, layer.name)] for layer in layers}
-            tags = {"SWATH_RUN": run, "SWATH_MODEL": record.name, "SWATH_MODEL_SHA256": model_hash}
-            writing = raster_writers(
-                layers, paths, crs=opened.crs, transform=opened.transform, tags=tags, progress=progress
+        tags = {"SWATH_RUN": run, "SWATH_MODEL": record.name, "SWATH_MODEL_SHA256": model_hash}
+        if min_area is not None:
+            tags["SWATH_MIN_AREA_HECTARES"] = f"{min_area:g}"
+        with _rasters(files, partial, layers, opened, tags, progress) as rasters:
+            writers: Mapping[str, LayerWriter] = kept or rasters
+            # What is merged has to be there as a whole before it is counted and written.
+            held = (
+                {}
+                if min_area is None
+                else {name: ArrayWriter(layer) for layer in layers if (name := layer.name) in _MERGED}
             )
-        with writing as rasters:
-            painter = Painter(grid, record, kept or rasters, totals)
+            counted = Totals(classes, area, width=opened.width) if held else totals
+            painter = Painter(grid, record, {**writers, **held}, counted)
             classified = _classify(strips, windows, painter, progress)
-        legend = totals.legend()
-        if files:
-            # What a binary model does not look for lets the scene through; a color table cannot say that.
-            background = 0 if record.task == "binary" else None
-            for style, text in files.styles(class_style(classes, background=background)).items():
-                partial[style].write_text(text, encoding="utf-8")
-            draw_legend(partial[files.legend], legend, nodata=totals.nodata, ood_share=totals.ood_share)
-            draw_map(
-                partial[files.picture],
-                rasters["classes"].preview,
-                legend,
-                title=f"{opened.name}, {record.name}",
-                area=area,
-                width=opened.width,
-                nodata=totals.nodata,
-                ood=rasters["ood"].preview == 1 if "ood" in rasters else None,
-                ood_share=totals.ood_share,
-            )
+            smallest = _write_merged(held, writers, totals, min_area, area, progress)
         made = Map(
-            legend=legend,
+            legend=totals.legend(),
             height=opened.height,
             width=opened.width,
             crs=opened.crs,
@@ -222,15 +245,86 @@ def map_scene(
             seconds=time.monotonic() - began,
             layers={name: writer.array for name, writer in kept.items()},
             written=files,
+            min_area=smallest,
+            zones=() if by_zone is None else by_zone.table(),
+            zone_notes=() if by_zone is None else by_zone.notes(),
         )
         if files:
+            _write_others(partial, made, record, rasters, picture, area=area, name=opened.name)
+            made = replace(made, seconds=time.monotonic() - began)
             content = map_record(made, classifier, strips, area, run=run, model_hash=model_hash)
             text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
             partial[files.record].write_text(text + "\n", encoding="utf-8")
     return made
 
 
-def _name_files(out: str | Path | None, scene: Any, *, probabilities: bool | str | Path, ood: bool) -> MapFiles | None:
+def _staged(files: MapFiles, *, overwrite: bool) -> contextlib.AbstractContextManager[dict[Path, Path]]:
+    """Where the files are written before all of them get their names."""
+    return atomic_files((*files.all(), *files.systems()), overwrite=overwrite, obsolete=files.obsolete())
+
+
+def _rasters(
+    files: MapFiles | None,
+    partial: Mapping[Path, Path],
+    layers: Sequence[Layer],
+    scene: Scene,
+    tags: Mapping[str, str],
+    progress: Progress,
+) -> contextlib.AbstractContextManager[dict[str, RowWriter]]:
+    """Writers of the rasters by the names of their layers; none for a map in memory."""
+    if files is None:
+        return contextlib.nullcontext({})
+    paths = {layer.name: partial[getattr(files, layer.name)] for layer in layers}
+    return raster_writers(layers, paths, crs=scene.crs, transform=scene.transform, tags=tags, progress=progress)
+
+
+def _zone_totals(
+    zones: str | Path | None,
+    field: str | None,
+    scene: Scene,
+    classes: Sequence[ClassInfo],
+    area: PixelArea | None,
+    no_area: str | None,
+) -> ZoneTotals | None:
+    """What counts areas by zone, if there are zones."""
+    if zones is None:
+        if field is not None:
+            raise SettingError("a column of zones was named, and no zones", fix="give their file with --zones")
+        return None
+    if area is None:
+        raise SettingError(f"zones cannot be laid over the scene: {no_area}", fix="give a scene with coordinates")
+    shape = scene.height, scene.width
+    places, named = read_zones(zones, field=field)
+    laid = lay_zones(places, named, crs=scene.crs, transform=scene.transform, shape=shape)
+    return ZoneTotals(laid, classes, area, shape)
+
+
+def _write_merged(
+    held: Mapping[str, ArrayWriter],
+    writers: Mapping[str, LayerWriter],
+    totals: Totals,
+    min_area: float | None,
+    area: PixelArea | None,
+    progress: Progress,
+) -> MinimumArea | None:
+    """Merge small patches of the map that is held, if one is, and count and write it."""
+    if min_area is None or area is None:
+        return None
+    labels, made = merge_small(held["classes"].array[0], min_area, area, progress=progress)
+    for start in range(0, len(labels), _ROWS):
+        rows = labels[start : start + _ROWS]
+        totals.add(start, rows)
+        writers["classes"].write(rows[None])
+        if "ood" in held:
+            mask = held["ood"].array[0, start : start + _ROWS]
+            totals.add_ood(rows, mask)
+            writers["ood"].write(mask[None])
+    return made
+
+
+def _name_files(
+    out: str | Path | None, scene: Any, *, probabilities: bool | str | Path, ood: bool, zones: bool
+) -> MapFiles | None:
     """The files to write, none of which may be the scene; None for a map in memory."""
     if out is None:
         if not isinstance(probabilities, bool):
@@ -240,7 +334,7 @@ def _name_files(out: str | Path | None, scene: Any, *, probabilities: bool | str
             )
         return None
     check_name(Path(out))
-    files = MapFiles.next_to(Path(out), probabilities=probabilities, ood=ood)
+    files = MapFiles.next_to(Path(out), probabilities=probabilities, ood=ood, zones=zones)
     files.check(scene)
     return files
 
@@ -253,9 +347,62 @@ def _area(scene: Scene) -> tuple[PixelArea | None, str | None]:
         return None, ": ".join(filter(None, (error.problem, scene.placing)))
 
 
+def _write_others(
+    partial: Mapping[Path, Path],
+    made: Map,
+    record: Record,
+    rasters: Mapping[str, RowWriter],
+    scene: SmallScene,
+    *,
+    area: PixelArea | None,
+    name: str,
+) -> None:
+    """Write what lies next to the rasters and is not ``map.json``: styles, pictures, page and zones."""
+    files = made.files
+    # What a binary model does not look for lets the scene through; a color table cannot say that.
+    background = 0 if record.task == "binary" else None
+    for style, text in files.styles(class_style(painted_classes(record), background=background)).items():
+        partial[style].write_text(text, encoding="utf-8")
+    draw_legend(partial[files.legend], made.legend, nodata=made.nodata_pixels, ood_share=made.ood_share)
+    classes, confidence = rasters["classes"].preview, rasters["confidence"].preview
+    ood = rasters["ood"].preview if "ood" in rasters else None
+    draw_map(
+        partial[files.picture],
+        _small(classes, nodata=NODATA),
+        made.legend,
+        title=f"{name}, {record.name}",
+        area=area,
+        width=made.width,
+        nodata=made.nodata_pixels,
+        ood=None if ood is None else _small(ood, nodata=NO_CONFIDENCE) == 1,
+        ood_share=made.ood_share,
+    )
+    if files.zones is not None:
+        write_zones(partial[files.zones], made.zones, [entry.name for entry in made.legend])
+    write_page(
+        partial[files.page],
+        made,
+        record,
+        scene=scene,
+        classes=classes,
+        confidence=confidence,
+        ood=ood,
+        area=area,
+        name=name,
+    )
+
+
+def _small(preview: npt.NDArray[np.uint8], *, nodata: int) -> npt.NDArray[np.uint8]:
+    """A preview at the size of ``map.png``."""
+    while max(preview.shape) > _PICTURE:
+        preview = most_frequent(preview, nodata=nodata)
+    return preview
+
+
 def _classify(strips: Strips, windows: Windows, painter: Painter, progress: Progress) -> int:
     """Read, classify and write at once, a strip each; returns the number of windows classified."""
     grid, done = strips.grid, 0
+    progress("mapping", 0, grid.windows)
     with behind(depth=1) as later, ahead(strips.pieces(), depth=1) as pieces:
         for strip in strips.cut(pieces, windows=windows.rows):
             held = with_data(strip, grid)

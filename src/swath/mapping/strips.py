@@ -105,6 +105,55 @@ class PixelStatistics:
         return tuple((self._sums / self.count).tolist()) if self.count else None
 
 
+class SmallScene:
+    """A scene at reduced size, averaged while it goes by, for people to look at.
+
+    Parameters
+    ----------
+    height, width, bands : int
+        Of the scene.
+    dtype : str
+        Of its pixels.
+    longest : int
+        Pixels of a side of the result, at most: both sides are halved until they fit.
+    """
+
+    def __init__(self, height: int, width: int, bands: int, *, dtype: Any, longest: int) -> None:
+        self._factor = 1
+        while -(-max(height, width) // self._factor) > longest:
+            self._factor *= 2
+        shape = -(-height // self._factor), -(-width // self._factor)
+        self._dtype = np.dtype(dtype)
+        self._sums = np.zeros((bands, *shape), self._dtype if self._factor == 1 else np.float32)
+        self._counts = np.zeros(shape, np.uint32)
+
+    def add(self, start: int, pixels: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
+        """Add the rows from `start` on: ``[bands, rows, columns]``, and where they are data."""
+        factor, rows = self._factor, valid.shape[0]
+        if factor == 1:
+            self._sums[:, start : start + rows] = pixels
+            self._counts[start : start + rows] = valid
+            return
+        columns = np.arange(0, valid.shape[1], factor)
+        ends = np.flatnonzero((start + np.arange(rows)) % factor == 0)
+        tops = ends if len(ends) and ends[0] == 0 else np.concatenate([[0], ends])
+        part = slice(start // factor, start // factor + len(tops))
+        whole = bool(valid.all())
+        for band, sums in zip(pixels, self._sums, strict=True):
+            there = band if whole else np.where(valid, band, band.dtype.type(0))
+            down = np.add.reduceat(there, tops, axis=0, dtype=np.float32)
+            sums[part] += np.add.reduceat(down, columns, axis=1)
+        down = np.add.reduceat(valid, tops, axis=0, dtype=np.uint32)
+        self._counts[part] += np.add.reduceat(down, columns, axis=1)
+
+    def result(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Pixels ``[bands, h, w]`` as they are stored, and where there are data."""
+        if self._factor == 1:
+            return self._sums, self._counts > 0
+        means = self._sums / np.maximum(self._counts, 1)
+        return (np.rint(means) if self._dtype.kind in "ui" else means).astype(self._dtype), self._counts > 0
+
+
 class Strips:
     """Gives the strips under the rows of windows, from top to bottom.
 
@@ -128,9 +177,12 @@ class Strips:
         Applied to all pixels with data that are read from now on.
     statistics : PixelStatistics
         Of the pixels read by :meth:`pieces` so far.
+    picture : SmallScene or None
+        Gets all pixels that :meth:`pieces` reads, rescaled and uncorrected.
     """
 
     correction: Correction | None = None
+    picture: SmallScene | None = None
 
     def __init__(
         self, scene: Scene, grid: Grid, *, bands: Sequence[int], rescale: tuple[float, float] | None = None
@@ -186,12 +238,7 @@ class Strips:
         DataError
             If the file is damaged.
         """
-        across = self.scene.width * len(self._bands) * np.dtype(self.scene.dtype).itemsize
-        block = self.scene.block
-        if block * across > _TALLEST:
-            step = math.ceil(block / math.ceil(block * across / _TALLEST))
-        else:
-            step = block * max(1, _PIECE // (block * across))
+        step = piece_rows(self.scene, len(self._bands))
         for start in range(0, self.scene.height, step):
             yield self._read(start, min(step, self.scene.height - start))
 
@@ -224,13 +271,19 @@ class Strips:
     def window(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels ``[bands, rows, columns]`` as the model gets them, and where they are data."""
         values, valid = self._values(window)
-        if self.correction is not None:
-            # Black stays black, so that a collar nobody declared still differs from land.
-            values = self.correction.apply(values, valid & values.any(axis=0))
-        return values, valid
+        return self._corrected(values, valid), valid
+
+    def _corrected(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        if self.correction is None:
+            return values
+        # Black stays black, so that a collar nobody declared still differs from land.
+        return self.correction.apply(values, valid & values.any(axis=0))
 
     def _read(self, start: int, count: int) -> Piece:
-        values, valid = self.window(Window(0, start, self.scene.width, count))
+        values, valid = self._values(Window(0, start, self.scene.width, count))
+        if self.picture is not None:
+            self.picture.add(start, values, valid)
+        values = self._corrected(values, valid)
         self.statistics.add(start, values, valid)
         return Piece(start, self._widen(values), self._widen(valid))
 
@@ -263,6 +316,15 @@ class Strips:
         wide[..., :left] = values[..., self._columns[:left]]
         wide[..., right:] = values[..., self._columns[right:]]
         return wide
+
+
+def piece_rows(scene: Scene, bands: int) -> int:
+    """Rows of so many bands of a scene that are read at a time."""
+    across = scene.width * bands * np.dtype(scene.dtype).itemsize
+    block = scene.block
+    if block * across > _TALLEST:
+        return math.ceil(block / math.ceil(block * across / _TALLEST))
+    return block * max(1, _PIECE // (block * across))
 
 
 def _spread(side: int) -> list[tuple[int, int]]:

@@ -42,7 +42,8 @@ def ood_style() -> str:
 def confidence_style() -> str:
     """Style of the raster of confidence: a ramp from 0 to 100 percent."""
     items = "".join(
-        f'        <item value="{step}" color="#{_ramp(step)}" alpha="255" label="{step} %"/>\n' for step in _STEPS
+        f'        <item value="{step}" color="#{confidence_color(step)}" alpha="255" label="{step} %"/>\n'
+        for step in _STEPS
     )
     return _document(
         '    <rasterrenderer type="singlebandpseudocolor" band="1" opacity="1" alphaBand="-1" nodataColor="" '
@@ -57,7 +58,8 @@ def confidence_style() -> str:
     )
 
 
-def _ramp(percent: int) -> str:
+def confidence_color(percent: int) -> str:
+    """Color (RRGGBB) of a confidence from 0 to 100 percent."""
     return "".join(f"{round(255 * part):02X}" for part in colormaps[_RAMP](percent / 100)[:3])
 
 

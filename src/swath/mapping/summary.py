@@ -22,9 +22,11 @@ from swath.mapping.area import PixelArea
 from swath.mapping.legend import LegendEntry
 from swath.mapping.paint import Totals
 from swath.mapping.reader import Bands
+from swath.mapping.sieve import MinimumArea
 from swath.mapping.strips import PixelStatistics, Strips
 from swath.mapping.styles import confidence_style, ood_style
 from swath.mapping.writer import NO_CONFIDENCE, NODATA
+from swath.mapping.zones import ZoneArea
 from swath.model.record import InputSpec
 
 _FAR = 1.0  # standard deviations of the training patches' pixels
@@ -49,11 +51,15 @@ class MapFiles:
         JSON: areas and provenance.
     legend, picture : Path
         PNG.
+    page : Path
+        HTML: scene and map over each other, to look at offline.
     ood : Path or None
         COG: uint8, 1 where most windows over a pixel are unlike the training data, 0 where not, 255 is nodata; only
         if the model detects it.
     probabilities : Path or None
         float32, one band per class and one pixel per cell of the grid; only if asked for.
+    zones : Path or None
+        CSV: hectares of every class by zone; only if asked for.
     """
 
     classes: Path
@@ -62,11 +68,15 @@ class MapFiles:
     record: Path
     legend: Path
     picture: Path
+    page: Path
     probabilities: Path | None = None
     ood: Path | None = None
+    zones: Path | None = None
 
     @classmethod
-    def next_to(cls, out: Path, *, probabilities: bool | str | Path | None = False, ood: bool = False) -> MapFiles:
+    def next_to(
+        cls, out: Path, *, probabilities: bool | str | Path | None = False, ood: bool = False, zones: bool = False
+    ) -> MapFiles:
         """Name the files of the map `out`; probabilities may have a name of their own."""
 
         def named(what: str) -> Path:
@@ -81,19 +91,22 @@ class MapFiles:
             record=named("json"),
             legend=named("legend.png"),
             picture=named("png"),
+            page=named("html"),
             probabilities=None if probabilities is None else Path(probabilities),
             ood=named(f"ood{out.suffix}") if ood else None,
+            zones=named("zones.csv") if zones else None,
         )
 
     def all(self) -> tuple[Path, ...]:
         """Every file, the class raster first."""
-        others = (self.names, self.confidence, self.record, self.legend, self.picture, *self.styles())
-        return (self.classes, *others, *(path for path in (self.ood, self.probabilities) if path))
+        others = (self.names, self.confidence, self.record, self.legend, self.picture, self.page, *self.styles())
+        return (self.classes, *others, *(path for path in (self.ood, self.probabilities, self.zones) if path))
 
     def obsolete(self) -> tuple[Path, ...]:
-        """Files that an earlier map of this name may have, where this model does not detect what is out of it."""
-        older = MapFiles.next_to(self.classes, ood=True).ood if self.ood is None else None
-        return () if older is None else (older, older.with_suffix(".qml"))
+        """Files that an earlier map of this name may have and this one has not: of what is out of it, and of zones."""
+        every = MapFiles.next_to(self.classes, ood=True, zones=True)
+        older = (every.ood, every.ood and every.ood.with_suffix(".qml")) if self.ood is None else ()
+        return tuple(path for path in (*older, None if self.zones else every.zones) if path)
 
     def styles(self, classes: str = "") -> dict[Path, str]:
         """Styles of QGIS by their files, which have the names of the rasters; that of the classes is given."""
@@ -164,6 +177,12 @@ class Map:
         detects it, ``probabilities`` where asked for. Empty for a map on disk.
     written : MapFiles or None
         The files of a map on disk.
+    min_area : MinimumArea or None
+        What the minimum mapping unit has changed, if there is one.
+    zones : tuple of ZoneArea
+        Hectares of every class by zone, in the order of the file of zones.
+    zone_notes : tuple of str
+        What to know before using them.
     """
 
     legend: tuple[LegendEntry, ...]
@@ -183,6 +202,9 @@ class Map:
     seconds: float
     layers: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     written: MapFiles | None = None
+    min_area: MinimumArea | None = None
+    zones: tuple[ZoneArea, ...] = ()
+    zone_notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Size, place, the three largest classes, and where the rasters are."""
@@ -417,9 +439,22 @@ def map_record(
             "confidence": files.confidence.name,
             "legend": files.legend.name,
             "picture": files.picture.name,
+            "page": files.page.name,
             "probabilities": files.probabilities and files.probabilities.name,
             "ood": files.ood and files.ood.name,
+            "zones": files.zones and files.zones.name,
         },
+        "min_area": None if made.min_area is None else asdict(made.min_area),
+        "zones": [
+            {
+                "name": zone.name,
+                "inside": round(zone.inside, 4),
+                "hectares": {entry.name: area for entry, area in zip(made.legend, zone.hectares, strict=True)},
+                "nodata_hectares": zone.nodata_hectares,
+            }
+            for zone in made.zones
+        ],
+        "zone_notes": list(made.zone_notes),
         "ood": None if made.ood_share is None else round(made.ood_share, 4),
         "warnings": list(made.warnings),
         "seconds": round(made.seconds, 2),

@@ -33,6 +33,7 @@ Values = npt.NDArray[np.float32]
 _TALL, _WIDE = 512, 1024
 _RESULTS = 32 * 2**20  # bytes of probabilities in hand at a time, however small the stride
 _FEW_SECONDS = 6e11  # operations: 8 seconds of two cores with AVX2
+_PROBED = 64  # windows that show how long one takes
 _HELD = 128 * 2**20  # bytes of pixels handed to the engine at a time, however large the windows
 
 
@@ -46,6 +47,9 @@ class Windows(Protocol):
     def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
         """Probabilities ``[rows, windows, K]``, and after them, where `detects_ood`, 1 for a window that is unlike the
         training data and 0 for others; anything where `held` ``[rows, windows]`` is False."""
+
+    def probe(self) -> tuple[int, int]:
+        """Rows and columns of windows that are enough to show how fast it is."""
 
 
 def make_windows(classifier: Classifier, grid: Grid, *, batch_size: int, dense: bool | None = None) -> Windows:
@@ -75,7 +79,7 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch_size: int, dense: 
         step = dense_stride(file.graph, size=grid.patch)
     faster = step is not None and dense_is_faster(grid, step)
     # A dense pass does not tell what is unlike the training data, so it has to save more than seconds.
-    if faster and not dense and classifier.detects_ood and takes_seconds(file, grid.windows):
+    if faster and not dense and classifier.detects_ood and within_seconds(file, grid.windows):
         faster = False
     if step is None or not (dense or faster):
         if dense and classifier.tta > 1:
@@ -102,18 +106,26 @@ def default_stride(classifier: Classifier, height: int, width: int) -> int:
     """
     file = read_model(classifier.path)
     patch = file.record.input.size
-    step = dense_stride(file.graph, size=patch) if classifier.tta == 1 and not classifier.detects_ood else None
     for part in (4, 2):
         grid = make_grid(height, width, patch=patch, stride=max(1, patch // part))
-        windows: float = grid.windows
-        if step is not None and dense_is_faster(grid, step):
-            windows = dense_passes(grid, step) * height * width / patch**2
-        if takes_seconds(file, windows * classifier.tta):
+        # So that what is unlike the training data is marked, it is not counted on a dense pass.
+        marked = grid.windows * classifier.tta if classifier.detects_ood else None
+        if within_seconds(file, marked or window_work(classifier, file, grid)):
             return grid.stride
     return patch
 
 
-def takes_seconds(file: ModelFile, windows: float) -> bool:
+def window_work(classifier: Classifier, file: ModelFile, grid: Grid) -> float:
+    """Single windows that cost as much as a map does in the way that :func:`make_windows` chooses for it."""
+    windows: float = grid.windows
+    detects = classifier.detects_ood and within_seconds(file, windows)
+    step = dense_stride(file.graph, size=grid.patch) if classifier.tta == 1 and not detects else None
+    if step is not None and dense_is_faster(grid, step):
+        windows = dense_passes(grid, step) * grid.rows.length * grid.cols.length / grid.patch**2
+    return windows * classifier.tta
+
+
+def within_seconds(file: ModelFile, windows: float) -> bool:
     """Whether so many windows take a few seconds and no more, by the operations of the network."""
     spec = file.record.input
     cost = measure_cost(file.graph, (1, len(spec.bands), spec.size, spec.size), where=file.record.name)
@@ -163,6 +175,10 @@ class PatchByPatch:
         # Several rows of a narrow scene fill a batch.
         self.rows = min(grid.rows.windows, max(1, batch_size // grid.cols.windows))
 
+    def probe(self) -> tuple[int, int]:
+        """As :class:`Windows` says: several of the engine's own batches."""
+        return 1, min(self._grid.cols.windows, self._batch, _PROBED)
+
     def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
         """As :class:`Windows` says; 0 where `held` ``[rows, windows]`` is False."""
         patch, stride = self._grid.patch, self._grid.stride
@@ -205,6 +221,10 @@ class Dense:
         room = max(1, _RESULTS // (4 * classes * grid.cols.windows))
         self.rows = self._even(grid.rows.windows, most=min(max(1, _TALL // grid.stride), room))
         self._columns = self._even(grid.cols.windows, most=max(1, _WIDE // grid.stride))
+
+    def probe(self) -> tuple[int, int]:
+        """As :class:`Windows` says: a tile."""
+        return self.rows, min(self._columns, self._grid.cols.windows)
 
     def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
         """Probabilities ``[rows, windows, K]``; 0 in tiles without any data."""

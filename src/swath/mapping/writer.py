@@ -43,7 +43,7 @@ from swath.progress import Progress
 NODATA = 0
 NO_CONFIDENCE = 255
 _TILE = 512
-_PREVIEW = 1000  # pixels of the longer side of a preview, at most; more than a tile, so that some overview has it
+PREVIEW = 2000  # pixels of the longer side of a preview, at most; more than a tile, so that some overview has it
 _MAX_BUFFER = 48 * 2**20
 Pixels = npt.NDArray[np.uint8]
 Halve = Callable[[Pixels], Pixels]
@@ -222,7 +222,7 @@ class RowWriter:
 
     @property
     def preview(self) -> Pixels:
-        """A copy in memory of this raster or of its first overview of at most 1,000 pixels a side."""
+        """A copy in memory of this raster or of its first overview of at most 2,000 pixels a side."""
         return self._kept if self._coarser is None or self._kept.size else self._coarser.preview
 
     def write(self, rows: npt.NDArray[Any]) -> None:
@@ -276,9 +276,8 @@ def row_writer(
     preview : bool
         Keep a small copy in memory, if the layer has overviews.
     """
-    side, width, height = _TILE, layer.width, layer.height
-    while side > 16 and side * width * len(layer.bands) * np.dtype(layer.dtype).itemsize > _MAX_BUFFER:
-        side //= 2
+    width, height = layer.width, layer.height
+    side = tile_rows(width * len(layer.bands) * np.dtype(layer.dtype).itemsize)
     if transform is not None:
         a, b, c, d, e, f = (transform[i] for i in range(6))
         transform = Affine(a * layer.cell, b * layer.cell, c, d * layer.cell, e * layer.cell, f)
@@ -313,7 +312,7 @@ def row_writer(
             # For a file that has lost its .aux.xml: a JSON list, from value 0 on.
             names = json.dumps(category_names(layer.classes), ensure_ascii=False)
             dataset.update_tags(1, class_names=names)
-        small = preview and layer.halve is not None and max(width, height) <= _PREVIEW
+        small = preview and layer.halve is not None and max(width, height) <= PREVIEW
         kept, coarser = np.empty((height, width) if small else (0, 0), np.uint8), None
         if layer.halve is not None and max(width, height) > _TILE:
             half = replace(layer, width=-(-width // 2), height=-(-height // 2), classes=())
@@ -322,6 +321,14 @@ def row_writer(
         writer = RowWriter(dataset, side, halve=layer.halve, coarser=coarser, kept=kept)
         yield writer
         writer.flush()
+
+
+def tile_rows(across: int) -> int:
+    """Rows of a tile of a raster whose rows have so many bytes: a row of tiles is held until it is full."""
+    side = _TILE
+    while side > 16 and side * across > _MAX_BUFFER:
+        side //= 2
+    return side
 
 
 def category_names(classes: Sequence[ClassInfo]) -> list[str]:

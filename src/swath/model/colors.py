@@ -8,7 +8,9 @@ and Fernandes do (2009, IEEE TVCG 15, 1291-1298, severity 1).
 from __future__ import annotations
 
 import colorsys
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -67,11 +69,11 @@ def class_colors(names: Sequence[str], *, binary: bool = False) -> tuple[str, ..
         return NEGATIVE, POSITIVE
     chosen = {name: _KNOWN[name] for name in names if name in _KNOWN}
     offered = [_rgb(place / _HUES, *shade) for shade in _SHADES for place in range(_HUES)]
+    gaps = [min((distance(color, other) for other in chosen.values()), default=math.inf) for color in offered]
     for name in names:
         if name not in chosen:
-            used = list(chosen.values())
-            gaps = [min((distance(color, other) for other in used), default=0.0) for color in offered]
-            chosen[name] = offered[int(np.argmax(gaps))]  # the first of equals, the same on every machine
+            color = chosen[name] = offered[int(np.argmax(gaps))]  # the first of equals, the same on every machine
+            gaps = [min(gap, distance(other, color)) for gap, other in zip(gaps, offered, strict=True)]
     return tuple(chosen[name] for name in names)
 
 
@@ -89,6 +91,7 @@ def distance(first: str, second: str) -> float:
     return min(seen)
 
 
+@lru_cache(maxsize=1024)
 def _seen(color: str) -> list[Floats]:
     """CIE 1976 L*a*b* of a color with normal, protan and deutan vision."""
     stored = np.array(list(bytes.fromhex(color))) / 255

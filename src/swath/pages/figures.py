@@ -1,4 +1,4 @@
-"""What every figure of swath shares: colors, quiet axes, patches made visible, sheets of patches, and PNG bytes.
+"""Patches made visible, sheets of patches, and PNG bytes.
 
 A figure is drawn to bytes, which a page embeds and a writer puts into a file: no picture is read back.
 """
@@ -9,21 +9,13 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.legend import Legend
-from matplotlib.textpath import text_to_path
 from PIL import Image
 
-from swath.pages.text import written
-
-# Text and lines, the number in question, its interval or a reference, a contrast, and the grid behind them.
-INK, ACCENT, SOFT, WARM, GRID = "#1d2a33", "#1f6f8b", "#8a98a1", "#c8553d", "#e3e8eb"
 # Wider than any panel is drawn: more pixels would only cost time and memory.
 MAX_SHOWN = 1024
 _TRUE_COLOR = ("red", "green", "blue")
@@ -118,53 +110,6 @@ def draw_sheet(
     axis.spines[:].set_visible(False)
 
 
-def finish_axis(
-    axis: Axes,
-    *,
-    across: str = "",
-    up: str = "",
-    label_size: float = 9,
-    tick_size: float = 8,
-    grid: Literal["both", "x"] = "both",
-) -> None:
-    """Name the axes, and leave of everything else a light grid behind the data.
-
-    Parameters
-    ----------
-    axis : matplotlib.axes.Axes
-        With its data drawn.
-    across, up : str
-        Names of the horizontal and the vertical axis.
-    label_size, tick_size : float
-        Of their letters, points.
-    grid : str
-        ``both`` or ``x``: which lines to draw.
-    """
-    axis.set_xlabel(across, color=INK, fontsize=label_size)
-    axis.set_ylabel(up, color=INK, fontsize=label_size)
-    axis.tick_params(length=0, labelsize=tick_size)
-    axis.grid(axis=grid, color=GRID, linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[:].set_visible(False)
-
-
-def plain_legend(legend: Legend) -> None:
-    """Write the names of a legend as they are: a class name is never a formula."""
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-
-
-def fitted(name: str, *, inches: float, points: float, after: str = "") -> str:
-    """Shorten a name until it and the text `after` it fit a width in inches, at a font size in points."""
-    font = FontProperties(size=points)
-    line = shown = written(name, limit=60)
-    with _boxes_for_unknown_letters():
-        while line and text_to_path.get_text_width_height_descent(shown + after, font, False)[0] > 72 * inches:
-            line = line[:-1]
-            shown = line + "…"
-    return shown + after
-
-
 def to_png(figure: Figure, *, dpi: int = 110) -> bytes:
     """Draw a figure as a PNG on white; the same figure gives the same bytes."""
     stream = io.BytesIO()
@@ -174,7 +119,7 @@ def to_png(figure: Figure, *, dpi: int = 110) -> bytes:
 
 
 def pixels_to_png(pixels: RgbImage) -> bytes:
-    """Write pixels ``[H, W, 3]`` as a PNG, one dot per pixel."""
+    """Write pixels ``[H, W, 3]``, or ``[H, W, 4]`` with opacity, as a PNG, one dot per pixel."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()

@@ -83,6 +83,28 @@ def _signed_interval(difference: IntervalEstimate) -> str:
     return f"({_signed(difference.low)} to {_signed(difference.high)})"
 
 
+def p_text(p: float) -> str:
+    """Write a p-value for a table.
+
+    Examples
+    --------
+    >>> p_text(0.0321), p_text(0.00001)
+    ('0.032', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_value(p: float) -> str:
+    """Write a p-value for a sentence.
+
+    Examples
+    --------
+    >>> p_value(0.0321), p_value(0.00001)
+    ('p = 0.032', 'p < 0.001')
+    """
+    return f"p {p_text(p)}" if p < 0.001 else f"p = {p_text(p)}"
+
+
 def counted(n: int, one: str, many: str) -> str:
     """Write a number with what it counts.
 
@@ -120,6 +142,21 @@ def listed(names: Sequence[str]) -> str:
     'Forest, River and SeaLake'
     """
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def rough_time(seconds: float) -> str:
+    """Write how long something takes, as far as an estimate can know.
+
+    Examples
+    --------
+    >>> rough_time(41), rough_time(250), rough_time(5400)
+    ('40 seconds', '4 minutes', '1.5 hours')
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds, -1 if seconds >= 10 else 0)):.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
 
 
 def sentence(text: str) -> str:

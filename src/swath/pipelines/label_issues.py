@@ -202,6 +202,7 @@ def trained_probabilities(
     }
     _check_plan(out / PLAN, json.dumps(plan, indent=2) + "\n")
     probabilities, seen = np.empty((len(index), len(index.classes))), []
+    progress("folds", 0, folds)
     for fold, fold_part in enumerate(parts):
         run = out / f"fold-{fold + 1}"
         decoded = out / "decoded"  # every fold decodes its own parts: kept in the user's cache they would fill it

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -27,13 +27,13 @@ from swath.data import (
 )
 from swath.evaluation import Evaluation, SplitPredictions
 from swath.evaluation.intervals import proportion
-from swath.evaluation.plots import sample_grid
+from swath.evaluation.plots import sample_strips
 from swath.evaluation.predictions import TEST_ACCESSES, checked_split, note_test_access
 from swath.evaluation.run_report import PAGE, SCORE, RunFolder, measure_report, open_run, write_report_folder
 from swath.evaluation.sections import explanation_section, map_section
 from swath.explain import (
     class_evidence,
-    contact_sheet,
+    evidence_tiles,
     explanations,
     faithfulness,
     has_class_evidence,
@@ -42,8 +42,8 @@ from swath.explain import (
 from swath.files import atomic_folder
 from swath.inference import Classifier, load
 from swath.inference.predictions import JOINED, NO_LABEL
-from swath.mapping import MapAccuracy, map_accuracy, map_scene, write_mosaic
-from swath.pages.figures import pixels_to_png, to_display_rgb
+from swath.mapping import LegendEntry, Map, MapAccuracy, map_accuracy, map_scene, write_mosaic
+from swath.pages.figures import RgbImage, pixels_to_png, to_display_rgb
 from swath.pages.html import Link, Number, Section
 from swath.progress import Progress, silent
 
@@ -52,6 +52,29 @@ MOST_PATCHES = 625  # of the mosaic: 16 square kilometers per hundred patches, a
 BLOCK = 5  # columns of patches in which the mosaic is filled, so that classes lie together
 CRS, ORIGIN = "EPSG:32632", (600_000.0, 5_400_000.0)  # where the mosaic pretends to be
 MISTAKES = 10  # shown in the explanations, besides one patch per class
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A patch to try the commands on, and what the model says of it.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The image.
+    pixels : numpy.ndarray
+        ``[H, W, 3]`` uint8, to be looked at.
+    truth, label : str
+        Its label, and the predicted one.
+    confidence : float
+        Of the prediction, 0-1.
+    """
+
+    path: Path
+    pixels: RgbImage
+    truth: str
+    label: str
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -66,11 +89,20 @@ class ShowcaseResult:
         On the test split.
     map_accuracy : MapAccuracy or None
         Accuracy of the map of the mosaic; None where patches have several labels, for they have no one truth.
+    samples : tuple of Sample
+        One test patch per class.
+    cells : numpy.ndarray or None
+        ``[rows, columns, 3]`` uint8: the map of the mosaic, a pixel for each of its patches, in the legend's colors.
+    legend : tuple of LegendEntry
+        Of the map; empty where there is none.
     """
 
     report: Path
     evaluation: Evaluation
     map_accuracy: MapAccuracy | None
+    samples: tuple[Sample, ...] = ()
+    cells: RgbImage | None = None
+    legend: tuple[LegendEntry, ...] = ()
 
 
 def demo(
@@ -108,7 +140,7 @@ def demo(
         classifier = load(model, engine=engine, threads=threads)
         index = build_index("eurosat-mini", progress=progress)
         write_index(index, folder / "index.parquet")
-        evaluation, accuracy = _show(
+        shown = _show(
             classifier,
             index,
             folder,
@@ -117,7 +149,7 @@ def demo(
             links=[Link("Patch index", folder / "index.parquet")],
             progress=progress,
         )
-    return ShowcaseResult(out / PAGE, evaluation, accuracy)
+    return _moved(shown, out)
 
 
 def quickstart(
@@ -166,7 +198,7 @@ def quickstart(
         write_audit(audit(index, progress=progress), folder / "audit.json")
         result = train(index, chosen, out=folder / "run", name="quickstart", threads=threads, progress=progress)
         seconds = sum(row["seconds"] for row in result.history)
-        evaluation, accuracy = _show(
+        shown = _show(
             load(result.model, threads=threads),
             index,
             folder,
@@ -181,7 +213,7 @@ def quickstart(
             ],
             progress=progress,
         )
-    return ShowcaseResult(out / PAGE, evaluation, accuracy)
+    return _moved(shown, out)
 
 
 def _show(
@@ -193,7 +225,7 @@ def _show(
     links: Sequence[Link],
     run: RunFolder | None = None,
     progress: Progress,
-) -> tuple[Evaluation, MapAccuracy | None]:
+) -> ShowcaseResult:
     """Measure a short report on the test split, explain, map, and write everything into `folder`."""
     record = classifier.record
     part = checked_split(index, split="test", classes=record.class_names, task=record.task)
@@ -203,11 +235,12 @@ def _show(
     found = measured.predictions
     labels = _main_labels(found.part)
     progress("report", 1, 3, note="explanations")
-    sections = [_explain(classifier, found, labels, folder)]
+    section, samples = _explain(classifier, found, labels, folder)
+    sections = [section]
     progress("report", 2, 3, note="map")
-    numbers, accuracy = [], None
+    numbers, accuracy, land, cells = [], None, None, None
     if not found.part.multi_label:
-        section, accuracy = _map(classifier, found, folder)
+        section, accuracy, land, cells = _map(classifier, found, folder)
         sections.append(section)
         numbers = list(section.numbers)
         links = [*links, Link("Land map (GeoTIFF)", folder / "map.tif")]
@@ -217,13 +250,22 @@ def _show(
         record,
         run=run,
         sections=sections,
-        samples=sample_grid(found.pixels, labels, bands=record.input.bands),
+        samples=sample_strips(found.pixels, labels, bands=record.input.bands),
         intro=intro,
         numbers=numbers,
         links=[*links, Link("Prediction of each test patch (CSV)", folder / SCORE / "predictions.csv")],
     )
     progress("report", 3, 3)
-    return measured.findings.score, accuracy
+    return ShowcaseResult(
+        folder / PAGE, measured.findings.score, accuracy, samples, cells, () if land is None else land.legend
+    )
+
+
+def _moved(shown: ShowcaseResult, out: Path) -> ShowcaseResult:
+    """The result with the paths that its files have once the folder has its name."""
+    folder = shown.report.parent
+    samples = tuple(replace(sample, path=out / sample.path.relative_to(folder)) for sample in shown.samples)
+    return replace(shown, report=out / PAGE, samples=samples)
 
 
 def _main_labels(part: PatchIndex) -> list[str]:
@@ -234,13 +276,17 @@ def _main_labels(part: PatchIndex) -> list[str]:
     return [min(labels, key=lambda n: (counts[n], n)) if labels else NO_LABEL for labels in part.label_sets]
 
 
-def _explain(classifier: Classifier, found: SplitPredictions, labels: Sequence[str], folder: Path) -> Section:
+def _explain(
+    classifier: Classifier, found: SplitPredictions, labels: Sequence[str], folder: Path
+) -> tuple[Section, tuple[Sample, ...]]:
     """Copy one patch per class, to try the commands on, and explain these and the most confident mistakes."""
     first = {label: row for row, label in reversed(list(enumerate(labels)))}
     rows = [first[label] for label in sorted(first)]
     samples = folder / "samples"
     samples.mkdir()
     images: list[tuple[str, bytes]] = []
+    shown: list[Sample] = []
+    bands = classifier.record.input.bands
     with open_patches(found.part.root) as reader:
         for row in rows:
             name = PurePosixPath(found.paths[row]).name
@@ -248,14 +294,16 @@ def _explain(classifier: Classifier, found: SplitPredictions, labels: Sequence[s
                 name = f"{row}-{name}"
             images.append((f"samples/{name}", reader.read(found.paths[row])))
             (samples / name).write_bytes(images[-1][1])
+            pixels = to_display_rgb(found.pixels[row], bands)
+            label, confidence = found.predictions.labels[row], float(found.confidence[row])
+            shown.append(Sample(samples / name, pixels, labels[row], label, confidence))
     links = [Link("One patch per class", samples)]
     if not has_class_evidence(classifier):
         text = (
             "This network does not end in global average pooling and one linear layer, so it has no exact class "
             "activation maps. swath explain --method occlusion makes others."
         )
-        return Section("Explanations", text=[text], links=links)
-    bands = classifier.record.input.bands
+        return Section("Explanations", text=[text], links=links), tuple(shown)
     (folder / "explanations").mkdir()
     write_explanations(folder / "explanations", explanations(classifier, images), bands=bands)
     wrong = np.flatnonzero(~found.right)
@@ -265,13 +313,12 @@ def _explain(classifier: Classifier, found: SplitPredictions, labels: Sequence[s
     checks = faithfulness(classifier, pixels, evidence)
     sets = found.part.label_sets
     truth = [JOINED.join(n for n in found.classes if n in sets[row]) or NO_LABEL for row in rows]
-    sheet = contact_sheet(pixels, evidence, bands=bands, truth=truth, checks=checks)
-    (folder / "explanations.png").write_bytes(sheet)
+    tiles = evidence_tiles(pixels, evidence, bands=bands, truth=truth, checks=checks)
     links.insert(0, Link("One picture per sample", folder / "explanations"))
-    return explanation_section(sheet, checks=checks, links=links)
+    return explanation_section(tiles, checks=checks, links=links), tuple(shown)
 
 
-def _map(classifier: Classifier, found: SplitPredictions, folder: Path) -> tuple[Section, MapAccuracy]:
+def _map(classifier: Classifier, found: SplitPredictions, folder: Path) -> tuple[Section, MapAccuracy, Map, RgbImage]:
     """Map a mosaic of the test patches, whose truth is known: once for its files, once in memory to be measured."""
     record = classifier.record
     order, columns = _mosaic_order(found.truth)
@@ -314,6 +361,7 @@ def _map(classifier: Classifier, found: SplitPredictions, folder: Path) -> tuple
         ],
         numbers=[Number(f"patches correctly mapped{found.seen.count.mark}", right, f"n = {accuracy.patches:,}")],
         links=[
+            Link("Scene and map, one above the other", files.page),
             Link("Classes (Cloud Optimized GeoTIFF)", files.classes),
             Link("Confidence", files.confidence),
             *([Link("Out-of-distribution score", files.ood)] if files.ood else []),
@@ -323,7 +371,7 @@ def _map(classifier: Classifier, found: SplitPredictions, folder: Path) -> tuple
         ],
         scene=pixels_to_png(to_display_rgb(array, record.input.bands, limit=800)),
     )
-    return section, accuracy
+    return section, accuracy, land, colors[land.array[size // 2 :: size, size // 2 :: size]]
 
 
 def _mosaic_order(labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from swath.evaluation.softmax import fit_softmax
+from swath.evaluation.softmax import Softmax, fit_softmax
 from swath.evaluation.temperature import fit_temperature, mean_nll
 from swath.model.memory import ClassMemory
 from swath.progress import Progress, silent
 
-STRENGTHS = (1e-2, 1e-3, 1e-4)
+STRENGTHS = (3e-4, 1e-4)
 FOLDS = 5
 FEW = 40  # groups up to which there are twice as many folds
-DRAWS = 100  # remembered features per row
+DRAWS = 40  # remembered features per row
 # Weight of a row of the memory in places, at least, and per place that a class has; no more than it was measured on.
-MEMORY_WEIGHT, MEMORY_PER_PLACE = 30.0, 5.0
+MEMORY_WEIGHT, MEMORY_PER_PLACE = 10.0, 1.0
 STEPS = 400
 TOLERANCE = 1e-4
 Floats = npt.NDArray[np.float64]
@@ -142,11 +142,13 @@ def fit_head(lesson: Lesson, *, strengths: Sequence[float] = STRENGTHS, progress
     numbers = np.unique(folds)
     total, done = len(strengths) * len(numbers) + 1, 0
     best: tuple[float, float, Floats] | None = None
+    fits: dict[int, Softmax] = {}  # of each fold, where the next strength begins
     for strength in sorted(strengths, reverse=True):
         held_out = np.empty((*lesson.features.shape[:2], len(lesson.start.bias)))
         for fold in numbers:
             rows = folds == fold
-            head = fit_rows(lesson, ~rows if len(numbers) > 1 else rows, strength=strength)
+            learned = ~rows if len(numbers) > 1 else rows
+            head, fits[fold] = fit_rows(lesson, learned, strength=strength, begin=fits.get(fold))
             held_out[rows] = head.logits(lesson.features[rows])
             done += 1
             progress("teaching", done, total)
@@ -154,7 +156,7 @@ def fit_head(lesson: Lesson, *, strengths: Sequence[float] = STRENGTHS, progress
         if best is None or loss < best[0] - 1e-6:
             best = (loss, strength, held_out)
     assert best is not None  # noqa: S101  (there is a strength)
-    head = fit_rows(lesson, np.ones(len(folds), bool), strength=best[1])
+    head, _ = fit_rows(lesson, np.ones(len(folds), bool), strength=best[1])
     progress("teaching", total, total)
     return FittedHead(head, best[1], best[2], folds)
 
@@ -182,8 +184,10 @@ def make_folds(labels: Ints, groups: Ints) -> Ints:
     return np.array([fold_of[group] for group in groups.tolist()], np.int64)
 
 
-def fit_rows(lesson: Lesson, rows: npt.NDArray[np.bool_], *, strength: float) -> Head:
-    """A head fitted to some of the windows, and to what is remembered."""
+def fit_rows(
+    lesson: Lesson, rows: npt.NDArray[np.bool_], *, strength: float, begin: Softmax | None = None
+) -> tuple[Head, Softmax]:
+    """A head fitted to some of the windows, and to what is remembered; and its change, from which a fit may begin."""
     views, width = lesson.features.shape[1:]
     values = np.concatenate([lesson.features[rows].reshape(-1, width), lesson.remembered])
     labels = np.concatenate([np.repeat(lesson.labels[rows], views), lesson.remembered_labels])
@@ -201,9 +205,11 @@ def fit_rows(lesson: Lesson, rows: npt.NDArray[np.bool_], *, strength: float) ->
         weights=weights,
         offset=lesson.start.logits(values),
         standardize=False,
+        begin=begin,
+        dtype=np.float32,
     )
     change = fitted.weights.T / scale
-    return Head(lesson.start.weight + change, lesson.start.bias + fitted.bias - change @ center)
+    return Head(lesson.start.weight + change, lesson.start.bias + fitted.bias - change @ center), fitted
 
 
 def _units(lesson: Lesson) -> tuple[Floats, float]:

@@ -28,8 +28,10 @@ class TeachingSource:
         Name of the patch index.
     colors : str
         What was done to the scene's colors.
-    rescale, bands, match_colors
+    rescale, bands
         As they were asked for.
+    match_colors : str
+        With which the scene is to be mapped: as asked for, or where that was ``"auto"``, as the places have shown.
     """
 
     scene: str | None

@@ -29,6 +29,7 @@ from swath.model import ModelFile, check_not_model, read_model, write_model
 from swath.model.memory import ClassMemory
 from swath.model.record import Task, predicted_class
 from swath.progress import Progress, silent
+from swath.teaching.colors import asked_places, compare_renderings, other_match
 from swath.teaching.head import FittedHead, Head, Lesson, fit_head, remember
 from swath.teaching.result import ClassGain, TeachingResult, TeachingSource
 from swath.teaching.settle import Settled, settle, taught_model
@@ -101,7 +102,8 @@ def teach(
     negatives : str
         What everything else is: ``"places"`` of other classes, or ``"random"`` ones in the scene too.
     bands, rescale, nodata, match_colors
-        As for :func:`swath.mapping.map_scene`; the map of the new model is to be made with the same.
+        As for :func:`swath.mapping.map_scene`; the map of the new model is to be made with the same. With ``"auto"``
+        colors are matched or not, as the model before knows more of the places; the result's source says which.
     places_crs, label_field, layer
         As for :func:`swath.mapping.places.read_places`.
     seed : int
@@ -148,6 +150,7 @@ def teach(
         windows, source = _patch_windows(patches, file, seed=seed, negatives=negatives)
     else:
         windows, source = _scene_windows(
+            classifier,
             file,
             scene,
             places if isinstance(places, Places) else _read(places, places_crs, label_field, layer),
@@ -325,6 +328,7 @@ def _read(path: Any, crs: Any, label_field: str | None, layer: str | None) -> Pl
 
 
 def _scene_windows(
+    classifier: Classifier,
     file: ModelFile,
     scene: Any,
     places: Places,
@@ -338,7 +342,7 @@ def _scene_windows(
     seed: int,
     progress: Progress,
 ) -> tuple[PlaceWindows, TeachingSource]:
-    """Windows around the places, cut as a map would cut them."""
+    """Windows around the places, cut as a map would cut them, in the colors in which the model knows the places."""
     record = file.record
     classes = (*record.class_names, *([positive] if positive else []))
     labeled = places.labeled().matched(classes)
@@ -349,6 +353,18 @@ def _scene_windows(
         match,
     ):
         windows = cut_windows(strips, labeled, size=size, views=VIEWS, seed=seed, progress=progress)
+        used, found = match.correction, match.warning
+        other = other_match(strips, record.input, match)
+        if other is not None:
+            rows, asked = asked_places(windows.labels, windows.places, record.class_names)
+            strips.correction = other.correction
+            again = cut_windows(strips, labeled, size=size, views=VIEWS, seed=seed, progress=progress)
+            choice = compare_renderings(classifier, windows.pixels[rows, 0], again.pixels[rows, 0], asked)
+            if choice is not None and choice.better:
+                windows, used = again, other.correction
+                match_colors = "off" if used is None else "on"
+                found = choice.note(match_colors)
+        strips.correction = used
         if negatives == "random":
             if not is_binary(file, positive):
                 raise SettingError("--negatives random is for detectors", fix="name the class with --positive")
@@ -358,8 +374,10 @@ def _scene_windows(
                 strips, windows, pixel_centers(strips, labeled), count=count, size=size, label=negative, views=VIEWS,
                 seed=seed + 1,
             )  # fmt: skip
-    notes = [*windows.notes, *filter(None, (chosen.warning, match.warning))]
-    colors = match.sentence if match.correction is not None else "unchanged"
+    notes = [*windows.notes, *filter(None, (chosen.warning, found))]
+    colors = "unchanged"
+    if used is not None:
+        colors = match.sentence if other is None or used is match.correction else other.sentence
     source = TeachingSource(
         scene=strips.scene.name, colors=colors, rescale=rescale, bands=bands, match_colors=match_colors
     )

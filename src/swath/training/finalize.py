@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from matplotlib.figure import Figure
 
 import swath
 from swath.data import PatchIndex
@@ -28,6 +27,7 @@ from swath.data.rows import unnamed_bands
 from swath.data.spatial import noted_protocol
 from swath.evaluation.baselines import fit_baselines
 from swath.evaluation.calibration import conformal_quantiles
+from swath.evaluation.plots import history_chart
 from swath.evaluation.temperature import fit_offsets, to_probabilities
 from swath.files import atomic_files, write_csv
 from swath.imagery.color_match import patch_quantiles
@@ -52,7 +52,7 @@ from swath.weights import Expectation, weights_metadata, write_weights
 
 History = list[dict[str, float]]
 # What a completed run writes; where the model file is, the others belong to it.
-RESULT_FILES = ("model.onnx", "weights.safetensors", "metrics.json", "history.csv", "curves.png")
+RESULT_FILES = ("model.onnx", "weights.safetensors", "metrics.json", "history.csv", "curves.svg")
 REFERENCE_PATCHES = 10
 REFERENCE_TOLERANCE = 1e-3
 PARITY_PATCHES = 512
@@ -200,7 +200,7 @@ def write_run(run: TrainingRun, trained: TrainedNetwork, graph: onnx.ModelProto,
     with atomic_files([out / name for name in RESULT_FILES], overwrite=True) as paths:
         model, stored, metrics, history, curves = paths.values()
         write_history(history, trained.history, kept=trained.kept)
-        draw_curves(curves, trained.history, kept=trained.kept)
+        curves.write_bytes(history_chart(trained.history, kept=trained.kept).to_svg())
         write_weights(
             stored,
             weights,
@@ -312,31 +312,3 @@ def write_history(path: Path, history: History, *, kept: int) -> None:
     """One row per epoch: seconds, losses, scores, and 1 for the one whose weights were kept."""
     rows = [row | {"kept": int(place == kept)} for place, row in enumerate(history)]
     write_csv(path, list(rows[0]), [["" if math.isnan(v) else v for v in row.values()] for row in rows])
-
-
-def draw_curves(path: Path, history: History, *, kept: int) -> None:
-    """Loss on the left, scores on the right, with a dot at the epoch that was kept."""
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    epochs = [h["epoch"] for h in history]
-    marker = "o" if epochs[-1] == 1 else None  # a line of one point cannot be seen
-    left.plot(
-        epochs, [h["train_loss"] for h in history], label="training (as minimized)", color="#14539A", marker=marker
-    )
-    left.plot(epochs, [h["val_loss"] for h in history], label="validation", color="#D98032", marker=marker)
-    left.set(xlabel="epoch", ylabel="loss", title="Loss")
-    left.legend(frameon=False)
-    column = next(name for name in ("val_accuracy", "val_average_precision") if name in history[0])
-    name = column.removeprefix("val_").replace("_", " ")
-    scores = [100 * h[column] for h in history]
-    learned = [100 * h[column.replace("val_", "train_")] for h in history]
-    shown = f"{scores[kept]:.1f} %" + ("" if epochs[kept] else ": the start as it was")
-    right.plot(epochs, learned, label="training (augmented batches)", color="#14539A", marker=marker)
-    right.plot(epochs, scores, label="validation", color="#D98032")
-    right.plot(epochs[kept], scores[kept], "o", color="#D98032")
-    right.set(xlabel="epoch", ylabel=f"{name}, %", title=f"Validation {name}, kept {shown}")
-    right.legend(frameon=False)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-    figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -575,6 +575,7 @@ def features_of(run: TrainingRun, initial: InitialNetwork, patches: Patches) -> 
             return Patches(held, patches.labels)
     rows: list[npt.NDArray[np.float32]] = []
     initial.network.eval()
+    run.progress("features", 0, len(patches))
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         for outputs in outputs_of(initial.network, initial.normalization, patches.pixels):
             rows.append(outputs.features.numpy())

@@ -98,6 +98,9 @@ class Augmentation(Settings):
     mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of MixUp's Beta; 0 is off")
     cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of CutMix's Beta; 0 is off")
     randaugment: int = Field(default=0, ge=0, le=10, description="random geometric and color operations per patch")
+    rendering: float = Field(
+        default=0.0, ge=0, le=1, description="share of EuroSAT patches drawn as other Sentinel-2 products show them"
+    )
     sensor_shift: float = Field(
         default=0.0, ge=0, le=1, description="strength of the sensor-shift policy; 1 is another sensor"
     )

@@ -24,6 +24,7 @@ from torch import nn
 from swath.data import PatchIndex, cached_pixels
 from swath.data.rows import unnamed_bands
 from swath.errors import DataError, SettingError
+from swath.imagery import RGB
 from swath.imagery.rgb import BandError
 from swath.networks import KerasNetwork, build_network, custom_network, smallest_patch, takes_one_size
 from swath.progress import Progress, silent
@@ -96,6 +97,8 @@ def decode_patches(
     ------
     DataError
         If train and val patches differ in size or type.
+    SettingError
+        If the recipe draws patches otherwise that are not 8-bit pictures in color.
     """
     try:
         train, val = (
@@ -111,6 +114,11 @@ def decode_patches(
         raise DataError(error.problem, fix=fix) from error
     if (train.pixels.shape[1:], train.pixels.dtype) != (val.pixels.shape[1:], val.pixels.dtype):
         raise DataError("train and val patches differ in size or type", fix="give --set size=64, or the size you want")
+    if recipe.augmentation.rendering and (recipe.bands != RGB or train.pixels.dtype != np.uint8):
+        raise SettingError(
+            "augmentation.rendering draws 8-bit pictures of red, green and blue, and these patches are others",
+            fix="give --set augmentation.rendering=0",
+        )
     return train, val
 
 

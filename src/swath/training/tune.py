@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import optuna
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
@@ -24,6 +21,8 @@ from swath.errors import DataError, SettingError
 from swath.files import atomic_file, check_output, write_csv, write_text
 from swath.machine import free_cores
 from swath.networks.catalog import OWN
+from swath.pages.charts import SMALL, Canvas, Chart, chart, fitting
+from swath.pages.html import Link, Point, Section, Table, write_report
 from swath.progress import Progress, silent
 from swath.training.loop import Score, TrainingLoop
 from swath.training.plan import with_enough_steps, with_network_of_start
@@ -43,8 +42,8 @@ Value = float | int | bool
 CROP = "augmentation.crop"  # on or off; its side stays the recipe's
 _RATE = 5.0  # how far rates may go either way, as a factor
 _ENDED = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "cut short", TrialState.FAIL: "failed"}
-_CUT, _START = "#BBBBBB", "#000000"
-STUDY, BEST, TABLE, PICTURE, WORK = "study.db", "best.yaml", "trials.csv", "parallel.png", "running"
+STUDY, BEST, TABLE, PICTURE, PAGE = "study.db", "best.yaml", "trials.csv", "parallel.svg", "index.html"
+WORK = "running"
 Pruner = Literal["asha", "median", "none"]
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -139,49 +138,86 @@ def score_of(trial: FrozenTrial) -> float | None:
     return max(trial.intermediate_values.values(), default=None)
 
 
-def draw_trials(
-    path: Path, trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution], *, score: str
-) -> None:
+def trials_chart(trials: Sequence[FrozenTrial], space: Mapping[str, BaseDistribution], *, score: str) -> Chart:
     """Parallel coordinates: a line per trial through one axis per field, the score on the last one.
 
-    Whole trials are colored by their score, those cut short are gray, the recipe the search started from is
-    dashed.
+    Axes lie below each other, so that they have room for their names on a screen of any width. Whole trials are
+    darker the better they score, those cut short are gray and thin, the recipe the search started from is dashed.
     """
     whole = [t for t in trials if t.state == TrialState.COMPLETE]
     values = [t.values[0] for t in whole]
     low, high = min(values), max(values)
-    figure = Figure(figsize=(max(7.0, 1.55 * (len(space) + 1)), 4.6), layout="constrained")
-    axes = figure.subplots()
-    for trial in (t for t in trials if t.state == TrialState.PRUNED):
-        axes.plot(_places(trial, space), color=_CUT, linewidth=0.8, zorder=1)
-    colors = colormaps["viridis"]
+    axes = [(name.replace("_", " "), *_ends(kind)) for name, kind in space.items()]
+    axes.append((score.removeprefix("val_").replace("_", " "), f"{100 * low:.2f} %", f"{100 * high:.2f} %"))
+    lines: list[tuple[list[float], str, float, str]] = [
+        (_places(trial, space), "grid", 1.2, "") for trial in trials if trial.state == TrialState.PRUNED
+    ]
     for trial in sorted(whole, key=lambda t: t.values[0]):
         share = (trial.values[0] - low) / (high - low) if high > low else 1.0
-        places = [*_places(trial, space), share]
         best = trial.values[0] == high
-        axes.plot(places, color=colors(0.9 * (1 - share)), linewidth=2.6 if best else 1.2, zorder=3 if best else 2)
-        if trial is trials[0]:
-            axes.plot(places, color=_START, linewidth=1.2, linestyle="--", label="started from", zorder=4)
-    names = [*space, score.removeprefix("val_")]
-    ends = [*map(_ends, space.values()), (f"{100 * low:.2f} %", f"{100 * high:.2f} %")]
-    _frame(axes, names, ends)
-    axes.plot([], color=_CUT, label="cut short")
-    axes.plot([], color=colors(0.0), linewidth=2.6, label="best")
-    axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.16))
+        look = ("accent", 2.8, "") if best else ("warm", 1.8, "5 4") if trial is trials[0] else ("soft", 1.2, "")
+        lines.append(([*_places(trial, space), share], *look))
+
+    def draw(width: float) -> Canvas:
+        canvas = Canvas(width)
+        left, right, step, top = 8.0, width - 8.0, 50.0, 24.0
+        for number, (name, bottom, end) in enumerate(axes):
+            y = top + step * number
+            canvas.text(left - 4, y - 7, bottom, look="quiet", size=SMALL)
+            canvas.text(width / 2, y - 7, fitting(name, 0.5 * width), anchor="middle", look="head")
+            canvas.text(right + 4, y - 7, end, anchor="end", look="quiet", size=SMALL)
+            canvas.line([(left, y), (right, y)], "quiet", width=1.4)
+        for places, color, thick, dash in lines:
+            points = [(left + (right - left) * share, top + step * k) for k, share in enumerate(places)]
+            canvas.line(points, color, width=thick, dash=dash)
+        canvas.height = top + step * (len(axes) - 1) + 10
+        return canvas
+
+    caption = (
+        "Each line is a recipe tried, from setting to setting down to its score; thick: the best; dashed: the one the "
+        "search started from; gray: cut short."
+    )
+    return chart("Recipes tried as lines through their settings and score", draw, caption=caption)
+
+
+def write_page(path: Path, trials: Sequence[FrozenTrial], text: str, *, drawn: Chart, score: str, name: str) -> None:
+    """The page of a search: what it found, its chart and its trials."""
+    folder, fields = path.parent, list(trials[0].params)
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    what = score.removeprefix("val_").replace("_", " ")
+    best = max(complete, key=lambda t: t.values[0])
+    gain = 100 * (best.values[0] - trials[0].values[0])
+    said = [Point("good", f"validation {what}, of {len(trials)} recipes", f"{100 * best.values[0]:.2f} %", head="Best")]
+    if best is trials[0]:
+        said.append(Point("beware", "points were gained: no recipe beat the one the search started from", "0"))
+    else:
+        small = "The best was selected on these same patches, so its score is optimistic."
+        said.append(
+            Point("beware", f"against '{name}', on the patches it was selected on", f"{gain:+.2f} points", small)
+        )
+    said.append(Point("next", "of best.yaml to train, and to evaluate on other patches", "1 run"))
+    rows = [
+        (str(number), *map(str, cells[1:-1]), *([cells[-1]] if any(t.user_attrs for t in trials) else []))
+        for number, cells in enumerate(_cells(number, trial, fields) for number, trial in enumerate(trials))
+    ]
+    header = ("trial", "ended", what, "epochs", "seconds", *(f.replace("_", " ") for f in fields))
+    problem = ("problem",) if any(t.user_attrs for t in trials) else ()
     with atomic_file(path, overwrite=True) as temporary:
-        figure.savefig(temporary, dpi=110, metadata={"Software": None})
-
-
-def _frame(axes: Axes, names: Sequence[str], ends: Sequence[tuple[str, str]]) -> None:
-    """Upright lines with the values at their ends."""
-    for place, (bottom, top) in enumerate(ends):
-        axes.axvline(place, color="#888888", linewidth=0.8, zorder=0)
-        axes.text(place, -0.03, bottom, ha="center", va="top", fontsize=8)
-        axes.text(place, 1.03, top, ha="center", va="bottom", fontsize=8)
-    axes.set_xticks(range(len(names)), [n.replace(".", "\n").replace("_", " ") for n in names], fontsize=9)
-    axes.tick_params(axis="x", length=0, pad=14)
-    axes.set(ylim=(-0.04, 1.08), yticks=[], title="Each line is a recipe tried")
-    axes.spines[:].set_visible(False)
+        write_report(
+            temporary,
+            [
+                Section(
+                    "Recipes tried",
+                    text=[text],
+                    images=[drawn],
+                    tables=[Table((*header, *problem), [tuple(map(str, row)) for row in rows])],
+                    links=[Link("Best recipe", folder / BEST), Link("Trials (CSV)", folder / TABLE)],
+                )
+            ],
+            title=f"Search around recipe '{name}'",
+            points=said,
+            overwrite=True,
+        )
 
 
 def _places(trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> list[float]:
@@ -258,7 +294,7 @@ def tune(
     recipe : Recipe
         Where the search starts; see :func:`swath.training.tune.search_space` for what it may change.
     out : pathlib.Path
-        Folder for ``study.db``, ``best.yaml``, ``trials.csv`` and ``parallel.png``.
+        Folder for ``study.db``, ``best.yaml``, ``trials.csv``, ``parallel.svg`` and ``index.html``.
     trials : int
         How many in all, those of earlier calls among them.
     pruner : str
@@ -381,8 +417,11 @@ def _write(out: Path, recipe: Recipe, finished: list[FrozenTrial], *, score: str
         chosen = chosen.model_copy(update={"name": f"{recipe.name}-tuned", "about": about})
     write_text(out / BEST, dump_recipe(chosen))
     write_trials(out / TABLE, finished, score=score)
-    draw_trials(out / PICTURE, finished, search_space(recipe), score=score)
     text = _sentence(recipe.name, first.values[0], best.values[0], number, finished, score=score)
+    drawn = trials_chart(finished, search_space(recipe), score=score)
+    with atomic_file(out / PICTURE, overwrite=True) as temporary:
+        temporary.write_bytes(drawn.to_svg())
+    write_page(out / PAGE, finished, text, drawn=drawn, score=score, name=recipe.name)
     return TuneResult(out / BEST, text, best.values[0], first.values[0], len(finished))
 
 
@@ -441,6 +480,6 @@ def _pruner(name: str, epochs: int) -> optuna.pruners.BasePruner:
 
 def _remove(out: Path) -> None:
     """Remove what a search wrote, and nothing else."""
-    for name in (STUDY, BEST, TABLE, PICTURE):
+    for name in (STUDY, BEST, TABLE, PICTURE, PAGE):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / WORK, ignore_errors=True)

@@ -10,7 +10,7 @@ from swath.errors import OutputError, SettingError
 from swath.evaluation.intervals import mean_difference, mean_share
 from swath.evaluation.predictions import sample_rows
 from swath.evaluation.robustness import SUITE, RobustnessResult, ShiftResult, robustness, robustness_section
-from swath.evaluation.robustness.measure import condition, sentences
+from swath.evaluation.robustness.measure import condition, levels_chart, sentences
 from swath.evaluation.seen import SeenCount
 from swath.inference import load
 from swath.pages.html import write_report
@@ -35,13 +35,7 @@ def made(classifier, tiny_index, tmp_path_factory):
 
 def test_the_files_hold_the_result(made):
     out, result, _ = made
-    assert {p.name for p in out.iterdir()} == {
-        "index.html",
-        "robustness.json",
-        "robustness.csv",
-        "robustness.png",
-        "shifts.png",
-    }
+    assert {p.name for p in out.iterdir()} == {"index.html", "robustness.json", "robustness.csv", "robustness.svg"}
     assert RobustnessResult.model_validate_json((out / "robustness.json").read_text()) == result
     with (out / "robustness.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -86,7 +80,8 @@ def test_the_page_says_it_in_words(made):
     page = Page((out / "index.html").read_text())
     assert "accuracy falls from" in page.text
     assert "band swap" in page.text
-    assert len(page.all("img", "src")) == 2
+    assert len(page.all("img", "src")) == len(SUITE)  # a strip for each
+    assert (out / "robustness.svg").read_bytes() == levels_chart(result).to_svg()
     assert all(source.startswith("data:") for source in page.all("img", "src"))
     assert any("fewer than 200" in w for w in result.warnings)
     assert "fewer than 200" in page.text

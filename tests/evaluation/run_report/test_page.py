@@ -6,13 +6,12 @@ import json
 import re
 
 import pytest
-from PIL import Image
 
 from swath.data import audit, binary_index, build_index, split_index
 from swath.data.spatial import optimistic_bias
 from swath.errors import DataError, OutputError
 from swath.evaluation.predictions import TEST_ACCESSES
-from swath.evaluation.run_report import Findings, ReportMeasurements, open_run, report
+from swath.evaluation.run_report import Findings, ReportMeasurements, key_points, open_run, report
 from swath.evaluation.run_report.measure import used_for_decisions
 from swath.evaluation.run_report.page import _data
 from swath.model import Record, read_model, write_model
@@ -40,8 +39,10 @@ def run_folder(tiny_model, tmp_path_factory):
     run.mkdir()
     (run / "model.onnx").write_bytes(tiny_model.read_bytes())
     (run / "recipe.yaml").write_text("name: by hand\nepochs: 2\n")
-    (run / "history.csv").write_text("epoch,seconds,val_accuracy,kept\n1,2.5,0.95,0\n2,3.5,0.925,1\n")
-    Image.new("RGB", (20, 10)).save(run / "curves.png")
+    (run / "history.csv").write_text(
+        "epoch,seconds,train_loss,val_loss,train_accuracy,val_accuracy,kept\n"
+        "1,2.5,1,1,0.9,0.95,0\n2,3.5,0.5,0.6,0.95,0.925,1\n"
+    )
     return run
 
 
@@ -60,7 +61,8 @@ def test_the_page_needs_nothing_else_and_goes_from_verdict_to_record(made):
     places = [page.texts.index(title, page.texts.index(TITLES[0])) for title in TITLES]
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", html) == [t.replace("'", "&#39;") for t in TITLES]
     assert places == sorted(places)
-    assert page.texts.index(made.verdict.paragraph) < places[0]
+    assert {"Good for", "Fails at"} & set(page.texts[: places[0]])
+    assert max(page.texts.index(point.text) for point in key_points(made.measured.findings)) < places[0]
 
 
 def test_links_lead_to_files_of_the_report(made):
@@ -116,7 +118,9 @@ def test_a_damaged_run_is_one_message(run_folder, tmp_path):
 
 def test_a_start_that_was_kept_is_no_epoch_and_is_named(run_folder, tmp_path):
     (tmp_path / "model.onnx").write_bytes((run_folder / "model.onnx").read_bytes())
-    (tmp_path / "history.csv").write_text("epoch,seconds,train_loss,val_accuracy,kept\n0,1,,0.95,1\n1,2,0.1,0.9,0\n")
+    (tmp_path / "history.csv").write_text(
+        "epoch,seconds,train_loss,val_loss,train_accuracy,val_accuracy,kept\n0,1,,0.2,,0.95,1\n1,2,0.1,0.3,0.9,0.9,0\n"
+    )
     facts = open_run(tmp_path).facts
     assert (facts["epochs"], facts["epoch kept"]) == ("1", "0: the network as it began")
 
@@ -164,6 +168,5 @@ def test_two_classes_are_reported(tmp_path, tiny_patches):
     record["classes"][0]["name"] = negative
     write_model(tmp_path / "river.onnx", raw.graph, Record.model_validate(record))
     made = report(tmp_path / "river.onnx", index, out=tmp_path / "r", quick=True, engine="onnxruntime", threads=1)
-    text = made.verdict.paragraph
-    assert "inding River" in text
-    assert "average precision" in text
+    first = key_points(made.measured.findings)[0]
+    assert first.text.startswith("average precision at finding River")

@@ -19,7 +19,7 @@ from swath.evaluation.intervals import proportion, proportion_difference
 from swath.evaluation.metrics import measure, paired_average_precision
 from swath.evaluation.results import BinaryBaseline, BinaryDifference
 from swath.evaluation.robustness.measure import Condition, RobustnessResult, ShiftResult
-from swath.evaluation.run_report import ColorMatchResult, Findings, Verdict, verdict
+from swath.evaluation.run_report import ColorMatchResult, Findings, Verdict, key_points, verdict
 from swath.evaluation.run_report.verdict import (
     SCORES,
     ConfusedClasses,
@@ -30,7 +30,7 @@ from swath.evaluation.run_report.verdict import (
 )
 from swath.evaluation.seen import SeenCount
 from swath.model.record import Estimate
-from swath.pages.text import points_more
+from swath.pages.text import percent, points_more
 from tests.evaluation.cases import answers, evaluation
 
 NAMES = ("Forest", "River", "SeaLake")
@@ -134,16 +134,17 @@ def color_match(gain: float) -> ColorMatchResult:
     )
 
 
+RICH = Findings(
+    score=trusting(0.9),
+    confused=confused([[60, 9, 1], [4, 66, 0], [0, 1, 69]]),
+    robustness=stressed(atmosphere=60, noise=30, gain=193),
+    color_match=color_match(0.6),
+    optimistic="optimistic: patches of one scene lie on both sides",
+)
+
+
 def rich() -> Verdict:
-    return verdict(
-        Findings(
-            score=trusting(0.9),
-            confused=confused([[60, 9, 1], [4, 66, 0], [0, 1, 69]]),
-            robustness=stressed(atmosphere=60, noise=30, gain=193),
-            color_match=color_match(0.6),
-            optimistic="optimistic: patches of one scene lie on both sides",
-        )
-    )
+    return verdict(RICH)
 
 
 def test_every_sentence_carries_a_number_and_its_interval():
@@ -158,10 +159,32 @@ def test_every_sentence_carries_a_number_and_its_interval():
         assert not text.endswith("..")
 
 
-def test_the_paragraph_tells_good_and_bad():
-    text = rich().paragraph
-    assert text.index("Good for:") < text.index("Fails:") < text.index("Beware:") < text.index("Try next:")
-    assert "Forest for River (9 of 70 patches, 12.9 % (" in text
+def test_the_points_tell_good_and_bad_with_one_number_each():
+    said = key_points(RICH)
+    assert [point.kind for point in said] == ["good", "fails", "fails", "beware", "next"]
+    assert [point.word for point in said] == ["Good for", "Fails at", "Fails at", "Beware", "Do next"]
+    score, pair, shift, split, todo = said
+    assert score.number == percent(RICH.score.accuracy)[0]
+    assert score.text == "accuracy at separating 3 classes: good"
+    assert (pair.number, pair.text) == ("9", "of 70 patches of Forest are taken for River")
+    assert pair.small.startswith("12.9 %, 95 % interval ")
+    assert shift.number == "30.0 %"
+    assert shift.text == "accuracy under atmosphere at its strongest, from 97.0 % without"
+    assert split.number == score.number
+    assert todo.number.endswith(" points")
+    assert all(len(point.text) < 130 for point in said)
+
+
+def test_patches_seen_come_before_every_number():
+    score = trusting(0.99)
+    seen = SeenCount(patches=1000, train=1000)
+    first, second, *_ = key_points(Findings(score=score.model_copy(update={"seen": seen})))
+    assert (first.kind, first.number) == ("beware", "1,000")
+    assert second.kind == "fails"  # no strength is claimed of patches that the model has seen
+
+
+def test_a_score_no_better_than_a_rule_is_no_strength():
+    assert all(point.kind != "good" for point in key_points(Findings(score=trusting(0.4))))
 
 
 @given(st.integers(1, 3000), st.data())

@@ -7,22 +7,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
 from swath.evaluation.errors.findings import ErrorAnalysis, ErrorDetails, confused_pairs, weakest_classes
-from swath.evaluation.errors.page import choose_galleries, evidence_maps, write_errors_page
+from swath.evaluation.errors.page import choose_galleries, evidence_maps, write_errors_page, write_every_map
 from swath.evaluation.errors.slices import Slicing, measure_slices, slicings
 from swath.evaluation.intervals import proportion
 from swath.evaluation.metrics import measure
 from swath.evaluation.predictions import Index, Model, SplitPredictions, open_inputs, predict_split, prepare_output
 from swath.evaluation.results import FEW
+from swath.explain import has_class_evidence
 from swath.files import atomic_folder, write_csv
 from swath.inference import Classifier
 from swath.pages.text import written
 from swath.progress import Progress, silent
+
+Maps = Literal["shown", "all"]
 
 
 def find_errors(
@@ -30,6 +34,7 @@ def find_errors(
     index: Index,
     *,
     split: str = "val",
+    maps: Maps = "shown",
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -47,6 +52,9 @@ def find_errors(
         Labeled patches with splits, or the file of such an index.
     split : str
         ``"val"`` by default: a test split whose single mistakes were acted on is no longer a test.
+    maps : str
+        ``"shown"``: heat maps of the patches on the page; ``"all"``: also a picture of every misclassified patch, in
+        a folder per label and answer.
     out : str or pathlib.Path, optional
         The folder to make. Nothing is written without it.
     overwrite : bool
@@ -57,7 +65,7 @@ def find_errors(
     Raises
     ------
     SettingError
-        If the model is multi-label.
+        If the model is multi-label, or `maps` is ``"all"`` and it has no class activation maps.
     DataError
         If the split is empty, patches have no single label, or a class is not one of the model's.
     OutputError
@@ -75,14 +83,14 @@ def find_errors(
     _check_task(classifier)
     if out is not None:
         prepare_output(classifier, index, split=split, out=Path(out), overwrite=overwrite)
-    analysis = measure_errors(classifier, index, split=split, progress=progress)
+    analysis = measure_errors(classifier, index, split=split, maps=maps, progress=progress)
     if out is not None:
-        write_errors(analysis, out, overwrite=overwrite)
+        write_errors(analysis, out, overwrite=overwrite, progress=progress)
     return analysis
 
 
 def measure_errors(
-    classifier: Classifier, index: PatchIndex, *, split: str = "val", progress: Progress = silent
+    classifier: Classifier, index: PatchIndex, *, split: str = "val", maps: Maps = "shown", progress: Progress = silent
 ) -> ErrorAnalysis:
     """Analyze mistakes; nothing is written, and an access to ``test`` is not noted.
 
@@ -92,11 +100,18 @@ def measure_errors(
         As :func:`find_errors`.
     """
     _check_task(classifier)
+    if maps == "all" and not has_class_evidence(classifier):
+        raise SettingError(
+            f"the model '{classifier.record.name}' has no class activation maps",
+            fix="leave out --maps all, or explain single patches: swath explain MODEL IMAGES --method occlusion",
+        )
     found = predict_split(classifier, index, split=split, progress=progress)
     parted, alike = slicings(found.part, found.pixels, bands=found.record.input.bands)
     pairs = confused_pairs(found.confusion, found.classes)
     galleries = choose_galleries(found, pairs)
-    maps, note = evidence_maps(classifier, found, galleries)
+    wrong = [np.flatnonzero(~found.right)] if maps == "all" else []
+    rows = np.unique(np.concatenate([*galleries.values(), *wrong])) if galleries else np.empty(0, np.int64)
+    evidence, note = evidence_maps(classifier, found, rows, progress=progress)
     return ErrorAnalysis(
         model=found.record.name,
         split=split,
@@ -113,15 +128,18 @@ def measure_errors(
         slices=measure_slices(found.right, found.truth, parted),
         alike=tuple(alike),
         warnings=_warnings(found),
-        details=ErrorDetails(found, parted, galleries, maps, note),
+        details=ErrorDetails(found, parted, galleries, evidence, note, every_map=maps == "all"),
     )
 
 
-def write_errors(analysis: ErrorAnalysis, out: str | Path, *, overwrite: bool = False) -> None:
+def write_errors(
+    analysis: ErrorAnalysis, out: str | Path, *, overwrite: bool = False, progress: Progress = silent
+) -> None:
     """Write an error analysis into a folder, all or nothing.
 
     ``index.html`` (the page, with pictures inside), ``errors.csv`` (every patch: path, label, predicted, confidence,
-    loss, slices) and ``errors.json`` (see :class:`ErrorAnalysis`).
+    loss, slices), ``errors.json`` (see :class:`ErrorAnalysis`) and, where it was made with ``maps="all"``, ``maps/``
+    with one picture per misclassified patch, which ``errors.csv`` then names.
 
     Raises
     ------
@@ -137,7 +155,8 @@ def write_errors(analysis: ErrorAnalysis, out: str | Path, *, overwrite: bool = 
         )
     with atomic_folder(Path(out), overwrite=overwrite, keep=details.predictions.inputs) as folder:
         (folder / "errors.json").write_text(analysis.to_json(), encoding="utf-8")
-        _write_table(folder / "errors.csv", details.predictions, details.slicings)
+        pictures = write_every_map(folder, details, progress=progress) if details.every_map else None
+        _write_table(folder / "errors.csv", details.predictions, details.slicings, pictures)
         write_errors_page(folder / "index.html", analysis)
 
 
@@ -167,7 +186,7 @@ def _warnings(found: SplitPredictions) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _write_table(path: Path, found: SplitPredictions, parted: list[Slicing]) -> None:
+def _write_table(path: Path, found: SplitPredictions, parted: list[Slicing], pictures: dict[int, str] | None) -> None:
     """Write one row per patch."""
     header = ["path", "label", "predicted", "confidence", "loss", *(s.by for s in parted)]
     columns = [
@@ -182,4 +201,7 @@ def _write_table(path: Path, found: SplitPredictions, parted: list[Slicing]) -> 
         if slicing.values is not None:
             header.append(f"{slicing.by}_value")
             columns.append([f"{value:.4f}" for value in slicing.values])
+    if pictures is not None:
+        header.append("map")
+        columns.append([pictures.get(row, "") for row in range(len(found))])
     write_csv(path, header, zip(*columns, strict=True))

@@ -18,7 +18,7 @@ from swath.evaluation.results import Result, text_table
 from swath.evaluation.seen import SeenCount, seen_lines
 from swath.model.record import Estimate
 from swath.pages.html import Table
-from swath.pages.text import percent, points, written
+from swath.pages.text import p_value, percent, points, written
 
 WEAKEST = 3
 MOST_PAIRS = 10
@@ -59,6 +59,8 @@ class ErrorDetails:
         By row, evidence ``[h, w]`` for the predicted class and, where that is wrong, for the label.
     note : str
         What the maps show, or why there are none.
+    every_map : bool
+        Whether there are maps of all misclassified patches, to be written one by one.
     """
 
     predictions: SplitPredictions
@@ -66,6 +68,7 @@ class ErrorDetails:
     galleries: dict[str, npt.NDArray[np.int64]]
     maps: dict[int, list[npt.NDArray[np.float32]]]
     note: str
+    every_map: bool = False
 
 
 class ErrorAnalysis(Result):
@@ -130,7 +133,7 @@ class ErrorAnalysis(Result):
             lines += ["", *text_table(Table(("weakest class", "n", "F1", "mostly predicted"), weak))]
         lines += ["", slices_sentence(self.slices)]
         lines += [
-            f"  {s.by}: {written(s.name, limit=48)}: {points(s.difference)}, corrected p {p_text(s.corrected)}"
+            f"  {s.by}: {written(s.name, limit=48)}: {points(s.difference)}, {p_value(s.corrected)}, corrected"
             for s in self.slices
             if s.clear
         ]
@@ -181,11 +184,6 @@ def weakest_classes(confusion: Counts, names: Sequence[str], metrics: Metrics) -
 def most(counts: dict[str, int], *, limit: int = 3) -> str:
     """Write counts as ``River (12), Highway (3)``, or a dash."""
     return ", ".join(f"{written(name)} ({n})" for name, n in list(counts.items())[:limit]) or "\u2013"
-
-
-def p_text(p: float) -> str:
-    """Write a p-value: ``0.032``, or ``< 0.001``."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def slices_sentence(slices: Sequence[Slice]) -> str:

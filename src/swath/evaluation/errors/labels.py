@@ -22,10 +22,10 @@ import numpy.typing as npt
 from swath.data import PatchIndex, class_numbers, open_patches
 from swath.data.splits import fold_index
 from swath.errors import DataError, SettingError
-from swath.evaluation.errors.page import tile
 from swath.evaluation.predictions import model_outputs, model_pixels
 from swath.evaluation.seen import SeenCount
 from swath.evaluation.softmax import fit_softmax
+from swath.explain.pictures import panels
 from swath.files import atomic_files, write_csv
 from swath.imagery import decode
 from swath.inference import Classifier
@@ -247,6 +247,7 @@ def feature_probabilities(
     outputs = model_outputs(classifier, pixels, wanted=("features",), stage="features", progress=progress)
     features = outputs["features"]
     probabilities = np.empty((len(index), len(index.classes)))
+    progress("folds", 0, folds)
     for fold, rows in enumerate(held_out):
         others = np.setdiff1d(np.arange(len(index)), rows)
         fitted = fit_softmax(features[others], labels[others], outputs=len(index.classes), ridge=PENALTY)
@@ -479,6 +480,6 @@ def _pictures(report: LabelIssueReport) -> Section:
                 f"{row['rank']}. {row['label']} ({100 * row['p_label']:.1f} %), probably {row['suggested']} "
                 f"({100 * row['p_suggested']:.1f} %). {row['path']}"
             )
-            tiles.append(Image(tile(picture.pixels, bands=picture.bands), f"Patch {row['path']}", caption))
+            tiles.append(Image(panels(picture.pixels, bands=picture.bands), f"Patch {row['path']}", caption))
     more = "" if len(rows) == report.candidates else f" The first {len(rows)}; the list has all."
-    return Section("Label issues", text=[f"Most suspicious first.{more}"], tiles=tiles)
+    return Section("Label issues", text=[f"Most suspicious first.{more}"], tiles=tiles, small_tiles=True)

@@ -6,82 +6,41 @@ and writes it without a model.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 
 from swath.data import class_numbers
 from swath.errors import SwathError
-from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, ErrorDetails, most, p_text, slices_sentence
+from swath.evaluation.errors.findings import ConfusedPair, ErrorAnalysis, ErrorDetails, most, slices_sentence
 from swath.evaluation.predictions import SplitPredictions
 from swath.evaluation.seen import seen_numbers
-from swath.explain import class_evidence, upsample
-from swath.explain.pictures import overlay_colors, scale_limit
+from swath.explain import class_evidence
+from swath.explain.pictures import evidence_key, panels
 from swath.inference import Classifier
-from swath.pages.figures import to_display_rgb
-from swath.pages.html import Image, Link, Number, Section, Table, write_report
-from swath.pages.text import points, written
+from swath.pages.html import Image, Link, Number, Point, Section, Table, write_report
+from swath.pages.text import counted, p_text, p_value, percent, points, sentence, written
+from swath.progress import Progress, silent
 
-PANEL = 112  # pixels a side
-_GAP = 4
 _LOSSES, _SURE, _UNSURE = 24, 12, 12  # patches in a gallery
 _PAIRS, _EACH = 4, 6  # pairs in the gallery, and patches of each
 _SLICES = 40  # in the table
+_CHUNK = 256  # patches whose activations are in memory at once
+MAPS = "maps"  # the folder of one picture per mistake
 Rows = npt.NDArray[np.int64]
 Maps = dict[int, list[npt.NDArray[np.float32]]]
-
-
-def tile(pixels: npt.NDArray[Any], *, bands: Sequence[str], maps: Sequence[npt.NDArray[np.float32]] = ()) -> bytes:
-    """Draw one patch and its evidence maps side by side.
-
-    Each map has its own scale, from blue (against) over clear to red (for), as everywhere in swath.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray
-        ``[bands, H, W]``.
-    bands : sequence of str
-        One name per band.
-    maps : sequence of numpy.ndarray
-        ``[h, w]`` float32 each.
-
-    Returns
-    -------
-    bytes
-        A JPEG.
-    """
-    shown = PIL.Image.fromarray(to_display_rgb(pixels, bands, limit=PANEL))
-    width = max(1, round(PANEL * shown.width / max(shown.size)))
-    height = max(1, round(PANEL * shown.height / max(shown.size)))
-    land = np.asarray(shown.resize((width, height), PIL.Image.Resampling.NEAREST))
-    panels = [land, *(_over(land, evidence) for evidence in maps)]
-    gap = np.full((height, _GAP, 3), 255, np.uint8)
-    pieces = [piece for panel in panels for piece in (panel, gap)][:-1]
-    stream = io.BytesIO()
-    PIL.Image.fromarray(np.concatenate(pieces, axis=1)).save(stream, "JPEG", quality=88, subsampling=0)
-    return stream.getvalue()
-
-
-def _over(land: npt.NDArray[np.uint8], evidence: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Lay the colors of a map over a picture."""
-    full = upsample(evidence[None], height=land.shape[0], width=land.shape[1])[0]
-    colors = overlay_colors()((full / scale_limit(evidence) + 1) / 2)
-    opacity = colors[:, :, 3:]
-    return np.asarray(np.rint(land * (1 - opacity) + 255 * colors[:, :, :3] * opacity), np.uint8)
 
 
 def write_errors_page(path: Path, analysis: ErrorAnalysis) -> None:
     """Write ``index.html`` next to ``errors.csv`` and ``errors.json``."""
     write_report(
         path,
-        [*error_sections(analysis), _next_section(analysis)],
-        title=f"Mistakes of {analysis.model}",
-        summary=_summary(analysis),
+        [*error_sections(analysis), *_every_section(analysis, path.parent), _next_section(analysis)],
+        title=f"Mistakes of '{analysis.model}'",
+        points=_points(analysis),
         numbers=[
             *seen_numbers({"accuracy": analysis.unseen_accuracy}),
             Number(f"accuracy{analysis.seen.mark}", analysis.accuracy, f"n = {analysis.n:,}, split '{analysis.split}'"),
@@ -126,28 +85,72 @@ def _pair_title(truth: str, called: str) -> str:
     return f"{truth} \u2192 {called}"
 
 
-def evidence_maps(classifier: Classifier, found: SplitPredictions, galleries: Mapping[str, Rows]) -> tuple[Maps, str]:
+def evidence_maps(
+    classifier: Classifier, found: SplitPredictions, rows: Rows, *, progress: Progress = silent
+) -> tuple[Maps, str]:
     """Maps for the predicted class, and for the label where it is another; or why there are none."""
-    if not galleries:
-        return {}, ""
-    rows = np.unique(np.concatenate(list(galleries.values())))
-    pixels, names = found.pixels[rows], found.classes
-    try:
-        called, true = (
-            class_evidence(classifier, pixels, classes=[names[k] for k in numbers[rows]]).maps
-            for numbers in (found.predicted, found.truth)
-        )
-    except SwathError as error:
-        return {}, f"Patches are shown without maps: {error.problem}."
-    maps = {
-        row: [called[place]] if found.right[row] else [called[place], true[place]]
-        for place, row in enumerate(rows.tolist())
-    }
+    maps: Maps = {}
+    names = found.classes
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        progress("maps", start, len(rows))
+        pixels = found.pixels[chunk]
+        try:
+            called, true = (
+                class_evidence(classifier, pixels, classes=[names[k] for k in numbers[chunk]]).maps
+                for numbers in (found.predicted, found.truth)
+            )
+        except SwathError as error:
+            return {}, f"Patches are shown without maps: {error.problem}."
+        maps |= {
+            row: [called[place]] if found.right[row] else [called[place], true[place]]
+            for place, row in enumerate(chunk.tolist())
+        }
+    progress("maps", len(rows), len(rows))
     note = (
         "Next to each patch: the evidence for the predicted class and, where that is wrong, the evidence for "
-        "its label. Red is evidence for the class, blue against it; each map has its own scale."
+        "its label, both on one scale. Red is evidence for the class, blue against it; where there is little, the "
+        "patch is left as it is."
     )
-    return maps, note
+    return maps, note if maps else ""
+
+
+def write_every_map(folder: Path, details: ErrorDetails, *, progress: Progress = silent) -> dict[int, str]:
+    """Draw every mistake into ``maps/LABEL-as-PREDICTED/``, largest loss first.
+
+    Each folder holds as many pictures as that cell of the confusion matrix counts.
+
+    Returns
+    -------
+    dict of int to str
+        The picture of each misclassified patch by its row, relative to `folder`.
+    """
+    found = details.predictions
+    wrong = np.flatnonzero(~found.right)
+    wrong = wrong[np.argsort(-found.loss[wrong], kind="stable")]
+    pictures: dict[int, str] = {}
+    ranks: dict[str, int] = {}
+    for done, row in enumerate(wrong.tolist(), start=1):
+        place = pair_folder(found.classes, int(found.truth[row]), int(found.predicted[row]))
+        ranks[place] = ranks.get(place, 0) + 1
+        stem = _plain(PurePosixPath(found.paths[row].replace("\\", "/")).stem)
+        name = f"{place}/{ranks[place]:04d}-{stem}.jpg"
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        picture = panels(found.pixels[row], bands=found.record.input.bands, maps=details.maps.get(row, ()))
+        (folder / name).write_bytes(picture)
+        pictures[row] = name
+        progress("pictures", done, len(wrong))
+    return pictures
+
+
+def pair_folder(classes: Sequence[str], truth: int, called: int) -> str:
+    """The folder of one kind of mistake; class numbers keep names apart that a file system cannot."""
+    return f"{MAPS}/{truth}-{_plain(classes[truth])}-as-{called}-{_plain(classes[called])}"
+
+
+def _plain(name: str) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._-")[:60] or "image"
 
 
 def _picture(row: int, details: ErrorDetails) -> Image:
@@ -157,7 +160,7 @@ def _picture(row: int, details: ErrorDetails) -> Image:
     caption = (
         f"{called}, {sure}" if label == called else f"{label}, predicted {called} ({sure}); loss {found.loss[row]:.2f}"
     )
-    data = tile(found.pixels[row], bands=found.record.input.bands, maps=details.maps.get(row, ()))
+    data = panels(found.pixels[row], bands=found.record.input.bands, maps=details.maps.get(row, ()))
     return Image(data, f"Patch {found.paths[row]}", f"{caption}. {found.paths[row]}")
 
 
@@ -188,6 +191,7 @@ def _mistakes(analysis: ErrorAnalysis, galleries: dict[str, list[Image]], note: 
             text=["Pairs of label and answer, most frequent first.", *([note] if note else [])],
             warnings=analysis.warnings,
             tables=[Table(("label", "predicted", "patches", "share of the class"), pairs)],
+            images=[evidence_key()] if galleries and note and "Next to" in note else [],
         ),
         *(Section(title, tiles=galleries[title]) for title in shown),
         Section(
@@ -236,6 +240,34 @@ def _slice_section(analysis: ErrorAnalysis) -> Section:
     return Section("Slices", text=text, tables=[Table(columns, rows)] if rows else ())
 
 
+def _every_section(analysis: ErrorAnalysis, folder: Path) -> list[Section]:
+    """Where the pictures of all mistakes lie, pair by pair."""
+    details = analysis.details
+    if details is None or not details.every_map:
+        return []
+    found = details.predictions
+    cells = [(int(i), int(j)) for i, j in np.argwhere(found.confusion > 0) if i != j]
+    cells.sort(key=lambda cell: (-found.confusion[cell], cell))
+    links = [
+        Link(
+            _pair_title(found.classes[i], found.classes[j]),
+            folder / pair_folder(found.classes, i, j),
+            f"{found.confusion[i, j]:,}",
+        )
+        for i, j in cells
+    ]
+    return [
+        Section(
+            "Every mistake",
+            text=[
+                f"One picture for each of the {analysis.errors:,} mistakes, a folder per label and answer, largest "
+                "loss first; errors.csv names the picture of each patch."
+            ],
+            links=links,
+        )
+    ]
+
+
 def _unsure_section(galleries: dict[str, list[Image]], note: str) -> Section:
     text = ["Right answers with the lowest confidence: the next mistakes.", *([note] if note else [])]
     if "unsure" not in galleries:
@@ -243,20 +275,42 @@ def _unsure_section(galleries: dict[str, list[Image]], note: str) -> Section:
     return Section("Right, but unsure", text=text, tiles=galleries.get("unsure", ()))
 
 
-def _summary(analysis: ErrorAnalysis) -> str:
-    """What the model has seen of the patches, then its mistakes."""
-    return f"{analysis.seen.sentences} {_mistakes_sentence(analysis)}"
-
-
-def _mistakes_sentence(analysis: ErrorAnalysis) -> str:
+def _points(analysis: ErrorAnalysis) -> list[Point]:
+    """The most frequent mistake, the weakest class, the slices, and what the model has seen of the patches."""
+    seen = analysis.seen
+    said = []
+    if seen.seen:
+        text = f"of {seen.patches:,} patches have been seen by the model: on them this is no test"
+        said.append(Point("beware", text, f"{seen.seen:,}", sentence(seen.remainder_sentence)))
+    elif not seen.known:
+        said.append(Point("beware", sentence(seen.sentence)))
     if not analysis.errors:
-        return f"All {analysis.n:,} patches are answered as they are labeled. {slices_sentence(analysis.slices)}"
-    first = analysis.pairs[0]
-    weakest = analysis.weakest[0]
-    return (
-        f"{analysis.errors:,} of {analysis.n:,} patches are answered wrongly. Most often {first.truth} is called "
-        f"{first.predicted} ({first.n:,}); the weakest class is {weakest.name}. {slices_sentence(analysis.slices)}"
-    )
+        said.append(Point("good", "of the patches are answered as they are labeled", f"{analysis.n:,}"))
+    else:
+        first, weakest = analysis.pairs[0], analysis.weakest[0]
+        value, interval = percent(first.share)
+        said.append(
+            Point(
+                "fails",
+                f"of {first.share.n:,} patches of {written(first.truth)} are called {written(first.predicted)}",
+                f"{first.n:,}",
+                f"{value}, 95 % interval {interval}; the most frequent mistake",
+            )
+        )
+        value, interval = percent(weakest.scores.f1)
+        small = f"95 % interval {interval}, {weakest.scores.recall.n:,} patches"
+        said.append(Point("fails", f"F1 of {written(weakest.name)}, the weakest class", value, small))
+    worse = [s for s in analysis.slices if s.clear and s.difference.value < 0]
+    if worse:
+        s = min(worse, key=lambda one: one.difference.value)
+        text = f"of accuracy where {s.by} is {written(s.name, limit=48)}, against the rest"
+        small = f"95 % interval {100 * s.difference.low:+.1f} to {100 * s.difference.high:+.1f} points, "
+        small += f"{p_value(s.corrected)} corrected for {len(analysis.slices)} slices"
+        said.append(Point("fails", text, f"{100 * s.difference.value:+.1f} points", small))
+    if analysis.errors:
+        text = "to look at: some labels may be wrong (swath label-issues)"
+        said.append(Point("next", text, counted(analysis.errors, "mistake", "mistakes")))
+    return said
 
 
 def _next_section(analysis: ErrorAnalysis) -> Section:

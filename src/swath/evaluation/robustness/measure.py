@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
-from pydantic import Field
+from pydantic import Field, InstanceOf
 
 from swath.config import Settings
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
 from swath.evaluation.calibration import expected_calibration_error
 from swath.evaluation.intervals import mean_difference, mean_share, proportion
+from swath.evaluation.plots import patch_strip
 from swath.evaluation.predictions import (
     Index,
     Model,
@@ -36,7 +36,8 @@ from swath.evaluation.seen import SeenCount, seen_lines, seen_numbers
 from swath.files import atomic_folder, write_csv
 from swath.inference import Classifier
 from swath.model.record import Estimate
-from swath.pages.figures import ACCENT, INK, SOFT, WARM, draw_sheet, finish_axis, tile, to_png
+from swath.pages.charts import Chart, Line, Panel, panels_chart
+from swath.pages.figures import tile
 from swath.pages.html import Cell, Image, Link, Number, Section, Table, write_report
 from swath.pages.text import percent, points
 from swath.progress import Progress, silent
@@ -45,17 +46,9 @@ UNSURE = 0.5  # confidence below which an answer is taken for a guess
 PATCHES = 1000
 _HARMLESS = 0.01  # a drop that is nothing to speak of, where its whole interval is smaller
 _OVERCONFIDENT = 0.2  # confidence above accuracy
-_ACROSS = 5  # small pictures in a row
-_TILE, _GAP = 96, 4
+_TILE = 96
+_DASH = "4 3"
 _CLEAN, _MEAN = "without a shift", "mean over shifts and severities"
-_PICTURES = {
-    "robustness.png": (
-        "Accuracy and confidence by severity, a small picture per shift",
-        "Accuracy (line, 95 % interval) and mean confidence (dashed) by severity. Where the dashed line stays above, "
-        "the model is overconfident.",
-    ),
-    "shifts.png": ("A patch under every shift", "One patch at severities 0 to 5."),
-}
 
 
 class Condition(Settings):
@@ -133,8 +126,8 @@ class RobustnessResult(Result):
         Shifts that the model cannot be put through, and why.
     warnings : tuple of str
         Reasons to trust the numbers less.
-    pictures : dict of str to bytes
-        PNG files by name; not in the JSON, so empty where it was read from there.
+    strips : tuple of Image
+        A patch under every shift; not in the JSON, so empty where it was read from there.
     inputs : tuple of pathlib.Path
         What an output must not replace; not in the JSON.
     """
@@ -153,7 +146,7 @@ class RobustnessResult(Result):
     drop: Estimate
     skipped: dict[str, str]
     warnings: tuple[str, ...]
-    pictures: dict[str, bytes] = Field(default={}, exclude=True, repr=False)
+    strips: tuple[InstanceOf[Image], ...] = Field(default=(), exclude=True, repr=False)
     inputs: tuple[Path, ...] = Field(default=(), exclude=True, repr=False)
 
     @property
@@ -324,18 +317,15 @@ def measure_robustness(
         warnings=_warnings(len(found), found.seen.count),
         inputs=found.inputs,
     )
-    pictures = {
-        "robustness.png": levels_picture(result),
-        "shifts.png": shifts_picture(found.pixels[0], chosen, bands=bands, seed=seed),
-    }
-    return result.model_copy(update={"pictures": pictures})
+    strips = shift_strips(found.pixels[0], chosen, bands=bands, seed=seed)
+    return result.model_copy(update={"strips": strips})
 
 
 def write_robustness(result: RobustnessResult, out: str | Path, *, overwrite: bool = False) -> None:
     """Write a robustness result into a folder, all or nothing.
 
     ``index.html`` (the page), ``robustness.json`` (see :class:`RobustnessResult`), ``robustness.csv`` (one row per
-    shift and severity), ``robustness.png`` (accuracy by severity) and ``shifts.png`` (a patch under every shift).
+    shift and severity) and ``robustness.svg`` (accuracy by severity).
 
     Raises
     ------
@@ -344,19 +334,18 @@ def write_robustness(result: RobustnessResult, out: str | Path, *, overwrite: bo
     OutputError
         If `out` exists without `overwrite` or cannot be written.
     """
-    if not result.pictures:
+    if not result.strips:
         raise DataError(
             "the robustness result holds numbers only, no pictures", fix="measure again: robustness(MODEL, INDEX)"
         )
     with atomic_folder(Path(out), overwrite=overwrite, keep=result.inputs) as folder:
         (folder / "robustness.json").write_text(result.to_json(), encoding="utf-8")
         _write_table(folder / "robustness.csv", result)
-        for name, picture in result.pictures.items():
-            (folder / name).write_bytes(picture)
+        (folder / "robustness.svg").write_bytes(levels_chart(result).to_svg())
         write_report(
             folder / "index.html",
             [robustness_section(result, folder)],
-            title=f"How {result.model} holds under other conditions",
+            title=f"How '{result.model}' holds under other conditions",
             summary="A fixed, seeded suite of changes between sensors, atmospheres, seasons and archives, with the "
             "same pixels for every model.",
         )
@@ -418,7 +407,7 @@ def robustness_section(result: RobustnessResult, folder: Path) -> Section:
     left = [f"Left out: {shown(name)}, {why}." for name, why in result.skipped.items()]
     return Section(
         "Under other conditions",
-        text=[*sentences(result), *left],
+        text=[*sentences(result), *left, "Last, one patch at severities 0 to 5."],
         numbers=(
             *seen_numbers(result.unseen),
             Number(f"accuracy {_CLEAN}{result.seen.mark}", result.clean.accuracy, f"n = {result.n:,}"),
@@ -437,7 +426,8 @@ def robustness_section(result: RobustnessResult, folder: Path) -> Section:
                 "At severity 5: does confidence fall with accuracy? Unsure: share of predictions below 50 %",
             ),
         ),
-        images=[Image(result.pictures[name], *words) for name, words in _PICTURES.items() if name in result.pictures],
+        images=[levels_chart(result)],
+        strips=result.strips,
         links=[Link(name, folder / name) for name in ("robustness.csv", "robustness.json")],
     )
 
@@ -473,47 +463,45 @@ def _short(estimate: Estimate) -> str:
     return f"{value:.1f} ({low:.0f}\u2013{high:.0f})"
 
 
-def levels_picture(result: RobustnessResult) -> bytes:
-    """Draw a small picture per shift, worst first: accuracy with its interval, and confidence, by severity.
+def levels_chart(result: RobustnessResult) -> Chart:
+    """Draw a small panel per shift, worst first: accuracy with its interval, and confidence, by severity.
 
     Where confidence stays up while accuracy falls, the model is overconfident.
-
-    Returns
-    -------
-    bytes
-        A PNG.
     """
-    shifts = result.ordered
-    rows = -(-len(shifts) // _ACROSS)
-    figure = Figure(figsize=(2.3 * _ACROSS, 2.1 * rows + 0.5), layout="constrained")
-    axes = figure.subplots(rows, _ACROSS, sharex=True, sharey=True, squeeze=False).ravel()
-    for axis, (name, shift) in zip(axes, shifts, strict=False):
+    ticks = [(0.0, "0"), (0.5, "50"), (1.0, "100")]
+
+    def panel(name: str, shift: ShiftResult) -> Panel:
         conditions = [result.clean, *shift.severities]
         severities = [c.severity for c in conditions]
-        low, high = ([getattr(c.accuracy, end) for c in conditions] for end in ("low", "high"))
-        axis.fill_between(severities, low, high, color=ACCENT, alpha=0.2, linewidth=0)
-        axis.plot(severities, [c.confidence for c in conditions], color=WARM, linestyle=(0, (3, 2)))
-        axis.plot(severities, [c.accuracy.value for c in conditions], "o-", color=ACCENT, markersize=3.5)
-        axis.set_title(shown(name), fontsize=9, color=INK)
-        axis.set_ylim(0, 1.02)
-        axis.set_xticks((0, *LEVELS))
-        finish_axis(axis, tick_size=7.5)
-    for axis in axes[len(shifts) :]:
-        axis.set_visible(False)
-    figure.supxlabel(
-        "severity; line and band: accuracy with 95 % interval; dashed: mean confidence", fontsize=8, color=SOFT
+        accuracy = Line(
+            severities,
+            [c.accuracy.value for c in conditions],
+            low=[c.accuracy.low for c in conditions],
+            high=[c.accuracy.high for c in conditions],
+        )
+        confidence = Line(severities, [c.confidence for c in conditions], color="warm", dash=_DASH)
+        marks = [(n, str(n)) for n in severities]
+        return Panel([accuracy, confidence], x=(0, 5), title=shown(name), x_ticks=marks, y_ticks=ticks)
+
+    return panels_chart(
+        "Accuracy and confidence by severity, a small chart per shift",
+        [panel(name, shift) for name, shift in result.ordered],
+        columns=4,
+        narrow_columns=2,
+        tall=110,
+        key=[Line([], [], "accuracy, %, with 95 % interval"), Line([], [], "mean confidence, %", "warm", _DASH)],
+        caption="By severity, 0 to 5, most costly shift first. Where the dashed line stays above, the model is "
+        "overconfident.",
     )
-    return to_png(figure, dpi=130)
 
 
-def shifts_picture(patch: Patches, shifts: Sequence[Shift], *, bands: Sequence[str], seed: int) -> bytes:
-    """Draw one patch ``[bands, P, P]`` under every shift as a PNG: a row per shift, from severity 0 to 5."""
-    columns = (0, *LEVELS)
-    tiles = {
-        (row, column): tile(shift.at(patch[None], severity, seed=seed)[0], bands, side=_TILE)
-        for row, shift in enumerate(shifts)
-        for column, severity in enumerate(columns)
-    }
-    figure = Figure(figsize=(0.95 * len(columns) + 1.2, 0.95 * len(shifts) + 0.3), layout="constrained")
-    draw_sheet(figure, tiles, gap=_GAP, rows=[shown(s.name) for s in shifts], columns=[str(n) for n in columns])
-    return to_png(figure)
+def shift_strips(patch: Patches, shifts: Sequence[Shift], *, bands: Sequence[str], seed: int) -> tuple[Image, ...]:
+    """Show one patch ``[bands, P, P]`` under every shift: a strip per shift, from severity 0 to 5."""
+    return tuple(
+        patch_strip(
+            [tile(shift.at(patch[None], severity, seed=seed)[0], bands, side=_TILE) for severity in (0, *LEVELS)],
+            f"A patch under {shown(shift.name)}, severity 0 to 5",
+            shown(shift.name),
+        )
+        for shift in shifts
+    )

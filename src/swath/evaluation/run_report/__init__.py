@@ -10,7 +10,7 @@ from __future__ import annotations
 from swath.evaluation.run_report.color_match import ColorMatchResult
 from swath.evaluation.run_report.measure import ReportMeasurements, RunFolder, measure_report, open_run
 from swath.evaluation.run_report.page import PAGE, SCORE, Report, report, write_report_folder
-from swath.evaluation.run_report.verdict import Findings, Verdict, verdict
+from swath.evaluation.run_report.verdict import Findings, Verdict, key_points, verdict
 
 __all__ = [
     "PAGE",
@@ -21,6 +21,7 @@ __all__ = [
     "ReportMeasurements",
     "RunFolder",
     "Verdict",
+    "key_points",
     "measure_report",
     "open_run",
     "report",

@@ -19,8 +19,8 @@ from swath.errors import DataError, SwathError
 from swath.evaluation.errors.analyze import measure_errors
 from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs
 from swath.evaluation.evaluate import measure_split
-from swath.evaluation.faithfulness import SANITY_DRAWS, measure_maps
-from swath.evaluation.faithfulness_page import map_pictures
+from swath.evaluation.faithfulness import SANITY_DRAWS, MapExamples, measure_maps
+from swath.evaluation.plots import history_chart
 from swath.evaluation.predictions import SplitPredictions, learned_from
 from swath.evaluation.results import Evaluation
 from swath.evaluation.robustness import measure_robustness
@@ -29,6 +29,7 @@ from swath.evaluation.run_report.verdict import ConfusedClasses, Findings
 from swath.explain import explainer
 from swath.explain.faithful import randomized_explainer_factory
 from swath.inference import Classifier
+from swath.pages.charts import Chart
 from swath.progress import Progress, silent
 
 Part = Literal["mistakes", "maps", "shifts"]
@@ -51,8 +52,8 @@ class ReportMeasurements:
         Which of :data:`PARTS` were asked for.
     left_out : dict of str to str
         Parts that could not be measured, and why.
-    map_pictures : dict of str to bytes
-        Of the check of maps, by file name.
+    map_examples : MapExamples or None
+        Patches with their maps and verdicts, where maps were checked.
     audit : Audit
         Of the index.
     """
@@ -60,7 +61,7 @@ class ReportMeasurements:
     findings: Findings
     parts: tuple[Part, ...]
     left_out: dict[Part, str]
-    map_pictures: dict[str, bytes]
+    map_examples: MapExamples | None
     audit: Audit
 
     @property
@@ -153,7 +154,7 @@ def measure_report(
         origin=unknown_origin(index) if own and not bias else "",
     )
     return ReportMeasurements(
-        findings, tuple(parts), left_out, map_pictures(*maps) if maps else {}, audit(index, progress=progress)
+        findings, tuple(parts), left_out, maps[1] if maps else None, audit(index, progress=progress)
     )
 
 
@@ -180,14 +181,14 @@ class RunFolder:
     ----------
     model : pathlib.Path
         Its model file.
-    curves : bytes or None
-        The picture of its loss and accuracy, where there is one.
+    curves : Chart or None
+        The chart of its loss and accuracy, where there is one.
     facts : dict of str to str
         Recipe, epochs, time, and the selected epoch with its score.
     """
 
     model: Path
-    curves: bytes | None
+    curves: Chart | None
     facts: dict[str, str]
 
 
@@ -201,12 +202,13 @@ def open_run(folder: Path) -> RunFolder:
     """
     if not (folder / MODEL).is_file():
         raise DataError(f"{folder} holds no {MODEL}", fix="give the folder that swath train wrote, or a model file")
-    curves = folder / "curves.png"
-    return RunFolder(folder / MODEL, curves.read_bytes() if curves.is_file() else None, _facts(folder))
+    return RunFolder(folder / MODEL, *_history(folder))
 
 
-def _facts(folder: Path) -> dict[str, str]:
-    facts = {}
+def _history(folder: Path) -> tuple[Chart | None, dict[str, str]]:
+    """The curves of a training, and what is worth saying of it."""
+    facts: dict[str, str] = {}
+    curves = None
     try:
         if (folder / "recipe.yaml").is_file():
             recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
@@ -220,9 +222,11 @@ def _facts(folder: Path) -> dict[str, str]:
             kept = next(row for row in rows if row["kept"] == "1")
             facts["epoch kept"] = "0: the network as it began" if kept["epoch"] == "0" else kept["epoch"]
             facts[score.replace("val_", "validation ").replace("_", " ")] = f"{100 * float(kept[score]):.2f} %"
+            history = [{key: float(value or "nan") for key, value in row.items()} for row in rows]
+            curves = history_chart(history, kept=rows.index(kept))
     except (ValueError, KeyError, TypeError, IndexError, StopIteration, yaml.YAMLError) as error:
         raise DataError(
             f"{folder} is not as swath train left it: its recipe or history cannot be read",
             fix="give the model file in it instead",
         ) from error
-    return facts
+    return curves, facts

@@ -15,7 +15,7 @@ from pathlib import Path
 from swath.data import PatchIndex
 from swath.evaluation.errors.page import error_sections
 from swath.evaluation.evaluate import write_evaluation
-from swath.evaluation.faithfulness_page import CURVES, NUMBERS, SHEET, checked_section, key_numbers, write_maps
+from swath.evaluation.faithfulness_page import NUMBERS, checked_section, example_tiles, key_numbers, write_maps
 from swath.evaluation.predictions import TEST_ACCESSES, checked_split, note_test_access
 from swath.evaluation.results import Evaluation, display_name, reliability_of
 from swath.evaluation.robustness import robustness_section, write_robustness
@@ -28,20 +28,21 @@ from swath.evaluation.run_report.measure import (
     open_run,
     used_for_decisions,
 )
-from swath.evaluation.run_report.verdict import Verdict, verdict
+from swath.evaluation.run_report.verdict import Verdict, key_points, verdict
 from swath.evaluation.sections import (
     data_section,
-    evaluation_images,
+    evaluation_charts,
     provenance_section,
     result_section,
     training_section,
 )
 from swath.evaluation.seen import seen_numbers
+from swath.explain import evidence_key
 from swath.files import atomic_folder
 from swath.inference import load
 from swath.inference.choice import AUTO
 from swath.model import Record
-from swath.pages.html import Image, Link, Number, Section, Table, write_report
+from swath.pages.html import Image, Link, Listing, Number, Section, Table, write_report
 from swath.pages.text import listed, points
 from swath.progress import Progress, silent
 
@@ -143,7 +144,7 @@ def write_report_folder(
     *,
     run: RunFolder | None = None,
     sections: Sequence[Section] = (),
-    samples: bytes | None = None,
+    samples: Sequence[Image] = (),
     title: str = "",
     intro: str = "",
     numbers: Sequence[Number] = (),
@@ -166,21 +167,22 @@ def write_report_folder(
         The training, to be shown too.
     sections : sequence of Section
         Further sections, shown after the measured ones.
-    samples : bytes, optional
-        A sheet of sample patches for the section on data.
+    samples : sequence of Image
+        Strips of sample patches for the section on data.
     title, intro : str
-        Of the page; `intro` comes before the verdict.
+        Of the page; `intro` comes before the verdict's points.
     numbers, links : sequences
         Further key numbers, and files to open first.
     """
     findings, said = measured.findings, verdict(measured.findings)
     score, shifts = findings.score, findings.robustness
+    notes = score.notes()
     write_evaluation(score, folder / SCORE)
     if findings.errors is not None:
         (folder / ERRORS).write_text(findings.errors.to_json(), encoding="utf-8")
-    if findings.maps is not None:
+    if findings.maps is not None and measured.map_examples is not None:
         (folder / MAPS).mkdir()
-        write_maps(folder / MAPS, findings.maps, measured.map_pictures)
+        write_maps(folder / MAPS, findings.maps, measured.map_examples)
     if shifts is not None:
         write_robustness(shifts, folder / ROBUSTNESS)
     parts = [part for part in _TITLES if part in measured.parts]
@@ -202,14 +204,15 @@ def write_report_folder(
             *sections,
             provenance_section(record, facts={"engine": score.engine, "intervals": score.intervals}),
         ],
-        title=title or f"Report: {record.name}",
-        summary=f"{intro} {said.paragraph}".strip(),
+        title=title or f"Report on '{record.name}'",
+        summary=intro,
+        points=key_points(findings),
         numbers=[
             *seen_numbers(
                 {display_name(name): v for name, v in list(score.unseen.headline().items())[:2]} if score.unseen else {}
             ),
             *(
-                Number(display_name(name) + score.seen.mark, v, f"n = {v.n:,}")
+                Number(display_name(name) + score.seen.mark, v, notes[name])
                 for name, v in list(score.headline().items())[:2]
             ),
             *(
@@ -237,12 +240,14 @@ def write_report_folder(
 
 
 def _verdict(measured: ReportMeasurements, said: Verdict) -> Section:
-    texts = [f"{name}: {' '.join(sentences)}" for name, sentences in said.parts.items()]
     names = {"mistakes": "mistakes", "maps": "explanation maps", "shifts": "shifts"}
     missing = [name for part, name in names.items() if part not in measured.parts]
+    texts = [_RULES]
     if missing:
-        texts.append(f"Not measured here: {listed(missing)}. Measure all with: swath report MODEL INDEX --out DIR")
-    return Section("The verdict in full", text=(*texts, _RULES))
+        texts.insert(0, f"Not measured here: {listed(missing)}. Measure all with: swath report MODEL INDEX --out DIR")
+    return Section(
+        "The verdict in full", lists=[Listing(name, texts) for name, texts in said.parts.items()], text=texts
+    )
 
 
 def _not_measured(measured: ReportMeasurements, part: Part) -> Section:
@@ -269,6 +274,7 @@ def _mistakes(measured: ReportMeasurements, folder: Path) -> Section | None:
         text=(errors.seen.sentences, wrong, *slices, *gallery.text),
         warnings=[warning for section in found for warning in section.warnings],
         tables=tables,
+        images=[image for section in found for image in section.images] if gallery.tiles else (),
         tiles=gallery.tiles,
         links=[Link("All findings (JSON)", folder / ERRORS)],
     )
@@ -278,18 +284,15 @@ def _maps(measured: ReportMeasurements, folder: Path) -> Section | None:
     check = measured.findings.maps
     if check is None:
         return None
-    section = checked_section(check, curves=measured.map_pictures[CURVES])
-    sheet = Image(
-        measured.map_pictures[SHEET],
-        "Patches above their maps and verdicts",
-        "Patches above their maps: red adds to the class, blue takes away; with the verdict on each.",
-    )
+    section = checked_section(check)
+    examples = measured.map_examples
     return replace(
         section,
         title=_TITLES["maps"],
         text=(check.verdict, *section.text),
         numbers=key_numbers(check),
-        images=(*section.images, sheet),
+        images=(*section.images, *([evidence_key("each map on its own scale")] if examples else [])),
+        tiles=example_tiles(examples) if examples else (),
         links=[Link("All numbers (JSON)", folder / MAPS / NUMBERS)],
     )
 
@@ -330,11 +333,11 @@ def _reliability(score: Evaluation) -> Section:
         text=text,
         numbers=numbers,
         tables=tables,
-        images=evaluation_images(score, "reliability.png"),
+        images=evaluation_charts(score, "reliability.svg"),
     )
 
 
-def _data(measured: ReportMeasurements, record: Record, samples: bytes | None = None) -> Section:
+def _data(measured: ReportMeasurements, record: Record, samples: Sequence[Image] = ()) -> Section:
     found = measured.audit
     optimistic = [f.text for f in found.findings if f.kind in ("optimistic", "origin")]
     section = data_section(

@@ -37,8 +37,10 @@ from swath.evaluation.results import (
 from swath.evaluation.robustness import RobustnessResult
 from swath.evaluation.robustness.measure import shown
 from swath.evaluation.run_report.color_match import SHIFT, ColorMatchResult
+from swath.evaluation.seen import SeenCount
 from swath.model.record import Estimate
-from swath.pages.text import listed, points, points_more, sentence, with_interval, written
+from swath.pages.html import Kind, Point
+from swath.pages.text import counted, listed, percent, points, points_more, sentence, with_interval, written
 
 KEPT = "0.90"  # share of answers kept when the uncertain ones are left out
 SHIFTS, PAIRS, CLASSES = 3, 2, 3  # named at most
@@ -124,12 +126,6 @@ class Verdict(Settings):
             "Try next": self.attempts,
         }
         return {name: sentences for name, sentences in named.items() if sentences}
-
-    @property
-    def paragraph(self) -> str:
-        """The first sentence of each heading, and the first two failures, in one paragraph."""
-        first = {name: texts[: 2 if name == "Fails" else 1] for name, texts in self.parts.items()}
-        return " ".join(f"{name}: {' '.join(texts)}" for name, texts in first.items())
 
 
 def verdict(found: Findings) -> Verdict:
@@ -383,3 +379,132 @@ def labels(errors: ErrorAnalysis | None, *, classes: int) -> str:
         f"{with_interval(proportion(missed, wrong))} of {wrong} mistakes but {part}; "
         f"with all of these right, accuracy would go from {with_interval(now)} to {with_interval(best)} at most"
     )
+
+
+def key_points(found: Findings) -> list[Point]:
+    """The verdict in three to five lines of one number each; intervals stand in small print.
+
+    Patches that the model has seen first, where there are any; then the score, as a strength or a failure; what it
+    fails at most (a pair of classes, and the shift of the pictures that costs most); the first reason for care; and
+    the first thing to do.
+    """
+    counts = found.score.tested or found.score
+    unsure = reliability_of(found.score.tested) if found.score.tested else None
+    candidates = [
+        _seen_point(found.score.seen),
+        _score_point(found),
+        _pair_point(found.confused),
+        _shift_point(found.robustness),
+        None if found.score.seen.seen else _caveat_point(found),
+        _next_point(found, counts, unsure),
+    ]
+    return [point for point in candidates if point is not None]
+
+
+def _interval(value: Estimate, of: str) -> str:
+    return f"95 % interval {percent(value)[1]}, {of}"
+
+
+def _score_point(found: Findings) -> Point:
+    score = found.score.tested or found.score
+    name, value = next(iter(score.headline().items()))
+    word, limit = score_word(value)
+    beaten = all(lead.low > 0 for lead in _leads(score).values())
+    good = found.score.tested is not None and beaten and limit > 0
+    kind: Kind = "good" if good else "fails"
+    told = word if beaten else "no better than a simple rule"
+    return Point(
+        kind,
+        f"{display_name(name)}{found.score.seen.mark if score is found.score else ''} at {_what(score)}: {told}",
+        percent(value)[0],
+        _interval(value, f"{score.n:,} patches of the split '{score.split}'"),
+    )
+
+
+def _pair_point(confused: ConfusedClasses | None) -> Point | None:
+    often = [pair for pair in confused.pairs if pair.n > 1] if confused else []
+    if confused is None or not often:
+        return None
+    pair = often[0]
+    where = f"split '{confused.split}'"
+    return Point(
+        "fails",
+        f"of {pair.share.n:,} patches of {written(pair.truth)} are taken for {written(pair.predicted)}",
+        f"{pair.n:,}",
+        f"{percent(pair.share)[0]}, {_interval(pair.share, where)}",
+    )
+
+
+def _shift_point(robustness: RobustnessResult | None) -> Point | None:
+    if robustness is None:
+        return None
+    clean = robustness.clean.accuracy
+    last = {name: shift.severities[-1] for name, shift in robustness.shifts.items()}
+    costly = {name: c for name, c in last.items() if c.accuracy.high < clean.low}
+    if not costly:
+        return None
+    # Users meet another rendering first, so it is named before worse shifts.
+    name = SHIFT if SHIFT in costly else min(costly, key=lambda n: costly[n].accuracy.value)
+    worst = costly[name].accuracy
+    return Point(
+        "fails",
+        f"accuracy under {shown(name)} at its strongest, from {percent(clean)[0]} without",
+        percent(worst)[0],
+        _interval(worst, f"{robustness.n:,} patches of the split '{robustness.split}'{robustness.seen.mark}"),
+    )
+
+
+def _seen_point(seen: SeenCount) -> Point | None:
+    if not seen.seen:
+        return None
+    text = f"of {seen.patches:,} patches have been seen by the model: on them this is no test"
+    return Point("beware", text, f"{seen.seen:,}", sentence(seen.remainder_sentence))
+
+
+def _caveat_point(found: Findings) -> Point | None:
+    score = found.score.tested or found.score
+    if score.n < FEW:
+        return Point("beware", f"patches were measured, fewer than {FEW}: read intervals before values", f"{score.n:,}")
+    if score.ood is not None and score.ood.low > NOTABLE_OOD_SHARE:
+        interval = _interval(score.ood, f"{score.ood.n:,} patches")
+        return Point("beware", "of the patches are unlike the training data", percent(score.ood)[0], interval)
+    if found.optimistic:
+        value, interval = percent(next(iter(score.headline().values())))
+        text = f"is more than to expect on new land: the split is {found.optimistic}"
+        return Point("beware", text, value, f"95 % interval {interval} on these patches")
+    if found.origin:
+        return Point("beware", sentence(found.origin))
+    if not score.seen.known:
+        return Point("beware", sentence(score.seen.sentence))
+    return None
+
+
+def _next_point(found: Findings, counts: Evaluation, reliability: Reliability | None) -> Point | None:
+    match = found.color_match
+    if match is not None and match.gain.low > 0:
+        return Point(
+            "next",
+            "of accuracy by --match-colors auto, on scenes in another rendering",
+            f"{100 * match.gain.value:+.1f} points",
+            f"95 % interval {100 * match.gain.low:+.1f} to {100 * match.gain.high:+.1f} points, {match.n:,} patches "
+            "under the atmosphere shift",
+        )
+    kept = reliability.selective.accuracy.get(KEPT) if reliability else None
+    if kept is not None and isinstance(counts, SingleLabelEvaluation | BinaryEvaluation):
+        every = counts.accuracy
+        if kept.low > every.value:
+            return Point(
+                "next",
+                f"accuracy instead of {percent(every)[0]} if a person takes the least confident 10 %",
+                percent(kept)[0],
+                _interval(kept, f"{kept.n:,} patches"),
+            )
+    text = labels(found.errors, classes=len(getattr(found.score, "per_class", ())) or 2)
+    if text and found.errors is not None:
+        return Point("next", sentence(text.split(":")[0]))
+    if found.errors is not None and found.errors.errors:
+        n = found.errors.errors
+        return Point(
+            "next", "to look at: some may be wrong labels (swath label-issues)", counted(n, "mistake", "mistakes")
+        )
+    return None
