@@ -87,7 +87,7 @@ FAST: dict[str, Command] = {
     ),
     "label-issues": lambda model, index, patches, out: ("label-issues", index, "--model", model, "--out", out),
     "compare": lambda model, index, patches, out: (
-        "compare", model, model, index, "--out", out.with_suffix(".json"),
+        "compare", model, model, index, "--out", out,
     ),
     "predict": lambda model, index, patches, out: ("predict", model, patches, "--out", out.with_suffix(".csv")),
     "map": lambda model, index, patches, out: (

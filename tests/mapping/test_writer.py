@@ -85,7 +85,10 @@ def test_overviews_take_the_most_frequent_class(tmp_path):
         assert (cog.read(1) == 1).all()
 
 
-def test_the_preview_is_the_first_overview_that_is_small(tmp_path):
+def test_the_preview_is_the_first_overview_that_is_small(tmp_path, monkeypatch):
+    _, whole = write(tmp_path)
+    np.testing.assert_array_equal(whole, field())
+    monkeypatch.setattr("swath.mapping.writer.PREVIEW", 1000)
     paths, preview = write(tmp_path)
     with rasterio.open(paths["classes"], overview_level=0) as cog:
         np.testing.assert_array_equal(preview, cog.read(1))

@@ -52,6 +52,24 @@ def test_what_is_written_is_filled_in_and_taught(files, tmp_path):
     assert not asked & {tuple(row.geometry["coordinates"]) for row in again.places.rows}
 
 
+def test_a_second_round_learns_from_the_first(files, tmp_path):
+    model, scene, table = files
+
+    def blocks(made):
+        points = [row.geometry["coordinates"] for row in made.places.rows]
+        return [(int((5300000 - y) // 640), int((x - 500000) // 640)) for x, y in points]
+
+    first = blocks(suggest(model, scene, out=tmp_path / "p.gpkg", n=6, match_colors="off"))
+    answers = [((column + 0.5) * 64, (row + 0.5) * 64, table[row][column]) for row, column in first]
+    places = write_places(tmp_path / "first.csv", answers)
+    teach(model, scene=scene, places=places, out=tmp_path / "mine.onnx", match_colors="off")
+    second = blocks(suggest(tmp_path / "mine.onnx", scene, out=tmp_path / "q.gpkg", n=6, match_colors="off"))
+    assert not set(first) & set(second)
+    asked = {table[row][column] for row, column in first}
+    assert asked < set(CLASSES)
+    assert set(CLASSES) - asked <= {table[row][column] for row, column in second}
+
+
 def test_the_same_seed_suggests_the_same(files, tmp_path):
     model, scene, _ = files
     for name in ("a", "b"):
@@ -70,21 +88,72 @@ def test_more_of_the_same(files, tmp_path):
     assert made.places.rows[0].attributes["similarity"] > 0.99
 
 
-def test_choices_are_spread_over_classes_and_prefer_what_is_unsure():
-    rng = np.random.default_rng(0)
-    said = np.repeat([0, 1, 2], [80, 15, 5])
-    features = 5 * np.eye(3, 8)[said] + rng.normal(0, 0.3, (100, 8))
-    probabilities = np.full((100, 3), 0.02)
-    probabilities[np.arange(100), said] = 0.96
-    chosen = choose(features, probabilities, said, n=6)
-    assert set(said[chosen].tolist()) == {0, 1, 2}
+def clusters(*sizes, seed=0):
+    """Features around one point per class, as many as its size, and which class each is."""
+    rng = np.random.default_rng(seed)
+    of = np.repeat(np.arange(len(sizes)), sizes)
+    return 5 * np.eye(len(sizes), 8)[of] + rng.normal(0, 0.3, (len(of), 8)), of
+
+
+def sure(of, classes):
+    probabilities = np.full((len(of), classes), 0.02)
+    probabilities[np.arange(len(of)), of] = 1 - 0.02 * (classes - 1)
+    return probabilities
+
+
+def test_choices_are_spread_over_the_scene_and_prefer_what_is_unsure():
+    features, of = clusters(80, 15, 5)
+    probabilities = sure(of, 3)
+    assert set(of[choose(features, probabilities, n=6)].tolist()) == {0, 1, 2}
+    assert of[choose(features, probabilities, n=1)].tolist() == [0]
     unsure = probabilities.copy()
     unsure[::2] = 0.34, 0.33, 0.33
-    assert (choose(features, unsure, said, n=10) % 2 == 0).mean() > 0.7
-    assert (choose(features, unsure, said, n=10, strategy="margin") % 2 == 0).all()
+    chosen = choose(features, unsure, n=10)
+    assert set(of[chosen].tolist()) == {0, 1, 2}
+    assert (chosen % 2 == 0).mean() > (choose(features, probabilities, n=10) % 2 == 0).mean()
+    assert (choose(features, unsure, n=10, strategy="margin") % 2 == 0).all()
     for strategy in ("random", "entropy", "k-center"):
-        assert len(set(choose(features, unsure, said, n=10, strategy=strategy).tolist())) == 10
-    assert len(choose(features, probabilities, said, n=1000)) == 100
+        assert len(set(choose(features, unsure, n=10, strategy=strategy).tolist())) == 10
+    assert len(choose(features, probabilities, n=1000)) == 100
+
+
+def test_a_class_that_is_rare_and_unsure_gets_places():
+    features, of = clusters(190, 5, 5)
+    unsure = sure(of, 3)
+    unsure[of == 2] = 0.34, 0.33, 0.33
+    chosen = choose(features, unsure, n=5)
+    assert (of[chosen] == 2).sum() >= 1
+    drawn = [of[choose(features, unsure, n=5, strategy="random", seed=seed)] for seed in range(100)]
+    assert (of[chosen] == 2).mean() > np.mean([(rows == 2).mean() for rows in drawn])
+
+
+def test_a_window_without_its_like_does_not_come_first():
+    features, of = clusters(40, 40)
+    features[0] = 50  # a fault of the sensor, say
+    assert 0 not in choose(features, sure(of, 2), n=2).tolist()
+    assert choose(features, sure(of, 2), n=2, strategy="k-center")[1] == 0
+
+
+@pytest.mark.parametrize("strategy", ["coverage", "random", "margin", "entropy", "k-center"])
+def test_what_was_taught_is_not_chosen_again(strategy):
+    features, of = clusters(30, 10)
+    taught = np.arange(40) % 2 == 0
+    chosen = choose(features, sure(of, 2), n=100, strategy=strategy, taught=taught)
+    assert sorted(chosen.tolist()) == np.flatnonzero(~taught).tolist()
+
+
+@pytest.mark.parametrize("strategy", ["coverage", "k-center"])
+def test_what_resembles_a_taught_window_waits(strategy):
+    features, of = clusters(60, 20, 20)
+    taught = of == 0
+    taught[:30] = False  # half of the largest class
+    chosen = choose(features, sure(of, 3), n=2, strategy=strategy, taught=taught)
+    assert set(of[chosen].tolist()) == {1, 2}
+
+
+def test_windows_that_are_all_the_same_do_not_matter():
+    assert len(set(choose(np.ones((9, 4)), np.full((9, 2), 0.5), n=4).tolist())) == 4
+    assert choose(np.ones((1, 4)), np.full((1, 2), 0.5), n=4).tolist() == [0]
 
 
 def test_scores_are_what_they_are_called():
@@ -104,6 +173,9 @@ def test_bad_input_ends_in_one_sentence(files, tmp_path):
         suggest(model, scene, out=out, strategy="best")
     with pytest.raises(DataError, match="no coordinate reference system"):
         suggest(model, write_scene(tmp_path / "n.tif", table, crs=None), out=out)
+    teach(model, scene=scene, places=write_places(tmp_path / "all.csv", middles(table)), out=tmp_path / "all.onnx")
+    with pytest.raises(DataError, match="all 36 windows were taught already"):
+        suggest(tmp_path / "all.onnx", scene, out=out)
     every = {(row, column) for row in range(6) for column in range(6)}
     with pytest.raises(DataError, match="no window with data"):
         suggest(model, write_scene(tmp_path / "e.tif", table, nodata=every), out=out)

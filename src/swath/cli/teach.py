@@ -11,7 +11,7 @@ from swath.cli import options as opt
 from swath.errors import SettingError
 
 Negatives = Literal["places", "random"]
-Strategy = Literal["mixed", "random", "margin", "entropy", "k-center"]
+Strategy = Literal["coverage", "random", "margin", "entropy", "k-center"]
 
 
 def teach(
@@ -101,7 +101,9 @@ def suggest(
     scene: Annotated[str, typer.Argument(help="Scene to label: GeoTIFF, JPEG 2000, PNG or JPEG.")],
     out: Annotated[Path, opt.output("GeoPackage (.gpkg) to write; a style for QGIS (.qml) is written next to it.")],
     n: Annotated[int, typer.Option(help="How many places.")] = 20,
-    strategy: Annotated[Strategy, typer.Option(help="How they are chosen; the others are there to compare.")] = "mixed",
+    strategy: Annotated[
+        Strategy, typer.Option(help="How they are chosen; the others are there to compare.")
+    ] = "coverage",
     like: Annotated[
         Path | None, typer.Option(help="Places (any file that teach reads) to find the most similar windows to.")
     ] = None,
@@ -119,9 +121,11 @@ def suggest(
 ) -> object:
     """Propose places of a scene to label, where a label would teach most.
 
-    Open the GeoPackage in QGIS, choose 'class' from the drop-down or type a new one next to it, and give it to swath
-    teach. Each place has the model's guess, its confidence and a picture with a frame around what the model sees;
-    leave out where the frame holds several classes.
+    Chosen are windows that many others of the scene resemble, the more so where the model is unsure, and none that
+    resemble those chosen before or taught: a second round starts from the taught model. Open the GeoPackage in QGIS,
+    choose 'class' from the drop-down or type a new one next to it, and give it to swath teach. Each place has the
+    model's guess, its confidence and a picture with a frame around what the model sees; leave out where the frame
+    holds several classes.
 
     Example: swath suggest eurosat scene.tif --n 20 --out places.gpkg
     """

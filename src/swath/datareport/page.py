@@ -1,7 +1,7 @@
 """The data report as a folder: :func:`data_report` measures an index and writes the page and its facts as JSON.
 
 The verdict comes first, in plain sentences (:func:`verdict`); the sections follow, each from facts, charts and the
-patches themselves (:class:`Shown`).
+patches themselves (:class:`PatchPictures`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, prog
     """
     progress("report", 0, 2, note="pictures")
     pixels, bands = report_pixels(index)
-    shown, name = Shown(index, pixels, bands), index.name or "unnamed"
+    shown, name = PatchPictures(index, pixels, bands), index.name or "unnamed"
     progress("report", 1, 2, note="page")
     write_report(
         folder / PAGE,
@@ -153,7 +153,7 @@ def _reasons(facts: DataFacts) -> list[str]:
     return [sentence for sentence in against if sentence]
 
 
-class Shown:
+class PatchPictures:
     """The patches that a report shows, decoded once.
 
     Attributes
@@ -200,7 +200,7 @@ class Shown:
         ]
 
 
-def _classes(facts: DataFacts, shown: Shown) -> Section:
+def _classes(facts: DataFacts, shown: PatchPictures) -> Section:
     several = f", of the {SHOWN_CLASSES} commonest classes" if len(facts.classes) > SHOWN_CLASSES else ""
     section = data_section(facts.classes, patches=facts.audit.patches)
     return replace(section, title="Classes", text=[f"Patches drawn at random{several}."], strips=shown.samples())
@@ -286,7 +286,7 @@ def _counts(what: str, counts: Mapping[str, int]) -> Table:
     return Table((what, "files"), rows)
 
 
-def _duplicates(facts: DataFacts, shown: Shown) -> Section:
+def _duplicates(facts: DataFacts, shown: PatchPictures) -> Section:
     found = facts.audit
     near_pairs = [(pair.first, pair.second) for pair in found.near]
     tiles = [
@@ -384,7 +384,7 @@ def _published(facts: DataFacts) -> Section:
     return Section("Published sets", text=[one.sentence() for one in facts.overlaps], tables=tables)
 
 
-def _colors(facts: DataFacts, shown: Shown) -> Section:
+def _colors(facts: DataFacts, shown: PatchPictures) -> Section:
     channels = facts.audit.channels
     rows: list[tuple[Cell, ...]] = [
         ("all: mean", *(f"{value:.1f}" for value in channels.mean)),
@@ -407,7 +407,7 @@ def _colors(facts: DataFacts, shown: Shown) -> Section:
     )
 
 
-def _outliers(facts: DataFacts, shown: Shown) -> Section:
+def _outliers(facts: DataFacts, shown: PatchPictures) -> Section:
     text = []
     if facts.plain:
         plain = counted(len(facts.plain), "patch is", "patches are")
@@ -433,7 +433,7 @@ def _outliers(facts: DataFacts, shown: Shown) -> Section:
     return Section("Outliers", text=text, tiles=tiles, small_tiles=True)
 
 
-def _similarity(facts: DataFacts, shown: Shown) -> Section:
+def _similarity(facts: DataFacts, shown: PatchPictures) -> Section:
     return Section(
         "Map of similarity",
         text=[

@@ -36,6 +36,7 @@ from swath.mapping.geopackage import NEW_CLASS, Row, check_count, read_layer, wr
 from swath.mapping.reader import ENVIRONMENT, open_file, use_own_proj_data
 
 MOST_BYTES = 512 * 2**20
+use_own_proj_data()  # for the next line, wherever this is imported first
 WGS84 = CRS.from_epsg(4326)
 GEOMETRIES = ("Point", "MultiPoint", "Polygon", "MultiPolygon")
 _MOST_PIXELS = 400_000_000

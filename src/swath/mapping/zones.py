@@ -128,6 +128,16 @@ def read_zones(path: str | Path, *, field: str | None = None) -> tuple[Places, s
         If it cannot be read, holds other things than polygons, or does not say which column names them.
     SettingError
         If it has no column `field`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> square = '{"type": "Polygon", "coordinates": [[[10, 48], [11, 48], [11, 49], [10, 48]]]}'
+    >>> file = Path(tempfile.mkdtemp()) / "districts.geojson"
+    >>> _ = file.write_text('{"type": "Feature", "properties": {"name": "Au"}, "geometry": ' + square + "}")
+    >>> places, column = read_zones(file)
+    >>> places.rows[0].label, column
+    ('Au', 'name')
     """
     name = Path(path).name
     try:

@@ -54,8 +54,8 @@ class Chart:
     def to_svg(self) -> bytes:
         """The wide drawing as a file of its own, with its colors for light and dark."""
         style = f"<style>{chart_style()} .chart {{ background: var(--c-page); }}</style>"
-        opening, rest = self.wide.split(">", 1)
-        return f'{opening} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'.encode()
+        start, rest = self.wide.split(">", 1)
+        return f'{start} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'.encode()
 
 
 @cache

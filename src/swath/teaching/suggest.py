@@ -1,8 +1,8 @@
-"""Which windows of a scene to label next: where the model is unsure, spread over the scene and over what it calls it.
+"""Which windows of a scene to label next: those that speak for many others, and more so where the model is unsure.
 
-Windows are chosen one after the other: each time the one whose features lie furthest from those chosen so far
-(k-center: Sener and Savarese 2018, ICLR), weighted by how unsure the model is of it (margin: Scheffer et al. 2001)
-and by how often its class was chosen already.
+Windows are chosen one after the other: each time the one that adds most to the similarity of all windows to their
+nearest chosen one (facility location: Wei, Iyer and Bilmes 2015, ICML), where a window counts the more, the less sure
+the model is of it (margin: Scheffer et al. 2001). Those that it was taught from count as chosen already.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from swath.model.record import NONE, predicted_class
 from swath.progress import Progress, silent
 from swath.teaching.windows import cut_at, cut_windows, open_strips
 
-Strategy = Literal["mixed", "random", "margin", "entropy", "k-center"]
+Strategy = Literal["coverage", "random", "margin", "entropy", "k-center"]
 MOST = 4000  # windows looked at, drawn from larger scenes
-_SURE = 0.5  # what a window counts of which the model is sure
+_SURE = 0.8  # what a window counts of which the model is sure; one of which it is not counts 1 more
+_NEAR = 0.007  # of all pairs of windows are nearer than the width of the similarity
 _LEAST_DATA = 0.5
 _AROUND = 2  # side of a picture in sides of the window
 Floats = npt.NDArray[np.float64]
@@ -68,7 +69,7 @@ def suggest(
     *,
     out: str | Path,
     n: int = 20,
-    strategy: Strategy = "mixed",
+    strategy: Strategy = "coverage",
     like: Places | None = None,
     bands: tuple[int, ...] | None = None,
     rescale: tuple[float, float] | None = None,
@@ -85,7 +86,8 @@ def suggest(
     Parameters
     ----------
     model : str or pathlib.Path
-        A model file, or the name of a shipped one. Places it was taught from are not proposed again.
+        A model file, or the name of a shipped one. Windows it was taught from are not proposed again, nor others that
+        they speak for.
     scene : optional
         What :func:`swath.mapping.map_scene` takes.
     out : str or pathlib.Path
@@ -93,7 +95,7 @@ def suggest(
     n : int
         How many.
     strategy : str
-        ``"mixed"``, or one of the others to compare it with.
+        ``"coverage"``, or one of the others to compare it with.
     like : Places, optional
         Propose the windows most similar to these, instead.
     bands, rescale, nodata, match_colors
@@ -152,20 +154,18 @@ def suggest(
             raise DataError(f"{strips.scene.name} has no window with data", fix="give a scene with data")
         middles = _middles(strips, at)
         taught = taught_places(record.taught, middles.lonlat)
-        at, pixels = at[~taught], pixels[~taught]
-        middles = Places(tuple(row for row, old in zip(middles.rows, taught, strict=True) if not old), middles.crs, "")
+        if taught.all():
+            raise DataError(f"all {len(at)} windows were taught already", fix="take another scene")
         examples = None if like is None else cut_windows(strips, like, size=size, views=1, seed=seed).pixels[:, 0]
-    if not len(at):
-        raise DataError(f"all {int(taught.sum())} windows were taught already", fix="take another scene")
     found = _outputs(classifier, pixels, progress)
     features, probabilities = found["features"].astype(np.float64), found["probabilities"].astype(np.float64)
     said = predicted_class(record, probabilities)
     if examples is not None:
-        near = similarity(features, classifier.run(examples, wanted=("features",))["features"].astype(np.float64))
-        chosen, scores = np.argsort(-near, kind="stable")[:n], near
+        scores = similarity(features, classifier.run(examples, wanted=("features",))["features"].astype(np.float64))
+        chosen = _highest(scores, taught, n)
     else:
-        chosen = choose(features, probabilities, said, n=n, strategy=strategy, seed=seed)
         scores = uncertainty(probabilities)
+        chosen = choose(features, probabilities, n=n, strategy=strategy, taught=taught, seed=seed)
     names = record.class_names
     pictures = draw_places(
         scene,
@@ -199,11 +199,17 @@ def suggest(
     notes = [] if match.warning is None else [match.warning]
     if len(chosen) < n:
         notes.append(f"the scene has {len(chosen)} windows to label, not {n}")
-    return Suggestions(files, places, len(at), dict(guesses.most_common()), tuple(notes))
+    return Suggestions(files, places, int((~taught).sum()), dict(guesses.most_common()), tuple(notes))
 
 
 def choose(
-    features: Floats, probabilities: Floats, said: Ints, *, n: int, strategy: Strategy = "mixed", seed: int = 0
+    features: Floats,
+    probabilities: Floats,
+    *,
+    n: int,
+    strategy: Strategy = "coverage",
+    taught: npt.NDArray[np.bool_] | None = None,
+    seed: int = 0,
 ) -> Ints:
     """Rows of windows to label, best first.
 
@@ -211,39 +217,70 @@ def choose(
     ----------
     features, probabilities : numpy.ndarray
         ``[N, D]`` and ``[N, K]`` of windows.
-    said : numpy.ndarray
-        int64 ``[N]``, the class of each by the model.
     n : int
         How many, at most.
     strategy, seed
         As for :func:`suggest`.
+    taught : numpy.ndarray, optional
+        bool ``[N]``, windows that the model was taught from, which are not chosen again; none by default.
     """
-    count = min(n, len(features))
+    taught = np.zeros(len(features), bool) if taught is None else taught
     if strategy == "random":
-        return np.random.default_rng(seed).permutation(len(features))[:count]
-    unsure = uncertainty(probabilities)
+        return np.random.default_rng(seed).permutation(np.flatnonzero(~taught))[:n]
     if strategy == "margin":
-        return np.argsort(-unsure, kind="stable")[:count]
+        return _highest(uncertainty(probabilities), taught, n)
     if strategy == "entropy":
-        entropy = -(probabilities * np.log(probabilities + 1e-12)).sum(axis=1)
-        return np.argsort(-entropy, kind="stable")[:count]
-    mixed = strategy == "mixed"
-    numbers = np.unique(said, return_inverse=True)[1]
-    turns = np.zeros(int(numbers.max()) + 1)
-    # The first is the most usual one, of those that are unsure: an odd window says little of the scene.
-    first = ((features - features.mean(axis=0)) ** 2).sum(axis=1)
-    scores = (_SURE + unsure) / (1e-9 + np.sqrt(first)) if mixed else -first
-    near, chosen = np.full(len(features), np.inf), []
-    for _ in range(count):
-        best = int(scores.argmax())
+        return _highest(-(probabilities * np.log(probabilities + 1e-12)).sum(axis=1), taught, n)
+    distances = squared_distances(features)
+    if strategy == "k-center":
+        return _furthest(distances, taught, n)
+    return greedy_coverage(distances, _SURE + uncertainty(probabilities), taught, n)
+
+
+def greedy_coverage(distances: npt.NDArray[np.float32], weights: Floats, taught: npt.NDArray[np.bool_], n: int) -> Ints:
+    """Greedy facility location: the sum over windows of weight times similarity to the nearest chosen one."""
+    similar = np.sqrt(distances)
+    pairs = similar[~np.eye(len(similar), dtype=bool)]
+    width = max(float(np.quantile(pairs, _NEAR)), float(pairs.mean()) * 1e-3, 1e-6) if len(pairs) else 1.0
+    np.exp(np.divide(similar, -width, out=similar), out=similar)
+    counted = weights.astype(np.float32)
+    near = similar[:, taught].max(axis=1, initial=0)
+    free, chosen = ~taught, []
+    for _ in range(min(n, int(free.sum()))):
+        gains = np.where(free, counted @ np.maximum(similar - near[:, None], 0), -1)
+        best = int(gains.argmax())
         chosen.append(best)
-        turns[numbers[best]] += 1
-        near = np.minimum(near, ((features - features[best]) ** 2).sum(axis=1))
-        scores = np.sqrt(near)
-        if mixed:
-            scores = scores * (_SURE + unsure) / np.sqrt(1 + turns[numbers])
-        scores[chosen] = -1
+        free[best] = False
+        near = np.maximum(near, similar[:, best])
     return np.array(chosen, np.int64)
+
+
+def _furthest(distances: npt.NDArray[np.float32], taught: npt.NDArray[np.bool_], n: int) -> Ints:
+    """Each time the window furthest from those chosen (Sener and Savarese 2018, ICLR); the most central one first."""
+    near = distances[:, taught].min(axis=1) if taught.any() else -distances.mean(axis=1)
+    free, chosen = ~taught, []
+    for _ in range(min(n, int(free.sum()))):
+        best = int(np.where(free, near, -np.inf).argmax())
+        near = np.minimum(near, distances[:, best]) if chosen or taught.any() else distances[:, best]
+        chosen.append(best)
+        free[best] = False
+    return np.array(chosen, np.int64)
+
+
+def _highest(scores: Floats, taught: npt.NDArray[np.bool_], n: int) -> Ints:
+    return np.argsort(np.where(taught, np.inf, -scores), kind="stable")[: min(n, int((~taught).sum()))]
+
+
+def squared_distances(features: Floats) -> npt.NDArray[np.float32]:
+    """``[N, N]``, in half the memory: there may be :data:`MOST` windows."""
+    values = (features - features.mean(axis=0)).astype(np.float32)
+    lengths = (values**2).sum(axis=1)
+    found = values @ values.T
+    found *= -2
+    found += lengths[:, None]
+    found += lengths[None]
+    np.fill_diagonal(found, 0)
+    return np.maximum(found, 0, out=found)
 
 
 def uncertainty(probabilities: Floats) -> Floats:

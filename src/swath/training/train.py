@@ -120,7 +120,7 @@ def train(
         :func:`swath.training.recipe_for`.
     out : str or pathlib.Path
         Folder of the run: ``model.onnx``, ``weights.safetensors``, ``recipe.yaml``, ``history.csv``,
-        ``curves.png``, ``batches.png``, ``metrics.json``, ``checkpoint.safetensors``.
+        ``curves.svg``, ``batches.png``, ``metrics.json``, ``checkpoint.safetensors``.
     network : torch.nn.Module, optional
         Your own network in place of the recipe's: it gets float32 ``[N, bands, P, P]``, each band minus its mean and
         divided by its standard deviation over the training patches, and returns logits ``[N, K]`` (``[N, 1]`` for the
