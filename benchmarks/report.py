@@ -20,8 +20,9 @@ TITLES = {
     "split_bias": "Random against safe splits, accuracy in percent",
     "seen_patches": "Seen patches: copies recognized by a model file",
     "assess_coverage": "Intervals of swath assess: how often they hold the truth",
+    "suggest": "Suggested places against random ones, accuracy in percent",
 }
-INPUTS = {"duplicates": ("INDEX",), "overlap": ("INDEX",), "seen_patches": ("INDEX",)}
+INPUTS = {"duplicates": ("INDEX",), "overlap": ("INDEX",), "seen_patches": ("INDEX",), "suggest": ("DATA",)}
 
 
 def main() -> None:
