@@ -21,8 +21,15 @@ TITLES = {
     "seen_patches": "Seen patches: copies recognized by a model file",
     "assess_coverage": "Intervals of swath assess: how often they hold the truth",
     "own_scene_loop": "Your own scene: accuracy of its map as it is taught",
+    "suggest": "Suggested places against random ones, accuracy in percent",
 }
-INPUTS = {"duplicates": ("INDEX",), "overlap": ("INDEX",), "seen_patches": ("INDEX",), "own_scene_loop": ("RASTERS",)}
+INPUTS = {
+    "duplicates": ("INDEX",),
+    "overlap": ("INDEX",),
+    "seen_patches": ("INDEX",),
+    "own_scene_loop": ("RASTERS",),
+    "suggest": ("DATA",),
+}
 
 
 def main() -> None:

@@ -240,12 +240,14 @@ def choose(
 def greedy_coverage(distances: npt.NDArray[np.float32], weights: Floats, taught: npt.NDArray[np.bool_], n: int) -> Ints:
     """Greedy facility location: the sum over windows of weight times similarity to the nearest chosen one."""
     similar = np.sqrt(distances)
-    pairs = similar[~np.eye(len(similar), dtype=bool)]
+    some = np.arange(0, len(similar), 1 + len(similar) // 1000)
+    pairs = similar[some][some[:, None] != np.arange(len(similar))]
     width = max(float(np.quantile(pairs, _NEAR)), float(pairs.mean()) * 1e-3, 1e-6) if len(pairs) else 1.0
     np.exp(np.divide(similar, -width, out=similar), out=similar)
     counted = weights.astype(np.float32)
     near = similar[:, taught].max(axis=1, initial=0)
-    free, chosen = ~taught, []
+    free = ~taught
+    chosen: list[int] = []
     for _ in range(min(n, int(free.sum()))):
         gains = np.where(free, counted @ np.maximum(similar - near[:, None], 0), -1)
         best = int(gains.argmax())
@@ -258,7 +260,8 @@ def greedy_coverage(distances: npt.NDArray[np.float32], weights: Floats, taught:
 def _furthest(distances: npt.NDArray[np.float32], taught: npt.NDArray[np.bool_], n: int) -> Ints:
     """Each time the window furthest from those chosen (Sener and Savarese 2018, ICLR); the most central one first."""
     near = distances[:, taught].min(axis=1) if taught.any() else -distances.mean(axis=1)
-    free, chosen = ~taught, []
+    free = ~taught
+    chosen: list[int] = []
     for _ in range(min(n, int(free.sum()))):
         best = int(np.where(free, near, -np.inf).argmax())
         near = np.minimum(near, distances[:, best]) if chosen or taught.any() else distances[:, best]
@@ -280,7 +283,8 @@ def squared_distances(features: Floats) -> npt.NDArray[np.float32]:
     found += lengths[:, None]
     found += lengths[None]
     np.fill_diagonal(found, 0)
-    return np.maximum(found, 0, out=found)
+    np.maximum(found, 0, out=found)
+    return found
 
 
 def uncertainty(probabilities: Floats) -> Floats:
