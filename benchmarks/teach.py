@@ -319,6 +319,14 @@ def mosaics(classifier: Classifier, args: Any) -> tuple[dict[str, Any], list[str
             for key, value in found.items():
                 scores.setdefault(key, []).append(value)
             print(f"mosaic {number + 1} of {args.mosaics}", file=sys.stderr, flush=True)
+    table, shown = mosaic_table(scores)
+    if args.figure is not None:
+        draw_curve(table, args.figure)
+    return {"mosaics": args.mosaics, "seeds": args.seeds, "results": table}, shown
+
+
+def mosaic_table(scores: dict[tuple[int, str], list[list[float]]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Estimates by number of places and method, from the accuracy in each mosaic and on EuroSAT; and as a table."""
     table, shown = [], []
     for (n, name), values in scores.items():
         after, kept_right = np.array(values).T
@@ -343,10 +351,8 @@ def mosaics(classifier: Classifier, args: Any) -> tuple[dict[str, Any], list[str
              f"{100 * better['value']:+.1f} ({100 * better['low']:+.1f} to {100 * better['high']:+.1f})",
              f"{100 * row['eurosat']['value']:.1f} %"]
         )  # fmt: skip
-    if args.figure is not None:
-        draw_curve(table, args.figure)
     header = ["places a class", "method", "scene", "errors mended", "taught is better by, points", "EuroSAT as it is"]
-    return {"mosaics": args.mosaics, "seeds": args.seeds, "results": table}, rows(header, shown)
+    return table, rows(header, shown)
 
 
 _worker: dict[str, Any] = {}

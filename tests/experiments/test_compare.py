@@ -13,8 +13,10 @@ from swath.errors import DataError
 from swath.evaluation.metrics import paired_differences
 from swath.evaluation.seen import SeenCount
 from swath.experiments.catalog import Experiment
-from swath.experiments.compare import draw, make_rows, paired_difference, paragraph, write_table
+from swath.experiments.compare import experiment_chart, make_rows, paired_difference, paragraph, write_page, write_table
 from swath.experiments.variants import Variant, VariantResult
+from tests.drawings import both, outside
+from tests.evaluation.cases import Page
 
 TRUTH = np.arange(400) % 4
 
@@ -145,8 +147,22 @@ def test_the_table_holds_every_number(tmp_path):
 
 
 @pytest.mark.parametrize("across", ["fraction", "variant"])
-def test_both_pictures_are_drawn(tmp_path, across):
+def test_both_charts_hold_every_variant(across):
     results = [result(f"one, {f}", 0.3 - f / 10, fraction=f, labels=round(100 * f)) for f in (0.5, 1.0)]
     results += [result(f"two, {f}", 0.1, against=f"one, {f}", fraction=f, labels=round(100 * f)) for f in (0.5, 1.0)]
-    draw(tmp_path / "p.png", Experiment("two", "Is one better?", (), across=across), make_rows(results))
-    assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+    chart = experiment_chart(Experiment("two", "Is one better?", (), across=across), make_rows(results))
+    for drawing in both(chart):
+        assert outside(drawing) == []
+        if across == "variant":
+            assert {row.variant.name for row in results} <= set(drawing.words)
+        else:
+            assert {"50", "100", "one", "two"} <= set(drawing.words)
+
+
+def test_the_page_names_the_best_and_what_differs(tmp_path):
+    rows = make_rows([result("one", 0.3), result("two", 0.05, against="one", draw_seed=1)])
+    experiment = Experiment("two", "Is one better?", (), across="variant")
+    write_page(tmp_path / "index.html", experiment, rows, "In words.", index="mine")
+    page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+    for said in ("accuracy of 'two', the highest", "of accuracy: 'two' against 'one'", "p < 0.001", "In words."):
+        assert said in page.text

@@ -362,8 +362,7 @@ def recall_chart(result: Comparison) -> Chart:
     rows = []
     for name, c in ordered[:_DRAWN]:
         for label, value, color, hollow in ((name, c.first, "accent", False), ("", c.second, "warm", True)):
-            ends = (100 * v for v in (value.value, value.low, value.high))
-            rows.append(Interval(label, *ends, color=color, hollow=hollow))
+            rows.append(Interval.of(label, value, color=color, hollow=hollow))
     return intervals_chart(
         "Recall of both models by class, with intervals",
         rows,

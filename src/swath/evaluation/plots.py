@@ -72,12 +72,7 @@ def class_chart(metrics: Metrics | MultiLabelMetrics) -> Chart:
     macro = 100 * metrics.macro_f1.value
     return intervals_chart(
         "F1 of each class with its interval",
-        [
-            Interval(
-                name, 100 * scores.f1.value, 100 * scores.f1.low, 100 * scores.f1.high, note=f" ({scores.recall.n:,})"
-            )
-            for name, scores in rows
-        ],
+        [Interval.of(name, scores.f1, note=f" ({scores.recall.n:,})") for name, scores in rows],
         across=f"F1 in %, with 95 % interval; dashed: macro-F1 {macro:.1f} %; in parentheses: patches of the class",
         line=macro,
         caption="F1 of each class, weakest first"
@@ -255,7 +250,7 @@ def history_chart(history: Sequence[Mapping[str, float]], *, kept: int) -> Chart
     column = next(name for name in ("val_accuracy", "val_average_precision") if name in history[0])
     name = column.removeprefix("val_").replace("_", " ")
     learned, scores = ([100 * h[c] for h in history] for c in (column.replace("val_", "train_"), column))
-    losses = [[h[c] for h in history] for c in ("train_loss", "val_loss")]
+    loss, val_loss = ([h[c] for h in history] for c in ("train_loss", "val_loss"))
     shown = f"{scores[kept]:.1f} %" + ("" if epochs[kept] else ": the start as it was")
     x = (min(epochs[0], 0.0), max(epochs[-1], 1.0))
 
@@ -272,7 +267,13 @@ def history_chart(history: Sequence[Mapping[str, float]], *, kept: int) -> Chart
     return panels_chart(
         "Loss and score over the epochs",
         [
-            Panel(lines(*losses, "as minimized"), x=x, y=(0.0, limits(*losses)[1]), title="Loss", across="epoch"),
+            Panel(
+                lines(loss, val_loss, "as minimized"),
+                x=x,
+                y=(0.0, limits(loss, val_loss)[1]),
+                title="Loss",
+                across="epoch",
+            ),
             Panel(
                 lines(learned, scores, "augmented batches"),
                 x=x,

@@ -364,9 +364,9 @@ def experiment_chart(experiment: Experiment, rows: Sequence[Row]) -> Chart:
         experiment.question,
         [
             # What is compared stands right below what it is compared with, in another color and hollow.
-            Interval(
+            Interval.of(
                 row.name,
-                *(100 * v for v in (row.accuracy.value, row.accuracy.low, row.accuracy.high)),
+                row.accuracy,
                 color="accent" if row.against is None else "warm",
                 hollow=row.against is not None,
             )
@@ -422,10 +422,10 @@ def write_page(path: Path, experiment: Experiment, rows: Sequence[Row], text: st
         write_report(
             temporary,
             [
+                Section("Accuracy", images=[experiment_chart(experiment, rows)]),
                 Section(
                     "Variants",
                     text=["Each variant answers for the same patches; differences are paired on them."],
-                    images=[experiment_chart(experiment, rows)],
                     tables=[Table((*columns, *(("p (McNemar)",) if seeds == 1 else ()), "training"), cells)],
                     links=[Link("Table (CSV)", folder / "table.csv"), Link("Runs", folder / "variants")],
                 ),

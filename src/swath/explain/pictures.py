@@ -142,7 +142,7 @@ def evidence_key(what: str = "evidence, as a share of the largest in the row") -
         canvas.text(left + length, 12, "for the class", anchor="end")
         for step in range(steps):
             share = 2 * (step + 0.5) / steps - 1
-            red, green, blue, opacity = _colors(np.float64(share)).tolist()
+            red, green, blue, opacity = _colors(np.array(share)).tolist()
             mixed = [round(_LAND * (1 - opacity) + 255 * part * opacity) for part in (red, green, blue)]
             color = "#" + "".join(f"{part:02x}" for part in mixed)
             canvas.rectangle(left + length * step / steps, 20, length / steps + 0.5, 16, color, exact=True)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import escape
 
-from swath.pages.text import written
+from swath.pages.text import IntervalEstimate, written
 
 WIDE, NARROW = 720, 336  # pixels that a chart is drawn for; a narrow one fits a phone of 400
 TEXT, SMALL = 12.0, 11.0  # pixels; nothing is smaller
@@ -314,8 +314,8 @@ def _draw_panel(canvas: Canvas, panel: Panel, *, left: float, top: float, width:
     """Draw one panel; returns where it ends."""
     y_ticks = round_ticks(*panel.y) if panel.y_ticks is None else panel.y_ticks
     margin = max((text_width(text, size=SMALL) for _, text in y_ticks), default=0) + 6
-    for line, look in ((panel.title, "head"), (panel.up, "quiet")):
-        for text in wrapped(line, width):
+    for said, look in ((panel.title, "head"), (panel.up, "quiet")):
+        for text in wrapped(said, width):
             top += LINE
             canvas.text(left, top - 3, text, look=look)
     top += 8
@@ -423,6 +423,13 @@ class Interval:
     note: str = ""
     color: str = "accent"
     hollow: bool = False
+
+    @classmethod
+    def of(
+        cls, name: str, share: IntervalEstimate, *, note: str = "", color: str = "accent", hollow: bool = False
+    ) -> Interval:
+        """A share with its interval, in percent."""
+        return cls(name, 100 * share.value, 100 * share.low, 100 * share.high, note, color, hollow)
 
 
 def intervals_chart(

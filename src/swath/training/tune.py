@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -196,28 +197,42 @@ def write_page(path: Path, trials: Sequence[FrozenTrial], text: str, *, drawn: C
             Point("beware", f"against '{name}', on the patches it was selected on", f"{gain:+.2f} points", small)
         )
     said.append(Point("next", "of best.yaml to train, and to evaluate on other patches", "1 run"))
-    rows = [
-        (str(number), *map(str, cells[1:-1]), *([cells[-1]] if any(t.user_attrs for t in trials) else []))
-        for number, cells in enumerate(_cells(number, trial, fields) for number, trial in enumerate(trials))
-    ]
-    header = ("trial", "ended", what, "epochs", "seconds", *(f.replace("_", " ") for f in fields))
-    problem = ("problem",) if any(t.user_attrs for t in trials) else ()
+    failed = any(t.user_attrs for t in trials)
+    rows: list[tuple[str, ...]] = []
+    for number, trial in enumerate(trials):
+        reached, values = score_of(trial), trial.params
+        rows.append(
+            (
+                f"trial {number}" + (", the start" if number == 0 else ", the best" if trial is best else ""),
+                _ENDED[trial.state],
+                "\u2013" if reached is None else f"{100 * reached:.2f} %",
+                str(len(trial.intermediate_values)),
+                *(_written(values[field]) for field in fields),
+                *([str(trial.user_attrs.get("problem", "\u2013"))] if failed else []),
+            )
+        )
+    header = ("recipe", "ended", what, "epochs", *(re.sub("[._]", " ", f) for f in fields))
     with atomic_file(path, overwrite=True) as temporary:
         write_report(
             temporary,
             [
+                Section("Recipes tried", text=[text], images=[drawn]),
                 Section(
-                    "Recipes tried",
-                    text=[text],
-                    images=[drawn],
-                    tables=[Table((*header, *problem), [tuple(map(str, row)) for row in rows])],
+                    "Every trial",
+                    tables=[Table((*header, *(("problem",) if failed else ())), rows)],
                     links=[Link("Best recipe", folder / BEST), Link("Trials (CSV)", folder / TABLE)],
-                )
+                ),
             ],
             title=f"Search around recipe '{name}'",
             points=said,
             overwrite=True,
         )
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _places(trial: FrozenTrial, space: Mapping[str, BaseDistribution]) -> list[float]:

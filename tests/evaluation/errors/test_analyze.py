@@ -174,6 +174,33 @@ def test_an_index_without_that_split_and_an_output_that_exists(classifier, tiny_
         find_errors(classifier, tiny_index, out=tmp_path / "e")
 
 
+def test_every_mistake_has_a_map_and_the_counts_are_those_of_the_matrix(classifier, flawed, tmp_path):
+    found = find_errors(classifier, flawed, split="train", maps="all", out=tmp_path / "e")
+    assert found.details is not None
+    predictions = found.details.predictions
+    off = predictions.confusion - np.diag(np.diag(predictions.confusion))
+    files = {folder.name: len(list(folder.iterdir())) for folder in (tmp_path / "e" / "maps").iterdir()}
+    names = predictions.classes
+    assert files == {f"{i}-{names[i]}-as-{j}-{names[j]}": off[i, j] for i, j in np.argwhere(off > 0)}
+    assert sum(files.values()) == found.errors > 0
+    rows = table(tmp_path / "e")
+    shown = {row["map"] for row in rows if row["map"]}
+    assert {(tmp_path / "e" / name).is_file() for name in shown} == {True}
+    assert len(shown) == found.errors
+    assert all(bool(row["map"]) == (row["label"] != row["predicted"]) for row in rows)
+    with Image.open(tmp_path / "e" / shown.pop()) as picture:
+        assert picture.width > 3 * picture.height  # the patch, and evidence for both classes
+    page = Page((tmp_path / "e" / "index.html").read_text(encoding="utf-8"))
+    links = [href for href in page.all("a", "href") if href and href.startswith("maps/")]
+    assert sorted(links) == sorted(f"maps/{name}" for name in files)
+
+
+def test_maps_of_every_mistake_need_a_model_that_has_maps(flawed, tmp_path):
+    with pytest.raises(SettingError, match="has no class activation maps"):
+        find_errors(tiny_classifier(lacks="head"), flawed, maps="all", out=tmp_path / "e")
+    assert not (tmp_path / "e").exists()
+
+
 def test_multi_label_models_are_refused(classifier, tiny_index, tmp_path, monkeypatch):
     monkeypatch.setattr(classifier, "record", classifier.record.model_copy(update={"task": "multi-label"}))
     with pytest.raises(SettingError, match="multi-label"):
