@@ -5,8 +5,9 @@
 RASTERS holds naip_rgbn_5m.tif: fields, lakes and grassland in North Dakota, 934 x 723 pixels of 5 m from the National
 Agriculture Imagery Program (public domain). benchmarks/places/naip_taught.csv holds the places that were labeled in two
 rounds: those of ``swath suggest`` whose frame held one class (--n 32 by eurosat, --n 24 by an earlier version of the
-first round), and some that were added where a class had few. naip_reference.csv is a sample of the first map (``swath sample --n 120
---per-class 5``), labeled by its pictures without seeing the map. Both by one person, on the image, not on the ground.
+first round), and some that were added where a class had few. naip_reference.csv is a sample of the first map
+(``swath sample --n 120 --per-class 5``), labeled by its pictures without seeing the map. Both by one person, on the
+image, not on the ground.
 """
 
 from __future__ import annotations
