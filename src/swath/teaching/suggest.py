@@ -278,7 +278,7 @@ def squared_distances(features: Floats) -> npt.NDArray[np.float32]:
     """``[N, N]``, in half the memory: there may be :data:`MOST` windows."""
     values = (features - features.mean(axis=0)).astype(np.float32)
     lengths = (values**2).sum(axis=1)
-    found = values @ values.T
+    found: npt.NDArray[np.float32] = values @ values.T
     found *= -2
     found += lengths[:, None]
     found += lengths[None]
