@@ -94,11 +94,11 @@ def compare_renderings(
     """
     if len(classes) < LEAST or len(np.unique(classes)) < 2:
         return None
-    logits = [
+    one, other = (
         classifier.run(np.ascontiguousarray(pixels), wanted=("logits",))["logits"].astype(np.float64)
         for pixels in (first, second)
-    ]
-    return choose_rendering(*logits, classes)
+    )
+    return choose_rendering(one, other, classes)
 
 
 def choose_rendering(first: npt.NDArray[Any], second: npt.NDArray[Any], classes: Ints) -> ColorChoice:
