@@ -180,7 +180,7 @@ def test_calibrate_compare_and_predict_what_is_ood(
     said = swath("model", "calibrate", tiny_model, tiny_index_file, "--out", made, "--false-alarms", "0.05")
     assert "unlike the training data from" in said.out
     said = swath("compare", made, tiny_model, tiny_index_file)
-    assert "McNemar, exact: p = 1.0000" in said.out
+    assert "McNemar, exact: p = 1.000" in said.out
     assert "Neither is shown to be better" in said.out
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")

@@ -10,7 +10,7 @@ from swath.mapping.grid import make_grid
 from swath.mapping.places import LabeledPlace, Places
 from swath.mapping.reader import open_scene
 from swath.mapping.strips import Strips
-from swath.teaching.windows import MOST_CENTERS, cut_windows, overlap_groups, random_windows, turned_views
+from swath.teaching.windows import MOST_CENTERS, VIEWS, cut_windows, overlap_groups, random_windows, turned_views
 
 SIZE = 16
 UTM = CRS.from_epsg(32632)
@@ -39,7 +39,7 @@ def cut(given, values=None, **options):
 
 def test_the_first_view_is_centered_and_the_others_are_near_and_turned():
     windows = cut(places(("Point", (50, 40), "a"), ("Point", (80, 60), "b")))
-    assert windows.pixels.shape == (2, 6, 3, SIZE, SIZE)
+    assert windows.pixels.shape == (2, VIEWS, 3, SIZE, SIZE)
     np.testing.assert_array_equal(windows.pixels[0, 0, 0, 0], np.arange(42, 58))
     np.testing.assert_array_equal(windows.pixels[0, 0, 1, :, 0], np.arange(32, 48))
     middles = windows.pixels[0, :, :2].mean(axis=(2, 3))
@@ -98,9 +98,9 @@ def test_random_windows_keep_away():
         strips = Strips(opened, make_grid(100, 120, patch=SIZE, stride=SIZE), bands=(1, 2, 3))
         own = cut_windows(strips, given, size=SIZE)
         at = np.array([(40.0, 50.0), (60.0, 90.0)])
-        more = random_windows(strips, own, at, count=12, size=SIZE, label="not a", views=6, seed=0)
+        more = random_windows(strips, own, at, count=12, size=SIZE, label="not a", views=VIEWS, seed=0)
         with pytest.raises(DataError, match="no room for random places"):
-            random_windows(strips, own, at, count=5, size=1000, label="not a", views=6, seed=0)
+            random_windows(strips, own, at, count=5, size=1000, label="not a", views=VIEWS, seed=0)
     assert more.labels[2:] == ("not a",) * 12
     centers = more.pixels[2:, 0, 1::-1, SIZE // 2, SIZE // 2].astype(float)
     assert (np.abs(centers[:, None] - at[None]).max(axis=2) >= SIZE - 1).all()
