@@ -177,6 +177,40 @@ def test_taught_land_is_no_longer_ood(classifier, kept, forget):
     assert after < 0.15
 
 
+def test_what_was_neither_known_nor_taught_stays_ood(classifier, kept):
+    """One place of a class that no other place has is unlike all others, and moves no threshold."""
+
+    def shown(gain, shift, seed):
+        outputs, classes = seen(classifier, 30, seed)
+        pixels = np.clip(outputs.pixels * gain + shift, 0, 255).astype(np.uint8)
+        found = classifier.run(pixels, wanted=NEEDED)
+        return PatchOutputs(pixels, found["features"], found["logits"]), classes
+
+    taught, classes = shown(0.6, 70, 3)
+    noise = np.random.default_rng(0).integers(0, 256, (1, *taught.pixels.shape[1:])).astype(np.uint8)
+    odd = classifier.run(noise, wanted=NEEDED)
+    joined = PatchOutputs(
+        np.concatenate([taught.pixels, noise]),
+        np.concatenate([taught.features, odd["features"]]),
+        np.concatenate([taught.logits, odd["logits"]]),
+    )
+    numbers = np.append(classes, classes.max() + 1)
+    extended = extend_out_of_distribution(
+        kept,
+        joined,
+        numbers,
+        np.arange(len(numbers)) % 5,
+        np.ones(len(numbers), bool),
+        task="single-label",
+        temperature=1.0,
+        size=64,
+    )
+    assert extended.patches in (kept.patches, len(classes))
+    third, _ = shown(0.35, 10, 4)
+    marked = scorer(extended).score(third.pixels, third.features, third.logits) >= extended.threshold
+    assert marked.mean() > 0.5
+
+
 def test_few_places_keep_the_older_threshold(classifier, kept):
     taught, classes = seen(classifier, 5, 3)
     extended = extend_out_of_distribution(

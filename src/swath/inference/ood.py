@@ -25,6 +25,7 @@ from swath.model.record import Task
 NEEDED = ("features", "logits")
 Floats = npt.NDArray[np.float64]
 FALSE_ALARMS = 0.02
+TAUGHT_FALSE_ALARMS = 0.1  # on land like the places: few of them, held out, say no more than that
 TRAIN_PATCHES = 4000  # more of them change nothing that can be measured
 COMPONENTS = 32
 _OWN = 50  # classes up to which each has a covariance of its own
@@ -263,7 +264,7 @@ def extend_out_of_distribution(
     older_energy: Floats | None = None,
     forget: bool = False,
 ) -> OutOfDistribution:
-    """Add classes as a scene shows them to the statistics of a model file, and settle scales and threshold again.
+    """Add classes as a scene shows them to the statistics of a model file, and settle the threshold again.
 
     Every taught class becomes one more normal distribution; its covariance is drawn to the mean of the older ones, as
     its patches are few. Scores that settle the threshold are those of patches whose fold took no part.
@@ -288,7 +289,7 @@ def extend_out_of_distribution(
     Returns
     -------
     OutOfDistribution
-        Its threshold is the older one, in units of the new scales, where the places are too few to choose one.
+        Its threshold is the older one, or a higher one where that would mark more than one in ten of the places.
     """
     projection, center = kept.projection.unpack(), np.array(kept.center)
     energy = energies(taught.logits, task=task, temperature=temperature)
@@ -323,19 +324,15 @@ def extend_out_of_distribution(
         packed = joined(others if others.any() else held)
         far[held] = _nearest(values[held], *(part.unpack() for part in packed))
     whole_means, whole_triangles = joined(np.ones(len(values), bool))
-    calm, far = energy[scored], far[scored]
-    extended = kept.model_copy(
-        update={
-            "classes": whole_means,
-            "whitening": whole_triangles,
-            "energy": _standard(calm),
-            "distance": _standard(far),
-        }
-    )
-    scores = np.sort(together(extended, calm, far).astype(np.float32))
+    # A place whose class no other fold holds is rightly called unlike, and would hide all that is.
+    spread = np.array([len(np.unique(folds[classes == number])) > 1 for number in classes])
+    scored = scored & spread
+    extended = kept.model_copy(update={"classes": whole_means, "whitening": whole_triangles})
+    scores = np.sort(together(extended, energy[scored], far[scored]).astype(np.float32))
     n = len(scores)
-    rank = math.ceil((n + 1) * (1 - kept.false_alarms) - 1e-9)
-    if rank > n:
+    rank = math.ceil((n + 1) * (1 - TAUGHT_FALSE_ALARMS) - 1e-9)
+    # Of so few that the least usual one would decide, none does.
+    if rank >= n or scores[rank - 1] < kept.threshold:
         return extended
     threshold = float(np.nextafter(scores[rank - 1], np.float32(np.inf)))
     return extended.model_copy(update={"threshold": threshold, "patches": n})

@@ -149,11 +149,6 @@ def settle(
             older_energy=None if memory is None else _older_energy(memory, fitted.head, task, temperature),
             forget=only,
         )
-        if len(rows) < 1 / kept.false_alarms - 1:
-            notes.append(
-                f"{len(rows)} places are too few to choose from which score on a patch is unlike the training data: "
-                "the older threshold stays"
-            )
     own = ClassMemory.of(lesson.features.reshape(n * views, -1), np.repeat(lesson.labels, views))
     counted = tuple(len(np.unique(lesson.places[lesson.labels == k])) for k in own.classes)
     own = own.model_copy(update={"counts": counted})
