@@ -39,7 +39,7 @@ def test_list_shows_what_is_known_and_what_is_there(file):
     assert "imagenet, for mobilenetv2_100" in empty
     assert "torchgeo:ResNet18_Weights.SENTINEL2_RGB_MOCO" in empty
     run("add", file, "--as", "imagenet:mobilenet_v2", "--license", "apache-2.0")
-    assert "imagenet:mobilenetv2_100 " in run("list").stdout.split("known by name")[0]
+    assert "imagenet:mobilenetv2_100\n" in run("list").stdout.split("known by name")[0]
 
 
 def test_add_says_what_is_not_known(file):

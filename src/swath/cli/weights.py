@@ -27,16 +27,14 @@ def list_() -> object:
     entries = store.entries()
     typer.echo(f"in the store {store.folder}:" if entries else f"the store {store.folder} is empty")
     for entry in entries:
-        typer.echo(
-            f"  {entry.name:<48} {entry.size / 2**20:7.1f} MiB  {entry.license or 'license unknown':<16} "
-            f"sha256 {entry.sha256[:12]}"
-        )
+        facts = f"{entry.size / 2**20:.1f} MiB, {entry.license or 'license unknown'}, sha256 {entry.sha256[:12]}"
+        typer.echo(f"  {entry.name}\n    {facts}")
     typer.echo("known by name, downloaded when first used:")
     for backbone in IMAGENET:
         known = imagenet_weights(backbone)
-        typer.echo(f"  imagenet, for {backbone:<34} {known.license:<16} hf:{known.repository}/{known.filename}")
+        typer.echo(f"  imagenet, for {backbone}\n    {known.license}, hf:{known.repository}/{known.filename}")
     for name, known in TORCHGEO.items():
-        typer.echo(f"  torchgeo:{name:<39} {known.license or 'license unknown':<16} {known.about}")
+        typer.echo(f"  torchgeo:{name}\n    {known.license or 'license unknown'}, {known.about}")
     names = [*(f"imagenet:{name}" for name in IMAGENET), *(f"torchgeo:{name}" for name in TORCHGEO)]
     opt.next_step("recipes")
     return {"store": store.folder, "entries": entries, "known": names}
