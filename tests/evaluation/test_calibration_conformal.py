@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.evaluation.calibration import check_sets, conformal_quantile, conformal_quantiles, prediction_sets
+from swath.evaluation.calibration import (
+    check_sets,
+    conformal_quantile,
+    conformal_quantiles,
+    measure_reliability,
+    prediction_sets,
+)
 from tests.evaluation.test_calibration import drawn
 
 
@@ -46,6 +53,16 @@ def test_sets_and_their_sizes_by_hand():
     assert (found.coverage.value, found.size.value) == pytest.approx((2 / 3, 1.0))
     assert (found.empty, found.single) == pytest.approx((1 / 3, 1 / 3))
     assert found.size.low <= 1.0 <= found.size.high
+
+
+def test_broken_promises_are_found_and_empty_sets_explained():
+    truth = np.repeat([0, 1], 200)
+    p = np.tile([[0.6, 0.4]], (400, 1))
+    record = SimpleNamespace(task="single-label", conformal={"0.90": 0.5, "0.95": 0.5, "0.50": 0.5})
+    found = measure_reliability(record, truth, p)  # half of the sets hold the truth
+    assert list(found.broken) == ["0.95", "0.90"]
+    captions = [table.caption for table in found.tables() if table.columns[-1] == "empty"]
+    assert captions == ["Conformal sets, from validation patches; empty: no class is probable enough"]
 
 
 def test_the_patch_that_set_the_quantile_is_covered_in_float32_too():

@@ -12,7 +12,7 @@ from scipy.stats import binom, binomtest
 
 from swath.data import read_index
 from swath.errors import DataError, OutputError, SettingError
-from swath.evaluation.compare import compare, mcnemar, mcnemar_counts
+from swath.evaluation.compare import compare, comparison_points, mcnemar, mcnemar_counts
 from swath.evaluation.predictions import TEST_ACCESSES
 from swath.inference import load
 from tests.tiny import CLASSES, write_tiny_model
@@ -54,6 +54,8 @@ def test_a_model_is_not_better_than_itself(good, tiny_index):
     found = compare(good, good, tiny_index, split="val")
     assert (found.test.p_value, found.accuracy.value) == (1.0, 0.0)
     assert found.conclusion.startswith("Neither is shown to be better")
+    first, *_ = comparison_points(found)
+    assert f"{first.number} {first.text}".startswith("0.0 points of accuracy apart: neither is shown to be better, and")
 
 
 def test_access_to_the_test_split_leaves_a_note(good, bad, tiny_index, tmp_path):

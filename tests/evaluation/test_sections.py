@@ -45,7 +45,11 @@ def test_patches_of_several_labels_are_counted_once():
     [
         ({}, "The model has seen none of these 400 patches."),
         ({"known": False}, "is not known: its file does not say what it learned from."),
-        ({"train": 400}, "All 400 patches were trained on: this is no test. No patch is left to test it on"),
+        ({"train": 400}, "All 400 patches were trained on: this is no test. None of them is left to test it on."),
+        (
+            {"val": 400, "test": 600},
+            "this is no test. None of them is left to test it on; --split test has 600 patches.",
+        ),
         ({"train": 271, "val": 47}, "271 of 400 patches were trained on and 47 chose the model: this is no test. What"),
     ],
 )

@@ -86,7 +86,10 @@ def test_its_train_and_val_are_none(model, index, split):
     assert found.lines()[0] == f"All {n} patches {what}: this is no test."
     assert (found.is_test, found.tested) == (False, None)
     assert json.loads(found.to_json())["is_test"] is False
+    assert found.lines()[1] == "None of them is left to test it on; --split test has 48 patches."
     assert found.lines()[3].startswith("  accuracy (seen)")
+    alone = evaluate(model, index.where(split), split=split)
+    assert alone.lines()[1] == "None of them is left to test it on."
 
 
 def dropped(index: PatchIndex) -> PatchIndex:
@@ -274,7 +277,10 @@ def test_compare_says_it_of_each_and_concludes_from_what_neither_has_seen(model,
     assert found.unseen is not None
     assert found.unseen.n == 96 - train - val
     assert found.conclusion.startswith(f"On the {found.unseen.n} patches that neither has seen: ")
-    only = compare(model, tiny_model, index, split="train")
+    page = (tmp_path / "c" / "index.html").read_text(encoding="utf-8")
+    assert "accuracy of A, unseen patches" in page
+    only = compare(model, tiny_model, index, split="train", out=tmp_path / "d")
+    assert "accuracy of A (seen)" in (tmp_path / "d" / "index.html").read_text(encoding="utf-8")
     assert only.unseen is None
     assert only.conclusion.startswith("On patches that a model has seen, this is no test")
 

@@ -52,6 +52,8 @@ def test_auto_corrects_a_scene_that_lies_outside(spec):
     assert blue == pytest.approx(50, abs=8)  # the darkest values were cut off at 1
     assert (abs(red), abs(green)) < (6, 6)
     assert "blue values lie below" in found.warning
+    assert f"blue: gain {found.correction.gain[2]:.2f}, offset {blue:+.0f}" in found.warning
+    assert "\N{MINUS SIGN}" not in found.warning  # signs as in every other number
     told = found.record()
     assert told["correction"]["gain"] == found.correction.gain
     assert json.dumps(told)

@@ -449,6 +449,12 @@ class Reliability(Settings):
     conformal: dict[str, Conformal]
     selective: Selective
 
+    @property
+    def broken(self) -> dict[str, Conformal]:
+        """Sets that contain the true class clearly less often than wanted, the furthest below first."""
+        below = {level: sets for level, sets in self.conformal.items() if sets.coverage.high < float(level)}
+        return dict(sorted(below.items(), key=lambda item: item[1].coverage.value - float(item[0])))
+
     def tables(self) -> list[Table]:
         """Tables for text and page."""
         calibration = self.calibration
@@ -460,7 +466,7 @@ class Reliability(Settings):
         }
         sets: list[tuple[Cell, ...]] = [
             (
-                _percent(level),
+                level_percent(level),
                 found.coverage,
                 f"{found.size.value:.3f} ({found.size.low:.3f} to {found.size.high:.3f})",
                 f"{100 * found.single:.1f} %",
@@ -473,7 +479,9 @@ class Reliability(Settings):
         ]
         plain = f"{calibration.ece_uncorrected:.4f}"
         rows.insert(1, ("ECE as binned", plain, f"by chance alone {calibration.ece_by_chance:.4f}"))
-        kept: list[tuple[Cell, ...]] = [(_percent(share), value) for share, value in self.selective.accuracy.items()]
+        kept: list[tuple[Cell, ...]] = [
+            (level_percent(share), value) for share, value in self.selective.accuracy.items()
+        ]
         names = ("prediction sets", "contain the true class", "classes per set", "one class", "empty")
         return [
             Table(
@@ -481,7 +489,11 @@ class Reliability(Settings):
                 rows,
                 "Probabilities and outcomes; small is good. ECE is what the binned sum has beyond chance",
             ),
-            *([Table(names, sets, "Conformal sets, quantiles from validation patches")] if sets else []),
+            *(
+                [Table(names, sets, "Conformal sets, from validation patches; empty: no class is probable enough")]
+                if sets
+                else []
+            ),
             Table(("most confident", "accuracy"), kept, "Accuracy of the most confident predictions"),
         ]
 
@@ -507,5 +519,6 @@ def measure_reliability(record: Record, truth: npt.NDArray[np.int64], probabilit
     )
 
 
-def _percent(share: str) -> str:
+def level_percent(share: str) -> str:
+    """Write a share that is kept as text, such as ``"0.90"``, in percent: ``90 %``."""
     return f"{100 * float(share):g} %"

@@ -279,6 +279,7 @@ def write_comparison(folder: Path, result: Comparison) -> None:
     ]
     names = ("class", "patches", result.first, result.second, "first alone", "second alone", "p (Holm)")
     pairs = zip((result.first, result.second), result.seen, result.files, strict=True)
+    of = [", unseen patches" if result.unseen else count.mark for count in result.seen]
     write_report(
         folder / "index.html",
         [
@@ -315,8 +316,8 @@ def write_comparison(folder: Path, result: Comparison) -> None:
         title=f"'{result.first}' compared with '{result.second}'",
         points=comparison_points(result),
         numbers=[
-            Number(f"accuracy of {result.first}", counts.accuracy_first, f"n = {counts.n:,}"),
-            Number(f"accuracy of {result.second}", counts.accuracy_second, f"n = {counts.n:,}"),
+            Number(f"accuracy of {result.first}{of[0]}", counts.accuracy_first, f"n = {counts.n:,}"),
+            Number(f"accuracy of {result.second}{of[1]}", counts.accuracy_second, f"n = {counts.n:,}"),
         ],
         links=[Link("All numbers (JSON)", folder / NUMBERS)],
     )
@@ -333,7 +334,7 @@ def comparison_points(result: Comparison) -> list[Point]:
         text = f"more of the patches are right with '{better}' than with '{worse}'"
         found = Point("good", text, number, small, head="Better")
     else:
-        text = "of accuracy lie between them: neither is shown to be better, nor that they are equal"
+        text = "of accuracy apart: neither is shown to be better, and that is no proof that they are equal"
         found = Point("beware", text, number, small, head="Not clear")
     clear = [name for name, c in counts.per_class.items() if c.p_value < LEVEL]
     said = [found]

@@ -66,6 +66,8 @@ class SplitPredictions:
         Further outputs of the graph that were asked for, float32 by name, such as ``logits [N, L]``.
     inputs : tuple of pathlib.Path
         Files and folders that an output must not replace: patches, index and model.
+    test : int
+        Patches of the split ``test`` of the index, where another split is predicted.
     """
 
     record: Record
@@ -78,6 +80,7 @@ class SplitPredictions:
     predictions: Predictions
     outputs: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     inputs: tuple[Path, ...] = ()
+    test: int = 0
 
     def __len__(self) -> int:
         return len(self.part)
@@ -140,7 +143,8 @@ class SplitPredictions:
     @cached_property
     def seen(self) -> SeenRows:
         """Which of the patches the model has seen, by their pixels."""
-        return seen_rows(self.record, self.pixels)
+        found = seen_rows(self.record, self.pixels)
+        return with_fields(found, count=found.count.model_copy(update={"test": self.test}))
 
     def take(self, rows: npt.NDArray[Any]) -> SplitPredictions:
         """Return some of the patches: ``[N]`` bool, or places."""
@@ -216,8 +220,9 @@ def predict_split(
     else:
         predictions = predict_pixels(classifier, pixels, stage=stage, progress=progress)
     inputs = (*index.inputs, classifier.path)
+    test = 0 if split == "test" else index.split_counts.get("test", 0)
     return SplitPredictions(
-        record, classifier.engine, split, index.fingerprint, part, rows, pixels, predictions, found, inputs
+        record, classifier.engine, split, index.fingerprint, part, rows, pixels, predictions, found, inputs, test
     )
 
 

@@ -52,6 +52,8 @@ class SeenCount(Settings):
     similar : int
         Others that look like one of these, where they are clearly more than chance explains: copies that were
         compressed again, resized or brightened.
+    test : int
+        Patches of the split ``test`` of the same index, where another one was measured.
     """
 
     patches: int = Field(ge=0)
@@ -60,6 +62,7 @@ class SeenCount(Settings):
     train: int = 0
     val: int = 0
     similar: int = 0
+    test: int = Field(default=0, ge=0)
 
     @property
     def seen(self) -> int:
@@ -123,7 +126,8 @@ class SeenCount(Settings):
         if left >= FEWEST:
             return f"what counts is the score on the {left:,} patches that it has not seen"
         if not left:
-            return "no patch is left to test it on"
+            other = f"; --split test has {counted(self.test, 'patch', 'patches')}" if self.test else ""
+            return f"none of them is left to test it on{other}"
         return f"it has not seen {counted(left, 'patch', 'patches')}, too few for a score of their own"
 
     @property

@@ -131,7 +131,7 @@ def compare_scene(
     if asked == "on" or (asked == "auto" and found.far):
         correction = match(found.quantiles, training)
         done = "; ".join(
-            f"{band}: gain {gain:.2f}, offset " + f"{offset:+.0f}".replace("-", "\N{MINUS SIGN}")
+            f"{band}: gain {gain:.2f}, offset {offset:+.0f}"
             for band, gain, offset in zip(spec.bands, correction.gain, correction.offset, strict=True)
         )
         matched = f"colors were matched to the training images ({done})"

@@ -79,6 +79,7 @@ def test_the_page_shows_mistakes_with_maps_and_loads_nothing(done):
     assert "Residential \u2192 Forest" in page.text
     assert "Red is evidence for the class" in page.text
     assert "Right, but unsure" in page.text
+    assert page.text.count("swath explain MODEL INDEX --check") == 1
     sources = page.all("img", "src")
     assert len(sources) > 4
     assert all(source.startswith("data:image/") for source in sources)
@@ -100,6 +101,7 @@ def test_a_model_without_maps_still_has_a_page(flawed, tmp_path):
     find_errors(tiny_classifier(lacks="activations"), flawed, out=tmp_path / "e")
     page = Page((tmp_path / "e" / "index.html").read_text(encoding="utf-8"))
     assert "Patches are shown without maps" in page.text
+    assert "--check" not in page.text
     assert len(page.all("img", "src")) > 4
 
 

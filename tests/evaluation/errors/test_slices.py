@@ -57,6 +57,21 @@ def test_groups_and_sources_are_slices():
     assert Counter(of(found, "group").names) == {"east": 15, "none": 25}
 
 
+@pytest.mark.parametrize(
+    ("by", "name", "where"),
+    [
+        ("brightness", "third quarter (70.2 to 91.0)", "in the third quarter of brightness (70.2 to 91.0)"),
+        ("brightness", "below 70.2", "where brightness is below 70.2"),
+        ("group", "east", "where group is east"),
+    ],
+)
+def test_a_slice_in_words(by, name, where):
+    right = np.arange(40) % 2 == 0
+    names = [name] * 20 + ["other"] * 20
+    found = measure_slices(right, np.zeros(40, np.int64), [Slicing(by, names)])
+    assert where in {one.where for one in found}
+
+
 def test_a_bad_slice_is_found_among_good_ones():
     n = 400
     rng = np.random.default_rng(0)

@@ -12,9 +12,11 @@ from swath.data.spatial import optimistic_bias
 from swath.errors import DataError, OutputError
 from swath.evaluation.predictions import TEST_ACCESSES
 from swath.evaluation.run_report import Findings, ReportMeasurements, key_points, open_run, report
+from swath.evaluation.run_report.color_match import ColorMatchResult
 from swath.evaluation.run_report.measure import used_for_decisions
-from swath.evaluation.run_report.page import _data
+from swath.evaluation.run_report.page import _color_match, _data
 from swath.model import Record, read_model, write_model
+from swath.model.record import Estimate
 from tests.data.test_spatial import with_columns
 from tests.evaluation.cases import Page, evaluation
 from tests.tiny import write_patches, write_tiny_model
@@ -63,6 +65,25 @@ def test_the_page_needs_nothing_else_and_goes_from_verdict_to_record(made):
     assert places == sorted(places)
     assert {"Good for", "Fails at"} & set(page.texts[: places[0]])
     assert max(page.texts.index(point.text) for point in key_points(made.measured.findings)) < places[0]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_matching_colors_did_is_told_in_whole_sentences(changed):
+    level = Estimate(value=0.5, low=0.4, high=0.6, n=200)
+    said = "colors were matched to the training images (red: gain 1.20, offset -4): they differ"
+    found = ColorMatchResult(
+        split="val",
+        n=200,
+        before=level,
+        after=level,
+        gain=level,
+        clean_changed=changed,
+        clean_gain=level,
+        sentence=said,
+    )
+    told = _color_match(found, "")
+    assert ". Colors were matched to the training images (red: gain 1.20, offset -4): they differ. Without" in told
+    assert told.count("..") == 0
 
 
 def test_links_lead_to_files_of_the_report(made):

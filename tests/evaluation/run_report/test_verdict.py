@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swath.evaluation import BinaryEvaluation, measure_binary
-from swath.evaluation.calibration import measure_reliability
+from swath.evaluation.calibration import Conformal, measure_reliability
 from swath.evaluation.errors.findings import ErrorAnalysis, confused_pairs, weakest_classes
 from swath.evaluation.errors.slices import Slice
 from swath.evaluation.intervals import proportion, proportion_difference
@@ -292,6 +292,29 @@ def test_abstaining_is_suggested_with_its_effect_only_where_it_clearly_helps():
     assert "no clear gain" in verdict(Findings(blind.model_copy(update={"reliability": reliability}))).attempts[0]
 
 
+def promised(level: str, contained: int, n: int = 1000) -> Findings:
+    """A model whose prediction sets of one level contain the true class so often."""
+    found = trusting(0.9, n=n)
+    sets = Conformal(
+        quantile=0.5, coverage=proportion(contained, n), size=Estimate(value=1, low=1, high=1, n=n), empty=0, single=1
+    )
+    reliability = found.reliability.model_copy(update={"conformal": {level: sets}})
+    return Findings(found.model_copy(update={"reliability": reliability}))
+
+
+def test_prediction_sets_that_contain_the_truth_less_often_than_promised_are_told():
+    short = promised("0.90", 870)
+    (told,) = verdict(short).caveats
+    assert told.startswith("Its prediction sets contain the true class clearly less often than they promise: 87.0 % (")
+    assert told.endswith(" of the 90 % sets.")
+    (point,) = [point for point in key_points(short) if point.kind == "beware"]
+    assert point.number == "87.0 %"
+    assert point.text.endswith("the 90 % they promise")
+    for kept in (promised("0.90", 890), promised("0.90", 930), promised("0.80", 870)):
+        assert not verdict(kept).caveats
+        assert all(point.kind != "beware" for point in key_points(kept))
+
+
 def test_labels_are_asked_for_where_classes_hold_more_than_their_share_of_mistakes():
     one = analyzed([[40, 30, 0], [0, 70, 0], [0, 0, 700]])
     (asked,) = verdict(Findings(evaluation(), errors=one)).attempts
@@ -329,7 +352,7 @@ def test_a_slice_is_blamed_only_for_what_its_classes_do_not_explain():
     table = [[600, 40], [53, 307]]
     assert worst_slice(analyzed(table, dark(0.635))) == ""
     told = worst_slice(analyzed(table, dark(0.95)))
-    assert "brightness is lowest quarter" in told
+    assert "it is worse in the lowest quarter of brightness: " in told
     assert "of 200 patches of the split 'val'" in told
     assert told.endswith("its classes alone would give 95.0 %")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -29,6 +30,10 @@ _LOSSES, _SURE, _UNSURE = 24, 12, 12  # patches in a gallery
 _PAIRS, _EACH = 4, 6  # pairs in the gallery, and patches of each
 _SLICES = 40  # in the table
 _CHUNK = 256  # patches whose activations are in memory at once
+_UNCHECKED = (
+    "the maps are shown as they are, and may not show what decides the model's answers: that is tested by "
+    "swath explain MODEL INDEX --check --out DIR, and in a report (swath report)"
+)
 MAPS = "maps"  # the folder of one picture per mistake
 Rows = npt.NDArray[np.int64]
 Maps = dict[int, list[npt.NDArray[np.float32]]]
@@ -38,7 +43,11 @@ def write_errors_page(path: Path, analysis: ErrorAnalysis) -> None:
     """Write ``index.html`` next to ``errors.csv`` and ``errors.json``."""
     write_report(
         path,
-        [*error_sections(analysis), *_every_section(analysis, path.parent), _next_section(analysis)],
+        [
+            *_with_care(error_sections(analysis), analysis),
+            *_every_section(analysis, path.parent),
+            _next_section(analysis),
+        ],
         title=f"Mistakes of '{analysis.model}'",
         points=_points(analysis),
         numbers=[
@@ -64,6 +73,14 @@ def error_sections(analysis: ErrorAnalysis) -> list[Section]:
         _slice_section(analysis),
         _unsure_section(galleries, "" if analysis.errors else note),  # said once per page
     ]
+
+
+def _with_care(sections: list[Section], analysis: ErrorAnalysis) -> list[Section]:
+    """Say above the first maps that nothing here has tested them; a report shows its test of them instead."""
+    if analysis.details is None or not analysis.details.maps:
+        return sections
+    first = sections[0]
+    return [replace(first, warnings=(*first.warnings, _UNCHECKED)), *sections[1:]]
 
 
 def choose_galleries(found: SplitPredictions, pairs: Sequence[ConfusedPair]) -> dict[str, Rows]:
@@ -303,7 +320,7 @@ def _points(analysis: ErrorAnalysis) -> list[Point]:
     worse = [s for s in analysis.slices if s.clear and s.difference.value < 0]
     if worse:
         s = min(worse, key=lambda one: one.difference.value)
-        text = f"of accuracy where {s.by} is {written(s.name, limit=48)}, against the rest"
+        text = f"of accuracy {s.where}, against the rest"
         small = f"95 % interval {100 * s.difference.low:+.1f} to {100 * s.difference.high:+.1f} points, "
         small += f"{p_value(s.corrected)} corrected for {len(analysis.slices)} slices"
         said.append(Point("fails", text, f"{100 * s.difference.value:+.1f} points", small))

@@ -16,6 +16,7 @@ from swath.config import Settings
 from swath.data import PatchIndex, color_feature_names, color_features
 from swath.evaluation.intervals import proportion, proportion_difference
 from swath.model.record import Estimate
+from swath.pages.text import written
 
 _ALIKE = 1 + 1e-7  # tables as improbable as the one seen, but for rounding
 LEAST = 10  # patches below which a slice is not looked at
@@ -122,6 +123,15 @@ class Slice(Settings):
     def clear(self) -> bool:
         """Whether the difference is more than the number of slices explains."""
         return self.corrected < LEVEL
+
+    @property
+    def where(self) -> str:
+        """The slice in words, such as ``in the third quarter of brightness (70.2 to 91.0)``."""
+        name = written(self.name, limit=48)
+        for quarter in _QUARTERS:
+            if name.startswith(quarter):
+                return f"in the {quarter} of {self.by}{name.removeprefix(quarter)}"
+        return f"where {self.by} is {name}"
 
 
 def slicings(part: PatchIndex, pixels: npt.NDArray[Any], *, bands: Sequence[str]) -> tuple[list[Slicing], list[str]]:

@@ -43,7 +43,7 @@ from swath.inference import load
 from swath.inference.choice import AUTO
 from swath.model import Record
 from swath.pages.html import Image, Link, Listing, Number, Section, Table, write_report
-from swath.pages.text import listed, points
+from swath.pages.text import listed, points, sentence
 from swath.progress import Progress, silent
 
 PAGE, FACTS = "index.html", "report.json"
@@ -306,11 +306,13 @@ def _shifts(measured: ReportMeasurements, folder: Path) -> Section | None:
 
 
 def _color_match(found: ColorMatchResult, mark: str) -> str:
-    clean = f"changes accuracy by {points(found.clean_gain)}" if found.clean_changed else "leaves them as they are"
+    clean = (
+        f"changes accuracy by {points(found.clean_gain)}" if found.clean_changed else "leaves the patches as they are"
+    )
     return (
         f"Matching colors, {found.n:,} patches taken as one scene: under the atmosphere shift at severity 5 "
         f"accuracy{mark} is {100 * found.before.value:.1f} % as they are and {100 * found.after.value:.1f} % with "
-        f"--match-colors auto, {points(found.gain)}. It was {found.sentence}. Without a shift it {clean}."
+        f"--match-colors auto, {points(found.gain)}. {sentence(found.sentence)} Without a shift it {clean}."
     )
 
 
@@ -344,7 +346,7 @@ def _data(measured: ReportMeasurements, record: Record, samples: Sequence[Image]
         found.classes,
         patches=found.patches,
         sentences=(
-            *(sentence for sentence in found.sentences() if sentence not in optimistic),
+            *(text for text in found.sentences() if text not in optimistic),
             f"Split protocol of the model's own data: {record.data.split_protocol}.",
         ),
         samples=samples,

@@ -9,7 +9,7 @@ Pure rules. A sentence is written only where there is a number for it, and carri
   clearly cost accuracy (intervals apart; the atmosphere first), and whether the model stays confident; the worst slice
   that differs by more than chance; maps that fail; probabilities that are far off (error clearly above 0.05).
 - *Beware*: few patches, optimistic splits, patches that trained or selected the model, patches unlike the training
-  data.
+  data, prediction sets that contain the true class clearly less often than they promise.
 - *Try next*: what helped in these measurements, and labels of classes that are clearly worse than the rest, corrected
   for the number of classes; what was tried without a clear gain is named as well.
 """
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from swath.config import Settings
 from swath.data.spatial import TOO_HIGH
-from swath.evaluation.calibration import Reliability
+from swath.evaluation.calibration import Reliability, level_percent
 from swath.evaluation.errors import ConfusedPair, ErrorAnalysis
 from swath.evaluation.errors.slices import LEVEL, fisher_exact
 from swath.evaluation.faithfulness import MapCheck
@@ -304,7 +304,7 @@ def worst_slice(errors: ErrorAnalysis | None) -> str:
         return ""
     worst = min(worse, key=lambda s: s.difference.value)
     return (
-        f"it is worse where {worst.by} is {written(worst.name)}: accuracy {with_interval(worst.accuracy)} of "
+        f"it is worse {worst.where}: accuracy {with_interval(worst.accuracy)} of "
         f"{worst.accuracy.n:,} patches of the split '{errors.split}'{errors.seen.mark}, "
         f"{points_more(worst.difference)} than elsewhere; its classes alone would give {100 * worst.expected:.1f} %"
     )
@@ -326,7 +326,19 @@ def _caveats(found: Findings) -> list[str]:
         texts.append(f"{why}, so {display_name(name)} {with_interval(value)} may be far too high")
     if score.ood is not None and score.ood.low > NOTABLE_OOD_SHARE:
         texts.append(f"{with_interval(score.ood)} of the patches are unlike the training data")
+    texts.append(short_sets(reliability_of(score)))
     return texts
+
+
+def short_sets(reliability: Reliability | None) -> str:
+    """Which prediction sets contain the true class clearly less often than promised."""
+    if reliability is None or not reliability.broken:
+        return ""
+    named = [
+        f"{with_interval(sets.coverage)} of the {level_percent(level)} sets"
+        for level, sets in reliability.broken.items()
+    ]
+    return f"its prediction sets contain the true class clearly less often than they promise: {listed(named)}"
 
 
 def abstain(score: Evaluation, reliability: Reliability | None) -> str:
@@ -382,11 +394,11 @@ def labels(errors: ErrorAnalysis | None, *, classes: int) -> str:
 
 
 def key_points(found: Findings) -> list[Point]:
-    """The verdict in three to five lines of one number each; intervals stand in small print.
+    """The verdict in three to six lines of one number each; intervals stand in small print.
 
     Patches that the model has seen first, where there are any; then the score, as a strength or a failure; what it
-    fails at most (a pair of classes, and the shift of the pictures that costs most); the first reason for care; and
-    the first thing to do.
+    fails at most (a pair of classes, and the shift of the pictures that costs most); the first reason for care;
+    prediction sets that break their promise; and the first thing to do.
     """
     counts = found.score.tested or found.score
     unsure = reliability_of(found.score.tested) if found.score.tested else None
@@ -396,6 +408,7 @@ def key_points(found: Findings) -> list[Point]:
         _pair_point(found.confused),
         _shift_point(found.robustness),
         None if found.score.seen.seen else _caveat_point(found),
+        _sets_point(reliability_of(counts)),
         _next_point(found, counts, unsure),
     ]
     return [point for point in candidates if point is not None]
@@ -477,6 +490,16 @@ def _caveat_point(found: Findings) -> Point | None:
     if not score.seen.known:
         return Point("beware", sentence(score.seen.sentence))
     return None
+
+
+def _sets_point(reliability: Reliability | None) -> Point | None:
+    """The prediction sets that fall furthest short of what they promise."""
+    if reliability is None or not reliability.broken:
+        return None
+    level, sets = next(iter(reliability.broken.items()))
+    found = sets.coverage
+    text = f"of the prediction sets contain the true class: clearly fewer than the {level_percent(level)} they promise"
+    return Point("beware", text, percent(found)[0], _interval(found, f"{found.n:,} patches"))
 
 
 def _next_point(found: Findings, counts: Evaluation, reliability: Reliability | None) -> Point | None:
