@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swath.evaluation.compare import McNemar
 from swath.model.record import Estimate
+from swath.pages.text import p_value
 
 SURE = 0.05  # p-value below which a gain is called one
 _Z = 1.96
@@ -123,7 +124,7 @@ class TeachingResult:
             f"agreement with {n} places, each predicted without having been learned:",
             f"  before {_share(self.before)}",
             f"  after  {_share(self.after)}",
-            f"  gain   {_points(self.difference)}, paired test p = {_p(self.test.p_value)}",
+            f"  gain   {_points(self.difference)}, paired test {p_value(self.test.p_value)}",
             f"  {'class':<{width}} {'places':>6} {'before':>8} {'after':>8}",
         ]
         for gain in self.classes:
@@ -162,7 +163,3 @@ def _share(estimate: Estimate) -> str:
 
 def _points(estimate: Estimate) -> str:
     return f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
