@@ -170,15 +170,7 @@ def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, 
             f"the reference has {counted(len(stray), 'class', 'classes')} that the map{several} cannot show ({shown}): "
             "places of it count as errors of the map, and its area is estimated",
         )
-    for one in of_maps:
-        # What is known for certain has no interval.
-        never = [
-            f"'{name}'"
-            for name, scores in one.accuracy.per_class.items()
-            if name not in stray and not scores.mapped and scores.producers.n and scores.producers.high == 0
-        ]
-        if never:
-            notes += (f"{one.map} shows no {', '.join(never[:4])}: its producer's accuracy is 0 without an interval",)
+    notes += tuple(note for one in of_maps if (note := _never_mapped(one, stray)) is not None)
     differences = tuple(
         PairedDifference(first=names[0], second=names[k], difference=measure_difference(sample, 0, k))
         for k in range(1, len(maps))
@@ -193,6 +185,18 @@ def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, 
         differences=differences,
         notes=notes,
     )
+
+
+def _never_mapped(one: MapEstimates, stray: Sequence[str]) -> str | None:
+    """Why classes have no interval: a map that is known everywhere shows none of them; of `stray` ones that is said."""
+    never = [
+        f"'{name}'"
+        for name, scores in one.accuracy.per_class.items()
+        if name not in stray and not scores.mapped and scores.producers.n and scores.producers.high == 0
+    ]
+    if not never:
+        return None
+    return f"{one.map} shows no {', '.join(never[:4])}: its producer's accuracy is 0 without an interval"
 
 
 def reference_points(places: Places) -> Floats:
