@@ -59,8 +59,8 @@ def class_colors(names: Sequence[str], *, binary: bool = False) -> tuple[str, ..
     Returns
     -------
     tuple of str
-        K colors, RRGGBB. Names without a known color get the one that is furthest from all others so far; no blue, which
-        is read as water, unless they say so or nothing else is apart from the others.
+        K colors, RRGGBB. Names without a known color get the one that is furthest from all others so far; no blue,
+        which is read as water, unless they say so or nothing else is apart from the others.
 
     Examples
     --------
