@@ -107,6 +107,26 @@ def test_points_of_nobodys_design_give_no_areas(map_: Path) -> None:
     assert one.accuracy.overall.value == pytest.approx(right)
 
 
+def test_one_place_of_a_class_that_is_mapped_nowhere_has_no_interval_of_no_width(tmp_path: Path) -> None:
+    mapped = np.ones((60, 80), np.uint8)
+    mapped[:3], mapped[3:6] = 2, 3
+    map_ = write_map(tmp_path / "few.tif", mapped)
+    xy = [(600_005.0 + 10 * k, 5_399_005.0 + 400) for k in range(20)]
+    table = assess_places([map_], points(xy, ["Forest"] * 19 + ["River"])).lines()
+    river = next(line for line in table if line.startswith("River"))
+    assert "0 (0\u201379)" in river, "nobody looked where the map shows a river"
+    # All strata have places: that the map shows none is known, and no estimate.
+    mapped[:3] = 1
+    map_ = write_map(tmp_path / "none.tif", mapped)
+    truth = mapped.copy()
+    reference = read_reference(labeled(sampled(map_), map_, truth))
+    rows = [replace(row, label="River") if k == 0 else row for k, row in enumerate(reference.rows)]
+    found = assess_places([map_], replace(reference, rows=tuple(rows)))
+    river = next(line for line in found.lines() if line.startswith("River"))
+    assert "(0\u20130)" not in river
+    assert any(note.startswith("none.tif shows no 'River'") for note in found.notes)
+
+
 def test_places_that_taught_the_model_are_refused(map_: Path) -> None:
     """In whatever reference system they come back, and if only one of them did."""
     _, truth = land()

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from swath.assessment import Agreement, Assessment, assess, sample_map
+from swath.assessment.accuracy import read_reference
 from swath.errors import DataError, MissingFileError, OutputError, SettingError
 from swath.mapping import map_scene
 from swath.teaching import teach
-from tests.assessment.maps import labeled, land, write_map
+from tests.assessment.maps import labeled, land, save, write_map
+from tests.drawings import Drawing
 from tests.teaching import scenes
 from tests.tiny import CLASSES
 
@@ -51,6 +55,20 @@ def test_an_assessment_is_a_folder(files: dict[str, Path], tmp_path: Path) -> No
     assert "map.tif less second.tif" in page
     assert page.count('<figure class="drawn">') == 2
     assert "<script" not in page
+
+
+def test_the_page_draws_nothing_where_nothing_is_and_counts_one(files: dict[str, Path], tmp_path: Path) -> None:
+    places = read_reference(files["places"])
+    rows = list(places.rows)
+    rows[0] = replace(rows[0], label=None)
+    rows[1:] = [replace(row, label="Forest" if row.label == "River" else row.label) for row in rows[1:]]
+    save(tmp_path / "no-river.gpkg", replace(places, rows=tuple(rows)))
+    assess([files["map"]], reference=tmp_path / "no-river.gpkg", out=tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "Not used: 1 place without a label" in page
+    cells = [text for drawn in re.findall(r"<svg.*?</svg>", page) for text in Drawing(drawn).words]
+    assert "<0.1" not in cells
+    assert sum(any(letter.isdigit() for letter in text) for text in cells) == 2 * 6, "no place is of a river"
 
 
 def test_agreement_is_a_folder_too(files: dict[str, Path], tmp_path: Path) -> None:

@@ -223,6 +223,18 @@ def test_a_class_that_no_point_shows_may_be_on_another_map() -> None:
     assert 0.3 < other.high < 0.5  # Wilson's for 0 of 6
 
 
+def test_a_class_that_no_point_is_mapped_as_may_be_on_a_map_that_is_not_known_everywhere() -> None:
+    """Without strata, points that one class is mapped at do not say that the map has no other."""
+    mapped, truth = np.zeros(30, np.intp), np.repeat([0, 1], [29, 1])
+    for whole in (True, False):
+        sample = StratifiedSample(
+            ("a", "b"), stratum=mapped, mapped=mapped, reference=truth, areas=np.array([1.0]), whole=whole
+        )
+        found = measure_map(sample).per_class["b"].producers
+        assert (found.value, found.low, found.n) == (0, 0, 1)
+        assert found.high == 0 if whole else found.high > 0.5  # Wilson's for 0 of 1
+
+
 def test_one_point_in_a_stratum_has_limits() -> None:
     found = measure_map(from_counts([[1, 0], [0, 30]], [1, 9], ("a", "b")))
     assert found.overall.se > 0

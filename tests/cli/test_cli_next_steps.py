@@ -19,6 +19,7 @@ from swath.model import Record, read_model, write_model
 from swath.model.file import shipped_models
 from tests.cli.conftest import Ran, Swath
 from tests.cli.test_options import COMMANDS
+from tests.mapping.scenes import write_scene as write_pixels
 from tests.teaching.scenes import checkerboard, middles, remembering_model, write_places, write_scene
 from tests.test_output_not_read import SETTINGS, class_map
 from tests.tiny import CLASSES, write_tiny_model
@@ -62,7 +63,13 @@ FAST = {
 ALSO = {  # the same commands, where they end in another way
     "assess": "assess classes.tif --reference classes.tif",
     "explain": "explain tiny.onnx few --check -o why",
+    "map a scene of unknown land": "map eurosat noise.tif --bands 1,2,3 --match-colors off --stride 64 -o m.tif",
+    "map by a taught model": "map mine.onnx scene.tif --bands 1,2,3 -o m.tif",
     "teach": "teach tiny.onnx --patches index.parquet -o taught.onnx",
+}
+MAPS = {  # what comes after them
+    "map a scene of unknown land": "suggest eurosat noise.tif --bands 1,2,3 --match-colors off --out places.gpkg",
+    "map by a taught model": "sample m.tif --scene scene.tif --bands 1,2,3 --out sample-2.gpkg",
 }
 SLOW = {
     "demo": "demo --no-open",
@@ -153,6 +160,13 @@ def prepare(swath: Swath, name: str) -> None:
     if name == "model threshold":
         made = swath("data", "binary", "index.parquet", "--positive", "River", "-o", "river.parquet", "-q")
         assert made.code == 0
+    if name == "map by a taught model":
+        made = swath("teach", "tiny.onnx", "--scene", "scene.tif", "--places", "places.csv", "-o", "mine.onnx", "-q")
+        assert made.code == 0, made.err
+        Path("sample.gpkg").touch()
+    if name == "map a scene of unknown land":
+        noise = np.random.default_rng(0).integers(0, 256, (3, 128, 192)).astype(np.uint8)
+        write_pixels(Path("noise.tif"), noise)
     if name == "weights add":
         save_file({"a": np.ones(3, np.float32)}, "weights.safetensors")
 
@@ -169,7 +183,14 @@ def test_it_says_what_to_do_now(swath: Swath, here: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ALSO)
 def test_it_says_so_in_other_cases(swath: Swath, here: Path, name: str) -> None:
-    goes_on(swath, swath(*shlex.split(ALSO[name])))
+    prepare(swath, name)
+    ran = swath(*shlex.split(ALSO[name]))
+    if name in MAPS:
+        assert f"next: swath {MAPS[name]}" in ran.err
+        assert "to look at it: open m.html" in ran.err
+        assert ran.err.count("next: ") == 1
+        assert "finer borders" not in ran.err or "taught" in name
+    goes_on(swath, ran)
 
 
 @pytest.mark.slow

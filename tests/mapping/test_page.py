@@ -69,6 +69,18 @@ def test_it_opens_alone_and_asks_for_nothing(page):
 
 
 @needs_browser
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_frame_has_its_height_before_the_script_has_run(browser, made, tmp_path, width):
+    browser.show(made.files.page, width=width)
+    high = browser.place("stage")[3]
+    text = made.files.page.read_text(encoding="utf-8")
+    start = text.rindex("<script>")
+    (tmp_path / "still.html").write_text(text[:start] + text[text.index("</script>", start) :], encoding="utf-8")
+    browser.open(tmp_path / "still.html", width=width)
+    assert browser.place("stage")[3] == pytest.approx(high, abs=2)
+
+
+@needs_browser
 def test_the_scale_bar_is_as_long_as_it_says(page, made):
     meters = {"200 m": 200, "500 m": 500}[page.text("bar-text")]
     assert page.place("bar-length")[2] / page.place("view")[2] == pytest.approx(meters / (10 * made.width), rel=0.02)

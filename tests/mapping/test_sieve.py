@@ -148,6 +148,18 @@ def test_a_map_says_what_was_merged(tmp_path, tiny_model, speckled):
     assert kept.min_area == made.min_area
 
 
+def test_a_unit_below_a_cell_of_the_map_is_said_to_do_nothing(tmp_path, tiny_model, speckled):
+    classifier = load(tiny_model, threads=1)
+    said = "a cell of this map is 41 ha, so no patch is smaller than 5 ha"
+    made = map_scene(classifier, speckled, out=tmp_path / "map.tif", stride=64, min_area=5, **UTM)
+    assert made.min_area.patches == 0
+    assert any(warning.startswith(said) for warning in made.warnings)
+    assert said[1:] in made.files.page.read_text(encoding="utf-8")
+    assert any(said in warning for warning in json.loads(made.files.record.read_text())["warnings"])
+    for other in ({"stride": 64, "min_area": 50}, {"stride": 16, "min_area": 5}, {"stride": 64}):
+        assert "a cell of" not in " ".join(map_scene(classifier, speckled, **other, **UTM).warnings)
+
+
 def test_zones_are_measured_on_the_merged_map(tmp_path, tiny_model, speckled):
     left, top = UTM["transform"].c, UTM["transform"].f
     ring = [[left, top], [left + 1920, top], [left + 1920, top - 1920], [left, top - 1920], [left, top]]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import colorsys
 from itertools import combinations
 
 import pytest
@@ -21,6 +22,7 @@ EUROSAT = (
         (["Forest", "bare", "River", "ice", "Residential", "mangrove"], False),
         (["not dump", "dump"], True),
         (["a", "b"], False),
+        ((*EUROSAT, "Scrub", "Mine", "Wetland"), False),
     ],
 )
 def test_every_pair_is_apart_with_normal_protan_and_deutan_vision(names, binary):
@@ -40,6 +42,18 @@ def test_distances_are_those_of_published_pairs():
 def test_many_classes_still_differ():
     colors = class_colors([f"class {k}" for k in range(40)])
     assert len(set(colors)) == 40
+
+
+@pytest.mark.parametrize("others", [EUROSAT, ("SeaLake",), ()])
+def test_blue_is_left_to_water(others):
+    def hue(name):
+        color = class_colors((*others, name))[-1]
+        return 360 * colorsys.rgb_to_hsv(*(value / 255 for value in bytes.fromhex(color)))[0]
+
+    for land in ("Scrub", "Research station", "Mine"):
+        assert not 170 < hue(land) < 255
+    if others == EUROSAT:
+        assert 170 < hue("coastal_water") < 255, "what is water may be blue"
 
 
 def test_a_name_keeps_its_color_whatever_stands_before_it():

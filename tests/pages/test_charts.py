@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,27 @@ def test_a_matrix_of_many_classes_is_wider_than_the_page_rather_than_unreadable(
     assert wide.width > WIDE
     assert min(t.size for t in narrow.texts) == 11
     assert outside(wide) == outside(narrow) == []
+
+
+@pytest.mark.parametrize("k", [3, 10])
+def test_a_matrix_with_short_texts_fits_a_narrow_column(k):
+    values = np.full((k, k), 0.125)
+    chart = matrix_chart(
+        "alt",
+        values,
+        ["HerbaceousVegetation"] * k,
+        texts=[["12.5"] * k] * k,
+        short=[["12"] * k] * k,
+        up="map",
+        across="reference",
+    )
+    wide, narrow = both(chart)
+    assert (wide.words.count("12.5"), wide.words.count("12")) == (k * k, 0)
+    assert (narrow.words.count("12.5"), narrow.words.count("12")) == (0, k * k)
+    assert narrow.width <= NARROW
+    assert outside(wide) == outside(narrow) == []
+    cells = sorted((text for text in narrow.texts if text.text == "12"), key=lambda text: (text.top, text.left))[:k]
+    assert all(one.right < other.left for one, other in pairwise(cells))
 
 
 def test_dots_of_a_cloud_are_one_element_in_their_color():

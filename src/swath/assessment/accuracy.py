@@ -35,6 +35,7 @@ from swath.pages.text import counted
 _MODEL_TAG = "SWATH_MODEL_SHA256"  # in rasters that swath map writes
 _LINES = 32  # laid across a polygon
 _FEW = 50  # points of a stratum below which intervals are less exact
+_LOST = 1e-6  # share of the sampled ground without a labeled place, from which on it is more than rounding
 _ROUNDING = 1e-3  # of hectares that went through a table
 Floats = npt.NDArray[np.float64]
 
@@ -169,6 +170,7 @@ def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, 
             f"the reference has {counted(len(stray), 'class', 'classes')} that the map{several} cannot show ({shown}): "
             "places of it count as errors of the map, and its area is estimated",
         )
+    notes += tuple(note for one in of_maps if (note := _never_mapped(one, stray)) is not None)
     differences = tuple(
         PairedDifference(first=names[0], second=names[k], difference=measure_difference(sample, 0, k))
         for k in range(1, len(maps))
@@ -183,6 +185,18 @@ def assess_places(maps: Sequence[Path], places: Places, *, groups: Mapping[str, 
         differences=differences,
         notes=notes,
     )
+
+
+def _never_mapped(one: MapEstimates, stray: Sequence[str]) -> str | None:
+    """Why classes have no interval: a map that is known everywhere shows none of them; of `stray` ones that is said."""
+    never = [
+        f"'{name}'"
+        for name, scores in one.accuracy.per_class.items()
+        if name not in stray and not scores.mapped and scores.producers.n and scores.producers.high == 0
+    ]
+    if not never:
+        return None
+    return f"{one.map} shows no {', '.join(never[:4])}: its producer's accuracy is 0 without an interval"
 
 
 def reference_points(places: Places) -> Floats:
@@ -281,7 +295,12 @@ def _sample(
             "areas are not estimated (draw a sample with: swath sample)",
         )
         sample = StratifiedSample(
-            tuple(classes), stratum=np.zeros(len(at), np.intp), mapped=of_maps, reference=truth, areas=np.ones(1)
+            tuple(classes),
+            stratum=np.zeros(len(at), np.intp),
+            mapped=of_maps,
+            reference=truth,
+            areas=np.ones(1),
+            whole=False,
         )
         return sample, None, notes
     size = len(design.strata)
@@ -293,7 +312,7 @@ def _sample(
     kept = np.flatnonzero(counts)
     lost = 1 - hectares[kept].sum() / (design.whole * hectares.sum() / design.hectares.sum())
     notes = ()
-    if lost > 1e-6:
+    if lost > _LOST:
         notes += (
             f"{100 * lost:.2g} % of the sampled ground is in strata without a labeled place: nothing is said of it",
         )
@@ -313,6 +332,7 @@ def _sample(
         areas=hectares[kept],
         pixels=None if design.pixels is None else design.pixels[kept],
         weights=weights[at],
+        whole=lost <= _LOST,
     )
     return sample, float(hectares[kept].sum()), notes
 

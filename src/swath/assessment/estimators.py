@@ -139,6 +139,9 @@ class StratifiedSample:
     weights : numpy.ndarray, optional
         ``[N]``, size of the ground that a point stands for, in any unit: pixels of a geographic grid differ in size.
         Within a stratum the estimates are means with these weights, and its number of points is Kish's effective one.
+    whole : bool
+        Whether the strata are all of the map. Where they are its classes it is then known everywhere: a class that no
+        stratum is of is nowhere on it. Without strata, or with some left out, it may be where no point was drawn.
 
     Raises
     ------
@@ -170,8 +173,9 @@ class StratifiedSample:
         areas: Floats,
         pixels: npt.NDArray[np.int64] | None = None,
         weights: Floats | None = None,
+        whole: bool = True,
     ) -> None:
-        self.classes = classes
+        self.classes, self.whole = classes, whole
         self.stratum, self.mapped, self.reference = stratum, np.atleast_2d(mapped), reference
         count = len(areas)
         weights = np.ones(len(stratum)) if weights is None else np.asarray(weights, np.float64)
@@ -211,7 +215,7 @@ class _Ratios:
         self.mapped = np.concatenate([rows[:, 1:].T, np.repeat(places[:, 1:], size, axis=0).T], axis=1)
         self.reference = np.concatenate([sample.reference, np.tile(np.arange(size), len(places))])
         self.real = len(sample)
-        self._exact = len(places) == h  # what the maps show is known everywhere: one class in each stratum
+        self._exact = sample.whole and len(places) == h  # what the maps show is known everywhere: a class per stratum
         self._cell = np.concatenate([inverse.ravel(), np.repeat(np.arange(len(places)), size)])
         n = sample.effective
         self._share, self._strata, self._left = sample.share, h, sample.left

@@ -23,7 +23,7 @@ from swath.evaluation.plots import commonest
 from swath.files import write_csv
 from swath.pages.charts import Chart, matrix_chart
 from swath.pages.html import Cell, Link, Number, Section, Table, write_report
-from swath.pages.text import points, sentence
+from swath.pages.text import counted, points, sentence
 
 NUMBERS, MATRIX, PAGE = "assessment.json", "confusion.csv", "index.html"
 _LIMITS = (
@@ -65,7 +65,7 @@ def _numbers(result: Assessment | Agreement) -> list[Number]:
 def _accuracy_sections(result: Assessment) -> list[Section]:
     sections = [_map_section(one) for one in result.maps]
     sections += [_difference_section(pair) for pair in result.differences]
-    left = [f"{count:,} places {reason}" for reason, count in result.left_out.items()]
+    left = [f"{counted(count, 'place', 'places')} {reason}" for reason, count in result.left_out.items()]
     sections.append(
         Section(
             "Places and method",
@@ -131,7 +131,7 @@ def _agreement_sections(result: Agreement) -> list[Section]:
 
 
 def _agreement_section(one: MapAgreement) -> Section:
-    left = [f"{count:,} pixels {reason}" for reason, count in one.left_out.items()]
+    left = [f"{counted(count, 'pixel', 'pixels')} {reason}" for reason, count in one.left_out.items()]
     return Section(
         one.map,
         text=[
@@ -147,12 +147,14 @@ def _chart(shares: npt.NDArray[np.float64], names: Sequence[str], alt: str) -> C
     kept, others = commonest(shares)
     shares = shares[np.ix_(kept, kept)]
     texts = [[_percent(share) for share in row] for row in shares.tolist()]
+    whole = [[_percent(share, digits=0) for share in row] for row in shares.tolist()]
     caption = "Numbers: % of the area; color: share of the map class"
     return matrix_chart(
         alt,
         shares,
         [names[k] for k in kept],
         texts=texts,
+        short=whole,
         up="map",
         across="reference",
         caption=f"{caption}. The {len(kept)} largest classes; {others:,} others are in the table."
@@ -161,5 +163,9 @@ def _chart(shares: npt.NDArray[np.float64], names: Sequence[str], alt: str) -> C
     )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}" if share >= 0.0005 else "<0.1"
+def _percent(share: float, *, digits: int = 1) -> str:
+    """A cell of a matrix: nothing where there is nothing, and no 0 where there is little."""
+    least = 10.0**-digits
+    if share <= 0:
+        return ""
+    return f"{100 * share:.{digits}f}" if 100 * share >= least / 2 else f"<{least:g}"

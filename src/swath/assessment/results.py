@@ -14,7 +14,7 @@ from swath.config import Settings
 from swath.evaluation.results import Result, text_table
 from swath.model.record import Estimate
 from swath.pages.html import Cell, Table
-from swath.pages.text import points, with_interval, written
+from swath.pages.text import counted, points, with_interval, written
 
 INTERVALS = (
     "Wilson's around the estimate, for the effective sample size of its stratified variance with two points more per "
@@ -172,6 +172,8 @@ def _share(estimate: Estimate) -> str:
     """A share in percent with its interval, as short as can be."""
     if not estimate.n:
         return "\u2013"
+    if estimate.low == estimate.high:  # known without an estimate: every pixel is in the sample, or the map has none
+        return f"{100 * estimate.value:.0f}"
     return f"{100 * estimate.value:.0f} ({100 * estimate.low:.0f}\u2013{100 * estimate.high:.0f})"
 
 
@@ -248,7 +250,9 @@ class Agreement(Result):
                 f"  agreement {100 * one.overall:.1f} % of the area",
             ]
             if one.left_out:
-                reasons = ", ".join(f"{count:,} pixels {reason}" for reason, count in one.left_out.items())
+                reasons = ", ".join(
+                    f"{counted(count, 'pixel', 'pixels')} {reason}" for reason, count in one.left_out.items()
+                )
                 lines.append(f"not compared: {reasons}")
             whole = one.hectares
             shares = [[part / whole for part in row] for row in one.matrix]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from swath.cli import options as opt
 
 _MOST_ZONES = 15  # on the screen
+_MOSTLY = 0.5  # share of a map unlike the training data, above which the model has to learn the scene first
 
 
 def map_scene(
@@ -117,10 +119,32 @@ def map_scene(
         for note in made.zone_notes:
             typer.echo(f"note: {note}", err=True)
         typer.echo(f"{made.files.zones}: hectares of every class in {counted(len(made.zones), 'zone', 'zones')}")
-    if stride is None and made.stride > 1:
+    unknown = made.ood_share is not None and made.ood_share > _MOSTLY
+    if stride is None and made.stride > 1 and not unknown:
         opt.hint(f"finer borders take about four times as long: --stride {made.stride // 2}")
-    opt.hint(f"next: open {made.files.page} in a browser, or {made.files.classes} in QGIS")
+    look = f"open {made.files.page} in a browser, or {made.files.classes} in QGIS"
+    taught = bool(classifier.record.taught)
+    if made.hectares is None or not (unknown or taught):  # without a place on the ground none can be labeled
+        opt.hint(f"next: {look}")
+        return made
+    opt.hint(f"to look at it: {look}")
+    if unknown:  # labels teach the model what finer borders would not
+        options = opt.scene_options(bands, rescale, nodata, match_colors)
+        opt.next_step("suggest", model, scene, *options, "--out", opt.unused(out.with_name("places.gpkg")))
+    else:
+        pictures = _pictures(scene, made, classifier.record.input.bands)
+        opt.next_step("sample", made.files.classes, *pictures, "--out", opt.unused(out.with_name("sample.gpkg")))
     return made
+
+
+def _pictures(scene: str, made: Any, bands: Sequence[str]) -> list[str]:
+    """Options of ``swath sample`` for pictures of the scene in its colors, if the model and so the scene have those."""
+    from swath.imagery.header import RGB
+
+    if not set(RGB) <= set(bands):
+        return []
+    numbers = ",".join(str(made.bands.indexes[bands.index(name)]) for name in RGB)
+    return ["--scene", scene, *(() if made.bands.how == "by name" else ("--bands", numbers))]
 
 
 def _zone_table(made: Any) -> list[tuple[str, ...]]:

@@ -108,6 +108,7 @@ def write_page(
         data=Markup(json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")),  # noqa: S704
         scene=_jpeg(scene, record.input.bands),
         values=_values(classes, confidence, ood),
+        shape=f"{shape[1]}/{shape[0] * data['aspect']:.6g}",  # of the frame, before the script has run
         picture="" if made.written is None else made.written.picture.name,
         opacity=100 if target is not None else 75,
         warnings=[sentence(warning) for warning in made.warnings],

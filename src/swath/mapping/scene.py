@@ -234,6 +234,7 @@ def map_scene(
                 chosen,
                 color_match,
                 totals,
+                min_area,
                 windows.dense and classifier.detects_ood,
             ),
             bands=chosen,

@@ -19,6 +19,7 @@ from swath.errors import MissingExtraError, SettingError
 from swath.inference import Classifier
 from swath.inference.color_match import ColorMatch
 from swath.mapping.area import PixelArea
+from swath.mapping.grid import Grid
 from swath.mapping.legend import LegendEntry
 from swath.mapping.paint import Totals
 from swath.mapping.reader import Bands
@@ -28,6 +29,7 @@ from swath.mapping.styles import confidence_style, ood_style
 from swath.mapping.writer import NO_CONFIDENCE, NODATA
 from swath.mapping.zones import ZoneArea
 from swath.model.record import InputSpec
+from swath.pages.text import three_digits
 
 _FAR = 1.0  # standard deviations of the training patches' pixels
 _OTHER_SIZE = 1.5
@@ -299,6 +301,7 @@ def map_warnings(
     bands: Bands,
     color_match: ColorMatch,
     totals: Totals,
+    min_area: float | None,
     unmarked: bool,
 ) -> tuple[str, ...]:
     """What a user should know before using a map: sentences without a full stop."""
@@ -312,6 +315,7 @@ def map_warnings(
         found.append(f"the map has no areas in hectares: {no_area}")
     else:
         found.append(size_warning(area, spec.gsd))
+        found.append(min_area_warning(min_area, area, strips.grid))
         if totals.nowhere:
             found.append(
                 f"the map has no areas in hectares: {totals.nowhere:,} of its pixels lie outside the part of the globe "
@@ -334,6 +338,17 @@ def size_warning(area: PixelArea, gsd: float | None) -> str | None:
     return (
         f"the scene's pixels are {area.side:.3g} m wide and the model was trained at {gsd:g} m: "
         "resample the scene to that size first"
+    )
+
+
+def min_area_warning(hectares: float | None, area: PixelArea, grid: Grid) -> str | None:
+    """For a minimum mapping unit that no patch can fall below, since the map is made of larger cells."""
+    cell = (grid.cell * area.side) ** 2 / 10_000
+    if hectares is None or hectares > cell:
+        return None
+    return (
+        f"a cell of this map is {three_digits(cell)} ha, so no patch is smaller than {hectares:g} ha, but for those "
+        "that an edge cuts: give --min-area more, or a smaller --stride"
     )
 
 

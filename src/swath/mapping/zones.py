@@ -449,7 +449,8 @@ class ZoneTotals:
         notes = list(self._zones.notes)
         cut = sum(row.inside < 1 - 1e-6 for row in self.table())
         if cut:
-            notes.append(f"{counted(cut, 'zone reaches', 'zones reach')} past the scene and were counted inside it")
+            reach = counted(cut, "zone reaches", "zones reach")
+            notes.append(f"{reach} past the scene and {'was' if cut == 1 else 'were'} counted inside it")
         if self._shared > 1:
             notes.append(f"zones overlap on {self._shared / 10_000:,.3g} ha, which count in each of them")
         return tuple(notes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -41,6 +42,8 @@ _XYZ = np.array(
 )
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _HUES, _SHADES = 12, ((0.75, 0.95), (0.55, 0.6), (0.35, 1.0), (0.9, 0.35))  # saturation and value
+_BLUE = (6, 7, 8)  # of the hues, from cyan to blue: what people read as water
+_WATER = {"bay", "canal", "lagoon", "lake", "lakes", "ocean", "pond", "reservoir", "river", "rivers", "sea", "water"}
 
 
 def class_colors(names: Sequence[str], *, binary: bool = False) -> tuple[str, ...]:
@@ -56,7 +59,8 @@ def class_colors(names: Sequence[str], *, binary: bool = False) -> tuple[str, ..
     Returns
     -------
     tuple of str
-        K colors, RRGGBB. Names without a known color get the one that is furthest from all others so far.
+        K colors, RRGGBB. Names without a known color get the one that is furthest from all others so far; no blue,
+        which is read as water, unless they say so or nothing else is apart from the others.
 
     Examples
     --------
@@ -70,11 +74,19 @@ def class_colors(names: Sequence[str], *, binary: bool = False) -> tuple[str, ..
     chosen = {name: _KNOWN[name] for name in names if name in _KNOWN}
     offered = [_rgb(place / _HUES, *shade) for shade in _SHADES for place in range(_HUES)]
     gaps = [min((distance(color, other) for other in chosen.values()), default=math.inf) for color in offered]
+    blue = np.array([place in _BLUE for _ in _SHADES for place in range(_HUES)])
     for name in names:
         if name not in chosen:
-            color = chosen[name] = offered[int(np.argmax(gaps))]  # the first of equals, the same on every machine
+            land = np.where(blue & (not _is_water(name)), -math.inf, gaps)
+            # The first of equals, the same on every machine.
+            color = chosen[name] = offered[int(np.argmax(land if land.max() >= 1 else gaps))]
             gaps = [min(gap, distance(other, color)) for gap, other in zip(gaps, offered, strict=True)]
     return tuple(chosen[name] for name in names)
+
+
+def _is_water(name: str) -> bool:
+    """Whether a name has a word for water in it: ``SeaLake`` or ``open_water``."""
+    return not _WATER.isdisjoint(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name))
 
 
 def distance(first: str, second: str) -> float:

@@ -30,6 +30,7 @@ DASHES = ("", "6 4", "2 3", "8 3 2 3", "4 2", "1 4")
 _NARROW_LETTERS, _WIDE_LETTERS = set("iIjl.,:;'|!()[]- "), set("mwMW%@")
 _POINTS = 2000  # of a line: more cannot be seen
 _CELL = 46.0  # widest cell of a matrix
+_NAME = 60.0  # room that names of its rows keep in a narrow column
 
 
 @dataclass(frozen=True)
@@ -486,6 +487,7 @@ def matrix_chart(
     names: Sequence[str],
     *,
     texts: Sequence[Sequence[str]],
+    short: Sequence[Sequence[str]] | None = None,
     up: str,
     across: str,
     caption: str = "",
@@ -493,16 +495,19 @@ def matrix_chart(
     """Draw a matrix ``[K, K]`` of classes by classes on colors normalized by row, with `texts` in its cells.
 
     Cells are as wide as their texts need, so that a matrix of many classes is wider than the page and is moved
-    sideways in it.
+    sideways in it. In a narrow column stand the `short` texts, where there are any, and names give way to cells.
     """
     whole = values.sum(axis=1, keepdims=True)
     share = values / np.where(whole > 0, whole, 1)
     k = len(names)
-    needed = max(text_width(text, size=SMALL) for row in texts for text in row) + 4
 
     def draw(width: float) -> Canvas:
+        shown = texts if short is None or width >= WIDE else short
+        needed = max(text_width(text, size=SMALL) for row in shown for text in row) + 4
         side = min(max(map(text_width, names)) + 8, 0.28 * width if width >= WIDE else 0.3 * width)
         first = LINE + 6  # the name of the rows, read upwards
+        if width < WIDE:
+            side = max(min(side, width - first - 2 - max(needed, LINE + 2) * k), min(side, _NAME))
         cell = max(min(_CELL, (width - side - first - 2) / k), needed, LINE + 2)
         canvas = Canvas(max(width, first + side + cell * k + 2) if k > 8 else first + side + cell * k + 2)
         head = min(max(map(text_width, names)) + 8, 150)
@@ -514,7 +519,7 @@ def matrix_chart(
             middle = (number + 0.5) * cell
             canvas.text(left - 6, top + middle + 4, fitting(name, side - 8), anchor="end")
             canvas.text(left + middle + 4, top - 6, fitting(name, head - 8), turned=True)
-            for column, text in enumerate(texts[number]):
+            for column, text in enumerate(shown[number]):
                 part = float(share[number, column])
                 x, y = left + column * cell, top + number * cell
                 canvas.rectangle(x, y, cell, cell, "heat", opacity=part, outline="grid")
