@@ -59,7 +59,7 @@ def test_broken_promises_are_found_and_empty_sets_explained():
     truth = np.repeat([0, 1], 200)
     p = np.tile([[0.6, 0.4]], (400, 1))
     record = SimpleNamespace(task="single-label", conformal={"0.90": 0.5, "0.95": 0.5, "0.50": 0.5})
-    found = measure_reliability(record, truth, p)  # half of the sets hold the truth
+    found = measure_reliability(record, truth, p)  # half of the sets contain the true class
     assert list(found.broken) == ["0.95", "0.90"]
     captions = [table.caption for table in found.tables() if table.columns[-1] == "empty"]
     assert captions == ["Conformal sets, from validation patches; empty: no class is probable enough"]
