@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from swath.errors import DataError, SettingError
 from swath.imagery.header import RGB, Picture, numbered_bands
+from swath.imagery.sentinel2 import EUROSAT_WHITE
 
 # Names under which data providers publish a band, besides the band's own name. "B" numbers are those of
 # Sentinel-2, which for blue, green and red are Landsat 8's too.
@@ -209,7 +210,7 @@ def _listed(bands: Sequence[str]) -> str:
 
 
 def rescale_reflectance(
-    pixels: npt.NDArray[Any], *, low: float = 0, high: float = 2750, nodata: float | None = 0
+    pixels: npt.NDArray[Any], *, low: float = 0, high: float = EUROSAT_WHITE, nodata: float | None = 0
 ) -> npt.NDArray[np.uint8]:
     """Clip values to `low`..`high` and rescale them linearly to 1..255; 0 is no data.
 

@@ -18,9 +18,6 @@ EUROSAT_WHITE = 2750.0  # DN
 SLOPE = (0.78, 0.68, 0.64)
 OFFSET = (400.0, 620.0, 950.0)
 CLEAR_OFFSET = (210.0, 450.0, 655.0)
-# Whites in use, DN: of the official true-color image of L2A, usual exports, of the official one of L1C, and of
-# pictures that show 2.5 times the reflectance.
-WHITES = (2000.0, 3000.0, 3558.0, 4000.0)
 _LEVELS = 254 / EUROSAT_WHITE  # of EuroSAT's pictures per DN
 
 

@@ -335,7 +335,7 @@ def extend_out_of_distribution(
     if rank >= n or scores[rank - 1] < kept.threshold:
         return extended
     threshold = float(np.nextafter(scores[rank - 1], np.float32(np.inf)))
-    return extended.model_copy(update={"threshold": threshold, "patches": n})
+    return extended.model_copy(update={"threshold": threshold, "patches": n, "false_alarms": TAUGHT_FALSE_ALARMS})
 
 
 def _class_gaussians(values: Floats, classes: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -35,6 +35,7 @@ from swath.imagery.decode import DEEP_PNG, kind_of
 from swath.imagery.header import RGB
 from swath.imagery.rasters import RasterBands, equals_nodata, sound, unreadable
 from swath.imagery.rgb import band_word, find_band, is_known, is_numbered, plain_name, thematic_mapper
+from swath.imagery.sentinel2 import EUROSAT_WHITE
 from swath.imagery.structure import check_structure
 from swath.machine import check_local, free_cores
 
@@ -48,7 +49,6 @@ _MAX_CACHE = 640 * 2**20
 # Blocks are decoded and compressed on all cores where the format allows it.
 ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE", "GDAL_CACHEMAX": _CACHE, "GDAL_NUM_THREADS": str(free_cores())}
 _MAX_BLOCK = 512 * 2**20
-EUROSAT_HIGH = 0.275  # the reflectance that EuroSAT's 8-bit pictures end at
 _NUMBER = re.compile(r"b\d+")
 _NUMBERED = re.compile(r"band_\d+")  # what a band without a name is called
 _ROWS, _COLUMNS = {"y", "lat", "latitude"}, {"x", "lon", "longitude"}
@@ -457,7 +457,7 @@ def likely_range(scene: Scene) -> str | None:
 
     None for values that look like reflectance times 10,000, as products of Sentinel-2 hold it.
     """
-    high = EUROSAT_HIGH
+    high = EUROSAT_WHITE / 10_000  # as reflectance
     if scene.scaling is not None and scene.scaling[0] > 0:
         scale, offset = scene.scaling
         return (
