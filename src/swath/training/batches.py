@@ -12,7 +12,16 @@ import torch
 from torch import nn
 
 from swath.networks import Outputs
-from swath.training.augment import augment, mix, other_rendering, rand_augment, random_crop, random_gain, sensor_shift
+from swath.training.augment import (
+    augment,
+    mix,
+    other_rendering,
+    rand_augment,
+    random_crop,
+    random_gain,
+    sensor_shift,
+    windows,
+)
 from swath.training.recipe import Recipe
 
 BATCH = 256  # patches at a time wherever a network is only evaluated
@@ -137,6 +146,7 @@ def prepare(
     pixels = augment(pixels, settings, generator=generator)
     if settings.crop is not None and done < settings.crop_until:
         pixels = random_crop(pixels, settings.crop, generator=generator)
+    pixels, targets = windows(pixels, targets, settings.windows, generator=generator)
     pixels = rand_augment(pixels, settings.randaugment, generator=generator, top=top, bands=recipe.bands)
     pixels = other_rendering(pixels, settings.rendering, generator=generator)
     pixels = sensor_shift(

@@ -97,6 +97,9 @@ class Augmentation(Settings):
     crop_until: float = Field(default=0.6, ge=0, le=1, description="share of the steps that crop")
     mixup: float = Field(default=0.0, ge=0, le=10, description="alpha of MixUp's Beta; 0 is off")
     cutmix: float = Field(default=0.0, ge=0, le=10, description="alpha of CutMix's Beta; 0 is off")
+    windows: float = Field(
+        default=0.0, ge=0, le=1, description="share of patches that become windows between four, as a map has them"
+    )
     randaugment: int = Field(default=0, ge=0, le=10, description="random geometric and color operations per patch")
     rendering: float = Field(
         default=0.0, ge=0, le=1, description="share of EuroSAT patches drawn as other Sentinel-2 products show them"

@@ -9,7 +9,7 @@ normalization. Every draw is from the generator given.
 from __future__ import annotations
 
 from swath.training.augment.geometry import augment, random_crop, random_gain
-from swath.training.augment.mixing import cutmix, mix, mixup
+from swath.training.augment.mixing import cutmix, mix, mixup, windows
 from swath.training.augment.randaugment import rand_augment
 from swath.training.augment.rendering import other_rendering
 from swath.training.augment.sensor import sensor_shift
@@ -24,4 +24,5 @@ __all__ = [
     "random_crop",
     "random_gain",
     "sensor_shift",
+    "windows",
 ]

@@ -71,6 +71,55 @@ def cutmix(values: torch.Tensor, targets: torch.Tensor, alpha: float, generator:
     return torch.where(box[:, None], values[order], values), _blend_targets(targets, order, own)
 
 
+def windows(
+    pixels: torch.Tensor, targets: torch.Tensor, share: float, *, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Make of some patches what a map's window shows where four patches meet.
+
+    A point anywhere in the patch parts it into four; one part stays, the others are those of three more patches.
+    Targets follow the areas. It comes before colors are changed, as one scene is drawn in one way.
+
+    Parameters
+    ----------
+    pixels : torch.Tensor
+        As stored, ``[N, bands, P, P]``.
+    targets : torch.Tensor
+        Float ``[N, K]``.
+    share : float
+        Of the patches, 0 to 1, that become windows.
+    generator : torch.Generator
+        Source of all randomness.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Pixels and targets; those given at share 0.
+    """
+    if share == 0:
+        return pixels, targets
+    n, _, height, width = pixels.shape
+    chosen = share_of(n, share, generator)
+    corner = [torch.randint(side, (len(chosen), 1), generator=generator) for side in (height, width)]
+    lower, right = (torch.arange(side) >= c for side, c in zip((height, width), corner, strict=True))
+    own = torch.cat(
+        [
+            (lower if part & 2 else ~lower).float().mean(1, keepdim=True)
+            * (right if part & 1 else ~right).float().mean(1, keepdim=True)
+            for part in range(4)
+        ],
+        dim=1,
+    )
+    # The patch keeps a part drawn by its area's turn: which of the four does not matter to a network that is
+    # shown them flipped.
+    made, shares = pixels[chosen], targets[chosen] * own[:, :1]
+    for part in range(1, 4):
+        others = torch.randint(n, (len(chosen),), generator=generator)
+        inside = (lower if part & 2 else ~lower)[:, :, None] & (right if part & 1 else ~right)[:, None, :]
+        made = torch.where(inside[:, None], pixels[others], made)
+        shares = shares + targets[others] * own[:, part : part + 1]
+    return pixels.index_copy(0, chosen, made), targets.index_copy(0, chosen, shares)
+
+
 def _stretch(n: int, length: int, side: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Which of `length` rows or columns lie in stretches of share `side` around random centers: ``[n, length]``."""
     center = torch.randint(length, (n,), generator=generator)
