@@ -140,13 +140,13 @@ def test_patches_smaller_than_the_network_takes_are_learned_from_scratch(tmp_pat
     index = split_index(build_index(write_patches(tmp_path / "p", n=10, size=12)))
     choice = recipe_for(index)
     assert choice.name == "quickstart"
-    assert "16 pixels" in choice.reason
+    assert "30 pixels" in choice.reason
 
 
 def test_the_network_is_that_of_the_weights(caplog):
     recipe = with_network_of_start(load_recipe("fast", weights="eurosat"))
-    assert (recipe.network.stem, recipe.network.widths) == (32, (64, 128, 256))
-    assert "the network is that of the weights eurosat: patchnet, stem 32" in caplog.text
+    assert recipe.network == load_recipe("eurosat").network
+    assert "the network is that of the weights eurosat: stripnet, stem 24" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.INFO):
         few = load_recipe("few")

@@ -10,7 +10,8 @@ import torch
 import swath
 from swath.errors import DataError, SettingError
 from swath.model import read_model, write_model
-from swath.networks import Network, build_network
+from swath.networks import build_network
+from swath.training import load_recipe
 from swath.weights import load_weights, locate, network_of_weights, parse_spec
 from swath.weights.facts import classes_of
 from swath.weights.model_file import model_tensors
@@ -68,9 +69,9 @@ def test_a_shipped_name_and_a_file_are_specifications(tmp_path):
 
 
 def loaded(classes, outputs=None):
-    network = build_network(Network(stem=32, widths=(64, 128, 256)), bands=3, outputs=outputs or len(classes), size=64)
+    network = build_network(load_recipe("eurosat").network, bands=3, outputs=outputs or len(classes), size=64)
     before = network.head.weight.detach().clone()
-    facts = load_weights(network, "eurosat", network_name="patchnet", bands=RGB, classes=classes)
+    facts = load_weights(network, "eurosat", network_name="stripnet", bands=RGB, classes=classes)
     return network, facts, before
 
 
