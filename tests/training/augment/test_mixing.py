@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from swath.training.augment.mixing import cutmix, mix, mixup
+from swath.training.augment.mixing import cutmix, mix, mixup, windows
 from swath.training.recipe import Augmentation
 from tests.training.augment.patches import generator
 
@@ -103,3 +103,25 @@ def test_channels_last_stays_so():
     for way in (mixup, cutmix):
         mixed, _ = way(values, torch.eye(4), 1.0, generator())
         assert mixed.is_contiguous(memory_format=torch.channels_last)
+
+
+@given(n=st.integers(2, 9), share=st.floats(0.1, 1), seed=st.integers(0, 99))
+@settings(max_examples=40)
+def test_windows_hold_four_patches_and_their_targets_in_proportion(n, share, seed):
+    pixels, targets = numbered(n), torch.eye(n)
+    kept = pixels.clone()
+    made, shares = windows(pixels, targets, share, generator=generator(seed))
+    assert torch.equal(pixels, kept)
+    assert torch.allclose(shares.sum(1), torch.ones(n), atol=1e-5)
+    assert torch.allclose(shares @ torch.arange(n, dtype=torch.float32), made.mean((1, 2, 3)), atol=1e-4)
+    corners = made[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]]
+    for patch, row in zip(made, corners, strict=True):
+        assert set(patch.unique().tolist()) == set(row.tolist())
+
+
+def test_windows_change_as_many_patches_as_asked_for():
+    pixels, targets = numbered(4000, size=8), torch.zeros(4000, 1)
+    made, _ = windows(pixels, targets, 0.3, generator=generator(1))
+    changed = float((made != pixels).flatten(1).any(1).float().mean())
+    assert 0.26 < changed < 0.33
+    assert windows(pixels, targets, 0, generator=generator(1))[0] is pixels

@@ -76,7 +76,7 @@ def windows(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Make of some patches what a map's window shows where four patches meet.
 
-    A point anywhere in the patch parts it into four; one part stays, the others are those of three more patches.
+    A point anywhere in the patch parts it into four; one part stays, the others become those of three more patches.
     Targets follow the areas. It comes before colors are changed, as one scene is drawn in one way.
 
     Parameters
@@ -99,25 +99,21 @@ def windows(
         return pixels, targets
     n, _, height, width = pixels.shape
     chosen = share_of(n, share, generator)
-    corner = [torch.randint(side, (len(chosen), 1), generator=generator) for side in (height, width)]
-    lower, right = (torch.arange(side) >= c for side, c in zip((height, width), corner, strict=True))
-    own = torch.cat(
-        [
-            (lower if part & 2 else ~lower).float().mean(1, keepdim=True)
-            * (right if part & 1 else ~right).float().mean(1, keepdim=True)
-            for part in range(4)
-        ],
-        dim=1,
-    )
-    # The patch keeps a part drawn by its area's turn: which of the four does not matter to a network that is
-    # shown them flipped.
-    made, shares = pixels[chosen], targets[chosen] * own[:, :1]
-    for part in range(1, 4):
+    down, across = (torch.randint(side, (len(chosen), 1), generator=generator) for side in (height, width))
+    below, beyond = torch.arange(height) >= down, torch.arange(width) >= across
+    # The upper left part stays; flips have made every corner of the patch the upper left one as often.
+    made, shares = pixels[chosen], targets[chosen] * _share_of_area(~below, ~beyond)
+    for rows, columns in ((~below, beyond), (below, ~beyond), (below, beyond)):
         others = torch.randint(n, (len(chosen),), generator=generator)
-        inside = (lower if part & 2 else ~lower)[:, :, None] & (right if part & 1 else ~right)[:, None, :]
-        made = torch.where(inside[:, None], pixels[others], made)
-        shares = shares + targets[others] * own[:, part : part + 1]
+        inside = rows[:, None, :, None] & columns[:, None, None, :]
+        made = torch.where(inside, pixels[others], made)
+        shares = shares + targets[others] * _share_of_area(rows, columns)
     return pixels.index_copy(0, chosen, made), targets.index_copy(0, chosen, shares)
+
+
+def _share_of_area(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Share ``[n, 1]`` of patches that lies in the given rows ``[n, H]`` and columns ``[n, W]``."""
+    return rows.float().mean(1, keepdim=True) * columns.float().mean(1, keepdim=True)
 
 
 def _stretch(n: int, length: int, side: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
