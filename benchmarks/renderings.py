@@ -78,6 +78,7 @@ def main() -> None:
         "mean_accuracy_re_rendered": mean_share(np.mean(right[1:], axis=0)).model_dump(),
         "renderings": measured,
     }
+    args.model = Path(args.model).name
     finish(result, args, table=table(measured))
 
 
