@@ -4,7 +4,7 @@
 
 INDEX is EuroSAT's, with a train and a val split. The rule: the share of pixels outside the training range, in groups
 of 25 training patches of one class (40 groups per class) and in 150 random mixtures of classes, without and with the
-`atmosphere` shift of swath robustness. The method: accuracy on eight random mixtures of 150 val patches, each treated
+`surface` shift of swath robustness. The method: accuracy on eight random mixtures of 150 val patches, each treated
 as one scene, shifted and matched with several methods. No real scene and no test patch is used.
 """
 
@@ -65,7 +65,7 @@ def outside(pixels: Any, labels: Any, training: Quantiles) -> dict[str, Any]:
     for _ in range(MIXTURES):
         drawn = rng.choice(len(classes), GROUP, p=rng.dirichlet([0.3] * len(classes)))
         patches = np.array(pixels[[rng.choice(members[classes[k]]) for k in drawn]])
-        mixed.append([share(find_shift("atmosphere").at(patches, level)) for level in range(6)])
+        mixed.append([share(find_shift("surface").at(patches, level)) for level in range(6)])
     quantiles = np.quantile(mixed, (0, 0.05, 0.5, 0.95, 1), axis=0).T.round(3).tolist()
     return {
         "class_groups_largest": {name: round(v, 3) for name, v in of_class.items()},
@@ -90,7 +90,7 @@ def accuracy(args: Any, val: Any, pixels: Any, training: Quantiles) -> dict[str,
         for level in SHIFTED:
             right = []
             for scene in scenes:
-                shifted = find_shift("atmosphere").at(np.array(patches[scene]), level)
+                shifted = find_shift("surface").at(np.array(patches[scene]), level)
                 correction = made(flat(shifted)) if made else None
                 if correction is not None:
                     shifted = np.stack([correction.apply(patch) for patch in shifted])
@@ -149,7 +149,7 @@ def flat(patches: Any) -> Any:
 def table(result: dict[str, Any]) -> list[str]:
     """Table of accuracy by method."""
     found = result["accuracy"]
-    header = ["match", *(f"atmosphere {level}" for level in SHIFTED)]
+    header = ["match", *(f"surface {level}" for level in SHIFTED)]
     return rows(header, [[name, *(f"{v:.3f}" for v in by.values())] for name, by in found.items()])
 
 

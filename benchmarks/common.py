@@ -103,6 +103,28 @@ def skipped_without_bf16(*steps: str) -> list[str]:
     return [] if has_bf16() else [f"{step}: this processor does not multiply bf16" for step in steps]
 
 
+def multiplications(graph: Any, size: int, *, bands: int = 3) -> int:
+    """Multiplications of the convolutions and the head of a model file's graph for one patch of `size` pixels."""
+    import numpy as np
+    import onnx
+
+    from swath.model.graph import prune
+
+    pruned = prune(graph, ("probabilities",), native_size=True)
+    for dimension, value in zip(pruned.graph.input[0].type.tensor_type.shape.dim, (1, bands, size, size), strict=True):
+        dimension.dim_value = value
+    known = onnx.shape_inference.infer_shapes(pruned, data_prop=True).graph
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in known.value_info}
+    weights = {t.name: list(t.dims) for t in pruned.graph.initializer}
+    total = 0
+    for node in pruned.graph.node:
+        if node.op_type == "Conv":
+            total += int(np.prod(weights[node.input[1]]) * np.prod(shapes[node.output[0]][2:]))
+        elif node.op_type == "Gemm":
+            total += int(np.prod(weights[node.input[1]]))
+    return total
+
+
 def finish(result: Mapping[str, Any], args: argparse.Namespace, *, table: Iterable[str] = ()) -> None:
     """Print `result` as JSON, write it to ``--json FILE`` and, with ``--table``, print the table's lines.
 

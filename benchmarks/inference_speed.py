@@ -25,7 +25,7 @@ import numpy.typing as npt
 import onnx
 import torch
 import torchvision
-from common import alternate, finish, machine, parser, rows, skipped_without_bf16, spread
+from common import alternate, finish, machine, multiplications, parser, rows, skipped_without_bf16, spread
 
 import swath
 from swath.data import build_index, cached_pixels
@@ -34,7 +34,7 @@ from swath.inference.choice import make_engine
 from swath.inference.engines import describe
 from swath.machine import free_cores
 from swath.model import read_model
-from swath.model.graph import assemble, prune
+from swath.model.graph import assemble
 from swath.model.record import InputSpec
 from swath.networks import Network, build_network
 from swath.training.export import export_body
@@ -144,23 +144,6 @@ def resnet50(pixels: Pixels) -> Callable[[], object]:
         return made((values - mean) / sd).softmax(1).numpy()
 
     return run
-
-
-def multiplications(graph: onnx.ModelProto, size: int) -> int:
-    """Multiplications of the convolutions and the head for one patch."""
-    pruned = prune(graph, ("probabilities",), native_size=True)
-    for dimension, value in zip(pruned.graph.input[0].type.tensor_type.shape.dim, (1, 3, size, size), strict=True):
-        dimension.dim_value = value
-    known = onnx.shape_inference.infer_shapes(pruned, data_prop=True).graph
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in known.value_info}
-    weights = {t.name: list(t.dims) for t in pruned.graph.initializer}
-    total = 0
-    for node in pruned.graph.node:
-        if node.op_type == "Conv":
-            total += int(np.prod(weights[node.input[1]]) * np.prod(shapes[node.output[0]][2:]))
-        elif node.op_type == "Gemm":
-            total += int(np.prod(weights[node.input[1]]))
-    return total
 
 
 def agreement(graph: onnx.ModelProto, pixels: Pixels, threads: int) -> dict[str, dict[str, float]]:

@@ -1,6 +1,7 @@
 """Out-of-distribution detection: AUROC and flagged shares for several kinds of patches unlike the training data.
 
-    python benchmarks/out_of_distribution.py INDEX [--model eurosat] [--data FOLDER] [--leave-out flash]
+    python benchmarks/out_of_distribution.py INDEX [--model eurosat] [--data FOLDER] [--rendering 0.7]
+        [--leave-out flash]
 
 In-distribution patches are those of the validation split of INDEX (EuroSAT); test patches are never read. They are
 compared with noise (uniform; normal with the channels' mean and spread; patches with shuffled pixels), photographs
@@ -11,7 +12,9 @@ patch between 2 % and 98 %. AUROC is the probability that an out-of-distribution
 one; flagged is the share above the model file's threshold, which was chosen on validation patches for 2 % false alarms.
 
 With --leave-out a network is trained with that recipe on all classes but one, for each class; the patches of the class
-left out are then the out-of-distribution ones. If the model file has no statistics, they are fitted on INDEX first.
+left out are then the out-of-distribution ones. If the model file has no statistics, they are fitted on INDEX first;
+with --rendering they are in any case, on train and val patches of which that share is drawn in other renderings (0:
+none), and the shares flagged in each rendering are printed.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from sklearn.datasets import load_sample_images
 
 from swath.data import PatchIndex, cached_pixels, read_index
 from swath.evaluation import auroc
+from swath.evaluation.predictions import predict_pixels
 from swath.evaluation.thresholds import write_calibration
 from swath.imagery import RGB, decode, resize, select_bands
 from swath.inference import Classifier, load
@@ -42,18 +46,22 @@ def main() -> None:
     options.add_argument("index", type=Path, help="patch index with train and val splits")
     options.add_argument("--model", default="eurosat", help="a model file or a shipped name")
     options.add_argument("--data", type=Path, default=None, help="folder of ucmerced.zip and scenes4_raw.zip")
+    options.add_argument(
+        "--rendering", type=float, default=None, help="fit again, on this share of re-rendered patches"
+    )
     options.add_argument("--leave-out", default=None, help="recipe to train without each class in turn")
     options.add_argument("--set", action="append", default=[], help="change a field of that recipe, as FIELD=VALUE")
     args = options.parse_args()
     index = read_index(args.index)
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        classifier = fitted(load(args.model, engine="onnxruntime", threads=args.threads), index, Path(folder))
+        model = load(args.model, engine="onnxruntime", threads=args.threads)
+        classifier = fitted(model, index, Path(folder), rendering=args.rendering)
         size = classifier.record.input.size
         val = drawn(cached_pixels(index.where("val"), bands=RGB, size=size))
-        inside = classifier.answer(val, batch_size=128)
+        inside = predict_pixels(classifier, val)
         for name, pixels in ood_sets(val, args.data).items():
-            results.append({"patches": name, **separation(inside, classifier.answer(pixels, batch_size=128))})
+            results.append({"patches": name, **separation(inside, predict_pixels(classifier, pixels))})
         false_alarms = float(inside.is_ood.mean())
         left_out = left_out_classes(index, args, Path(folder)) if args.leave_out else []
     mean = float(np.mean([row["auroc"] for row in left_out])) if left_out else None
@@ -62,6 +70,7 @@ def main() -> None:
         "recipe": classifier.record.recipe.get("name"),
         "in_distribution_patches": len(val),
         "false_alarms": false_alarms,
+        "flagged_by_rendering": classifier.record.out_of_distribution.renderings,
         "results": results,
         "leave_one_class_out": {"recipe": args.leave_out, "set": args.set, "mean_auroc": mean, "classes": left_out},
     }
@@ -75,12 +84,12 @@ def main() -> None:
     finish({**machine(args.threads), **result}, args, table=table)
 
 
-def fitted(classifier: Classifier, index: PatchIndex, folder: Path) -> Classifier:
-    """The model itself or, where its file lacks statistics, one with statistics fitted on `index`."""
-    if classifier.detects_ood:
+def fitted(classifier: Classifier, index: PatchIndex, folder: Path, *, rendering: float | None = None) -> Classifier:
+    """The model itself or, where its file lacks statistics or others are wanted, one with those fitted on `index`."""
+    if classifier.detects_ood and rendering is None:
         return classifier
     out = folder / "fitted.onnx"
-    write_calibration(classifier, index, out, overwrite=True)
+    write_calibration(classifier, index, out, rendering=rendering, overwrite=True)
     return load(out, engine="onnxruntime")
 
 
@@ -162,7 +171,7 @@ def left_out_classes(index: PatchIndex, args: Any, folder: Path) -> list[dict[st
         model = fitted(load(run / "model.onnx", engine="onnxruntime", threads=args.threads), rest, folder)
         size = model.record.input.size
         inside, outside = (
-            model.answer(drawn(cached_pixels(part.where("val"), bands=RGB, size=size)), batch_size=128)
+            predict_pixels(model, drawn(cached_pixels(part.where("val"), bands=RGB, size=size)))
             for part in (rest, alone)
         )
         found.append({"patches": f"{name}, left out", **separation(inside, outside)})

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from swath.errors import DataError, ModelFileError
 from swath.evaluation import auroc
 from swath.evaluation.thresholds import with_calibration, write_calibration
+from swath.imagery.renderings import AS_STORED, SHARES
 from swath.inference import load
 from swath.inference.ood import (
     NEEDED,
@@ -94,6 +95,25 @@ def test_too_few_validation_patches_give_no_threshold(classifier):
     train, classes = seen(classifier, 20, 1)
     val, _ = seen(classifier, 12, 2)  # 48; 2 % of false alarms need 49
     assert fit_out_of_distribution(train, classes, val, task="single-label", temperature=1.0, size=64) is None
+
+
+def test_no_rendering_of_the_validation_patches_is_flagged_more_often_than_promised(classifier, kept):
+    train, classes = seen(classifier, 60, 1)
+    val, _ = seen(classifier, 50, 2)
+    bright, _ = seen(classifier, 50, 2)
+    pixels = np.minimum(bright.pixels.astype(int) * 2, 255).astype(np.uint8)
+    outputs = classifier.run(pixels, wanted=NEEDED)
+    others = {"bright": PatchOutputs(pixels, outputs["features"], outputs["logits"])}
+    options = {"task": "single-label", "temperature": 1.0, "size": 64}
+    found = fit_out_of_distribution(train, classes, val, others=others, **options)
+    shares = {
+        name: float((scorer(found).score(part.pixels, part.features, part.logits) >= found.threshold).mean())
+        for name, part in {"as stored": val, **others}.items()
+    }
+    assert found.renderings == pytest.approx(shares)
+    assert max(shares.values()) <= 0.02
+    assert (scorer(kept).score(pixels, outputs["features"], outputs["logits"]) >= kept.threshold).mean() > 0.5
+    assert kept.renderings == {}
 
 
 def test_all_equal_patches_do_not_break_the_fit(classifier):
@@ -220,3 +240,13 @@ def test_few_places_keep_the_older_threshold(classifier, kept):
     )
     assert extended.threshold == kept.threshold
     assert extended.patches == kept.patches
+
+
+def test_a_model_that_is_meant_for_other_renderings_is_calibrated_in_them(classifier, tiny_index):
+    plain = with_calibration(classifier, tiny_index, false_alarms=0.1)
+    assert plain.out_of_distribution.renderings == {}  # its recipe draws none
+    record = with_calibration(classifier, tiny_index, false_alarms=0.1, rendering=0.7)
+    found = record.out_of_distribution.renderings
+    assert list(found) == [AS_STORED, *SHARES]
+    assert max(found.values()) <= 0.1
+    assert record.conformal == plain.conformal

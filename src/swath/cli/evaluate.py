@@ -201,9 +201,9 @@ def robustness(
     threads: opt.Threads = None,
     overwrite: opt.Overwrite = False,
 ) -> object:
-    """Measure a model under 13 shifts and corruptions at severity 1 to 5.
+    """Measure a model under 16 shifts and corruptions at severity 1 to 5.
 
-    Among them are atmosphere, haze, clouds, blur, noise and JPEG compression.
+    Among them are surface reflectance, haze, clouds, blur, noise and JPEG compression.
 
     Example: swath robustness runs/mine/model.onnx index.parquet -o robustness/
     """

@@ -115,6 +115,8 @@ def calibrate(
     kept = record.out_of_distribution
     if kept is not None:
         typer.echo(f"unlike the training data from {kept.threshold:.3f} on ({kept.patches:,} validation patches)")
+        for name, share in kept.renderings.items():
+            typer.echo(f"flagged of these, {name}: {100 * share:.1f} %")
     typer.echo(f"written to {out}")
     opt.next_step("evaluate", out, index, "--out", out.with_name(f"{out.stem}-val"))
     return {"model": out, "conformal": record.conformal, "ood_threshold": kept and kept.threshold}

@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from swath.data import PatchIndex, label_matrix
 from swath.errors import DataError, SettingError
 from swath.evaluation.calibration import conformal_quantiles
-from swath.evaluation.predictions import SplitPredictions, model_pixels, predict_split
+from swath.evaluation.predictions import SplitPredictions, model_outputs, model_pixels, predict_split
 from swath.evaluation.ranking import best_threshold
 from swath.files import check_output
+from swath.imagery.renderings import every_kind, some_rerendered
 from swath.inference import Classifier
 from swath.inference.ood import FALSE_ALARMS, NEEDED, TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
 from swath.model import Record, check_not_model, read_model, write_model
@@ -156,7 +157,12 @@ def _named(record: Record) -> dict[str, float]:
 
 
 def with_calibration(
-    classifier: Classifier, index: PatchIndex, *, false_alarms: float = FALSE_ALARMS, progress: Progress = silent
+    classifier: Classifier,
+    index: PatchIndex,
+    *,
+    false_alarms: float = FALSE_ALARMS,
+    rendering: float | None = None,
+    progress: Progress = silent,
 ) -> Record:
     """The model's record with quantiles and statistics fitted again; the test split is never opened.
 
@@ -168,6 +174,10 @@ def with_calibration(
         With the training and validation patches of the model, or others of the same kind.
     false_alarms : float
         Share of patches like the training data that may be flagged.
+    rendering : float, optional
+        Share of the training patches that are drawn as other products show the ground
+        (:mod:`swath.imagery.renderings`); the threshold then holds in every kind of rendering. By default what the
+        model's recipe says.
     progress : Progress
         Called for every batch.
 
@@ -195,10 +205,17 @@ def with_calibration(
     )
     several = record.task == "multi-label"
     groups = np.zeros(len(train), np.int64) if several else train.truth
+    if rendering is None:
+        rendering = float(record.recipe.get("augmentation", {}).get("rendering", 0))
+    learned, others = _outputs(train), {}
+    if rendering:
+        learned = _outputs_of(classifier, some_rerendered(train.pixels, rendering), progress)
+        others = {kind: _outputs_of(classifier, pixels, progress) for kind, pixels in every_kind(val.pixels).items()}
     found = fit_out_of_distribution(
-        _outputs(train),
+        learned,
         groups,
         _outputs(val),
+        others=others,
         task=record.task,
         temperature=record.temperature,
         size=record.input.size,
@@ -228,6 +245,7 @@ def write_calibration(
     out: Path,
     *,
     false_alarms: float = FALSE_ALARMS,
+    rendering: float | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Record:
@@ -242,10 +260,15 @@ def write_calibration(
     """
     check_output(out, overwrite=overwrite)
     check_not_model(out, classifier.path)
-    record = with_calibration(classifier, index, false_alarms=false_alarms, progress=progress)
+    record = with_calibration(classifier, index, false_alarms=false_alarms, rendering=rendering, progress=progress)
     write_model(out, read_model(classifier.path).graph, record, overwrite=overwrite)
     return record
 
 
 def _outputs(found: SplitPredictions) -> PatchOutputs:
     return PatchOutputs(found.pixels, *(found.outputs[name] for name in NEEDED))
+
+
+def _outputs_of(classifier: Classifier, pixels: npt.NDArray[Any], progress: Progress) -> PatchOutputs:
+    found = model_outputs(classifier, pixels, wanted=NEEDED, stage="renderings", progress=progress)
+    return PatchOutputs(pixels, *(found[name] for name in NEEDED))

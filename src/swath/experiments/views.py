@@ -63,7 +63,7 @@ _VIEWS: dict[str, View] = {
 # Shifts of the robustness suite that stand for another sensor, at its middle and strongest level.
 SENSORS = tuple(
     f"{name}, level {level}"
-    for name in ("atmosphere", "gain", "gamma", "haze", "blur", "resample", "jpeg", "noise")
+    for name in ("surface", "gain", "gamma", "haze", "blur", "resample", "jpeg", "noise")
     for level in (3, 5)
 )
 

@@ -10,6 +10,7 @@ Weights and parts were chosen by measurement on training and validation patches:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from swath.data.statistics import SMALLEST, color_features, texture_features
 from swath.errors import ModelFileError
 from swath.imagery import resize
+from swath.imagery.renderings import AS_STORED
 from swath.model.ood import OutOfDistribution, PackedArray, RobustScale
 from swath.model.record import Task
 
@@ -186,6 +188,7 @@ def fit_out_of_distribution(
     classes: npt.NDArray[np.int64],
     val: PatchOutputs,
     *,
+    others: Mapping[str, PatchOutputs] | None = None,
     task: Task,
     temperature: float,
     size: int,
@@ -194,16 +197,19 @@ def fit_out_of_distribution(
     """Fit the statistics on training patches, and choose the threshold on validation patches.
 
     The threshold is the conformal quantile: of patches drawn as the validation patches were, at most the share
-    `false_alarms` reaches it. The statistics are rounded as the file keeps them before it is chosen.
+    `false_alarms` reaches it, and in each of `others` as well: it is the largest that any of them asks for. The
+    statistics are rounded as the file keeps them before it is chosen.
 
     Parameters
     ----------
     train : PatchOutputs
-        Up to some thousands of training patches, not augmented.
+        Up to some thousands of training patches, not augmented but for their rendering.
     classes : numpy.ndarray
         ``[N]`` int64, their groups: the labels; for a multi-label model zeros.
     val : PatchOutputs
         Validation patches.
+    others : mapping of str to PatchOutputs, optional
+        The same in other renderings that the model is meant for, by the rendering's name.
     task, temperature
         Of the model.
     size : int
@@ -225,8 +231,8 @@ def fit_out_of_distribution(
     _, axes = np.linalg.eigh(np.cov(features, rowvar=False).reshape(len(center), len(center)))
     projection = PackedArray.pack(axes[:, ::-1][:, :COMPONENTS].T)
     seen = pixel_features(train.pixels, size=size)
-    energy = energies(train.logits, task=task, temperature=temperature)
-    described = _described(features, energy, seen, projection.unpack(), center)
+    train_energy = energies(train.logits, task=task, temperature=temperature)
+    described = _described(features, train_energy, seen, projection.unpack(), center)
     mean, spread = described.mean(axis=0), described.std(axis=0)
     scale = np.where(spread > 1e-9 * (1 + np.abs(mean)), spread, 1.0)
     means, triangles = _class_gaussians((described - mean) / scale, classes)
@@ -244,11 +250,15 @@ def fit_out_of_distribution(
         patches=n,
     )
     scorer = OodScorer(unscaled, name="in training", task=task, temperature=temperature, size=size)
-    calm, far = scorer.parts(val.pixels, val.features, val.logits)
-    scaled = unscaled.model_copy(update={"energy": _standard(calm), "distance": _standard(far)})
-    scores = np.sort(together(scaled, calm, far).astype(np.float32))
+    groups = {AS_STORED: val, **(others or {})}
+    parts = {name: scorer.parts(part.pixels, part.features, part.logits) for name, part in groups.items()}
+    energy, distance = (_standard(np.concatenate(values)) for values in zip(*parts.values(), strict=True))
+    scaled = unscaled.model_copy(update={"energy": energy, "distance": distance})
+    scores = {name: np.sort(together(scaled, *values).astype(np.float32)) for name, values in parts.items()}
     # Above the rank-th score: a patch with that very score is not flagged yet.
-    return scaled.model_copy(update={"threshold": float(np.nextafter(scores[rank - 1], np.float32(np.inf)))})
+    threshold = np.nextafter(max(values[rank - 1] for values in scores.values()), np.float32(np.inf))
+    flagged = {name: float((values >= threshold).mean()) for name, values in scores.items()}
+    return scaled.model_copy(update={"threshold": float(threshold), "renderings": flagged if others else {}})
 
 
 def extend_out_of_distribution(
@@ -335,7 +345,9 @@ def extend_out_of_distribution(
     if rank >= n or scores[rank - 1] < kept.threshold:
         return extended
     threshold = float(np.nextafter(scores[rank - 1], np.float32(np.inf)))
-    return extended.model_copy(update={"threshold": threshold, "patches": n, "false_alarms": TAUGHT_FALSE_ALARMS})
+    return extended.model_copy(
+        update={"threshold": threshold, "patches": n, "false_alarms": TAUGHT_FALSE_ALARMS, "renderings": {}}
+    )
 
 
 def _class_gaussians(values: Floats, classes: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:

@@ -211,10 +211,14 @@ def _ood(record: Record) -> str:
     found = record.out_of_distribution
     if found is None:
         return "Not measured: the model answers whatever it is shown."
-    return (
+    said = (
         f"Marked by {found.method}; the threshold was chosen on {found.patches:,} validation patches, at most "
         f"{100 * found.false_alarms:g} % of which it flags."
     )
+    if found.renderings:
+        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in found.renderings.items())
+        said = f"{said[:-1]} in every rendering of them: {shares}."
+    return said
 
 
 def _how(record: Record, file: str) -> str:

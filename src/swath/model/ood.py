@@ -79,6 +79,8 @@ class OutOfDistribution(Settings):
         Least score that is called unlike the training data.
     false_alarms : float
         Share of patches like the training data that reach the threshold, at most.
+    renderings : dict of str to float
+        That share of the validation patches in each rendering, where the model is meant for several.
     patches : int
         Validation patches it was chosen on.
     """
@@ -97,6 +99,7 @@ class OutOfDistribution(Settings):
     threshold: float
     false_alarms: float = Field(gt=0, lt=1)
     patches: int = Field(gt=0)
+    renderings: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> OutOfDistribution:

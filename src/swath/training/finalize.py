@@ -31,6 +31,7 @@ from swath.evaluation.plots import history_chart
 from swath.evaluation.temperature import fit_offsets, to_probabilities
 from swath.files import atomic_files, write_csv
 from swath.imagery.color_match import patch_quantiles
+from swath.imagery.renderings import every_kind, some_rerendered
 from swath.imagery.rgb import is_numbered
 from swath.inference.choice import make_engine
 from swath.inference.ood import TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
@@ -172,7 +173,7 @@ def export_model(
         metrics=validation.metrics,
         baselines=calibration.baselines,
         conformal=calibration.conformal,
-        out_of_distribution=fit_ood(run, learned, labels, calibration, size=spec.size),
+        out_of_distribution=fit_ood(run, trained, learned, labels, calibration, size=spec.size),
         memory=None if targets.task == "multi-label" else ClassMemory.of(learned.features, labels),
         parity=parity,
         reference=ReferencePatches.pack(reference, probabilities, tolerance=REFERENCE_TOLERANCE),
@@ -233,17 +234,29 @@ def sample_training(run: TrainingRun, trained: TrainedNetwork) -> tuple[PatchOut
 
 
 def fit_ood(
-    run: TrainingRun, learned: PatchOutputs, labels: npt.NDArray[Any], calibration: Calibration, *, size: int
+    run: TrainingRun,
+    trained: TrainedNetwork,
+    learned: PatchOutputs,
+    labels: npt.NDArray[Any],
+    calibration: Calibration,
+    *,
+    size: int,
 ) -> OutOfDistribution | None:
-    """Out-of-distribution statistics of the patches of :func:`sample_training`.
+    """Out-of-distribution statistics of the patches of :func:`sample_training`, in renderings the run was trained for.
 
     None where validation patches are too few.
     """
     groups = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
+    others: dict[str, PatchOutputs] = {}
+    if share := run.recipe.augmentation.rendering:
+        learned = _outputs(trained, Patches(some_rerendered(learned.pixels, share), labels))
+        drawn = every_kind(run.val.pixels)
+        others = {kind: _outputs(trained, Patches(pixels, run.val.labels)) for kind, pixels in drawn.items()}
     return fit_out_of_distribution(
         learned,
         groups,
         calibration.outputs,
+        others=others,
         task=run.targets.task,
         temperature=calibration.validation.temperature,
         size=size,

@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_result(made, classifier, tiny_index, tmp_p
 def test_progress_reaches_the_end(made):
     _, _, seen = made
     stages = [(done, total) for stage, done, total, _ in seen if stage == "robustness"]
-    assert stages[-1] == (65, 65)
+    assert stages[-1] == (80, 80)
     assert [done for done, _ in stages] == sorted(done for done, _ in stages)
 
 

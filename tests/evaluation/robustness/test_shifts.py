@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from swath.evaluation.robustness import LEVELS, SUITE, find_shift, shifts
 from swath.evaluation.robustness.shifts import usable
+from swath.imagery import sentinel2
 from tests.tiny import CLASSES, patches
 
 DRAWN = np.concatenate([patches(c, 3) for c in CLASSES])
@@ -40,6 +41,7 @@ def test_a_seed_gives_the_same_pixels_and_another_seed_others(name):
     np.testing.assert_array_equal(first, shift.at(DRAWN, 3, seed=1))
     np.testing.assert_array_equal(DRAWN, before)
     drawn = {"gain", "gamma", "noise", "translation", "rotation", "clouds", "shadows"}
+    drawn |= {"white", "season", "reprojection"}
     assert np.array_equal(first, shift.at(DRAWN, 3, seed=2)) == (name not in drawn)
 
 
@@ -116,16 +118,54 @@ def test_clouds_cover_the_stated_share_of_every_patch(name, severity):
     assert len({m.tobytes() for m in changed}) == 12  # no two patches under the same cloud
 
 
-def test_atmosphere_takes_eurosat_means_to_those_of_surface_reflectance():
+def test_surface_is_what_a_picture_of_l2a_shows():
+    """Reflectance with air of its own, seen through the line of the air, comes back as the picture draws it."""
+    numbers = np.array([[300, 1500], [500, 1300], [250, 900]])  # DN of forest and of soil, at the surface
+    top = np.array(sentinel2.SLOPE)[:, None] * numbers + np.array(sentinel2.CLEAR_OFFSET)[:, None]
+    drawn = np.rint(1 + 254 * top / 2750).astype(np.uint8).reshape(1, 3, 1, 2)
+    found = find_shift("surface").at(drawn, 5)[0, :, 0]
+    np.testing.assert_allclose(found, numbers * 255 / 2000, atol=1.6)  # a level of EuroSAT is 1.8 of these
+
+
+def test_surface_moves_eurosat_means_as_it_says():
     flat = np.broadcast_to(np.array([88, 97, 104], np.uint8)[:, None, None], (1, 3, 4, 4))
-    for severity, wanted in ((5, (103, 93, 67)), (1, (91, 96, 97))):
-        found = find_shift("atmosphere").at(flat, severity)[0, :, 0, 0].tolist()
+    for severity, wanted in ((5, (120, 111, 92)), (1, (93, 100, 103))):
+        found = find_shift("surface").at(flat, severity)[0, :, 0, 0].tolist()
         assert found == pytest.approx(wanted, abs=1)
+
+
+def test_white_draws_the_same_numbers_with_another_white():
+    flat = np.full((60, 3, 8, 8), 128, np.uint8)
+    value = 127 / 254 * 255
+    found = np.unique(shifts.white(flat, 1.6, rng()))
+    assert found.tolist() == [round(value / 1.6), round(value * 1.6)]
+    assert shifts.white(np.zeros_like(flat), 1.6, rng()).min() == 1  # 0 is no data
+
+
+def test_season_browns_and_greens_vegetation_and_nothing_else():
+    green, soil, water, roof = (62, 90, 82), (150, 125, 120), (40, 62, 82), (140, 135, 140)
+    for color in (soil, water, roof):
+        flat = np.broadcast_to(np.array(color, np.uint8)[:, None, None], (30, 3, 4, 4))
+        np.testing.assert_array_equal(find_shift("season").at(flat, 5), flat)
+    flat = np.broadcast_to(np.array(green, np.uint8)[:, None, None], (30, 3, 4, 4))
+    red, shown, _ = find_shift("season").at(flat, 5)[:, :, 0, 0].T.astype(int)
+    apart = np.unique(shown - red)
+    assert len(apart) == 2
+    assert apart[0] < 90 - 62 < apart[1]  # browner or greener than it was
+
+
+def test_reprojection_keeps_places_and_loses_detail():
+    ramp = np.broadcast_to(np.arange(64, dtype=np.uint8) * 3, (40, 3, 64, 64)).copy()
+    moved = find_shift("reprojection").at(ramp, 1).astype(float) - ramp
+    assert np.abs(moved[..., 4:-4]).mean() < 3  # less than a pixel of three levels
+    changed = find_shift("reprojection").at(DRAWN, 5)
+    np.testing.assert_allclose(changed.mean(axis=(2, 3)), DRAWN.mean(axis=(2, 3)), atol=4)
+    assert changed.std(axis=(2, 3)).mean() < DRAWN.std(axis=(2, 3)).mean()
 
 
 def test_a_model_without_colors_is_put_through_the_rest():
     chosen, skipped = usable(("nir", "red"), 64)
-    assert set(skipped) == {"atmosphere", "band_swap", "jpeg"}
+    assert set(skipped) == {"surface", "white", "season", "band_swap", "jpeg", "reprojection"}
     assert not set(skipped) & {shift.name for shift in chosen}
     assert usable(("red", "green", "blue"), 64)[1] == {}
     assert set(usable(("red", "green", "blue"), 16)[1]) == {"resample"}

@@ -40,7 +40,7 @@ def test_it_measures_what_the_shift_costs_and_what_harmonizing_brings_back(class
     assert found.clean_gain.value == 0
     part = tiny_index.where("train")
     pixels = np.concatenate([patches(c, 18, seed=0) for c in CLASSES])
-    shifted = find_shift("atmosphere").at(pixels, 5)
+    shifted = find_shift("surface").at(pixels, 5)
     assert shifted.mean() != pixels.mean()
     assert found.n == len(part)
 

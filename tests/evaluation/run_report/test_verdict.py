@@ -137,7 +137,7 @@ def color_match(gain: float) -> ColorMatchResult:
 RICH = Findings(
     score=trusting(0.9),
     confused=confused([[60, 9, 1], [4, 66, 0], [0, 1, 69]]),
-    robustness=stressed(atmosphere=60, noise=30, gain=193),
+    robustness=stressed(surface=60, noise=30, gain=193),
     color_match=color_match(0.6),
     optimistic="optimistic: patches of one scene lie on both sides",
 )
@@ -169,7 +169,7 @@ def test_the_points_tell_good_and_bad_with_one_number_each():
     assert (pair.number, pair.text) == ("9", "of 70 patches of Forest are taken for River")
     assert pair.small.startswith("12.9 %, 95 % interval ")
     assert shift.number == "30.0 %"
-    assert shift.text == "accuracy under atmosphere at its strongest, from 97.0 % without"
+    assert shift.text == "accuracy under surface at its strongest, from 97.0 % without"
     assert split.number == score.number
     assert todo.number.endswith(" points")
     assert all(len(point.text) < 130 for point in said)
@@ -267,10 +267,10 @@ def test_few_patches_are_named(n, named):
     assert any(f"Only {n} patches" in text for text in said.caveats) == named
 
 
-def test_a_shift_is_named_only_where_it_clearly_costs_and_the_atmosphere_first():
-    said = verdict(Findings(evaluation(), robustness=stressed(noise=20, blur=30, haze=40, atmosphere=150, gain=190)))
+def test_a_shift_is_named_only_where_it_clearly_costs_and_surface_reflectance_first():
+    said = verdict(Findings(evaluation(), robustness=stressed(noise=20, blur=30, haze=40, surface=150, gain=190)))
     (falls,) = [text for text in said.fails if "accuracy falls" in text]
-    assert re.findall("noise|blur|haze|atmosphere|gain", falls) == ["atmosphere", "noise", "blur"]
+    assert re.findall("noise|blur|haze|surface|gain", falls) == ["surface", "noise", "blur"]
     assert not verdict(Findings(evaluation(), robustness=stressed(gain=190))).fails[1:]
 
 
@@ -278,7 +278,7 @@ def test_suggestions_are_measured_or_left_out():
     nothing = verdict(Findings(evaluation()))
     assert nothing.attempts == ()
     helped = verdict(Findings(evaluation(), color_match=color_match(0.6)))
-    assert "--match-colors auto: under the atmosphere shift" in helped.attempts[0]
+    assert "--match-colors auto: under the surface shift" in helped.attempts[0]
     assert "60.0 points more (+55.0 to +65.0)" in helped.attempts[0]
     vain = verdict(Findings(evaluation(), color_match=color_match(0.01)))
     assert "no clear gain" in vain.attempts[0]

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from swath.imagery import sentinel2
+from swath.imagery.renderings import AIR_PUT_BACK, SHARES, TRUE_COLOR
 from swath.training.augment import other_rendering
-from swath.training.augment.rendering import PUT_BACK, RAW
 from tests.training.augment.patches import drawn, generator
 
 
@@ -48,8 +48,8 @@ def test_dark_water_loses_its_blue_where_the_air_is_gone_and_gets_it_back_where_
     water = torch.tensor([23, 42, 63], dtype=torch.uint8).view(1, 3, 1, 1).expand(6000, 3, 2, 2).contiguous()
     blue = other_rendering(water, 1, generator=generator())[:, 2, 0, 0].float()
     airless = float((blue < 30).float().mean())
-    assert RAW - 0.05 < airless < RAW + 0.1
-    assert float(((blue - 63).abs() < 30).float().mean()) > PUT_BACK
+    assert SHARES[TRUE_COLOR] - 0.05 < airless < SHARES[TRUE_COLOR] + 0.1
+    assert float(((blue - 63).abs() < 30).float().mean()) > SHARES[AIR_PUT_BACK]
 
 
 def test_whites_reach_those_that_exports_use():

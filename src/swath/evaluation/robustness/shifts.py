@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from swath.imagery import resize
+from swath.imagery import resize, sentinel2
 from swath.imagery.header import RGB
 from swath.imagery.resize import MIN_SIDE, resample_to_gsd
 
@@ -27,17 +27,16 @@ _AIRLIGHT = 220.0  # brightness of a thick haze, of 255
 _CLOUD = 235.0
 _SHADE = 0.4  # what a cloud's shadow leaves of the light
 _OCTAVES = (2, 4, 8, 16, 32)
-# Clear sky, sun 45 degrees from the zenith, seen from above. Two-way transmittance exp(-m (0.52 tR + 0.16 ta)) with
-# m = 1 + 1 / cos 45 (Gordon et al. 1983, Applied Optics 22, 20-36), Rayleigh tR = 0.045, 0.090, 0.155 and aerosol
-# ta = 0.078, 0.098, 0.116 (0.1 at 550 nm, Angstrom exponent 1.3) at 665, 560 and 490 nm, is 0.92, 0.86 and 0.79.
-_TRANSMITTANCE = {"red": 0.92, "green": 0.86, "blue": 0.79}
-# Channel means of EuroSAT (top of atmosphere) and of a true-color picture of surface reflectance.
-_TOP = {"red": 88.0, "green": 97.0, "blue": 104.0}
-_SURFACE = {"red": 103.0, "green": 93.0, "blue": 67.0}
+# DN of surface reflectance for red, green and blue that a season moves vegetation to: medians of EuroSAT's val patches
+# in clear air, of the greenest tenth of the pixels of crops, pastures and grassland, and of permanent crops.
+_LUSH, _DRY = (340.0, 640.0, 330.0), (1200.0, 980.0, 735.0)
+_GREEN = 0.25  # normalized difference from which a pixel is all vegetation
+_OFFICIAL_WHITE = 2000.0  # DN, of the true-color picture that comes with an L2A product
+_LATITUDE, _CONVERGENCE = 50.0, 2.0  # degrees, of the middle of Europe: its latitude, and how UTM is rotated there
 LEVELS = (1, 2, 3, 4, 5)
 _BLOCK = 256  # patches changed at a time
 Change = Callable[[Patches, float, np.random.Generator], Patches]
-_COLORS = ("atmosphere", "band_swap")
+_COLORS = ("surface", "white", "season", "band_swap")
 
 
 def gain(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
@@ -137,21 +136,73 @@ def shadows(patches: Patches, strength: float, rng: np.random.Generator) -> Patc
     return _stored(patches * (np.float32(1) - np.float32(1 - _SHADE) * cover))
 
 
-def atmosphere(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
-    """From a top-of-atmosphere rendering towards one of surface reflectance; all the way at `strength` 1.
+def surface(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """From EuroSAT's rendering towards a true-color picture of surface reflectance; all the way at `strength` 1.
 
-    What a sensor sees is a path radiance plus what the ground reflects times the transmittance ``T`` of the
-    air (Vermote et al. 1997, IEEE TGRS 35, 675-686, without its small term for multiple reflection). So taking
-    the air off is a gain ``g = 1 / T`` and an offset ``o``, chosen so that EuroSAT's channel means become
-    those of a real true-color scene of surface reflectance: ``v' = (1 + s (g - 1)) v + s o`` with
-    ``o = surface - g top``; red 1.09 v + 7, green 1.16 v - 20, blue 1.27 v - 65. For bands red, green, blue.
+    The line of :func:`swath.imagery.sentinel2.surface_picture`, of which `strength` is the share: clear air is taken
+    off, and the white goes from EuroSAT's 2750 to the 2000 of the official picture of L2A. At 1 EuroSAT's channel
+    means (88, 97, 104) become (112, 108, 90). The air is the clear one: the usual one makes surfaces of EuroSAT's
+    patches darker than black, 9 to 36 % of the pixels of a band, this one at most 1 %. For bands red, green, blue.
     """
     del rng
-    slopes = [1 / _TRANSMITTANCE[band] for band in RGB]
-    offsets = [_SURFACE[band] - g * _TOP[band] for band, g in zip(RGB, slopes, strict=True)]
-    slope = (1 + strength * (np.array(slopes, np.float32) - 1))[:, None, None]
-    offset = (strength * np.array(offsets, np.float32))[:, None, None]
-    return _stored(patches * slope.astype(np.float32) + offset.astype(np.float32))
+    white = sentinel2.EUROSAT_WHITE + strength * (_OFFICIAL_WHITE - sentinel2.EUROSAT_WHITE)
+    slope = 1 + strength * (np.array(sentinel2.SLOPE) - 1)
+    return _drawn(patches, *sentinel2.surface_picture(white, slope, strength * np.array(sentinel2.CLEAR_OFFSET)))
+
+
+def white(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """The same numbers of L1C, of which another one is drawn white: `strength` times EuroSAT's, or as much less."""
+    whites = sentinel2.EUROSAT_WHITE * np.float32(strength) ** _signs(len(patches), rng)[:, 0, 0]
+    return _drawn(patches, *sentinel2.surface_picture(whites, 1.0, 0.0))
+
+
+def season(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """Vegetation browned or greened by `strength`, each patch one way or the other; all else stays.
+
+    Surface reflectance of a pixel is mixed with that of dry or of lush vegetation, by `strength` times how green it
+    is: the lesser of its normalized differences of green with red (GRVI, above 0 for green vegetation: Motohka et al.
+    2010, Remote Sensing 2, 2369-2387) and of green with blue, which clear water lacks; all of it from 0.25. The two
+    spectra are an assumption: medians of EuroSAT's own pixels. For bands red, green, blue.
+    """
+    line = (255.0, np.array(sentinel2.SLOPE), np.array(sentinel2.CLEAR_OFFSET))  # white 255: a level per DN
+    gain, shift = (np.asarray(part, np.float32)[:, None, None] for part in sentinel2.surface_picture(*line))
+    numbers = patches * gain + shift
+    red, green, blue = np.moveaxis(np.maximum(numbers, 1), 1, 0)
+    greenness = np.minimum((green - red) / (green + red), (green - blue) / (green + blue))
+    share = np.float32(strength) * np.clip(greenness / np.float32(_GREEN), 0, 1)[:, None]
+    end = np.where(_signs(len(patches), rng) > 0, *(np.array(e, np.float32)[:, None, None] for e in (_DRY, _LUSH)))
+    return _stored(patches + share * (end - numbers) / gain)
+
+
+def reprojection(patches: Patches, strength: float, rng: np.random.Generator) -> Patches:
+    """Exported in degrees with pixels `strength` times as high, and brought back to meters, then JPEG of quality 90.
+
+    Twice resampled, by the nearest pixel or linearly (each patch one or the other): to a grid that is rotated by the
+    2 degrees between it and UTM, half a pixel off, and whose pixels at 50 degrees of latitude are cos 50 as wide as
+    high; and back.
+    """
+    side = patches.shape[-1]
+    across, center = strength * math.cos(math.radians(_LATITUDE)), (side - 1) / 2
+    sine, cosine = math.sin(math.radians(_CONVERGENCE)), math.cos(math.radians(_CONVERGENCE))
+    size = [math.ceil(1.2 * side / step) + 2 for step in (strength, across)]
+    middle = [(n - 1) / 2 + 0.5 for n in size]  # half a pixel off
+    y, x = ((np.arange(n) - m) * step for n, m, step in zip(size, middle, (strength, across), strict=True))
+    out = (cosine * y[:, None] + sine * x + center, cosine * x - sine * y[:, None] + center)
+    place = np.arange(side) - center
+    down, right = cosine * place[:, None] - sine * place, cosine * place + sine * place[:, None]
+    back = (down / strength + middle[0], right / across + middle[1])
+    nearest = _signs(len(patches), rng)[:, 0, 0, 0] > 0
+    changed = np.empty_like(patches)
+    for chosen, places in ((nearest, np.rint), (~nearest, np.asarray)):
+        exported = _sampled(patches[chosen], *map(places, out))
+        changed[chosen] = _sampled(exported, *map(places, back))
+    return jpeg(changed, 90, rng)
+
+
+def _drawn(patches: Patches, gain: Any, shift: Any) -> Patches:
+    """Values through a line for each band, or patch and band, in 8 bits; 0 is left to no data."""
+    gain, shift = (np.asarray(part, np.float32)[..., None, None] for part in (gain, shift))
+    return _stored(np.maximum(patches * gain + shift, 1))
 
 
 def _stored(values: npt.NDArray[Any]) -> Patches:
@@ -176,12 +227,18 @@ def _turned(patches: Patches, degrees: float) -> Patches:
     sine, cosine = math.sin(math.radians(degrees)), math.cos(math.radians(degrees))
     rows = cosine * place[:, None] + sine * place + (side - 1) / 2
     columns = cosine * place - sine * place[:, None] + (side - 1) / 2
+    return _sampled(patches, rows, columns)
+
+
+def _sampled(patches: Patches, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Patches:
+    """Values at places ``[h, w]`` between pixels, by linear interpolation; edges are mirrored."""
+    height, width = patches.shape[2:]
     top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
     down, across = (rows - top).astype(np.float32), (columns - left).astype(np.float32)
-    total = np.zeros(patches.shape, np.float32)
+    total = np.zeros((*patches.shape[:2], *rows.shape), np.float32)
     for row, part in ((top, 1 - down), (top + 1, down)):
         for column, share in ((left, 1 - across), (left + 1, across)):
-            total += patches[:, :, _mirrored(row, side), _mirrored(column, side)] * (part * share)
+            total += patches[:, :, _mirrored(row, height), _mirrored(column, width)] * (part * share)
     return _stored(total)
 
 
@@ -257,17 +314,22 @@ class Shift:
 
 SUITE = (
     Shift(
-        "atmosphere",
-        atmosphere,
+        "surface",
+        surface,
         (0.2, 0.4, 0.6, 0.8, 1.0),
         "{} of the way",
-        "surface reflectance in place of top of atmosphere",
+        "true color of surface reflectance in place of top of atmosphere",
     ),
+    Shift("white", white, (1.1, 1.2, 1.3, 1.45, 1.6), "{} times, or as much less", "another white of the export"),
+    Shift("season", season, (0.1, 0.2, 0.3, 0.4, 0.5), "by {}", "vegetation greener or browner"),
     Shift("gain", gain, (0.04, 0.08, 0.12, 0.16, 0.2), "± {}", "brighter or darker"),
     Shift("gamma", gamma, (1.1, 1.2, 1.35, 1.5, 1.75), "{} or its inverse", "another contrast curve"),
     Shift("haze", haze, (0.08, 0.16, 0.24, 0.32, 0.4), "{} of the light", "a gray veil"),
     Shift("blur", blur, (0.5, 0.8, 1.2, 1.6, 2.2), "sd {} pixels", "a softer lens"),
     Shift("resample", resample, (1.5, 2.0, 2.5, 3.0, 4.0), "{} x wider pixels", "a coarser sensor"),
+    Shift(
+        "reprojection", reprojection, (1.0, 1.25, 1.5, 1.75, 2.0), "{} x higher pixels", "exported in degrees, and back"
+    ),
     Shift("jpeg", jpeg, (90, 75, 60, 45, 30), "quality {}", "compression"),
     Shift("noise", noise, (2, 5, 8, 12, 18), "sd {} of 255", "a noisy sensor"),
     Shift("band_swap", band_swap, (0.2, 0.4, 0.6, 0.8, 1.0), "{} swapped", "red and blue swapped"),
@@ -284,7 +346,7 @@ def usable(bands: Sequence[str], side: int) -> tuple[tuple[Shift, ...], dict[str
     if tuple(bands) != RGB:
         skipped |= dict.fromkeys(_COLORS, "defined for red, green and blue only")
     if len(bands) not in (1, 3):
-        skipped["jpeg"] = "JPEG holds one band or three"
+        skipped |= dict.fromkeys(("jpeg", "reprojection"), "JPEG holds one band or three")
     if side / max(find_shift("resample").strengths) < MIN_SIDE:
         skipped["resample"] = f"patches of {side} pixels are too small"
     return tuple(shift for shift in SUITE if shift.name not in skipped), skipped

@@ -22,7 +22,7 @@ from swath.model.record import Estimate
 from swath.progress import Progress, silent
 
 PATCHES = 1000
-SHIFT = "atmosphere"
+SHIFT = "surface"
 
 
 class ColorMatchResult(Settings):
@@ -35,7 +35,7 @@ class ColorMatchResult(Settings):
     n : int
         How many.
     before, after : Estimate
-        Accuracy all the way under the atmosphere shift.
+        Accuracy all the way under the surface shift.
     gain : Estimate
         Their paired difference.
     clean_changed : bool
@@ -65,7 +65,7 @@ def measure_color_match(
     seed: int = 0,
     progress: Progress = silent,
 ) -> ColorMatchResult | None:
-    """Measure ``--match-colors auto`` on patches as they are and under the full atmosphere shift.
+    """Measure ``--match-colors auto`` on patches as they are and under the full surface shift.
 
     Returns
     -------

@@ -6,8 +6,8 @@ Pure rules. A sentence is written only where there is a number for it, and carri
   fair); explanation maps that pass their checks; calibrated probabilities (calibration error clearly at most 0.02).
 - *Fails*: a score below that (poor), or not clearly above a simple rule's; the two most frequent confused pairs that
   occur more than once; up to three classes whose F1 does not clearly reach 0.85; up to three shifts that at severity 5
-  clearly cost accuracy (intervals apart; the atmosphere first), and whether the model stays confident; the worst slice
-  that differs by more than chance; maps that fail; probabilities that are far off (error clearly above 0.05).
+  clearly cost accuracy (intervals apart; surface reflectance first), and whether the model stays confident; the worst
+  slice that differs by more than chance; maps that fail; probabilities that are far off (error clearly above 0.05).
 - *Beware*: few patches, optimistic splits, patches that trained or selected the model, patches unlike the training
   data, prediction sets that contain the true class clearly less often than they promise.
 - *Try next*: what helped in these measurements, and labels of classes that are clearly worse than the rest, corrected
@@ -359,7 +359,7 @@ def match_colors(found: ColorMatchResult | None, *, mark: str = "") -> str:
     if found is None:
         return ""
     effect = (
-        f"under the atmosphere shift (severity 5) {with_interval(found.before)} of {found.n:,} patches{mark} are "
+        f"under the surface shift (severity 5) {with_interval(found.before)} of {found.n:,} patches{mark} are "
         f"right as they are and {with_interval(found.after)} color-matched, {points_more(found.gain)}"
     )
     if found.gain.low > 0:
@@ -510,7 +510,7 @@ def _next_point(found: Findings, counts: Evaluation, reliability: Reliability | 
             "of accuracy by --match-colors auto, on scenes in another rendering",
             f"{100 * match.gain.value:+.1f} points",
             f"95 % interval {100 * match.gain.low:+.1f} to {100 * match.gain.high:+.1f} points, {match.n:,} patches "
-            "under the atmosphere shift",
+            "under the surface shift",
         )
     kept = reliability.selective.accuracy.get(KEPT) if reliability else None
     if kept is not None and isinstance(counts, SingleLabelEvaluation | BinaryEvaluation):
