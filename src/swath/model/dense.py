@@ -9,6 +9,16 @@ that one patch's activations have.
 Only graphs of which that can be proved node by node are turned into dense ones. Strips must be the patch
 plus a multiple of the stride high and wide: every layer then grows by a whole number of places, so layers
 that were equally large for a patch are so for the strip.
+
+Why that is enough: say that a feature map of total stride `t` is *translated* if the strip's, from place ``k / t`` on,
+is that of the patch at pixel `k`, for every `k` that is a multiple of the total stride. Pixels are. A convolution or
+pooling without padding of stride `s` keeps it at stride ``s x t``, for its value at place `j` depends on places from
+``s x j`` on and on nothing else. So does a crop of `a` places at the upper or left edge and `b` at the other one, as of
+a branch that is added to an unpadded convolution: place `j` is place ``a + j`` of the map before, in a patch as in the
+strip, and the map gets as much shorter as by a convolution that reaches ``a + b`` places further. Two translated maps
+of one stride and size may be added: place `j` of the sum depends on place `j` of both. They need not be centered on
+each other; the patch's own answer has the same shift. What would break it is a difference in stride or size, for then
+places of a patch and of the strip are paired differently, and such graphs are refused.
 """
 
 from __future__ import annotations
@@ -98,9 +108,9 @@ def dense_graph(model: onnx.ModelProto, *, size: int, stride: int) -> onnx.Model
     Returns
     -------
     onnx.ModelProto
-        Input ``pixels [N, bands, H, W]`` as stored, not resized; output ``probabilities [N, K, h, w]``, that
-        at ``(i, j)`` for the patch whose upper left pixel is ``(i x stride, j x stride)``. ``H - size`` and
-        ``W - size`` must be multiples of the stride.
+        Input ``pixels [N, bands, H, W]`` as stored, not resized; outputs ``probabilities [N, K, h, w]``,
+        ``logits [N, L, h, w]`` and ``features [N, D, h, w]``, those at ``(i, j)`` for the patch whose upper left
+        pixel is ``(i x stride, j x stride)``. ``H - size`` and ``W - size`` must be multiples of the stride.
 
     Raises
     ------
@@ -123,21 +133,20 @@ def dense_graph(model: onnx.ModelProto, *, size: int, stride: int) -> onnx.Model
     step = stride // plan.stride
     after = [
         # Pooled first, as for a patch: in bf16 the other order rounds differently and changes labels.
-        helper.make_node(
-            "AveragePool", ["activations"], ["swath.pooled"], kernel_shape=plan.window, strides=[step, step]
-        ),
-        helper.make_node("Conv", ["swath.pooled", HEAD_WEIGHT, HEAD_BIAS], ["logits"]),
+        helper.make_node("AveragePool", ["activations"], ["features"], kernel_shape=plan.window, strides=[step, step]),
+        helper.make_node("Conv", ["features", HEAD_WEIGHT, HEAD_BIAS], ["logits"]),
         *plan.ending,
     ]
     pixels = model.graph.input[0].type.tensor_type
     bands = pixels.shape.dim[1].dim_value
-    classes = next(o for o in model.graph.output if o.name == "probabilities").type.tensor_type.shape.dim[1]
+    classes = next(o for o in model.graph.output if o.name == "probabilities").type.tensor_type.shape.dim[1].dim_value
+    outputs = {"probabilities": classes, "logits": len(weight), "features": weight.shape[1]}
     replaced = {HEAD_WEIGHT: weight[:, :, None, None], HEAD_BIAS: bias.reshape(-1)}
     graph = helper.make_graph(
         [*plan.nodes, *after],
         "swath dense",
         [helper.make_tensor_value_info(INPUT, pixels.elem_type, ["N", bands, "H", "W"])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes.dim_value, "h", "w"])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", n, "h", "w"]) for name, n in outputs.items()],
         [*plan.constants, *(numpy_helper.from_array(value, name) for name, value in replaced.items())],
     )
     used = {name for node in graph.node for name in node.input}
