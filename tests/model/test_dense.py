@@ -41,8 +41,9 @@ def check(model, size, *, factor=1, more=(3, 2), values=None, engine="onnxruntim
     assert expected["probabilities"].std() > 0, "patches that all look alike prove nothing"
     for name in OUTPUTS:
         maps = found[name][0]
-        largest = max(1.0, np.abs(expected[name]).max())
-        np.testing.assert_allclose(maps.reshape(len(maps), -1).T, expected[name], atol=1e-5 * largest, err_msg=name)
+        # OpenVINO takes other kernels for other sizes.
+        atol = max(1.0, np.abs(expected[name]).max()) * (1e-5 if engine == "onnxruntime" else 1e-4)
+        np.testing.assert_allclose(maps.reshape(len(maps), -1).T, expected[name], atol=atol, err_msg=name)
 
 
 LAYERS = st.one_of(

@@ -148,10 +148,10 @@ def texture_features(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 def _texture_block(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     def mean_product(one: Floats, other: Floats | None, _: int) -> Floats:
         if other is None:
-            return one.mean(axis=(2, 3), dtype=np.float64)
+            return np.asarray(one.mean(axis=(2, 3), dtype=np.float64))
         count = one.shape[2] * one.shape[3]
         flat, second = (values.reshape(*values.shape[:2], count) for values in (one, other))
-        return np.einsum("nbp,nbp->nb", flat, second) / count
+        return np.asarray(np.einsum("nbp,nbp->nb", flat, second) / count)
 
     return _texture(pixels, mean_product)
 
@@ -210,7 +210,7 @@ def window_textures(pixels: npt.NDArray[Any], *, size: int, stride: int) -> npt.
         side, step = size >> scale, stride >> scale
         down, across = (_sums(n, end, side, step) for n, end in zip((rows, columns), values.shape[2:], strict=True))
         sums = down.astype(values.dtype) @ values[0] @ across.astype(values.dtype).T
-        return sums.reshape(len(sums), -1).T / side**2
+        return np.asarray(sums.reshape(len(sums), -1).T / side**2)
 
     return _texture(pixels[None], mean_product).reshape(rows, columns, -1)
 
@@ -254,8 +254,8 @@ def window_colors(pixels: npt.NDArray[Any], *, size: int, stride: int) -> npt.ND
     return _colors(sums / count, sd, ranked).reshape(rows, columns, -1)
 
 
-def _rank_windows(strip: npt.NDArray[np.uint8], windows: int, size: int, stride: int) -> npt.NDArray[np.intp]:
-    """Quantiles ``[windows, bands, Q]`` of windows side by side, all of the strip's height."""
+def _rank_windows(strip: npt.NDArray[Any], windows: int, size: int, stride: int) -> npt.NDArray[Any]:
+    """Quantiles ``[windows, bands, Q]`` of uint8 windows side by side, all of the strip's height."""
     bands, height, width = strip.shape
     starts = stride * np.arange(windows)
     edges = np.unique([starts, starts + size])

@@ -201,8 +201,8 @@ def pixel_features(pixels: npt.NDArray[Any], *, size: int) -> Floats:
 def window_pixel_features(pixels: npt.NDArray[Any], *, size: int, stride: int) -> Floats:
     """:func:`pixel_features` of every window of a scene.
 
-    Windows that begin at the same offset within 16 pixels share a pyramid and counts; there are as many such groups as
-    16 differs from its common divisor with the stride: one for every multiple of 16, 4 for 8, 16 for 4.
+    Windows that begin at the same offset within 16 pixels share a pyramid and counts. A stride that is a multiple of 16
+    makes one group of them, 8 makes 4, 4 makes 16.
 
     Parameters
     ----------

@@ -10,15 +10,16 @@ Only graphs of which that can be proved node by node are turned into dense ones.
 plus a multiple of the stride high and wide: every layer then grows by a whole number of places, so layers
 that were equally large for a patch are so for the strip.
 
-Why that is enough: say that a feature map of total stride `t` is *translated* if the strip's, from place ``k / t`` on,
-is that of the patch at pixel `k`, for every `k` that is a multiple of the total stride. Pixels are. A convolution or
-pooling without padding of stride `s` keeps it at stride ``s x t``, for its value at place `j` depends on places from
-``s x j`` on and on nothing else. So does a crop of `a` places at the upper or left edge and `b` at the other one, as of
-a branch that is added to an unpadded convolution: place `j` is place ``a + j`` of the map before, in a patch as in the
-strip, and the map gets as much shorter as by a convolution that reaches ``a + b`` places further. Two translated maps
-of one stride and size may be added: place `j` of the sum depends on place `j` of both. They need not be centered on
-each other; the patch's own answer has the same shift. What would break it is a difference in stride or size, for then
-places of a patch and of the strip are paired differently, and such graphs are refused.
+Why that is enough, along one axis: call a feature map of stride `t` (pixels from one place to the next) *shared* if
+for every patch that starts at pixel ``k x T``, `T` being the network's total stride, its place `j` has the value of the
+strip's place ``k x T / t + j``. The pixels are shared. What is made of each place by itself stays so. A convolution or
+pooling without padding of stride `s` gives a shared map of stride ``s x t``: its place `j` depends on places from
+``s x j`` on, at fixed distances, in a patch as in the strip. So does a crop, as of the branch that a residual adds to
+an unpadded convolution: `a` places less at one end and `b` at the other are a convolution that reaches ``a + b`` places
+further and copies its place `a`. Of two shared maps of one stride place `j` of the sum depends on place `j` of both, so
+it is shared; they need not lie centered on each other, for whatever shift they have they have in every patch. Their
+sizes for a patch have to be equal, though: a map of one place would be added to all places of the other, which in a
+strip are other ones. `_plan` keeps stride and size of every map, and refuses maps that differ in either.
 """
 
 from __future__ import annotations
