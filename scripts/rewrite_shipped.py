@@ -1,4 +1,4 @@
-"""Write the shipped model files again as this code writes them: same graphs, records with all of today's fields.
+"""Write the shipped model file again as this code writes it: same graph, a record with all of today's fields.
 
     python scripts/rewrite_shipped.py
 
@@ -14,7 +14,7 @@ from swath.model.record import class_infos
 
 
 def main() -> None:
-    """Rewrite each shipped file in its place, and check it."""
+    """Rewrite the shipped file in its place, and check it."""
     for name in shipped_models():
         file = read_model(name)
         record = file.record.model_copy(update={"classes": class_infos(file.record.class_names)})

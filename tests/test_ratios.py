@@ -67,10 +67,10 @@ def test_answers_cost_little_beyond_the_engine(pixels):
     assert ratio(lambda: classifier.predict(pixels), lambda: engine.run(pixels, ("probabilities",))) < 2.5
 
 
-def test_a_dense_map_shares_its_work(tmp_path, sizes):
+def test_a_dense_map_shares_its_work(tmp_path, tiny_model, sizes):
     scene = np.random.default_rng(0).integers(0, 256, (3, 128, 256)).astype(np.uint8)
     path = write_scene(tmp_path / "scene.tif", scene)
-    classifier = swath.load("eurosat-dense", engine="onnxruntime", threads=1)
+    classifier = swath.load(tiny_model, engine="onnxruntime", threads=1)
     grid = make_grid(128, 256, patch=64, stride=8)
 
     def pixels_run(*, dense: bool) -> int:

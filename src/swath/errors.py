@@ -39,7 +39,7 @@ class SwathError(Exception):
     ...     print(error.problem)
     ...     print(error.fix)
     there is no model 'no-such-model'
-    give a .onnx file or a shipped name (eurosat, eurosat-dense)
+    give a .onnx file or a shipped name (eurosat)
     """
 
     def __init__(self, problem: str, *, fix: str | None = None) -> None:

@@ -141,7 +141,7 @@ def test_quiet_leaves_only_the_result(swath: Swath, tiny_patches: Path, tmp_path
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        (["predict", "eur"], {"eurosat", "eurosat-dense"}),
+        (["predict", "eur"], {"eurosat"}),
         (["train", "--recipe", "fl"], {"flash"}),
         (["predict", "--engine", "open"], {"openvino", "openvino-bf16"}),
         (["data", "get", ""], {"eurosat-rgb", "scenes4"}),

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
 from swath.data import color_feature_names, color_features, statistics
-from swath.data.statistics import texture_features
+from swath.data.statistics import texture_features, window_colors, window_textures
 from swath.errors import DataError
 
 NAMES = color_feature_names(("red", "green", "blue"))
@@ -110,3 +111,44 @@ def test_order_of_patches_and_blocks_does_not_matter(monkeypatch):
 def test_patches_that_are_too_small():
     with pytest.raises(DataError, match="16 x 16"):
         texture_features(np.zeros((1, 3, 15, 64), np.uint8))
+
+
+SCENES = st.tuples(st.integers(0, 2**32 - 1), st.sampled_from([np.uint8, np.uint16]), st.integers(1, 4))
+
+
+def scene(drawn, height, width):
+    """Slopes, edges and noise, with a part that is all one value."""
+    seed, dtype, bands = drawn
+    rng = np.random.default_rng(seed)
+    top = np.iinfo(dtype).max
+    slopes = rng.integers(0, 4, (bands, height, width)).cumsum(axis=2) * rng.integers(1, 9)
+    noise = rng.integers(0, top // 2, (bands, height, width)) * (rng.random((height, width)) < 0.3)
+    pixels = np.clip(slopes + noise, 0, top).astype(dtype)
+    pixels[:, : height // 2, : width // 2] = rng.integers(0, top)
+    return pixels
+
+
+def windows(pixels, size, stride):
+    """``[N, bands, size, size]``, row by row."""
+    cut = sliding_window_view(pixels, (size, size), axis=(1, 2))[:, ::stride, ::stride]
+    return np.ascontiguousarray(cut.transpose(1, 2, 0, 3, 4)).reshape(-1, len(pixels), size, size)
+
+
+@given(SCENES, st.integers(16, 40), st.sampled_from([16, 32, 48]), st.integers(0, 60), st.integers(0, 60))
+@settings(max_examples=30)
+def test_textures_of_windows_are_those_of_patches(drawn, size, stride, taller, wider):
+    pixels = scene(drawn, size + taller, size + wider)
+    found = window_textures(pixels, size=size, stride=stride)
+    assert found.shape[:2] == (taller // stride + 1, wider // stride + 1)
+    expected = texture_features(windows(pixels, size, stride))
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=2e-4, atol=2e-4)
+
+
+@given(SCENES, st.integers(1, 20), st.integers(1, 24), st.integers(0, 30), st.integers(0, 30))
+@settings(max_examples=50)
+def test_colors_of_windows_are_those_of_patches(drawn, size, stride, taller, wider):
+    pixels = scene(drawn, size + taller, size + wider)
+    found = window_colors(pixels, size=size, stride=stride)
+    assert found.shape[:2] == (taller // stride + 1, wider // stride + 1)
+    expected = color_features(windows(pixels, size, stride))
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-9, atol=1e-6 * pixels.max())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import ValidationError
 
 from swath.errors import DataError, ModelFileError
@@ -16,6 +17,8 @@ from swath.inference.ood import (
     energies,
     extend_out_of_distribution,
     fit_out_of_distribution,
+    pixel_features,
+    window_pixel_features,
 )
 from swath.model import Record
 from swath.model.ood import OutOfDistribution
@@ -88,6 +91,48 @@ def test_a_patch_scores_alone_as_among_others_and_at_another_size(classifier, st
     assert alone == pytest.approx(whole, rel=1e-4, abs=1e-4)
     twice = np.repeat(np.repeat(pixels, 2, axis=2), 2, axis=3)
     assert np.isfinite(score(classifier, strange, twice)).all()
+
+
+def mosaic(rows: int, columns: int) -> np.ndarray:
+    """Patches side by side ``[3, H, W]``, of the tiny model's classes and of noise."""
+    noise = np.random.default_rng(4).integers(0, 256, (2, 3, 64, 64)).astype(np.uint8)
+    drawn = np.concatenate([*(patches(name, rows * columns, seed=7) for name in CLASSES), noise])
+    chosen = drawn[np.random.default_rng(5).integers(0, len(drawn), rows * columns)]
+    return chosen.reshape(rows, columns, 3, 64, 64).transpose(2, 0, 3, 1, 4).reshape(3, 64 * rows, 64 * columns)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("size", "stride"), [(64, 16), (64, 64), (64, 8), (64, 24), (37, 5), (16, 3), (21, 7), (9, 4), (20, 33)]
+)
+def test_windows_are_described_as_patches_are(size, stride, dtype):
+    pixels = mosaic(2, 3)[:, : size + 3 * stride, : size + 5 * stride].astype(dtype) * dtype(
+        1 if dtype == np.uint8 else 97
+    )
+    cut = sliding_window_view(pixels, (size, size), axis=(1, 2))[:, ::stride, ::stride].transpose(1, 2, 0, 3, 4)
+    found = window_pixel_features(pixels, size=size, stride=stride)
+    assert found.shape[:2] == cut.shape[:2]
+    expected = pixel_features(np.ascontiguousarray(cut).reshape(-1, 3, size, size), size=size)
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("task", ["single-label", "binary", "multi-label"])
+def test_windows_score_as_patches_do(classifier, kept, task, monkeypatch):
+    monkeypatch.setattr("swath.inference.ood._AT_ONCE", 16)
+    scored = OodScorer(kept, name="tiny", task=task, temperature=0.7, size=64)
+    pixels = mosaic(3, 4)
+    cut = sliding_window_view(pixels, (64, 64), axis=(1, 2))[:, ::16, ::16].transpose(1, 2, 0, 3, 4)
+    flat = np.ascontiguousarray(cut).reshape(-1, 3, 64, 64)
+    found = classifier.run(flat, wanted=NEEDED)
+    logits = found["logits"][:, :1] if task == "binary" else found["logits"]
+    expected = scored.score(flat, found["features"], logits)
+    maps = (values.T.reshape(-1, *cut.shape[:2]) for values in (found["features"], logits))
+    scores = scored.score_windows(pixels, *maps, stride=16)
+    np.testing.assert_allclose(scores.ravel(), expected, rtol=1e-4, atol=1e-3)
+    if task == "single-label":  # whose threshold it is
+        flagged = expected >= scored.threshold
+        assert 0 < flagged.mean() < 1
+        np.testing.assert_array_equal(scores.ravel() >= scored.threshold, flagged)
 
 
 def test_too_few_validation_patches_give_no_threshold(classifier):

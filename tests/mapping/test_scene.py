@@ -368,7 +368,10 @@ def test_what_is_not_like_the_training_data_is_marked(tmp_path, doubting, classi
     whole = read(out)
     finer = map_scene(doubting, scene, out=tmp_path / "fine.tif", stride=16, dense=False)
     assert finer.ood_share > summary.ood_share  # windows across two of the patches are like none
-    assert map_scene(doubting, scene, out=tmp_path / "dense.tif", stride=16, dense=True).ood_share is None
+    assert map_scene(doubting, scene, out=tmp_path / "dense.tif", stride=16, dense=True).ood_share == finer.ood_share
+    for layer in ("", ".confidence", ".ood"):
+        one, other = (read(tmp_path / f"{way}{layer}.tif").astype(int) for way in ("fine", "dense"))
+        assert np.abs(one - other).max() <= (1 if layer == ".confidence" else 0)
     # A model that cannot tell leaves no raster, not even an old one.
     plain = map_scene(classifier, scene, out=out, overwrite=True, stride=64)
     assert plain.ood_share is None

@@ -6,21 +6,13 @@ import pytest
 import swath.mapping.windows as windows
 from swath.errors import ModelFileError, SettingError
 from swath.inference import load
+from swath.inference.ood import NEEDED, PatchOutputs, fit_out_of_distribution
 from swath.mapping import make_grid
 from swath.mapping.reader import open_scene
 from swath.mapping.strips import Strips
-from swath.mapping.windows import (
-    Dense,
-    PatchByPatch,
-    default_stride,
-    dense_is_faster,
-    dense_passes,
-    make_windows,
-    with_data,
-)
+from swath.mapping.windows import Dense, PatchByPatch, default_stride, dense_is_faster, make_windows, with_data
 from swath.model import read_model, write_model
 from swath.model.cost import measure_cost
-from swath.model.dense import dense_stride
 from tests.mapping.scenes import write_scene
 from tests.model.unpadded import Body
 from tests.tiny import input_spec, tiny_record
@@ -39,7 +31,24 @@ def write(path, *, pads=0):
     graph = body.model(size=SIZE, spec=spec, temperature=0.2)
     record = tiny_record(graph, NAMES, spec=spec, temperature=0.2)
     write_model(path, graph, record)
-    return load(path, engine="onnxruntime", threads=1)
+    return detecting(load(path, engine="onnxruntime", threads=1))
+
+
+def detecting(classifier):
+    """The same model with statistics by which about a third of windows of noise is unlike the training data."""
+    pixels = np.random.default_rng(7).integers(1, 256, (300, 3, SIZE, SIZE)).astype(np.uint8)
+    found = classifier.run(pixels, wanted=NEEDED)
+    train, val = (
+        PatchOutputs(pixels[p], found["features"][p], found["logits"][p]) for p in np.split(np.arange(300), 2)
+    )
+    groups = found["logits"][:150].argmax(axis=1)
+    kept = fit_out_of_distribution(
+        train, groups, val, task="single-label", temperature=0.2, size=SIZE, false_alarms=0.33
+    )
+    file = read_model(classifier.path)
+    record = file.record.model_copy(update={"out_of_distribution": kept})
+    write_model(classifier.path, file.graph, record, overwrite=True)
+    return load(classifier.path, engine="onnxruntime", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +66,7 @@ def scene(tmp_path_factory):
 
 
 def classified(classifier, path, stride, *, dense, batch_size=64):
-    """Probabilities ``[rows, columns, K]`` of all windows, and which hold data."""
+    """Probabilities ``[rows, columns, K]`` of all windows with a flag after them, and which hold data."""
     with open_scene(path) as opened:
         grid = make_grid(opened.height, opened.width, patch=SIZE, stride=stride)
         strips = Strips(opened, grid, bands=(1, 2, 3))
@@ -68,6 +77,7 @@ def classified(classifier, path, stride, *, dense, batch_size=64):
             values.append(windows.classify(strip, there))
             held.append(there)
     assert windows.dense == bool(dense)
+    assert windows.detects_ood
     return np.concatenate(values), np.concatenate(held)
 
 
@@ -79,7 +89,8 @@ def test_dense_and_patch_by_patch_give_the_same(unpadded, scene, stride, monkeyp
     found, same = classified(unpadded, scene, stride, dense=True)
     np.testing.assert_array_equal(held, same)
     assert 0 < held.mean() < 1
-    assert expected[held].std() > 0.01
+    assert expected[held][:, :-1].std() > 0.01
+    assert 0.05 < expected[held][:, -1].mean() < 0.95
     np.testing.assert_allclose(found[held], expected[held], atol=1e-5)
 
 
@@ -125,7 +136,8 @@ def test_several_views_are_taken_patch_by_patch(unpadded, scene):
     once, _ = classified(unpadded, scene, 16, dense=False)
     found, held = classified(several, scene, 16, dense=False)
     assert not np.allclose(found[held], once[held], atol=1e-3)
-    np.testing.assert_allclose(found[held].sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(found[held][:, :-1].sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(found[held][:, -1], once[held][:, -1])
 
 
 def test_rows_of_a_narrow_scene_are_classified_together(unpadded):
@@ -134,20 +146,19 @@ def test_rows_of_a_narrow_scene_are_classified_together(unpadded):
     assert (narrow.rows, wide.rows) == (21, 1)
 
 
-def test_the_default_stride_is_finer_while_that_takes_seconds(tiny_model, monkeypatch):
-    classifier = load(tiny_model, threads=1)
-    assert default_stride(classifier, 640, 640) == 16
-    spec = read_model(tiny_model)
-    cost = measure_cost(spec.graph, (1, 3, 64, 64), where="tiny").operations
-    dense = dense_stride(spec.graph, size=64)
-    assert dense is not None  # of a network without padding a dense pass over the scene is what counts
-    fine, whole = (dense_passes(make_grid(640, 640, patch=64, stride=s), dense) * 100 * cost for s in (16, 32))
-    monkeypatch.setattr(windows, "_FEW_SECONDS", fine)
-    assert default_stride(classifier, 640, 640) == 16
-    monkeypatch.setattr(windows, "_FEW_SECONDS", fine - 1)
-    assert default_stride(classifier, 640, 640) == (32 if whole < fine else 64)
-    monkeypatch.setattr(windows, "_FEW_SECONDS", 1)
-    assert default_stride(classifier, 640, 640) == 64
+def test_the_default_stride_is_finer_while_that_takes_seconds(tmp_path, monkeypatch):
+    padded = write(tmp_path / "padded.onnx", pads=1)
+    cost = measure_cost(read_model(padded.path).graph, (1, 3, SIZE, SIZE), where="padded").operations
+    fine, half = (make_grid(200, 200, patch=SIZE, stride=stride).windows * cost for stride in (5, 10))
+    for limit, stride in ((fine, 5), (fine - 1, 10), (half, 10), (half - 1, SIZE)):
+        monkeypatch.setattr(windows, "_FEW_SECONDS", limit)
+        assert default_stride(padded, 200, 200) == stride
+
+
+def test_the_default_stride_is_fine_where_windows_share_a_pass(tiny_model, monkeypatch):
+    monkeypatch.setattr(windows, "_FEW_SECONDS", 0)
+    assert default_stride(load(tiny_model, threads=1), 640, 640) == 16
+    assert default_stride(load(tiny_model, threads=1, tta=4), 640, 640) == 64
 
 
 def test_test_time_augmentation_counts_in_the_default_stride(tiny_model, monkeypatch):

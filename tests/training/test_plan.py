@@ -18,6 +18,7 @@ from swath.training.plan import (
     with_enough_steps,
     with_network_of_start,
 )
+from swath.weights import network_of_weights
 from tests.tiny import write_patches
 
 from .runs import small_train
@@ -144,9 +145,9 @@ def test_patches_smaller_than_the_network_takes_are_learned_from_scratch(tmp_pat
 
 
 def test_the_network_is_that_of_the_weights(caplog):
-    recipe = with_network_of_start(load_recipe("fast", weights="eurosat"))
-    assert (recipe.network.stem, recipe.network.widths) == (32, (64, 128, 256))
-    assert "the network is that of the weights eurosat: patchnet, stem 32" in caplog.text
+    recipe, start = with_network_of_start(load_recipe("fast", weights="eurosat")), network_of_weights("eurosat")
+    assert (recipe.network.name, recipe.network.stem, recipe.network.widths) == (start.name, start.stem, start.widths)
+    assert f"the network is that of the weights eurosat: {start.name}, stem {start.stem}" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.INFO):
         few = load_recipe("few")

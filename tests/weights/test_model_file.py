@@ -10,22 +10,47 @@ import torch
 import swath
 from swath.errors import DataError, SettingError
 from swath.model import read_model, write_model
+from swath.model.graph import assemble
 from swath.networks import Network, build_network
+from swath.training.export import export_body
 from swath.weights import load_weights, locate, network_of_weights, parse_spec
 from swath.weights.facts import classes_of
 from swath.weights.model_file import model_tensors
-from tests.tiny import patches
+from tests.tiny import CLASSES, input_spec, patches, tiny_record
 
 RGB = ("red", "green", "blue")
 
 
-@pytest.fixture(scope="module", params=["eurosat", "eurosat-dense"])
-def given_back(request):
-    """A shipped model's name and its network in torch."""
-    file = model_tensors(request.param)
-    network = build_network(network_of_weights(request.param), bands=3, outputs=10, size=64)
+@pytest.fixture(scope="module", params=["eurosat", pytest.param("stripnet", marks=pytest.mark.slow)])
+def given_back(request, tmp_path_factory):
+    """A model's name or path and its network in torch."""
+    name = request.param
+    if name == "stripnet":
+        name = str(write_stripnet(tmp_path_factory.mktemp("stripnet") / "m.onnx"))
+    file = model_tensors(name)
+    network = build_network(
+        network_of_weights(name), bands=3, outputs=len(classes_of(model_tensors(name).metadata)), size=64
+    )
     network.load_state_dict(file.tensors)
-    return request.param, network.eval()
+    return name, network.eval()
+
+
+def write_stripnet(path):
+    """A model file of a small network without padding, with norms that do something."""
+    torch.manual_seed(0)
+    settings = Network(name="stripnet", stem=8, widths=(12, 16, 24))
+    network = build_network(settings, bands=3, outputs=len(CLASSES), size=64).eval()
+    for norm in network.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            for tensor, low, high in (
+                (norm.running_mean, -0.3, 0.3), (norm.running_var, 0.5, 2), (norm.weight.data, 0.5, 1.5),
+                (norm.bias.data, -0.1, 0.3),
+            ):  # fmt: skip
+                tensor.uniform_(low, high)
+    graph = assemble(export_body(network, bands=3, size=64), spec=input_spec(), task="single-label")
+    recipe = {"name": "by hand", "network": settings.model_dump(mode="json")}
+    write_model(path, graph, tiny_record(graph, recipe=recipe))
+    return path
 
 
 def normalized(name, pixels):
@@ -68,9 +93,10 @@ def test_a_shipped_name_and_a_file_are_specifications(tmp_path):
 
 
 def loaded(classes, outputs=None):
-    network = build_network(Network(stem=32, widths=(64, 128, 256)), bands=3, outputs=outputs or len(classes), size=64)
+    settings = network_of_weights("eurosat")
+    network = build_network(settings, bands=3, outputs=outputs or len(classes), size=64)
     before = network.head.weight.detach().clone()
-    facts = load_weights(network, "eurosat", network_name="patchnet", bands=RGB, classes=classes)
+    facts = load_weights(network, "eurosat", network_name=settings.name, bands=RGB, classes=classes)
     return network, facts, before
 
 
@@ -111,11 +137,10 @@ def test_a_graph_that_is_not_the_network_of_its_record_is_refused(tmp_path):
     file = read_model("eurosat")
     changed = onnx.ModelProto()
     changed.CopyFrom(file.graph)
-    for tensor in changed.graph.initializer:
-        if tensor.name == "stages.1.refine.weight":
-            tensor.name = "weights_of_another_name"
+    filters = next(tensor for tensor in changed.graph.initializer if len(tensor.dims) == 4 and tensor.dims[1] > 3)
+    given, filters.name = filters.name, "weights_of_another_name"
     for node in changed.graph.node:
-        node.input[:] = ["weights_of_another_name" if i == "stages.1.refine.weight" else i for i in node.input]
+        node.input[:] = ["weights_of_another_name" if i == given else i for i in node.input]
     write_model(tmp_path / "m.onnx", changed, file.record)
     with pytest.raises(DataError, match=r"cannot be told from its graph; start from the weights.safetensors"):
         model_tensors(tmp_path / "m.onnx")

@@ -23,8 +23,8 @@ def map_scene(
     stride: Annotated[
         int | None,
         typer.Option(
-            help="Step between windows in pixels; by default, a quarter of the patch while that takes a few seconds, "
-            "else half of it or the patch."
+            help="Step between windows in pixels; by default, a quarter of the patch, or for a network with padding "
+            "half of it or the patch where the scene is large."
         ),
     ] = None,
     bands: opt.Bands = None,
@@ -59,8 +59,8 @@ def map_scene(
 
     Written are classes and confidence as Cloud Optimized GeoTIFFs, the area of each class, a legend, a picture and a
     page (.html) with the map over the scene that opens offline.
-    With a smaller --stride windows overlap and borders get finer. Time grows with the square of the overlap, except
-    for a network without padding, such as eurosat-dense, which classifies all windows of a strip at once.
+    With a smaller --stride windows overlap and borders get finer. Time grows with the square of the overlap, but
+    little for a network without padding, which classifies all windows of a strip at once.
 
     Example: swath map eurosat scene.tif --out map.tif
     """
@@ -121,7 +121,8 @@ def map_scene(
         typer.echo(f"{made.files.zones}: hectares of every class in {counted(len(made.zones), 'zone', 'zones')}")
     unknown = made.ood_share is not None and made.ood_share > _MOSTLY
     if stride is None and made.stride > 1 and not unknown:
-        opt.hint(f"finer borders take about four times as long: --stride {made.stride // 2}")
+        longer = "" if made.dense else " take about four times as long"
+        opt.hint(f"finer borders{longer}: --stride {made.stride // 2}")
     look = f"open {made.files.page} in a browser, or {made.files.classes} in QGIS"
     taught = bool(classifier.record.taught)
     if made.hectares is None or not (unknown or taught):  # without a place on the ground none can be labeled

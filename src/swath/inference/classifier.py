@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from swath.errors import DataError, SettingError
+from swath.errors import DataError, ModelFileError, SettingError
 from swath.inference.choice import AUTO, engine_for, key_of, make_engine
 from swath.inference.engines import Engine, Outputs, describe
 from swath.inference.images import Image, Layout, image_pixels, named_images
@@ -157,6 +157,33 @@ class Classifier:
             return predictions
         score = self._ood_scorer.score(pixels, found["features"], found["logits"])
         return replace(predictions, ood_score=score, is_ood=score >= self._ood_scorer.threshold)
+
+    def ood_windows(
+        self, pixels: npt.NDArray[Any], features: npt.NDArray[Any], logits: npt.NDArray[Any], *, stride: int
+    ) -> npt.NDArray[np.bool_]:
+        """Which windows ``[rows, columns]`` of a dense pass are unlike the training data, as :meth:`answer` flags them.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            ``[bands, H, W]`` of the model's data type, those the pass was over.
+        features, logits : numpy.ndarray
+            ``[D, rows, columns]`` and ``[L, rows, columns]``; see :func:`swath.model.dense.dense_graph`.
+        stride : int
+            Pixels from one window to the next.
+
+        Raises
+        ------
+        ModelFileError
+            If the model file holds nothing that detects such windows.
+        """
+        if self._ood_scorer is None:
+            raise ModelFileError(
+                f"model '{self.record.name}' holds no out-of-distribution statistics",
+                fix="fit them: swath model calibrate MODEL INDEX --out NEW.onnx",
+            )
+        scores = self._ood_scorer.score_windows(pixels, features, logits, stride=stride)
+        return np.asarray(scores >= self._ood_scorer.threshold)
 
     def same_engine(self, graph: onnx.ModelProto) -> Engine:
         """Start another engine of this one's kind, precision and threads, for another graph."""

@@ -9,14 +9,16 @@ Weights and parts were chosen by measurement on training and validation patches:
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
-from swath.data.statistics import SMALLEST, color_features, texture_features
+from swath.data.statistics import SMALLEST, color_features, texture_features, window_colors, window_textures
 from swath.errors import ModelFileError
 from swath.imagery import resize
 from swath.model.ood import OutOfDistribution, PackedArray, RobustScale
@@ -31,6 +33,7 @@ COMPONENTS = 32
 _OWN = 50  # classes up to which each has a covariance of its own
 _SHARED = 0.5  # of a class's covariance that is that of all classes
 _RIDGE = 1e-3
+_AT_ONCE = 4096  # windows whose description is in hand
 
 
 class OodScorer:
@@ -85,8 +88,39 @@ class OodScorer:
         ModelFileError
             If the statistics are not those of this model, or so damaged that a score is no number.
         """
+        return self._score(pixel_features(pixels, size=self._size), features, logits)
+
+    def score_windows(
+        self, pixels: npt.NDArray[Any], features: npt.NDArray[Any], logits: npt.NDArray[Any], *, stride: int
+    ) -> npt.NDArray[np.float32]:
+        """:meth:`score` of every window ``[rows, columns]`` of a scene, which share the work of their overlap.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            ``[bands, H, W]`` as handed to the model.
+        features, logits : numpy.ndarray
+            ``[D, rows, columns]`` and ``[L, rows, columns]``, what a dense pass gave.
+        stride : int
+            Pixels from one window to the next.
+
+        Raises
+        ------
+        ModelFileError
+            As :meth:`score`.
+        """
+        seen = window_pixel_features(pixels, size=self._size, stride=stride)
+        shape, rows = seen.shape[:2], max(1, _AT_ONCE // seen.shape[1])
+        parts = []
+        for top in range(0, shape[0], rows):
+            part = np.s_[:, top : top + rows]
+            made = (np.moveaxis(values[part], 0, -1).reshape(-1, len(values)) for values in (features, logits))
+            parts.append(self._score(seen[part[1]].reshape(-1, seen.shape[2]), *made))
+        return np.concatenate(parts).reshape(shape)
+
+    def _score(self, seen: Floats, features: npt.NDArray[Any], logits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         with np.errstate(over="ignore", invalid="ignore"):
-            score = together(self._kept, *self.parts(pixels, features, logits)).astype(np.float32)
+            score = together(self._kept, *self._parts(seen, features, logits)).astype(np.float32)
         if not np.isfinite(score).all():  # compared with a threshold, it would be like any patch or like none
             raise ModelFileError(
                 f"the out-of-distribution statistics of model '{self._name}' give scores that are not numbers",
@@ -101,9 +135,11 @@ class OodScorer:
 
         The distance is twice the negative log-density, but for a constant, under the nearest class.
         """
+        return self._parts(pixel_features(pixels, size=self._size), features, logits)
+
+    def _parts(self, seen: Floats, features: npt.NDArray[Any], logits: npt.NDArray[Any]) -> tuple[Floats, Floats]:
         kept = self._kept
         energy = energies(logits, task=self._task, temperature=self._temperature)
-        seen = pixel_features(pixels, size=self._size)
         # Components, what they leave over, and the energy, next to the texture and colors.
         whole = len(self._projection) + 2 + seen.shape[1]
         if features.shape[1:] != (len(kept.center),) or len(kept.mean) != whole:
@@ -160,6 +196,49 @@ def pixel_features(pixels: npt.NDArray[Any], *, size: int) -> Floats:
         pixels = resize(np.ascontiguousarray(pixels), side)
     # Colors of every fourth pixel: a map describes tens of thousands of patches.
     return np.concatenate([texture_features(pixels), color_features(pixels[:, :, ::2, ::2])], axis=1)
+
+
+def window_pixel_features(pixels: npt.NDArray[Any], *, size: int, stride: int) -> Floats:
+    """:func:`pixel_features` of every window of a scene.
+
+    Windows that begin at the same offset within 16 pixels share a pyramid and counts. A stride that is a multiple of 16
+    makes one group of them, 8 makes 4, 4 makes 16.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        ``[bands, H, W]``, with room for a window.
+    size : int
+        Side of the windows and of what the network sees, pixels.
+    stride : int
+        Pixels from one window to the next.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[rows, columns, F]``.
+    """
+    if size < SMALLEST:  # every window is enlarged by itself
+        windows = sliding_window_view(pixels, (size, size), axis=(1, 2))[:, ::stride, ::stride].transpose(1, 2, 0, 3, 4)
+        return np.stack([pixel_features(row, size=size) for row in windows])
+    rows, columns = ((side - size) // stride + 1 for side in pixels.shape[1:])
+    spacing = math.lcm(stride, SMALLEST)
+    every = spacing // stride
+
+    def described(down: int, across: int) -> Floats:
+        ends = (range(first, count, every)[-1] * stride + size for first, count in ((down, rows), (across, columns)))
+        part = pixels[:, down * stride : next(ends), across * stride : next(ends)]
+        textures = window_textures(part, size=size, stride=spacing)
+        # Every second pixel each way, as of patches.
+        colors = window_colors(part[:, ::2, ::2], size=-(-size // 2), stride=spacing // 2)
+        return np.concatenate([textures, colors], axis=2)
+
+    offsets = itertools.product(range(min(every, rows)), range(min(every, columns)))
+    groups = {offset: described(*offset) for offset in offsets}
+    found = np.empty((rows, columns, groups[0, 0].shape[2]))
+    for (down, across), group in groups.items():
+        found[down::every, across::every] = group
+    return found
 
 
 @dataclass(frozen=True)

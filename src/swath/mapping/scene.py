@@ -107,8 +107,8 @@ def map_scene(
         bounded by the scene's width, whatever its height. By default nothing is written and the map is kept in memory,
         which takes 2 bytes per pixel (3 where the model detects what is unlike its training data).
     stride : int, optional
-        Pixels from one window to the next; by default a quarter of the patch while that takes a few seconds, else half
-        of it or the patch, so that windows do not overlap.
+        Pixels from one window to the next; by default a quarter of the patch where the network is run densely or that
+        takes a few seconds, else half of it or the patch, so that windows do not overlap.
     bands : sequence of int, optional
         The scene's bands to use, counted from 1, in the model's order; by name or position by default.
     rescale : tuple of float, optional
@@ -226,17 +226,7 @@ def map_scene(
             transform=opened.transform,
             nodata_pixels=totals.nodata,
             ood_share=totals.ood_share,
-            warnings=map_warnings(
-                strips,
-                record.input,
-                area,
-                no_area,
-                chosen,
-                color_match,
-                totals,
-                min_area,
-                windows.dense and classifier.detects_ood,
-            ),
+            warnings=map_warnings(strips, record.input, area, no_area, chosen, color_match, totals, min_area),
             bands=chosen,
             color_match=color_match,
             stride=grid.stride,

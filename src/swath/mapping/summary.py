@@ -302,15 +302,9 @@ def map_warnings(
     color_match: ColorMatch,
     totals: Totals,
     min_area: float | None,
-    unmarked: bool,
 ) -> tuple[str, ...]:
     """What a user should know before using a map: sentences without a full stop."""
     found = [bands.warning, color_match.warning, ood_warning(totals.ood_share)]
-    if unmarked:
-        found.append(
-            "what is unlike the training data is not marked, since windows so close are classified many at once; "
-            f"--stride {strips.grid.patch} marks it"
-        )
     if area is None:
         found.append(f"the map has no areas in hectares: {no_area}")
     else:

@@ -4,8 +4,8 @@ A network without padding can be run over many windows at once and gives exactly
 them (:mod:`swath.model.dense`), at every multiple of its total stride. Other strides take several passes,
 each of them shifted by some pixels. Which way is faster follows from how many pixels pass through the
 network: a window costs ``patch x patch`` of them by itself and ``passes x stride x stride`` densely. So
-windows are classified densely where twice the latter is not more than the former; both give the same map. A dense
-pass does not mark what is unlike the training data: a model that can is run patch by patch where that takes seconds.
+windows are classified densely where twice the latter is not more than the former; both give the same map, and mark
+the same windows as unlike the training data.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from swath.errors import ModelFileError, SettingError
 from swath.inference import Classifier
 from swath.inference.engines import Engine
+from swath.inference.ood import NEEDED
 from swath.mapping.grid import Grid, make_grid
 from swath.mapping.strips import Strip
 from swath.model import ModelFile, read_model
@@ -31,7 +32,7 @@ Values = npt.NDArray[np.float32]
 # Pixels down and across that the dense network is run over at a time: enough for the overlap of
 # neighboring tiles, a patch less a stride, to cost little, and few enough for activations to stay small.
 _TALL, _WIDE = 512, 1024
-_RESULTS = 32 * 2**20  # bytes of probabilities in hand at a time, however small the stride
+_RESULTS = 32 * 2**20  # bytes that a pass gives, and of probabilities in hand, however small the stride
 _FEW_SECONDS = 6e11  # operations: 8 seconds of two cores with AVX2
 _PROBED = 64  # windows that show how long one takes
 _HELD = 128 * 2**20  # bytes of pixels handed to the engine at a time, however large the windows
@@ -78,9 +79,6 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch_size: int, dense: 
         file = read_model(classifier.path)
         step = dense_stride(file.graph, size=grid.patch)
     faster = step is not None and dense_is_faster(grid, step)
-    # A dense pass does not tell what is unlike the training data, so it has to save more than seconds.
-    if faster and not dense and classifier.detects_ood and within_seconds(file, grid.windows):
-        faster = False
     if step is None or not (dense or faster):
         if dense and classifier.tta > 1:
             raise SettingError(
@@ -95,34 +93,36 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch_size: int, dense: 
     spacing = math.lcm(step, grid.stride)
     graph = dense_graph(file.graph, size=grid.patch, stride=spacing)
     engine = classifier.same_engine(graph)
-    return Dense(engine, grid, spacing=spacing, classes=len(classifier.record.classes))
+    return Dense(classifier, engine, grid, spacing=spacing)
 
 
 def default_stride(classifier: Classifier, height: int, width: int) -> int:
-    """The stride of a map when none is asked for: a quarter of the patch while that takes a few seconds.
+    """The stride of a map when none is asked for: a quarter of the patch where a dense pass costs little more for it.
 
-    What it takes is estimated from the operations of the network, so that the same scene has the same stride on every
-    machine: a quarter of the patch, half of it, or the patch itself.
+    Else it is a quarter of the patch while that takes a few seconds, half of it, or the patch itself. What it takes is
+    estimated from the operations of the network, so that the same scene has the same stride on every machine.
     """
     file = read_model(classifier.path)
     patch = file.record.input.size
     for part in (4, 2):
         grid = make_grid(height, width, patch=patch, stride=max(1, patch // part))
-        # So that what is unlike the training data is marked, it is not counted on a dense pass.
-        marked = grid.windows * classifier.tta if classifier.detects_ood else None
-        if within_seconds(file, marked or window_work(classifier, file, grid)):
+        if _dense_step(classifier, file, grid) or within_seconds(file, window_work(classifier, file, grid)):
             return grid.stride
     return patch
 
 
 def window_work(classifier: Classifier, file: ModelFile, grid: Grid) -> float:
     """Single windows that cost as much as a map does in the way that :func:`make_windows` chooses for it."""
-    windows: float = grid.windows
-    detects = classifier.detects_ood and within_seconds(file, windows)
-    step = dense_stride(file.graph, size=grid.patch) if classifier.tta == 1 and not detects else None
-    if step is not None and dense_is_faster(grid, step):
-        windows = dense_passes(grid, step) * grid.rows.length * grid.cols.length / grid.patch**2
-    return windows * classifier.tta
+    step = _dense_step(classifier, file, grid)
+    if step is None:
+        return float(grid.windows * classifier.tta)
+    return dense_passes(grid, step) * grid.rows.length * grid.cols.length / grid.patch**2
+
+
+def _dense_step(classifier: Classifier, file: ModelFile, grid: Grid) -> int | None:
+    """The network's total stride, if it is run densely unless asked otherwise."""
+    step = dense_stride(file.graph, size=grid.patch) if classifier.tta == 1 else None
+    return step if step is not None and dense_is_faster(grid, step) else None
 
 
 def within_seconds(file: ModelFile, windows: float) -> bool:
@@ -202,34 +202,38 @@ class Dense:
 
     Parameters
     ----------
+    classifier : Classifier
+        Whose model it is.
     engine : Engine
         Runs a graph of :func:`swath.model.dense.dense_graph`.
     grid : Grid
         The windows.
     spacing : int
         Pixels from one window to the next in one pass: the stride the graph was made for.
-    classes : int
-        K.
     """
 
     dense = True
-    detects_ood = False  # features of a dense pass are not those of single windows
 
-    def __init__(self, engine: Engine, grid: Grid, *, spacing: int, classes: int) -> None:
-        self._engine, self._grid, self._classes = engine, grid, classes
-        self._every = spacing // grid.stride
-        room = max(1, _RESULTS // (4 * classes * grid.cols.windows))
+    def __init__(self, classifier: Classifier, engine: Engine, grid: Grid, *, spacing: int) -> None:
+        self._classifier, self._engine, self._grid, self._spacing = classifier, engine, grid, spacing
+        self.detects_ood = classifier.detects_ood
+        self._wanted = ("probabilities", *(NEEDED if self.detects_ood else ()))
+        self._classes, self._every = len(classifier.record.classes), spacing // grid.stride
+        room = max(1, _RESULTS // (4 * self._classes * grid.cols.windows))
         self.rows = self._even(grid.rows.windows, most=min(max(1, _TALL // grid.stride), room))
-        self._columns = self._even(grid.cols.windows, most=max(1, _WIDE // grid.stride))
+        # What a pass gives for a window, its features above all, is held for as many windows as there is room for.
+        outputs = sum(classifier.head[0].shape) if self.detects_ood and classifier.head is not None else 0
+        across = _RESULTS // (4 * (self._classes + outputs) * math.ceil(self.rows / self._every))
+        self._columns = self._even(grid.cols.windows, most=max(1, min(_WIDE // grid.stride, across * self._every)))
 
     def probe(self) -> tuple[int, int]:
         """As :class:`Windows` says: a tile."""
         return self.rows, min(self._columns, self._grid.cols.windows)
 
     def classify(self, strip: Strip, held: npt.NDArray[np.bool_]) -> Values:
-        """Probabilities ``[rows, windows, K]``; 0 in tiles without any data."""
+        """As :class:`Windows` says; 0 in tiles without any data."""
         rows, columns = held.shape
-        values = np.zeros((rows, columns, self._classes), np.float32)
+        values = np.zeros((rows, columns, self._classes + self.detects_ood), np.float32)
         every, width = self._every, min(self._columns, columns)
         for left in range(0, columns, width):
             # The last tile begins early enough to be as wide as the others: engines like one shape.
@@ -243,14 +247,18 @@ class Dense:
         return values
 
     def _run(self, strip: Strip, rows: range, columns: range) -> Values:
-        """One pass over the windows in these rows and columns: ``[rows, windows, K]``."""
+        """One pass over the windows in these rows and columns."""
         patch, stride = self._grid.patch, self._grid.stride
         part = np.s_[
             :, rows[0] * stride : rows[-1] * stride + patch, columns[0] * stride : columns[-1] * stride + patch
         ]
-        pixels: npt.NDArray[Any] = np.ascontiguousarray(strip.pixels[part])[None]
-        values = self._engine.run(pixels, ("probabilities",))["probabilities"]
-        return np.moveaxis(values[0], 0, -1)
+        pixels: npt.NDArray[Any] = np.ascontiguousarray(strip.pixels[part])
+        found = {name: maps[0] for name, maps in self._engine.run(pixels[None], self._wanted).items()}
+        values = [found["probabilities"]]
+        if self.detects_ood:
+            ood = self._classifier.ood_windows(pixels, *(found[name] for name in NEEDED), stride=self._spacing)
+            values.append(ood[None].astype(np.float32))
+        return np.moveaxis(np.concatenate(values), 0, -1)
 
     def _even(self, windows: int, *, most: int) -> int:
         """Windows of a tile, a multiple of the passes, so that tiles are few and nearly as large as each other."""

@@ -9,6 +9,17 @@ that one patch's activations have.
 Only graphs of which that can be proved node by node are turned into dense ones. Strips must be the patch
 plus a multiple of the stride high and wide: every layer then grows by a whole number of places, so layers
 that were equally large for a patch are so for the strip.
+
+Why that is enough, along one axis: call a feature map of stride `t` (pixels from one place to the next) *shared* if
+for every patch that starts at pixel ``k x T``, `T` being the network's total stride, its place `j` has the value of the
+strip's place ``k x T / t + j``. The pixels are shared. What is made of each place by itself stays so. A convolution or
+pooling without padding of stride `s` gives a shared map of stride ``s x t``: its place `j` depends on places from
+``s x j`` on, at fixed distances, in a patch as in the strip. So does a crop, as of the branch that a residual adds to
+an unpadded convolution: `a` places less at one end and `b` at the other are a convolution that reaches ``a + b`` places
+further and copies its place `a`. Of two shared maps of one stride place `j` of the sum depends on place `j` of both, so
+it is shared; they need not lie centered on each other, for whatever shift they have they have in every patch. Their
+sizes for a patch have to be equal, though: a map of one place would be added to all places of the other, which in a
+strip are other ones. `_plan` keeps stride and size of every map, and refuses maps that differ in either.
 """
 
 from __future__ import annotations
@@ -98,9 +109,9 @@ def dense_graph(model: onnx.ModelProto, *, size: int, stride: int) -> onnx.Model
     Returns
     -------
     onnx.ModelProto
-        Input ``pixels [N, bands, H, W]`` as stored, not resized; output ``probabilities [N, K, h, w]``, that
-        at ``(i, j)`` for the patch whose upper left pixel is ``(i x stride, j x stride)``. ``H - size`` and
-        ``W - size`` must be multiples of the stride.
+        Input ``pixels [N, bands, H, W]`` as stored, not resized; outputs ``probabilities [N, K, h, w]``,
+        ``logits [N, L, h, w]`` and ``features [N, D, h, w]``, those at ``(i, j)`` for the patch whose upper left
+        pixel is ``(i x stride, j x stride)``. ``H - size`` and ``W - size`` must be multiples of the stride.
 
     Raises
     ------
@@ -123,21 +134,20 @@ def dense_graph(model: onnx.ModelProto, *, size: int, stride: int) -> onnx.Model
     step = stride // plan.stride
     after = [
         # Pooled first, as for a patch: in bf16 the other order rounds differently and changes labels.
-        helper.make_node(
-            "AveragePool", ["activations"], ["swath.pooled"], kernel_shape=plan.window, strides=[step, step]
-        ),
-        helper.make_node("Conv", ["swath.pooled", HEAD_WEIGHT, HEAD_BIAS], ["logits"]),
+        helper.make_node("AveragePool", ["activations"], ["features"], kernel_shape=plan.window, strides=[step, step]),
+        helper.make_node("Conv", ["features", HEAD_WEIGHT, HEAD_BIAS], ["logits"]),
         *plan.ending,
     ]
     pixels = model.graph.input[0].type.tensor_type
     bands = pixels.shape.dim[1].dim_value
-    classes = next(o for o in model.graph.output if o.name == "probabilities").type.tensor_type.shape.dim[1]
+    classes = next(o for o in model.graph.output if o.name == "probabilities").type.tensor_type.shape.dim[1].dim_value
+    outputs = {"probabilities": classes, "logits": len(weight), "features": weight.shape[1]}
     replaced = {HEAD_WEIGHT: weight[:, :, None, None], HEAD_BIAS: bias.reshape(-1)}
     graph = helper.make_graph(
         [*plan.nodes, *after],
         "swath dense",
         [helper.make_tensor_value_info(INPUT, pixels.elem_type, ["N", bands, "H", "W"])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", classes.dim_value, "h", "w"])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", n, "h", "w"]) for name, n in outputs.items()],
         [*plan.constants, *(numpy_helper.from_array(value, name) for name, value in replaced.items())],
     )
     used = {name for node in graph.node for name in node.input}
