@@ -18,7 +18,7 @@ from swath.imagery import RGB
 from swath.inference import Classifier, load
 from swath.model.record import Estimate
 from swath.training.batches import Patches
-from swath.training.plan import FEW, PROBE, SMALLEST, START
+from swath.training.plan import FEW, PROBE, START, fits_start
 from swath.training.run import TrainingRun
 
 RIDGE = 1e-2  # chosen by cross-validation on UC Merced: docs/training.md
@@ -71,7 +71,7 @@ def compare_with_probe(run: TrainingRun, logits: npt.NDArray[np.float32]) -> Pro
         labels, or the network was itself trained on frozen features.
     """
     train, val, task = run.train, run.val, run.targets.task
-    fits = train.pixels.dtype == np.uint8 and run.recipe.bands == RGB and train.pixels.shape[-1] >= SMALLEST
+    fits = run.recipe.bands == RGB and fits_start(train.pixels)
     if not fits or len(train) >= FEW or task == "multi-label" or run.recipe.freeze.epochs == "all":
         return None
     classifier = load(START, engine="onnxruntime", threads=torch.get_num_threads())

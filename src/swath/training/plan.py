@@ -12,15 +12,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from swath.config import override
 from swath.data import PatchIndex, cached_pixels
 from swath.evaluation.seen import seen_rows
 from swath.imagery import RGB
 from swath.model import read_model
-from swath.networks.catalog import OWN
+from swath.networks.catalog import OWN, smallest_patch
 from swath.pages.text import counted
 from swath.progress import Progress, silent
 from swath.training.recipe import Recipe, load_recipe
@@ -32,7 +34,6 @@ MANY = 6_000  # patches from which three epochs teach enough
 STEPS = 600  # optimizer steps below which a run is cut short: docs/training.md
 BATCH = 32  # the least to which batches are reduced
 LONGEST = 10_000  # epochs
-SMALLEST = 16  # pixels
 SIDE = 64  # pixels of the patches that the recipes of the project's own networks were timed with
 COSTLY = 4  # times their cost, from which a line says so
 SEEN = 0.01  # share of val patches that the start may have learned from
@@ -213,6 +214,15 @@ def note_cost(recipe: Recipe, side: int) -> None:
         )
 
 
+def fits_start(pixels: npt.NDArray[Any]) -> bool:
+    """Whether the shipped model's network takes such patches ``[N, bands, P, P]``."""
+    return pixels.dtype == np.uint8 and pixels.shape[-1] >= _smallest()
+
+
+def _smallest() -> int:
+    return smallest_patch(network_of_weights(START))
+
+
 def _cannot_start(
     index: PatchIndex, *, bands: tuple[str, ...], size: int | None, cache: Path | None, progress: Progress
 ) -> str | None:
@@ -221,8 +231,8 @@ def _cannot_start(
         return f"the shipped model has other bands than {', '.join(bands)}"
     for split in ("train", "val"):
         pixels = cached_pixels(index.where(split), bands=bands, size=size, cache=cache, progress=progress)
-        if pixels.dtype != np.uint8 or pixels.shape[-1] < SMALLEST:
-            return "the shipped model takes 8-bit patches of 16 pixels or more"
+        if not fits_start(pixels):
+            return f"the shipped model takes 8-bit patches of {_smallest()} pixels or more"
         if split == "val":  # those of train may have been seen: the scores are of val
             count = seen_rows(read_model(START).record, np.asarray(pixels)).count
             if count.seen > SEEN * count.patches:
