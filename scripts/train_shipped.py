@@ -5,8 +5,8 @@
 DATA holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``. The published train list alone is learned
 from: 14,200 of its patches by the weights, and 2,000 that select the epoch and fit temperature, quantiles and
 thresholds. The val list, 5,400 patches on which no weight, epoch or threshold depends, is the test, and its results
-are those of the file that ships. The published test list is not used. Then copy ``run/model.onnx`` to
-``src/swath/model/shipped/eurosat.onnx``.
+are those of the file that ships. The published test list is not used. Then copy
+``stage2/model.onnx`` to ``src/swath/model/shipped/eurosat.onnx``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from swath.training import load_recipe, train
 
 SEED = 20261121
 VAL_PER_CLASS = 200
-NAME = "eurosat"
+NAME, STAGES = "eurosat", ("eurosat", "eurosat-stage2")
 
 
 def main() -> None:
@@ -37,18 +37,23 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="FIELD=VALUE")
     options = parser.parse_args()
     index = shipped_index(options.data, options.out)
-    with Bars() as progress:
-        result = train(
-            index,
-            load_recipe(NAME, changes=options.changes),
-            out=options.out / "run",
-            name=NAME,
-            threads=options.threads,
-            resume=options.resume,
-            overwrite=not options.resume,
-            require_redistributable=True,
-            progress=progress,
-        )
+    weights = "none"
+    for stage, recipe in enumerate(STAGES, start=1):
+        out = options.out / f"stage{stage}"
+        with Bars() as progress:
+            result = train(
+                index,
+                load_recipe(recipe, changes=[f"weights={weights}", *options.changes]),
+                out=out,
+                name=NAME,
+                threads=options.threads,
+                resume=options.resume,
+                overwrite=not options.resume,
+                require_redistributable=True,
+                progress=progress,
+            )
+        weights = str(out / "weights.safetensors")
+        print(recipe, {key: round(value.value, 5) for key, value in result.metrics.items()})
     classifier = load(result.model, threads=options.threads)
     found = evaluate(classifier, index, split="test", out=options.out / "test", overwrite=True)
     print("\n".join(found.lines()))
