@@ -19,7 +19,8 @@ from common import finish, machine, parser, rows
 
 from swath.data import cached_pixels, read_index
 from swath.evaluation.robustness import find_shift
-from swath.imagery.color_match import Correction, Quantiles, compare, match, measure_quantiles, patch_quantiles
+from swath.imagery.color_match import Quantiles, compare, match, measure_quantiles, patch_quantiles
+from swath.imagery.rescaling import Rescaling
 from swath.inference import load
 
 GROUP, GROUPS, MIXTURES = 25, 40, 150
@@ -100,34 +101,34 @@ def accuracy(args: Any, val: Any, pixels: Any, training: Quantiles) -> dict[str,
     return found
 
 
-def matches(training: Quantiles, usual: tuple[Any, Any]) -> dict[str, Callable[[Any], Correction] | None]:
+def matches(training: Quantiles, usual: tuple[Any, Any]) -> dict[str, Callable[[Any], Rescaling] | None]:
     """Methods that make a correction from a scene's pixels ``[bands, n]``."""
     wanted = np.array(training.values)
 
-    def linear(gain: Any, offset: Any) -> Correction:
-        return Correction(tuple(np.ravel(gain).tolist()), tuple(np.ravel(offset).tolist()))
+    def linear(gain: Any, offset: Any) -> Rescaling:
+        return Rescaling(tuple(np.ravel(gain).tolist()), tuple(np.ravel(offset).tolist()))
 
-    def moments(scene: Any) -> Correction:
+    def moments(scene: Any) -> Rescaling:
         ends = np.quantile(scene, (0.01, 0.99), axis=1)
         held = np.clip(scene, ends[0][:, None], ends[1][:, None])
         gain = np.clip(usual[1] / held.std(axis=1), 0.5, 2)
         return linear(gain, usual[0] - gain * held.mean(axis=1))
 
-    def quantiles(scene: Any) -> Correction:
+    def quantiles(scene: Any) -> Rescaling:
         own = np.array(measure_quantiles(scene).values)
         apart = own - own.mean(axis=1, keepdims=True)
         gain = np.clip((apart * wanted).sum(axis=1) / (apart**2).sum(axis=1), 0.6, 1.67)
         return linear(gain, wanted.mean(axis=1) - gain * own.mean(axis=1))
 
-    def median(scene: Any) -> Correction:
+    def median(scene: Any) -> Rescaling:
         return linear(np.ones(len(wanted)), training.at(0.5) - np.median(scene, axis=1))
 
-    def dark(scene: Any) -> Correction:
+    def dark(scene: Any) -> Rescaling:
         low, high = np.quantile(scene, (0.02, 0.9), axis=1)
         gain = np.clip((training.at(0.9) - training.at(0.02)) / (high - low), 0.7, 1.4)
         return linear(gain, training.at(0.02) - gain * low)
 
-    def ours(scene: Any) -> Correction:
+    def ours(scene: Any) -> Rescaling:
         found = compare(scene, training)
         return match(found.quantiles, training) if found else linear(np.ones(3), np.zeros(3))
 

@@ -62,7 +62,7 @@ def measure(classifier: Any, patches: Any, labels: Any, strides: list[int], args
                 scene, land, centers = mosaic(patches, truth, names, field, rng, Path(folder))
                 for stride in strides:
                     out = Path(folder) / f"{stride}.tif"
-                    map_scene(classifier, scene, out=out, stride=stride, match_colors="off")
+                    map_scene(classifier, scene, out=out, stride=stride, rescale="off")
                     with rasterio.open(out) as dataset:
                         right = dataset.read(1).astype(int) - 1 == land
                     hits[stride].append((float(right[tuple(centers.T)].mean()), float(right.mean())))

@@ -1,4 +1,4 @@
-"""Accuracy of maps of real scenes at labeled places, with and without color matching.
+"""Accuracy of maps of real scenes at labeled places, as they are and rescaled.
 
     python benchmarks/own_scene.py RASTERS [--model eurosat] [--strides 64,16] [--picture docs/scene_before_after.jpg]
 
@@ -7,7 +7,7 @@ reflectance, 927 x 927 pixels of 10 m, in Mexico. The scenes are not part of the
 established); the coordinates are: 176 clear places, labeled once on enlarged images before any
 map was made and not checked on the ground, each with the EuroSAT classes that count as correct.
 Leafless scrub and dry forest, of which EuroSAT has none, may be HerbaceousVegetation or Forest; a dry river bed is
-River, any road Highway. Every scene is mapped with --match-colors off and auto, and the class at a place is compared
+River, any road Highway. Every scene is mapped with --rescale off and auto, and the class at a place is compared
 with the correct ones. Intervals are Wilson's at 95 %; nearby places resemble each other (spatial autocorrelation), so
 the true intervals are wider. Two kinds of places are *distinguished* in a scene if their predicted classes, correct or
 not, differ by more than chance: chi-squared test of kinds and predicted classes, with 9,999 permutations.
@@ -60,16 +60,16 @@ def main() -> None:
                 answers, summaries = [], {}
                 for scene in sorted({place["scene"] for place in places}):
                     out = Path(folder) / f"{mode}-{stride}-{scene}"
-                    summary = map_scene(classifier, args.rasters / scene, out=out, stride=stride, match_colors=mode)
+                    summary = map_scene(classifier, args.rasters / scene, out=out, stride=stride, rescale=mode)
                     summaries[scene] = {
-                        "match_colors": summary.color_match.record(),
+                        "rescale": summary.rescale.record(),
                         "share": {c.name: round(c.share, 4) for c in summary.legend if c.pixels},
                     }
                     own = [place for place in places if place["scene"] == scene]
                     answers += look_up(out, own, classifier)
                     with rasterio.open(out) as dataset:
                         maps[scene, mode, stride] = dataset.read(1), dataset.colormap(1)
-                results.append({"stride": stride, "match_colors": mode, **map_accuracy(answers), "scenes": summaries})
+                results.append({"stride": stride, "rescale": mode, **map_accuracy(answers), "scenes": summaries})
     if args.picture is not None:
         draw(args.picture, maps, strides[-1], classifier)
     result = {
@@ -144,7 +144,7 @@ def distinguished(answers: list[dict[str, Any]]) -> dict[str, float]:
 
 def table(results: list[dict[str, Any]]) -> list[str]:
     """Table of the share of correct places by kind, without and with color matching."""
-    header = ["places", "n", *(f"stride {r['stride']}, {r['match_colors']}" for r in results)]
+    header = ["places", "n", *(f"stride {r['stride']}, {r['rescale']}" for r in results)]
     names = ["all", *results[0]["scene"], *results[0]["kinds"]]
 
     def cells(name: str) -> list[dict[str, Any]]:

@@ -60,14 +60,13 @@ from swath.evaluation.softmax import fit_softmax
 from swath.evaluation.temperature import fit_temperature, to_probabilities
 from swath.imagery import resize
 from swath.inference import Classifier, load
-from swath.inference.color_match import compare_scene
 from swath.mapping.grid import make_grid
 from swath.mapping.places import LabeledPlace, Places
 from swath.mapping.reader import open_scene
-from swath.mapping.strips import Strips
+from swath.mapping.strips import Strips, rescale_scene
 from swath.model.seen import find_seen
 from swath.teaching import teach
-from swath.teaching.colors import LEAST, asked_places, choose_rendering, other_match
+from swath.teaching.colors import LEAST, asked_places, choose_rendering, other_rendering
 from swath.teaching.head import FittedHead, Head, Lesson, fit_head, remember
 from swath.teaching.windows import PlaceWindows, cut_windows
 
@@ -133,14 +132,13 @@ def sewn(patches: npt.NDArray[np.uint8], across: int) -> npt.NDArray[np.uint8]:
 
 def scene_windows(classifier: Classifier, scene: Any, places: Places, **known: Any) -> list[PlaceWindows]:
     """Windows around places as ``swath teach`` cuts them: in the colors of a map, and in the other ones if it asks."""
-    spec = classifier.record.input
     with open_scene(scene, **known) as opened:
         strips = Strips(opened, make_grid(opened.height, opened.width, patch=SIZE, stride=SIZE), bands=(1, 2, 3))
-        match = compare_scene(strips.sample(), spec)
+        decision = rescale_scene(strips, classifier, "auto")
         found = []
-        for one in (match, other_match(strips, spec, match)):
+        for one in (decision.rendering, other_rendering(decision)):
             if one is not None:
-                strips.correction = one.correction
+                strips.rescaling = one.rescaling
                 found.append(cut_windows(strips, places, size=SIZE))
         return found
 

@@ -55,8 +55,9 @@ Values = dict[str, np.ndarray]
 RENAMED = {
     "unlike": "ood",
     "unlike_training": "is_ood",
-    "harmonise": "match_colors",
-    "color_match": "match_colors",
+    "harmonise": "rescale",
+    "color_match": "rescale",
+    "match_colors": "rescale",
     "render": "rescale",
     "colour": "color",
     "centre": "center",
@@ -65,7 +66,7 @@ RENAMED = {
     "trust": "reliability",
 }
 # Options by their newer and older spelling; a command's --help says whether it takes the newer one.
-SPELLINGS = {"--tta": "--views", "--match-colors": "--harmonise", "--rescale": "--render"}
+SPELLINGS = {"--tta": "--views", "--rescale": "--render"}
 TEXTS = {"path", "label", "labels", "predicted", "name", "split", "color_hint"}  # that are answers
 NOT_COMPARED = {"seconds", "schema_version", "recipe"}  # nor is what lies in them
 # The color baseline is an iterative fit: another solver ends elsewhere within its own stopping rule.
@@ -97,6 +98,13 @@ class Checkout:
         name, *words = command.split()
         if name not in self._helps:
             self._helps[name] = self._python_says("-m", "swath", name, "--help")
+        if "--match-colors" in self._helps[name]:  # a second option once: command lines that asked for one have both
+            both = {
+                "off": "--match-colors off",
+                "match": "--match-colors on",
+                "0:2750": "--rescale 0:2750 --match-colors off",
+            }
+            words = re.sub(r"--rescale (\S+)", lambda found: both[found[1]], " ".join(words)).split()
         for place, word in enumerate(words):
             if word in SPELLINGS and not re.search(rf"{word}(?![\w-])", self._helps[name]):
                 words[place] = SPELLINGS[word]
@@ -160,17 +168,17 @@ def jobs(engine: str) -> Iterator[tuple[str, str]]:
     yield "index/mini.parquet", "data index eurosat-mini"
     model = "eurosat"
     command = f"predict {model} ../inputs/patches ../inputs/odd --skip-unreadable --top-k 3 {how}"
-    yield f"predict/{model}/p.parquet", f"{command} --match-colors off"
-    yield f"predict/{model}-csv/p.csv", f"{command} --match-colors off"
-    yield f"predict/{model}-8-views/p.parquet", f"{command} --match-colors off --tta 8"
+    yield f"predict/{model}/p.parquet", f"{command} --rescale off"
+    yield f"predict/{model}-csv/p.csv", f"{command} --rescale off"
+    yield f"predict/{model}-8-views/p.parquet", f"{command} --rescale off --tta 8"
     yield f"evaluate/{model}/test", f"evaluate {model} index/mini.parquet --split test {how}"
     for stride in (64, 16):
         out = f"map/{model}-{stride}"
-        command = f"map {model} ../inputs/scene.tif --stride {stride} --match-colors off {how}"
+        command = f"map {model} ../inputs/scene.tif --stride {stride} --rescale off {how}"
         yield f"{out}/map.tif", f"{command} --probabilities {out}/all.tif"
-    yield "predict/matched/p.parquet", f"predict eurosat ../inputs/patches --match-colors on {how}"
-    command = f"map eurosat ../inputs/reflectance.tif --rescale 0:2750 --match-colors on --stride 32 {how}"
-    yield "map/matched/map.tif", f"{command} --probabilities map/matched/all.tif"
+    yield "predict/matched/p.parquet", f"predict eurosat ../inputs/patches --rescale match {how}"
+    command = f"map eurosat ../inputs/reflectance.tif --rescale 0:2750 --stride 32 {how}"
+    yield "map/reflectance/map.tif", f"{command} --probabilities map/reflectance/all.tif"
     yield "train/flash", "train index/mini.parquet --recipe flash --threads 1"
 
 

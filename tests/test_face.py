@@ -73,7 +73,7 @@ def test_without_torch_everything_but_training_works(tmp_path):
         with rasterio.open("scene.tif", "w", driver="GTiff", width=128, height=64, count=3, dtype="uint8",
                            crs="EPSG:32632", transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6)) as file:
             file.write(np.tile(image, (1, 2, 1)).transpose(2, 0, 1))
-        swath.map_scene(classifier, "scene.tif", out="map.tif", match_colors="off")
+        swath.map_scene(classifier, "scene.tif", out="map.tif", rescale="off")
         with rasterio.open("map.tif") as file:
             print(file.shape)
         for name in ("train", "Recipe", "load_recipe"):

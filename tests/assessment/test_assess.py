@@ -123,9 +123,9 @@ def test_a_map_is_not_assessed_by_the_places_that_taught_its_model(tmp_path: Pat
     scene = scenes.write_scene(tmp_path / "scene.tif", table)
     places = scenes.write_places(tmp_path / "places.csv", scenes.middles(table))
     model = scenes.remembering_model(tmp_path / "tiny.onnx")
-    teach(model, scene=scene, places=places, out=tmp_path / "mine.onnx", match_colors="off")
-    map_scene(str(tmp_path / "mine.onnx"), scene, out=tmp_path / "map.tif", match_colors="off")
+    teach(model, scene=scene, places=places, out=tmp_path / "mine.onnx", rescale="off")
+    map_scene(str(tmp_path / "mine.onnx"), scene, out=tmp_path / "map.tif", rescale="off")
     with pytest.raises(DataError, match=r"36 places of places\.csv taught the model of map\.tif"):
         assess([tmp_path / "map.tif"], reference=places)
-    map_scene(str(model), scene, out=tmp_path / "before.tif", match_colors="off")
+    map_scene(str(model), scene, out=tmp_path / "before.tif", rescale="off")
     assert isinstance(assess([tmp_path / "before.tif"], reference=places), Assessment)

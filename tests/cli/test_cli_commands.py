@@ -88,10 +88,10 @@ def test_predict_says_what_matching_colors_did(
     swath: Swath, tiny_model: Path, tiny_patches: Path, tmp_path: Path
 ) -> None:
     one = tiny_patches / "River" / "River_1.png"
-    said = swath("predict", tiny_model, one, "--out", tmp_path / "p.csv", "--match-colors", "auto")
-    assert "--match-colors auto: not compared: the model file holds no quantiles" in said.err
+    said = swath("predict", tiny_model, one, "--out", tmp_path / "p.csv", "--rescale", "auto")
+    assert "--rescale auto: not compared: the model file holds no quantiles" in said.err
     said = swath("predict", tiny_model, one, "--out", tmp_path / "q.csv")
-    assert "--match-colors" not in said.err
+    assert "--rescale" not in said.err
 
 
 def test_recipes_are_listed(swath: Swath) -> None:

@@ -63,12 +63,12 @@ FAST = {
 ALSO = {  # the same commands, where they end in another way
     "assess": "assess classes.tif --reference classes.tif",
     "explain": "explain tiny.onnx few --check -o why",
-    "map a scene of unknown land": "map eurosat noise.tif --bands 1,2,3 --match-colors off --stride 64 -o m.tif",
+    "map a scene of unknown land": "map eurosat noise.tif --bands 1,2,3 --rescale off --stride 64 -o m.tif",
     "map by a taught model": "map mine.onnx scene.tif --bands 1,2,3 -o m.tif",
     "teach": "teach tiny.onnx --patches index.parquet -o taught.onnx",
 }
 MAPS = {  # what comes after them
-    "map a scene of unknown land": "suggest eurosat noise.tif --bands 1,2,3 --match-colors off --out places.gpkg",
+    "map a scene of unknown land": "suggest eurosat noise.tif --bands 1,2,3 --rescale off --out places.gpkg",
     "map by a taught model": "sample m.tif --scene scene.tif --bands 1,2,3 --out sample-2.gpkg",
 }
 SLOW = {

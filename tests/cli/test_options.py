@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from swath.cli import app
-from swath.cli.options import EngineName, MatchColorsMode, SplitName, _printing, _Screen, folded, next_step, unused
+from swath.cli.options import EngineName, SplitName, _printing, _Screen, folded, next_step, unused
 from tests.cli.conftest import Swath
 
 
@@ -79,14 +79,12 @@ def test_choices_are_those_of_the_library() -> None:
     from swath.data.splits import SplitBy
     from swath.experiments.catalog import experiment_names
     from swath.inference.choice import AUTO, ENGINES
-    from swath.inference.color_match import Mode
 
     def choices(*words: str, name: str) -> set[str]:
         option = next(option for option in COMMANDS[words].params if option.name == name)
         return set(option.type_descriptor.choices)
 
     assert set(get_args(EngineName)) == {AUTO, *ENGINES}
-    assert get_args(MatchColorsMode) == get_args(Mode)
     assert choices("data", "split", name="by") == set(get_args(SplitBy))
     assert choices("experiment", name="name") == set(experiment_names())
     assert choices("robustness", name="split") == set(get_args(SplitName)) == {"train", "val", "test"}

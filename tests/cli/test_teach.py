@@ -27,15 +27,13 @@ def test_it_says_what_was_gained_and_the_map_that_comes_next(swath: Swath, files
     model, scene, places = files
     out = tmp_path / "mine.onnx"
     ran = swath(
-        "teach", model, "--scene", scene, "--places", places, "--out", out, "--match-colors", "off", "--bands", "1,2,3"
+        "teach", model, "--scene", scene, "--places", places, "--out", out, "--rescale", "off", "--bands", "1,2,3"
     )
     assert ran.code == 0, ran.err
     assert "agreement with 36 places" in ran.out
     assert "teaching helped" in ran.out
     assert max(len(line) for line in ran.out.splitlines() if not line.startswith("/")) <= 80
-    assert (
-        f"next: swath map {out} '{scene}' --bands 1,2,3 --match-colors off --out {out.with_suffix('.tif')}" in ran.err
-    )
+    assert f"next: swath map {out} '{scene}' --bands 1,2,3 --rescale off --out {out.with_suffix('.tif')}" in ran.err
     assert read_model(out).record.taught
 
 
@@ -52,7 +50,7 @@ def test_options_that_do_not_go_together(swath: Swath, files, tiny_index_file: P
         ((), "places of a scene or from patches"),
         (("--scene", scene), "--places is missing"),
         (("--patches", tiny_index_file, "--places", places), "patches have no scene"),
-        (("--scene", scene, "--places", places, "--rescale", "5"), "is not LOW:HIGH"),
+        (("--scene", scene, "--places", places, "--rescale", "5"), "--rescale 5"),
         (("--scene", scene, "--places", places, "--label-field", "what"), "no column 'what'"),
         (("--scene", scene, "--places", tmp_path / "none.csv"), "there is no file of places"),
     ):

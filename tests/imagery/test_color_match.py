@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from swath.imagery.color_match import (
     ENOUGH,
     FAR,
-    Correction,
     Quantiles,
     clear_pixels,
     compare,
@@ -94,26 +93,6 @@ def test_gains_stay_within_bounds_and_a_flat_band_is_only_moved():
     found = match(scene, training)
     assert found.gain == pytest.approx((2**0.5, 0.5**0.5, 1.0), abs=1e-4)
     assert found.offset[2] == pytest.approx(-20)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_correction_is_linear_rounded_and_clipped(dtype):
-    top = np.iinfo(dtype).max
-    pixels = np.array([[[0, 1, 100, top]], [[0, 0, 100, top]]], dtype)
-    changed = Correction((2.0, 0.5), (-10.0, 3.0)).apply(pixels)
-    assert changed.dtype == dtype
-    assert changed[:, 0, 0].tolist() == [0, 0]  # no data
-    assert changed[:, 0, 1].tolist() == [1, 3]  # a 0 next to another value is data
-    assert changed[:, 0, 2].tolist() == [190, 53]
-    assert changed[:, 0, 3].tolist() == [top, round(top * 0.5 + 3)]
-
-
-def test_pixels_without_data_stay_as_they_are():
-    pixels = np.full((3, 2, 2), 200, np.uint8)
-    valid = np.array([[True, False], [True, True]])
-    changed = Correction((1.0,) * 3, (-50.0,) * 3).apply(pixels, valid)
-    assert changed[:, 0, 1].tolist() == [200] * 3
-    assert (changed[:, valid] == 150).all()
 
 
 def test_a_scene_is_at_least_25_patches():

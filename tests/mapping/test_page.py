@@ -276,7 +276,7 @@ def test_warnings_areas_and_provenance_are_said(made, tiny_model, tmp_path):
     assert made.files.classes.stem in str(made.files.page)
     assert load(tiny_model, threads=1).record.name in text
     noise = np.random.default_rng(0).integers(200, 255, (3, 64, 64)).astype(np.uint8)
-    warned = map_scene(load(tiny_model, threads=1), noise, out=tmp_path / "m.tif", match_colors="off", stride=64)
+    warned = map_scene(load(tiny_model, threads=1), noise, out=tmp_path / "m.tif", rescale="off", stride=64)
     assert warned.warnings
     assert 'class="warnings" role="note"' in warned.files.page.read_text(encoding="utf-8")
 
@@ -284,7 +284,7 @@ def test_warnings_areas_and_provenance_are_said(made, tiny_model, tmp_path):
 def test_a_thousand_pixels_a_side_stay_below_five_megabytes(tmp_path, tiny_model):
     # The worst there is: a picture that no codec makes smaller, and a class of its own for every pixel.
     noise = np.random.default_rng(0).integers(1, 255, (3, 1000, 1000)).astype(np.uint8)
-    found = map_scene(load(tiny_model, threads=1), noise, out=tmp_path / "map.tif", stride=64, match_colors="off")
+    found = map_scene(load(tiny_model, threads=1), noise, out=tmp_path / "map.tif", stride=64, rescale="off")
     assert found.files.page.stat().st_size < 5_000_000
 
 

@@ -5,15 +5,17 @@ import pytest
 import rasterio
 
 from swath.errors import DataError, SettingError
+from swath.inference.rescale import read_rescale
 from swath.mapping.reader import Bands, Scene, check_values, choose_bands, open_scene
 from tests.mapping.scenes import write_scene
+from tests.tiny import input_spec
 
 
 def pixels(height=20, width=30, *, bands=3, dtype="uint8", high=255, seed=0):
     return np.random.default_rng(seed).integers(1, high, (bands, height, width)).astype(dtype)
 
 
-def check(values, needed, *, rescale=None, **known):
+def check(values, needed, *, rescale="auto", **known):
     scene = Scene(
         "s.tif",
         *values.shape[1:],
@@ -26,7 +28,7 @@ def check(values, needed, *, rescale=None, **known):
         lambda bands, window: (values, None),
         **known,
     )
-    check_values(scene, needed, rescale=rescale)
+    check_values(scene, input_spec(data_type=needed), rescale=read_rescale(rescale))
 
 
 def flat(value, dtype):
@@ -63,7 +65,7 @@ def test_other_values_are_refused_with_the_range_that_renders_them(value, dtype,
     ],
 )
 def test_rendering_that_makes_no_sense_is_refused(dtype, wanted, rescale):
-    with pytest.raises(SettingError, match="--rescale"):
+    with pytest.raises(SettingError, match="rescal"):
         check(flat(9, dtype), wanted, rescale=rescale)
 
 

@@ -89,7 +89,7 @@ def test_a_range_that_leaves_nothing_to_see_stops_the_run(tmp_path, classifier, 
     values = (pixels(3, "float64", high=2500) * scale).astype(dtype)
     path = write_scene(tmp_path / "s.tif", values)
     with pytest.raises(DataError, match="on one value") as caught:
-        map_scene(classifier, path, rescale=(0, 2750), match_colors="on")
+        map_scene(classifier, path, rescale=(0, 2750))
     assert fix in caught.value.fix
 
 

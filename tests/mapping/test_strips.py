@@ -9,7 +9,7 @@ from rasterio.windows import Window
 
 from swath.errors import DataError
 from swath.imagery import rescale_reflectance
-from swath.imagery.color_match import Correction
+from swath.imagery.rescaling import Rescaling
 from swath.mapping import make_grid
 from swath.mapping.reader import open_scene
 from swath.mapping.strips import Strips
@@ -23,7 +23,9 @@ def pixels(height=20, width=30, *, bands=3, dtype="uint8", high=255, seed=0):
 def strips(path, *, patch=8, stride=8, bands=(1, 2, 3), nodata=None, rescale=None):
     with open_scene(path, nodata=nodata, black=rescale is not None) as scene:
         grid = make_grid(scene.height, scene.width, patch=patch, stride=stride)
-        return list(Strips(scene, grid, bands=bands, rescale=rescale)), scene.nodata
+        made = Strips(scene, grid, bands=bands)
+        made.rescaling = None if rescale is None else Rescaling.between(*rescale, bands=len(bands))
+        return list(made), scene.nodata
 
 
 @pytest.mark.parametrize(
@@ -174,8 +176,8 @@ def test_strips_of_several_rows_of_windows_hold_those_of_each(tmp_path, monkeypa
 def test_a_window_holds_what_a_strip_holds(tmp_path):
     path = write_scene(tmp_path / "s.tif", pixels(40, 30, dtype="uint16", high=3000))
     with open_scene(path) as scene:
-        made = Strips(scene, make_grid(40, 30, patch=8, stride=8), bands=(3, 1), rescale=(0, 2750))
-        made.correction = Correction((1.2, 0.8), (3.0, -4.0))
+        made = Strips(scene, make_grid(40, 30, patch=8, stride=8), bands=(3, 1))
+        made.rescaling = Rescaling.between(0, 2750, bands=2).then((1.2, 0.8), (3.0, -4.0))
         whole = np.concatenate([strip.pixels for strip in made], axis=1)
         values, valid = made.window(Window(5, 12, 10, 9))
     assert made.bands == 2

@@ -47,21 +47,21 @@ def test_colors_are_matched_where_the_places_are_better_known_so(model, tmp_path
     """Inside the training range, so that a map leaves them as they are; the places say otherwise."""
     scene, places, truth = scene_in(tmp_path, (0.9, 0.8, 0.7), (0, 20, 40))
     result = teach(model, scene=scene, places=places, out=tmp_path / "mine.onnx")
-    assert result.source.match_colors == "on"
-    assert any(note.endswith("map with --match-colors on") for note in result.notes)
-    assert "colors were matched" in read_model(result.path).record.taught[0].colors
-    mapped = map_scene(result.path, scene, match_colors="on", stride=64).array[32::64, 32::64]
+    assert result.source.rescale == "match"
+    assert any(note.endswith("map with --rescale match") for note in result.notes)
+    assert "--rescale match" in read_model(result.path).record.taught[0].colors
+    mapped = map_scene(result.path, scene, rescale="match", stride=64).array[32::64, 32::64]
     assert (mapped == truth).mean() > 0.9
 
 
 def test_colors_stay_where_nothing_is_gained_and_where_a_user_has_decided(model, tmp_path):
     scene, places, _ = scene_in(tmp_path, (1, 1, 1), (0, 0, 0))
     result = teach(model, scene=scene, places=places, out=tmp_path / "mine.onnx")
-    assert result.source.match_colors == "auto"
-    assert not any("--match-colors" in note for note in result.notes)
+    assert result.source.rescale == "auto"
+    assert not any("--rescale" in note for note in result.notes)
     scene, places, _ = scene_in(tmp_path, (0.9, 0.8, 0.7), (0, 20, 40))
-    result = teach(model, scene=scene, places=places, out=tmp_path / "off.onnx", match_colors="off")
-    assert result.source.match_colors == "off"
+    result = teach(model, scene=scene, places=places, out=tmp_path / "off.onnx", rescale="off")
+    assert result.source.rescale == "off"
     assert read_model(result.path).record.taught[0].colors == "unchanged"
 
 

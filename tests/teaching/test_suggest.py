@@ -25,7 +25,7 @@ def files(tmp_path_factory):
 
 def test_what_is_written_is_filled_in_and_taught(files, tmp_path):
     model, scene, table = files
-    made = suggest(model, scene, out=tmp_path / "p.gpkg", n=12, match_colors="off")
+    made = suggest(model, scene, out=tmp_path / "p.gpkg", n=12, rescale="off")
     assert [file.name for file in made.files] == ["p.gpkg", "p.qml"]
     assert sum(made.guesses.values()) == 12
     found = read_places(tmp_path / "p.gpkg")
@@ -43,9 +43,9 @@ def test_what_is_written_is_filled_in_and_taught(files, tmp_path):
         db.execute("UPDATE places SET class = ? WHERE rank = ?", (label, row.attributes["rank"]))
     db.commit()
     db.close()
-    result = teach(model, scene=scene, places=tmp_path / "p.gpkg", out=tmp_path / "mine.onnx", match_colors="off")
+    result = teach(model, scene=scene, places=tmp_path / "p.gpkg", out=tmp_path / "mine.onnx", rescale="off")
     assert sum(result.places.values()) == 12
-    again = suggest(tmp_path / "mine.onnx", scene, out=tmp_path / "q.gpkg", n=100, match_colors="off")
+    again = suggest(tmp_path / "mine.onnx", scene, out=tmp_path / "q.gpkg", n=100, rescale="off")
     assert again.looked_at == 24
     assert "the scene has 24 windows to label, not 100" in again.notes
     asked = {tuple(row.geometry["coordinates"]) for row in found.rows}
@@ -59,11 +59,11 @@ def test_a_second_round_learns_from_the_first(files, tmp_path):
         points = [row.geometry["coordinates"] for row in made.places.rows]
         return [(int((5300000 - y) // 640), int((x - 500000) // 640)) for x, y in points]
 
-    first = blocks(suggest(model, scene, out=tmp_path / "p.gpkg", n=6, match_colors="off"))
+    first = blocks(suggest(model, scene, out=tmp_path / "p.gpkg", n=6, rescale="off"))
     answers = [((column + 0.5) * 64, (row + 0.5) * 64, table[row][column]) for row, column in first]
     places = write_places(tmp_path / "first.csv", answers)
-    teach(model, scene=scene, places=places, out=tmp_path / "mine.onnx", match_colors="off")
-    second = blocks(suggest(tmp_path / "mine.onnx", scene, out=tmp_path / "q.gpkg", n=6, match_colors="off"))
+    teach(model, scene=scene, places=places, out=tmp_path / "mine.onnx", rescale="off")
+    second = blocks(suggest(tmp_path / "mine.onnx", scene, out=tmp_path / "q.gpkg", n=6, rescale="off"))
     assert not set(first) & set(second)
     asked = {table[row][column] for row, column in first}
     assert asked < set(CLASSES)
@@ -81,7 +81,7 @@ def test_more_of_the_same(files, tmp_path):
     model, scene, table = files
     rivers = [place for place in middles(table) if place[2] == "River"]
     like = read_places(write_places(tmp_path / "like.csv", rivers[:2]))
-    made = suggest(model, scene, out=tmp_path / "p.gpkg", n=9, like=like, match_colors="off")
+    made = suggest(model, scene, out=tmp_path / "p.gpkg", n=9, like=like, rescale="off")
     points = [row.geometry["coordinates"] for row in made.places.rows]
     names = [table[int((5300000 - y) // 640)][int((x - 500000) // 640)] for x, y in points]
     assert names.count("River") >= 8

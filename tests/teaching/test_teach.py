@@ -36,11 +36,11 @@ def known(tmp_path_factory):
 @pytest.fixture(scope="module")
 def taught(model, known, tmp_path_factory):
     out = tmp_path_factory.mktemp("taught") / "mine.onnx"
-    return teach(model, scene=known[0], places=known[1], out=out, match_colors="off"), out
+    return teach(model, scene=known[0], places=known[1], out=out, rescale="off"), out
 
 
 def run(model, scene, places, tmp_path, **options):
-    return teach(model, scene=scene, places=places, out=tmp_path / "mine.onnx", match_colors="off", **options)
+    return teach(model, scene=scene, places=places, out=tmp_path / "mine.onnx", rescale="off", **options)
 
 
 def test_it_learns_the_scene_and_says_so(taught):
@@ -72,7 +72,7 @@ def test_the_file_is_complete_and_sound(taught):
 
 def test_maps_and_old_patches_show_both_what_was_learned_and_what_was_kept(taught, model, known):
     scene, _, table = known
-    mapped = map_scene(taught[1], scene, match_colors="off", stride=64)
+    mapped = map_scene(taught[1], scene, rescale="off", stride=64)
     values = mapped.array[32::64, 32::64]
     truth = np.array([[CLASSES.index(name) for name in row] for row in table]) + 1
     assert (values == truth).mean() > 0.9
@@ -92,7 +92,7 @@ def test_only_forgets(model, known, tmp_path):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_same_places_give_the_same_bytes_whatever_the_threads(taught, model, known, tmp_path, threads):
-    teach(model, scene=known[0], places=known[1], out=tmp_path / "mine.onnx", match_colors="off", threads=threads)
+    teach(model, scene=known[0], places=known[1], out=tmp_path / "mine.onnx", rescale="off", threads=threads)
     assert (tmp_path / "mine.onnx").read_bytes() == taught[1].read_bytes()
 
 
@@ -117,13 +117,13 @@ def test_a_second_round_remembers_the_first(taught, known, tmp_path):
     table = known[2]
     scene = write_scene(tmp_path / "s.tif", table, seed=1)
     places = write_places(tmp_path / "p.csv", [p for p in middles(table) if p[2] in ("Forest", "River")])
-    result = teach(taught[1], scene=scene, places=places, out=tmp_path / "two.onnx", match_colors="off")
+    result = teach(taught[1], scene=scene, places=places, out=tmp_path / "two.onnx", rescale="off")
     assert result.before.value > 0.9
     record = read_model(tmp_path / "two.onnx").record
     assert len(record.taught) == 2
     assert record.memory is not None
     assert record.memory.classes == (0, 1, 2, 3, 0, 1, 2, 3, 0, 2)
-    mapped = map_scene(tmp_path / "two.onnx", scene, match_colors="off", stride=64).array[32::64, 32::64]
+    mapped = map_scene(tmp_path / "two.onnx", scene, rescale="off", stride=64).array[32::64, 32::64]
     truth = np.array([[CLASSES.index(name) for name in row] for row in table]) + 1
     assert (mapped == truth).mean() > 0.9
 
@@ -156,7 +156,7 @@ def test_a_detector_of_a_new_class(model, tmp_path, negatives):
     assert "average_precision" in record.metrics
     assert result.after.value > 0.9
     assert check_model(tmp_path / "mine.onnx").patches == 10
-    mapped = map_scene(tmp_path / "mine.onnx", scene, match_colors="off", stride=64).array[32::64, 32::64]
+    mapped = map_scene(tmp_path / "mine.onnx", scene, rescale="off", stride=64).array[32::64, 32::64]
     assert ((mapped == 2) == (np.array(table) == "Dump")).mean() > 0.9
 
 
@@ -278,10 +278,10 @@ def test_ood_statistics_cover_the_scene(known, tmp_path):
     """With statistics of the training data alone every window of the scene would be unlike it."""
     with rasterio.open(known[0]) as scene:
         assert scene.count == 3
-    result = teach("eurosat", scene=known[0], places=known[1], out=tmp_path / "mine.onnx", match_colors="off")
+    result = teach("eurosat", scene=known[0], places=known[1], out=tmp_path / "mine.onnx", rescale="off")
     record = read_model(result.path).record
     assert record.out_of_distribution is not None
     assert record.out_of_distribution.classes.shape[0] == 14
-    share = map_scene(tmp_path / "mine.onnx", known[0], match_colors="off", stride=64).ood_share
+    share = map_scene(tmp_path / "mine.onnx", known[0], rescale="off", stride=64).ood_share
     assert share is not None
     assert share < 0.3

@@ -28,9 +28,8 @@ def map_scene(
         ),
     ] = None,
     bands: opt.Bands = None,
-    rescale: opt.Rescale = None,
+    rescale: opt.Rescale = "auto",
     nodata: opt.Nodata = None,
-    match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
     probabilities: Annotated[
         Path | None, typer.Option(help="Raster (.tif) to write the probability of every class to as well.")
     ] = None,
@@ -84,9 +83,8 @@ def map_scene(
         out=out,
         stride=stride,
         bands=opt.band_numbers(bands),
-        rescale=opt.limits(rescale),
+        rescale=rescale,
         nodata=nodata,
-        match_colors=match_colors,
         probabilities=probabilities or False,
         min_area=min_area,
         zones=zones,
@@ -95,6 +93,8 @@ def map_scene(
     )
     for warning in made.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    if made.rescale.rescaling is not None and made.rescale.warning is None:
+        typer.echo(f"the scene was {made.rescale.sentence}", err=True)
     table = [("class", "share", "hectares", "unlike the training data")]
     for entry in sorted(made.legend, key=lambda entry: -entry.pixels):
         area = "" if entry.hectares is None else three_digits(entry.hectares)
@@ -130,7 +130,7 @@ def map_scene(
         return made
     opt.hint(f"to look at it: {look}")
     if unknown:  # labels teach the model what finer borders would not
-        options = opt.scene_options(bands, rescale, nodata, match_colors)
+        options = opt.scene_options(bands, rescale, nodata)
         opt.next_step("suggest", model, scene, *options, "--out", opt.unused(out.with_name("places.gpkg")))
     else:
         pictures = _pictures(scene, made, classifier.record.input.bands)

@@ -44,7 +44,6 @@ HEADINGS = (
 )
 
 EngineName = Literal["auto", "openvino", "openvino-bf16", "onnxruntime"]
-MatchColorsMode = Literal["auto", "on", "off"]
 SplitName = Literal["train", "val", "test"]
 Views = Literal[1, 4, 8]
 
@@ -81,16 +80,15 @@ Changes = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe: --set optimizer.lr=0.1"),
 ]
 RECIPE = typer.Option(help="A shipped recipe (see: swath recipes) or a .yaml file.", autocompletion=complete_recipe)
-MATCH_COLORS = typer.Option(
-    help="Match colors to the training images, one gain and offset per band for the whole input: on, off, or auto: "
-    "only where they are outside the training range."
-)
 Bands = Annotated[
     str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
 ]
-Rescale = Annotated[
-    str | None, typer.Option(metavar="LOW:HIGH", help="Rescale reflectance linearly to 8 bits; as in EuroSAT: 0:2750")
-]
+RESCALE = typer.Option(
+    metavar="HOW",
+    help="How the input was drawn, to rescale it as the training images: auto (by name, tags, statistics and the "
+    "model), off, l1c, l2a (Sentinel-2), tci or tci:WHITE (true color, as tci:3558), match (quantiles), or LOW:HIGH.",
+)
+Rescale = Annotated[str, RESCALE]
 Nodata = Annotated[float | None, typer.Option(help="Value that means no data, instead of the scene's own.")]
 Engine = Annotated[
     EngineName,
@@ -263,31 +261,10 @@ def band_numbers(text: str | None) -> tuple[int, ...] | None:
     return None if text is None else numbers(text, int, option="--bands", example="1,2,3")
 
 
-def scene_options(bands: str | None, rescale: str | None, nodata: float | None, match_colors: str) -> list[str]:
+def scene_options(bands: str | None, rescale: str, nodata: float | None) -> list[str]:
     """How a scene was read, for the command that comes next to read it in the same way."""
-    asked = {"--bands": bands, "--rescale": rescale, "--nodata": nodata}
-    if match_colors != "auto":
-        asked["--match-colors"] = match_colors
+    asked = {"--bands": bands, "--rescale": None if rescale == "auto" else rescale, "--nodata": nodata}
     return [str(part) for name, value in asked.items() if value is not None for part in (name, value)]
-
-
-def limits(text: str | None) -> tuple[float, float] | None:
-    """Read the two numbers of ``--rescale``, if it is given.
-
-    Raises
-    ------
-    SettingError
-        If `text` is not LOW:HIGH.
-    """
-    if text is None:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(":"))
-    except ValueError:
-        raise SettingError(
-            f"--rescale {text} is not LOW:HIGH", fix="give two numbers, as in --rescale 0:2750"
-        ) from None
-    return low, high
 
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bars and no hints.")]

@@ -27,7 +27,7 @@ def predict(
     out: Annotated[Path, opt.output("Table to write: .csv, .json or .parquet.")],
     top_k: Annotated[int | None, typer.Option(help="List the K most probable classes as well.")] = None,
     skip_unreadable: opt.SkipUnreadable = False,
-    match_colors: Annotated[opt.MatchColorsMode | None, opt.MATCH_COLORS] = None,
+    rescale: opt.Rescale = "off",
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
     tta: opt.TestTimeAugmentation = 1,
@@ -35,8 +35,8 @@ def predict(
 ) -> object:
     """Classify images into a table of labels and probabilities.
 
-    One row per image: path, label (or labels), confidence and the probability of every class. Colors are changed
-    only with --match-colors.
+    One row per image: path, label (or labels), confidence and the probability of every class. Images are taken as they
+    are, or with --rescale all of them as parts of one scene.
 
     Example: swath predict eurosat patches/ --out preds.csv --top-k 3
     """
@@ -51,7 +51,7 @@ def predict(
         out,
         top_k=top_k,
         skip_unreadable=skip_unreadable,
-        match_colors=match_colors or "off",
+        rescale=rescale,
         overwrite=overwrite,
     )
     for label, count in summary.counts.items():
@@ -75,10 +75,10 @@ def predict(
             "unlike the training data: predictions are unreliable there (column is_ood)",
             err=True,
         )
-    if summary.color_match.warning:
-        typer.echo(f"warning: {summary.color_match.warning}", err=True)
-    elif match_colors not in {None, "off"}:
-        typer.echo(f"--match-colors {match_colors}: {summary.color_match.sentence}", err=True)
+    if summary.rescale.warning:
+        typer.echo(f"warning: {summary.rescale.warning}", err=True)
+    elif rescale != "off":
+        typer.echo(f"--rescale {rescale}: {summary.rescale.sentence}", err=True)
     typer.echo(f"{counted(summary.rows, 'row', 'rows')} in {out} (engine: {classifier.engine})")
     opt.next_step("explain", model, *inputs[:1], "--out", out.with_name(f"{out.stem}-why"))
     return summary

@@ -42,9 +42,8 @@ def teach(
         Negatives, typer.Option(help="Everything else: places of other classes, or random places of the scene too.")
     ] = "places",
     bands: opt.Bands = None,
-    rescale: opt.Rescale = None,
+    rescale: opt.Rescale = "auto",
     nodata: opt.Nodata = None,
-    match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
     seed: opt.Seed = 0,
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
@@ -73,9 +72,8 @@ def teach(
         positive=positive,
         negatives=negatives,
         bands=opt.band_numbers(bands),
-        rescale=opt.limits(rescale),
+        rescale=rescale,
         nodata=nodata,
-        match_colors=match_colors,
         places_crs=places_crs,
         label_field=label_field,
         layer=layer,
@@ -89,7 +87,7 @@ def teach(
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: taught from {sum(result.places.values())} places in {result.seconds:.1f} s")
     if scene is not None:
-        options = opt.scene_options(bands, rescale, nodata, result.source.match_colors)
+        options = opt.scene_options(bands, result.source.rescale, nodata)
         opt.next_step("map", out, scene, *options, "--out", opt.unused(out.with_suffix(".tif")))
     elif patches is not None:
         opt.next_step("evaluate", out, patches, "--out", opt.unused(out.with_name(f"{out.stem}-val")))
@@ -111,9 +109,8 @@ def suggest(
         str | None, typer.Option(metavar="CRS", help="Coordinate reference system of --like, such as EPSG:32632.")
     ] = None,
     bands: opt.Bands = None,
-    rescale: opt.Rescale = None,
+    rescale: opt.Rescale = "auto",
     nodata: opt.Nodata = None,
-    match_colors: Annotated[opt.MatchColorsMode, opt.MATCH_COLORS] = "auto",
     seed: opt.Seed = 0,
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
@@ -141,9 +138,8 @@ def suggest(
         strategy=strategy,
         like=None if like is None else read_places(like, crs=places_crs, need_labels=False),
         bands=opt.band_numbers(bands),
-        rescale=opt.limits(rescale),
+        rescale=rescale,
         nodata=nodata,
-        match_colors=match_colors,
         seed=seed,
         engine=engine,
         threads=threads,
@@ -154,6 +150,6 @@ def suggest(
     for note in result.notes:
         typer.echo(f"note: {note}", err=True)
     opt.hint(f"next: fill in the column 'class' of {out} in QGIS (toggle editing, form view), then:")
-    options = opt.scene_options(bands, rescale, nodata, match_colors)
+    options = opt.scene_options(bands, rescale, nodata)
     opt.next_step("teach", model, "--scene", scene, "--places", out, *options, "--out", opt.unused("mine.onnx"))
     return result

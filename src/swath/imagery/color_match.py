@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from swath.imagery.rescaling import Rescaling
+
 LEVELS = (0.005, 0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 0.995)
 FAR = 0.2  # share of a band's pixels outside the training range above which a scene is rendered differently
 ENOUGH = 25 * 64 * 64  # pixels that the rule was tested with; fewer are no scene
@@ -83,45 +85,6 @@ class Comparison:
         return max(self.outside) > FAR
 
 
-@dataclass(frozen=True)
-class Correction:
-    """``gain * value + offset`` for each band, rounded and kept within the data type."""
-
-    gain: tuple[float, ...]
-    offset: tuple[float, ...]
-
-    def apply(self, pixels: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[Any]:
-        """Correct pixels through a table of all the values there are.
-
-        Parameters
-        ----------
-        pixels : numpy.ndarray
-            ``[bands, H, W]``, uint8 or uint16.
-        valid : numpy.ndarray, optional
-            ``[H, W]`` bool, False where pixels are no data and stay as they are; by default those that are
-            0 in all bands.
-
-        Returns
-        -------
-        numpy.ndarray
-            ``[bands, H, W]`` of the same type, 1 to the largest value; 0 stays for no data.
-        """
-        tables = self._tables(pixels.dtype)
-        corrected = np.empty(pixels.shape, pixels.dtype)
-        for band, table in enumerate(tables):
-            np.take(table, pixels[band], out=corrected[band])
-        there = pixels.any(axis=0) if valid is None else valid
-        if not there.all():
-            corrected[:, ~there] = pixels[:, ~there]
-        return corrected
-
-    def _tables(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-        top = np.iinfo(dtype).max
-        values = np.arange(top + 1)
-        exact = np.array(self.gain)[:, None] * values + np.array(self.offset)[:, None]
-        return np.asarray(np.clip(np.rint(exact), 1, top), dtype)
-
-
 def measure_quantiles(pixels: npt.NDArray[Any], *, levels: Sequence[float] = LEVELS) -> Quantiles:
     """Quantiles of pixels ``[bands, n]``, n at least 1."""
     values = np.quantile(pixels, levels, axis=1).T
@@ -173,8 +136,8 @@ def compare(pixels: npt.NDArray[Any], training: Quantiles) -> Comparison | None:
     )
 
 
-def match(scene: Quantiles, training: Quantiles) -> Correction:
-    """The correction that brings a scene's channels to the training patches'.
+def match(scene: Quantiles, training: Quantiles, *, data_type: str = "uint8") -> Rescaling:
+    """The rescaling that brings a scene's channels to the training patches'.
 
     With the 2 % and 90 % quantiles ``d`` and ``b`` of each band, the gain is the square root of
     ``(b_training - d_training) / (b_scene - d_scene)``, that ratio kept between 1/2 and 2, and the offset
@@ -186,4 +149,6 @@ def match(scene: Quantiles, training: Quantiles) -> Correction:
     ratio = np.where(known, usual / np.where(known, spread, 1.0), 1.0)
     gain = np.sqrt(np.clip(ratio, 1 / _LIMIT, _LIMIT))
     offset = wanted - gain * dark
-    return Correction(tuple(round(float(g), 4) for g in gain), tuple(round(float(o), 3) for o in offset))
+    return Rescaling(
+        tuple(round(float(g), 4) for g in gain), tuple(round(float(o), 3) for o in offset), data_type=data_type
+    )

@@ -14,7 +14,7 @@ import onnx
 from swath.errors import DataError, ModelFileError, SettingError
 from swath.inference.choice import AUTO, engine_for, key_of, make_engine
 from swath.inference.engines import Engine, Outputs, describe
-from swath.inference.images import Image, Layout, image_pixels, named_images
+from swath.inference.images import MODELS, Image, Layout, image_pixels, named_images
 from swath.inference.ood import NEEDED, OodScorer
 from swath.inference.predictions import Predictions, concatenate, to_predictions
 from swath.model import ModelFile, Record, read_model
@@ -278,9 +278,11 @@ class Classifier:
             done += len(held)
         progress("classify", done, done)
 
-    def pixels_of(self, image: Image, *, name: str, layout: Layout | None = None) -> npt.NDArray[Any]:
-        """The model's bands ``[bands, H, W]`` of one image, in the model's data type; see :meth:`predict`."""
-        return image_pixels(image, self.record, name=name, layout=layout)
+    def pixels_of(
+        self, image: Image, *, name: str, layout: Layout | None = None, data_type: str | None = MODELS
+    ) -> npt.NDArray[Any]:
+        """The model's bands ``[bands, H, W]`` of one image; see :func:`swath.inference.images.image_pixels`."""
+        return image_pixels(image, self.record, name=name, layout=layout, data_type=data_type)
 
     def decide(self, probabilities: npt.NDArray[np.float32]) -> Predictions:
         """Turn probabilities ``[N, K]`` into labels and confidences."""

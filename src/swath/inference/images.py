@@ -35,6 +35,7 @@ class SupportsArray(Protocol):
 Layout = Literal["chw", "hwc"]
 Image: TypeAlias = str | os.PathLike[str] | bytes | bytearray | Picture | PillowImage | DatasetReader | SupportsArray
 
+MODELS = "the model's"
 _VIRTUAL = "/vsi"  # how names of GDAL's virtual file systems begin
 _DIMENSIONS = {
     "band": {"band", "bands", "channel", "channels"},
@@ -61,8 +62,10 @@ def named_images(images: Image | Iterable[Image]) -> tuple[Iterable[tuple[str, I
     return ((_name_of(image, number), image) for number, image in enumerate(several)), total
 
 
-def image_pixels(image: Image, record: Record, *, name: str, layout: Layout | None = None) -> npt.NDArray[Any]:
-    """The model's bands ``[bands, H, W]`` of one image, in the model's data type.
+def image_pixels(
+    image: Image, record: Record, *, name: str, layout: Layout | None = None, data_type: str | None = MODELS
+) -> npt.NDArray[Any]:
+    """The model's bands ``[bands, H, W]`` of one image.
 
     Parameters
     ----------
@@ -77,6 +80,8 @@ def image_pixels(image: Image, record: Record, *, name: str, layout: Layout | No
     layout : {"chw", "hwc"}, optional
         Which axis of a plain array holds the bands: the first or the last. By default the one that is as
         long as the model has bands.
+    data_type : str or None
+        Type of the values: by default the model's; another one if they are to be rescaled, or None for any.
 
     Raises
     ------
@@ -90,7 +95,9 @@ def image_pixels(image: Image, record: Record, *, name: str, layout: Layout | No
     found = _picture(image, name)
     bands, wanted = record.input.bands, record.input.data_type
     dtype = found.dtype if isinstance(found, np.ndarray) else found.pixels.dtype
-    if dtype != wanted:
+    if data_type not in {MODELS, None, wanted} and dtype != data_type:
+        raise DataError(f"{name} is {dtype}, and others are {data_type}", fix="classify them by themselves")
+    if data_type in {MODELS, wanted} and dtype != wanted:
         raise DataError(
             f"{name} is {dtype}, model '{record.name}' takes {wanted}",
             fix=_mend(dtype, wanted, is_file=isinstance(image, str | os.PathLike | bytes | Picture)),
@@ -183,7 +190,7 @@ def _mend(dtype: np.dtype[Any], wanted: str, *, is_file: bool) -> str:
     if wanted == "uint16":
         return "give the numbers as stored, not a picture of them"
     if dtype == np.uint16:
-        return "rescale reflectance to 8 bits first, with swath.imagery.rescale_reflectance"
+        return "rescale reflectance to 8 bits: swath predict --rescale auto, or swath.imagery.rescale_reflectance"
     return "if its values are whole numbers from 0 to 255, give pixels.astype('uint8')"
 
 

@@ -19,9 +19,10 @@ from swath.data import Images, LeftOut, walk_images
 from swath.errors import DataError, SettingError
 from swath.files import as_cell, atomic_files, check_output
 from swath.imagery import decode
+from swath.imagery.sentinel2 import Product, find_product
 from swath.inference.classifier import Classifier
-from swath.inference.color_match import IMAGES, ColorMatch, check_mode, compare_scene, sample_images
 from swath.inference.predictions import Predictions, check_top_k, concatenate
+from swath.inference.rescale import IMAGES, Asked, RescaleDecision, Sample, decide_rescale, read_rescale, sample_images
 from swath.progress import Progress, silent
 
 Write = Callable[[Predictions, int | None], None]
@@ -44,8 +45,8 @@ class PredictSummary:
         Images that could not be read.
     other_sizes : int
         Images that were not of the model's patch size and were resized inside the graph.
-    color_match : ColorMatch
-        How the images' channels, all of them together, compare with the training patches', and what was done.
+    rescale : RescaleDecision
+        How the images, all of them together, were taken to be drawn.
     ood : int or None
         Images unlike the training data; None where the model file cannot detect them.
     left_out : tuple of LeftOut
@@ -58,7 +59,7 @@ class PredictSummary:
     counts: dict[str, int]
     skipped: tuple[str, ...]
     other_sizes: int
-    color_match: ColorMatch
+    rescale: RescaleDecision
     ood: int | None = None
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
@@ -71,7 +72,7 @@ def predict_files(
     *,
     top_k: int | None = None,
     skip_unreadable: bool = False,
-    match_colors: str = "off",
+    rescale: Asked = "off",
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> PredictSummary:
@@ -79,11 +80,10 @@ def predict_files(
 
     The columns are those of :meth:`swath.inference.Predictions.columns`.
 
-    The channels of up to 256 of the images are compared with the training patches'. With `match_colors`
-    ``"on"``, or ``"auto"`` where they lie outside, all images get one and the same correction (see
-    :mod:`swath.imagery.color_match`). What was done, or why nothing, is in ``p.csv.color_match.json`` next to
-    the table ``p.csv``. It is ``"off"`` by default: the prediction of an image then does not depend on the
-    others.
+    With another `rescale` than ``"off"`` all images are taken for one scene, of which up to 256 are a sample, and get
+    one and the same rescaling (see :mod:`swath.inference.rescale`). What was done, or why nothing, is in
+    ``p.csv.rescale.json`` next to the table ``p.csv``. It is ``"off"`` by default: the prediction of an image then does
+    not depend on the others.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def predict_files(
         Also list the most probable classes, this many.
     skip_unreadable : bool
         Leave out images that cannot be read, and count them.
-    match_colors : str
-        ``"off"``, ``"auto"`` or ``"on"``.
+    rescale : str or tuple of float
+        As for :func:`swath.mapping.map_scene`.
     overwrite : bool
         Replace an existing table.
     progress : Progress
@@ -117,8 +117,8 @@ def predict_files(
     if out.suffix.lower() not in SUFFIXES:
         raise SettingError(f"{out} does not end in {', '.join(SUFFIXES)}", fix="give --out preds.csv, say")
     check_top_k(top_k, classifier.record.class_names)
-    check_mode(match_colors)
-    for path in (out, _note_path(out)) if match_colors != "off" else (out,):
+    wanted = read_rescale(rescale)
+    for path in (out, _note_path(out)) if wanted.mode != "off" else (out,):
         check_output(path, overwrite=overwrite)
     skipped: list[str] = []
     problems: list[str] = []
@@ -134,23 +134,24 @@ def predict_files(
         problems.append(error.problem)
 
     images = walk_images(inputs, on_unreadable=unreadable)
-    color_match = _color_match(classifier, images, mode=match_colors)
+    decision, dtype = _decide(classifier, images, rescale, progress)
+    rescaling = decision.rescaling
 
     def pictures() -> Iterator[tuple[str, npt.NDArray[Any]]]:
         for name, data in images:
             try:
-                pixels = classifier.pixels_of(decode(data, name=name), name=name)
+                pixels = classifier.pixels_of(decode(data, name=name), name=name, data_type=dtype)
             except DataError as error:
                 unreadable(name, error)
                 continue
             sizes[pixels.shape[1] == pixels.shape[2] == classifier.size] += 1
-            yield name, pixels if color_match.correction is None else color_match.correction.apply(pixels)
+            yield name, pixels if rescaling is None else rescaling.apply(pixels)
 
     counts: Counter[str] = Counter()
     done = 0
     ood: int | None = None
     held: list[Predictions] = []
-    with _outputs(out, color_match, overwrite=overwrite) as write:
+    with _outputs(out, decision, overwrite=overwrite) as write:
 
         def flush() -> None:
             if held:
@@ -170,32 +171,47 @@ def predict_files(
             raise DataError(f"none of the {len(skipped)} images could be read ({first})", fix="check the files")
         flush()
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    return PredictSummary(done, ordered, tuple(skipped), sizes[False], color_match, ood, images.left_out, images.notes)
+    return PredictSummary(done, ordered, tuple(skipped), sizes[False], decision, ood, images.left_out, images.notes)
 
 
-def _color_match(classifier: Classifier, images: Images, *, mode: str) -> ColorMatch:
-    """Compare some of the images, all together, with the training patches."""
+def _decide(classifier: Classifier, images: Images, asked: Asked, progress: Progress) -> tuple[RescaleDecision, str]:
+    """How the images were drawn, by some of them all together, and the type of their values."""
     spec = classifier.record.input
-    few = images.spread(IMAGES) if spec.channel_quantiles is not None else ()
-    parts = sample_images(few, lambda data, name: classifier.pixels_of(data, name=name))
-    empty = np.empty((len(spec.bands), 0), spec.data_type)
-    return compare_scene(np.concatenate([empty, *parts], axis=1), spec, mode=mode, what="the images")
+    exact = read_rescale(asked).mode == "off"
+    few = images.spread(IMAGES) if spec.channel_quantiles is not None or not exact else ()
+    products: set[Product] = set()
+
+    def pixels_of(data: bytes, name: str) -> npt.NDArray[Any]:
+        products.add(find_product([Path(name).name]))
+        return classifier.pixels_of(data, name=name, data_type=spec.data_type if exact else None)
+
+    parts, windows = sample_images(few, pixels_of, size=spec.size)
+    dtype = parts[0].dtype.name if parts else spec.data_type
+    parts, windows = ([one for one in found if one.dtype == dtype] for found in (parts, windows))
+    sample = Sample(
+        pixels=np.concatenate([np.empty((len(spec.bands), 0), dtype), *parts], axis=1),
+        windows=lambda most: windows[:: -(-len(windows) // most)] if windows else [],
+        room=float(len(windows)),
+        product=products.pop() if len(products) == 1 else Product(),
+        what="the images",
+    )
+    return decide_rescale(classifier, sample, asked, progress=progress), dtype
 
 
 def _note_path(out: Path) -> Path:
-    """Where the color match is recorded; tables of one name and two kinds have one each."""
-    return out.with_name(f"{out.name}.color_match.json")
+    """Where the rescaling is recorded; tables of one name and two kinds have one each."""
+    return out.with_name(f"{out.name}.rescale.json")
 
 
 @contextlib.contextmanager
-def _outputs(out: Path, color_match: ColorMatch, *, overwrite: bool) -> Iterator[Write]:
+def _outputs(out: Path, decision: RescaleDecision, *, overwrite: bool) -> Iterator[Write]:
     """Yield what adds rows to the table; when it is whole its note takes its name, and then the table does."""
     note = _note_path(out)
-    noted = color_match.asked != "off"
+    noted = decision.asked != "off"
     files, earlier = ([out, note], []) if noted else ([out], [note])
     with atomic_files(files, overwrite=overwrite, obsolete=earlier) as paths:
         if noted:
-            paths[note].write_text(json.dumps(color_match.record(), indent=2) + "\n", encoding="utf-8")
+            paths[note].write_text(json.dumps(decision.record(), indent=2) + "\n", encoding="utf-8")
         with _writer(paths[out]) as write:
             yield write
 

@@ -63,7 +63,6 @@ def draw_places(
     needed: Sequence[str] = RGB,
     of: int | None = None,
     bands: Sequence[int] | None = None,
-    rescale: tuple[float, float] | None = None,
     nodata: float | None = None,
     progress: Progress = silent,
 ) -> list[bytes | None]:
@@ -79,10 +78,9 @@ def draw_places(
         Side of a picture, in sides of the frame; never less than 64 pixels of the scene.
     needed : sequence of str
         Bands to choose, as of a model; shown in color where they include red, green and blue.
-    of, bands, rescale, nodata
-        As for :func:`swath.mapping.reader.choose_bands`, :func:`swath.imagery.rescale_reflectance` and
-        :func:`swath.mapping.reader.open_scene`. Without `rescale`, values other than 8-bit ones are stretched alike in
-        all pictures.
+    of, bands, nodata
+        As for :func:`swath.mapping.reader.choose_bands` and :func:`swath.mapping.reader.open_scene`. Values other than
+        8-bit ones are stretched alike in all pictures.
     progress : Progress
         Called with stage ``"pictures"``.
 
@@ -101,7 +99,7 @@ def draw_places(
     # Some may have no coordinates in the scene's system, so each is known by its number.
     numbered = replace(places, rows=tuple(replace(row, where=str(k)) for k, row in enumerate(places.rows)))
     cut: list[tuple[Pixels, npt.NDArray[np.bool_], float] | None] = [None] * len(places.rows)
-    with open_scene(scene, nodata=nodata, black=rescale is not None) as opened:
+    with open_scene(scene, nodata=nodata, black=True) as opened:
         if not opened.crs:
             raise DataError(
                 f"{opened.name} has no coordinate reference system, so places cannot be found in it",
@@ -124,7 +122,7 @@ def draw_places(
         raise DataError(
             f"none of the {len(places.rows)} places lies in {opened.name}", fix="give a scene that covers them"
         )
-    limits = _limits([pixels[:, valid] for pixels, valid, _ in seen[:_LOOKED_AT]]) if rescale is None else rescale
+    limits = _limits([pixels[:, valid] for pixels, valid, _ in seen[:_LOOKED_AT]])
     return [None if one is None else _drawn(*one, limits=limits, bands=needed) for one in cut]
 
 

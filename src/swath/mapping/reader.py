@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,11 @@ from swath.imagery.decode import DEEP_PNG, kind_of
 from swath.imagery.header import RGB
 from swath.imagery.rasters import RasterBands, equals_nodata, sound, unreadable
 from swath.imagery.rgb import band_word, find_band, is_known, is_numbered, plain_name, thematic_mapper
-from swath.imagery.sentinel2 import EUROSAT_WHITE
+from swath.imagery.sentinel2 import EUROSAT_WHITE, Product, find_product
 from swath.imagery.structure import check_structure
+from swath.inference.rescale import Rescale, check_rescale
 from swath.machine import check_local, free_cores
+from swath.model.record import InputSpec
 
 # Formats that are one local file, recognized by its first bytes. VRT and the like are left out: they name other
 # files, remote ones too.
@@ -83,6 +85,10 @@ class Scene:
         Scale and offset by which the scene says that its stored values become physical ones.
     placing : str or None
         Why a scene without coordinates has none, if the file says how it could get some.
+    product : Product
+        What its name and tags say of a product of Sentinel-2.
+    tag : str or None
+        How it was drawn, by its tag SWATH_RESCALE.
     """
 
     name: str
@@ -97,6 +103,8 @@ class Scene:
     read: Callable[[Sequence[int], Window], tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]]
     scaling: tuple[float, float] | None = None
     placing: str | None = None
+    product: Product = field(default_factory=Product)
+    tag: str | None = None
 
 
 @contextlib.contextmanager
@@ -126,7 +134,8 @@ def open_scene(
     nodata : float, optional
         Value that means no data in every band, in place of the scene's own.
     black : bool
-        Whether 0 means no data where the scene states no value, as in Sentinel-2 products, which do not state it.
+        Whether 0 means no data in values of more than 8 bits where the scene states no value, as in Sentinel-2
+        products, which do not state it.
     name : str, optional
         What messages call it; by default the file's name, or "the array".
 
@@ -252,7 +261,7 @@ def _dataset_scene(dataset: DatasetReader, name: str, *, nodata: float | None, b
             )
     asked = _nodata_of(nodata, dataset.dtypes[0], scene=name)
     stated = next((value for value in bands.nodata if value is not None), None)
-    if asked is None and stated is None and black:
+    if asked is None and stated is None and black and bands.dtype != "uint8":
         asked = 0.0
     pairs = set(zip(dataset.scales, dataset.offsets, strict=True))
     scaling = pairs.pop() if len(pairs) == 1 else None
@@ -273,7 +282,16 @@ def _dataset_scene(dataset: DatasetReader, name: str, *, nodata: float | None, b
         read=read,
         scaling=None if scaling == (1.0, 0.0) else scaling,
         placing=_placing(dataset),
+        product=find_product(_said(dataset)),
+        tag=dataset.tags().get("SWATH_RESCALE"),
     )
+
+
+def _said(dataset: DatasetReader) -> list[str]:
+    """What may name the product: the file, the folder of a product it lies in, and its tags."""
+    path = Path(dataset.name)
+    folders = [folder.name for folder in path.parents if folder.suffix.upper() == ".SAFE"]
+    return [path.name, *folders, *dataset.tags().values()]
 
 
 def _placing(dataset: DatasetReader) -> str | None:
@@ -310,7 +328,7 @@ def _array_scene(
     place = {"bands": (None,) * cube.shape[0], "crs": None, "transform": Affine.identity()} | known
     asked = _nodata_of(nodata, dtype.name, scene=name)
     value = stated if asked is None else asked
-    if value is None and black:
+    if value is None and black and dtype != np.uint8:
         value = 0.0
 
     def read(bands: Sequence[int], window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
@@ -406,50 +424,39 @@ def check_name(path: Path) -> None:
         raise SettingError(f"the name {str(path)!a} is not UTF-8", fix="rename it") from None
 
 
-def check_values(scene: Scene, needed: str, *, rescale: tuple[float, float] | None) -> None:
-    """Refuse a scene whose values are not those the model was trained on.
+def check_values(scene: Scene, spec: InputSpec, *, rescale: Rescale) -> None:
+    """Refuse a scene whose values are not those the model was trained on, before any work.
 
     Parameters
     ----------
     scene : Scene
         Where its values have to be rescaled, some are read, to say how.
-    needed : str
-        Type the model takes.
-    rescale : tuple of float, optional
-        LOW and HIGH reflectance, if the scene is to be rescaled.
+    spec : InputSpec
+        What the model expects.
+    rescale : Rescale
+        What is asked for.
 
     Raises
     ------
     DataError
-        If the type is another one and the scene is not rescaled.
+        If the type is another one and nothing says how the scene is rescaled.
     SettingError
         If it is to be rescaled and that makes no sense.
     """
-    bits = {"uint8": "8-bit (uint8)", "uint16": "16-bit (uint16)"}
-    if rescale is None:
-        if scene.dtype == needed:
-            return
-        fix = "give a scene of that type"
-        if needed == "uint8":
-            fix = likely_range(scene) or (
-                "rescale reflectance to 8 bit with --rescale 0:2750, as EuroSAT was (1000:3750 where 1000 was added "
-                "to the values, as Sentinel-2 does from processing baseline 04.00)"
-            )
-        holds = bits.get(scene.dtype, scene.dtype)
-        raise DataError(f"{scene.name} holds {holds} values and the model takes {bits[needed]} ones", fix=fix)
-    if needed != "uint8":
-        raise SettingError(
-            f"the model takes {bits[needed]} values, and rescaling gives 8-bit ones", fix="leave out --rescale"
+    check_rescale(rescale, spec, dtype=scene.dtype, what=scene.name)
+    if scene.dtype == spec.data_type or rescale.limits is not None:
+        return
+    if rescale.mode != "off" and (spec.rendering is not None or scene.tag is not None):
+        return
+    needed, bits = spec.data_type, {"uint8": "8-bit (uint8)", "uint16": "16-bit (uint16)"}
+    fix = "give a scene of that type"
+    if needed == "uint8":
+        fix = likely_range(scene) or (
+            "rescale reflectance to 8 bit with --rescale 0:2750, as EuroSAT was (1000:3750 where 1000 was added "
+            "to the values, as Sentinel-2 does from processing baseline 04.00)"
         )
-    if not (math.isfinite(rescale[0]) and math.isfinite(rescale[1]) and rescale[1] > rescale[0]):
-        raise SettingError(
-            f"cannot rescale values from {rescale[0]:g} to {rescale[1]:g}",
-            fix="give --rescale LOW:HIGH, LOW below HIGH",
-        )
-    if scene.dtype == "uint8" and rescale[1] > 255:
-        raise SettingError(
-            f"{scene.name} is 8-bit already, its values end at 255 and not at {rescale[1]:g}", fix="leave out --rescale"
-        )
+    holds = bits.get(scene.dtype, scene.dtype)
+    raise DataError(f"{scene.name} holds {holds} values and the model takes {bits[needed]} ones", fix=fix)
 
 
 def likely_range(scene: Scene) -> str | None:

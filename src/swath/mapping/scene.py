@@ -26,7 +26,7 @@ import numpy.typing as npt
 from swath.errors import DataError, SettingError
 from swath.files import atomic_files
 from swath.inference import Classifier, load
-from swath.inference.color_match import Mode, compare_scene
+from swath.inference.rescale import Asked, read_rescale
 from swath.mapping.area import PixelArea, pixel_area
 from swath.mapping.grid import make_grid
 from swath.mapping.legend import draw_legend, draw_map
@@ -34,7 +34,7 @@ from swath.mapping.page import write_page
 from swath.mapping.paint import Painter, Totals, painted_classes
 from swath.mapping.reader import Scene, check_name, check_values, choose_bands, open_scene
 from swath.mapping.sieve import MinimumArea, check_min_area, merge_small
-from swath.mapping.strips import SmallScene, Strips
+from swath.mapping.strips import SmallScene, Strips, rescale_scene
 from swath.mapping.styles import class_style
 from swath.mapping.summary import Map, MapFiles, map_record, map_warnings
 from swath.mapping.windows import Windows, default_stride, make_windows, with_data
@@ -70,9 +70,8 @@ def map_scene(
     out: str | Path | None = None,
     stride: int | None = None,
     bands: Sequence[int] | None = None,
-    rescale: tuple[float, float] | None = None,
+    rescale: Asked = "auto",
     nodata: float | None = None,
-    match_colors: Mode = "auto",
     probabilities: bool | str | Path = False,
     min_area: float | None = None,
     zones: str | Path | None = None,
@@ -111,13 +110,13 @@ def map_scene(
         takes a few seconds, else half of it or the patch, so that windows do not overlap.
     bands : sequence of int, optional
         The scene's bands to use, counted from 1, in the model's order; by name or position by default.
-    rescale : tuple of float, optional
-        LOW and HIGH reflectance that become 1 and 255, for an 8-bit model on a scene of reflectances.
+    rescale : str or tuple of float
+        How the scene was drawn: ``"l1c"``, ``"l2a"`` or ``"tci"``, the latter with a white as in ``"tci:3558"``;
+        ``"off"`` takes its values as they are, ``"match"`` matches its quantiles to the training patches',
+        ``"0:2750"`` or ``(0, 2750)`` are the values that become 1 and 255. ``"auto"`` decides by the scene and the
+        model; see :mod:`swath.inference.rescale`.
     nodata : float, optional
         Value that means no data, in place of the scene's own.
-    match_colors : str
-        ``"on"`` matches the scene's channels to the training patches', ``"off"`` does not, ``"auto"`` does if
-        they lie outside; see :mod:`swath.imagery.color_match`.
     probabilities : bool, str or pathlib.Path
         Also keep the mean probabilities, or write them to this GeoTIFF: float32, one band per class, one pixel per
         cell. The last cells may reach past the scene.
@@ -175,13 +174,13 @@ def map_scene(
     classes = painted_classes(record)
     if len(classes) > _MAX_CLASSES:
         raise DataError(f"a map holds {_MAX_CLASSES} classes at most and the model has {len(classes)}")
+    spec = record.input
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(
-            open_scene(scene, crs=crs, transform=transform, nodata=nodata, black=rescale is not None, name=name)
+            open_scene(scene, crs=crs, transform=transform, nodata=nodata, black=spec.data_type == "uint8", name=name)
         )
-        spec = record.input
         chosen = choose_bands(opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name)
-        check_values(opened, spec.data_type, rescale=rescale)
+        check_values(opened, spec, rescale=read_rescale(rescale))
         shape = opened.height, opened.width
         stride = default_stride(classifier, *shape) if stride is None else stride
         grid = make_grid(*shape, patch=record.input.size, stride=stride)
@@ -192,9 +191,8 @@ def map_scene(
         by_zone = _zone_totals(zones, zone_field, opened, classes, area, no_area)
         files = _name_files(out, scene, probabilities=probabilities, ood=windows.detects_ood, zones=by_zone is not None)
         partial = stack.enter_context(_staged(files, overwrite=overwrite)) if files else {}
-        strips = Strips(opened, grid, bands=chosen.indexes, rescale=rescale)
-        color_match = compare_scene(strips.sample(), record.input, mode=match_colors)
-        strips.correction = color_match.correction
+        strips = Strips(opened, grid, bands=chosen.indexes)
+        rescaled = rescale_scene(strips, classifier, rescale, progress=progress)
         picture = SmallScene(*shape, strips.bands, dtype=spec.data_type, longest=PREVIEW if files else 1)
         strips.picture = picture if files else None
         totals = Totals(classes, area, width=opened.width, ood=windows.detects_ood, zones=by_zone)
@@ -204,6 +202,7 @@ def map_scene(
         # Rasters on disk or arrays in memory: from here to the painter nothing else differs.
         kept = {} if files else {layer.name: ArrayWriter(layer) for layer in layers}
         tags = {"SWATH_RUN": run, "SWATH_MODEL": record.name, "SWATH_MODEL_SHA256": model_hash}
+        tags["SWATH_SCENE_RESCALE"] = rescaled.rendering.taken
         if min_area is not None:
             tags["SWATH_MIN_AREA_HECTARES"] = f"{min_area:g}"
         with _rasters(files, partial, layers, opened, tags, progress) as rasters:
@@ -226,9 +225,9 @@ def map_scene(
             transform=opened.transform,
             nodata_pixels=totals.nodata,
             ood_share=totals.ood_share,
-            warnings=map_warnings(strips, record.input, area, no_area, chosen, color_match, totals, min_area),
+            warnings=map_warnings(strips, record.input, area, no_area, chosen, rescaled, totals, min_area),
             bands=chosen,
-            color_match=color_match,
+            rescale=rescaled,
             stride=grid.stride,
             dense=windows.dense,
             windows=grid.windows,

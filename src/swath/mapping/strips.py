@@ -1,14 +1,14 @@
 """Read a scene once, from top to bottom, and cut the strips under the rows of windows from memory.
 
-On the way values become those that the model takes: rescaled where asked for, and with matched colors. Statistics of
-them are collected as each row goes by. Strips overlap as windows do; pieces of the scene that several of them need
-are held until the last one.
+On the way values become those that the model takes, by one line per band. Statistics of them are collected
+as each row goes by. Strips overlap as windows do; pieces of the scene that several of them need are held until the last
+one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,12 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from swath.errors import DataError
-from swath.imagery import rescale_reflectance
-from swath.imagery.color_match import Correction
+from swath.imagery.rescaling import Rescaling
+from swath.inference import Classifier
+from swath.inference.rescale import Asked, RescaleDecision, Sample, decide_rescale, read_rescale
 from swath.mapping.grid import Grid
 from swath.mapping.reader import Scene, likely_range
+from swath.progress import Progress, silent
 
 _PIECE = 24 * 2**20  # bytes read at a time, where the scene's blocks allow it
 _TALLEST = 96 * 2**20  # blocks of more than this are taken in parts, from GDAL's cache
@@ -29,6 +31,7 @@ _SQUARES, _SQUARE = 8, 128
 # Rescaled pixels of which nothing can be seen: reflectance in percent, rescaled as if it were in ten thousandths, ends
 # here, and dark water does not.
 _DARKEST, _NEARLY_ALL = 6, 0.95
+_LEAST_DATA = 0.5  # of a window that is sampled
 _EVERY = 4  # every fourth pixel each way says enough about a mean
 
 
@@ -166,28 +169,24 @@ class Strips:
         The windows.
     bands : sequence of int
         Bands to read, counted from 1.
-    rescale : tuple of float, optional
-        LOW and HIGH of :func:`swath.imagery.rescale_reflectance`.
 
     Attributes
     ----------
-    scene, grid, rescale
+    scene, grid
         As given.
-    correction : Correction or None
+    rescaling : Rescaling or None
         Applied to all pixels with data that are read from now on.
     statistics : PixelStatistics
         Of the pixels read by :meth:`pieces` so far.
     picture : SmallScene or None
-        Gets all pixels that :meth:`pieces` reads, rescaled and uncorrected.
+        Gets all pixels that :meth:`pieces` reads: as they are where the model could take them so, else rescaled.
     """
 
-    correction: Correction | None = None
+    rescaling: Rescaling | None = None
     picture: SmallScene | None = None
 
-    def __init__(
-        self, scene: Scene, grid: Grid, *, bands: Sequence[int], rescale: tuple[float, float] | None = None
-    ) -> None:
-        self.scene, self.grid, self._bands, self.rescale = scene, grid, list(bands), rescale
+    def __init__(self, scene: Scene, grid: Grid, *, bands: Sequence[int]) -> None:
+        self.scene, self.grid, self._bands = scene, grid, list(bands)
         self.statistics = PixelStatistics(len(self._bands))
         cols = grid.cols
         self._columns = cols.source(cols.first, cols.first + cols.span(cols.windows))
@@ -202,33 +201,43 @@ class Strips:
         return len(self._bands)
 
     def sample(self) -> npt.NDArray[Any]:
-        """Pixels ``[bands, n]`` with data from squares spread over the whole scene, about a million at most.
-
-        They are in the model's data type, and uncorrected.
+        """Pixels ``[bands, n]`` with data from squares spread over the whole scene, about a million at most, as stored.
 
         Raises
         ------
         DataError
-            If the file is damaged, or rescaling puts nearly all of them on one value.
+            If the file is damaged.
         """
-        found = self._spread_out(self._values)
-        if self.rescale is not None and _collapsed(found):
-            low, high = np.percentile(self._spread_out(self._stored), (0.5, 99.5)).tolist()
-            asked = ":".join(f"{limit:g}" for limit in self.rescale)
-            raise DataError(
-                f"--rescale {asked} puts nearly all pixels of {self.scene.name} on one value",
-                fix=f"99 % of its values lie between {low:.4g} and {high:.4g}: "
-                + (likely_range(self.scene) or f"give a range that fits them, as --rescale {_rounded(low, high)}"),
-            )
-        return found
-
-    def _spread_out(self, read: Callable[[Window], tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]) -> npt.NDArray[Any]:
         parts = []
         for top, height in _spread(self.scene.height):
             for left, width in _spread(self.scene.width):
-                values, valid = read(Window(left, top, width, height))
+                values, valid = self._stored(Window(left, top, width, height))
                 parts.append(values[:, valid])
         return np.concatenate(parts, axis=1)
+
+    def sample_windows(self, most: int) -> list[npt.NDArray[Any]]:
+        """Up to `most` windows ``[bands, P, P]`` spread evenly over the scene, as stored.
+
+        Of a small scene they overlap. Windows without data are left out while others have some; a scene smaller than
+        a window is mirrored.
+        """
+        size, shape = self.grid.patch, (self.scene.height, self.scene.width)
+        rooms = [max(1, side - size + 1) for side in shape]
+        across = max(1, min(most, rooms[1], round(math.sqrt(most * shape[1] / shape[0]))))
+        counts = min(rooms[0], max(1, most // across)), across
+        tops, lefts = (
+            np.unique(np.linspace(0, room - 1, count).round().astype(int)).tolist()
+            for room, count in zip(rooms, counts, strict=True)
+        )
+        found, empty = [], []
+        for top in tops:
+            for left in lefts:
+                window = Window(left, top, min(size, shape[1]), min(size, shape[0]))
+                values, valid = self._stored(window)
+                values = np.where(valid, values, values.dtype.type(0))
+                edges = [(0, 0), *((0, size - side) for side in values.shape[1:])]
+                (found if valid.mean() >= _LEAST_DATA else empty).append(np.pad(values, edges, mode="symmetric"))
+        return found or empty
 
     def pieces(self) -> Iterator[Piece]:
         """Read the scene's rows, each once, in whole rows of its blocks where those are not too tall.
@@ -270,20 +279,14 @@ class Strips:
 
     def window(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """Pixels ``[bands, rows, columns]`` as the model gets them, and where they are data."""
-        values, valid = self._values(window)
-        return self._corrected(values, valid), valid
-
-    def _corrected(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-        if self.correction is None:
-            return values
-        # Black stays black, so that a collar nobody declared still differs from land.
-        return self.correction.apply(values, valid & values.any(axis=0))
+        values, present = self.scene.read(self._bands, window)
+        return self._rescaled(values, present), _anywhere(present, values)
 
     def _read(self, start: int, count: int) -> Piece:
-        values, valid = self._values(Window(0, start, self.scene.width, count))
+        stored, present = self.scene.read(self._bands, Window(0, start, self.scene.width, count))
+        values, valid = self._rescaled(stored, present), _anywhere(present, stored)
         if self.picture is not None:
-            self.picture.add(start, values, valid)
-        values = self._corrected(values, valid)
+            self.picture.add(start, stored if stored.dtype == values.dtype else values, valid)
         self.statistics.add(start, values, valid)
         return Piece(start, self._widen(values), self._widen(valid))
 
@@ -292,16 +295,14 @@ class Strips:
         values, present = self.scene.read(self._bands, window)
         return values, _anywhere(present, values)
 
-    def _values(self, window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-        """Pixels in the model's data type, and where they are data."""
-        if self.rescale is None:
-            return self._stored(window)
-        values, present = self.scene.read(self._bands, window)
-        low, high = self.rescale
-        rescaled = rescale_reflectance(values, low=low, high=high, nodata=None)
-        if present is not None:  # 0 is no data in rescaled pictures, band by band
-            rescaled = np.where(present, rescaled, np.uint8(0))
-        return rescaled, _anywhere(present, values)
+    def _rescaled(self, values: npt.NDArray[Any], present: npt.NDArray[np.bool_] | None) -> npt.NDArray[Any]:
+        """Pixels in the model's data type."""
+        if self.rescaling is None:
+            return values
+        if values.dtype != self.rescaling.data_type:  # 0 is no data in rescaled pictures, band by band
+            return self.rescaling.apply(values, np.True_ if present is None else present)
+        # Black stays black, so that a collar nobody declared still differs from land.
+        return self.rescaling.apply(values, _anywhere(present, values) & values.any(axis=0))
 
     def _widen(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Mirror columns ``[..., columns]`` at both sides; what lies between is copied as it is."""
@@ -352,8 +353,41 @@ def _anywhere(present: npt.NDArray[np.bool_] | None, values: npt.NDArray[Any]) -
     return np.asarray(present.any(axis=0))
 
 
+def rescale_scene(
+    strips: Strips, classifier: Classifier, asked: Asked, *, progress: Progress = silent
+) -> RescaleDecision:
+    """Decide how a scene was drawn, and have its strips rescaled so.
+
+    Raises
+    ------
+    SettingError, DataError
+        As :func:`swath.inference.rescale.decide_rescale`; or if a range puts nearly all pixels on one value.
+    """
+    scene, size = strips.scene, strips.grid.patch
+    sample = Sample(
+        pixels=strips.sample(),
+        windows=strips.sample_windows,
+        room=scene.height * scene.width / size**2,
+        product=scene.product,
+        tag=scene.tag,
+        scaling=scene.scaling,
+    )
+    decision = decide_rescale(classifier, sample, asked, progress=progress)
+    limits = read_rescale(decision.rendering.taken).limits
+    line = decision.rescaling if limits is not None else None
+    if line is not None and _collapsed(line.apply(sample.pixels[..., None], np.True_)):
+        low, high = np.percentile(sample.pixels, (0.5, 99.5)).tolist()
+        raise DataError(
+            f"--rescale {decision.rendering.taken} puts nearly all pixels of {scene.name} on one value",
+            fix=f"99 % of its values lie between {low:.4g} and {high:.4g}: "
+            + (likely_range(scene) or f"give a range that fits them, as --rescale {_rounded(low, high)}"),
+        )
+    strips.rescaling = decision.rescaling
+    return decision
+
+
 def _collapsed(pixels: npt.NDArray[Any]) -> bool:
-    """Whether nearly all pixels ``[bands, n]`` of every band have the highest value, or about the lowest."""
+    """Whether nearly all pixels ``[bands, n, 1]`` of every band have the highest value, or about the lowest."""
     if not pixels.size:
         return False
     return all(max(np.mean(band <= _DARKEST), np.mean(band == 255)) >= _NEARLY_ALL for band in pixels)

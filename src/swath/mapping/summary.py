@@ -17,7 +17,7 @@ from rasterio import Affine
 from swath import __version__
 from swath.errors import MissingExtraError, SettingError
 from swath.inference import Classifier
-from swath.inference.color_match import ColorMatch
+from swath.inference.rescale import RescaleDecision, read_rescale
 from swath.mapping.area import PixelArea
 from swath.mapping.grid import Grid
 from swath.mapping.legend import LegendEntry
@@ -164,7 +164,7 @@ class Map:
         What to know before using the map.
     bands : Bands
         Which bands of the scene were read.
-    color_match : ColorMatch
+    rescale : RescaleDecision
         How the scene's channels compare with the training patches', and what was done about it.
     stride : int
         Pixels from one window to the next.
@@ -196,7 +196,7 @@ class Map:
     ood_share: float | None
     warnings: tuple[str, ...]
     bands: Bands
-    color_match: ColorMatch
+    rescale: RescaleDecision
     stride: int
     dense: bool
     windows: int
@@ -299,12 +299,12 @@ def map_warnings(
     area: PixelArea | None,
     no_area: str | None,
     bands: Bands,
-    color_match: ColorMatch,
+    rescale: RescaleDecision,
     totals: Totals,
     min_area: float | None,
 ) -> tuple[str, ...]:
     """What a user should know before using a map: sentences without a full stop."""
-    found = [bands.warning, color_match.warning, ood_warning(totals.ood_share)]
+    found = [bands.warning, rescale.warning, ood_warning(totals.ood_share)]
     if area is None:
         found.append(f"the map has no areas in hectares: {no_area}")
     else:
@@ -315,13 +315,14 @@ def map_warnings(
                 f"the map has no areas in hectares: {totals.nowhere:,} of its pixels lie outside the part of the globe "
                 "that its reference system covers"
             )
-    if strips.scene.scaling is not None and strips.rescale is not None:
+    limits = read_rescale(rescale.rendering.taken).limits
+    if strips.scene.scaling is not None and limits is not None:
         scale, offset = strips.scene.scaling
         found.append(
             f"the scene states a scale of {scale:g} and an offset of {offset:g}; --rescale was applied to its stored "
             "values, without them"
         )
-    found += pixel_warnings(strips.statistics, spec, rescaled=strips.rescale is not None, compared=color_match.compared)
+    found += pixel_warnings(strips.statistics, spec, rescaled=limits is not None, compared=rescale.compared)
     return tuple(warning for warning in found if warning)
 
 
@@ -399,7 +400,7 @@ def map_record(
     made: Map, classifier: Classifier, strips: Strips, area: PixelArea | None, *, run: str, model_hash: str
 ) -> dict[str, Any]:
     """The content of ``map.json``; `run` and the model's SHA-256 stand in every raster of the map as well."""
-    scene, grid, rescale = strips.scene, strips.grid, strips.rescale
+    scene, grid = strips.scene, strips.grid
     nodata = scene.nodata
     means = strips.statistics.means
     record, files, pixels = classifier.record, made.files, made.width * made.height
@@ -431,8 +432,7 @@ def map_record(
             "bands": list(scene.bands),
         },
         "bands": {"model": list(record.input.bands), "scene": list(made.bands.indexes), "how": made.bands.how},
-        "rescale": None if rescale is None else {"low": rescale[0], "high": rescale[1]},
-        "match_colors": made.color_match.record(),
+        "rescale": made.rescale.record(),
         "nodata": nodata if nodata is None or math.isfinite(nodata) else str(nodata),
         "channel_means": None if means is None else [round(mean, 2) for mean in means],
         "patch": grid.patch,

@@ -15,12 +15,13 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
 
 from swath.config import Settings, printable
+from swath.imagery.header import RGB
 from swath.model.colors import class_colors
 from swath.model.memory import ClassMemory, Taught
 from swath.model.ood import OutOfDistribution, pack_bytes, unpack_bytes
 from swath.model.seen import Seen
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 RECORD_KEY, DIGEST_KEY = "swath.record", "swath.record.sha256"
 Task = Literal["single-label", "binary", "multi-label"]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
@@ -93,6 +94,11 @@ class InputSpec(Settings):
     data_type: Literal["uint8", "uint16"]
     value_range: tuple[float, float]
     meaning: str = Field(description="what the numbers are, such as an 8-bit rendering of reflectance")
+    rendering: Literal["eurosat"] | None = Field(
+        default=None,
+        description="how the training patches were drawn, where it is known: as EuroSAT's, which are Sentinel-2 level "
+        "1C from 0 to 2750 DN (reflectance x 10,000) in 8 bits",
+    )
     mean: tuple[float, ...]
     sd: tuple[Annotated[float, Field(gt=0)], ...]
     channel_mean: tuple[float, ...]
@@ -104,6 +110,8 @@ class InputSpec(Settings):
         for name in ("mean", "sd", "channel_mean", "channel_sd"):
             if len(getattr(self, name)) != len(self.bands):
                 raise ValueError(f"'{name}' needs one number per band ({len(self.bands)})")
+        if self.rendering is not None and (self.data_type != "uint8" or not set(self.bands) <= set(RGB)):
+            raise ValueError("pictures like EuroSAT's hold 8-bit red, green and blue")
         if self.channel_quantiles is not None and len(self.channel_quantiles.values) != len(self.bands):
             raise ValueError(f"'channel_quantiles' needs one row per band ({len(self.bands)})")
         return self

@@ -1,7 +1,7 @@
-"""Whether a scene's colors are matched to the training images, by what the model says of labeled places.
+"""How a scene was drawn, by what the model says of labeled places.
 
-``--match-colors auto`` of a map has the colors alone to go by. Labels are better evidence: the model that is taught is
-asked about the places in both renderings, and the one in which it is surer of their classes is taken.
+``--rescale auto`` of a map has the scene alone to go by. Labels are better evidence: the model that is taught is asked
+about the places in two renderings, and the one in which it is surer of their classes is taken.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import numpy.typing as npt
 
 from swath.evaluation.temperature import fit_temperature
 from swath.inference.classifier import Classifier
-from swath.inference.color_match import ColorMatch, Mode, compare_scene
-from swath.mapping.strips import Strips
-from swath.model.record import InputSpec
+from swath.inference.rescale import Rendering, RescaleDecision
 
 LEAST = 10  # places of classes that the model has, below which it is not asked
 MOST = 100  # asked about
@@ -25,7 +23,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ColorChoice:
-    """The other rendering, compared with the one that a map would have.
+    """Another rendering, compared with the one that a map would have.
 
     Attributes
     ----------
@@ -42,20 +40,20 @@ class ColorChoice:
     second: int
     asked: int
 
-    def note(self, mode: Mode) -> str:
+    def note(self, taken: str) -> str:
         """What was chosen, in one sentence without a full stop."""
-        how = "matched to the training images" if mode == "on" else "as they are"
+        how = {"off": "as they are", "match": "with colors matched to the training images"}.get(
+            taken, f"with --rescale {taken}"
+        )
         return (
-            f"the model before knows {self.second} of {self.asked} places with colors {how}, and {self.first} "
-            f"otherwise, so it was taught that way: map with --match-colors {mode}"
+            f"the model before knows {self.second} of {self.asked} places {how}, and {self.first} "
+            f"otherwise, so it was taught that way: map with --rescale {taken}"
         )
 
 
-def other_match(strips: Strips, spec: InputSpec, match: ColorMatch) -> ColorMatch | None:
-    """The opposite of what ``auto`` decided; None where colors were not compared, or a user has decided."""
-    if match.asked != "auto" or not match.compared:
-        return None
-    return compare_scene(strips.sample(), spec, mode="on" if match.correction is None else "off")
+def other_rendering(decision: RescaleDecision) -> Rendering | None:
+    """What else the scene may be; None where that was not looked at, or a user has decided."""
+    return decision.alternative if decision.asked == "auto" and decision.compared else None
 
 
 def asked_places(labels: tuple[str, ...], places: Ints, names: tuple[str, ...]) -> tuple[Ints, Ints]:

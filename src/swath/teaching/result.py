@@ -29,18 +29,17 @@ class TeachingSource:
         Name of the patch index.
     colors : str
         What was done to the scene's colors.
-    rescale, bands
-        As they were asked for.
-    match_colors : str
+    rescale : str
         With which the scene is to be mapped: as asked for, or where that was ``"auto"``, as the places have shown.
+    bands : sequence of int or None
+        As they were asked for.
     """
 
     scene: str | None
     index: str | None = None
     colors: str = ""
-    rescale: tuple[float, float] | None = None
+    rescale: str = "auto"
     bands: Sequence[int] | None = None
-    match_colors: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from swath.errors import DataError, ModelFileError, SettingError
 from swath.files import check_output
 from swath.inference import load
 from swath.inference.choice import AUTO
-from swath.inference.color_match import Mode
+from swath.inference.rescale import Asked
 from swath.mapping.pictures import draw_places, footprints
 from swath.mapping.places import LabeledPlace, Places, write_places
 from swath.mapping.strips import Strips
@@ -72,9 +72,8 @@ def suggest(
     strategy: Strategy = "coverage",
     like: Places | None = None,
     bands: tuple[int, ...] | None = None,
-    rescale: tuple[float, float] | None = None,
+    rescale: Asked = "auto",
     nodata: float | None = None,
-    match_colors: Mode = "auto",
     seed: int = 0,
     engine: str = AUTO,
     threads: int | None = None,
@@ -98,7 +97,7 @@ def suggest(
         ``"coverage"``, or one of the others to compare it with.
     like : Places, optional
         Propose the windows most similar to these, instead.
-    bands, rescale, nodata, match_colors
+    bands, rescale, nodata
         As for :func:`swath.mapping.map_scene`.
     seed : int
         Of what is drawn.
@@ -136,11 +135,8 @@ def suggest(
             f"model '{record.name}' has no features, by which places are told apart", fix="use another"
         )
     size = record.input.size
-    with open_strips(scene, record.input, bands=bands, rescale=rescale, nodata=nodata, match_colors=match_colors) as (
-        strips,
-        _,
-        match,
-    ):
+    with open_strips(scene, classifier, bands=bands, rescale=rescale, nodata=nodata, progress=progress) as opened:
+        strips, _, decision = opened
         if not strips.scene.crs:
             raise DataError(
                 f"{strips.scene.name} has no coordinate reference system, so places in it cannot be written",
@@ -174,7 +170,6 @@ def suggest(
         needed=record.input.bands,
         of=record.input.file_bands,
         bands=bands,
-        rescale=rescale,
         nodata=nodata,
         progress=progress,
     )
@@ -196,7 +191,7 @@ def suggest(
     places = Places(rows, middles.crs, out.name, "class")
     files = write_places(out, places, classes={c.name: c.color_hint for c in record.classes}, overwrite=overwrite)
     guesses = Counter("none" if said[k] == NONE else names[said[k]] for k in chosen.tolist())
-    notes = [] if match.warning is None else [match.warning]
+    notes = [] if decision.warning is None else [decision.warning]
     if len(chosen) < n:
         notes.append(f"the scene has {len(chosen)} windows to label, not {n}")
     return Suggestions(files, places, int((~taught).sum()), dict(guesses.most_common()), tuple(notes))

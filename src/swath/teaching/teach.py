@@ -23,13 +23,13 @@ from swath.files import check_output
 from swath.inference import load
 from swath.inference.choice import AUTO, choose_engine
 from swath.inference.classifier import Classifier
-from swath.inference.color_match import Mode
+from swath.inference.rescale import Asked, read_rescale
 from swath.mapping.places import Places, match_names, read_places
 from swath.model import ModelFile, check_not_model, read_model, write_model
 from swath.model.memory import ClassMemory
 from swath.model.record import Task, predicted_class
 from swath.progress import Progress, silent
-from swath.teaching.colors import asked_places, compare_renderings, other_match
+from swath.teaching.colors import asked_places, compare_renderings, other_rendering
 from swath.teaching.head import FittedHead, Head, Lesson, fit_head, remember
 from swath.teaching.result import ClassGain, TeachingResult, TeachingSource
 from swath.teaching.settle import Settled, settle, taught_model
@@ -63,9 +63,8 @@ def teach(
     positive: str | None = None,
     negatives: Negatives = "places",
     bands: Sequence[int] | None = None,
-    rescale: tuple[float, float] | None = None,
+    rescale: Asked = "auto",
     nodata: float | None = None,
-    match_colors: Mode = "auto",
     places_crs: Any = None,
     label_field: str | None = None,
     layer: str | None = None,
@@ -101,9 +100,10 @@ def teach(
         Make a detector of this class against everything else.
     negatives : str
         What everything else is: ``"places"`` of other classes, or ``"random"`` ones in the scene too.
-    bands, rescale, nodata, match_colors
+    bands, rescale, nodata
         As for :func:`swath.mapping.map_scene`; the map of the new model is to be made with the same. With ``"auto"``
-        colors are matched or not, as the model before knows more of the places; the result's source says which.
+        the scene is taken in the rendering in which the model before knows more of the places; the result's source
+        says which.
     places_crs, label_field, layer
         As for :func:`swath.mapping.places.read_places`.
     seed : int
@@ -159,7 +159,6 @@ def teach(
             bands=bands,
             rescale=rescale,
             nodata=nodata,
-            match_colors=match_colors,
             seed=seed,
             progress=progress,
         )
@@ -336,9 +335,8 @@ def _scene_windows(
     positive: str | None,
     negatives: Negatives,
     bands: Sequence[int] | None,
-    rescale: tuple[float, float] | None,
+    rescale: Asked,
     nodata: float | None,
-    match_colors: Mode,
     seed: int,
     progress: Progress,
 ) -> tuple[PlaceWindows, TeachingSource]:
@@ -347,24 +345,22 @@ def _scene_windows(
     classes = (*record.class_names, *([positive] if positive else []))
     labeled = places.labeled().matched(classes)
     size = record.input.size
-    with open_strips(scene, record.input, bands=bands, rescale=rescale, nodata=nodata, match_colors=match_colors) as (
-        strips,
-        chosen,
-        match,
-    ):
+    with open_strips(scene, classifier, bands=bands, rescale=rescale, nodata=nodata, progress=progress) as opened:
+        strips, chosen, decision = opened
         windows = cut_windows(strips, labeled, size=size, views=VIEWS, seed=seed, progress=progress)
-        used, found = match.correction, match.warning
-        other = other_match(strips, record.input, match)
+        used, found = decision.rendering, decision.warning
+        # A model that chose may choose otherwise once it is taught: the map is told.
+        wanted = str(read_rescale(rescale)) if decision.confidence is None else used.taken
+        other = other_rendering(decision)
         if other is not None:
             rows, asked = asked_places(windows.labels, windows.places, record.class_names)
-            strips.correction = other.correction
+            strips.rescaling = other.rescaling
             again = cut_windows(strips, labeled, size=size, views=VIEWS, seed=seed, progress=progress)
             choice = compare_renderings(classifier, windows.pixels[rows, 0], again.pixels[rows, 0], asked)
             if choice is not None and choice.better:
-                windows, used = again, other.correction
-                match_colors = "off" if used is None else "on"
-                found = choice.note(match_colors)
-        strips.correction = used
+                windows, used, wanted = again, other, other.taken
+                found = choice.note(wanted)
+        strips.rescaling = used.rescaling
         if negatives == "random":
             if not is_binary(file, positive):
                 raise SettingError("--negatives random is for detectors", fix="name the class with --positive")
@@ -375,12 +371,10 @@ def _scene_windows(
                 seed=seed + 1,
             )  # fmt: skip
     notes = [*windows.notes, *filter(None, (chosen.warning, found))]
-    colors = "unchanged"
-    if used is not None:
-        colors = match.sentence if other is None or used is match.correction else other.sentence
-    source = TeachingSource(
-        scene=strips.scene.name, colors=colors, rescale=rescale, bands=bands, match_colors=match_colors
-    )
+    colors = "unchanged" if used.rescaling is None else decision.sentence
+    if used is other:
+        colors = f"--rescale {used.taken}, as the places have shown"
+    source = TeachingSource(scene=strips.scene.name, colors=colors, rescale=wanted, bands=bands)
     return replace(windows, notes=tuple(notes)), source
 
 

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from swath.errors import DataError
-from swath.inference.color_match import ColorMatch, compare_scene
+from swath.inference import Classifier
+from swath.inference.rescale import Asked, RescaleDecision, read_rescale
 from swath.mapping.grid import Axis, make_grid
 from swath.mapping.places import LabeledPlace, Places, points_of
 from swath.mapping.reader import Bands, check_values, choose_bands, open_scene
-from swath.mapping.strips import Strips
-from swath.model.record import InputSpec
+from swath.mapping.strips import Strips, rescale_scene
 from swath.progress import Progress, silent
 
 VIEWS = 4  # six teach no more on re-rendered scenes, and take half as long again
@@ -67,28 +67,27 @@ class PlaceWindows:
 @contextlib.contextmanager
 def open_strips(
     scene: Any,
-    spec: InputSpec,
+    classifier: Classifier,
     *,
     bands: Sequence[int] | None,
-    rescale: tuple[float, float] | None,
+    rescale: Asked,
     nodata: float | None,
-    match_colors: str,
-) -> Iterator[tuple[Strips, Bands, ColorMatch]]:
-    """Open a scene with the bands, the rescaling and the color match that a map of it would have.
+    progress: Progress = silent,
+) -> Iterator[tuple[Strips, Bands, RescaleDecision]]:
+    """Open a scene with the bands and the rescaling that a map of it would have.
 
     Raises
     ------
     DataError, SettingError
         As :func:`swath.mapping.map_scene`.
     """
-    with open_scene(scene, nodata=nodata, black=rescale is not None) as opened:
+    spec = classifier.record.input
+    with open_scene(scene, nodata=nodata, black=spec.data_type == "uint8") as opened:
         chosen = choose_bands(opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name)
-        check_values(opened, spec.data_type, rescale=rescale)
+        check_values(opened, spec, rescale=read_rescale(rescale))
         grid = make_grid(opened.height, opened.width, patch=spec.size, stride=spec.size)
-        strips = Strips(opened, grid, bands=chosen.indexes, rescale=rescale)
-        match = compare_scene(strips.sample(), spec, mode=match_colors)
-        strips.correction = match.correction
-        yield strips, chosen, match
+        strips = Strips(opened, grid, bands=chosen.indexes)
+        yield strips, chosen, rescale_scene(strips, classifier, rescale, progress=progress)
 
 
 def cut_windows(
@@ -99,7 +98,7 @@ def cut_windows(
     Parameters
     ----------
     strips : Strips
-        The scene, with the bands, the rescaling and the color match of a map.
+        The scene, with the bands and the rescaling of a map.
     places : Places
         With labels, in any coordinate reference system.
     size : int

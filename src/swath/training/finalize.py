@@ -23,6 +23,7 @@ import torch
 
 import swath
 from swath.data import PatchIndex
+from swath.data.named import EUROSAT_SOURCE
 from swath.data.rows import unnamed_bands
 from swath.data.spatial import noted_protocol
 from swath.evaluation.baselines import fit_baselines
@@ -31,6 +32,7 @@ from swath.evaluation.plots import history_chart
 from swath.evaluation.temperature import fit_offsets, to_probabilities
 from swath.files import atomic_files, write_csv
 from swath.imagery.color_match import patch_quantiles
+from swath.imagery.header import RGB
 from swath.imagery.renderings import every_kind, some_rerendered
 from swath.imagery.rgb import is_numbered
 from swath.inference.choice import make_engine
@@ -57,10 +59,8 @@ RESULT_FILES = ("model.onnx", "weights.safetensors", "metrics.json", "history.cs
 REFERENCE_PATCHES = 10
 REFERENCE_TOLERANCE = 1e-3
 PARITY_PATCHES = 512
-_MEANING = {
-    "uint8": "8-bit picture as decoded; for EuroSAT, top-of-atmosphere reflectance x 10^4, 0-2750 drawn as 1-255",
-    "uint16": "16-bit numbers as stored",
-}
+_MEANING = {"uint8": "8-bit picture as decoded", "uint16": "16-bit numbers as stored"}
+EUROSAT_MEANING = "8-bit picture of Sentinel-2 level 1C, reflectance x 10^4 from 0 to 2750 drawn as 1 to 255"
 
 
 @dataclass(frozen=True)
@@ -299,13 +299,19 @@ def _input_spec(run: TrainingRun, index: PatchIndex, normalization: Normalizatio
     pixels = run.train.pixels
     measured, quantiles = Normalization.of(pixels), patch_quantiles(pixels)
     stored = pixels.dtype.name
+    eurosat = (
+        stored == "uint8"
+        and set(run.recipe.bands) <= set(RGB)
+        and set(index.where("train").column("source")) == {EUROSAT_SOURCE}
+    )
     return InputSpec(
         bands=run.recipe.bands,
         size=pixels.shape[-1],
         gsd=index.gsd,
         data_type=stored,
         value_range=(0.0, float(np.iinfo(pixels.dtype).max)),
-        meaning=_MEANING[stored],
+        meaning=EUROSAT_MEANING if eurosat else _MEANING[stored],
+        rendering="eurosat" if eurosat else None,
         mean=tuple(map(float, normalization.mean)),
         sd=tuple(map(float, normalization.sd)),
         file_bands=unnamed_bands(index) if any(map(is_numbered, run.recipe.bands)) else None,

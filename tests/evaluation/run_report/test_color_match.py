@@ -5,7 +5,8 @@ import pytest
 
 from swath.evaluation.robustness import find_shift
 from swath.evaluation.run_report.color_match import corrected, measure_color_match
-from swath.imagery.color_match import Correction, patch_quantiles
+from swath.imagery.color_match import patch_quantiles
+from swath.imagery.rescaling import Rescaling
 from swath.inference import load
 from swath.model.record import ChannelQuantiles
 from tests.tiny import CLASSES, input_spec, patches, write_tiny_model
@@ -23,7 +24,7 @@ def classifier(tmp_path_factory):
 
 def test_patches_are_corrected_band_by_band():
     pixels = np.arange(1, 1 + 2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
-    done = corrected(pixels, Correction(gain=(1, 2, 1), offset=(5, 0, -1)))
+    done = corrected(pixels, Rescaling(gain=(1, 2, 1), offset=(5, 0, -1)))
     wanted = pixels.astype(int).copy()
     wanted[:, 0] += 5
     wanted[:, 1] *= 2

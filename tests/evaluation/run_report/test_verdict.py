@@ -278,7 +278,7 @@ def test_suggestions_are_measured_or_left_out():
     nothing = verdict(Findings(evaluation()))
     assert nothing.attempts == ()
     helped = verdict(Findings(evaluation(), color_match=color_match(0.6)))
-    assert "--match-colors auto: under the surface shift" in helped.attempts[0]
+    assert "--rescale auto: under the surface shift" in helped.attempts[0]
     assert "60.0 points more (+55.0 to +65.0)" in helped.attempts[0]
     vain = verdict(Findings(evaluation(), color_match=color_match(0.01)))
     assert "no clear gain" in vain.attempts[0]

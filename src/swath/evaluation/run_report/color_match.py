@@ -1,4 +1,4 @@
-"""What matching colors does to a scene in another rendering, and to one that needs none."""
+"""What ``--rescale auto`` does to a scene in another rendering, and to one that needs none."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from swath.evaluation.metrics import paired_differences
 from swath.evaluation.predictions import SplitPredictions, predict_pixels, predict_split, sample_rows
 from swath.evaluation.robustness import LEVELS, find_shift
 from swath.evaluation.robustness.shifts import usable
-from swath.imagery.color_match import ENOUGH, Correction
+from swath.imagery.color_match import ENOUGH
+from swath.imagery.rescaling import Rescaling
 from swath.inference import Classifier
-from swath.inference.color_match import IMAGES, compare_scene
+from swath.inference.rescale import IMAGES, RescaleDecision, Sample, decide_rescale
 from swath.model.record import Estimate
 from swath.progress import Progress, silent
 
@@ -26,7 +27,7 @@ SHIFT = "surface"
 
 
 class ColorMatchResult(Settings):
-    """Patches taken for one scene, as they are and after ``--match-colors auto``.
+    """Patches taken for one scene, as they are and after ``--rescale auto``.
 
     Attributes
     ----------
@@ -65,7 +66,7 @@ def measure_color_match(
     seed: int = 0,
     progress: Progress = silent,
 ) -> ColorMatchResult | None:
-    """Measure ``--match-colors auto`` on patches as they are and under the full surface shift.
+    """Measure ``--rescale auto`` on patches as they are and under the full surface shift.
 
     Returns
     -------
@@ -92,13 +93,13 @@ def measure_color_match(
     if pixels[:, 0].size < ENOUGH:
         return None
     shifted = find_shift(SHIFT).at(pixels, LEVELS[-1], seed=seed)
-    clean_match, match = (compare_scene(_sample(p), record.input, mode="auto") for p in (pixels, shifted))
+    clean_match, match = (_decide(classifier, p, progress) for p in (pixels, shifted))
     clean = clean_matched = found.right
-    if clean_match.correction is not None:
-        clean_matched = _right(classifier, found, corrected(pixels, clean_match.correction), progress=progress)
+    if clean_match.rescaling is not None:
+        clean_matched = _right(classifier, found, corrected(pixels, clean_match.rescaling), progress=progress)
     before = after = _right(classifier, found, shifted, progress=progress)
-    if match.correction is not None:
-        after = _right(classifier, found, corrected(shifted, match.correction), progress=progress)
+    if match.rescaling is not None:
+        after = _right(classifier, found, corrected(shifted, match.rescaling), progress=progress)
     n = len(found)
     return ColorMatchResult(
         split=split,
@@ -106,29 +107,31 @@ def measure_color_match(
         before=proportion(int(before.sum()), n),
         after=proportion(int(after.sum()), n),
         gain=_difference(after, before),
-        clean_changed=clean_match.correction is not None,
+        clean_changed=clean_match.rescaling is not None,
         clean_gain=_difference(clean_matched, clean),
         sentence=match.sentence,
     )
 
 
-def corrected(pixels: npt.NDArray[Any], correction: Correction) -> npt.NDArray[Any]:
-    """Correct patches ``[N, bands, P, P]`` as one scene."""
+def corrected(pixels: npt.NDArray[Any], rescaling: Rescaling) -> npt.NDArray[Any]:
+    """Rescale patches ``[N, bands, P, P]`` as one scene."""
     n, bands, height, width = pixels.shape
     scene = np.moveaxis(pixels, 1, 0).reshape(bands, n * height, width)
-    return np.ascontiguousarray(np.moveaxis(correction.apply(scene).reshape(bands, n, height, width), 0, 1))
+    return np.ascontiguousarray(np.moveaxis(rescaling.apply(scene).reshape(bands, n, height, width), 0, 1))
 
 
-def _sample(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Pixels ``[bands, n]`` of as many patches as ``predict`` looks at."""
+def _decide(classifier: Classifier, pixels: npt.NDArray[Any], progress: Progress) -> RescaleDecision:
+    """Decide by as many patches as ``predict`` looks at."""
     some = pixels[:: -(-len(pixels) // IMAGES)]
-    return np.moveaxis(some, 1, 0).reshape(some.shape[1], -1)
+    flat = np.moveaxis(some, 1, 0).reshape(some.shape[1], -1)
+    sample = Sample(flat, lambda most: list(some[:: -(-len(some) // most)]), float(len(some)))
+    return decide_rescale(classifier, sample, "auto", progress=progress)
 
 
 def _right(
     classifier: Classifier, found: SplitPredictions, pixels: npt.NDArray[Any], *, progress: Progress
 ) -> npt.NDArray[np.bool_]:
-    predictions = predict_pixels(classifier, pixels, stage="match_colors", progress=progress)
+    predictions = predict_pixels(classifier, pixels, stage="rescale", progress=progress)
     return replace(found, predictions=predictions).right
 
 

@@ -310,9 +310,9 @@ def _color_match(found: ColorMatchResult, mark: str) -> str:
         f"changes accuracy by {points(found.clean_gain)}" if found.clean_changed else "leaves the patches as they are"
     )
     return (
-        f"Matching colors, {found.n:,} patches taken as one scene: under the surface shift at severity 5 "
+        f"Rescaling, {found.n:,} patches taken as one scene: under the surface shift at severity 5 "
         f"accuracy{mark} is {100 * found.before.value:.1f} % as they are and {100 * found.after.value:.1f} % with "
-        f"--match-colors auto, {points(found.gain)}. {sentence(found.sentence)} Without a shift it {clean}."
+        f"--rescale auto, {points(found.gain)}. {sentence(found.sentence)} Without a shift it {clean}."
     )
 
 

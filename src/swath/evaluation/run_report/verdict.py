@@ -149,7 +149,7 @@ def verdict(found: Findings) -> Verdict:
         caveats=_all(*_caveats(found)),
         attempts=_all(
             abstain(counts, good),
-            match_colors(found.color_match, mark=found.robustness.seen.mark if found.robustness else ""),
+            rescale(found.color_match, mark=found.robustness.seen.mark if found.robustness else ""),
             labels(
                 found.errors,
                 classes=len(found.score.per_class) if isinstance(found.score, SingleLabelEvaluation) else 2,
@@ -354,18 +354,18 @@ def abstain(score: Evaluation, reliability: Reliability | None) -> str:
     return f"leaving out the least confident 10 % of the predictions is no clear gain: {change}"
 
 
-def match_colors(found: ColorMatchResult | None, *, mark: str = "") -> str:
-    """Whether to match the colors of scenes to the training data."""
+def rescale(found: ColorMatchResult | None, *, mark: str = "") -> str:
+    """Whether to rescale scenes to the rendering of the training data."""
     if found is None:
         return ""
     effect = (
         f"under the surface shift (severity 5) {with_interval(found.before)} of {found.n:,} patches{mark} are "
-        f"right as they are and {with_interval(found.after)} color-matched, {points_more(found.gain)}"
+        f"right as they are and {with_interval(found.after)} rescaled, {points_more(found.gain)}"
     )
     if found.gain.low > 0:
         otherwise = points_more(found.clean_gain) if found.clean_changed else "it changes nothing"
-        return f"for scenes in another rendering, --match-colors auto: {effect}; without a shift {otherwise}"
-    return f"--match-colors auto is no clear gain: {effect}"
+        return f"for scenes in another rendering, --rescale auto: {effect}; without a shift {otherwise}"
+    return f"--rescale auto is no clear gain: {effect}"
 
 
 def labels(errors: ErrorAnalysis | None, *, classes: int) -> str:
@@ -507,7 +507,7 @@ def _next_point(found: Findings, counts: Evaluation, reliability: Reliability | 
     if match is not None and match.gain.low > 0:
         return Point(
             "next",
-            "of accuracy by --match-colors auto, on scenes in another rendering",
+            "of accuracy by --rescale auto, on scenes in another rendering",
             f"{100 * match.gain.value:+.1f} points",
             f"95 % interval {100 * match.gain.low:+.1f} to {100 * match.gain.high:+.1f} points, {match.n:,} patches "
             "under the surface shift",

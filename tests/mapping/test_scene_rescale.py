@@ -9,7 +9,8 @@ import pytest
 import rasterio
 
 from swath.errors import SettingError
-from swath.imagery.color_match import Correction, measure_quantiles
+from swath.imagery.color_match import measure_quantiles
+from swath.imagery.rescaling import Rescaling
 from swath.inference import load
 from swath.mapping import make_grid, map_scene
 from swath.mapping.reader import open_scene
@@ -54,29 +55,29 @@ def right(path, truth) -> float:
 def test_auto_brings_the_classes_back(classifier, sewn, tmp_path, dense):
     scene, truth = sewn
     path = write_scene(tmp_path / "scene.tif", scene)
-    off = map_scene(classifier, path, out=tmp_path / "off.tif", match_colors="off", dense=dense)
+    off = map_scene(classifier, path, out=tmp_path / "off.tif", rescale="off", dense=dense)
     auto = map_scene(classifier, path, out=tmp_path / "auto.tif", dense=dense)
     assert right(tmp_path / "auto.tif", truth) > right(tmp_path / "off.tif", truth) + 0.1
-    assert off.color_match.correction is None
-    assert any("--match-colors on" in w for w in off.warnings)
+    assert off.rescale.rescaling is None
+    assert any("--rescale auto" in w for w in off.warnings)
     assert any("colors were matched" in w for w in auto.warnings)
-    record = json.loads((tmp_path / "auto.json").read_text())["match_colors"]
-    assert record["applied"]
-    assert record["correction"]["offset"] == list(auto.color_match.correction.offset)
+    record = json.loads((tmp_path / "auto.json").read_text())["rescale"]
+    assert record["taken"] == "match"
+    assert record["rescaling"]["offset"] == list(auto.rescale.rescaling.offset)
 
 
 def test_a_small_scene_is_left_alone(classifier, sewn, tmp_path):
     scene, _ = sewn
     path = write_scene(tmp_path / "scene.tif", scene[:, :128, :128])
     made = map_scene(classifier, path, out=tmp_path / "map.tif")
-    assert made.color_match.correction is None
-    assert not made.color_match.compared
+    assert made.rescale.rescaling is None
+    assert not made.rescale.compared
 
 
 def test_an_unknown_mode_is_refused_before_any_work(classifier, sewn, tmp_path):
     path = write_scene(tmp_path / "scene.tif", sewn[0])
-    with pytest.raises(SettingError, match="--match-colors perhaps"):
-        map_scene(classifier, path, out=tmp_path / "map.tif", match_colors="perhaps")
+    with pytest.raises(SettingError, match="--rescale perhaps"):
+        map_scene(classifier, path, out=tmp_path / "map.tif", rescale="perhaps")
     assert not (tmp_path / "map.tif").exists()
 
 
@@ -101,7 +102,7 @@ def test_strips_are_corrected_where_there_is_data(tmp_path):
     path = write_scene(tmp_path / "scene.tif", values, nodata=0)
     with open_scene(path) as scene:
         strips = Strips(scene, make_grid(40, 40, patch=16, stride=16), bands=(1, 2, 3))
-        strips.correction = Correction((2.0, 1.0, 0.5), (10.0, 0.0, 0.0))
+        strips.rescaling = Rescaling((2.0, 1.0, 0.5), (10.0, 0.0, 0.0))
         pixels = next(strips.pieces()).pixels
     assert sorted({tuple(p) for p in pixels.reshape(3, -1).T.tolist()}) == [(0, 0, 0), (210, 100, 50)]
 
@@ -113,6 +114,6 @@ def test_black_that_nobody_declared_stays_black(tmp_path):
     path = write_scene(tmp_path / "scene.tif", values)
     with open_scene(path) as scene:
         strips = Strips(scene, make_grid(40, 40, patch=16, stride=16), bands=(1, 2, 3))
-        strips.correction = Correction((2.0, 1.0, 0.5), (10.0, 0.0, 0.0))
+        strips.rescaling = Rescaling((2.0, 1.0, 0.5), (10.0, 0.0, 0.0))
         pixels = next(strips.pieces()).pixels
     assert sorted({tuple(p) for p in pixels.reshape(3, -1).T.tolist()}) == [(0, 0, 0), (210, 100, 50)]

@@ -1,0 +1,677 @@
+"""How a scene was drawn, and the line per band that makes its values those a model was trained on: ``--rescale``.
+
+What name and tags say comes first, then the statistics of the pixels, and then the model: of the renderings that are
+left it takes the one in which it is most confident on windows spread over the scene. Physics and arithmetic are in
+:mod:`swath.imagery.sentinel2`, quantile matching in :mod:`swath.imagery.color_match`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.errors import DataError, SettingError
+from swath.imagery.color_match import ENOUGH, FAR, Comparison, Quantiles, compare, match
+from swath.imagery.rescaling import Rescaling
+from swath.imagery.sentinel2 import ADDED, TCI_WHITE, Drawing, Level, Product
+from swath.inference.classifier import Classifier
+from swath.model.record import InputSpec
+from swath.progress import Progress, silent
+
+IMAGES = 256  # sampled, of however many there are
+WINDOWS = 96  # half of them are nearly enough, a quarter is too few
+_MOST = 2000  # windows times renderings: seconds
+_EACH = 64 * 64  # pixels sampled of an image: a single large picture is no scene either
+_L1C_WHITES = (2000.0, 2400.0, 3000.0, 3558.0, 4200.0)  # DN; EuroSAT's own is the scene as it is
+_L2A_WHITES = (1600.0, 2000.0, 2500.0, 3000.0, 3558.0, 4200.0)
+_AIRS = (0.0, 0.5, 1.0)
+# What a rendering has to gain in mean confidence for a scene not to stay as it is.
+_MARGIN, _ERRORS = 0.01, 2.0  # and in standard errors
+_FEW = 25  # windows' worth of land, below which statistics alone decide nothing
+_NOISE = 0.05  # of a window's confidence between two renderings, at least
+_DARK = 0.9 * ADDED  # where 1000 was added to all numbers, few are below this
+_VALUES = {"auto": 0, "off": 0, "match": 0, "l1c": 1, "l2a": 1, "tci": 2, "limits": 2}  # that may follow
+_AIR_NAMES = {0.0: "clear air", 0.5: "light haze", 1.0: "usual air"}
+_NOT_COMPARED = {
+    True: "not compared: the model file holds no quantiles",
+    False: "not compared: no pixel is clear and holds data",
+}
+Asked: TypeAlias = str | tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """What ``--rescale`` asks for, read from its text.
+
+    Attributes
+    ----------
+    mode : str
+        ``"auto"``, ``"off"``, ``"l1c"``, ``"l2a"``, ``"tci"``, ``"match"`` or ``"limits"``.
+    white, air : float or None
+        Of ``tci:WHITE:AIR``, ``l1c:WHITE`` and ``l2a:AIR``.
+    limits : tuple of float or None
+        Of ``LOW:HIGH``.
+    """
+
+    mode: str
+    white: float | None = None
+    air: float | None = None
+    limits: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        values = self.limits or tuple(v for v in (self.white, self.air) if v is not None)
+        return ":".join([*(() if self.limits else (self.mode,)), *(f"{value:g}" for value in values)])
+
+
+def read_rescale(asked: Asked) -> Rescale:
+    """Read the text of ``--rescale``, or the two limits.
+
+    Raises
+    ------
+    SettingError
+        If it is none of what the option takes.
+
+    Examples
+    --------
+    >>> read_rescale("tci:3558").white, read_rescale("0:2750").limits, str(read_rescale((0, 2750)))
+    (3558.0, (0.0, 2750.0), '0:2750')
+    """
+    refused = SettingError(
+        f"--rescale {asked if isinstance(asked, str) else ':'.join(map(str, asked))}",
+        fix="give auto, off, l1c, l2a, tci, tci:WHITE (such as tci:3558), match, or LOW:HIGH, as in --rescale 0:2750",
+    )
+    mode, *rest = asked.split(":") if isinstance(asked, str) else ["limits", *map(str, asked)]
+    if isinstance(asked, str) and mode not in _VALUES:
+        mode, rest = "limits", [mode, *rest]
+    try:
+        values = [float(part) for part in rest]
+    except ValueError:
+        raise refused from None
+    most, least = _VALUES[mode], 2 if mode == "limits" else 0
+    if not (least <= len(values) <= most and all(map(math.isfinite, values))):
+        raise refused
+    if mode == "limits":
+        if values[1] <= values[0]:
+            raise SettingError(
+                f"cannot rescale values from {values[0]:g} to {values[1]:g}",
+                fix="give --rescale LOW:HIGH, LOW below HIGH",
+            )
+        return Rescale(mode, limits=(values[0], values[1]))
+    if mode == "l2a":
+        white, air = None, (values or [None])[0]
+    else:
+        white, air = [*values, None, None][:2]
+    if (white is not None and white <= 0) or (air is not None and not -1 <= air <= 2):
+        raise SettingError(
+            f"--rescale {asked}",
+            fix="give a WHITE above 0, in reflectance x 10,000, and an AIR of 0 (clear) to 1 (usual)",
+        )
+    return Rescale(mode, white, air)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is known of a scene, or of images taken for one, before it is classified.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray
+        ``[bands, n]``, spread over all of it, as stored.
+    windows : callable
+        Gives up to so many windows ``[bands, h, w]`` spread over all of it, as stored.
+    room : float
+        Windows that lie in it side by side.
+    product : Product
+        What its name and tags say.
+    tag : str or None
+        What its tag SWATH_RESCALE asks for.
+    scaling : tuple of float or None
+        Scale and offset by which it says that its values become reflectance.
+    what : str
+        What messages call it.
+    """
+
+    pixels: npt.NDArray[Any]
+    windows: Callable[[int], list[npt.NDArray[Any]]]
+    room: float
+    product: Product = field(default_factory=Product)
+    tag: str | None = None
+    scaling: tuple[float, float] | None = None
+    what: str = "the scene"
+
+    @property
+    def dtype(self) -> str:
+        """Of the stored values."""
+        return self.pixels.dtype.name
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """One way in which a scene may have been drawn.
+
+    Attributes
+    ----------
+    taken : str
+        What ``--rescale`` takes to have it again.
+    rescaling : Rescaling or None
+        What makes its values the model's; None for none.
+    drawing : Drawing or None
+        The product, where it is taken for one.
+    """
+
+    taken: str
+    rescaling: Rescaling | None
+    drawing: Drawing | None = None
+
+
+@dataclass(frozen=True)
+class RescaleDecision:
+    """What was found and decided.
+
+    Attributes
+    ----------
+    asked : str
+        The option.
+    rendering : Rendering
+        What was taken.
+    comparison : Comparison or None
+        The scene as the model would get it without a choice, compared with the training patches. None if the model
+        file holds no quantiles of these, or no pixel is clear.
+    sentence : str
+        What was found and done, without a full stop.
+    warning : str or None
+        What the user should know; None where nothing is in doubt.
+    whites : tuple of float
+        Whites within the noise of the best, where one was estimated.
+    confidence : tuple of float or None
+        Mean confidence in what was taken, and in the scene as it is or else in the next best; None where the model
+        was not asked.
+    alternative : Rendering or None
+        What else it may be.
+    """
+
+    asked: str
+    rendering: Rendering
+    comparison: Comparison | None
+    sentence: str
+    warning: str | None = None
+    whites: tuple[float, ...] = ()
+    confidence: tuple[float, float] | None = None
+    alternative: Rendering | None = None
+
+    @property
+    def rescaling(self) -> Rescaling | None:
+        """Applied to the pixels; None for none."""
+        return self.rendering.rescaling
+
+    @property
+    def compared(self) -> bool:
+        """Whether enough was seen to say if the scene is like the training patches."""
+        return self.confidence is not None or (self.comparison is not None and self.comparison.pixels >= ENOUGH)
+
+    def record(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        found = None
+        if self.comparison is not None:
+            found = asdict(self.comparison)
+            found["outside"] = [round(share, 4) for share in self.comparison.outside]
+            found["below"] = [round(share, 4) for share in self.comparison.below]
+        drawing = self.rendering.drawing
+        return {
+            "asked": self.asked,
+            "taken": self.rendering.taken,
+            "drawing": None if drawing is None else asdict(drawing),
+            "whites": list(self.whites),
+            "confidence": None if self.confidence is None else [round(share, 4) for share in self.confidence],
+            "rescaling": None if self.rescaling is None else asdict(self.rescaling),
+            "scene": found,
+            "finding": self.sentence,
+        }
+
+
+def decide_rescale(
+    classifier: Classifier, sample: Sample, asked: Asked = "auto", *, progress: Progress = silent
+) -> RescaleDecision:
+    """Decide how a scene was drawn, and how its values become the model's.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        A loaded model.
+    sample : Sample
+        Of the scene.
+    asked : str or tuple of float
+        What ``--rescale`` takes, or LOW and HIGH.
+    progress : Progress
+        Called with stage ``"rescale"`` while the model is asked.
+
+    Raises
+    ------
+    SettingError
+        If `asked` is nothing the option takes, or does not fit the model or the scene.
+    DataError
+        If the scene holds other values than the model takes and nothing says how they were drawn.
+    """
+    spec = classifier.record.input
+    wanted = read_rescale(asked)
+    by = ""
+    if wanted.mode == "auto" and sample.tag is not None:
+        wanted, by = _read_tag(sample.tag), ", as its tag SWATH_RESCALE says"
+    check_rescale(wanted, spec, dtype=sample.dtype, what=sample.what)
+    said = str(read_rescale(asked))
+    same = sample.dtype == spec.data_type
+    if not same and wanted.limits is None and (wanted.mode == "off" or spec.rendering is None):
+        raise DataError(
+            f"{sample.what} hold{'' if sample.what.endswith('s') else 's'} {sample.dtype} values and the model takes "
+            f"{spec.data_type} ones",
+            fix="give values of that type, or rescale them with --rescale LOW:HIGH",
+        )
+    if wanted.limits is not None:
+        line = Rescaling.between(*wanted.limits, bands=len(spec.bands))
+        return _plain(said, Rendering(str(wanted), line), sample, spec, f"rescaled from {wanted}{by}")
+    if wanted.mode == "off":
+        return _unchanged(said, sample, spec)
+    if wanted.mode == "match" or spec.rendering is None:
+        base = None if same else _way(drawings(wanted, sample)[0], spec, _numbers(sample)).rescaling
+        return _matched(said, sample, spec, base, always=wanted.mode == "match", by=by)
+    return _drawn(classifier, said, wanted, sample, by, progress)
+
+
+def check_rescale(asked: Rescale, spec: InputSpec, *, dtype: str, what: str) -> None:
+    """Refuse what does not fit the model or the type of the values.
+
+    Raises
+    ------
+    SettingError
+        If it does not fit.
+    """
+    bits = {"uint8": "8-bit (uint8)", "uint16": "16-bit (uint16)"}
+    product = asked.mode in {"l1c", "l2a", "tci"}
+    if spec.data_type != "uint8" and (product or asked.limits is not None):
+        raise SettingError(
+            f"the model takes {bits[spec.data_type]} values, and rescaling gives 8-bit ones", fix="leave out --rescale"
+        )
+    if product and spec.rendering is None:
+        raise SettingError(
+            f"--rescale {asked} makes pictures like EuroSAT's, and the model was trained on other ones",
+            fix="give --rescale match, or leave it out",
+        )
+    if dtype == "uint8":
+        if asked.limits is not None and asked.limits[1] > 255:
+            raise SettingError(
+                f"{what} is 8-bit already, its values end at 255 and not at {asked.limits[1]:g}",
+                fix="leave out --rescale",
+            )
+    elif product and asked.white is not None:
+        raise SettingError(
+            f"--rescale {asked} is for 8-bit pictures, and {what} holds {bits.get(dtype, dtype)} values",
+            fix=f"give --rescale {'l1c' if asked.mode == 'l1c' else 'l2a'}",
+        )
+    if asked.mode == "match" and spec.channel_quantiles is None:
+        raise SettingError(
+            "the model file holds no quantiles of its training patches, so colors cannot be matched",
+            fix="train the model again with this version, or leave out --rescale match",
+        )
+
+
+def drawings(asked: Rescale, sample: Sample) -> list[Drawing]:
+    """The products of which a scene may be one, by what is asked for, its name and its values; the likeliest first.
+
+    Raises
+    ------
+    DataError
+        If its values are no numbers of a product.
+    """
+    level: Level | None = sample.product.level
+    if asked.mode in {"l1c", "l2a"}:
+        level = "l1c" if asked.mode == "l1c" else "l2a"
+    if asked.mode == "tci":
+        level = "l2a"
+    levels: tuple[Level, ...] = ("l1c", "l2a") if level is None else (level,)
+    airs = _AIRS[::-1] if asked.air is None else (asked.air,)
+    if sample.dtype != "uint8":
+        added = _added(sample)
+        return [
+            Drawing(one, air=air, added=more)
+            for one in levels
+            for more in added
+            for air in (airs if one == "l2a" else (1.0,))
+        ]
+    found = []
+    for one in levels:
+        whites = _L1C_WHITES if one == "l1c" else _L2A_WHITES
+        if asked.white is not None:
+            whites = (asked.white,)
+        elif sample.product.picture:
+            whites = (TCI_WHITE[one],)
+        found += [Drawing(one, white, air) for white in whites for air in (airs if one == "l2a" else (1.0,))]
+    return found
+
+
+def sample_images(
+    images: Iterable[tuple[str, bytes]], pixels_of: Callable[[bytes, str], npt.NDArray[Any]], *, size: int
+) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]]:
+    """Up to 4,096 pixels ``[bands, n]`` of each image, evenly spread over it, and its middle ``[bands, h, w]``.
+
+    Parameters
+    ----------
+    images : iterable of (str, bytes)
+        Names and undecoded images.
+    pixels_of : callable
+        Gives an image's pixels ``[bands, H, W]``; images that it refuses with a DataError are passed over,
+        as whatever reads them next reports what is wrong.
+    size : int
+        Side of the middle, at most.
+    """
+    parts, middles = [], []
+    for name, data in images:
+        try:
+            pixels = pixels_of(data, name)
+        except DataError:
+            continue
+        flat = pixels.reshape(len(pixels), -1)
+        parts.append(flat[:, :: -(-flat.shape[1] // _EACH)])
+        top, left = ((side - min(side, size)) // 2 for side in pixels.shape[1:])
+        middles.append(pixels[:, top : top + size, left : left + size].copy())
+    return parts, middles
+
+
+def _read_tag(tag: str) -> Rescale:
+    try:
+        return read_rescale(tag.strip())
+    except SettingError as error:
+        raise SettingError(
+            f"the scene's tag SWATH_RESCALE={tag!r:.60} is nothing that --rescale takes", fix="give --rescale"
+        ) from error
+
+
+def _numbers(sample: Sample) -> tuple[float, float]:
+    """Scale and offset by which stored values become DN.
+
+    Raises
+    ------
+    DataError
+        If they are no reflectance.
+    """
+    if sample.scaling is not None and sample.scaling[0] > 0:
+        return sample.scaling[0] / 1e-4, sample.scaling[1] / 1e-4
+    largest = float(np.nanmax(sample.pixels, initial=0))
+    if sample.dtype.startswith("float") and largest <= 200:
+        return (10_000.0, 0.0) if largest <= 2 else (100.0, 0.0)
+    if largest <= 255:
+        raise DataError(
+            f"the values of {sample.what} end at 255, as those of 8-bit pictures do",
+            fix="bring them to 8 bit with --rescale 0:255",
+        )
+    return 1.0, 0.0
+
+
+def _added(sample: Sample) -> tuple[bool, ...]:
+    """Whether 1000 was added to the numbers: what may be, the likeliest first."""
+    if _numbers(sample) != (1.0, 0.0):
+        return (False,)
+    held = sample.pixels[:, sample.pixels.any(axis=0)]
+    dark = float(np.quantile(held, 0.01, axis=1).min()) if held.size else 0.0
+    if dark < _DARK:  # whatever is said: some archives take it off again
+        return (False,)
+    if sample.product.added is not None:
+        return (sample.product.added,)
+    return (True, False) if dark > ADDED else (False, True)
+
+
+def _drawn(
+    classifier: Classifier, said: str, asked: Rescale, sample: Sample, by: str, progress: Progress
+) -> RescaleDecision:
+    """Take one of the products, or leave the scene as it is."""
+    spec = classifier.record.input
+    numbers = None if sample.dtype == "uint8" else _numbers(sample)
+    named = sample.product.level is not None or sample.product.picture
+    known = by or (", by its name or tags" if asked.mode == "auto" and named else "")
+    ways = [_way(drawing, spec, numbers) for drawing in drawings(asked, sample)]
+    free = sample.dtype == "uint8" and asked.white is None and not sample.product.picture
+    asis = free and (asked.mode == "l1c" or (asked.mode == "auto" and sample.product.level != "l2a"))
+    if asis:
+        ways.insert(0, Rendering("off", None))
+    training = _training(spec)
+    found = _compare(sample, ways[0], training)
+    if asked.mode == "auto" and asis and found is not None and found.far and found.pixels >= ENOUGH and training:
+        ways.append(Rendering("match", match(found.quantiles, training)))
+    if len(ways) > 1:
+        ways = _likely(ways, sample, training)
+    if len(ways) == 1:
+        return RescaleDecision(said, ways[0], found, f"taken as {_words(ways[0])}{known}")
+    if classifier.record.task != "single-label":
+        best = _nearest(ways, sample, training) if not asis or (found is not None and found.far) else 0
+        sentence = f"taken as {_words(ways[best])}{known}, whose values are nearest to the training images'"
+        if asis and best == 0:
+            sentence = "left as it is: its values are like the training images'"
+        return RescaleDecision(said, ways[best], found, sentence, sentence if asis and best else None)
+    windows = sample.windows(min(WINDOWS, max(1, _MOST // len(ways))))
+    if not windows:
+        return RescaleDecision(said, ways[0], found, "not compared: there is nothing to see")
+    surer = _confidences(classifier, windows, ways, progress)
+    judged = _judge(surer, ways, sample, found)
+    means = surer.mean(axis=1)
+    others = [k for k in np.argsort(-means).tolist() if k != judged.taken]
+    second = 0 if asis and judged.taken else others[0]
+    decision = RescaleDecision(
+        said,
+        ways[judged.taken],
+        found,
+        sentence="",
+        whites=judged.whites,
+        confidence=(float(means[judged.taken]), float(means[second])),
+        alternative=ways[second],
+    )
+    return replace(decision, **_told(decision, judged, ways, sample, spec, known, asis))
+
+
+def _way(drawing: Drawing, spec: InputSpec, numbers: tuple[float, float] | None) -> Rendering:
+    line = drawing.rescaling(spec.bands)
+    if numbers is not None:
+        line = line.of(*numbers)
+    if drawing.white is None:
+        return Rendering(f"l2a:{drawing.air:g}" if drawing.level == "l2a" else "l1c", line, drawing)
+    white = f"{drawing.white:g}"
+    return Rendering(f"tci:{white}:{drawing.air:g}" if drawing.level == "l2a" else f"l1c:{white}", line, drawing)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What the model says of renderings: the one to take, the one it is most confident in, and whites near that."""
+
+    taken: int
+    best: int
+    whites: tuple[float, ...]
+    room: float
+
+
+def _confidences(
+    classifier: Classifier, windows: list[npt.NDArray[Any]], ways: Sequence[Rendering], progress: Progress
+) -> npt.NDArray[np.float64]:
+    """Confidence ``[C, N]`` in every window in every rendering."""
+    surer = np.zeros((len(ways), len(windows)))
+    by_shape = sorted(range(len(windows)), key=lambda k: windows[k].shape)
+    progress("rescale", 0, len(ways))
+    for number, way in enumerate(ways):
+        for _, group in itertools.groupby(by_shape, key=lambda k: windows[k].shape):
+            rows = list(group)
+            drawn = [windows[k] if way.rescaling is None else way.rescaling.apply(windows[k]) for k in rows]
+            surer[number, rows] = classifier.run(np.stack(drawn))["probabilities"].max(axis=1)
+        progress("rescale", number + 1, len(ways))
+    return surer
+
+
+def _judge(
+    surer: npt.NDArray[np.float64], ways: Sequence[Rendering], sample: Sample, found: Comparison | None
+) -> _Judged:
+    """Choose by confidence ``[C, N]``; a scene that may be as it is stays so unless the gain is clear."""
+    room = min(surer.shape[1], max(1.0, sample.room))
+
+    def lead(first: int, second: int) -> tuple[float, float]:
+        difference = surer[first] - surer[second]
+        return float(difference.mean()), max(float(difference.std()), _NOISE) / math.sqrt(room)
+
+    best = taken = int(surer.mean(axis=1).argmax())
+    if ways[0].rescaling is None:
+        gained, error = lead(best, 0)
+        clear = gained > _MARGIN + _ERRORS * error
+        agreed = found is not None and found.far and room >= _FEW and gained > 0
+        taken = best if clear or agreed else 0
+    drawing, whites = ways[taken].drawing, set()
+    if drawing is not None and drawing.white is not None:
+        for number, way in enumerate(ways):
+            if way.drawing is not None and way.drawing.level == drawing.level and way.drawing.white is not None:
+                behind, error = lead(taken, number)
+                if behind <= _ERRORS * error:
+                    whites.add(way.drawing.white)
+    return _Judged(taken, best, tuple(sorted(whites)), room)
+
+
+def _told(
+    decision: RescaleDecision,
+    judged: _Judged,
+    ways: Sequence[Rendering],
+    sample: Sample,
+    spec: InputSpec,
+    known: str,
+    asis: bool,
+) -> dict[str, Any]:
+    """The sentence, and the warning if there is something to know."""
+    found = decision.comparison
+    first, second = (f"{100 * share:.0f} %" for share in decision.confidence or (0.0, 0.0))
+    if asis and judged.taken == 0:
+        sentence = f"left as it is: the model is {first} confident so, and {second} in {_words(ways[judged.best])}"
+        if judged.best == 0:
+            sentence = f"left as it is: of {len(ways)} renderings the model is most confident in this one ({first})"
+        if found is None or not found.far:
+            return {"sentence": sentence}
+        if judged.room < _FEW and decision.alternative is not None:
+            sentence = (
+                f"{_found(found, spec.bands, sample.what)}, and {sample.what} is too small to tell how it was drawn, "
+                f"so it was left as it is: try --rescale {decision.alternative.taken}"
+            )
+        else:
+            sentence = f"{_found(found, spec.bands, sample.what)}; {sentence}"
+        return {"sentence": sentence, "warning": sentence}
+    other = "as it is" if asis else f"in {_words(decision.alternative)}" if decision.alternative else ""
+    sentence = (
+        f"taken as {_words(decision.rendering, judged.whites)}{known}: the model is {first} confident so, "
+        f"and {second} {other}"
+    )
+    return {"sentence": sentence, "warning": sentence if asis else None}
+
+
+def _words(way: Rendering, whites: Sequence[float] = ()) -> str:
+    """A rendering in words."""
+    drawing = way.drawing
+    if drawing is None:
+        return "it is" if way.rescaling is None else "another picture, its colors matched to the training images"
+    level = "level 1C" if drawing.level == "l1c" else "level 2A"
+    air = "" if drawing.level == "l1c" else f", {_AIR_NAMES.get(drawing.air, f'air {drawing.air:g}')}"
+    if drawing.white is None:
+        return f"reflectance of {level}{' with 1000 added' if drawing.added else ''}{air}"
+    spread = f" ({whites[0]:,.0f}-{whites[-1]:,.0f})" if len(whites) > 1 else ""
+    return f"a true-color picture of {level}, white {drawing.white:,.0f}{spread}{air}"
+
+
+def _training(spec: InputSpec) -> Quantiles | None:
+    kept = spec.channel_quantiles
+    return None if kept is None else Quantiles(kept.levels, kept.values)
+
+
+def _compare(
+    sample: Sample, way: Rendering, training: Quantiles | None, *, most: int | None = None
+) -> Comparison | None:
+    """The scene's pixels, or about as many as `most` of them, in a rendering against the training patches."""
+    pixels = sample.pixels
+    if training is None or not pixels.size:
+        return None
+    if most is not None:
+        pixels = pixels[:, :: -(-pixels.shape[1] // most)]
+    return compare(pixels if way.rescaling is None else way.rescaling.apply(pixels), training)
+
+
+def _likely(ways: list[Rendering], sample: Sample, training: Quantiles | None) -> list[Rendering]:
+    """Leave out renderings in which the scene's values would lie outside the training range; the scene itself stays."""
+    found = [_compare(sample, way, training, most=ENOUGH) for way in ways]
+    left = [
+        way
+        for way, one in zip(ways, found, strict=True)
+        if way.rescaling is None or one is None or max(one.outside) <= FAR
+    ]
+    return left if any(way.rescaling is not None for way in left) else ways
+
+
+def _nearest(ways: Sequence[Rendering], sample: Sample, training: Quantiles | None) -> int:
+    """The rendering whose quantiles are nearest to the training patches'; the first where nothing can be compared."""
+    distances = [0.0] * len(ways)
+    for number, way in enumerate(ways):
+        found = _compare(sample, way, training, most=ENOUGH)
+        if found is not None and training is not None:
+            distances[number] = float(np.abs(np.subtract(found.quantiles.values, training.values)).mean())
+    return int(np.argmin(distances))
+
+
+def _plain(said: str, way: Rendering, sample: Sample, spec: InputSpec, sentence: str) -> RescaleDecision:
+    """What was asked for exactly."""
+    return RescaleDecision(said, way, _compare(sample, way, _training(spec)), sentence)
+
+
+def _unchanged(said: str, sample: Sample, spec: InputSpec) -> RescaleDecision:
+    """The scene as it is, and a warning where it is far from the training patches."""
+    way = Rendering("off", None)
+    found = _compare(sample, way, _training(spec))
+    if found is None:
+        return RescaleDecision(said, way, None, _NOT_COMPARED[spec.channel_quantiles is None])
+    finding = _found(found, spec.bands, sample.what)
+    if found.pixels < ENOUGH:
+        finding = f"too few pixels to compare ({found.pixels:,})"
+    warning = f"{finding}: try --rescale auto" if found.far and found.pixels >= ENOUGH else None
+    return RescaleDecision(said, way, found, f"left unchanged: {finding}", warning)
+
+
+def _matched(
+    said: str, sample: Sample, spec: InputSpec, base: Rescaling | None, *, always: bool, by: str
+) -> RescaleDecision:
+    """Match colors by quantiles, where they lie far outside or in any case."""
+    start = Rendering("off", base)
+    training = _training(spec)
+    found = _compare(sample, start, training)
+    if found is None or training is None:
+        if always:
+            raise DataError(
+                f"{sample.what} has no pixel that is clear and holds data, so colors cannot be matched",
+                fix="leave out --rescale match",
+            )
+        return RescaleDecision(said, start, None, _NOT_COMPARED[training is None])
+    finding = _found(found, spec.bands, sample.what)
+    line = match(found.quantiles, training, data_type=spec.data_type)
+    way = Rendering("match", line if base is None else base.then(line.gain, line.offset))
+    if found.pixels < ENOUGH and not always:
+        few = f"left unchanged: too few pixels to compare ({found.pixels:,})"
+        hint = f"{finding}, and {sample.what} is too small to be matched by itself: try --rescale match"
+        return RescaleDecision(said, start, found, few, hint if found.far else None)
+    if not always and not found.far:
+        return RescaleDecision(said, start, found, f"left unchanged: {finding}", alternative=way)
+    done = "; ".join(
+        f"{band}: gain {gain:.2f}, offset {offset:+.0f}"
+        for band, gain, offset in zip(spec.bands, line.gain, line.offset, strict=True)
+    )
+    matched = f"colors were matched to the training images ({done})"
+    warning = f"{finding}, so {matched}" if found.far else None
+    return RescaleDecision(said, way, found, f"{matched}{by}: {finding}", warning, alternative=start)
+
+
+def _found(found: Comparison, bands: tuple[str, ...], what: str) -> str:
+    """The band that lies furthest outside, in words."""
+    worst = int(np.argmax(found.outside))
+    share, below = found.outside[worst], found.below[worst]
+    side = "below" if below > 0.9 * share else "above" if below < 0.1 * share else "outside"
+    return f"{100 * share:.0f} % of {what}'s {bands[worst]} values lie {side} those of the training images"
