@@ -102,7 +102,7 @@ def _counted(counts: npt.NDArray[Any], ranks: list[int]) -> npt.NDArray[np.intp]
     each = upto[-1] // len(rows)
     # The value is the number of values whose pixels do not reach the rank, the pixels of the rows before included.
     found = np.searchsorted(upto, rows * each + ranks, side="right") - 256 * rows
-    return found.reshape(*counts.shape[:-1], len(ranks))
+    return np.asarray(found.reshape(*counts.shape[:-1], len(ranks)), np.intp)
 
 
 def _colors(
@@ -264,8 +264,8 @@ def _rank_windows(strip: npt.NDArray[Any], windows: int, size: int, stride: int)
     places = 256 * (bands * part + np.arange(bands)[:, None])[:, None] + strip
     counts = np.bincount(places.ravel(), minlength=256 * bands * (len(edges) + 1)).reshape(len(edges) + 1, -1)
     inside = (edges >= starts[:, None]) & (edges < starts[:, None] + size)
-    counts = inside.astype(np.float32) @ counts[1:].astype(np.float32)
-    return _counted(counts.reshape(windows, bands, 256), _ranks(height * size))
+    held = inside.astype(np.float32) @ counts[1:].astype(np.float32)
+    return _counted(held.reshape(windows, bands, 256), _ranks(height * size))
 
 
 def _partition_windows(strip: npt.NDArray[Any], windows: int, size: int, stride: int) -> npt.NDArray[Any]:

@@ -9,6 +9,7 @@ statistics that detect patches unlike the training data are fitted on such patch
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def draw_tables(n: int, rng: np.random.Generator, *, kind: str | None = None) ->
     """
     kinds = rng.choice(list(SHARES), n, p=list(SHARES.values())) if kind is None else np.full(n, kind)
     slope, usual, clear = (np.array(v) for v in (sentinel2.SLOPE, sentinel2.OFFSET, sentinel2.CLEAR_OFFSET))
-    white = np.exp(rng.uniform(*np.log(WHITE), (n, 1)))
+    white = np.exp(rng.uniform(math.log(WHITE[0]), math.log(WHITE[1]), (n, 1)))
     air = clear + rng.uniform(*HAZE, (n, 1)) * (usual - clear) + rng.normal(0, OFFSET_SD, (n, 3))
     own_slope = slope * np.exp(rng.normal(0, SLOPE_SD, (n, 3)))
     top = (kinds == OTHER_WHITE)[:, None]
@@ -95,4 +96,4 @@ def every_kind(pixels: Pixels, *, seed: int = 0) -> dict[str, Pixels]:
 def _line(values: npt.NDArray[Any], gain: npt.NDArray[Any], shift: npt.NDArray[Any]) -> Floats:
     """Values ``[256]`` or ``[n, 3, 256]`` through a line for each picture and band, within 1 to 255."""
     slope, offset = (np.asarray(part, np.float32)[..., None] for part in (gain, shift))
-    return np.clip(values.astype(np.float32) * slope + offset, np.float32(1), np.float32(255))
+    return np.asarray(np.clip(values.astype(np.float32) * slope + offset, 1, 255), np.float32)

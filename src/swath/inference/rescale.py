@@ -103,10 +103,8 @@ def read_rescale(asked: Asked) -> Rescale:
                 fix="give --rescale LOW:HIGH, LOW below HIGH",
             )
         return Rescale(mode, limits=(values[0], values[1]))
-    if mode == "l2a":
-        white, air = None, (values or [None])[0]
-    else:
-        white, air = [*values, None, None][:2]
+    both: list[float | None] = [*values, None, None]
+    white, air = (None, both[0]) if mode == "l2a" else (both[0], both[1])
     if (white is not None and white <= 0) or (air is not None and not -1 <= air <= 2):
         raise SettingError(
             f"--rescale {asked}",
@@ -345,7 +343,7 @@ def drawings(asked: Rescale, sample: Sample) -> list[Drawing]:
         ]
     found = []
     for one in levels:
-        whites = _L1C_WHITES if one == "l1c" else _L2A_WHITES
+        whites: tuple[float, ...] = _L1C_WHITES if one == "l1c" else _L2A_WHITES
         if asked.white is not None:
             whites = (asked.white,)
         elif sample.product.picture:

@@ -229,7 +229,7 @@ class Strips:
             np.unique(np.linspace(0, room - 1, count).round().astype(int)).tolist()
             for room, count in zip(rooms, counts, strict=True)
         )
-        found, empty = [], []
+        found, empty = list[npt.NDArray[Any]](), list[npt.NDArray[Any]]()
         for top in tops:
             for left in lefts:
                 window = Window(left, top, min(size, shape[1]), min(size, shape[0]))

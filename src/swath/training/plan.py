@@ -220,7 +220,7 @@ def fits_start(pixels: npt.NDArray[Any]) -> bool:
 
 
 def _smallest() -> int:
-    return smallest_patch(network_of_weights(START))
+    return smallest_patch(load_recipe(PROBE).network)
 
 
 def _cannot_start(
