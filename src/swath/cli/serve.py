@@ -35,6 +35,10 @@ def serve(
     log_predictions: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Keep a table (Parquet) of what was answered in this folder.")
     ] = None,
+    jobs: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also make maps (/v1/map); scenes and maps are kept here.")
+    ] = None,
+    max_scene_mb: Annotated[int, typer.Option(min=1, help="Largest scene to be mapped, megabytes.")] = 2048,
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
 ) -> object:
@@ -64,6 +68,8 @@ def serve(
         "max_images": max_images,
         "max_pixels": max_pixels,
         "prediction_log": log_predictions,
+        "jobs": jobs,
+        "max_scene_bytes": max_scene_mb * 2**20,
         "api_key": os.environ.get(KEY) or None,
     }
     if values["api_key"] is not None and len(values["api_key"]) < SHORTEST_KEY:  # named here, where it is not quoted

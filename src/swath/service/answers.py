@@ -43,7 +43,7 @@ class ImageAnswer(BaseModel):
     height: int = Field(description="Pixels.")
 
 
-_IMAGE = {
+_IMAGE: dict[str, Any] = {
     "name": "field.jpg",
     "label": "AnnualCrop",
     "labels": ["AnnualCrop"],

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from swath import __version__
 from swath.errors import DataError, SettingError, SwathError
@@ -29,7 +29,8 @@ from swath.service.answers import (
 from swath.service.batching import ClientGoneError, TimeOverError
 from swath.service.core import Service
 from swath.service.gate import GONE, Gate, error_body
-from swath.service.intake import IMAGES_BODY, RefusedError, Upload, read_body, uploads_of
+from swath.service.intake import IMAGES_BODY, SCENE_BODY, RefusedError, Upload, read_body, uploads_of
+from swath.service.jobs import Job, Jobs
 from swath.service.metrics import CONTENT_TYPE
 from swath.service.settings import ServiceSettings
 
@@ -55,6 +56,14 @@ _ERRORS = {
 ModelName = Annotated[str | None, Query(description="Name of a model; by default the first one.", max_length=200)]
 ClassName = Annotated[
     str | None, Query(alias="class", description="Explain this class instead of the predicted one.", max_length=200)
+]
+Stride = Annotated[int | None, Query(ge=1, le=4096, description="Step between windows in pixels.")]
+Rescale = Annotated[
+    str | None,
+    Query(
+        pattern=r"^-?\d{1,9}(\.\d{1,6})?:-?\d{1,9}(\.\d{1,6})?$",
+        description="LOW:HIGH reflectance that becomes 1 and 255, for an 8-bit model; as in EuroSAT: 0:2750",
+    ),
 ]
 MOST_EXPLAINED = 8
 Seconds = Annotated[
@@ -106,6 +115,8 @@ def make_app(settings: ServiceSettings, *, failed: Callable[[BaseException], Non
     _add_state(app, service)
     _add_predict(app, service)
     _add_explain(app, service)
+    if service.jobs is not None:
+        _add_maps(app, service, service.jobs)
     return app
 
 
@@ -289,3 +300,46 @@ def _add_explain(app: FastAPI, service: Service) -> None:
         return ExplainAnswer(
             model=served.name, version=served.version, request_id=request.state.request_id, images=answers
         )
+
+
+def _add_maps(app: FastAPI, service: Service, jobs: Jobs) -> None:
+    seen = errors(401, 403, 404)
+
+    @app.post(
+        "/v1/map",
+        summary="Have a scene mapped.",
+        description="The body is a GeoTIFF or another raster with the model's bands. The answer names a job.",
+        tags=["maps"],
+        status_code=202,
+        responses=errors(400, 401, 403, 404, 408, 413, 422, 429, 500, 503),
+        openapi_extra={"requestBody": SCENE_BODY},
+    )
+    async def add(
+        request: Request, response: Response, model: ModelName = None, stride: Stride = None, rescale: Rescale = None
+    ) -> Job:
+        served = service.model(model)
+        limits = None
+        if rescale is not None:
+            low, _, high = rescale.partition(":")
+            limits = float(low), float(high)
+        job = await jobs.add(request.receive, model=served.name, stride=stride, rescale=limits)
+        response.headers["Location"] = f"/v1/map/{job.id}"
+        return job
+
+    @app.get("/v1/map/{job}", summary="What has become of a job.", tags=["maps"], responses=seen)
+    async def get(job: str) -> Job:
+        return jobs.get(job)
+
+    @app.delete("/v1/map/{job}", summary="Cancel a job and delete all there is of it.", tags=["maps"], responses=seen)
+    async def remove(job: str) -> Job:
+        return await jobs.remove(job)
+
+    @app.get(
+        "/v1/map/{job}/files/{file}",
+        summary="A file that a job made: the class raster is map.tif.",
+        tags=["maps"],
+        response_class=FileResponse,
+        responses={200: {"content": {"application/octet-stream": {}}}, **seen},
+    )
+    async def file(job: str, file: str) -> FileResponse:
+        return FileResponse(jobs.file(job, file), media_type="application/octet-stream", filename=file)

@@ -20,6 +20,7 @@ from swath.inference.predictions import Prediction
 from swath.service.batching import Batcher, ClientGoneError, TimeOverError, Work
 from swath.service.decoding import Decoders, Encoded
 from swath.service.intake import Admission, RefusedError, Upload
+from swath.service.jobs import Jobs
 from swath.service.metrics import Metrics
 from swath.service.models import Models, ServedModel
 from swath.service.prediction_log import PredictionLog
@@ -55,6 +56,7 @@ class Service:
             settings.models, engine=settings.engine, threads=settings.threads, make_batcher=self._batcher
         )
         self.log = None if settings.prediction_log is None else PredictionLog(settings.prediction_log)
+        self.jobs = None if settings.jobs is None else Jobs(settings.jobs, settings, self._source_of)
         self.ready = False
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self._failed = failed
@@ -73,6 +75,8 @@ class Service:
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)
+        if self.jobs is not None:
+            await self.jobs.close()
         await self.decoders.close()
         await asyncio.to_thread(self.models.close)
         self._explainer.shutdown(wait=False, cancel_futures=True)
@@ -86,6 +90,8 @@ class Service:
             self._failed(error)
             return
         self.ready = True
+        if self.jobs is not None:
+            self.jobs.open()
         facts = {one.name: one.version for one in self.models}
         _log.info("ready", extra={"facts": {"models": facts, "engine": next(iter(self.models)).classifier.engine}})
 
@@ -203,6 +209,10 @@ class Service:
             self.metrics.predictions.labels(model.name, one.label).inc()
             if one.is_ood:
                 self.metrics.ood.labels(model.name).inc()
+
+    def _source_of(self, name: str) -> str | None:
+        model = self.models.get(name)
+        return None if model is None else model.source
 
     def _batcher(self, classifier: Classifier) -> Batcher:
         return Batcher(classifier, asyncio.get_running_loop(), finished=self._finished, released=self._released)

@@ -120,6 +120,11 @@ IMAGES_BODY: dict[str, Any] = {
     },
 }
 """What the API's description says of a body with images."""
+SCENE_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {"image/tiff": {"schema": _FILE}, "application/octet-stream": {"schema": _FILE}},
+}
+"""What it says of a scene."""
 
 
 @dataclass

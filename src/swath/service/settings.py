@@ -45,6 +45,10 @@ class ServiceSettings(Settings):
         Required of every request but those for health and for the API's description; never printed.
     prediction_log : pathlib.Path, optional
         Folder for a table of predictions; none is kept by default.
+    jobs : pathlib.Path, optional
+        Folder for scenes and the maps made of them; no maps are made by default.
+    max_scene_bytes : int
+        Of a scene to be mapped.
     """
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("eurosat",)
@@ -61,6 +65,8 @@ class ServiceSettings(Settings):
     drain: Annotated[float, Field(ge=0)] = 30.0
     api_key: Annotated[SecretStr, Field(min_length=SHORTEST_KEY)] | None = None
     prediction_log: Path | None = None
+    jobs: Path | None = None
+    max_scene_bytes: Annotated[int, Field(ge=1024)] = 2048 * _MIB
 
     @property
     def low_water(self) -> int:
