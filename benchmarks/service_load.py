@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import signal
 import statistics
@@ -41,6 +42,7 @@ from swath.imagery import decode
 
 ROOT = Path(__file__).parents[1]
 IMAGES = 256
+GONE = 499  # in a server's log: the client did not get its answer
 READY = 120.0  # seconds to wait for a server
 
 
@@ -319,11 +321,21 @@ async def killed_decoder(served: Served, requests: Sequence[bytes], *, connectio
 
 
 async def terminated(served: Served, requests: Sequence[bytes], *, connections: int, seconds: float) -> Tally:
-    """Tell the server to stop in the middle of a load; connections it closes between two requests are no loss."""
+    """Tell the server to stop in the middle of a load.
+
+    It closes connections that wait for their next request, and one may be on its way just then: that counts as lost
+    here and was never let in, so whether the server keeps its word is seen in its log (:func:`logged_statuses`).
+    """
     load = asyncio.create_task(closed_loop(served.port, requests, connections=connections, seconds=seconds))
     await asyncio.sleep(seconds / 2)
     served.process.terminate()
     return await load
+
+
+def logged_statuses(log: Path) -> Counter[int]:
+    """How a server says it answered predictions, by status: what it never let in is not there."""
+    lines = (json.loads(line) for line in log.read_text().splitlines() if line.startswith("{"))
+    return Counter(line["status"] for line in lines if line.get("route") == "/v1/predict")
 
 
 def main() -> None:
@@ -360,6 +372,9 @@ def main() -> None:
             kill = asyncio.run(killed_decoder(served, requests, connections=args.connections, seconds=min(seconds, 10)))
             stop = asyncio.run(terminated(served, requests, connections=args.connections, seconds=min(seconds, 10)))
             status = served.process.wait(60)
+        logged = logged_statuses(folder / "serve.log")
+    answered = sum((tally.statuses for tally in (closed, flood, one, kill, stop)), Counter())
+    unanswered = logged.total() - sum(answered[number] for number in logged) + logged[GONE]
     after = engine_rate(pixels, threads=args.threads, seconds=seconds / 6)
     engine = (before + after) / 2
     bar = min(0.6 * engine, 0.8 * null.summary()["per second"])
@@ -373,6 +388,7 @@ def main() -> None:
         "first answer after the flood, s": round(recovered, 3),
         "decoder killed": kill.summary(),
         "SIGTERM": {**stop.summary(), "exit status": status},
+        "let in and not answered": unanswered,
     }
     body = [
         ("engine alone, 64 at a time", f"{engine:,.0f}", "", "", "", ""),

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.service.servers import Running
+from tests.service.servers import PATIENCE, Running
 
 CHECKS = [status_code_conformance, content_type_conformance, response_headers_conformance, response_schema_conformance]
 
@@ -33,7 +33,7 @@ def test_every_answer_is_one_the_description_names(served: Running):
         @settings(max_examples=40, suppress_health_check=list(HealthCheck), database=None)
         @given(case=cases)
         def ask(case: schemathesis.Case) -> None:
-            answer = case.call()
+            answer = case.call(timeout=PATIENCE)
             asked.append(answer.status_code)
             case.validate_response(answer, checks=CHECKS)
 
