@@ -14,7 +14,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "swath needs Python 3.11 or later; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,app,dev]'
 	@touch $@
 
 quickstart: $(READY)  ## Index, audit, split, train, test, explain and map real patches: report/index.html
@@ -45,6 +45,7 @@ bench: $(READY)  ## Measure speed in short, in minutes; JSON on stdout, tables o
 	$(BIN)/python benchmarks/inference_speed.py --short --table
 	$(BIN)/python benchmarks/map_speed.py --short --table
 	$(BIN)/python benchmarks/train_speed.py --short --table
+	$(BIN)/python benchmarks/service_load.py --short --table
 
 clean:  ## Remove the environment and everything made
 	rm -rf $(VENV) report .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

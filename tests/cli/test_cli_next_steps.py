@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 LONG = {("train",), ("demo",), ("quickstart",), ("experiment",), ("tune",)}  # proposed, these are read but not run
 SMALL = shlex.join(SETTINGS)
-# Each with files of the fixture below. What is not here is in SLOW, or in ONLINE: it downloads.
+# Each with files of the fixture below. What is not here is in SLOW, in ONLINE: it downloads, or in SERVES.
 FAST = {
     "assess": "assess classes.tif --reference classes.tif -o assessed",
     "cache clear": "cache clear",
@@ -86,6 +86,7 @@ SLOW = {
 }
 SLOW_TOO = {"explain an index": "explain tiny.onnx index.parquet --check --limit 10 -o why"}
 ONLINE = {"data get", "weights get"}
+SERVES = {"serve"}  # until it is told to stop: tests/service/test_server.py
 FILLED_IN = {"sample", "suggest"}  # what comes next needs labels that a person has to give first
 
 
@@ -172,7 +173,7 @@ def prepare(swath: Swath, name: str) -> None:
 
 
 def test_every_command_is_here() -> None:
-    assert {" ".join(words) for words in COMMANDS} == FAST.keys() | SLOW.keys() | ONLINE
+    assert {" ".join(words) for words in COMMANDS} == FAST.keys() | SLOW.keys() | ONLINE | SERVES
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -1,0 +1,345 @@
+"""The application: routes, answers and the API's description."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from swath import __version__
+from swath.errors import DataError, SettingError, SwathError
+from swath.service.answers import (
+    ErrorAnswer,
+    ExplainAnswer,
+    ModelAnswer,
+    ModelsAnswer,
+    PredictAnswer,
+    StateAnswer,
+    explained_answer,
+    image_answer,
+    model_answer,
+)
+from swath.service.batching import ClientGoneError, TimeOverError
+from swath.service.core import Service
+from swath.service.gate import GONE, Gate, error_body
+from swath.service.intake import IMAGES_BODY, SCENE_BODY, RefusedError, Upload, read_body, uploads_of
+from swath.service.jobs import Job, Jobs
+from swath.service.metrics import CONTENT_TYPE
+from swath.service.settings import ServiceSettings
+
+ABOUT = """Classify satellite patches with swath's models.
+
+Send images as `multipart/form-data`, one image as it is, or JSON with base64. Every error is one sentence that names a
+fix. Answers carry `X-Request-Id`, yours if you send one."""
+_ERRORS = {
+    400: "The request cannot be read.",
+    401: "The API key is missing or wrong.",
+    403: "The request comes from another web site's page, or from another machine without an API key.",
+    404: "There is no such model.",
+    408: "The body did not come in time.",
+    409: "The model's file cannot take over; the old one stays.",
+    413: "The body is too long or holds too many images.",
+    415: "The body is of another type.",
+    422: "An image or a parameter cannot be used.",
+    429: "The service is busy; Retry-After says when to try again.",
+    500: "The service failed.",
+    503: "The service is not ready.",
+    504: "The answer was not ready in time.",
+}
+ModelName = Annotated[str | None, Query(description="Name of a model; by default the first one.", max_length=200)]
+ClassName = Annotated[
+    str | None, Query(alias="class", description="Explain this class instead of the predicted one.", max_length=200)
+]
+Stride = Annotated[int | None, Query(ge=1, le=4096, description="Step between windows in pixels.")]
+Rescale = Annotated[
+    str | None,
+    Query(
+        pattern=r"^-?\d{1,9}(\.\d{1,6})?:-?\d{1,9}(\.\d{1,6})?$",
+        description="LOW:HIGH reflectance that becomes 1 and 255, for an 8-bit model; as in EuroSAT: 0:2750",
+    ),
+]
+MOST_EXPLAINED = 8
+Seconds = Annotated[
+    float | None, Query(description="Seconds after which the answer is of no use; the service has a limit too.", gt=0)
+]
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What the API's description says of these statuses."""
+    return {status: {"model": ErrorAnswer, "description": _ERRORS[status]} for status in statuses}
+
+
+_OF_IMAGES = errors(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+
+
+def make_app(settings: ServiceSettings, *, failed: Callable[[BaseException], None] | None = None) -> FastAPI:
+    """Make the application; its lifespan loads the models and starts the decoders.
+
+    Parameters
+    ----------
+    settings : ServiceSettings
+        Models and limits.
+    failed : callable, optional
+        Called with the error if the service cannot start; by default it is never ready.
+
+    Examples
+    --------
+    >>> from swath.service.app import make_app
+    >>> from swath.service.settings import ServiceSettings
+    >>> sorted(make_app(ServiceSettings()).openapi()["paths"])[:3]
+    ['/healthz', '/metrics', '/readyz']
+    """
+    service = Service(settings, failed=failed or (lambda _: None))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.open()
+        yield
+        await service.close()
+
+    # No page of documentation: its scripts would come from other machines.
+    app = FastAPI(
+        title="swath", version=__version__, description=ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    app.state.service = service
+    key = None if settings.api_key is None else settings.api_key.get_secret_value()
+    app.add_middleware(Gate, api_key=key, metrics=service.metrics)
+    _add_errors(app)
+    _add_state(app, service)
+    _add_predict(app, service)
+    _add_explain(app, service)
+    if service.jobs is not None:
+        _add_maps(app, service, service.jobs)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every error as one sentence in one shape."""
+
+    def answer(request: Request, status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+        body = error_body(sentence, request.state.request_id)
+        return Response(body, status, headers, media_type="application/json")
+
+    async def refused(request: Request, error: Any) -> Response:
+        return answer(request, error.status, str(error), error.headers)
+
+    async def mistake(request: Request, error: Exception) -> Response:
+        # A model that cannot run is the service's fault; what is wrong with an image or a setting is the client's.
+        status = 422 if isinstance(error, DataError | SettingError) else 500
+        return answer(request, status, str(error))
+
+    async def over(request: Request, error: Exception) -> Response:
+        return answer(request, 504, str(error))
+
+    async def gone(_: Request, __: Exception) -> Response:
+        return Response(status_code=GONE)
+
+    async def invalid(request: Request, error: Any) -> Response:
+        first = error.errors()[0]
+        place = " ".join(str(part) for part in first["loc"])
+        return answer(request, 422, f"{place}: {first['msg']}")
+
+    async def http(request: Request, error: Any) -> Response:
+        said = {404: "there is no such address; see /openapi.json", 405: "the method is not allowed; see /openapi.json"}
+        headers = dict(error.headers or {})
+        return answer(request, error.status_code, said.get(error.status_code, str(error.detail)), headers)
+
+    for kind, handler in (
+        (RefusedError, refused),
+        (TimeOverError, over),
+        (ClientGoneError, gone),
+        (SwathError, mistake),
+        (RequestValidationError, invalid),
+        (HTTPException, http),
+    ):
+        app.add_exception_handler(kind, handler)
+
+
+def _add_state(app: FastAPI, service: Service) -> None:
+    """Health, readiness, metrics and models."""
+
+    @app.get("/healthz", summary="Whether the process answers.", tags=["state"], responses=errors(403))
+    async def healthz() -> StateAnswer:
+        return StateAnswer(status="alive")
+
+    @app.get("/readyz", summary="Whether every model has classified once.", tags=["state"], responses=errors(403, 503))
+    async def readyz() -> StateAnswer:
+        service.check_ready()
+        return StateAnswer(status="ready")
+
+    @app.get(
+        "/metrics",
+        summary="Numbers for Prometheus.",
+        tags=["state"],
+        response_class=Response,
+        responses={200: {"content": {CONTENT_TYPE: {"schema": {"type": "string"}}}}, **errors(401, 403)},
+    )
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    @app.get("/v1/models", summary="The models that are served.", tags=["models"], responses=errors(401, 403, 503))
+    async def models() -> ModelsAnswer:
+        service.check_ready()
+        return ModelsAnswer(models=[model_answer(one) for one in service.models])
+
+    @app.post(
+        "/v1/models/{name}/reload",
+        summary="Load a model's file again and let it take over.",
+        description="Requests under way end with the old model; none is dropped. A file that cannot be used changes "
+        "nothing.",
+        tags=["models"],
+        responses=errors(401, 403, 404, 409, 422, 503),
+    )
+    async def reload(name: str) -> ModelAnswer:
+        service.model(name)
+        try:
+            new = await service.models.reload(name)
+        except (SwathError, OSError) as error:
+            raise RefusedError(409, f"the model stays as it was: {error}") from error
+        service.metrics.reloads.labels(name).inc()
+        return model_answer(new)
+
+
+@contextlib.asynccontextmanager
+async def admitted(request: Request, service: Service, *, max_images: int | None = None) -> AsyncIterator[list[Upload]]:
+    """Let a request in, read its images, and give back what it held when it is answered."""
+    try:
+        service.admission.enter()
+    except RefusedError:
+        service.metrics.refused.inc()
+        raise
+    held = 0
+    limits = service.settings
+    try:
+        body = await read_body(
+            request.receive,
+            request.headers,
+            max_bytes=limits.max_bytes,
+            seconds=limits.timeout,
+            admission=service.admission,
+        )
+        held = len(body)
+        uploads = await uploads_of(
+            body, request.headers, max_images=min(max_images or limits.max_images, limits.max_images)
+        )
+        request.state.facts |= {"images": len(uploads), "bytes": held}
+        yield uploads
+    finally:
+        service.admission.bodies -= held
+        service.admission.leave(seconds=time.perf_counter() - request.state.start)
+
+
+def _add_predict(app: FastAPI, service: Service) -> None:
+    seconds = service.settings.timeout
+
+    @app.post(
+        "/v1/predict",
+        summary="Classify images.",
+        description="All images of a request are answered, or none: an image that cannot be used is named.",
+        tags=["images"],
+        response_class=JSONResponse,
+        responses={200: {"model": PredictAnswer}, **_OF_IMAGES},
+        openapi_extra={"requestBody": IMAGES_BODY},
+    )
+    async def predict(request: Request, model: ModelName = None, timeout: Seconds = None) -> Response:
+        served = service.model(model)
+        async with admitted(request, service) as uploads:
+            left = min(timeout or seconds, seconds) - (time.perf_counter() - request.state.start)
+            found, work = await service.classify(served, uploads, request.receive, seconds=left)
+        request.state.facts |= {
+            "model": served.name,
+            "queue_seconds": round(work.queued_seconds, 6),
+            "engine_seconds": round(work.engine_seconds, 6),
+        }
+        service.count(served, found)
+        if service.log is not None:
+            service.log.add(request.state.request_id, served, uploads, found)
+        answers = [
+            image_answer(upload.name, one, size) for upload, one, size in zip(uploads, found, work.sizes, strict=True)
+        ]
+        said = {
+            "model": served.name,
+            "version": served.version,
+            "request_id": request.state.request_id,
+            "images": answers,
+        }
+        return Response(json.dumps(said), media_type="application/json")
+
+
+def _add_explain(app: FastAPI, service: Service) -> None:
+    seconds = service.settings.timeout
+
+    @app.post(
+        "/v1/explain",
+        summary="Map the evidence for a class in images.",
+        description=f"Of {MOST_EXPLAINED} images at most; each map comes as numbers and as a picture.",
+        tags=["images"],
+        responses=_OF_IMAGES,
+        openapi_extra={"requestBody": IMAGES_BODY},
+    )
+    async def explain(
+        request: Request, model: ModelName = None, class_name: ClassName = None, timeout: Seconds = None
+    ) -> ExplainAnswer:
+        served = service.model(model)
+        async with admitted(request, service, max_images=MOST_EXPLAINED) as uploads:
+            left = min(timeout or seconds, seconds) - (time.perf_counter() - request.state.start)
+            found = await service.explain(served, uploads, request.receive, class_name=class_name, seconds=left)
+            request.state.facts |= {"model": served.name}
+            bands = served.classifier.record.input.bands
+            answers = [
+                await service.aside(explained_answer, upload.name, one, bands)
+                for upload, one in zip(uploads, found, strict=True)
+            ]
+        return ExplainAnswer(
+            model=served.name, version=served.version, request_id=request.state.request_id, images=answers
+        )
+
+
+def _add_maps(app: FastAPI, service: Service, jobs: Jobs) -> None:
+    seen = errors(401, 403, 404)
+
+    @app.post(
+        "/v1/map",
+        summary="Have a scene mapped.",
+        description="The body is a GeoTIFF or another raster with the model's bands. The answer names a job.",
+        tags=["maps"],
+        status_code=202,
+        responses=errors(400, 401, 403, 404, 408, 413, 422, 429, 500, 503),
+        openapi_extra={"requestBody": SCENE_BODY},
+    )
+    async def add(
+        request: Request, response: Response, model: ModelName = None, stride: Stride = None, rescale: Rescale = None
+    ) -> Job:
+        served = service.model(model)
+        limits = None
+        if rescale is not None:
+            low, _, high = rescale.partition(":")
+            limits = float(low), float(high)
+        job = await jobs.add(request.receive, model=served.name, stride=stride, rescale=limits)
+        response.headers["Location"] = f"/v1/map/{job.id}"
+        return job
+
+    @app.get("/v1/map/{job}", summary="What has become of a job.", tags=["maps"], responses=seen)
+    async def get(job: str) -> Job:
+        return jobs.get(job)
+
+    @app.delete("/v1/map/{job}", summary="Cancel a job and delete all there is of it.", tags=["maps"], responses=seen)
+    async def remove(job: str) -> Job:
+        return await jobs.remove(job)
+
+    @app.get(
+        "/v1/map/{job}/files/{file}",
+        summary="A file that a job made: the class raster is map.tif.",
+        tags=["maps"],
+        response_class=FileResponse,
+        responses={200: {"content": {"application/octet-stream": {}}}, **seen},
+    )
+    async def file(job: str, file: str) -> FileResponse:
+        return FileResponse(jobs.file(job, file), media_type="application/octet-stream", filename=file)

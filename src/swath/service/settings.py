@@ -1,0 +1,74 @@
+"""What a service is started with: models, limits and places, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from swath.config import Settings
+from swath.machine import free_cores
+
+KEY = "SWATH_API_KEY"  # environment variable
+SHORTEST_KEY = 16  # letters
+LOW_WATER = 0.75  # share of the queue at which a full one is open again
+_MIB = 2**20
+
+
+class ServiceSettings(Settings):
+    """Settings of one service.
+
+    Attributes
+    ----------
+    models : tuple of str
+        Model files and names of shipped models; each is served under its record's name.
+    engine : str
+        As for :func:`swath.load`.
+    threads : int, optional
+        Threads of the engine of each model; by default one per available core.
+    queue : int
+        Requests under way at most (high-water mark). Further ones get status 429 until three quarters are left.
+    timeout : float
+        Seconds from a request's first byte to its answer.
+    max_bytes, max_images, max_pixels : int
+        Of the body of a request, of the images in it, and of the pixels (width x height) of each image.
+    max_memory : int
+        Bytes of bodies and decoded images held at a time.
+    decoders : int
+        Processes that decode images.
+    decode_timeout : float
+        Seconds after which a decoding process is killed.
+    drain : float
+        Seconds that requests under way have to be answered when the service is told to stop.
+    api_key : SecretStr, optional
+        Required of every request but those for health and for the API's description; never printed.
+    prediction_log : pathlib.Path, optional
+        Folder for a table of predictions; none is kept by default.
+    jobs : pathlib.Path, optional
+        Folder for scenes and the maps made of them; no maps are made by default.
+    max_scene_bytes : int
+        Of a scene to be mapped.
+    """
+
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("eurosat",)
+    engine: str = "auto"
+    threads: Annotated[int, Field(ge=1)] | None = None
+    queue: Annotated[int, Field(ge=1, le=100_000)] = 64
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    max_bytes: Annotated[int, Field(ge=1024)] = 32 * _MIB
+    max_images: Annotated[int, Field(ge=1, le=1024)] = 64
+    max_pixels: Annotated[int, Field(ge=1)] = 16_000_000
+    max_memory: Annotated[int, Field(ge=_MIB)] = 512 * _MIB
+    decoders: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(2, free_cores()))
+    decode_timeout: Annotated[float, Field(gt=0)] = 5.0
+    drain: Annotated[float, Field(ge=0)] = 30.0
+    api_key: Annotated[SecretStr, Field(min_length=SHORTEST_KEY)] | None = None
+    prediction_log: Path | None = None
+    jobs: Path | None = None
+    max_scene_bytes: Annotated[int, Field(ge=1024)] = 2048 * _MIB
+
+    @property
+    def low_water(self) -> int:
+        """Requests under way at which a full queue is open again."""
+        return int(self.queue * LOW_WATER)
