@@ -59,10 +59,11 @@ ClassName = Annotated[
 ]
 Stride = Annotated[int | None, Query(ge=1, le=4096, description="Step between windows in pixels.")]
 Rescale = Annotated[
-    str | None,
+    str,
     Query(
-        pattern=r"^-?\d{1,9}(\.\d{1,6})?:-?\d{1,9}(\.\d{1,6})?$",
-        description="LOW:HIGH reflectance that becomes 1 and 255, for an 8-bit model; as in EuroSAT: 0:2750",
+        pattern=r"^(auto|off|match|(l1c|l2a|tci)(:\d{1,5}(\.\d{1,6})?){0,2}"
+        r"|-?\d{1,9}(\.\d{1,6})?:-?\d{1,9}(\.\d{1,6})?)$",
+        description="How the scene was drawn, as --rescale of swath map takes it: auto, l1c, l2a, tci:3558, 0:2750 …",
     ),
 ]
 MOST_EXPLAINED = 8
@@ -315,14 +316,10 @@ def _add_maps(app: FastAPI, service: Service, jobs: Jobs) -> None:
         openapi_extra={"requestBody": SCENE_BODY},
     )
     async def add(
-        request: Request, response: Response, model: ModelName = None, stride: Stride = None, rescale: Rescale = None
+        request: Request, response: Response, model: ModelName = None, stride: Stride = None, rescale: Rescale = "auto"
     ) -> Job:
         served = service.model(model)
-        limits = None
-        if rescale is not None:
-            low, _, high = rescale.partition(":")
-            limits = float(low), float(high)
-        job = await jobs.add(request.receive, model=served.name, stride=stride, rescale=limits)
+        job = await jobs.add(request.receive, model=served.name, stride=stride, rescale=rescale)
         response.headers["Location"] = f"/v1/map/{job.id}"
         return job
 

@@ -43,7 +43,7 @@ class Job(BaseModel):
     state: State = "queued"
     model: str
     stride: int | None = None
-    rescale: tuple[float, float] | None = None
+    rescale: str = "auto"
     created: str
     attempts: int = 0
     error: str | None = Field(None, description="Why it failed, in one sentence.")
@@ -115,14 +115,7 @@ class Jobs:
             raise RefusedError(404, f"the job has no file '{file[:80]}'", fix="use a name in its 'files'")
         return self._folder / name / _MAP / file
 
-    async def add(
-        self,
-        receive: Callable[[], Awaitable[Any]],
-        *,
-        model: str,
-        stride: int | None,
-        rescale: tuple[float, float] | None,
-    ) -> Job:
+    async def add(self, receive: Callable[[], Awaitable[Any]], *, model: str, stride: int | None, rescale: str) -> Job:
         """Take in a scene and queue its map.
 
         Raises

@@ -47,7 +47,7 @@ def main() -> None:
             asked["scene"],
             out=asked["out"],
             stride=asked["stride"],
-            rescale=None if asked["rescale"] is None else tuple(asked["rescale"]),
+            rescale=asked["rescale"],
             name="the scene",
             overwrite=True,
             progress=progress,
