@@ -72,7 +72,8 @@ class Rescaling:
                 every = np.arange(np.iinfo(pixels.dtype).max + 1)
                 np.take(self._line(every, gain, offset), values, out=rescaled[band])
             else:
-                rescaled[band] = self._line(np.nan_to_num(values.astype(np.float64)), gain, offset)
+                with np.errstate(over="ignore"):  # values that mean no data may be as large as numbers go
+                    rescaled[band] = self._line(np.nan_to_num(values.astype(np.float64)), gain, offset)
         there = pixels.any(axis=0) if valid is None else valid
         if not there.all():
             left = pixels if pixels.dtype == rescaled.dtype else np.zeros((), rescaled.dtype)

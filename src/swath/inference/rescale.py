@@ -552,8 +552,8 @@ def _told(
             return {"sentence": sentence}
         if judged.room < _FEW and decision.alternative is not None:
             sentence = (
-                f"{_found(found, spec.bands, sample.what)}, and {sample.what} is too small to tell how it was drawn, "
-                f"so it was left as it is: try --rescale {decision.alternative.taken}"
+                f"{_found(found, spec.bands, sample.what)}, and {_is(sample.what)} too small to tell how that was drawn, "
+                f"so nothing was changed: try --rescale {decision.alternative.taken}"
             )
         else:
             sentence = f"{_found(found, spec.bands, sample.what)}; {sentence}"
@@ -654,7 +654,7 @@ def _matched(
     way = Rendering("match", line if base is None else base.then(line.gain, line.offset))
     if found.pixels < ENOUGH and not always:
         few = f"left unchanged: too few pixels to compare ({found.pixels:,})"
-        hint = f"{finding}, and {sample.what} is too small to be matched by itself: try --rescale match"
+        hint = f"{finding}, and {_is(sample.what)} too small to be matched by itself: try --rescale match"
         return RescaleDecision(said, start, found, few, hint if found.far else None)
     if not always and not found.far:
         return RescaleDecision(said, start, found, f"left unchanged: {finding}", alternative=way)
@@ -672,4 +672,10 @@ def _found(found: Comparison, bands: tuple[str, ...], what: str) -> str:
     worst = int(np.argmax(found.outside))
     share, below = found.outside[worst], found.below[worst]
     side = "below" if below > 0.9 * share else "above" if below < 0.1 * share else "outside"
-    return f"{100 * share:.0f} % of {what}'s {bands[worst]} values lie {side} those of the training images"
+    whose = f"{what}'" if what.endswith("s") else f"{what}'s"
+    return f"{100 * share:.0f} % of {whose} {bands[worst]} values lie {side} those of the training images"
+
+
+def _is(what: str) -> str:
+    """What there is, and its verb."""
+    return f"{what} are" if what.endswith("images") else f"{what} is"
