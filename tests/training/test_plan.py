@@ -141,7 +141,7 @@ def test_patches_smaller_than_the_network_takes_are_learned_from_scratch(tmp_pat
     index = split_index(build_index(write_patches(tmp_path / "p", n=10, size=12)))
     choice = recipe_for(index)
     assert choice.name == "quickstart"
-    assert "30 pixels" in choice.reason
+    assert "16 pixels" in choice.reason
 
 
 def test_the_network_is_that_of_the_weights(caplog):

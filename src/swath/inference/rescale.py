@@ -438,8 +438,10 @@ def _drawn(
         ways.insert(0, Rendering("off", None))
     training = _training(spec)
     found = _compare(sample, ways[0], training)
-    if asked.mode == "auto" and asis and found is not None and found.far and found.pixels >= ENOUGH and training:
-        ways.append(Rendering("match", match(found.quantiles, training)))
+    matched = None
+    if asked.mode == "auto" and asis and found is not None and found.pixels >= ENOUGH and training:
+        matched = Rendering("match", match(found.quantiles, training))
+        ways += [matched] if found.far else []
     if len(ways) > 1:
         ways = _likely(ways, sample, training)
     if len(ways) == 1:
@@ -458,6 +460,8 @@ def _drawn(
     means = surer.mean(axis=1)
     others = [k for k in np.argsort(-means).tolist() if k != judged.taken]
     second = 0 if asis and judged.taken else others[0]
+    # Labeled places can do what confidence cannot: tell that light is of no product at all.
+    other = ways[second] if matched is None else ways[0] if ways[judged.taken] is matched else matched
     decision = RescaleDecision(
         said,
         ways[judged.taken],
@@ -465,7 +469,7 @@ def _drawn(
         sentence="",
         whites=judged.whites,
         confidence=(float(means[judged.taken]), float(means[second])),
-        alternative=ways[second],
+        alternative=other,
     )
     return replace(decision, **_told(decision, judged, ways, sample, spec, known, asis))
 
