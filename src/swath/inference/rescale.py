@@ -556,8 +556,8 @@ def _told(
             return {"sentence": sentence}
         if judged.room < _FEW and decision.alternative is not None:
             sentence = (
-                f"{_found(found, spec.bands, sample.what)}, and {_is(sample.what)} too small to tell how that was drawn, "
-                f"so nothing was changed: try --rescale {decision.alternative.taken}"
+                f"{_found(found, spec.bands, sample.what)}, and {_is(sample.what)} too small to tell how that was "
+                f"drawn, so nothing was changed: try --rescale {decision.alternative.taken}"
             )
         else:
             sentence = f"{_found(found, spec.bands, sample.what)}; {sentence}"
