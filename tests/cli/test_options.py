@@ -66,7 +66,8 @@ def test_an_option_has_one_default() -> None:
             if option.param_type_name == "option" and option.default is not None:
                 defaults[option.opts[-1]].add(option.default)
     several = {name: values for name, values in defaults.items() if len(values) > 1}
-    assert several == {"--n": {20, 100}}  # places to label in a sitting, and a sample to measure with
+    # Places to label in a sitting, and a sample to measure with; an image by itself, and a scene with its statistics.
+    assert several == {"--n": {20, 100}, "--rescale": {"off", "auto"}}
 
 
 def test_every_output_has_a_short_name() -> None:

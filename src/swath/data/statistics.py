@@ -210,7 +210,7 @@ def window_textures(pixels: npt.NDArray[Any], *, size: int, stride: int) -> npt.
         side, step = size >> scale, stride >> scale
         down, across = (_sums(n, end, side, step) for n, end in zip((rows, columns), values.shape[2:], strict=True))
         sums = down.astype(values.dtype) @ values[0] @ across.astype(values.dtype).T
-        return np.asarray(sums.reshape(len(sums), -1).T / side**2)
+        return np.asarray(sums.reshape(len(sums), rows * columns).T / side**2)
 
     return _texture(pixels[None], mean_product).reshape(rows, columns, -1)
 
