@@ -1,40 +1,30 @@
 """How a scene was drawn, and the line per band that makes its values those a model was trained on: ``--rescale``.
 
-What name and tags say comes first, then the statistics of the pixels, and then the model: of the renderings that are
-left it takes the one in which it is most confident on windows spread over the scene. Physics and arithmetic are in
-:mod:`swath.imagery.sentinel2`, quantile matching in :mod:`swath.imagery.color_match`.
+What name and tags say comes first, then the statistics of the pixels. Physics and arithmetic are in
+:mod:`swath.imagery.sentinel2`, quantile matching in :mod:`swath.imagery.color_match`. The model is not asked: on scenes
+made of EuroSAT's patches it is most confident in the right rendering, on real ones it was in a wrong one.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from swath.errors import DataError, SettingError
-from swath.imagery.color_match import ENOUGH, FAR, Comparison, Quantiles, compare, match
+from swath.imagery.color_match import ENOUGH, Comparison, Quantiles, compare, match
 from swath.imagery.rescaling import Rescaling
 from swath.imagery.sentinel2 import ADDED, TCI_WHITE, Drawing, Level, Product
-from swath.inference.classifier import Classifier
 from swath.model.record import InputSpec
-from swath.progress import Progress, silent
 
 IMAGES = 256  # sampled, of however many there are
-WINDOWS = 96  # half of them are nearly enough, a quarter is too few
-_MOST = 2000  # windows times renderings: seconds
 _EACH = 64 * 64  # pixels sampled of an image: a single large picture is no scene either
 _L1C_WHITES = (2000.0, 2400.0, 3000.0, 3558.0, 4200.0)  # DN; EuroSAT's own is the scene as it is
 _L2A_WHITES = (1600.0, 2000.0, 2500.0, 3000.0, 3558.0, 4200.0)
-_AIRS = (0.0, 0.5, 1.0)
-# What a rendering has to gain in mean confidence for a scene not to stay as it is.
-_MARGIN, _ERRORS = 0.01, 2.0  # and in standard errors
-_FEW = 25  # windows' worth of land, below which statistics alone decide nothing
-_NOISE = 0.05  # of a window's confidence between two renderings, at least
 _DARK = 0.9 * ADDED  # where 1000 was added to all numbers, few are below this
 _VALUES = {"auto": 0, "off": 0, "match": 0, "l1c": 1, "l2a": 1, "tci": 2, "limits": 2}  # that may follow
 _AIR_NAMES = {0.0: "clear air", 0.5: "light haze", 1.0: "usual air"}
@@ -121,10 +111,6 @@ class Sample:
     ----------
     pixels : numpy.ndarray
         ``[bands, n]``, spread over all of it, as stored.
-    windows : callable
-        Gives up to so many windows ``[bands, h, w]`` spread over all of it, as stored.
-    room : float
-        Windows that lie in it side by side.
     product : Product
         What its name and tags say.
     tag : str or None
@@ -136,8 +122,6 @@ class Sample:
     """
 
     pixels: npt.NDArray[Any]
-    windows: Callable[[int], list[npt.NDArray[Any]]]
-    room: float
     product: Product = field(default_factory=Product)
     tag: str | None = None
     scaling: tuple[float, float] | None = None
@@ -185,11 +169,6 @@ class RescaleDecision:
         What was found and done, without a full stop.
     warning : str or None
         What the user should know; None where nothing is in doubt.
-    whites : tuple of float
-        Whites within the noise of the best, where one was estimated.
-    confidence : tuple of float or None
-        Mean confidence in what was taken, and in the scene as it is or else in the next best; None where the model
-        was not asked.
     alternative : Rendering or None
         What else it may be.
     """
@@ -199,8 +178,6 @@ class RescaleDecision:
     comparison: Comparison | None
     sentence: str
     warning: str | None = None
-    whites: tuple[float, ...] = ()
-    confidence: tuple[float, float] | None = None
     alternative: Rendering | None = None
 
     @property
@@ -211,7 +188,7 @@ class RescaleDecision:
     @property
     def compared(self) -> bool:
         """Whether enough was seen to say if the scene is like the training patches."""
-        return self.confidence is not None or (self.comparison is not None and self.comparison.pixels >= ENOUGH)
+        return self.comparison is not None and self.comparison.pixels >= ENOUGH
 
     def record(self) -> dict[str, Any]:
         """The same as plain values, for JSON."""
@@ -225,29 +202,23 @@ class RescaleDecision:
             "asked": self.asked,
             "taken": self.rendering.taken,
             "drawing": None if drawing is None else asdict(drawing),
-            "whites": list(self.whites),
-            "confidence": None if self.confidence is None else [round(share, 4) for share in self.confidence],
             "rescaling": None if self.rescaling is None else asdict(self.rescaling),
             "scene": found,
             "finding": self.sentence,
         }
 
 
-def decide_rescale(
-    classifier: Classifier, sample: Sample, asked: Asked = "auto", *, progress: Progress = silent
-) -> RescaleDecision:
+def decide_rescale(spec: InputSpec, sample: Sample, asked: Asked = "auto") -> RescaleDecision:
     """Decide how a scene was drawn, and how its values become the model's.
 
     Parameters
     ----------
-    classifier : Classifier
-        A loaded model.
+    spec : InputSpec
+        What the model expects.
     sample : Sample
         Of the scene.
     asked : str or tuple of float
         What ``--rescale`` takes, or LOW and HIGH.
-    progress : Progress
-        Called with stage ``"rescale"`` while the model is asked.
 
     Raises
     ------
@@ -256,7 +227,6 @@ def decide_rescale(
     DataError
         If the scene holds other values than the model takes and nothing says how they were drawn.
     """
-    spec = classifier.record.input
     wanted = read_rescale(asked)
     by = ""
     if wanted.mode == "auto" and sample.tag is not None:
@@ -275,10 +245,12 @@ def decide_rescale(
         return _plain(said, Rendering(str(wanted), line), sample, spec, f"rescaled from {wanted}{by}")
     if wanted.mode == "off":
         return _unchanged(said, sample, spec)
-    if wanted.mode == "match" or spec.rendering is None:
+    unnamed = sample.product.level is None and not sample.product.picture
+    # A picture that nothing is known of has an unknown white, and a wrong one does more harm than none.
+    if wanted.mode == "match" or spec.rendering is None or (same and wanted.mode == "auto" and unnamed):
         base = None if same else _way(drawings(wanted, sample)[0], spec, _numbers(sample)).rescaling
         return _matched(said, sample, spec, base, always=wanted.mode == "match", by=by)
-    return _drawn(classifier, said, wanted, sample, by, progress)
+    return _drawn(said, wanted, sample, spec, by)
 
 
 def check_rescale(asked: Rescale, spec: InputSpec, *, dtype: str, what: str) -> None:
@@ -332,15 +304,10 @@ def drawings(asked: Rescale, sample: Sample) -> list[Drawing]:
     if asked.mode == "tci":
         level = "l2a"
     levels: tuple[Level, ...] = ("l1c", "l2a") if level is None else (level,)
-    airs = _AIRS[::-1] if asked.air is None else (asked.air,)
+    air = 1.0 if asked.air is None else asked.air
     if sample.dtype != "uint8":
         added = _added(sample)
-        return [
-            Drawing(one, air=air, added=more)
-            for one in levels
-            for more in added
-            for air in (airs if one == "l2a" else (1.0,))
-        ]
+        return [Drawing(one, air=air if one == "l2a" else 1.0, added=more) for one in levels for more in added]
     found = []
     for one in levels:
         whites: tuple[float, ...] = _L1C_WHITES if one == "l1c" else _L2A_WHITES
@@ -348,14 +315,14 @@ def drawings(asked: Rescale, sample: Sample) -> list[Drawing]:
             whites = (asked.white,)
         elif sample.product.picture:
             whites = (TCI_WHITE[one],)
-        found += [Drawing(one, white, air) for white in whites for air in (airs if one == "l2a" else (1.0,))]
+        found += [Drawing(one, white, air if one == "l2a" else 1.0) for white in whites]
     return found
 
 
 def sample_images(
-    images: Iterable[tuple[str, bytes]], pixels_of: Callable[[bytes, str], npt.NDArray[Any]], *, size: int
-) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]]:
-    """Up to 4,096 pixels ``[bands, n]`` of each image, evenly spread over it, and its middle ``[bands, h, w]``.
+    images: Iterable[tuple[str, bytes]], pixels_of: Callable[[bytes, str], npt.NDArray[Any]]
+) -> list[npt.NDArray[Any]]:
+    """Up to 4,096 pixels ``[bands, n]`` of each image, evenly spread over it.
 
     Parameters
     ----------
@@ -364,10 +331,8 @@ def sample_images(
     pixels_of : callable
         Gives an image's pixels ``[bands, H, W]``; images that it refuses with a DataError are passed over,
         as whatever reads them next reports what is wrong.
-    size : int
-        Side of the middle, at most.
     """
-    parts, middles = [], []
+    parts = []
     for name, data in images:
         try:
             pixels = pixels_of(data, name)
@@ -375,9 +340,7 @@ def sample_images(
             continue
         flat = pixels.reshape(len(pixels), -1)
         parts.append(flat[:, :: -(-flat.shape[1] // _EACH)])
-        top, left = ((side - min(side, size)) // 2 for side in pixels.shape[1:])
-        middles.append(pixels[:, top : top + size, left : left + size].copy())
-    return parts, middles
+    return parts
 
 
 def _read_tag(tag: str) -> Rescale:
@@ -423,55 +386,30 @@ def _added(sample: Sample) -> tuple[bool, ...]:
     return (True, False) if dark > ADDED else (False, True)
 
 
-def _drawn(
-    classifier: Classifier, said: str, asked: Rescale, sample: Sample, by: str, progress: Progress
-) -> RescaleDecision:
-    """Take one of the products, or leave the scene as it is."""
-    spec = classifier.record.input
+def _drawn(said: str, asked: Rescale, sample: Sample, spec: InputSpec, by: str) -> RescaleDecision:
+    """Take the product whose values would be nearest to the training patches', or leave the scene as it is."""
     numbers = None if sample.dtype == "uint8" else _numbers(sample)
     named = sample.product.level is not None or sample.product.picture
     known = by or (", by its name or tags" if asked.mode == "auto" and named else "")
     ways = [_way(drawing, spec, numbers) for drawing in drawings(asked, sample)]
     free = sample.dtype == "uint8" and asked.white is None and not sample.product.picture
-    asis = free and (asked.mode == "l1c" or (asked.mode == "auto" and sample.product.level != "l2a"))
-    if asis:
-        ways.insert(0, Rendering("off", None))
     training = _training(spec)
+    if free and "l1c" in (asked.mode, sample.product.level):  # drawn as EuroSAT's, perhaps
+        ways.insert(0, Rendering("off", None))
     found = _compare(sample, ways[0], training)
-    matched = None
-    if asked.mode == "auto" and asis and found is not None and found.pixels >= ENOUGH and training:
-        matched = Rendering("match", match(found.quantiles, training))
-        ways += [matched] if found.far else []
+    if ways[0].rescaling is None and (found is None or not found.far):
+        return RescaleDecision(said, ways[0], found, "left as it is: its values are like the training images'")
+    nearest = _by_distance(ways, sample, training)
+    way = ways[nearest[0]]
+    sentence = f"taken as {_words(way)}{known}"
     if len(ways) > 1:
-        ways = _likely(ways, sample, training)
-    if len(ways) == 1:
-        return RescaleDecision(said, ways[0], found, f"taken as {_words(ways[0])}{known}")
-    if classifier.record.task != "single-label":
-        best = _nearest(ways, sample, training) if not asis or (found is not None and found.far) else 0
-        sentence = f"taken as {_words(ways[best])}{known}, whose values are nearest to the training images'"
-        if asis and best == 0:
-            sentence = "left as it is: its values are like the training images'"
-        return RescaleDecision(said, ways[best], found, sentence, sentence if asis and best else None)
-    windows = sample.windows(min(WINDOWS, max(1, _MOST // len(ways))))
-    if not windows:
-        return RescaleDecision(said, ways[0], found, "not compared: there is nothing to see")
-    surer = _confidences(classifier, windows, ways, progress)
-    judged = _judge(surer, ways, sample, found)
-    means = surer.mean(axis=1)
-    others = [k for k in np.argsort(-means).tolist() if k != judged.taken]
-    second = 0 if asis and judged.taken else others[0]
-    # Labeled places can do what confidence cannot: tell that light is of no product at all.
-    other = ways[second] if matched is None else ways[0] if ways[judged.taken] is matched else matched
-    decision = RescaleDecision(
-        said,
-        ways[judged.taken],
-        found,
-        sentence="",
-        whites=judged.whites,
-        confidence=(float(means[judged.taken]), float(means[second])),
-        alternative=other,
-    )
-    return replace(decision, **_told(decision, judged, ways, sample, spec, known, asis))
+        sentence += ", whose values are nearest to the training images'"
+    warning = None
+    if free and way.drawing is not None:
+        warning = f"{sentence}; that white is a guess, and the map depends on it: give --rescale {asked.mode}:WHITE"
+    if len({one.drawing.level for one in ways if one.drawing is not None}) > 1:
+        warning = f"{sentence}; nothing else says so: if you know better, give --rescale l1c or l2a"
+    return RescaleDecision(said, way, found, sentence, warning, ways[nearest[1]] if len(ways) > 1 else None)
 
 
 def _way(drawing: Drawing, spec: InputSpec, numbers: tuple[float, float] | None) -> Rendering:
@@ -484,93 +422,7 @@ def _way(drawing: Drawing, spec: InputSpec, numbers: tuple[float, float] | None)
     return Rendering(f"tci:{white}:{drawing.air:g}" if drawing.level == "l2a" else f"l1c:{white}", line, drawing)
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """What the model says of renderings: the one to take, the one it is most confident in, and whites near that."""
-
-    taken: int
-    best: int
-    whites: tuple[float, ...]
-    room: float
-
-
-def _confidences(
-    classifier: Classifier, windows: list[npt.NDArray[Any]], ways: Sequence[Rendering], progress: Progress
-) -> npt.NDArray[np.float64]:
-    """Confidence ``[C, N]`` in every window in every rendering."""
-    surer = np.zeros((len(ways), len(windows)))
-    by_shape = sorted(range(len(windows)), key=lambda k: windows[k].shape)
-    progress("rescale", 0, len(ways))
-    for number, way in enumerate(ways):
-        for _, group in itertools.groupby(by_shape, key=lambda k: windows[k].shape):
-            rows = list(group)
-            drawn = [windows[k] if way.rescaling is None else way.rescaling.apply(windows[k]) for k in rows]
-            surer[number, rows] = classifier.run(np.stack(drawn))["probabilities"].max(axis=1)
-        progress("rescale", number + 1, len(ways))
-    return surer
-
-
-def _judge(
-    surer: npt.NDArray[np.float64], ways: Sequence[Rendering], sample: Sample, found: Comparison | None
-) -> _Judged:
-    """Choose by confidence ``[C, N]``; a scene that may be as it is stays so unless the gain is clear."""
-    room = min(surer.shape[1], max(1.0, sample.room))
-
-    def lead(first: int, second: int) -> tuple[float, float]:
-        difference = surer[first] - surer[second]
-        return float(difference.mean()), max(float(difference.std()), _NOISE) / math.sqrt(room)
-
-    best = taken = int(surer.mean(axis=1).argmax())
-    if ways[0].rescaling is None:
-        gained, error = lead(best, 0)
-        clear = gained > _MARGIN + _ERRORS * error
-        agreed = found is not None and found.far and room >= _FEW and gained > 0
-        taken = best if clear or agreed else 0
-    drawing, whites = ways[taken].drawing, set()
-    if drawing is not None and drawing.white is not None:
-        for number, way in enumerate(ways):
-            if way.drawing is not None and way.drawing.level == drawing.level and way.drawing.white is not None:
-                behind, error = lead(taken, number)
-                if behind <= _ERRORS * error:
-                    whites.add(way.drawing.white)
-    return _Judged(taken, best, tuple(sorted(whites)), room)
-
-
-def _told(
-    decision: RescaleDecision,
-    judged: _Judged,
-    ways: Sequence[Rendering],
-    sample: Sample,
-    spec: InputSpec,
-    known: str,
-    asis: bool,
-) -> dict[str, Any]:
-    """The sentence, and the warning if there is something to know."""
-    found = decision.comparison
-    first, second = (f"{100 * share:.0f} %" for share in decision.confidence or (0.0, 0.0))
-    if asis and judged.taken == 0:
-        sentence = f"left as it is: the model is {first} confident so, and {second} in {_words(ways[judged.best])}"
-        if judged.best == 0:
-            sentence = f"left as it is: of {len(ways)} renderings the model is most confident in this one ({first})"
-        if found is None or not found.far:
-            return {"sentence": sentence}
-        if judged.room < _FEW and decision.alternative is not None:
-            sentence = (
-                f"{_found(found, spec.bands, sample.what)}, and {_is(sample.what)} too small to tell how that was "
-                f"drawn, so nothing was changed: try --rescale {decision.alternative.taken}"
-            )
-        else:
-            sentence = f"{_found(found, spec.bands, sample.what)}; {sentence}"
-        return {"sentence": sentence, "warning": sentence}
-    other = "as it is" if asis else f"in {_words(decision.alternative)}" if decision.alternative else ""
-    sentence = (
-        f"taken as {_words(decision.rendering, judged.whites)}{known}: the model is {first} confident so, "
-        f"and {second} {other}"
-    )
-    return {"sentence": sentence, "warning": sentence if asis else None}
-
-
-def _words(way: Rendering, whites: Sequence[float] = ()) -> str:
+def _words(way: Rendering) -> str:
     """A rendering in words."""
     drawing = way.drawing
     if drawing is None:
@@ -579,8 +431,7 @@ def _words(way: Rendering, whites: Sequence[float] = ()) -> str:
     air = "" if drawing.level == "l1c" else f", {_AIR_NAMES.get(drawing.air, f'air {drawing.air:g}')}"
     if drawing.white is None:
         return f"reflectance of {level}{' with 1000 added' if drawing.added else ''}{air}"
-    spread = f" ({whites[0]:,.0f}-{whites[-1]:,.0f})" if len(whites) > 1 else ""
-    return f"a true-color picture of {level}, white {drawing.white:,.0f}{spread}{air}"
+    return f"a true-color picture of {level}, white {drawing.white:,.0f}{air}"
 
 
 def _training(spec: InputSpec) -> Quantiles | None:
@@ -600,25 +451,14 @@ def _compare(
     return compare(pixels if way.rescaling is None else way.rescaling.apply(pixels), training)
 
 
-def _likely(ways: list[Rendering], sample: Sample, training: Quantiles | None) -> list[Rendering]:
-    """Leave out renderings in which the scene's values would lie outside the training range; the scene itself stays."""
-    found = [_compare(sample, way, training, most=ENOUGH) for way in ways]
-    left = [
-        way
-        for way, one in zip(ways, found, strict=True)
-        if way.rescaling is None or one is None or max(one.outside) <= FAR
-    ]
-    return left if any(way.rescaling is not None for way in left) else ways
-
-
-def _nearest(ways: Sequence[Rendering], sample: Sample, training: Quantiles | None) -> int:
-    """The rendering whose quantiles are nearest to the training patches'; the first where nothing can be compared."""
+def _by_distance(ways: Sequence[Rendering], sample: Sample, training: Quantiles | None) -> list[int]:
+    """Renderings by how near their quantiles are to the training patches'; as given where nothing can be compared."""
     distances = [0.0] * len(ways)
     for number, way in enumerate(ways):
         found = _compare(sample, way, training, most=ENOUGH)
         if found is not None and training is not None:
             distances[number] = float(np.abs(np.subtract(found.quantiles.values, training.values)).mean())
-    return int(np.argmin(distances))
+    return [int(number) for number in np.argsort(distances, kind="stable")]
 
 
 def _plain(said: str, way: Rendering, sample: Sample, spec: InputSpec, sentence: str) -> RescaleDecision:

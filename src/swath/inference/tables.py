@@ -134,7 +134,7 @@ def predict_files(
         problems.append(error.problem)
 
     images = walk_images(inputs, on_unreadable=unreadable)
-    decision, dtype = _decide(classifier, images, rescale, progress)
+    decision, dtype = _decide(classifier, images, rescale)
     rescaling = decision.rescaling
 
     def pictures() -> Iterator[tuple[str, npt.NDArray[Any]]]:
@@ -174,7 +174,7 @@ def predict_files(
     return PredictSummary(done, ordered, tuple(skipped), sizes[False], decision, ood, images.left_out, images.notes)
 
 
-def _decide(classifier: Classifier, images: Images, asked: Asked, progress: Progress) -> tuple[RescaleDecision, str]:
+def _decide(classifier: Classifier, images: Images, asked: Asked) -> tuple[RescaleDecision, str]:
     """How the images were drawn, by some of them all together, and the type of their values."""
     spec = classifier.record.input
     exact = read_rescale(asked).mode == "off"
@@ -185,17 +185,15 @@ def _decide(classifier: Classifier, images: Images, asked: Asked, progress: Prog
         products.add(find_product([Path(name).name]))
         return classifier.pixels_of(data, name=name, data_type=spec.data_type if exact else None)
 
-    parts, windows = sample_images(few, pixels_of, size=spec.size)
+    parts = sample_images(few, pixels_of)
     dtype = parts[0].dtype.name if parts else spec.data_type
-    parts, windows = ([one for one in found if one.dtype == dtype] for found in (parts, windows))
+    parts = [one for one in parts if one.dtype == dtype]
     sample = Sample(
         pixels=np.concatenate([np.empty((len(spec.bands), 0), dtype), *parts], axis=1),
-        windows=lambda most: windows[:: -(-len(windows) // most)] if windows else [],
-        room=float(len(windows)),
         product=products.pop() if len(products) == 1 else Product(),
         what="the images",
     )
-    return decide_rescale(classifier, sample, asked, progress=progress), dtype
+    return decide_rescale(spec, sample, asked), dtype
 
 
 def _note_path(out: Path) -> Path:

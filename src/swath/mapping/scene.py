@@ -192,7 +192,7 @@ def map_scene(
         files = _name_files(out, scene, probabilities=probabilities, ood=windows.detects_ood, zones=by_zone is not None)
         partial = stack.enter_context(_staged(files, overwrite=overwrite)) if files else {}
         strips = Strips(opened, grid, bands=chosen.indexes)
-        rescaled = rescale_scene(strips, classifier, rescale, progress=progress)
+        rescaled = rescale_scene(strips, spec, rescale)
         picture = SmallScene(*shape, strips.bands, dtype=spec.data_type, longest=PREVIEW if files else 1)
         strips.picture = picture if files else None
         totals = Totals(classes, area, width=opened.width, ood=windows.detects_ood, zones=by_zone)

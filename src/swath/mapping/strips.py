@@ -18,11 +18,10 @@ from rasterio.windows import Window
 
 from swath.errors import DataError
 from swath.imagery.rescaling import Rescaling
-from swath.inference import Classifier
 from swath.inference.rescale import Asked, RescaleDecision, Sample, decide_rescale, read_rescale
 from swath.mapping.grid import Grid
 from swath.mapping.reader import Scene, likely_range
-from swath.progress import Progress, silent
+from swath.model.record import InputSpec
 
 _PIECE = 24 * 2**20  # bytes read at a time, where the scene's blocks allow it
 _TALLEST = 96 * 2**20  # blocks of more than this are taken in parts, from GDAL's cache
@@ -31,7 +30,6 @@ _SQUARES, _SQUARE = 8, 128
 # Rescaled pixels of which nothing can be seen: reflectance in percent, rescaled as if it were in ten thousandths, ends
 # here, and dark water does not.
 _DARKEST, _NEARLY_ALL = 6, 0.95
-_LEAST_DATA = 0.5  # of a window that is sampled
 _EVERY = 4  # every fourth pixel each way says enough about a mean
 
 
@@ -215,30 +213,6 @@ class Strips:
                 parts.append(values[:, valid])
         return np.concatenate(parts, axis=1)
 
-    def sample_windows(self, most: int) -> list[npt.NDArray[Any]]:
-        """Up to `most` windows ``[bands, P, P]`` spread evenly over the scene, as stored.
-
-        Of a small scene they overlap. Windows without data are left out while others have some; a scene smaller than
-        a window is mirrored.
-        """
-        size, shape = self.grid.patch, (self.scene.height, self.scene.width)
-        rooms = [max(1, side - size + 1) for side in shape]
-        across = max(1, min(most, rooms[1], round(math.sqrt(most * shape[1] / shape[0]))))
-        counts = min(rooms[0], max(1, most // across)), across
-        tops, lefts = (
-            np.unique(np.linspace(0, room - 1, count).round().astype(int)).tolist()
-            for room, count in zip(rooms, counts, strict=True)
-        )
-        found, empty = list[npt.NDArray[Any]](), list[npt.NDArray[Any]]()
-        for top in tops:
-            for left in lefts:
-                window = Window(left, top, min(size, shape[1]), min(size, shape[0]))
-                values, valid = self._stored(window)
-                values = np.where(valid, values, values.dtype.type(0))
-                edges = [(0, 0), *((0, size - side) for side in values.shape[1:])]
-                (found if valid.mean() >= _LEAST_DATA else empty).append(np.pad(values, edges, mode="symmetric"))
-        return found or empty
-
     def pieces(self) -> Iterator[Piece]:
         """Read the scene's rows, each once, in whole rows of its blocks where those are not too tall.
 
@@ -353,9 +327,7 @@ def _anywhere(present: npt.NDArray[np.bool_] | None, values: npt.NDArray[Any]) -
     return np.asarray(present.any(axis=0))
 
 
-def rescale_scene(
-    strips: Strips, classifier: Classifier, asked: Asked, *, progress: Progress = silent
-) -> RescaleDecision:
+def rescale_scene(strips: Strips, spec: InputSpec, asked: Asked) -> RescaleDecision:
     """Decide how a scene was drawn, and have its strips rescaled so.
 
     Raises
@@ -363,16 +335,9 @@ def rescale_scene(
     SettingError, DataError
         As :func:`swath.inference.rescale.decide_rescale`; or if a range puts nearly all pixels on one value.
     """
-    scene, size = strips.scene, strips.grid.patch
-    sample = Sample(
-        pixels=strips.sample(),
-        windows=strips.sample_windows,
-        room=scene.height * scene.width / size**2,
-        product=scene.product,
-        tag=scene.tag,
-        scaling=scene.scaling,
-    )
-    decision = decide_rescale(classifier, sample, asked, progress=progress)
+    scene = strips.scene
+    sample = Sample(pixels=strips.sample(), product=scene.product, tag=scene.tag, scaling=scene.scaling)
+    decision = decide_rescale(spec, sample, asked)
     limits = read_rescale(decision.rendering.taken).limits
     line = decision.rescaling if limits is not None else None
     if line is not None and _collapsed(line.apply(sample.pixels[..., None], np.True_)):

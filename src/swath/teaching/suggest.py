@@ -135,7 +135,7 @@ def suggest(
             f"model '{record.name}' has no features, by which places are told apart", fix="use another"
         )
     size = record.input.size
-    with open_strips(scene, classifier, bands=bands, rescale=rescale, nodata=nodata, progress=progress) as opened:
+    with open_strips(scene, record.input, bands=bands, rescale=rescale, nodata=nodata) as opened:
         strips, _, decision = opened
         if not strips.scene.crs:
             raise DataError(

@@ -345,12 +345,11 @@ def _scene_windows(
     classes = (*record.class_names, *([positive] if positive else []))
     labeled = places.labeled().matched(classes)
     size = record.input.size
-    with open_strips(scene, classifier, bands=bands, rescale=rescale, nodata=nodata, progress=progress) as opened:
+    with open_strips(scene, record.input, bands=bands, rescale=rescale, nodata=nodata) as opened:
         strips, chosen, decision = opened
         windows = cut_windows(strips, labeled, size=size, views=VIEWS, seed=seed, progress=progress)
         used, found = decision.rendering, decision.warning
-        # A model that chose may choose otherwise once it is taught: the map is told.
-        wanted = str(read_rescale(rescale)) if decision.confidence is None else used.taken
+        wanted = str(read_rescale(rescale))
         other = other_rendering(decision)
         if other is not None:
             rows, asked = asked_places(windows.labels, windows.places, record.class_names)

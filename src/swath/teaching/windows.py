@@ -16,12 +16,12 @@ import numpy.typing as npt
 from rasterio.windows import Window
 
 from swath.errors import DataError
-from swath.inference import Classifier
 from swath.inference.rescale import Asked, RescaleDecision, read_rescale
 from swath.mapping.grid import Axis, make_grid
 from swath.mapping.places import LabeledPlace, Places, points_of
 from swath.mapping.reader import Bands, check_values, choose_bands, open_scene
 from swath.mapping.strips import Strips, rescale_scene
+from swath.model.record import InputSpec
 from swath.progress import Progress, silent
 
 VIEWS = 4  # six teach no more on re-rendered scenes, and take half as long again
@@ -66,13 +66,7 @@ class PlaceWindows:
 
 @contextlib.contextmanager
 def open_strips(
-    scene: Any,
-    classifier: Classifier,
-    *,
-    bands: Sequence[int] | None,
-    rescale: Asked,
-    nodata: float | None,
-    progress: Progress = silent,
+    scene: Any, spec: InputSpec, *, bands: Sequence[int] | None, rescale: Asked, nodata: float | None
 ) -> Iterator[tuple[Strips, Bands, RescaleDecision]]:
     """Open a scene with the bands and the rescaling that a map of it would have.
 
@@ -81,13 +75,12 @@ def open_strips(
     DataError, SettingError
         As :func:`swath.mapping.map_scene`.
     """
-    spec = classifier.record.input
     with open_scene(scene, nodata=nodata, black=spec.data_type == "uint8") as opened:
         chosen = choose_bands(opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name)
         check_values(opened, spec, rescale=read_rescale(rescale))
         grid = make_grid(opened.height, opened.width, patch=spec.size, stride=spec.size)
         strips = Strips(opened, grid, bands=chosen.indexes)
-        yield strips, chosen, rescale_scene(strips, classifier, rescale, progress=progress)
+        yield strips, chosen, rescale_scene(strips, spec, rescale)
 
 
 def cut_windows(

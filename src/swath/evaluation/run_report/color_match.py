@@ -93,7 +93,7 @@ def measure_color_match(
     if pixels[:, 0].size < ENOUGH:
         return None
     shifted = find_shift(SHIFT).at(pixels, LEVELS[-1], seed=seed)
-    clean_match, match = (_decide(classifier, p, progress) for p in (pixels, shifted))
+    clean_match, match = (_decide(classifier, p) for p in (pixels, shifted))
     clean = clean_matched = found.right
     if clean_match.rescaling is not None:
         clean_matched = _right(classifier, found, corrected(pixels, clean_match.rescaling), progress=progress)
@@ -120,12 +120,11 @@ def corrected(pixels: npt.NDArray[Any], rescaling: Rescaling) -> npt.NDArray[Any
     return np.ascontiguousarray(np.moveaxis(rescaling.apply(scene).reshape(bands, n, height, width), 0, 1))
 
 
-def _decide(classifier: Classifier, pixels: npt.NDArray[Any], progress: Progress) -> RescaleDecision:
+def _decide(classifier: Classifier, pixels: npt.NDArray[Any]) -> RescaleDecision:
     """Decide by as many patches as ``predict`` looks at."""
     some = pixels[:: -(-len(pixels) // IMAGES)]
     flat = np.moveaxis(some, 1, 0).reshape(some.shape[1], -1)
-    sample = Sample(flat, lambda most: list(some[:: -(-len(some) // most)]), float(len(some)))
-    return decide_rescale(classifier, sample, "auto", progress=progress)
+    return decide_rescale(classifier.record.input, Sample(flat))
 
 
 def _right(
