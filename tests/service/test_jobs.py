@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import signal
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import rasterio
 
 import swath
@@ -131,6 +134,27 @@ def test_a_job_is_cancelled_while_it_runs(tiny_model: Path, tmp_path: Path):
         wait_until(lambda: _maker(server.pid) is None, "its process has ended")
         assert not list((tmp_path / "jobs").iterdir())
         assert ended(client, client.post("/v1/map", scene(tmp_path), TIFF).json["id"])["state"] == "done"
+
+
+def test_a_job_is_cancelled_while_its_process_starts(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    start, made, deleted = asyncio.create_subprocess_exec, threading.Event(), threading.Event()
+
+    async def slowly(*command: Any, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*command, **options)
+        if "swath.service.map_job" in command:
+            os.kill(process.pid, signal.SIGSTOP)
+            made.set()
+            await asyncio.to_thread(deleted.wait, PATIENCE)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    with running(tiny_model, jobs=tmp_path / "jobs") as one:
+        job = one.client.post("/v1/map", scene(tmp_path), TIFF).json["id"]
+        assert made.wait(PATIENCE)
+        assert one.client.ask("DELETE", f"/v1/map/{job}").status == 200
+        deleted.set()
+        wait_until(lambda: _maker(os.getpid()) is None, "its process has ended")
+        assert not list((tmp_path / "jobs").iterdir())
 
 
 def _maker(service: int) -> int | None:

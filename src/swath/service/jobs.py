@@ -218,6 +218,8 @@ class Jobs:
         )
         self._running = (job.id, process)
         try:
+            if self._jobs.get(job.id) is not job:  # deleted while its process was started
+                return
             problem = await _follow(process, job)
         except asyncio.CancelledError:  # the service ends in good order, which is no fault of the job
             job.state, job.attempts = "queued", job.attempts - 1
