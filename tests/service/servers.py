@@ -106,6 +106,15 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+def children(process: int) -> list[int]:
+    """The processes that a process has started and that run still."""
+    found: list[int] = []
+    for task in Path(f"/proc/{process}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
 @contextlib.contextmanager
 def running(*models: str | Path, ready: bool = True, **settings: Any) -> Iterator[Running]:
     """A service on a free port, on a thread of its own, ready to answer."""

@@ -17,7 +17,7 @@ from typing import IO
 import pytest
 
 from swath.cli import main
-from tests.service.servers import PATIENCE, Client, wait_until
+from tests.service.servers import PATIENCE, Client, children, wait_until
 
 SERVE = [sys.executable, "-m", "swath", "serve", "--port", "0", "--threads", "1"]
 
@@ -42,7 +42,7 @@ def process(*options: str, log: IO[str], **environment: str) -> Iterator[tuple[s
 
 def test_told_to_stop_it_answers_what_it_has_let_in(tiny_model: Path, forest: bytes, tmp_path: Path):
     with (tmp_path / "log").open("w+") as log, process("--model", str(tiny_model), log=log) as (server, client):
-        (decoder, *others) = _children(server.pid)
+        (decoder, *others) = children(server.pid)
         for one in (decoder, *others):
             os.kill(one, signal.SIGSTOP)  # so that requests are still under way when it is told
         answers: list[int] = []
@@ -73,7 +73,7 @@ def test_told_to_stop_it_answers_what_it_has_let_in(tiny_model: Path, forest: by
 
 def test_killed_it_leaves_no_process(tiny_model: Path, tmp_path: Path):
     with (tmp_path / "log").open("w+") as log, process("--model", str(tiny_model), log=log) as (server, _):
-        decoders = _children(server.pid)
+        decoders = children(server.pid)
         assert decoders
         server.kill()
         server.wait(PATIENCE)
@@ -112,13 +112,6 @@ def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert ran.stderr == ("swath: swath serve needs the 'app' extra; in swath's folder run: pip install '.[app]'\n")
-
-
-def _children(process: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{process}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
-    return found
 
 
 def _ended(process: int) -> bool:

@@ -20,7 +20,7 @@ from typing import cast
 from swath.errors import DataError, SwathError
 from swath.imagery import Picture
 from swath.service.decoder import HEAD, header_length, pack, picture_of
-from swath.service.settings import KEY
+from swath.service.settings import SECRETS
 
 _log = logging.getLogger("swath.service")
 BATCH = 16  # images in one message at most
@@ -149,7 +149,7 @@ class Decoders:
                 _log.warning("decoder_replaced", extra={"facts": facts})
 
     async def _started(self, number: int) -> asyncio.subprocess.Process:
-        environment = {name: value for name, value in os.environ.items() if name != KEY}
+        environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field, ValidationError
 from swath.files import check_output, write_text
 from swath.service.intake import RefusedError
 from swath.service.logs import LOGGER
-from swath.service.settings import KEY, ServiceSettings
+from swath.service.settings import SECRETS, ServiceSettings
 
 _log = logging.getLogger(LOGGER)
 _RECORD, _SCENE, _MAP = "job.json", "scene.tif", "map"
@@ -214,7 +214,7 @@ class Jobs:
             json.dumps(asked),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if name != KEY},
+            env={name: value for name, value in os.environ.items() if name not in SECRETS},
         )
         self._running = (job.id, process)
         try:

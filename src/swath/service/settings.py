@@ -11,6 +11,8 @@ from swath.config import Settings
 from swath.machine import free_cores
 
 KEY = "SWATH_API_KEY"  # environment variable
+TOKEN = "NGROK_AUTHTOKEN"  # noqa: S105  (the variable that ngrok's SDK reads)
+SECRETS = frozenset((KEY, TOKEN))  # that no process of the service but itself has
 SHORTEST_KEY = 16  # letters
 LOW_WATER = 0.75  # share of the queue at which a full one is open again
 _MIB = 2**20
