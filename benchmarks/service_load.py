@@ -14,36 +14,30 @@ speaks HTTP itself, in as few steps as it can.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import os
 import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 import zipfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import finish, machine, parser, rows
+from serving import Served, null_model, serving
 
 import swath
 from swath.data import shipped_path
 from swath.imagery import decode
 
-ROOT = Path(__file__).parents[1]
 IMAGES = 256
 GONE = 499  # in a server's log: the client did not get its answer
-READY = 120.0  # seconds to wait for a server
 
 
 @dataclass
@@ -203,60 +197,6 @@ async def _connect(port: int, n: int, tally: Tally, answered: Callable[[Connecti
     return [connection for _, connection in made]
 
 
-@dataclass
-class Served:
-    """A server of its own process."""
-
-    process: subprocess.Popen[str]
-    port: int
-
-    def get(self, path: str) -> tuple[int, str]:
-        """Status and body of a GET."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def family(self) -> list[int]:
-        """The server's process and its decoders."""
-        found = [self.process.pid]
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            with contextlib.suppress(OSError):
-                found += map(int, (task / "children").read_text().split())
-        return found
-
-    def resident(self) -> float:
-        """Resident memory of the server and its decoders, MiB."""
-        total = 0
-        for pid in self.family():
-            with contextlib.suppress(OSError):
-                total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        return total / 2**20
-
-
-@contextlib.contextmanager
-def serving(model: str | Path, *options: str, log: Path) -> Iterator[Served]:
-    """Run ``swath serve`` on a free port until the block ends."""
-    command = [sys.executable, "-m", "swath", "serve", "--port", "0", "--model", str(model), *options]
-    with log.open("w") as file, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if "listening on" not in line:
-                raise SystemExit(log.read_text())
-            served = Served(process, int(line.rpartition(":")[2]))
-            until = time.perf_counter() + READY
-            while served.get("/readyz")[0] != 200:
-                if time.perf_counter() > until or process.poll() is not None:
-                    raise SystemExit(log.read_text())
-                time.sleep(0.1)
-            yield served
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
 class Watch:
     """Samples a server's memory every half second while a load runs."""
 
@@ -302,14 +242,6 @@ def engine_rate(pixels: np.ndarray, *, threads: int | None, seconds: float) -> f
         classifier.answer(pixels)
         done += len(pixels)
     return done / (time.perf_counter() - start)
-
-
-def null_model(folder: Path) -> Path:
-    """A real model file that tells four colors apart and costs next to nothing."""
-    sys.path.insert(0, str(ROOT))
-    from tests.tiny import write_tiny_model
-
-    return write_tiny_model(folder / "null.onnx")
 
 
 async def killed_decoder(served: Served, requests: Sequence[bytes], *, connections: int, seconds: float) -> Tally:

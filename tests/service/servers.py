@@ -39,6 +39,13 @@ class Answer:
         return str(self.json["error"])
 
 
+def answer_on(connection: socket.socket) -> Answer:
+    """Read the answer to what was sent on a connection."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+
+
 def multipart(*files: tuple[str, bytes], field: str = "images") -> tuple[bytes, str]:
     """A body of file parts and its content type."""
     parts = [

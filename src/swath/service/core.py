@@ -49,6 +49,7 @@ class Service:
         self.decoders = Decoders(
             settings.decoders,
             max_pixels=settings.max_pixels,
+            seconds=settings.decode_seconds,
             timeout=settings.decode_timeout,
             room=lambda: self.admission.has_room,
         )

@@ -39,8 +39,10 @@ class ServiceSettings(Settings):
         Bytes of bodies and decoded images held at a time.
     decoders : int
         Processes that decode images.
+    decode_seconds : int
+        Of processor time for decoding an image; past them its process ends.
     decode_timeout : float
-        Seconds after which a decoding process is killed.
+        Seconds by the clock for it, on a machine however busy.
     drain : float
         Seconds that requests under way have to be answered when the service is told to stop.
     api_key : SecretStr, optional
@@ -63,7 +65,8 @@ class ServiceSettings(Settings):
     max_pixels: Annotated[int, Field(ge=1)] = 16_000_000
     max_memory: Annotated[int, Field(ge=_MIB)] = 512 * _MIB
     decoders: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(2, free_cores()))
-    decode_timeout: Annotated[float, Field(gt=0)] = 5.0
+    decode_seconds: Annotated[int, Field(ge=1)] = 5
+    decode_timeout: Annotated[float, Field(gt=0)] = 60.0
     drain: Annotated[float, Field(ge=0)] = 30.0
     api_key: Annotated[SecretStr, Field(min_length=SHORTEST_KEY)] | None = None
     prediction_log: Path | None = None
