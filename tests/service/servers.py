@@ -123,11 +123,13 @@ def children(process: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def running(*models: str | Path, ready: bool = True, **settings: Any) -> Iterator[Running]:
+def running(
+    *models: str | Path, ready: bool = True, started: Callable[[], None] = lambda: None, **settings: Any
+) -> Iterator[Running]:
     """A service on a free port, on a thread of its own, ready to answer."""
     settings = {"threads": 1, "decoders": 1, "timeout": PATIENCE, "decode_timeout": PATIENCE} | settings
     settled = ServiceSettings(models=tuple(map(str, models)), **settings)
-    app = make_app(settled)
+    app = make_app(settled, started=started)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = make_server(app, settled)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -22,15 +22,17 @@ from tests.service.servers import PATIENCE, Running
 CHECKS = [status_code_conformance, content_type_conformance, response_headers_conformance, response_schema_conformance]
 
 
-@pytest.mark.slow
-def test_every_answer_is_one_the_description_names(served: Running):
+@pytest.mark.parametrize(
+    "examples", [pytest.param(40, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.soak)]
+)
+def test_every_answer_is_one_the_description_names(served: Running, examples: int):
     schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{served.client.port}/openapi.json")
     asked: list[int] = []
 
     for operation, mode in itertools.product(schema.get_all_operations(), GenerationMode):
         cases = operation.ok().as_strategy(generation_mode=mode)
 
-        @settings(max_examples=40, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=examples, suppress_health_check=list(HealthCheck), database=None)
         @given(case=cases)
         def ask(case: schemathesis.Case) -> None:
             answer = case.call(timeout=PATIENCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -17,7 +19,8 @@ from typing import IO
 import pytest
 
 from swath.cli import main
-from tests.service.servers import PATIENCE, Client, children, wait_until
+from swath.service.server import spare_from_collection
+from tests.service.servers import PATIENCE, Client, children, running, wait_until
 
 SERVE = [sys.executable, "-m", "swath", "serve", "--port", "0", "--threads", "1"]
 
@@ -79,6 +82,29 @@ def test_killed_it_leaves_no_process(tiny_model: Path, tmp_path: Path):
         server.wait(PATIENCE)
         for one in decoders:
             wait_until(lambda one=one: _ended(one), "its decoders have ended")
+
+
+def test_what_is_loaded_is_not_looked_through_for_garbage_again(tiny_model: Path):
+    """Full collections stop all requests: the process that serves spares itself them."""
+    try:
+        with running(tiny_model, started=spare_from_collection) as one:
+            assert one.client.get("/readyz").status == 200
+            assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
+
+
+def test_a_replaced_model_goes_by_its_references(tiny_model: Path):
+    """So it goes although it was out of the garbage collector's sight."""
+    with running(tiny_model) as one:
+        replaced = weakref.ref(one.service.model(None).classifier)
+        gc.collect()
+        gc.disable()
+        try:
+            assert one.client.post("/v1/models/tiny/reload", b"", "").status == 200
+            wait_until(lambda: replaced() is None, "the old model has gone")
+        finally:
+            gc.enable()
 
 
 def test_one_sentence_if_it_cannot_start(

@@ -80,7 +80,12 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _OF_IMAGES = errors(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 
 
-def make_app(settings: ServiceSettings, *, failed: Callable[[BaseException], None] | None = None) -> FastAPI:
+def make_app(
+    settings: ServiceSettings,
+    *,
+    failed: Callable[[BaseException], None] = lambda _: None,
+    started: Callable[[], None] = lambda: None,
+) -> FastAPI:
     """Make the application; its lifespan loads the models and starts the decoders.
 
     Parameters
@@ -89,6 +94,8 @@ def make_app(settings: ServiceSettings, *, failed: Callable[[BaseException], Non
         Models and limits.
     failed : callable, optional
         Called with the error if the service cannot start; by default it is never ready.
+    started : callable, optional
+        Called when all is loaded, before the first request is answered.
 
     Examples
     --------
@@ -97,7 +104,7 @@ def make_app(settings: ServiceSettings, *, failed: Callable[[BaseException], Non
     >>> sorted(make_app(ServiceSettings()).openapi()["paths"])[:3]
     ['/healthz', '/metrics', '/readyz']
     """
-    service = Service(settings, failed=failed or (lambda _: None))
+    service = Service(settings, failed=failed, started=started)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -40,9 +40,17 @@ class Service:
         Models and limits.
     failed : callable
         Called with the error if the service cannot start.
+    started : callable, optional
+        Called when all is loaded, before the first request is answered.
     """
 
-    def __init__(self, settings: ServiceSettings, *, failed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        failed: Callable[[BaseException], None],
+        started: Callable[[], None] = lambda: None,
+    ) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.admission = Admission(settings.queue, settings.low_water, settings.max_memory)
@@ -60,7 +68,7 @@ class Service:
         self.jobs = None if settings.jobs is None else Jobs(settings.jobs, settings, self._source_of)
         self.ready = False
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
-        self._failed = failed
+        self._failed, self._started = failed, started
         self._starting: asyncio.Task[None] | None = None
         self._observe()
 
@@ -90,6 +98,7 @@ class Service:
         except Exception as error:  # noqa: BLE001  (handed on to the one who started the service)
             self._failed(error)
             return
+        self._started()
         self.ready = True
         if self.jobs is not None:
             self.jobs.open()
