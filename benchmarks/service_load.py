@@ -250,7 +250,7 @@ async def watched(served: Served, load: Any) -> tuple[Tally, dict[str, Any]]:
 
 
 def engine_rate(pixels: np.ndarray, *, threads: int | None, seconds: float) -> float:
-    """Patches per second of the engine alone, as the service asks it: 64 at a time."""
+    """Patches per second of the engine alone, given 64 at a time."""
     classifier = swath.load("eurosat", threads=threads)
     classifier.answer(pixels)
     start, done = time.perf_counter(), 0

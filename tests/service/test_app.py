@@ -221,7 +221,7 @@ def test_an_answer_in_time_or_504(served: Running, forest: bytes):
 
 
 def test_headers_that_do_not_come_or_do_not_end_close_the_connection(tiny_model: Path, forest: bytes):
-    with running(tiny_model, timeout=0.3) as one:
+    with running(tiny_model, timeout=1.0) as one:
         for begun in (b"", b"GET /healthz HTTP/1.1\r\nHost: local"):
             with socket.create_connection(("127.0.0.1", one.client.port), timeout=PATIENCE) as connection:
                 connection.sendall(begun)

@@ -28,7 +28,7 @@ def test_there_are_fifty_of_them():
 
 @pytest.fixture(scope="module")
 def impatient(tiny_model: Path) -> Iterator[Running]:
-    with running(tiny_model, timeout=0.5) as one:
+    with running(tiny_model, timeout=1.0) as one:
         yield one
 
 
@@ -36,7 +36,7 @@ def impatient(tiny_model: Path) -> Iterator[Running]:
 def test_a_slow_upload_gets_a_sentence(impatient: Running, name: str):
     refused = SLOW[name](impatient.client)
     assert refused.status == 408
-    assert refused.error == "the body did not come within 0.5 s; send fewer images per request"
+    assert refused.error == "the body did not come within 1 s; send fewer images per request"
     assert impatient.client.get("/healthz").status == 200
     assert impatient.client.metric("swath_held_bytes") == 0
 
