@@ -68,6 +68,7 @@ class Service:
         self.jobs = None if settings.jobs is None else Jobs(settings.jobs, settings, self._source_of)
         self.ready = False
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self._explaining = asyncio.Lock()
         self._failed, self._started = failed, started
         self._starting: asyncio.Task[None] | None = None
         self._observe()
@@ -147,23 +148,32 @@ class Service:
         Raises
         ------
         SwathError, TimeOverError, ClientGoneError
-            As for :meth:`classify`, and if the model has no class `class_name`.
+            As for :meth:`classify`, and if the model has no class `class_name`, or several images take more than a
+            quarter of the memory.
         """
         start = time.perf_counter()
         held = 0
+        most = self.settings.max_memory // 4
 
         def decoded(pixels: npt.NDArray[Any], work: Work, place: int) -> None:
             nonlocal held
             held += pixels.nbytes
-            work.deliver(place, pixels)
+            if held > most and len(uploads) > 1:
+                work.fail(RefusedError(413, "the images are too large to be explained together", fix="send one each"))
+            else:
+                work.deliver(place, pixels)
 
         def explained(images: list[tuple[str, npt.NDArray[Any]]]) -> list[Explanation]:
             return list(explanations(model.classifier, images, class_name=class_name, explain=model.explain))
 
+        def left() -> float:
+            return max(0.0, seconds - (time.perf_counter() - start))
+
         try:
-            work = await self._decoded(model, uploads, receive, decoded, seconds=seconds)
-            images = [(one.name, pixels) for one, pixels in zip(uploads, work.future.result(), strict=True)]
-            async with asyncio.timeout(max(0.0, seconds - (time.perf_counter() - start))):
+            # One request at a time holds images that it has not explained: two with half of theirs would wait for ever.
+            async with asyncio.timeout(seconds), self._explaining:
+                work = await self._decoded(model, uploads, receive, decoded, seconds=left())
+                images = [(one.name, pixels) for one, pixels in zip(uploads, work.future.result(), strict=True)]
                 return await self.aside(explained, images)
         except TimeoutError:
             raise _late() from None
