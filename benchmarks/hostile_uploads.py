@@ -8,7 +8,8 @@ unpacks to just under the limit of pixels, which are served, or given up when th
 model of four colors and its own limits, but for the time (30 s; ``--short``: 10 s, and no such large images).
 
 Memory is the peak of resident memory that Linux keeps for each process. The server's and that of the largest decoder
-are compared with what the settings allow: what they take at rest, and the limit on top of it.
+are compared with what the settings allow: what they take at rest, and on top of that what a decoder may take for an
+image, and the server for bodies and decoded images, and as much as a decoder for the image that the engine has.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def main() -> None:
             peaks = Peaks(served)
             rest = peaks.shown()
             limits = {
-                "server, MiB": round(peaks.server + settings.max_memory / 2**20),
+                "server, MiB": round(peaks.server + settings.max_memory / 2**20 + memory_of(settings.max_pixels)),
                 "decoder, MiB": round(peaks.decoder + memory_of(settings.max_pixels)),
             }
             with peaks.watched():

@@ -75,7 +75,8 @@ def test_compose_starts_it_read_only_with_a_key():
     assert int(service["stop_grace_period"].removesuffix("s")) > ServiceSettings().drain
     # A server of 350 MiB at rest and decoders of 60, and what each may take on top of that.
     settings = ServiceSettings(decoders=2)
-    most = 350 + settings.max_memory // 2**20 + 2 * (60 + memory_of(settings.max_pixels))
+    image = memory_of(settings.max_pixels)
+    most = 350 + settings.max_memory // 2**20 + image + 2 * (60 + image)
     assert int(service["mem_limit"].removesuffix("m")) >= most
 
 

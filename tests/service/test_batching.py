@@ -51,8 +51,23 @@ def test_requests_share_batches_and_get_their_own_results(classifier: Classifier
             got = np.array([list(one.probabilities.values()) for one in found])
             np.testing.assert_allclose(got, expected[label], atol=1e-6)
         await asyncio.sleep(0)
-        assert ran.sizes == [8, 8, 2]  # 18 images, of which one thread of the engine runs 8 at once
+        assert ran.sizes == [16, 2]  # 18 images: two whole steps of 8 first, and no more in one call
         assert ran.released == 18 * 3 * 64 * 64
+        ran.batcher.close()
+        ran.batcher.join()
+
+    asyncio.run(run())
+
+
+def test_no_batch_is_larger_than_two_steps_of_the_engine(classifier: Classifier):
+    async def run() -> None:
+        ran = Ran(classifier)
+        work = Work(40, asyncio.get_running_loop())
+        with ran.batcher._changed:
+            for place in range(40):
+                ran.batcher.submit(patches("Forest", 1)[0], work, place)
+        await asyncio.wait_for(work.future, PATIENCE)
+        assert ran.sizes == [16, 16, 8]
         ran.batcher.close()
         ran.batcher.join()
 

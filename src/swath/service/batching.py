@@ -1,8 +1,8 @@
 """Images of many requests go through the engine together: one thread per model takes what has gathered meanwhile.
 
 Nothing waits for a batch to fill: an idle engine starts at once, and while it runs the next batch gathers by itself.
-A batch is no larger than what the engine runs at once: all of a larger one would wait for its last image, and come
-back together to decoders that had nothing to do meanwhile.
+A batch is no larger than twice what the engine runs at once: all of a larger one would wait for its last image and
+come back together, to decoders that had nothing to do meanwhile.
 :class:`Work` is one request on its way: its images come back in any order, and it ends when the last one is there,
 when its time is over, or when nobody waits for it any more.
 """
@@ -111,7 +111,8 @@ class Batcher:
         self.classifier = classifier
         self._loop, self._finished, self._released = loop, finished, released
         engine = classifier._engine
-        self._largest = min(LARGEST, engine.batch_size * engine.threads)
+        self._step = engine.batch_size * engine.threads
+        self._largest = min(LARGEST, 2 * self._step)
         self._queue: deque[Decoded] = deque()
         self._changed = threading.Condition()
         self._closing = self._retired = False
@@ -178,8 +179,11 @@ class Batcher:
                     batch.append(one)
                 else:
                     others.append(one)
+            # The engine fills its last step up with nothing, so whole steps go first.
+            kept = len(batch) if len(batch) < self._step else len(batch) - len(batch) % self._step
             self._queue.extendleft(reversed(others))
-            return batch, unwanted
+            self._queue.extendleft(reversed(batch[kept:]))
+            return batch[:kept], unwanted
 
     def _run(self) -> None:
         while (taken := self._take()) is not None:
