@@ -15,6 +15,7 @@ image, and the server for bodies and decoded images, and as much as a decoder fo
 from __future__ import annotations
 
 import contextlib
+import html
 import sys
 import tempfile
 import threading
@@ -84,6 +85,11 @@ class Peaks:
         return {"server, MiB": round(self.server), "decoder, MiB": round(self.decoder)}
 
 
+def shown(text: str) -> str:
+    """A sentence as a cell of a Markdown table: what it quotes of an upload is no markup."""
+    return html.escape(text, quote=False).replace("|", "&#124;")
+
+
 def main() -> None:
     """Measure and print."""
     args = parser(__doc__).parse_args()
@@ -140,7 +146,7 @@ def main() -> None:
         "answers": {upload: {"status": status, "sentence": text} for upload, (status, text) in answers.items()},
     }
     table = ["| upload | status | sentence |", "|---|---:|---|"]
-    table += [f"| {upload} | {status} | {text.replace('|', '&#124;')} |" for upload, (status, text) in answers.items()]
+    table += [f"| {upload} | {status} | {shown(text)} |" for upload, (status, text) in answers.items()]
     table += ["", "| peak of resident memory, MiB | server | a decoder |", "|---|---:|---:|"]
     for what, found in (
         ("at rest", rest),
