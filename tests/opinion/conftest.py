@@ -26,6 +26,12 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are sent as large as they are: enlarging and compressing hundreds takes most of a test's time."""
+    monkeypatch.setattr("swath.opinion.prompt.SIDE", 64)
+
+
+@pytest.fixture
 def serve() -> Iterator[Callable[[Behavior | Answer], ChatServer]]:
     """Start servers that end with the test."""
     with ExitStack() as stack:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -175,7 +176,7 @@ def test_nothing_is_asked_twice(serve: Serve, ask_at: AskAt) -> None:
         assert ask_at(server, **settings).estimate(questions).questions == 3
     with chat_server(says("River")) as other:
         assert ask_at(other).ask(questions)[0].label == "River"
-    changed = question().__class__(question().text + " ", question().png, question().classes)
+    changed = replace(question(), text=question().text + " ")
     assert ask_at(server).estimate([changed]).questions == 1
 
 

@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score
 
 from swath.data import PatchIndex
 from swath.errors import DataError, SettingError
-from swath.inference import load
+from swath.inference import Classifier, load
 from swath.opinion import OpinionEvaluation, VisionModel, evaluate_opinions, prepare_evaluation
 from swath.opinion.answers import Opinion, missing
 from swath.opinion.client import OpinionSettings
@@ -40,6 +40,7 @@ from tests.tiny import CLASSES
 
 Serve = Callable[[Behavior | Answer], ChatServer]
 AskAt = Callable[..., VisionModel]
+pytestmark = pytest.mark.usefixtures("small_pictures")
 PRICE = Price(input=2.0, output=10.0)
 
 
@@ -55,20 +56,25 @@ def erring(request: Request) -> Answer:
 
 
 @pytest.fixture(scope="module")
-def prepared(tiny_model: Path, tiny_index: PatchIndex) -> PreparedEvaluation:
+def classifier(tiny_model: Path) -> Classifier:
+    """The tiny model, on one thread."""
+    return load(tiny_model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def prepared(classifier: Classifier, tiny_index: PatchIndex) -> PreparedEvaluation:
     """All of the train split, with the classifier's answers."""
     model = VisionModel(OpinionSettings(base_url="http://127.0.0.1:1/v1"))
-    classifier = load(tiny_model, threads=1)
     return prepare_evaluation(classifier, tiny_index, model, split="train", below=0.9)
 
 
 def test_numbers_are_those_of_the_answers(
-    serve: Serve, ask_at: AskAt, tiny_model: Path, tiny_index: PatchIndex, tmp_path: Path
+    serve: Serve, ask_at: AskAt, classifier: Classifier, tiny_index: PatchIndex, tmp_path: Path
 ) -> None:
     server = serve(erring)
     model = ask_at(server, price=PRICE)
     out = tmp_path / "out"
-    made = prepare_evaluation(tiny_model, tiny_index, model, split="train", below=0.9, out=out)
+    made = prepare_evaluation(classifier, tiny_index, model, split="train", below=0.9, out=out)
     assert (len(made.questions), made.estimate.questions, server.requests) == (72, 72, [])
     result = evaluate_opinions(made, model, out=out)
     with (out / "opinions.csv").open(newline="", encoding="utf-8") as file:
@@ -124,12 +130,12 @@ def test_numbers_are_those_of_the_answers(
 
 
 def test_the_folder_and_the_page(
-    serve: Serve, ask_at: AskAt, tiny_model: Path, tiny_index: PatchIndex, tmp_path: Path
+    serve: Serve, ask_at: AskAt, classifier: Classifier, tiny_index: PatchIndex, tmp_path: Path
 ) -> None:
     server = serve(erring)
     model = ask_at(server, price=PRICE)
     out = tmp_path / "out"
-    made = prepare_evaluation(tiny_model, tiny_index, model, split="train", below=0.9, out=out)
+    made = prepare_evaluation(classifier, tiny_index, model, split="train", below=0.9, out=out)
     result = evaluate_opinions(made, model, out=out)
     page = (out / "index.html").read_text()
     for words in (
@@ -151,7 +157,7 @@ def test_the_folder_and_the_page(
         assert len(line) <= 80 or "  " not in line.strip()
     # A second run asks nothing and finds the same.
     again = ask_at(server, price=PRICE)
-    repeated = prepare_evaluation(tiny_model, tiny_index, again, split="train", below=0.9)
+    repeated = prepare_evaluation(classifier, tiny_index, again, split="train", below=0.9)
     assert repeated.estimate.questions == 0
     found = evaluate_opinions(repeated, again)
     assert found.requests == 0
@@ -160,16 +166,16 @@ def test_the_folder_and_the_page(
 
 
 def test_a_larger_sample_adds_to_a_smaller_one(
-    serve: Serve, ask_at: AskAt, tiny_model: Path, tiny_index: PatchIndex
+    serve: Serve, ask_at: AskAt, classifier: Classifier, tiny_index: PatchIndex
 ) -> None:
     model = ask_at(serve(says("River")))
-    small, large = (prepare_evaluation(tiny_model, tiny_index, model, n=n, split="train") for n in (20, 50))
+    small, large = (prepare_evaluation(classifier, tiny_index, model, n=n, split="train") for n in (20, 50))
     assert set(small.found.paths) < set(large.found.paths)
     assert (len(small.questions), len(large.questions)) == (20, 50)
-    other = prepare_evaluation(tiny_model, tiny_index, model, n=20, split="train", seed=1)
+    other = prepare_evaluation(classifier, tiny_index, model, n=20, split="train", seed=1)
     assert set(other.found.paths) != set(small.found.paths)
     evaluate_opinions(small, model)
-    assert prepare_evaluation(tiny_model, tiny_index, model, n=50, split="train").estimate.questions == 30
+    assert prepare_evaluation(classifier, tiny_index, model, n=50, split="train").estimate.questions == 30
 
 
 def test_who_was_not_heard_is_in_no_number(prepared: PreparedEvaluation) -> None:
@@ -251,20 +257,20 @@ def test_counts_fit_each_other_whatever_is_said(prepared: PreparedEvaluation, da
     assert result.lines()
 
 
-def test_settings_that_cannot_be(tiny_model: Path, tiny_index: PatchIndex, serve: Serve, ask_at: AskAt) -> None:
+def test_settings_that_cannot_be(classifier: Classifier, tiny_index: PatchIndex, serve: Serve, ask_at: AskAt) -> None:
     model = ask_at(serve(says("River")))
     with pytest.raises(SettingError, match="1 or more"):
-        prepare_evaluation(tiny_model, tiny_index, model, n=0)
+        prepare_evaluation(classifier, tiny_index, model, n=0)
     with pytest.raises(SettingError, match="--out DIR"):
-        prepare_evaluation(tiny_model, tiny_index, model, split="test")
+        prepare_evaluation(classifier, tiny_index, model, split="test")
 
 
 def test_nothing_is_written_when_it_cannot_be_finished(
-    serve: Serve, ask_at: AskAt, tiny_model: Path, tiny_index: PatchIndex, tmp_path: Path
+    serve: Serve, ask_at: AskAt, classifier: Classifier, tiny_index: PatchIndex, tmp_path: Path
 ) -> None:
     for behave in (NO_QUOTA, limited("9999")):
         model = ask_at(serve(behave))
-        made = prepare_evaluation(tiny_model, tiny_index, model, out=tmp_path / "out")
+        made = prepare_evaluation(classifier, tiny_index, model, out=tmp_path / "out")
         with pytest.raises(DataError):
             evaluate_opinions(made, model, out=tmp_path / "out")
         assert not (tmp_path / "out").exists()

@@ -15,6 +15,7 @@ from tests.opinion.servers import Answer, Behavior, ChatServer, by_color, in_tur
 
 Serve = Callable[[Behavior | Answer], ChatServer]
 AskAt = Callable[..., VisionModel]
+pytestmark = pytest.mark.usefixtures("small_pictures")
 
 
 def test_it_says_what_each_says(

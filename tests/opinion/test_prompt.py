@@ -28,6 +28,7 @@ def test_the_picture_is_enlarged_and_holds_nothing_but_pixels() -> None:
     wide = make_question(np.zeros((3, 20, 1000), np.uint8), bands=RGB, classes=CLASSES)
     with Image.open(io.BytesIO(wide.png)) as picture:
         assert picture.size == (512, 10)
+    assert "reduced from 1000 x 20 pixels" in wide.text
 
 
 def test_patches_of_one_size_get_the_same_words() -> None:

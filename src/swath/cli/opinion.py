@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swath.opinion.cost import Cost
 
 app = opt.Commands(
-    "Ask a vision-language model for a second opinion, and measure what it is worth.\n\n"
+    "Ask a vision-language model for a second opinion, and measure it.\n\n"
     "The patches are sent to that model's server. It is never shown the classifier's answer, and never overrules it."
 )
 _ROWS = 20  # images shown

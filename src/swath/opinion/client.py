@@ -221,8 +221,7 @@ class VisionModel:
     def _path(self, question: Question) -> Path:
         """Where the answer to a question is kept: by all that decides it."""
         settings = self.settings
-        address = settings.base_url.rstrip("/")
-        asked = [address, settings.model, settings.max_tokens, question.messages(), question.schema]
+        asked = [settings.base_url.rstrip("/"), settings.model, settings.max_tokens, question.fingerprint]
         return self._cache / f"{hashlib.sha256(json.dumps(asked).encode()).hexdigest()}.json"
 
     def _kept(self, question: Question) -> Opinion | None:

@@ -7,6 +7,7 @@ words, whatever they show.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from swath.data.archives import read_file
 from swath.data.tables import decode_text, read_csv
 from swath.errors import DataError, SettingError
 from swath.imagery import RGB
-from swath.pages.figures import pixels_to_png, to_display_rgb
+from swath.pages.figures import RgbImage, pixels_to_png, to_display_rgb
 from swath.pages.text import written
 
 UNSURE = "unsure"
@@ -39,15 +40,29 @@ class Question:
     ----------
     text : str
         The words.
-    png : bytes
-        The picture.
     classes : tuple of str
         Names that may be answered, besides :data:`UNSURE`.
+    pixels : numpy.ndarray
+        ``[H, W, 3]`` uint8, the patch as it is shown, not enlarged.
     """
 
     text: str
-    png: bytes = field(repr=False)
     classes: tuple[str, ...]
+    pixels: RgbImage = field(repr=False)
+
+    @property
+    def png(self) -> bytes:
+        """The picture that is sent: enlarged, and nothing in it but pixels."""
+        picture = Image.fromarray(self.pixels)
+        ratio = SIDE / max(picture.size)
+        width, height = (max(1, round(side * ratio)) for side in picture.size)
+        return pixels_to_png(np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC)))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides what is sent."""
+        words = json.dumps([_TASK, self.text, self.schema, SIDE, self.pixels.shape])
+        return hashlib.sha256(words.encode() + self.pixels.tobytes()).hexdigest()
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -127,8 +142,9 @@ def make_question(
         )
     height, width = pixels.shape[1:]
     shown = "in true color" if set(RGB) <= set(bands) else f"band '{bands[0]}' in gray"
+    resized = "enlarged" if max(width, height) < SIDE else "reduced"
     lines = [
-        f"The picture is one patch of a satellite image, seen from above, {shown}, enlarged from {width} x {height} "
+        f"The picture is one patch of a satellite image, seen from above, {shown}, {resized} from {width} x {height} "
         "pixels."
     ]
     if gsd is not None:
@@ -145,15 +161,7 @@ def make_question(
         "confidence: the probability, from 0 to 1, that the label is right.",
         "reason: one sentence on what in the picture speaks for the label.",
     ]
-    return Question("\n".join(lines), _enlarged(pixels, bands), tuple(classes))
-
-
-def _enlarged(pixels: npt.NDArray[Any], bands: Sequence[str]) -> bytes:
-    """The patch as a PNG whose longer side has :data:`SIDE` pixels, with nothing in it but pixels."""
-    picture = Image.fromarray(to_display_rgb(np.asarray(pixels), bands))
-    ratio = SIDE / max(picture.size)
-    width, height = (max(1, round(side * ratio)) for side in picture.size)
-    return pixels_to_png(np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC)))
+    return Question("\n".join(lines), tuple(classes), to_display_rgb(np.asarray(pixels), bands, limit=SIDE))
 
 
 def read_definitions(path: str | Path | None, classes: Sequence[str]) -> dict[str, str]:
