@@ -228,6 +228,7 @@ def _agreed(estimate: Cost, other: VisionModel, *, yes: bool) -> None:
 
     if not estimate.questions:
         return
+    other.check()
     settings = other.settings
     limit = "" if settings.max_requests is None else f" (at most {settings.max_requests:,} now)"
     text = (
@@ -268,4 +269,7 @@ def _show(table: OpinionTable) -> None:
     skipped = len(table) - table.asked
     rest = f"; on {skipped:,} the classifier is sure, and nothing was asked" if skipped else ""
     typer.echo(f"asked on {counted(table.asked, 'image', 'images')}, another class on {table.differing:,}{rest}")
+    unheard = sum(one is not None and one.is_missing for one in table.opinions)
+    if unheard:
+        typer.echo(f"{counted(unheard, 'image', 'images')} without an answer: the same command asks again", err=True)
     typer.echo(f"it took {table.cost.sentence} ({counted(table.requests, 'request', 'requests')} now)")

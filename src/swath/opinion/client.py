@@ -119,6 +119,16 @@ class VisionModel:
     def __repr__(self) -> str:
         return f"<VisionModel {self.settings.model} at {self.settings.host}>"
 
+    def check(self) -> None:
+        """Find out whether it can be asked, as far as that is known before anything is sent.
+
+        Raises
+        ------
+        SettingError, DataError, MissingExtraError
+            If there is no key, the network is switched off, or the client is not installed.
+        """
+        self._connected()
+
     def estimate(self, questions: Sequence[Question]) -> Cost:
         """What it will take to ask those of `questions` that have not been answered before."""
         new = [question for question in questions if self._kept(question) is None]

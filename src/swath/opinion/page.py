@@ -15,7 +15,7 @@ from swath.opinion.images import opinion_columns
 from swath.opinion.results import NO_CLASS, OpinionEvaluation, PreparedEvaluation, plain_kappa
 from swath.pages.figures import pixels_to_png, tile
 from swath.pages.html import Image, Link, Listing, Number, Point, Section, write_report
-from swath.pages.text import counted, p_value, points, sentence, written
+from swath.pages.text import counted, p_value, sentence, written
 
 NUMBERS, PATCHES, MATRIX, PAGE = "opinion.json", "opinions.csv", "confusion.csv", "index.html"
 _SHOWN = 24  # patches in the gallery
@@ -129,7 +129,8 @@ def _points(result: OpinionEvaluation) -> list[Point]:
         text = f"of accuracy, if its class were taken where the classifier is unsure ({replaced.asked:,} patches)"
         head = "Pays" if pays else "Does not pay" if replaced.gain.high < 0 else "Not shown to pay"
         number = f"{100 * replaced.gain.value:+.1f} points"
-        first = Point("good" if pays else "beware", text, number, points(replaced.gain), head=head)
+        small = f"95 % interval {100 * replaced.gain.low:+.1f} to {100 * replaced.gain.high:+.1f} points"
+        first = Point("good" if pays else "beware", text, number, small, head=head)
     else:
         first = Point("beware", result.verdict, head="Nothing to ask")
     lead = result.accuracy
@@ -154,7 +155,7 @@ def _points(result: OpinionEvaluation) -> list[Point]:
         )
     errors = result.pairs.only_other + result.pairs.neither
     alone = Point(
-        "next",
+        "good" if result.pairs.only_other else "beware",
         f"of {counted(errors, 'mistake', 'mistakes')} of '{result.classifier}' it gets right; it loses "
         f"{result.pairs.only_classifier:,} that the classifier gets right",
         f"{result.pairs.only_other:,}",
