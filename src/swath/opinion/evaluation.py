@@ -33,7 +33,7 @@ from swath.opinion.answers import Opinion
 from swath.opinion.client import VisionModel
 from swath.opinion.cost import Price
 from swath.opinion.page import write_opinions
-from swath.opinion.prompt import make_question
+from swath.opinion.prompt import make_question, read_definitions
 from swath.opinion.results import NO_CLASS, Mask, OpinionEvaluation, Pairs, PreparedEvaluation, Replacement, Review
 from swath.opinion.selection import check_task, unsure_rows, unsure_rule
 from swath.pages.text import counted
@@ -93,6 +93,15 @@ def prepare_evaluation(
         If a setting is not valid, or `split` is test and there is no `out` to note it next to.
     OutputError
         If `out` exists without `overwrite` or cannot be written.
+
+    Examples
+    --------
+    >>> from swath.data import build_index
+    >>> made = prepare_evaluation("eurosat", build_index("eurosat-mini"), VisionModel(), n=20)
+    >>> len(made.questions), made.found.split
+    (20, 'val')
+    >>> "- SeaLake: open water" in made.questions[0].text
+    True
     """
     first, patches = open_inputs(classifier, index)
     check_task(first.record)
@@ -106,10 +115,9 @@ def prepare_evaluation(
     rows = sample_rows(len(part), n, seed=seed)
     found = predict_split(first, patches, split=split, rows=rows, progress=progress)
     spec = first.record.input
+    lines = read_definitions(None, found.classes) if definitions is None else definitions
     questions = tuple(
-        make_question(
-            pixels, bands=spec.bands, classes=found.classes, definitions=definitions, gsd=patches.gsd or spec.gsd
-        )
+        make_question(pixels, bands=spec.bands, classes=found.classes, definitions=lines, gsd=patches.gsd or spec.gsd)
         for pixels in found.pixels
     )
     return PreparedEvaluation(

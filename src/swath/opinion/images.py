@@ -22,7 +22,7 @@ from swath.inference.predictions import Predictions, concatenate
 from swath.opinion.answers import Opinion
 from swath.opinion.client import VisionModel
 from swath.opinion.cost import Cost
-from swath.opinion.prompt import Question, make_question
+from swath.opinion.prompt import Question, make_question, read_definitions
 from swath.opinion.selection import check_task, unsure_rows
 from swath.progress import Progress, silent
 
@@ -36,6 +36,8 @@ class PreparedImages:
 
     Attributes
     ----------
+    classifier : str
+        Its name.
     predictions : Predictions
         Of all N images.
     unsure : numpy.ndarray
@@ -155,7 +157,7 @@ def prepare_images(
     model : VisionModel
         Whom the questions are for.
     definitions : mapping of str to str, optional
-        A line on each class; see :func:`swath.opinion.read_definitions`.
+        A line on each class, or on some; by default what ``read_definitions(None, classes)`` gives.
     only_unsure : bool
         Ask only where the classifier is unsure; see :func:`swath.opinion.selection.unsure_rows`.
     below : float, optional
@@ -169,6 +171,8 @@ def prepare_images(
         If an image cannot be read, the model gives several labels per image, or a setting is not valid.
     """
     check_task(classifier.record)
+    names = classifier.record.class_names
+    lines = read_definitions(None, names) if definitions is None else definitions
     images = walk_images([Path(path) for path in inputs])
     pixels: list[npt.NDArray[Any]] = []
 
@@ -183,10 +187,7 @@ def prepare_images(
     rows = np.flatnonzero(unsure).tolist() if only_unsure else list(range(len(predictions)))
     spec = classifier.record.input
     questions = tuple(
-        make_question(
-            pixels[row], bands=spec.bands, classes=classifier.record.class_names, definitions=definitions, gsd=spec.gsd
-        )
-        for row in rows
+        make_question(pixels[row], bands=spec.bands, classes=names, definitions=lines, gsd=spec.gsd) for row in rows
     )
     return PreparedImages(
         classifier.record.name, predictions, unsure, tuple(rows), questions, model.estimate(questions), images.left_out
