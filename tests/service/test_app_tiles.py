@@ -69,6 +69,9 @@ def test_a_web_map_shows_the_map(mapped: Mapped):
     start = f"http://127.0.0.1:{mapped.client.port}"
     assert address == f"{start}/v1/maps/{mapped.map}/{{z}}/{{x}}/{{y}}.png"
 
+    behind = mapped.client.get(f"/v1/maps/{mapped.map}/tilejson.json", Host="localhost:1", X_Forwarded_Proto="https")
+    assert behind.json["tiles"][0].startswith(f"https://localhost:1/v1/maps/{mapped.map}/")
+
     raster = mapped.folder / mapped.map / "map" / "map.tif"
     shown = swath.service.tiles.read_map(raster.with_name("map.json"))
     tile = tile_at(shown, json["maxzoom"])

@@ -253,8 +253,9 @@ def _driver(path: Path) -> str:
 def _dataset_scene(dataset: DatasetReader, name: str, *, nodata: float | None, black: bool) -> Scene:
     bands = RasterBands(dataset, name=name)
     # Blocks are decoded whole, so one that holds the whole scene would break the bound on memory.
+    each = dataset.count * np.dtype(dataset.dtypes[0]).itemsize
     for height, width in dataset.block_shapes:
-        if height * width * dataset.count * np.dtype(dataset.dtypes[0]).itemsize > _MAX_BLOCK:
+        if height * width * each > _MAX_BLOCK:
             raise DataError(
                 f"{name} is stored in blocks of {width} x {height} pixels, which take too much memory",
                 fix="write it in tiles, for example with: gdal_translate -of COG",

@@ -398,7 +398,13 @@ def _add_tiles(app: FastAPI, service: Service, jobs: Jobs) -> None:
         )
 
     answers: dict[int | str, dict[str, Any]] = {
-        200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
+        200: {
+            "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+            "headers": {
+                "ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}},
+                "Cache-Control": {"description": "How long to keep it.", "schema": {"type": "string"}},
+            },
+        },
         304: {"description": "The tile is the one that the client has, by If-None-Match."},
         **wrong,
     }

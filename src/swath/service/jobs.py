@@ -217,6 +217,8 @@ class Jobs:
             "out": str(place / _MAP / "map.tif"),
             "stride": job.stride,
             "rescale": job.rescale,
+            "max_pixels": self._settings.max_scene_pixels,
+            "max_memory": self._settings.max_map_memory,
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable,
