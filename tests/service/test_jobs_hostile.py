@@ -17,6 +17,7 @@ import pytest
 from rasterio import Affine
 from rasterio.io import MemoryFile
 
+from tests.service.conftest import jpeg
 from tests.service.servers import Client, Running, running, wait_until
 from tests.service.test_app_hostile import VRT, WIDE_JPEG, png, saved
 from tests.service.test_jobs import TIFF, _maker, scene
@@ -82,9 +83,9 @@ def zipped(data: bytes) -> bytes:
     return stream.getvalue()
 
 
-def called(kind: str) -> Make:
-    """A picture cut short, whatever it is called."""
-    return lambda good, port: saved(kind)[:-30]
+def half(kind: str) -> Make:
+    """A picture cut short, sent as a TIFF."""
+    return lambda good, port: jpeg("Forest", kind=kind)[:1000]
 
 
 def says(text: str) -> Make:
@@ -112,8 +113,8 @@ SLOW: dict[str, Make] = {
     "a zip with ../ in it": lambda good, port: zipped(good),
     "gzip": lambda good, port: zlib.compress(good, wbits=31),
     "HDF5": lambda good, port: b"\x89HDF\r\n\x1a\n" + bytes(500),
-    "a PNG cut short": called("PNG"),
-    "a JPEG cut short": called("JPEG"),
+    "a PNG cut short": half("PNG"),
+    "a JPEG cut short": half("JPEG"),
     "a PNG of 60,000 by 60,000 pixels": lambda good, port: png(60_000, 60_000, zlib.compress(bytes(1000))),
     "a JPEG of 65,500 by 65,500 pixels": lambda good, port: WIDE_JPEG,
     "a gray picture of 8 pixels": lambda good, port: saved("BMP", "L", (8, 8)),
@@ -184,12 +185,12 @@ def refuse(strict: Strict, make: Make) -> None:
         job, peak = answer.json["id"], [0]
         wait_until(lambda: watched(strict.client, job, peak) in {"done", "failed"}, "the job ends")
         said = strict.client.get(f"/v1/map/{job}").json
-        assert said["state"] == "failed"
-        sentence = said["error"]
-        assert peak[0] < BASE + MEMORY
-        assert [path.name for path in (strict.folder / "jobs" / job / "map").iterdir()] == []
-        assert strict.client.get(f"/v1/maps/{job}/0/0/0.png").status == 409
+        left = [path.name for path in (strict.folder / "jobs" / job / "map").iterdir()]
+        tile = strict.client.get(f"/v1/maps/{job}/0/0/0.png")
         assert strict.client.ask("DELETE", f"/v1/map/{job}").status == 200
+        assert (said["state"], left, tile.status) == ("failed", [], 409)
+        assert peak[0] < BASE + MEMORY
+        sentence = said["error"]
     else:
         assert 400 <= answer.status < 500
         sentence = answer.error
