@@ -218,6 +218,15 @@ def test_tiles_that_cannot_be_decoded_are_no_zeros(tmp_path, monkeypatch):
             decode(source, name="a.jp2")
 
 
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_deep_png_that_is_cut_short_is_refused(part):
+    """GDAL gives whatever the memory held where it decodes it as a whole."""
+    pixels = np.random.default_rng(0).integers(0, 65_535, (3, 64, 64)).astype(np.uint16)
+    data = raster(pixels, "PNG")
+    with pytest.raises(DataError, match=r"a\.png is a damaged or cut-short PNG file"):
+        decode(data[: int(part * len(data))], name="a.png")
+
+
 def test_what_gdal_says_of_a_damaged_tag_is_an_error_of_swath(tmp_path):
     data = bytearray(raster(sharp(1), transform=rasterio.Affine(1, 0, 5, 0, -1, 5)))
     for at in (at for at in range(len(data)) if data.startswith(struct.pack("<HH", 33550, 12), at)):

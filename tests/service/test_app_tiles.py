@@ -96,8 +96,8 @@ def test_confidence_is_a_layer(mapped: Mapped):
     json = mapped.client.get(f"/v1/maps/{mapped.map}/tilejson.json?layer=confidence").json
     assert list(json["colors"]) == ["0 %", "25 %", "50 %", "75 %", "100 %"]
     assert json["tiles"][0].endswith("/{y}.png?layer=confidence")
-    center = json["center"]
-    tile = swath.service.tiles.WEB_MERCATOR_TMS.tile(*center)
+    lon, lat, zoom = json["center"]
+    tile = swath.service.tiles.WEB_MERCATOR_TMS.tile(lon, lat, int(zoom))
     colored = pixels(mapped.client.get(f"/v1/maps/{mapped.map}/{tile.z}/{tile.x}/{tile.y}.png?layer=confidence").body)
     classes = pixels(mapped.client.get(f"/v1/maps/{mapped.map}/{tile.z}/{tile.x}/{tile.y}.png").body)
     np.testing.assert_array_equal(colored[..., 3], classes[..., 3])

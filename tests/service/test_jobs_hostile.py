@@ -85,7 +85,7 @@ def zipped(data: bytes) -> bytes:
 
 def half(kind: str) -> Make:
     """A picture cut short, sent as a TIFF."""
-    return lambda good, port: jpeg("Forest", kind=kind)[:1000]
+    return lambda good, port: jpeg("Forest", kind=kind)[:500]
 
 
 def says(text: str) -> Make:

@@ -49,7 +49,13 @@ _CACHE = 64 * 2**20
 _MAX_CACHE = 640 * 2**20
 # Sidecar files (world files, masks) are looked up by name; the folder, which may be huge, is never listed.
 # Blocks are decoded and compressed on all cores where the format allows it.
-ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE", "GDAL_CACHEMAX": _CACHE, "GDAL_NUM_THREADS": str(free_cores())}
+# Of a PNG that is cut short GDAL gives whatever the memory held, and no error, where it decodes it as a whole.
+ENVIRONMENT = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    "GDAL_CACHEMAX": _CACHE,
+    "GDAL_NUM_THREADS": str(free_cores()),
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",
+}
 _MAX_BLOCK = 512 * 2**20
 _NUMBER = re.compile(r"b\d+")
 _NUMBERED = re.compile(r"band_\d+")  # what a band without a name is called

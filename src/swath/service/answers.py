@@ -148,10 +148,14 @@ class TileJsonAnswer(BaseModel):
     tiles: list[str] = Field(description="Address of a tile, with {z}, {x} and {y} to be filled in.")
     minzoom: int
     maxzoom: int = Field(description="Zoom level beyond which tiles show nothing more.")
-    bounds: tuple[float, float, float, float] = Field(
-        description="West, south, east, north in degrees; from -180 to 180 for a map across the antimeridian."
+    bounds: list[float] = Field(
+        min_length=4,
+        max_length=4,
+        description="West, south, east, north in degrees; from -180 to 180 for a map across the antimeridian.",
     )
-    center: tuple[float, float, int] = Field(description="Longitude, latitude, and the zoom level that shows it all.")
+    center: list[float] = Field(
+        min_length=3, max_length=3, description="Longitude, latitude, and the zoom level that shows it all."
+    )
     colors: dict[str, str] = Field(description="Color of every class, as #rrggbb; of some percentages of confidence.")
 
 

@@ -378,8 +378,8 @@ def _add_tiles(app: FastAPI, service: Service, jobs: Jobs) -> None:
             tiles=[f"{str(request.base_url).rstrip('/')}{_TILE.replace('{job}', job)}.png{query}"],
             minzoom=0,
             maxzoom=shown.max_zoom,
-            bounds=(west, south, east, north),
-            center=(*shown.center, shown.fit_zoom),
+            bounds=[west, south, east, north],
+            center=[*shown.center, shown.fit_zoom],
             colors=shown.colors[layer],
         )
 
