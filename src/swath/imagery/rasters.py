@@ -44,13 +44,17 @@ from swath.machine import check_local
 # set once is safe with threads, warnings.catch_warnings around each file is not.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
-_ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+# Of a PNG that is cut short GDAL gives whatever the memory held, and no error, where it decodes it as a whole.
+_ENVIRONMENT = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",
+}
 # Sources of the place of a file that are in it. PAM is off; without its name here the JPEG 2000 driver leaves the
 # transform of a file that has none as it found the memory.
 _GEOREFERENCED = {"GTiff": "INTERNAL", "JP2OpenJPEG": "PAM,INTERNAL"}
 # What rasterio raises where GDAL finds a file damaged: its own errors, GDAL's as they are, and of texts and numbers.
 _SAID = (rasterio.errors.RasterioError, CPLE_BaseError, ValueError, OverflowError)
-_SOUND = {"JP2OpenJPEG": {"GDAL_NUM_THREADS": "1"}, "PNG": {"GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"}}
 _KINDS = {"GTiff": "TIFF", "JP2OpenJPEG": "JPEG 2000", "PNG": "PNG"}
 _CODEC = re.compile(r"missing codec (?:of code )?(.*?)\.?$", re.IGNORECASE)
 _LONGEST = 200  # letters of what GDAL says
@@ -340,10 +344,9 @@ def sound(name: str, driver: str) -> Iterator[None]:
     """Make one error, :func:`unreadable`, of what GDAL says of a damaged raster that is read meanwhile.
 
     Tiles of JPEG 2000 are decoded one by one: those that several threads cannot decode GDAL gives as zeros or whatever
-    the memory held, with a line on standard error and no error. It does the same with a PNG that is cut short when it
-    decodes it as a whole, and so it decodes row by row.
+    the memory held, with a line on standard error and no error.
     """
-    options = _SOUND.get(driver, {})
+    options = {"GDAL_NUM_THREADS": "1"} if driver == "JP2OpenJPEG" else {}
     try:
         with rasterio.Env(session=DummySession(), **options) if options else contextlib.nullcontext():
             yield

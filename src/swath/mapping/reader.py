@@ -49,7 +49,7 @@ _CACHE = 64 * 2**20
 _MAX_CACHE = 640 * 2**20
 # Sidecar files (world files, masks) are looked up by name; the folder, which may be huge, is never listed.
 # Blocks are decoded and compressed on all cores where the format allows it.
-# Of a PNG that is cut short GDAL gives whatever the memory held, and no error, where it decodes it as a whole.
+# PNG is decoded row by row, so that one that is cut short is an error, as in swath.imagery.rasters.
 ENVIRONMENT = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "GDAL_CACHEMAX": _CACHE,
