@@ -116,7 +116,7 @@ def ask(
         opt.next_step("opinion", "ask", *inputs, *given, "--yes", "--out", opt.unused("opinions.csv"))
     else:
         typer.echo(f"{len(table):,} rows in {out}")
-        opt.hint(f"next: look at {out} ; how often it is right: swath opinion evaluate INDEX.parquet")
+        opt.hint(f"next: look at {out}; how often it is right: swath opinion evaluate INDEX.parquet")
     return {
         "classifier": table.classifier,
         "vision_model": table.vision_model,
