@@ -1,7 +1,6 @@
 """Train the model ``eurosat`` that the package ships, from the EuroSAT archive and its published lists.
 
     python scripts/train_shipped.py DATA --out DIR [--threads 2] [--resume]
-    python scripts/train_shipped.py DATA --out DIR --last-stage-from MODEL
     python scripts/train_shipped.py DATA --out DIR --measure
 
 DATA holds ``eurosat_rgb.zip``, ``eurosat_train.csv`` and ``eurosat_val.csv``. Training patches: the published train
@@ -9,8 +8,6 @@ list and most of the val list. Held out: the 600 test patches of ``eurosat-mini`
 calibration, though candidate models were compared on them; and 2,000 of the val list (including the val split of
 ``eurosat-mini``), which select the epoch and fit temperature, thresholds and quantiles. The published
 test list is not used. Then copy the ``model.onnx`` of the last stage to ``src/swath/model/shipped/<name>.onnx``.
-
-With ``--last-stage-from`` only the last stage is trained, from the model file that the stages before it gave.
 
 With ``--measure`` the same stages train on the published train list only, 2,000 patches of which select the epoch and
 fit temperature, thresholds and quantiles. The result is tested on the whole val list, 5,400 patches, which no weight,
@@ -33,7 +30,7 @@ from swath.training import load_recipe, train
 
 SEED = 20261121
 VAL_PER_CLASS = 200
-NAME, STAGES = "eurosat", ("eurosat", "eurosat-stage2", "eurosat-stage3")
+NAME, STAGES = "eurosat", ("eurosat", "eurosat-stage2")
 
 
 def main() -> None:
@@ -44,9 +41,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--measure", action="store_true", help="train on the train list, test on the val list")
-    parser.add_argument(
-        "--last-stage-from", metavar="MODEL", help="train the last stage only, from this model's weights"
-    )
     parser.add_argument("--set", nargs="*", default=[], dest="changes", metavar="FIELD=VALUE")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -54,8 +48,8 @@ def main() -> None:
     lists = write_lists(splits, options.out)
     index = split_index(build_index(options.data / "eurosat_rgb.zip", part_of="eurosat-rgb"), lists=lists)
     write_index(index, options.out / "index.parquet", overwrite=True)
-    weights = options.last_stage_from or "none"
-    for stage, recipe in list(enumerate(STAGES, start=1))[-1 if options.last_stage_from else 0 :]:
+    weights = "none"
+    for stage, recipe in enumerate(STAGES, start=1):
         out = options.out / f"stage{stage}"
         with Bars() as progress:
             result = train(
