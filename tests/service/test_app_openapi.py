@@ -51,7 +51,9 @@ def ask_all(
             ask()
 
 
-@pytest.mark.parametrize("times", [pytest.param(40, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "times", [pytest.param(40, marks=pytest.mark.slow), pytest.param(1000, marks=pytest.mark.soak)]
+)
 def test_every_answer_is_one_the_description_names(served: Running, times: int):
     asked: dict[str, set[int]] = {}
     ask_all(served.client.port, asked, times=times)
