@@ -48,6 +48,9 @@ def serve(
         Path | None, typer.Option(metavar="FOLDER", help="Also make maps (/v1/map); scenes and maps are kept here.")
     ] = None,
     max_scene_mb: Annotated[int, typer.Option(min=1, help="Largest scene to be mapped, megabytes.")] = 2048,
+    max_scene_pixels: Annotated[
+        int, typer.Option(min=1, help="Most pixels of a scene to be mapped, width x height.")
+    ] = 2_000_000_000,
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
 ) -> object:
@@ -80,6 +83,7 @@ def serve(
         "prediction_log": log_predictions,
         "jobs": jobs,
         "max_scene_bytes": max_scene_mb * 2**20,
+        "max_scene_pixels": max_scene_pixels,
         "api_key": os.environ.get(KEY) or None,
     }
     if values["api_key"] is not None and len(values["api_key"]) < SHORTEST_KEY:  # named here, where it is not quoted

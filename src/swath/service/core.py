@@ -27,6 +27,7 @@ from swath.service.prediction_log import PredictionLog
 from swath.service.settings import ServiceSettings
 
 _log = logging.getLogger("swath.service")
+_DRAWERS = 2  # tiles that are drawn at once
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]
 
@@ -70,6 +71,8 @@ class Service:
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
         self._explaining = asyncio.Lock()
         self._failed, self._started = failed, started
+        self._drawers = ThreadPoolExecutor(_DRAWERS, thread_name_prefix="tiles")
+        self._drawing, self._turns = 0, asyncio.Semaphore(_DRAWERS)
         self._starting: asyncio.Task[None] | None = None
         self._observe()
 
@@ -89,7 +92,8 @@ class Service:
             await self.jobs.close()
         await self.decoders.close()
         await asyncio.to_thread(self.models.close)
-        self._explainer.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._explainer, self._drawers):
+            pool.shutdown(wait=False, cancel_futures=True)
         if self.log is not None:
             await self.log.close()
 
@@ -183,6 +187,41 @@ class Service:
     async def aside(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run what explains or draws on a thread of its own, one after the other."""
         return await asyncio.get_running_loop().run_in_executor(self._explainer, partial(function, *arguments))
+
+    async def draw(self, gone: Callable[[], Awaitable[bool]], function: Callable[..., T], *arguments: Any) -> T:
+        """Run what draws a tile on one of a few threads of their own, when its turn comes.
+
+        Parameters
+        ----------
+        gone : callable
+            Whether the client has closed the connection: those of a map that is moved ask for tiles they leave again.
+        function : callable
+            What to do.
+        arguments : object
+            With what.
+
+        Raises
+        ------
+        RefusedError
+            429 if too many tiles wait.
+        TimeOverError, ClientGoneError
+            If it takes too long, or nobody waits any more.
+        """
+        if self._drawing >= self.settings.queue:
+            self.metrics.refused.inc()
+            raise RefusedError(
+                429, f"{self._drawing:,} tiles wait", fix="try again in 1 s", headers={"Retry-After": "1"}
+            )
+        self._drawing += 1
+        try:
+            async with asyncio.timeout(self.settings.timeout), self._turns:
+                if await gone():
+                    raise ClientGoneError("the client closed the connection")
+                return await asyncio.get_running_loop().run_in_executor(self._drawers, partial(function, *arguments))
+        except TimeoutError:
+            raise TimeOverError("the tile was not drawn in time", fix="ask for it again") from None
+        finally:
+            self._drawing -= 1
 
     async def _decoded(
         self,

@@ -25,6 +25,7 @@ from PIL import Image
 
 from swath.errors import SwathError
 from swath.imagery import Picture, decode
+from swath.machine import limit_memory
 
 _LENGTH = struct.Struct("<I")
 _MIB = 2**20
@@ -73,16 +74,13 @@ def decoded(name: str, data: bytes, *, max_pixels: int) -> tuple[dict[str, Any],
 
 
 def _limit(megabytes: int) -> None:
-    """Limit what a decoder may take, where the system can: memory beyond what it has now, files, core dumps."""
+    """Limit what a decoder may take, where the system can: memory beyond what it has now, and no files."""
+    limit_memory(megabytes * _MIB)
     try:
         import resource  # noqa: PLC0415  (Unix only)
     except ImportError:
         return
-    with contextlib.suppress(OSError, ValueError), open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
-        now = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * _MIB,) * 2)
-    for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
-        resource.setrlimit(limit, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def allow_processor_time(seconds: int) -> None:

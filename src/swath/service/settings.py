@@ -51,8 +51,10 @@ class ServiceSettings(Settings):
         Folder for a table of predictions; none is kept by default.
     jobs : pathlib.Path, optional
         Folder for scenes and the maps made of them; no maps are made by default.
-    max_scene_bytes : int
-        Of a scene to be mapped.
+    max_scene_bytes, max_scene_pixels : int
+        Of a scene to be mapped: of its file, and width x height.
+    max_map_memory : int
+        Bytes that the process which makes a map may take beyond its model.
     """
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("eurosat",)
@@ -72,6 +74,8 @@ class ServiceSettings(Settings):
     prediction_log: Path | None = None
     jobs: Path | None = None
     max_scene_bytes: Annotated[int, Field(ge=1024)] = 2048 * _MIB
+    max_scene_pixels: Annotated[int, Field(ge=1)] = 2_000_000_000
+    max_map_memory: Annotated[int, Field(ge=256 * _MIB)] = 4096 * _MIB
 
     @property
     def low_water(self) -> int:
