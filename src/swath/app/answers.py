@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.app.samples import names, read
-from swath.app.session import said
+from swath.app.sentences import said
 from swath.app.settings import ALL_PIXELS, MOST_PICTURES, PICTURE_PIXELS
 from swath.data import walk_images
 from swath.errors import DataError, SwathError
@@ -32,7 +32,7 @@ from swath.progress import Progress, silent
 
 SHOWN = 440  # pixels of the longer side of a picture on the screen
 TOO_LARGE = 4  # times the patch's side, from which on a picture is rather a scene
-UNLIKE = "unlike the training data"
+OOD = "unlike the training data"
 Pixels = npt.NDArray[Any]
 
 
@@ -241,7 +241,7 @@ def write_page(out: Path, classifier: Classifier, answers: Answers, *, chosen: i
         Section(
             f"{one.path}: {labeled(one)}",
             text=[line for line in (candidates(record, predictions.probabilities[chosen]), why.note) if line],
-            warnings=[sentence(f"this picture is {UNLIKE}: predictions are unreliable there")] if one.is_ood else [],
+            warnings=[sentence(f"this picture is {OOD}: predictions are unreliable there")] if one.is_ood else [],
             tables=[
                 Table(
                     ("class", "probability"),
@@ -258,7 +258,7 @@ def write_page(out: Path, classifier: Classifier, answers: Answers, *, chosen: i
     ]
     if len(answers) > 1:
         rows = [
-            (row.path, row.label or "(no label)", f"{100 * row.confidence:.1f} %", UNLIKE if row.is_ood else "")
+            (row.path, row.label or "(no label)", f"{100 * row.confidence:.1f} %", OOD if row.is_ood else "")
             for row in predictions
         ]
         sections.append(Section("All pictures", tables=[Table(("picture", "label", "confidence", "note"), rows)]))

@@ -9,7 +9,8 @@ import streamlit as st
 
 from swath.app.elements import Bar, bars
 from swath.app.samples import names
-from swath.app.session import classifier, saved, sentences, workspace
+from swath.app.sentences import plain, sentences
+from swath.app.session import classifier, saved, workspace
 from swath.app.settings import MOST_PICTURES, PICTURE_PIXELS
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def _show(model: Classifier, answers: Answers, key: Any) -> None:
     """Show the answers: what could not be used, a picture to look at, and the table of all."""
     if answers.problems:
         some = answers.problems[:5]
-        more = [f"... and {len(answers.problems) - 5:,} more."] if len(answers.problems) > 5 else []
-        st.error("Not used:\n\n" + "\n".join(f"- {_plain(line)}" for line in (*some, *more)))
+        more = [f"and {len(answers.problems) - 5:,} more"] if len(answers.problems) > 5 else []
+        st.error("Not used:\n\n" + "\n".join(f"- {plain(line)}" for line in (*some, *more)))
     if not len(answers):
         return
     chosen = 0
@@ -233,8 +234,3 @@ def _downloads(model: Classifier, answers: Answers, chosen: int, why: Why) -> No
             on_click="ignore",
             help="One page with everything on it, which opens in any browser without a network.",
         )
-
-
-def _plain(text: str) -> str:
-    """Text whose signs are no Markdown."""
-    return "".join(f"\\{letter}" if letter in r"\`*_{}[]<>#+-!|$:~" else letter for letter in text)

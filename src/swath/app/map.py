@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,13 @@ import streamlit as st
 
 from swath.app import settings
 from swath.app.elements import Bar, bars
-from swath.app.session import classifier, saved, sentences, workspace
-from swath.pages.text import sentence, three_digits
+from swath.app.sentences import plain, sentences
+from swath.app.session import classifier, saved, workspace
+from swath.pages.text import three_digits
 
 if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
     from swath.app.map_job import MapJob
     from swath.inference import Classifier
     from swath.mapping import Map
@@ -70,62 +74,59 @@ def page() -> None:
         key="rendering",
         help="A model sees colors as it was trained on. By default this follows from the file's name, tags and values.",
     )
-    mine = workspace()
-    job = mine.job
-    with sentences():
-        running = job is not None and job.is_running
-        asked = st.button(
-            "Make the map",
-            type="primary",
-            key="make",
-            disabled=running or (source == _OWN and upload is None),
-            help="Add a scene first." if source == _OWN and upload is None else "The map appears below.",
-        )
-        if asked and not running:
-            job = _start(source == _SAMPLE, upload, _DETAILS[detail], _RENDERINGS[rendering])
-        if job is None:
-            if source == _OWN and upload is None:
-                st.info("Add a scene above, then make its map.")
-            else:
-                st.info("Make the map, and it appears here.")
-            return
-    if job.is_running:
+    job = workspace().job
+    running = job is not None and job.is_running
+    missing = source == _OWN and upload is None
+    asked = st.button(
+        "Make the map",
+        type="primary",
+        key="make",
+        disabled=running or missing,
+        help="Add a scene first." if missing else "It appears below.",
+    )
+    if asked and not running:
+        with sentences():
+            _start(upload if source == _OWN else None, _DETAILS[detail], _RENDERINGS[rendering])
+            st.rerun()  # with the button out of reach
+        return
+    if job is None:
+        st.info("Add a scene above, then make its map." if missing else "Make the map, and it appears here.")
+    elif running:
         _watch(job)
     elif job.problem is not None:
-        st.error(sentence(job.problem))
+        st.error(plain(job.problem))
     elif job.was_stopped:
         st.info("The map was stopped, and nothing of it was kept.")
     elif job.made is not None and job.folder.exists():
-        _result(classifier(), job, job.made)
+        with sentences():
+            _result(classifier(), job, job.made)
 
 
-def _start(sample: bool, upload: object, detail: int | None, rescale: str) -> MapJob:
-    """Begin the map of the scene in place of the one before."""
-    import shutil
-
+def _start(upload: UploadedFile | None, detail: int | None, rescale: str) -> None:
+    """Begin the map of an upload, or of the sample scene, in place of the one before."""
     from swath.app.map_job import MapJob, check_scene
     from swath.app.samples import write_scene
 
-    mine, model = workspace(), classifier()
+    mine = workspace()
+    with st.spinner("Loading the model ..."):
+        model = classifier()
     if mine.job is not None:
         shutil.rmtree(mine.job.folder, ignore_errors=True)
         mine.job = None
     folder = mine.new_folder()
-    if sample:
+    if upload is None:
         with st.spinner("Laying out the sample scene ..."):
             scene, name = write_scene(folder / "sample.tif"), "the sample scene"
     else:
-        (scene,) = saved([upload], folder)  # type: ignore[list-item]
+        (scene,) = saved([upload], folder)
         name = scene.name
     check_scene(scene, name=name)
     stride = None if detail is None else max(1, model.size // detail)
-    out = mine.new_folder()
 
     def then() -> None:
-        scene.unlink(missing_ok=True)  # scenes are large, and nothing needs it any more
+        shutil.rmtree(folder, ignore_errors=True)  # scenes are large, and nothing needs it any more
 
-    mine.job = MapJob(model, scene, out, name=name, stride=stride, rescale=rescale, then=then)
-    return mine.job
+    mine.job = MapJob(model, scene, mine.new_folder(), name=name, stride=stride, rescale=rescale, then=then)
 
 
 @st.fragment(run_every=_EVERY)
@@ -143,7 +144,7 @@ def _watch(job: MapJob) -> None:
 def _result(model: Classifier, job: MapJob, made: Map) -> None:
     """The map, what it covers, and its files."""
     for warning in made.warnings:
-        st.warning(sentence(warning))
+        st.warning(plain(warning))
     if made.rescale.rescaling is not None and made.rescale.warning is None:
         st.caption(f"The scene was {made.rescale.sentence}.")
     st.iframe(made.files.page, height="content", alt=f"The map of {job.name} over the scene")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from swath.app.session import said
+from swath.app.sentences import said
 from swath.app.settings import SCENE_PIXELS
 from swath.errors import DataError, SwathError
 from swath.imagery.decode import probe
@@ -20,6 +20,7 @@ from swath.progress import Pace
 
 _one_map = threading.Lock()  # at a time: two would each take twice as long
 _POLL = 0.2  # seconds
+_WINDOWS = 64  # between two looks at whether the visitor still wants the map
 WAITING = "waiting for another map"
 
 
@@ -77,8 +78,8 @@ class MapJob:
         self.made: Map | None = None
         self.problem: str | None = None
         self._stopped = threading.Event()
-        self._state = State(WAITING, 0.0, "")
-        self._pace: Pace | None = None
+        self._stage, self._note = WAITING, ""
+        self._pace = Pace(0, 1, now=time.monotonic())
         self._then = then
         self._thread = threading.Thread(target=self._run, args=(classifier, scene, stride, rescale), daemon=True)
         self._thread.start()
@@ -95,8 +96,10 @@ class MapJob:
 
     @property
     def state(self) -> State:
-        """How far it is."""
-        return self._state
+        """How far it is now."""
+        pace = self._pace
+        share = min(pace.done / max(pace.total, 1), 1.0)
+        return State(self._stage, share, f"{pace.text(time.monotonic())} {self._note}".strip())
 
     def cancel(self) -> None:
         """Stop it at its next row of windows; nothing of it is kept."""
@@ -119,6 +122,7 @@ class MapJob:
                     stride=stride,
                     rescale=rescale,
                     name=self.name,
+                    batch_size=_WINDOWS,
                     progress=self._progress,
                 )
             finally:
@@ -139,10 +143,10 @@ class MapJob:
     def _progress(self, stage: str, done: int, total: int, *, note: str = "") -> None:
         self._check()
         now = time.monotonic()
-        if self._pace is None or self._state.stage != stage or done < self._pace.done:
+        if self._stage != stage or done < self._pace.done:
             self._pace = Pace(done, total, now=now)
         self._pace.update(done, total, now=now)
-        self._state = State(stage, min(done / max(total, 1), 1.0), f"{self._pace.text(now)} {note}".strip())
+        self._stage, self._note = stage, note
 
 
 def check_scene(scene: Path, *, name: str) -> tuple[int, int]:

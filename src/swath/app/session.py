@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +17,6 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from swath.app import settings
 from swath.errors import SwathError
-from swath.pages.text import sentence
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -115,21 +114,6 @@ def warm_up() -> None:
 def _load_quietly() -> None:
     with contextlib.suppress(SwathError):  # the visitor who needs the model is told what is wrong with it
         classifier()
-
-
-@contextlib.contextmanager
-def sentences() -> Iterator[None]:
-    """Show a mistake as one sentence in place of what follows in the block."""
-    try:
-        yield
-    except SwathError as error:
-        st.error(sentence(said(error)))
-
-
-def said(error: SwathError) -> str:
-    """What is wrong, without the folder in which an upload lies on this machine."""
-    inner = re.escape(str(settings.current.folder or tempfile.gettempdir()))
-    return re.sub(rf"{inner}(/visitor-[^/\s]+(/tmp[^/\s]+)?)?/", "", str(error))
 
 
 def saved(uploads: Sequence[UploadedFile], folder: Path) -> list[Path]:
