@@ -14,6 +14,11 @@ def test_where_an_upload_lies_is_not_said() -> None:
     assert said(DataError(f"{path} holds no images", fix=f"open {path}")) == "mine.zip holds no images; open mine.zip"
 
 
+def test_options_of_commands_are_no_help_here() -> None:
+    assert said(DataError("a.png is uint16", fix="rescale it: swath predict --rescale auto")) == "a.png is uint16"
+    assert said(DataError("a.png is empty", fix="replace it")) == "a.png is empty; replace it"
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

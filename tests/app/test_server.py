@@ -44,7 +44,8 @@ def running(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen
     finally:
         killer.cancel()
         process.kill()
-        process.wait()
+        with process:  # closes the pipe and waits
+            pass
 
 
 def test_a_port_that_is_taken_is_a_sentence() -> None:
@@ -73,7 +74,8 @@ def test_without_the_extra_a_sentence_names_it() -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_in_good_order(tmp_path: Path, how: signal.Signals) -> None:
     with running(tmp_path) as (address, process):
-        assert urlopen(f"{address}/_stcore/health", timeout=PATIENCE).read() == b"ok"
+        with urlopen(f"{address}/_stcore/health", timeout=PATIENCE) as answer:
+            assert answer.read() == b"ok"
         assert [path.name for path in tmp_path.glob("swath-app-*")]
         process.send_signal(how)
         assert process.wait(PATIENCE) == 0

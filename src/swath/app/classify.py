@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +63,11 @@ def page() -> None:
                     part = done / max(total, 1) / 2 + (stage != "read") / 2
                     bar.progress(min(part, 1.0), f"{'Reading' if stage == 'read' else 'Classifying'} the pictures ...")
 
+                folder = mine.new_folder()
                 try:
-                    return answer(model, saved(uploads, mine.new_folder()), progress=progress)
+                    return answer(model, saved(uploads, folder), progress=progress)
                 finally:
+                    shutil.rmtree(folder, ignore_errors=True)  # what is shown is in memory
                     bar.empty()
 
             found = mine.remembered(key, made)
@@ -104,7 +107,7 @@ def _answer(model: Classifier, answers: Answers, chosen: int) -> None:
     from swath.app.answers import candidates, picture_png, size_note
 
     one, record = answers.predictions[chosen], model.record
-    left, right = st.columns([2, 3], gap="large")
+    left, right = st.columns([2, 3], gap="medium")
     with left:
         st.image(
             picture_png(answers.pixels[chosen], record.input.bands),
@@ -151,7 +154,7 @@ def _heat_map(model: Classifier, answers: Answers, chosen: int, key: Any) -> Why
     names = list(model.record.class_names)
     best = answers.predictions.top(1)[chosen][0][0]
     one = answers.predictions[chosen].labels
-    of, opacity = st.columns(2, gap="large")
+    of, opacity = st.columns(2, gap="medium")
     asked = of.selectbox(
         "Show the evidence for",
         names,
@@ -170,7 +173,7 @@ def _heat_map(model: Classifier, answers: Answers, chosen: int, key: Any) -> Why
     )
     with st.spinner("Looking for the evidence ..."):
         why = workspace().remembered((key, chosen, asked), lambda: explain(model, answers.pixels[chosen], asked))
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns(2, gap="medium")
     bands, path = model.record.input.bands, answers.predictions.paths[chosen]
     left.image(picture_png(why.pixels, bands), caption="The picture", width="stretch", alt=f"The picture {path}")
     right.image(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SAMPLE, _OWN = "The sample scene", "A scene of mine"
 _TYPES = ["tif", "tiff", "jp2", "png", "jpg", "jpeg"]
+_HEIGHT = 960  # of the map on the page, pixels: measured by its content it would never end
 _EVERY = 0.5  # seconds between two looks at a map under way
 _DETAILS = {"Automatic": None, "Coarse": 1, "Medium": 2, "Fine": 4, "Finest": 8}
 _RENDERINGS = {
@@ -59,12 +60,13 @@ def page() -> None:
             help=f"Red, green and blue, or the bands the model was trained on, at about 10 m per pixel; up to "
             f"{settings.UPLOAD_MB} MB and {settings.SCENE_PIXELS // 1_000_000} million pixels.",
         )
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns(2, gap="medium")
     detail = left.segmented_control(
         "Detail",
         list(_DETAILS),
         default="Automatic",
         required=True,
+        wrap=True,
         key="detail",
         help="Finer borders take longer: each step to the right up to four times.",
     )
@@ -147,7 +149,7 @@ def _result(model: Classifier, job: MapJob, made: Map) -> None:
         st.warning(plain(warning))
     if made.rescale.rescaling is not None and made.rescale.warning is None:
         st.caption(f"The scene was {made.rescale.sentence}.")
-    st.iframe(made.files.page, height="content", alt=f"The map of {job.name} over the scene")
+    st.iframe(made.files.page, height=_HEIGHT, alt=f"The map of {job.name} over the scene")
     st.subheader("How much there is of each class")
     entries = sorted(made.legend, key=lambda entry: -entry.pixels)
     bars(

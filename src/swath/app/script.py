@@ -9,6 +9,7 @@ from swath.app import classify, map
 from swath.app.session import warm_up
 
 st.set_page_config(page_title="swath", page_icon=Image.new("RGB", (32, 32), (23, 97, 124)), layout="wide")
+st.html("<style>.stMainBlockContainer { padding-top: 4.25rem; }</style>")  # less air above on a phone
 pages = [
     st.Page(
         classify.page, title="Classify pictures", icon=":material/image_search:", url_path="classify", default=True

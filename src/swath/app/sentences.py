@@ -24,9 +24,10 @@ def sentences() -> Iterator[None]:
 
 
 def said(error: SwathError) -> str:
-    """What is wrong, without the folder in which an upload lies on this machine."""
+    """What is wrong, without the folder in which an upload lies here, and without options of commands as a fix."""
+    text = error.problem if error.fix and " --" in error.fix else str(error)
     inner = re.escape(str(settings.current.folder or tempfile.gettempdir()))
-    return re.sub(rf"{inner}(/visitor-[^/\s]+(/tmp[^/\s]+)?)?/", "", str(error))
+    return re.sub(rf"{inner}(/visitor-[^/\s]+(/tmp[^/\s]+)?)?/", "", text)
 
 
 def plain(text: str) -> str:

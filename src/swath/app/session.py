@@ -82,7 +82,12 @@ class Workspace:
 def workspace() -> Workspace:
     """The workspace of this visitor; Streamlit closes it when the page is closed."""
     context = get_script_run_ctx()
-    return Workspace(context.session_id if context else "")
+    owner = context.session_id if context else ""
+    mine = Workspace(owner)
+    if exists() and not get_instance().is_active_session(owner):  # the visitor left while the page was being drawn
+        mine.close()
+        st.stop()
+    return mine
 
 
 @st.cache_resource(show_spinner=False)
