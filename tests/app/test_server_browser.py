@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
+from swath.mapping.places import read_places
 from tests.app.test_server import running
 from tests.app.visitor import PATIENCE, Visitor
 from tests.browser import PROGRAM
@@ -49,13 +51,18 @@ def folders(kept: Path) -> list[Path]:
     return list(kept.glob("swath-app-*/visitor-*"))
 
 
-def test_a_picture_gets_a_label_a_confidence_and_a_heat_map(visitor: Visitor, tiny_patches: Path) -> None:
+def test_a_picture_gets_a_label_a_confidence_and_a_heat_map(
+    visitor: Visitor, tiny_patches: Path, tmp_path: Path
+) -> None:
     visitor.gives(sorted((tiny_patches / "River").iterdir())[0])
     visitor.sees("Take it with you")
     visitor.sees("% confident")
     visitor.sees("Evidence for")
     shown = "[...document.querySelectorAll('[data-testid=stImage] img')].filter(e => e.naturalWidth > 100).length"
     visitor.until(f"{shown} === 3", "three pictures")
+    assert visitor.takes("Table (CSV)", tmp_path / "table").read_text().startswith("path,label,confidence")
+    assert visitor.takes("Heat map (PNG)", tmp_path / "picture").read_bytes().startswith(b"\x89PNG")
+    assert "data:image/png" in visitor.takes("Page (HTML)", tmp_path / "page").read_text()
 
 
 def test_a_sample_is_answered(visitor: Visitor) -> None:
@@ -80,7 +87,7 @@ def test_bad_files_are_sentences(visitor: Visitor, tiny_patches: Path, tmp_path:
     assert str(tmp_path) not in alert
 
 
-def test_the_sample_scene_is_mapped(visitor: Visitor) -> None:
+def test_the_sample_scene_is_mapped(visitor: Visitor, tmp_path: Path) -> None:
     visitor.clicks("Map a scene")
     visitor.clicks("Coarse")
     visitor.sees("Make the map")
@@ -90,6 +97,14 @@ def test_the_sample_scene_is_mapped(visitor: Visitor) -> None:
     visitor.until(f"{frame}?.documentElement.dataset.ready === 'yes'", "the map in its frame")
     assert 600 < visitor.run("document.querySelector('iframe').clientHeight") < 1200
     assert "Map of the sample scene" in visitor.run(f"{frame}.body.innerText")
+    with rasterio.open(visitor.takes("Map (GeoTIFF)", tmp_path / "tif")) as raster:
+        assert (raster.width, raster.height) == (1600, 1536)
+    assert read_places(visitor.takes("Polygons (GeoPackage)", tmp_path / "gpkg")).counts
+    assert "<qgis" in visitor.takes("Style (QGIS)", tmp_path / "qml").read_text()
+    assert visitor.takes("Picture (PNG)", tmp_path / "png").name == "the-sample-scene.png"
+    assert 'id="canvas"' in visitor.takes("Page (HTML)", tmp_path / "html").read_text()
+    with zipfile.ZipFile(visitor.takes("Everything (zip)", tmp_path / "zip")) as archive:
+        assert "map.confidence.tif" in archive.namelist()
 
 
 def test_two_visitors_do_not_see_each_other_and_leave_nothing(

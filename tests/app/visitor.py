@@ -57,6 +57,19 @@ class Visitor(Browser):
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
+    def takes(self, text: str, folder: Path) -> Path:
+        """Click a button that downloads, and wait for its file in a folder of its own."""
+        folder.mkdir()
+        self._call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.clicks(text)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            found = [file for file in folder.iterdir() if file.suffix != ".crdownload"]
+            if found and found[0].stat().st_size:
+                return found[0]
+            self.run("new Promise(done => setTimeout(done, 100))")
+        raise AssertionError(f"{text} gave no file; {self.console}")
+
     def whole(self) -> None:
         """Make the window as high as the page, so that a picture shows all of it."""
         high = self.run(
