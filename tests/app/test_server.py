@@ -21,14 +21,36 @@ from swath.errors import SettingError
 from swath.machine import listen
 
 PATIENCE = 120.0
+# The command, with every address that it looks up or connects to in a file.
+_WATCHED = """
+import os, sys
+seen = open(os.environ["SEEN"], "a", buffering=1)
+def hook(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        seen.write(f"{arguments[1] if event == 'socket.connect' else arguments[0]}\\n")
+sys.addaudithook(hook)
+from swath.cli import main
+main()
+"""
+
+
+def seen_in(folder: Path) -> Path:
+    """Where a running page lists the addresses it has asked for."""
+    return folder / "seen.txt"
 
 
 @contextmanager
 def running(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The command as a process, on a free port; its address once it is listening."""
-    environment = {**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "HOME": str(folder)}
+    environment = {
+        **os.environ,
+        "TMPDIR": str(folder),
+        "OMP_NUM_THREADS": "1",
+        "HOME": str(folder),
+        "SEEN": str(seen_in(folder)),
+    }
     process = subprocess.Popen(
-        [sys.executable, "-m", "swath", "app", "--port", "0", "--no-browser", "--threads", "1", *options],
+        [sys.executable, "-c", _WATCHED, "app", "--port", "0", "--no-browser", "--threads", "1", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
@@ -79,4 +101,5 @@ def test_it_ends_in_good_order(tmp_path: Path, how: signal.Signals) -> None:
         assert [path.name for path in tmp_path.glob("swath-app-*")]
         process.send_signal(how)
         assert process.wait(PATIENCE) == 0
+    assert set(seen_in(tmp_path).read_text().splitlines()) <= {HOST}
     assert not list(tmp_path.glob("swath-app-*"))

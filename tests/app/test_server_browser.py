@@ -13,8 +13,9 @@ import pytest
 import rasterio
 from PIL import Image
 
+from swath.app.server import HOST
 from swath.mapping.places import read_places
-from tests.app.test_server import running
+from tests.app.test_server import running, seen_in
 from tests.app.visitor import PATIENCE, Visitor
 from tests.browser import PROGRAM
 from tests.teaching.scenes import checkerboard, write_scene
@@ -32,6 +33,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(kept: Path, tiny_model: Path) -> Iterator[str]:
     with running(kept, "--model", str(tiny_model)) as (found, _):
         yield found
+    assert set(seen_in(kept).read_text().splitlines()) <= {HOST}, "the server asks nobody for anything"
 
 
 @pytest.fixture

@@ -81,7 +81,8 @@ def page() -> None:
     missing = source == _OWN and upload is None
     asked = st.button(
         "Make the map",
-        type="primary",
+        # On the bright color of a dark screen Streamlit's white letters could not be read.
+        type="secondary" if st.context.theme.type == "dark" else "primary",
         key="make",
         disabled=running or missing,
         help="Add a scene first." if missing else "It appears below.",
@@ -144,9 +145,7 @@ def _watch(job: MapJob) -> None:
 
 
 def _result(model: Classifier, job: MapJob, made: Map) -> None:
-    """The map, what it covers, and its files."""
-    for warning in made.warnings:
-        st.warning(plain(warning))
+    """The map with its warnings and legend, what it covers, and its files."""
     if made.rescale.rescaling is not None and made.rescale.warning is None:
         st.caption(f"The scene was {made.rescale.sentence}.")
     st.iframe(made.files.page, height=_HEIGHT, alt=f"The map of {job.name} over the scene")
