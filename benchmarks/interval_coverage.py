@@ -42,6 +42,7 @@ from common import finish, machine, parser, rows
 from swath.evaluation.calibration import BINS, bin_places, check_sets, measure_calibration, measure_selective
 from swath.evaluation.intervals import mean_difference, mean_estimate, mean_share, proportion, proportion_difference
 from swath.evaluation.metrics import (
+    cohen_kappa,
     confusion_matrix,
     measure,
     measure_binary,
@@ -124,6 +125,8 @@ def single(random: Random, n: int, *, p: float, classes: int, rare: bool = False
             "macro-F1": one.macro_f1,
             "difference in accuracy": accuracy,
             "difference in macro-F1": macro,
+            "kappa with the truth": cohen_kappa(truth, first, classes=classes),
+            "kappa of two models": cohen_kappa(first, second, classes=classes),
             "NLL": calibration.nll,
             "Brier score": calibration.brier,
             "AURC": selective.aurc,

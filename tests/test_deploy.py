@@ -12,6 +12,7 @@ import typer
 import yaml
 
 from swath.cli import app
+from swath.service.decoding import memory_of
 from swath.service.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +73,10 @@ def test_compose_starts_it_read_only_with_a_key():
     assert service["environment"]["SWATH_API_KEY"].startswith("${SWATH_API_KEY:?")
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert int(service["stop_grace_period"].removesuffix("s")) > ServiceSettings().drain
+    # A server of 350 MiB at rest and decoders of 60, and what each may take on top of that.
+    settings = ServiceSettings(decoders=2)
+    most = 350 + settings.max_memory // 2**20 + 2 * (60 + memory_of(settings.max_pixels))
+    assert int(service["mem_limit"].removesuffix("m")) >= most
 
 
 @pytest.mark.parametrize("name", ["deploy/Dockerfile", "deploy/compose.yaml"])

@@ -87,6 +87,24 @@ def test_a_system_that_says_nothing_has_some_memory(tmp_path, monkeypatch):
     assert free_cores() >= 1
 
 
+LIMITED = """
+import sys
+from swath.machine import limit_memory
+limit_memory(64 * 2**20)
+print(len(bytes(16 * 2**20)))
+try:
+    bytes(256 * 2**20)
+except MemoryError:
+    print("no more")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold to such a limit")
+def test_memory_can_be_limited():
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == [str(16 * 2**20), "no more"]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "offline"),
     [("SWATH_OFFLINE", "1", True), ("SWATH_OFFLINE", "yes", True), ("SWATH_OFFLINE", " 0", False),

@@ -20,6 +20,7 @@ import rasterio
 from rasterio import Affine
 
 from swath.cli import main
+from tests.opinion.servers import chat_server, says
 from tests.teaching.scenes import checkerboard, write_scene
 
 _watched: list[tuple[str, list[str]]] = []  # what an output's path begins with, and what was read below it
@@ -110,6 +111,12 @@ FAST: dict[str, Command] = {
     "assess": lambda model, index, patches, out: (
         "assess", class_map(patches), "--reference", class_map(patches), "--out", out,
     ),
+    "opinion ask": lambda model, index, patches, out: (
+        "opinion", "ask", patches / "River", "--model", model, "--yes", "--out", out.with_suffix(".csv"),
+    ),
+    "opinion evaluate": lambda model, index, patches, out: (
+        "opinion", "evaluate", index, "--model", model, "--n", 8, "--yes", "--out", out,
+    ),
     "demo": lambda model, index, patches, out: ("demo", "--out", out, "--no-open"),
 }  # fmt: skip
 
@@ -140,8 +147,12 @@ def run(
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_a_command_does_not_read_its_output(name: str, run: Callable[[Command], list[str]]) -> None:
-    assert run(FAST[name]) == []
+def test_a_command_does_not_read_its_output(
+    name: str, run: Callable[[Command], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with chat_server(says("River")) as server:  # for those that ask another model
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        assert run(FAST[name]) == []
 
 
 SMALL = ("network.stem=8", "network.widths=[16,16]", "epochs=1", "batch_size=16", "precision=fp32")

@@ -19,7 +19,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ _LOCK, _JOURNAL, _NEW, _OLD = "lock", "moves.json", "new", "old"
 _APPENDED, _REPLACED = (".aux.xml", ".msk", ".msk.ovr", ".ovr"), (".tfw", ".tifw", ".wld")
 _CALLS = frozenset("(|!&;,")  # what calls a function or names a cell of another sheet
 _EXCHANGE = 2  # renameat2(2)
+_POLL = 0.2  # seconds between two looks at what another run writes
 
 
 def check_output(path: Path, *, overwrite: bool = False) -> None:
@@ -95,21 +97,37 @@ def check_folder(path: Path, *, overwrite: bool = False, keep: Sequence[Path] = 
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a path to write, of the same name; move it to `path` if the block ends well.
+def atomic_file(
+    path: Path, *, overwrite: bool = False, waiting: Callable[[Path], None] | None = None
+) -> Iterator[Path]:
+    """Yield a path to write, of the same name; move it to `path` if the block ends well and has written it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The final file.
+    overwrite : bool
+        Replace a file that exists.
+    waiting : callable, optional
+        Wait for another run that is writing this file, however it ends, and call this every 0.2 s meanwhile with the
+        path that the other run writes; the file may be there when the block begins. By default a second run is refused.
 
     Raises
     ------
     OutputError
-        As :func:`check_output`, or if another run is writing this file, or the disk is full.
+        As :func:`check_output`, or if another run is writing this file and it is not waited for, or the disk is full.
     """
-    with atomic_files([path], overwrite=overwrite) as paths:
+    with atomic_files([path], overwrite=overwrite, waiting=waiting) as paths:
         yield paths[path]
 
 
 @contextlib.contextmanager
 def atomic_files(
-    targets: Sequence[Path], *, overwrite: bool = False, obsolete: Sequence[Path] = ()
+    targets: Sequence[Path],
+    *,
+    overwrite: bool = False,
+    obsolete: Sequence[Path] = (),
+    waiting: Callable[[Path], None] | None = None,
 ) -> Iterator[dict[Path, Path]]:
     """Yield a path to write for each target, of the same name; move all of them if the block ends well.
 
@@ -126,6 +144,8 @@ def atomic_files(
         Replace files that exist.
     obsolete : sequence of pathlib.Path
         Files of an older set that the new one does not have, to be removed with it if `overwrite`.
+    waiting : callable, optional
+        As for :func:`atomic_file`.
 
     Raises
     ------
@@ -138,7 +158,7 @@ def atomic_files(
         for target in targets:
             if target.parent not in folders:  # named after a target of their own, in each folder
                 check_output(target, overwrite=True)
-                folders[target.parent] = stack.enter_context(_workspace(target))
+                folders[target.parent] = stack.enter_context(_workspace(target, waiting))
         for target in (*targets, *_sidecars(targets)):
             check_output(target, overwrite=overwrite)
         paths = {target: folders[target.parent] / target.name for target in targets}
@@ -274,10 +294,10 @@ def from_cell(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _workspace(target: Path) -> Iterator[Path]:
+def _workspace(target: Path, waiting: Callable[[Path], None] | None = None) -> Iterator[Path]:
     """Yield an empty hidden folder next to `target` that no other run uses; remove it at the end."""
     folder = target.parent / f".{target.name}.partial"
-    lock = _hold(folder, target)
+    lock = _hold(folder, target, waiting)
     try:
         _resume(folder)
         yield folder
@@ -299,14 +319,18 @@ def sweep(folder: Path) -> None:
             pass
 
 
-def _hold(folder: Path, target: Path) -> FileLock:
-    """Lock a workspace, or refuse it while another run holds it."""
+def _hold(folder: Path, target: Path, waiting: Callable[[Path], None] | None) -> FileLock:
+    """Lock a workspace; while another run holds it, wait or refuse."""
     lock = FileLock(folder / _LOCK, timeout=0, fallback_to_soft=False)  # a soft lock outlives a killed run
     while True:
         try:
             folder.mkdir(exist_ok=True)
             lock.acquire()
         except Timeout:
+            if waiting is not None:
+                waiting(folder / target.name)
+                time.sleep(_POLL)
+                continue
             raise OutputError(
                 f"{target} is being written by another run", fix="wait until it has ended, or choose another name"
             ) from None

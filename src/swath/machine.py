@@ -20,6 +20,7 @@ _OF_GROUPS = Path("/sys/fs/cgroup")
 _GROUPS = Path("/proc/self/cgroup")
 _MEMORY = Path("/proc/meminfo")
 _BACKLOG = 2048  # connections that wait to be taken
+_OWN = Path("/proc/self/statm")
 _USUAL = 4 * 2**30  # bytes, where the system does not say
 # Names of GDAL's file systems that lead to other machines, behind archives and caches too.
 _REMOTE = ("vsicurl", "vsis3", "vsigs", "vsiaz", "vsiadls", "vsioss", "vsiswift", "vsiwebhdfs", "vsihdfs")
@@ -39,6 +40,18 @@ def free_memory() -> int:
     """Bytes of memory that can still be had: those free on the machine, or in the control group."""
     free = _stated("MemAvailable") or _physical()
     return max(0, min(free, *(limit - used for limit, used in _group_limits())))
+
+
+def limit_memory(more: int) -> None:
+    """Let this process take so many bytes beyond what it has now, and write no core dump, where the system can."""
+    try:
+        import resource  # noqa: PLC0415  (Unix only)
+    except ImportError:
+        return
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        now = int(_OWN.read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (now + more,) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def home_folder() -> Path:

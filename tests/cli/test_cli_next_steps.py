@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from swath.model.file import shipped_models
 from tests.cli.conftest import Ran, Swath
 from tests.cli.test_options import COMMANDS
 from tests.mapping.scenes import write_scene as write_pixels
+from tests.opinion.servers import chat_server, says
 from tests.teaching.scenes import checkerboard, middles, remembering_model, write_places, write_scene
 from tests.test_output_not_read import SETTINGS, class_map
 from tests.tiny import CLASSES, write_tiny_model
@@ -55,6 +57,8 @@ FAST = {
     "model show": "model show tiny.onnx",
     "model stac": "model stac tiny.onnx -o i.json",
     "model threshold": "model threshold river.onnx river.parquet -o t.onnx",
+    "opinion ask": "opinion ask few --model tiny.onnx --yes -o o.csv",
+    "opinion evaluate": "opinion evaluate index.parquet --model tiny.onnx --n 8 --yes -o second",
     "predict": "predict tiny.onnx few -o p.csv",
     "sample": "sample classes.tif -o drawn.gpkg",
     "suggest": "suggest tiny.onnx scene.tif -o more.gpkg",
@@ -65,6 +69,8 @@ ALSO = {  # the same commands, where they end in another way
     "explain": "explain tiny.onnx few --check -o why",
     "map a scene of unknown land": "map eurosat noise.tif --bands 1,2,3 --rescale off --stride 64 -o m.tif",
     "map by a taught model": "map mine.onnx scene.tif --bands 1,2,3 -o m.tif",
+    "opinion ask": "opinion ask few --model tiny.onnx --yes",
+    "opinion evaluate": "opinion evaluate index.parquet --model tiny.onnx --n 8 --yes",
     "teach": "teach tiny.onnx --patches index.parquet -o taught.onnx",
 }
 MAPS = {  # what comes after them
@@ -87,6 +93,7 @@ SLOW = {
 SLOW_TOO = {"explain an index": "explain tiny.onnx index.parquet --check --limit 10 -o why"}
 ONLINE = {"data get", "weights get"}
 SERVES = {"app", "serve"}  # until told to stop: tests/app/test_server.py, tests/service/test_server.py
+Prepare = Callable[[Swath, str], None]
 FILLED_IN = {"sample", "suggest"}  # what comes next needs labels that a person has to give first
 
 
@@ -154,8 +161,21 @@ def goes_on(swath: Swath, ran: Ran, *, run: bool = True) -> None:
     assert followed.code == 0, (last, followed.err)
 
 
-def prepare(swath: Swath, name: str) -> None:
+@pytest.fixture
+def prepare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Swath, str], None]]:
     """Make what one command alone needs."""
+    with contextlib.ExitStack() as stack:
+
+        def made(swath: Swath, name: str) -> None:
+            if name.startswith("opinion "):
+                server = stack.enter_context(chat_server(says("River")))
+                monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            _prepare(swath, name)
+
+        yield made
+
+
+def _prepare(swath: Swath, name: str) -> None:
     if name == "data relabel":
         Path("review.csv").write_text(f"path,verdict\n{read_index(Path('index.parquet')).paths[0]},drop\n")
     if name == "model threshold":
@@ -177,13 +197,13 @@ def test_every_command_is_here() -> None:
 
 
 @pytest.mark.parametrize("name", FAST)
-def test_it_says_what_to_do_now(swath: Swath, here: Path, name: str) -> None:
+def test_it_says_what_to_do_now(swath: Swath, here: Path, prepare: Prepare, name: str) -> None:
     prepare(swath, name)
     goes_on(swath, swath(*shlex.split(FAST[name])), run=name not in FILLED_IN)
 
 
 @pytest.mark.parametrize("name", ALSO)
-def test_it_says_so_in_other_cases(swath: Swath, here: Path, name: str) -> None:
+def test_it_says_so_in_other_cases(swath: Swath, here: Path, prepare: Prepare, name: str) -> None:
     prepare(swath, name)
     ran = swath(*shlex.split(ALSO[name]))
     if name in MAPS:
@@ -196,7 +216,7 @@ def test_it_says_so_in_other_cases(swath: Swath, here: Path, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLOW | SLOW_TOO)
-def test_a_long_one_says_so_too(swath: Swath, here: Path, name: str) -> None:
+def test_a_long_one_says_so_too(swath: Swath, here: Path, prepare: Prepare, name: str) -> None:
     prepare(swath, name)
     goes_on(swath, swath(*shlex.split((SLOW | SLOW_TOO)[name])))
 

@@ -66,8 +66,9 @@ def test_an_option_has_one_default() -> None:
             if option.param_type_name == "option" and option.default is not None:
                 defaults[option.opts[-1]].add(option.default)
     several = {name: values for name, values in defaults.items() if len(values) > 1}
-    # Places to label in a sitting, and a sample to measure with; an image by itself, and a scene with its statistics.
-    assert several == {"--n": {20, 100}, "--rescale": {"off", "auto"}}
+    # Places to label in a sitting, a sample to measure a map with, and one that another model labels; an image by
+    # itself, and a scene with its statistics.
+    assert several == {"--n": {20, 100, 200}, "--rescale": {"off", "auto"}}
 
 
 def test_every_output_has_a_short_name() -> None:

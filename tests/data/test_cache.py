@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 import warnings
 
@@ -49,6 +51,48 @@ def test_decodes_once(index, tmp_path, monkeypatch):
     assert isinstance(two, np.memmap)
     assert not two.flags.writeable
     assert np.array_equal(one, two)
+
+
+FIRST_RUN = """
+import os, sys
+from pathlib import Path
+from swath.data import build_index, cached_pixels
+
+source, folder = map(Path, sys.argv[1:])
+
+def progress(stage, done, total, note=""):
+    if stage == "decode" and done:  # it holds the file now, and has decoded some of the patches
+        print("holds it", flush=True)
+        sys.stdin.readline()
+
+cached_pixels(build_index(source), cache=folder, progress=progress)
+print("is done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_second_run_waits_for_the_one_that_decodes(index, tmp_path, monkeypatch, killed):
+    folder = tmp_path / "c"
+    decoded, waited = [], []
+    decode = cache.decode_patch
+    monkeypatch.setattr(cache, "decode_patch", lambda data, path: decoded.append(path) or decode(data, path))
+    command = [sys.executable, "-c", FIRST_RUN, str(index.root), str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "holds it\n"
+
+        def progress(stage, done, total, note=""):
+            if stage == "wait" and not waited:
+                assert note == "another run decodes these patches"
+                first.kill() if killed else first.communicate("go on\n")
+            waited.extend([done] if stage == "wait" else [])
+
+        pixels = cached_pixels(index, cache=folder, progress=progress)
+        first.kill()
+    assert waited[0] < 9
+    assert sorted(decoded) == (sorted(index.paths) if killed else [])
+    for row, path in enumerate(index.paths):
+        assert np.array_equal(pixels[row].transpose(1, 2, 0), np.asarray(Image.open(index.root / path)))
+    assert len(list((folder / "pixels").iterdir())) == 1
 
 
 def test_bands_size_and_content_each_have_their_own_file(index, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from rasterio.enums import ColorInterp
 
 from swath.errors import DataError
 from swath.imagery import RGB, decode, probe
-from swath.imagery.rasters import read_dataset
+from swath.imagery.rasters import read_dataset, read_virtual
 
 from .samples import image, jpeg_2000, raster, saved, sharp, smooth
 
@@ -216,6 +217,15 @@ def test_tiles_that_cannot_be_decoded_are_no_zeros(tmp_path, monkeypatch):
     for source in (bytes(data), tmp_path / "a.jp2"):
         with pytest.raises(DataError, match=r"a\.jp2 is a damaged or cut-short JPEG 2000 file"):
             decode(source, name="a.jp2")
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_png_in_an_archive_that_is_cut_short_is_refused(tmp_path, part):
+    data = raster(np.random.default_rng(0).integers(0, 255, (3, 64, 64)).astype(np.uint8), "PNG")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", data[: int(part * len(data))])
+    with pytest.raises(DataError, match=r"a\.png is a damaged or cut-short PNG file"):
+        read_virtual(f"/vsizip/{tmp_path}/a.zip/a.png")
 
 
 def test_what_gdal_says_of_a_damaged_tag_is_an_error_of_swath(tmp_path):

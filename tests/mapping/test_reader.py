@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rasterio
+from rasterio.windows import Window
 
 from swath.errors import DataError, SettingError
 from swath.inference.rescale import read_rescale
@@ -93,6 +94,17 @@ def test_what_is_no_local_raster_is_refused(tmp_path):
     rasterio.shutil.copy(real, tmp_path / "s.vrt", driver="VRT")
     with pytest.raises(DataError, match="is not a GeoTIFF"):
         opened(tmp_path / "s.vrt")
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_png_that_is_cut_short_is_refused(tmp_path, part):
+    path = tmp_path / "scene.png"
+    with rasterio.open(path, "w", driver="PNG", width=64, height=64, count=3, dtype="uint8") as out:
+        out.write(np.random.default_rng(0).integers(0, 255, (3, 64, 64)).astype(np.uint8))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(part * len(whole))])
+    with open_scene(path) as scene, pytest.raises(DataError, match=r"scene\.png is a damaged or cut-short PNG file"):
+        scene.read([1, 2, 3], Window(0, 0, 64, 64))
 
 
 def test_complex_values_are_refused(tmp_path):

@@ -146,17 +146,17 @@ def test_rows_of_a_narrow_scene_are_classified_together(unpadded):
     assert (narrow.rows, wide.rows) == (21, 1)
 
 
-def test_the_default_stride_is_finer_while_that_takes_seconds(tmp_path, monkeypatch):
+def test_the_default_stride_is_finer_while_that_takes_half_a_minute(tmp_path, monkeypatch):
     padded = write(tmp_path / "padded.onnx", pads=1)
     cost = measure_cost(read_model(padded.path).graph, (1, 3, SIZE, SIZE), where="padded").operations
     fine, half = (make_grid(200, 200, patch=SIZE, stride=stride).windows * cost for stride in (5, 10))
     for limit, stride in ((fine, 5), (fine - 1, 10), (half, 10), (half - 1, SIZE)):
-        monkeypatch.setattr(windows, "_FEW_SECONDS", limit)
+        monkeypatch.setattr(windows, "_HALF_MINUTE", limit)
         assert default_stride(padded, 200, 200) == stride
 
 
 def test_the_default_stride_is_fine_where_windows_share_a_pass(tiny_model, monkeypatch):
-    monkeypatch.setattr(windows, "_FEW_SECONDS", 0)
+    monkeypatch.setattr(windows, "_HALF_MINUTE", 0)
     assert default_stride(load(tiny_model, threads=1), 640, 640) == 16
     assert default_stride(load(tiny_model, threads=1, tta=4), 640, 640) == 64
 
@@ -165,6 +165,6 @@ def test_test_time_augmentation_counts_in_the_default_stride(tiny_model, monkeyp
     one, eight = (load(tiny_model, threads=1, tta=n) for n in (1, 8))
     file = read_model(tiny_model)
     cost = measure_cost(file.graph, (1, 3, 64, 64), where="tiny").operations
-    monkeypatch.setattr(windows, "_FEW_SECONDS", make_grid(640, 640, patch=64, stride=16).windows * cost)
+    monkeypatch.setattr(windows, "_HALF_MINUTE", make_grid(640, 640, patch=64, stride=16).windows * cost)
     assert default_stride(one, 640, 640) == 16
     assert default_stride(eight, 640, 640) > 16

@@ -39,6 +39,13 @@ class Answer:
         return str(self.json["error"])
 
 
+def answer_on(connection: socket.socket) -> Answer:
+    """Read the answer to what was sent on a connection."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+
+
 def multipart(*files: tuple[str, bytes], field: str = "images") -> tuple[bytes, str]:
     """A body of file parts and its content type."""
     parts = [
@@ -106,12 +113,23 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+def children(process: int) -> list[int]:
+    """The processes that a process has started and that run still."""
+    found: list[int] = []
+    for task in Path(f"/proc/{process}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
 @contextlib.contextmanager
-def running(*models: str | Path, ready: bool = True, **settings: Any) -> Iterator[Running]:
+def running(
+    *models: str | Path, ready: bool = True, started: Callable[[], None] = lambda: None, **settings: Any
+) -> Iterator[Running]:
     """A service on a free port, on a thread of its own, ready to answer."""
     settings = {"threads": 1, "decoders": 1, "timeout": PATIENCE, "decode_timeout": PATIENCE} | settings
     settled = ServiceSettings(models=tuple(map(str, models)), **settings)
-    app = make_app(settled)
+    app = make_app(settled, started=started)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = make_server(app, settled)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

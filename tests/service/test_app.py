@@ -220,15 +220,8 @@ def test_an_answer_in_time_or_504(served: Running, forest: bytes):
     assert served.client.predict(("a.jpg", forest), query="?timeout=-1").status == 422
 
 
-def test_a_body_that_does_not_come_is_given_up(tiny_model: Path):
-    with running(tiny_model, timeout=0.3) as one, one.client.half_a_request() as connection:
-        head = connection.recv(4096).decode()
-        assert head.startswith("HTTP/1.1 408")
-        assert one.client.metric("swath_held_bytes") == 0
-
-
 def test_headers_that_do_not_come_or_do_not_end_close_the_connection(tiny_model: Path, forest: bytes):
-    with running(tiny_model, timeout=0.3) as one:
+    with running(tiny_model, timeout=1.0) as one:
         for begun in (b"", b"GET /healthz HTTP/1.1\r\nHost: local"):
             with socket.create_connection(("127.0.0.1", one.client.port), timeout=PATIENCE) as connection:
                 connection.sendall(begun)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,20 @@ def test_another_class_or_one_there_is_not(client: Client, forest: bytes):
 
 def test_nine_images_are_too_many(client: Client, forest: bytes):
     assert client.post("/v1/explain", *multipart(*((f"{n}.jpg", forest) for n in range(9)))).status == 413
+
+
+def test_requests_that_fill_the_memory_together_are_both_explained(tiny_model: Path):
+    """Half a mebibyte is there for decoded images; each request needs nearly half of that before it gives any back."""
+    two = multipart(("a.jpg", jpeg("Forest", size=200)), ("b.jpg", jpeg("River", size=200)))
+    with running(tiny_model, max_memory=2**20, decoders=2) as one, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: one.client.post("/v1/explain", *two), range(4)))
+        assert [answer.status for answer in answers] == [200] * 4
+        many = multipart(*((f"{n}.jpg", jpeg("Forest", size=200)) for n in range(3)))
+        refused = one.client.post("/v1/explain", *many)
+        assert refused.status == 413
+        assert refused.error == "the images are too large to be explained together; send one each"
+        assert one.client.metric("swath_held_bytes") == 0
+        assert one.client.predict(("a.jpg", jpeg("Forest"))).status == 200
 
 
 def test_a_model_without_exact_maps_is_explained_by_occlusion(tmp_path: Path, forest: bytes):

@@ -51,7 +51,7 @@ def test_requests_share_batches_and_get_their_own_results(classifier: Classifier
             got = np.array([list(one.probabilities.values()) for one in found])
             np.testing.assert_allclose(got, expected[label], atol=1e-6)
         await asyncio.sleep(0)
-        assert ran.sizes == [16, 2]  # 18 images: two whole steps of 8 first
+        assert ran.sizes == [8, 8, 2]  # 18 images, of which one thread of the engine runs 8 at once
         assert ran.released == 18 * 3 * 64 * 64
         ran.batcher.close()
         ran.batcher.join()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import zlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,9 +16,10 @@ import pytest
 
 from swath.errors import SwathError
 from swath.imagery import Picture, decode
-from swath.service.decoding import Decoders, Encoded
+from swath.service.decoding import BATCH, Decoders, Encoded, memory_of
 from swath.service.settings import KEY
 from tests.service.conftest import jpeg
+from tests.service.hostile import png
 from tests.service.servers import PATIENCE
 
 Result = Picture | SwathError
@@ -31,11 +35,17 @@ async def results(decoders: Decoders, images: list[bytes]) -> list[Result]:
         return await asyncio.gather(*futures)
 
 
-def with_decoders(body: Callable[[Decoders], Awaitable[None]], count: int = 1, timeout: float = PATIENCE) -> None:
-    """Run `body` with decoders of its own."""
+def with_decoders(
+    body: Callable[[Decoders], Awaitable[None]],
+    *,
+    timeout: float = PATIENCE,
+    max_pixels: int = 10**6,
+    room: Callable[[], bool] = lambda: True,
+) -> None:
+    """Run `body` with a decoder of its own."""
 
     async def run() -> None:
-        decoders = Decoders(count, max_pixels=10**6, timeout=timeout, room=lambda: True)
+        decoders = Decoders(1, max_pixels=max_pixels, seconds=60, timeout=timeout, room=room)
         try:
             await decoders.start()
             await body(decoders)
@@ -93,6 +103,67 @@ def test_what_takes_too_long_is_refused_and_the_decoder_replaced():
         assert decoders.process_ids != before
 
     with_decoders(body, timeout=1e-6)
+
+
+def test_processor_time_is_limited():
+    """Whatever an image makes its decoder compute, it ends; how busy the machine is does not count."""
+    code = "from swath.service.decoder import allow_processor_time\nallow_processor_time(1)\nwhile True: pass"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGXCPU
+
+
+def test_a_decoder_holds_one_decoded_image_at_a_time():
+    """Together these unpack to more than a process may take; none of them is refused for that."""
+    side = 3000
+    image = png(side, side, zlib.compress(bytes(side * (3 * side + 1))))
+    shapes: list[tuple[int, ...]] = []
+
+    async def body(decoders: Decoders) -> None:
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+
+        def done(found: Result) -> None:
+            assert isinstance(found, Picture), found
+            shapes.append(found.pixels.shape)
+            if len(shapes) == BATCH:
+                ended.set_result(None)
+
+        for number in range(BATCH):
+            decoders.submit(Encoded(f"image {number}", image, done))
+        await asyncio.wait_for(ended, PATIENCE)
+        assert decoders.deaths == 0
+
+    with_decoders(body, max_pixels=side * side)
+    assert shapes == [(3, side, side)] * BATCH
+    assert BATCH * 3 * side * side > memory_of(side * side) * 2**20 / 1.5
+
+
+def test_what_has_no_room_waits():
+    room = True
+
+    async def body(decoders: Decoders) -> None:
+        nonlocal room
+        found: list[Result] = []
+        more = asyncio.Event()
+
+        def done(result: Result) -> None:
+            nonlocal room
+            found.append(result)
+            room = False  # for the next one
+            more.set()
+
+        for _ in range(3):
+            decoders.submit(Encoded("a.jpg", jpeg("Forest"), done))
+        for number in (1, 2, 3):
+            await asyncio.wait_for(more.wait(), PATIENCE)
+            more.clear()
+            for _ in range(10):
+                await asyncio.sleep(0.001)
+            assert len(found) == number
+            room = True
+            decoders.wake()
+        assert all(isinstance(one, Picture) for one in found)
+
+    with_decoders(body, room=lambda: room)
 
 
 def test_decoders_do_not_see_the_key(monkeypatch: pytest.MonkeyPatch):

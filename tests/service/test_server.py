@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -17,7 +19,8 @@ from typing import IO
 import pytest
 
 from swath.cli import main
-from tests.service.servers import PATIENCE, Client, wait_until
+from swath.service.server import spare_from_collection
+from tests.service.servers import PATIENCE, Client, children, running, wait_until
 
 SERVE = [sys.executable, "-m", "swath", "serve", "--port", "0", "--threads", "1"]
 
@@ -42,7 +45,7 @@ def process(*options: str, log: IO[str], **environment: str) -> Iterator[tuple[s
 
 def test_told_to_stop_it_answers_what_it_has_let_in(tiny_model: Path, forest: bytes, tmp_path: Path):
     with (tmp_path / "log").open("w+") as log, process("--model", str(tiny_model), log=log) as (server, client):
-        (decoder, *others) = _children(server.pid)
+        (decoder, *others) = children(server.pid)
         for one in (decoder, *others):
             os.kill(one, signal.SIGSTOP)  # so that requests are still under way when it is told
         answers: list[int] = []
@@ -73,12 +76,35 @@ def test_told_to_stop_it_answers_what_it_has_let_in(tiny_model: Path, forest: by
 
 def test_killed_it_leaves_no_process(tiny_model: Path, tmp_path: Path):
     with (tmp_path / "log").open("w+") as log, process("--model", str(tiny_model), log=log) as (server, _):
-        decoders = _children(server.pid)
+        decoders = children(server.pid)
         assert decoders
         server.kill()
         server.wait(PATIENCE)
         for one in decoders:
             wait_until(lambda one=one: _ended(one), "its decoders have ended")
+
+
+def test_what_is_loaded_is_not_looked_through_for_garbage_again(tiny_model: Path):
+    """Full collections stop all requests: the process that serves spares itself them."""
+    try:
+        with running(tiny_model, started=spare_from_collection) as one:
+            assert one.client.get("/readyz").status == 200
+            assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
+
+
+def test_a_replaced_model_goes_by_its_references(tiny_model: Path):
+    """So it goes although it was out of the garbage collector's sight."""
+    with running(tiny_model) as one:
+        replaced = weakref.ref(one.service.model(None).classifier)
+        gc.collect()
+        gc.disable()
+        try:
+            assert one.client.post("/v1/models/tiny/reload", b"", "").status == 200
+            wait_until(lambda: replaced() is None, "the old model has gone")
+        finally:
+            gc.enable()
 
 
 def test_one_sentence_if_it_cannot_start(
@@ -112,13 +138,6 @@ def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert ran.stderr == ("swath: swath serve needs the 'app' extra; in swath's folder run: pip install '.[app]'\n")
-
-
-def _children(process: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{process}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
-    return found
 
 
 def _ended(process: int) -> bool:

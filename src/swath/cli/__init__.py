@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from swath.cli import assess, data, demo, evaluate, map, model, predict, serve, system, teach, train, weights
+from swath.cli import assess, data, demo, evaluate, map, model, opinion, predict, serve, system, teach, train, weights
 from swath.cli.options import Commands, folded
 from swath.errors import SwathError
 from swath.machine import go_offline, is_offline
@@ -31,7 +31,7 @@ app.add("Train", train=train.train, tune=train.tune, experiment=train.experiment
 app.add("Train", networks=train.networks, weights=weights.app)
 app.add("Evaluate", evaluate=evaluate.evaluate, report=evaluate.report, compare=evaluate.compare)
 app.add("Evaluate", errors=evaluate.errors, label_issues=evaluate.label_issues)
-app.add("Evaluate", robustness=evaluate.robustness, explain=predict.explain)
+app.add("Evaluate", robustness=evaluate.robustness, explain=predict.explain, opinion=opinion.app)
 app.add("Predict and map", predict=predict.predict, map=map.map_scene, suggest=teach.suggest)
 app.add("Predict and map", teach=teach.teach, sample=assess.sample, assess=assess.assess)
 app.add("Predict and map", serve=serve.serve, app=serve.app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,14 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; one that other machines reach needs an API key.")
     ] = "127.0.0.1",
+    public: Annotated[
+        bool,
+        typer.Option(
+            "--public",
+            help="Let others in: through a tunnel, if ngrok's SDK is installed and NGROK_AUTHTOKEN set; else it says "
+            "what to put in front. Needs SWATH_API_KEY.",
+        ),
+    ] = False,
     queue: Annotated[
         int, typer.Option(min=1, max=100_000, help="Requests under way at most; further ones get status 429.")
     ] = 64,
@@ -39,6 +48,9 @@ def serve(
         Path | None, typer.Option(metavar="FOLDER", help="Also make maps (/v1/map); scenes and maps are kept here.")
     ] = None,
     max_scene_mb: Annotated[int, typer.Option(min=1, help="Largest scene to be mapped, megabytes.")] = 2048,
+    max_scene_pixels: Annotated[
+        int, typer.Option(min=1, help="Most pixels of a scene to be mapped, width x height.")
+    ] = 2_000_000_000,
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
 ) -> object:
@@ -56,6 +68,7 @@ def serve(
             raise
         raise MissingExtraError("swath serve", extra="app") from error
     from swath.config import validate
+    from swath.service.public import NoTunnelError, check_public, in_front, tunnel
     from swath.service.settings import KEY, SHORTEST_KEY, ServiceSettings
 
     values: dict[str, Any] = {
@@ -70,17 +83,29 @@ def serve(
         "prediction_log": log_predictions,
         "jobs": jobs,
         "max_scene_bytes": max_scene_mb * 2**20,
+        "max_scene_pixels": max_scene_pixels,
         "api_key": os.environ.get(KEY) or None,
     }
     if values["api_key"] is not None and len(values["api_key"]) < SHORTEST_KEY:  # named here, where it is not quoted
         raise SettingError(f"{KEY} has fewer than {SHORTEST_KEY} letters", fix="set it to a longer secret")
     settings = validate(ServiceSettings, values, where="swath serve")
 
-    def listening(address: str) -> None:
-        typer.echo(f"listening on {address}")
-        opt.hint(f"next: curl -F images=@field.jpg {address}/v1/predict")
+    if public:
+        check_public(settings)
+    key = "" if settings.api_key is None else f'-H "Authorization: Bearer ${KEY}" '
+    with contextlib.ExitStack() as stack:
 
-    run(settings, host=host, port=port, listening=listening)
+        def listening(address: str) -> None:
+            typer.echo(f"listening on {address}")
+            if public:
+                try:
+                    address = stack.enter_context(tunnel(address))
+                    typer.echo(f"public at {address}")
+                except NoTunnelError as error:
+                    typer.echo(f"not public: {error}\n{in_front(address, settings)}")
+            opt.hint(f"next: curl {key}-F images=@field.jpg {address}/v1/predict")
+
+        run(settings, host=host, port=port, listening=listening)
     return None
 
 

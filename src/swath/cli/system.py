@@ -110,7 +110,10 @@ def cache_info() -> object:
 @cache.command("clear")
 def cache_clear(
     keep: Annotated[
-        bool, typer.Option("--keep-downloads", help="Remove decoded patches alone, which are made again offline.")
+        bool,
+        typer.Option(
+            "--keep-downloads", help="Keep downloads and paid answers; decoded patches are made again offline."
+        ),
     ] = False,
 ) -> object:
     """Remove what is in the cache; all of it can be made or downloaded again.
@@ -122,7 +125,7 @@ def cache_clear(
     removed, freed = 0, 0
     folder = default_cache()
     for path, size in _cached(folder):
-        if keep and path.relative_to(folder).parts[0] == "weights":
+        if keep and path.relative_to(folder).parts[0] in ("weights", "opinions"):
             continue
         path.unlink(missing_ok=True)
         removed, freed = removed + 1, freed + size

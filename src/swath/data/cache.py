@@ -13,6 +13,7 @@ import functools
 import hashlib
 import itertools
 import logging
+import math
 import os
 import shutil
 import time
@@ -76,7 +77,8 @@ def cached_pixels(
         Folder to cache in; by default ``$SWATH_CACHE``, or ``~/.cache/swath``. Where it cannot be written, which is
         said once, patches are decoded into memory.
     progress : Progress
-        Called with stage ``"decode"``, and ``"check"`` where files are compared with the index.
+        Called with stage ``"decode"``, ``"check"`` where files are compared with the index, and ``"wait"`` while
+        another run decodes the same patches.
 
     Returns
     -------
@@ -113,9 +115,8 @@ def cached_pixels(
     stamps = _stamps(index)
     if pixels is None and writable_cache(folder) is None:
         return _decoded(index, bands, side, count, progress)
-    if pixels is None:
-        _fill(path, index, bands, side, count, progress)
-        pixels = _mapped(path, shape)
+    filled = pixels is None and _fill(path, index, bands, side, count, progress)
+    if filled:
         _note(index, stamps, folder, now)
     else:
         known = _noted(index, folder)
@@ -127,6 +128,7 @@ def cached_pixels(
         if doubtful:
             check_contents(index, rows=doubtful, progress=progress)
             _note(index, stamps, folder, now)
+    pixels = _mapped(path, shape) if pixels is None else pixels
     if pixels is None:
         raise OutputError(f"the cache {path} changed while it was written", fix="run the command again")
     return pixels
@@ -357,11 +359,22 @@ def _decoded(index: PatchIndex, bands: Sequence[str], side: int, count: int | No
 
 def _fill(
     path: Path, index: PatchIndex, bands: Sequence[str], side: int, count: int | None, progress: Progress
-) -> None:
-    """Decode all patches into a new file, which takes its final name when it is complete."""
-    patches = _decode(index, bands, side, count, progress)
-    first = next(patches)
-    with atomic_file(path, overwrite=True) as temporary:
+) -> bool:
+    """Decode all patches into a new file, which takes its final name when it is complete.
+
+    Another run that decodes the same patches is waited for; False if it has made the file.
+    """
+    shape = (len(index), len(bands), side, side)
+
+    def wait(other: Path) -> None:
+        progress("wait", min(_written(other), len(index) - 1), len(index), note="another run decodes these patches")
+
+    with atomic_file(path, overwrite=True, waiting=wait) as temporary:
+        if _mapped(path, shape) is not None:
+            progress("wait", len(index), len(index))
+            return False
+        patches = _decode(index, bands, side, count, progress)
+        first = next(patches)
         if shutil.disk_usage(path.parent).free < first.nbytes * len(index):
             raise OutputError(
                 f"no room for {first.nbytes * len(index) / 2**30:.1f} GiB of decoded patches in {path.parent}",
@@ -379,3 +392,13 @@ def _fill(
                 file.write(np.ascontiguousarray(patch).data)
             file.flush()
             os.fsync(file.fileno())
+    return True
+
+
+def _written(path: Path) -> int:
+    """Patches in a file that another run is writing."""
+    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        (_, *patch), _, dtype = np.lib.format.read_array_header_1_0(file)
+        return int((os.fstat(file.fileno()).st_size - file.tell()) // (dtype.itemsize * math.prod(patch)))
+    return 0

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -290,7 +291,7 @@ def write_comparison(folder: Path, result: Comparison) -> None:
                     "McNemar's exact test on the patches that only one of the two gets right, corrected for the "
                     "number of classes (Holm)."
                 ],
-                images=[recall_chart(counts)],
+                images=[recall_chart(counts.per_class, first=counts.first, second=counts.second)],
             ),
             Section(
                 "The numbers of each class",
@@ -357,9 +358,9 @@ def comparison_points(result: Comparison) -> list[Point]:
     return said
 
 
-def recall_chart(result: Comparison) -> Chart:
+def recall_chart(per_class: Mapping[str, ClassComparison], *, first: str, second: str) -> Chart:
     """Draw recall of both models by class, those that differ most first."""
-    ordered = sorted(result.per_class.items(), key=lambda item: -abs(item[1].first.value - item[1].second.value))
+    ordered = sorted(per_class.items(), key=lambda item: -abs(item[1].first.value - item[1].second.value))
     rows = []
     for name, c in ordered[:_DRAWN]:
         for label, value, color, hollow in ((name, c.first, "accent", False), ("", c.second, "warm", True)):
@@ -367,7 +368,7 @@ def recall_chart(result: Comparison) -> Chart:
     return intervals_chart(
         "Recall of both models by class, with intervals",
         rows,
-        across=f"recall in %; filled: {written(result.first)}; hollow: {written(result.second)}",
+        across=f"recall in %; filled: {written(first)}; hollow: {written(second)}",
         caption="Classes that differ most first" + (f"; {_DRAWN} of {len(ordered)}." if len(ordered) > _DRAWN else "."),
     )
 
@@ -422,9 +423,6 @@ def _compared(first: SplitPredictions, second: SplitPredictions, facts: dict[str
     names, truth = first.classes, first.truth
     one, two = (class_numbers(f.predictions.labels, names) for f in (first, second))  # the second's order may differ
     accuracy, macro_f1 = paired_differences(truth, one, two, classes=len(names))
-    held = [(name, truth == k) for k, name in enumerate(names) if (truth == k).any()]
-    tests = [mcnemar(truth[mask], one[mask], two[mask]) for _, mask in held]
-    corrected = holm([test.p_value for test in tests])
     return Comparison(
         **facts,
         n=len(truth),
@@ -433,15 +431,33 @@ def _compared(first: SplitPredictions, second: SplitPredictions, facts: dict[str
         accuracy=accuracy,
         macro_f1=macro_f1,
         test=mcnemar(truth, one, two),
-        per_class={
-            name: ClassComparison(
-                first=proportion(int((one == truth)[mask].sum()), int(mask.sum())),
-                second=proportion(int((two == truth)[mask].sum()), int(mask.sum())),
-                only_first=test.only_first,
-                only_second=test.only_second,
-                p_value=float(p),
-            )
-            for (name, mask), test, p in zip(held, tests, corrected, strict=True)
-        },
+        per_class=compare_classes(truth, one, two, names=names),
         seen=(first.seen.count, second.seen.count),
     )
+
+
+def compare_classes(
+    truth: npt.NDArray[Any], first: npt.NDArray[Any], second: npt.NDArray[Any], *, names: Sequence[str]
+) -> dict[str, ClassComparison]:
+    """Compare two sets of answers on the patches of each class that has any.
+
+    Parameters
+    ----------
+    truth, first, second : numpy.ndarray
+        ``[N]`` class numbers.
+    names : sequence of str
+        By class number.
+    """
+    held = [(name, truth == k) for k, name in enumerate(names) if (truth == k).any()]
+    tests = [mcnemar(truth[mask], first[mask], second[mask]) for _, mask in held]
+    corrected = holm([test.p_value for test in tests])
+    return {
+        name: ClassComparison(
+            first=proportion(int((first == truth)[mask].sum()), int(mask.sum())),
+            second=proportion(int((second == truth)[mask].sum()), int(mask.sum())),
+            only_first=test.only_first,
+            only_second=test.only_second,
+            p_value=float(p),
+        )
+        for (name, mask), test, p in zip(held, tests, corrected, strict=True)
+    }

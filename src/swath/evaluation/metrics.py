@@ -157,6 +157,45 @@ def macro_f1(truth: Labels, predicted: Labels, *, classes: int) -> tuple[float, 
     return float(f1.sum() / present.sum()), np.asarray(slopes)
 
 
+def cohen_kappa(first: Labels, second: Labels, *, classes: int) -> Estimate:
+    """Agreement of two sets of answers beyond what their class shares alone would give, -1 to 1.
+
+    Cohen 1960, Educ. Psychol. Meas. 20, 37-46. The interval is the wider on each side of the delta method and of the
+    share of agreement alone (its Wilson interval, with the agreement by chance as it is), which has a width even where
+    both always agree.
+
+    Parameters
+    ----------
+    first, second : numpy.ndarray
+        ``[N]`` int64 class numbers; N at least 1.
+    classes : int
+        How many classes there are.
+
+    Returns
+    -------
+    Estimate
+        Its ``n`` is 0 where both know one class only, so that all agreement is by chance and there is no kappa.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(cohen_kappa(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]), classes=2).value, 3)
+    0.5
+    """
+    n, same = len(first), first == second
+    p, q = (np.bincount(labels, minlength=classes) / n for labels in (first, second))
+    chance = float(p @ q)
+    if chance >= 1:
+        return Estimate(value=0.0, low=-1.0, high=1.0, n=0)
+    agreement = proportion(int(same.sum()), n)
+    value = (agreement.value - chance) / (1 - chance)
+    by_chance = (q[first] + p[second] - 2 * chance) / n
+    slopes = (same - agreement.value) / n / (1 - chance) - (1 - agreement.value) * by_chance / (1 - chance) ** 2
+    alone = ((agreement.low - chance) / (1 - chance), (agreement.high - chance) / (1 - chance))
+    limits = wider(delta_interval(value, np.asarray(slopes, np.float64), within=(-1.0, 1.0)), alone)
+    return around(value, (max(-1.0, limits[0]), min(1.0, limits[1])), n=n)
+
+
 class BinaryMetrics(Settings):
     """How well scores find the positives, with and without a threshold.
 

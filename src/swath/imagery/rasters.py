@@ -44,7 +44,12 @@ from swath.machine import check_local
 # set once is safe with threads, warnings.catch_warnings around each file is not.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
-_ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+# Of a PNG that is cut short GDAL gives whatever the memory held, and no error, where it decodes it as a whole.
+_ENVIRONMENT = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",
+}
 # Sources of the place of a file that are in it. PAM is off; without its name here the JPEG 2000 driver leaves the
 # transform of a file that has none as it found the memory.
 _GEOREFERENCED = {"GTiff": "INTERNAL", "JP2OpenJPEG": "PAM,INTERNAL"}

@@ -160,10 +160,25 @@ def hatched(image: npt.NDArray[np.uint8], where: npt.NDArray[np.bool_]) -> npt.N
     """
     larger = max(1, round(_FINE / max(image.shape[:2])))
     image, where = image.repeat(larger, 0).repeat(larger, 1), where.repeat(larger, 0).repeat(larger, 1)
-    height, width = where.shape
-    lines = where & ((np.arange(height)[:, None] + np.arange(width)) % _HATCH < 2)
-    image[lines] = (image[lines].astype(np.uint16) + 2 * 255) // 3
+    hatch(image, where)
     return image
+
+
+def hatch(image: npt.NDArray[np.uint8], where: npt.NDArray[np.bool_], *, start: int = 0) -> None:
+    """Draw the same lines into a picture as it is.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        uint8 ``[h, w, 3]``, changed in place.
+    where : numpy.ndarray
+        bool ``[h, w]``.
+    start : int
+        Row plus column of its first pixel in a larger picture, through which lines run on.
+    """
+    height, width = where.shape
+    lines = where & ((start + np.arange(height)[:, None] + np.arange(width)) % _HATCH < 2)
+    image[lines] = (image[lines].astype(np.uint16) + 2 * 255) // 3
 
 
 def round_length(longest: float) -> float:

@@ -49,7 +49,13 @@ _CACHE = 64 * 2**20
 _MAX_CACHE = 640 * 2**20
 # Sidecar files (world files, masks) are looked up by name; the folder, which may be huge, is never listed.
 # Blocks are decoded and compressed on all cores where the format allows it.
-ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE", "GDAL_CACHEMAX": _CACHE, "GDAL_NUM_THREADS": str(free_cores())}
+# PNG is decoded row by row, so that one that is cut short is an error, as in swath.imagery.rasters.
+ENVIRONMENT = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+    "GDAL_CACHEMAX": _CACHE,
+    "GDAL_NUM_THREADS": str(free_cores()),
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",
+}
 _MAX_BLOCK = 512 * 2**20
 _NUMBER = re.compile(r"b\d+")
 _NUMBERED = re.compile(r"band_\d+")  # what a band without a name is called
@@ -253,8 +259,9 @@ def _driver(path: Path) -> str:
 def _dataset_scene(dataset: DatasetReader, name: str, *, nodata: float | None, black: bool) -> Scene:
     bands = RasterBands(dataset, name=name)
     # Blocks are decoded whole, so one that holds the whole scene would break the bound on memory.
+    each = dataset.count * np.dtype(dataset.dtypes[0]).itemsize
     for height, width in dataset.block_shapes:
-        if height * width * dataset.count * np.dtype(dataset.dtypes[0]).itemsize > _MAX_BLOCK:
+        if height * width * each > _MAX_BLOCK:
             raise DataError(
                 f"{name} is stored in blocks of {width} x {height} pixels, which take too much memory",
                 fix="write it in tiles, for example with: gdal_translate -of COG",

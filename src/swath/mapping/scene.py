@@ -107,7 +107,7 @@ def map_scene(
         which takes 2 bytes per pixel (3 where the model detects what is unlike its training data).
     stride : int, optional
         Pixels from one window to the next; by default a quarter of the patch where the network is run densely or that
-        takes a few seconds, else half of it or the patch, so that windows do not overlap.
+        takes half a minute, else half of it or the patch, so that windows do not overlap.
     bands : sequence of int, optional
         The scene's bands to use, counted from 1, in the model's order; by name or position by default.
     rescale : str or tuple of float

@@ -34,6 +34,7 @@ Values = npt.NDArray[np.float32]
 _TALL, _WIDE = 512, 1024
 _RESULTS = 32 * 2**20  # bytes that a pass gives, and of probabilities in hand, however small the stride
 _FEW_SECONDS = 6e11  # operations: 8 seconds of two cores with AVX2
+_HALF_MINUTE = 2.4e12
 _PROBED = 64  # windows that show how long one takes
 _HELD = 128 * 2**20  # bytes of pixels handed to the engine at a time, however large the windows
 
@@ -99,14 +100,17 @@ def make_windows(classifier: Classifier, grid: Grid, *, batch_size: int, dense: 
 def default_stride(classifier: Classifier, height: int, width: int) -> int:
     """The stride of a map when none is asked for: a quarter of the patch where a dense pass costs little more for it.
 
-    Else it is a quarter of the patch while that takes a few seconds, half of it, or the patch itself. What it takes is
-    estimated from the operations of the network, so that the same scene has the same stride on every machine.
+    Else it is a quarter of the patch while that takes half a minute of two cores, half of it, or the patch itself: what
+    windows between patches add to a map is worth the wait (docs/mapping.md). What it takes is estimated from the
+    operations of the network, so that the same scene has the same stride on every machine.
     """
     file = read_model(classifier.path)
     patch = file.record.input.size
     for part in (4, 2):
         grid = make_grid(height, width, patch=patch, stride=max(1, patch // part))
-        if _dense_step(classifier, file, grid) or within_seconds(file, window_work(classifier, file, grid)):
+        if _dense_step(classifier, file, grid):
+            return grid.stride
+        if _operations(file, window_work(classifier, file, grid)) <= _HALF_MINUTE:
             return grid.stride
     return patch
 
@@ -127,9 +131,13 @@ def _dense_step(classifier: Classifier, file: ModelFile, grid: Grid) -> int | No
 
 def within_seconds(file: ModelFile, windows: float) -> bool:
     """Whether so many windows take a few seconds and no more, by the operations of the network."""
+    return _operations(file, windows) <= _FEW_SECONDS
+
+
+def _operations(file: ModelFile, windows: float) -> float:
     spec = file.record.input
     cost = measure_cost(file.graph, (1, len(spec.bands), spec.size, spec.size), where=file.record.name)
-    return windows * cost.operations <= _FEW_SECONDS
+    return windows * cost.operations
 
 
 def dense_passes(grid: Grid, step: int) -> int:

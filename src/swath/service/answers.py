@@ -122,6 +122,43 @@ class ModelsAnswer(BaseModel):
     models: list[ModelAnswer]
 
 
+class TileJsonAnswer(BaseModel):
+    """Where the tiles of a map are, as TileJSON 2.2.0 says it; `colors` is not of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "tilejson": "2.2.0",
+                    "name": "classes by eurosat",
+                    "scheme": "xyz",
+                    "tiles": ["http://127.0.0.1:8000/v1/maps/5f0c.../{z}/{x}/{y}.png"],
+                    "minzoom": 0,
+                    "maxzoom": 14,
+                    "bounds": [9.0, 47.82, 9.05, 47.86],
+                    "center": [9.03, 47.84, 12],
+                    "colors": {"Forest": "#228833", "River": "#4477AA"},
+                }
+            ]
+        }
+    )
+    tilejson: str
+    name: str
+    scheme: str
+    tiles: list[str] = Field(description="Address of a tile, with {z}, {x} and {y} to be filled in.")
+    minzoom: int
+    maxzoom: int = Field(description="Zoom level beyond which tiles show nothing more.")
+    bounds: list[float] = Field(
+        min_length=4,
+        max_length=4,
+        description="West, south, east, north in degrees; from -180 to 180 for a map across the antimeridian.",
+    )
+    center: list[float] = Field(
+        min_length=3, max_length=3, description="Longitude, latitude, and the zoom level that shows it all."
+    )
+    colors: dict[str, str] = Field(description="Color of every class, as #rrggbb; of some percentages of confidence.")
+
+
 class StateAnswer(BaseModel):
     """Whether the service is there, or ready."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
+from rasterio.errors import RasterioError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 
@@ -22,6 +23,7 @@ from swath.service.answers import (
     ModelsAnswer,
     PredictAnswer,
     StateAnswer,
+    TileJsonAnswer,
     explained_answer,
     image_answer,
     model_answer,
@@ -38,13 +40,14 @@ ABOUT = """Classify satellite patches with swath's models.
 
 Send images as `multipart/form-data`, one image as it is, or JSON with base64. Every error is one sentence that names a
 fix. Answers carry `X-Request-Id`, yours if you send one."""
+T = TypeVar("T")
 _ERRORS = {
     400: "The request cannot be read.",
     401: "The API key is missing or wrong.",
     403: "The request comes from another web site's page, or from another machine without an API key.",
-    404: "There is no such model.",
+    404: "There is no such model, job, file or tile.",
     408: "The body did not come in time.",
-    409: "The model's file cannot take over; the old one stays.",
+    409: "The model's file cannot take over, or the map is not finished or has no place on a web map.",
     413: "The body is too long or holds too many images.",
     415: "The body is of another type.",
     422: "An image or a parameter cannot be used.",
@@ -66,6 +69,13 @@ Rescale = Annotated[
         description="How the scene was drawn, as --rescale of swath map takes it: auto, l1c, l2a, tci:3558, 0:2750 …",
     ),
 ]
+Layer = Annotated[
+    Literal["classes", "confidence"],
+    Query(description="The classes, hatched where the ground is unlike the training data, or how sure they are."),
+]
+TileNumber = Annotated[int, Path(description="As web maps count tiles (XYZ), from the upper left corner of the world.")]
+_TILE = "/v1/maps/{job}/{z}/{x}/{y}"
+_KEPT = "private, max-age=3600"  # a finished map does not change, but it may be deleted
 MOST_EXPLAINED = 8
 Seconds = Annotated[
     float | None, Query(description="Seconds after which the answer is of no use; the service has a limit too.", gt=0)
@@ -80,7 +90,12 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _OF_IMAGES = errors(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 
 
-def make_app(settings: ServiceSettings, *, failed: Callable[[BaseException], None] | None = None) -> FastAPI:
+def make_app(
+    settings: ServiceSettings,
+    *,
+    failed: Callable[[BaseException], None] = lambda _: None,
+    started: Callable[[], None] = lambda: None,
+) -> FastAPI:
     """Make the application; its lifespan loads the models and starts the decoders.
 
     Parameters
@@ -89,6 +104,8 @@ def make_app(settings: ServiceSettings, *, failed: Callable[[BaseException], Non
         Models and limits.
     failed : callable, optional
         Called with the error if the service cannot start; by default it is never ready.
+    started : callable, optional
+        Called when all is loaded, before the first request is answered.
 
     Examples
     --------
@@ -97,7 +114,7 @@ def make_app(settings: ServiceSettings, *, failed: Callable[[BaseException], Non
     >>> sorted(make_app(ServiceSettings()).openapi()["paths"])[:3]
     ['/healthz', '/metrics', '/readyz']
     """
-    service = Service(settings, failed=failed or (lambda _: None))
+    service = Service(settings, failed=failed, started=started)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -118,6 +135,7 @@ def make_app(settings: ServiceSettings, *, failed: Callable[[BaseException], Non
     _add_explain(app, service)
     if service.jobs is not None:
         _add_maps(app, service, service.jobs)
+        _add_tiles(app, service, service.jobs)
     return app
 
 
@@ -340,3 +358,95 @@ def _add_maps(app: FastAPI, service: Service, jobs: Jobs) -> None:
     )
     async def file(job: str, file: str) -> FileResponse:
         return FileResponse(jobs.file(job, file), media_type="application/octet-stream", filename=file)
+
+
+def _add_tiles(app: FastAPI, service: Service, jobs: Jobs) -> None:
+    # What reads tiles takes 100 MB, which a service without maps has no use for.
+    from swath.service.tiles import SIDE, draw_tile, read_map  # noqa: PLC0415
+
+    wrong = errors(401, 403, 404, 409, 422, 429, 500, 504)
+
+    @app.get(
+        "/v1/maps/{job}/tilejson.json",
+        summary="Where the tiles of a finished map are, and what their colors mean (TileJSON).",
+        tags=["maps"],
+        responses=wrong,
+    )
+    async def tilejson(request: Request, job: str, layer: Layer = "classes") -> TileJsonAnswer:
+        shown = await _of_map(jobs, job, service.draw(request.is_disconnected, read_map, jobs.record(job)))
+        west, south, east, north = shown.bounds
+        if east > 180:
+            west, east = -180.0, 180.0
+        query = "" if layer == "classes" else f"?layer={layer}"
+        return TileJsonAnswer(
+            tilejson="2.2.0",
+            name=f"{layer} by {shown.model}",
+            scheme="xyz",
+            tiles=[f"{str(request.base_url).rstrip('/')}{_TILE.replace('{job}', job)}.png{query}"],
+            minzoom=0,
+            maxzoom=shown.max_zoom,
+            bounds=[west, south, east, north],
+            center=[*shown.center, shown.fit_zoom],
+            colors=shown.colors[layer],
+        )
+
+    async def drawn(request: Request, job: str, z: int, x: int, y: int, layer: Layer, side: int) -> Response:
+        record = jobs.record(job)
+        headers = {"ETag": f'"{job}-{__version__}"', "Cache-Control": _KEPT}
+        held = (tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(","))
+        if headers["ETag"] in held:
+            return Response(status_code=304, headers=headers)
+
+        def draw() -> bytes:
+            return draw_tile(read_map(record), z, x, y, layer=layer, side=side)
+
+        return Response(
+            await _of_map(jobs, job, service.draw(request.is_disconnected, draw)), 200, headers, "image/png"
+        )
+
+    answers: dict[int | str, dict[str, Any]] = {
+        200: {
+            "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+            "headers": {
+                "ETag": {"description": "For If-None-Match.", "schema": {"type": "string"}},
+                "Cache-Control": {"description": "How long to keep it.", "schema": {"type": "string"}},
+            },
+        },
+        304: {"description": "The tile is the one that the client has, by If-None-Match."},
+        **wrong,
+    }
+
+    # The longer address comes first: the other one would take it for a tile called 5@2x.
+    @app.get(
+        f"{_TILE}@2x.png",
+        summary=f"A tile of {2 * SIDE} pixels, for dense screens.",
+        tags=["maps"],
+        response_class=Response,
+        responses=answers,
+    )
+    async def large_tile(
+        request: Request, job: str, z: TileNumber, x: TileNumber, y: TileNumber, layer: Layer = "classes"
+    ) -> Response:
+        return await drawn(request, job, z, x, y, layer, 2 * SIDE)
+
+    @app.get(
+        f"{_TILE}.png",
+        summary=f"A tile of a finished map: {SIDE} pixels, Web Mercator.",
+        description="Transparent where the map has nothing, also outside its bounds.",
+        tags=["maps"],
+        response_class=Response,
+        responses=answers,
+    )
+    async def tile(
+        request: Request, job: str, z: TileNumber, x: TileNumber, y: TileNumber, layer: Layer = "classes"
+    ) -> Response:
+        return await drawn(request, job, z, x, y, layer, SIDE)
+
+
+async def _of_map(jobs: Jobs, job: str, work: Awaitable[T]) -> T:
+    """What is drawn of a map, or 404 if the map was deleted meanwhile."""
+    try:
+        return await work
+    except (OSError, RasterioError):
+        jobs.get(job)
+        raise

@@ -1,6 +1,8 @@
 """Images of many requests go through the engine together: one thread per model takes what has gathered meanwhile.
 
 Nothing waits for a batch to fill: an idle engine starts at once, and while it runs the next batch gathers by itself.
+A batch is no larger than what the engine runs at once: all of a larger one would wait for its last image, and come
+back together to decoders that had nothing to do meanwhile.
 :class:`Work` is one request on its way: its images come back in any order, and it ends when the last one is there,
 when its time is over, or when nobody waits for it any more.
 """
@@ -24,7 +26,7 @@ from swath.inference import Classifier
 from swath.inference.predictions import Prediction
 
 _log = logging.getLogger("swath.service")
-LARGEST = 64  # images in one call of the engine: enough for its speed, few enough for the next request not to wait
+LARGEST = 64  # images in one call of the engine, on machines where many threads could run more at once
 _LARGEST_BYTES = 32 * 2**20
 
 
@@ -109,7 +111,7 @@ class Batcher:
         self.classifier = classifier
         self._loop, self._finished, self._released = loop, finished, released
         engine = classifier._engine
-        self._step = engine.batch_size * engine.threads
+        self._largest = min(LARGEST, engine.batch_size * engine.threads)
         self._queue: deque[Decoded] = deque()
         self._changed = threading.Condition()
         self._closing = self._retired = False
@@ -164,23 +166,20 @@ class Batcher:
             batch: list[Decoded] = []
             others: list[Decoded] = []
             unwanted = 0
-            most = LARGEST
+            most = self._largest
             while self._queue and len(batch) < most:
                 one = self._queue.popleft()
                 if not one.work.wanted():
                     unwanted += one.pixels.nbytes
                 elif not batch:
                     batch.append(one)
-                    most = max(1, min(LARGEST, _LARGEST_BYTES // one.pixels.nbytes))
+                    most = max(1, min(self._largest, _LARGEST_BYTES // one.pixels.nbytes))
                 elif one.pixels.shape == batch[0].pixels.shape:
                     batch.append(one)
                 else:
                     others.append(one)
-            # The engine fills its last step up with nothing, so whole steps go first.
-            kept = len(batch) if len(batch) < self._step else len(batch) - len(batch) % self._step
             self._queue.extendleft(reversed(others))
-            self._queue.extendleft(reversed(batch[kept:]))
-            return batch[:kept], unwanted
+            return batch, unwanted
 
     def _run(self) -> None:
         while (taken := self._take()) is not None:

@@ -27,6 +27,7 @@ from swath.service.prediction_log import PredictionLog
 from swath.service.settings import ServiceSettings
 
 _log = logging.getLogger("swath.service")
+_DRAWERS = 2  # tiles that are drawn at once
 T = TypeVar("T")
 Receive = Callable[[], Awaitable[Any]]
 
@@ -40,15 +41,24 @@ class Service:
         Models and limits.
     failed : callable
         Called with the error if the service cannot start.
+    started : callable, optional
+        Called when all is loaded, before the first request is answered.
     """
 
-    def __init__(self, settings: ServiceSettings, *, failed: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        failed: Callable[[BaseException], None],
+        started: Callable[[], None] = lambda: None,
+    ) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.admission = Admission(settings.queue, settings.low_water, settings.max_memory)
         self.decoders = Decoders(
             settings.decoders,
             max_pixels=settings.max_pixels,
+            seconds=settings.decode_seconds,
             timeout=settings.decode_timeout,
             room=lambda: self.admission.has_room,
         )
@@ -59,7 +69,10 @@ class Service:
         self.jobs = None if settings.jobs is None else Jobs(settings.jobs, settings, self._source_of)
         self.ready = False
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")
-        self._failed = failed
+        self._explaining = asyncio.Lock()
+        self._failed, self._started = failed, started
+        self._drawers = ThreadPoolExecutor(_DRAWERS, thread_name_prefix="tiles")
+        self._drawing, self._turns = 0, asyncio.Semaphore(_DRAWERS)
         self._starting: asyncio.Task[None] | None = None
         self._observe()
 
@@ -79,7 +92,8 @@ class Service:
             await self.jobs.close()
         await self.decoders.close()
         await asyncio.to_thread(self.models.close)
-        self._explainer.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._explainer, self._drawers):
+            pool.shutdown(wait=False, cancel_futures=True)
         if self.log is not None:
             await self.log.close()
 
@@ -89,6 +103,7 @@ class Service:
         except Exception as error:  # noqa: BLE001  (handed on to the one who started the service)
             self._failed(error)
             return
+        self._started()
         self.ready = True
         if self.jobs is not None:
             self.jobs.open()
@@ -137,23 +152,32 @@ class Service:
         Raises
         ------
         SwathError, TimeOverError, ClientGoneError
-            As for :meth:`classify`, and if the model has no class `class_name`.
+            As for :meth:`classify`, and if the model has no class `class_name`, or several images take more than a
+            quarter of the memory.
         """
         start = time.perf_counter()
         held = 0
+        most = self.settings.max_memory // 4
 
         def decoded(pixels: npt.NDArray[Any], work: Work, place: int) -> None:
             nonlocal held
             held += pixels.nbytes
-            work.deliver(place, pixels)
+            if held > most and len(uploads) > 1:
+                work.fail(RefusedError(413, "the images are too large to be explained together", fix="send one each"))
+            else:
+                work.deliver(place, pixels)
 
         def explained(images: list[tuple[str, npt.NDArray[Any]]]) -> list[Explanation]:
             return list(explanations(model.classifier, images, class_name=class_name, explain=model.explain))
 
+        def left() -> float:
+            return max(0.0, seconds - (time.perf_counter() - start))
+
         try:
-            work = await self._decoded(model, uploads, receive, decoded, seconds=seconds)
-            images = [(one.name, pixels) for one, pixels in zip(uploads, work.future.result(), strict=True)]
-            async with asyncio.timeout(max(0.0, seconds - (time.perf_counter() - start))):
+            # One request at a time holds images that it has not explained: two with half of theirs would wait for ever.
+            async with asyncio.timeout(seconds), self._explaining:
+                work = await self._decoded(model, uploads, receive, decoded, seconds=left())
+                images = [(one.name, pixels) for one, pixels in zip(uploads, work.future.result(), strict=True)]
                 return await self.aside(explained, images)
         except TimeoutError:
             raise _late() from None
@@ -163,6 +187,41 @@ class Service:
     async def aside(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run what explains or draws on a thread of its own, one after the other."""
         return await asyncio.get_running_loop().run_in_executor(self._explainer, partial(function, *arguments))
+
+    async def draw(self, gone: Callable[[], Awaitable[bool]], function: Callable[..., T], *arguments: Any) -> T:
+        """Run what draws a tile on one of a few threads of their own, when its turn comes.
+
+        Parameters
+        ----------
+        gone : callable
+            Whether the client has closed the connection: those of a map that is moved ask for tiles they leave again.
+        function : callable
+            What to do.
+        arguments : object
+            With what.
+
+        Raises
+        ------
+        RefusedError
+            429 if too many tiles wait.
+        TimeOverError, ClientGoneError
+            If it takes too long, or nobody waits any more.
+        """
+        if self._drawing >= self.settings.queue:
+            self.metrics.refused.inc()
+            raise RefusedError(
+                429, f"{self._drawing:,} tiles wait", fix="try again in 1 s", headers={"Retry-After": "1"}
+            )
+        self._drawing += 1
+        try:
+            async with asyncio.timeout(self.settings.timeout), self._turns:
+                if await gone():
+                    raise ClientGoneError("the client closed the connection")
+                return await asyncio.get_running_loop().run_in_executor(self._drawers, partial(function, *arguments))
+        except TimeoutError:
+            raise TimeOverError("the tile was not drawn in time", fix="ask for it again") from None
+        finally:
+            self._drawing -= 1
 
     async def _decoded(
         self,

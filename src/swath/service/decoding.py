@@ -15,12 +15,12 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from swath.errors import DataError, SwathError
 from swath.imagery import Picture
 from swath.service.decoder import HEAD, header_length, pack, picture_of
-from swath.service.settings import KEY
+from swath.service.settings import SECRETS
 
 _log = logging.getLogger("swath.service")
 BATCH = 16  # images in one message at most
@@ -31,6 +31,11 @@ _START_TIMEOUT = 120.0  # seconds; a cold disk on a busy machine
 _PAUSE = 1.0  # seconds before a process that did not even start is started again
 
 Done = Callable[[Picture | SwathError], None]
+
+
+def memory_of(max_pixels: int) -> int:
+    """MiB that a decoding process may take beyond what it has at rest, for images of up to `max_pixels`."""
+    return max(_LEAST, max_pixels * _BYTES_A_PIXEL) // 2**20
 
 
 class DecodersGoneError(SwathError):
@@ -71,18 +76,23 @@ class Decoders:
         Processes.
     max_pixels : int
         Most pixels of an image.
+    seconds : int
+        Of processor time for one image, after which the system ends its process.
     timeout : float
-        Seconds for one message, after which its process is killed.
+        Seconds by the clock for one image, after which its process is killed: for what hangs without computing, and
+        long enough for a busy machine.
     room : callable
-        Whether there is memory for more decoded images now.
+        Whether there is memory for another decoded image now; a process whose next one has no room waits with it.
     """
 
-    def __init__(self, count: int, *, max_pixels: int, timeout: float, room: Callable[[], bool]) -> None:
+    def __init__(self, count: int, *, max_pixels: int, seconds: int, timeout: float, room: Callable[[], bool]) -> None:
         self.deaths = 0
-        self._count, self._max_pixels, self._timeout, self._room = count, max_pixels, timeout, room
-        self._megabytes = max(_LEAST, max_pixels * _BYTES_A_PIXEL) // 2**20
+        self._count, self._max_pixels, self._seconds, self._timeout = count, max_pixels, seconds, timeout
+        self._room = room
+        self._megabytes = memory_of(max_pixels)
         self._waiting: deque[Encoded] = deque()
         self._more = asyncio.Event()
+        self._freed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._closing = False
@@ -110,8 +120,7 @@ class Decoders:
 
     def wake(self) -> None:
         """Look again whether there is room: memory has been given back."""
-        if self._waiting:
-            self._more.set()
+        self._freed.set()
 
     async def close(self) -> None:
         """End the processes; images that still wait are not decoded."""
@@ -131,7 +140,7 @@ class Decoders:
             except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
                 if not ready.done():
                     problem = f"a decoding process does not start ({type(error).__name__})"
-                    ready.set_exception(DecodersGoneError(problem, fix="run: python -m swath.service.decoder 512"))
+                    ready.set_exception(DecodersGoneError(problem, fix="run: python -m swath.service.decoder 512 5"))
                     return
                 _log.error("decoder_not_started", extra={"facts": {"reason": type(error).__name__}})
                 await asyncio.sleep(_PAUSE)
@@ -149,12 +158,13 @@ class Decoders:
                 _log.warning("decoder_replaced", extra={"facts": facts})
 
     async def _started(self, number: int) -> asyncio.subprocess.Process:
-        environment = {name: value for name, value in os.environ.items() if name != KEY}
+        environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "swath.service.decoder",
             str(self._megabytes),
+            str(self._seconds),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=environment,
@@ -169,23 +179,22 @@ class Decoders:
         return process
 
     async def _take(self) -> list[Encoded]:
-        """The next images for one process, as soon as there are any and there is room."""
+        """The next images for one process, as soon as there are any."""
         while True:
             taken: list[Encoded] = []
             size = 0
-            if self._room():
-                share = max(1, -(-len(self._waiting) // self._count))
-                while self._waiting and len(taken) < min(BATCH, share) and size < _BATCH_BYTES:
-                    image = self._waiting[0]
-                    if not image.wanted():
-                        self._waiting.popleft()
-                        continue
-                    if image.alone and taken:
-                        break
-                    taken.append(self._waiting.popleft())
-                    size += len(image.data)
-                    if image.alone:
-                        break
+            share = max(1, -(-len(self._waiting) // self._count))
+            while self._waiting and len(taken) < min(BATCH, share) and size < _BATCH_BYTES:
+                image = self._waiting[0]
+                if not image.wanted():
+                    self._waiting.popleft()
+                    continue
+                if image.alone and taken:
+                    break
+                taken.append(self._waiting.popleft())
+                size += len(image.data)
+                if image.alone:
+                    break
             if taken:
                 return taken
             self._more.clear()
@@ -196,23 +205,26 @@ class Decoders:
             "max_pixels": self._max_pixels,
             "images": [{"name": image.name, "bytes": len(image.data)} for image in images],
         }
-        target = cast(asyncio.StreamWriter, process.stdin)
+        left = deque(images)
         try:
-            async with asyncio.timeout(self._timeout):
-                target.write(pack(header, [image.data for image in images]))
-                await target.drain()
-                results = await _receive(process)
-            if len(results) != len(images):
-                raise ValueError("as many results as images")
+            # Not waited for: the process may be writing an answer while it has not read all of this.
+            cast(asyncio.StreamWriter, process.stdin).write(pack(header, [image.data for image in images]))
+            while left:
+                while not self._room():
+                    self._freed.clear()
+                    await self._freed.wait()
+                async with asyncio.timeout(self._timeout):
+                    said, pixels = await _receive(process)
+                problem = said.get("problem")
+                result = picture_of(said, pixels) if problem is None else DataError(problem, fix=said["fix"])
+                left.popleft().done(result)
         except asyncio.CancelledError:
             raise
         except BaseException:
-            self._put_back(images)
+            self._put_back(left)
             raise
-        for image, result in zip(images, results, strict=True):
-            image.done(result)
 
-    def _put_back(self, images: list[Encoded]) -> None:
+    def _put_back(self, images: deque[Encoded]) -> None:
         for image in reversed(images):
             if image.alone:
                 image.done(
@@ -227,14 +239,11 @@ class Decoders:
         self._more.set()
 
 
-async def _receive(process: asyncio.subprocess.Process) -> list[Picture | SwathError]:
+async def _receive(process: asyncio.subprocess.Process) -> tuple[dict[str, Any], bytes]:
+    """One message of a process: what it says, and pixels."""
     source = cast(asyncio.StreamReader, process.stdout)
     said = json.loads(await source.readexactly(header_length(await source.readexactly(HEAD))))
-    results: list[Picture | SwathError] = []
-    for one in said["images"]:
-        pixels = await source.readexactly(one["bytes"])
-        results.append(DataError(one["problem"], fix=one["fix"]) if "problem" in one else picture_of(one, pixels))
-    return results
+    return said, await source.readexactly(said["bytes"])
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

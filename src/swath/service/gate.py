@@ -69,11 +69,13 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                answered = [*message.get("headers", ())]
+                if not any(name == b"cache-control" for name, _ in answered):
+                    answered.append((b"cache-control", b"no-store"))
                 message["headers"] = [
-                    *message.get("headers", ()),
+                    *answered,
                     (b"x-request-id", request_id.encode()),
                     (b"x-content-type-options", b"nosniff"),
-                    (b"cache-control", b"no-store"),
                 ]
             await send(message)
 

@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field, ValidationError
 from swath.files import check_output, write_text
 from swath.service.intake import RefusedError
 from swath.service.logs import LOGGER
-from swath.service.settings import KEY, ServiceSettings
+from swath.service.settings import SECRETS, ServiceSettings
 
 _log = logging.getLogger(LOGGER)
 _RECORD, _SCENE, _MAP = "job.json", "scene.tif", "map"
@@ -108,6 +108,17 @@ class Jobs:
         if job is None:
             raise RefusedError(404, "there is no such job", fix="use the id that POST /v1/map gave")
         return job
+
+    def record(self, name: str) -> Path:
+        """The ``map.json`` of a finished map; 404 if there is no such job, 409 if it has made no map."""
+        job = self.get(name)
+        if job.state == "failed":
+            raise RefusedError(409, f"the map was not made: {job.error}")
+        if job.state != "done":
+            raise RefusedError(
+                409, f"the map is not finished, its job is {job.state}", fix=f"wait until /v1/map/{name} says done"
+            )
+        return self._folder / name / _MAP / "map.json"
 
     def file(self, name: str, file: str) -> Path:
         """A file that a job made; 404 if it made none of that name."""
@@ -206,6 +217,8 @@ class Jobs:
             "out": str(place / _MAP / "map.tif"),
             "stride": job.stride,
             "rescale": job.rescale,
+            "max_pixels": self._settings.max_scene_pixels,
+            "max_memory": self._settings.max_map_memory,
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -214,7 +227,7 @@ class Jobs:
             json.dumps(asked),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if name != KEY},
+            env={name: value for name, value in os.environ.items() if name not in SECRETS},
         )
         self._running = (job.id, process)
         try:

@@ -13,9 +13,11 @@ import sys
 import threading
 from typing import Any
 
-from swath.errors import SwathError
+from swath.errors import DataError, SwathError
 from swath.inference import load
+from swath.machine import go_offline, limit_memory
 from swath.mapping import map_scene
+from swath.mapping.reader import open_scene
 
 _POLITE = 10  # how much predictions come before maps
 
@@ -34,6 +36,7 @@ def _say(**facts: Any) -> None:
 def main() -> None:
     """Make the map that the first argument describes; exit status 2 and one sentence if it cannot be made."""
     asked = json.loads(sys.argv[1])
+    go_offline()  # nothing that a scene or its reference system names is looked up elsewhere
     threading.Thread(target=_end_with_input, daemon=True).start()
     with contextlib.suppress(AttributeError, OSError):
         os.nice(_POLITE)
@@ -42,8 +45,11 @@ def main() -> None:
         _say(stage=f"{stage} {note}".strip(), done=done, total=total)
 
     try:
+        _check_size(asked["scene"], asked["max_pixels"])
+        model = load(asked["model"], engine=asked["engine"], threads=asked["threads"])
+        limit_memory(asked["max_memory"])
         map_scene(
-            load(asked["model"], engine=asked["engine"], threads=asked["threads"]),
+            model,
             asked["scene"],
             out=asked["out"],
             stride=asked["stride"],
@@ -56,6 +62,20 @@ def main() -> None:
         # Where the scene lies on this machine is nobody's business.
         _say(error=str(error).replace(asked["scene"], "the scene"))
         sys.exit(2)
+    except MemoryError:
+        _say(error="the scene takes more memory than a map may; cut it into narrower ones, or map it with swath map")
+        sys.exit(2)
+
+
+def _check_size(scene: str, most: int) -> None:
+    """Refuse a scene of more pixels than maps are made of: a file of few bytes may say it has any number."""
+    with open_scene(scene) as opened:
+        pixels = opened.width * opened.height
+    if pixels > most:
+        raise DataError(
+            f"the scene has {pixels:,} pixels and the service maps {most:,} at most",
+            fix="cut it into several, map it with swath map, or raise --max-scene-pixels",
+        )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -88,6 +89,16 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+def spare_from_collection() -> None:
+    """Take all that is loaded out of the garbage collector's sight.
+
+    A full collection would look through 150,000 objects of libraries and models that stay anyway, and all requests
+    would wait for it: 0.1 s on a free core. A model that is replaced goes by its references, which form no cycle.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def make_server(app: FastAPI, settings: ServiceSettings) -> uvicorn.Server:
     """The HTTP server of an application; ``run(sockets=[...])`` serves until it is told to stop."""
     return _Server(
@@ -143,7 +154,7 @@ def serve(
         mistakes.append(error)
         server.should_exit = True
 
-    app = make_app(settings, failed=failed)
+    app = make_app(settings, failed=failed, started=spare_from_collection)
     log_as_json()
     server = make_server(app, settings)
     with listener:

@@ -11,6 +11,8 @@ from swath.config import Settings
 from swath.machine import free_cores
 
 KEY = "SWATH_API_KEY"  # environment variable
+TOKEN = "NGROK_AUTHTOKEN"  # noqa: S105  (the variable that ngrok's SDK reads)
+SECRETS = frozenset((KEY, TOKEN))  # that no process of the service but itself has
 SHORTEST_KEY = 16  # letters
 LOW_WATER = 0.75  # share of the queue at which a full one is open again
 _MIB = 2**20
@@ -37,8 +39,10 @@ class ServiceSettings(Settings):
         Bytes of bodies and decoded images held at a time.
     decoders : int
         Processes that decode images.
+    decode_seconds : int
+        Of processor time for decoding an image; past them its process ends.
     decode_timeout : float
-        Seconds after which a decoding process is killed.
+        Seconds by the clock for it, on a machine however busy.
     drain : float
         Seconds that requests under way have to be answered when the service is told to stop.
     api_key : SecretStr, optional
@@ -47,8 +51,10 @@ class ServiceSettings(Settings):
         Folder for a table of predictions; none is kept by default.
     jobs : pathlib.Path, optional
         Folder for scenes and the maps made of them; no maps are made by default.
-    max_scene_bytes : int
-        Of a scene to be mapped.
+    max_scene_bytes, max_scene_pixels : int
+        Of a scene to be mapped: of its file, and width x height.
+    max_map_memory : int
+        Bytes that the process which makes a map may take beyond its model.
     """
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("eurosat",)
@@ -61,12 +67,15 @@ class ServiceSettings(Settings):
     max_pixels: Annotated[int, Field(ge=1)] = 16_000_000
     max_memory: Annotated[int, Field(ge=_MIB)] = 512 * _MIB
     decoders: Annotated[int, Field(ge=1, le=64)] = Field(default_factory=lambda: min(2, free_cores()))
-    decode_timeout: Annotated[float, Field(gt=0)] = 5.0
+    decode_seconds: Annotated[int, Field(ge=1)] = 5
+    decode_timeout: Annotated[float, Field(gt=0)] = 60.0
     drain: Annotated[float, Field(ge=0)] = 30.0
     api_key: Annotated[SecretStr, Field(min_length=SHORTEST_KEY)] | None = None
     prediction_log: Path | None = None
     jobs: Path | None = None
     max_scene_bytes: Annotated[int, Field(ge=1024)] = 2048 * _MIB
+    max_scene_pixels: Annotated[int, Field(ge=1)] = 2_000_000_000
+    max_map_memory: Annotated[int, Field(ge=256 * _MIB)] = 4096 * _MIB
 
     @property
     def low_water(self) -> int:

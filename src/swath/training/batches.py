@@ -146,7 +146,7 @@ def prepare(
     pixels = augment(pixels, settings, generator=generator)
     if settings.crop is not None and done < settings.crop_until:
         pixels = random_crop(pixels, settings.crop, generator=generator)
-    pixels, targets = windows(pixels, targets, settings.windows, generator=generator)
+    pixels = windows(pixels, settings.windows, generator=generator)
     pixels = rand_augment(pixels, settings.randaugment, generator=generator, top=top, bands=recipe.bands)
     pixels = other_rendering(pixels, settings.rendering, generator=generator)
     pixels = sensor_shift(

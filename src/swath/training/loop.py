@@ -582,7 +582,8 @@ def features_of(run: TrainingRun, initial: InitialNetwork, patches: Patches) -> 
             run.progress("features", min(len(rows) * BATCH, len(patches)), len(patches))
     features = np.concatenate(rows)
     if writable_cache(path.parent):
-        with atomic_file(path, overwrite=True) as temporary, temporary.open("wb") as file:
+        # Another run that computed the same features holds the file for as long as it writes them.
+        with atomic_file(path, overwrite=True, waiting=lambda _: None) as temporary, temporary.open("wb") as file:
             np.save(file, features, allow_pickle=False)
     return Patches(features, patches.labels)
 

@@ -71,20 +71,17 @@ def cutmix(values: torch.Tensor, targets: torch.Tensor, alpha: float, generator:
     return torch.where(box[:, None], values[order], values), _blend_targets(targets, order, own)
 
 
-def windows(
-    pixels: torch.Tensor, targets: torch.Tensor, share: float, *, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def windows(pixels: torch.Tensor, share: float, *, generator: torch.Generator) -> torch.Tensor:
     """Make of some patches what a map's window shows where four patches meet.
 
-    A point anywhere in the patch parts it into four; one part stays, the others become those of three more patches.
-    Targets follow the areas. It comes before colors are changed, as one scene is drawn in one way.
+    The patch is moved by up to half its side, either way, so that it still holds the window's center; what that leaves
+    free becomes parts of three more patches. Its class stays the target: a map's pixels have the class of what lies
+    at the center of their windows. It comes before colors are changed, as one scene is drawn in one way.
 
     Parameters
     ----------
     pixels : torch.Tensor
         As stored, ``[N, bands, P, P]``.
-    targets : torch.Tensor
-        Float ``[N, K]``.
     share : float
         Of the patches, 0 to 1, that become windows.
     generator : torch.Generator
@@ -92,28 +89,40 @@ def windows(
 
     Returns
     -------
-    tuple of torch.Tensor
-        Pixels and targets; those given at share 0.
+    torch.Tensor
+        Pixels; those given at share 0.
     """
     if share == 0:
-        return pixels, targets
-    n, _, height, width = pixels.shape
-    chosen = share_of(n, share, generator)
-    down, across = (torch.randint(side, (len(chosen), 1), generator=generator) for side in (height, width))
-    below, beyond = torch.arange(height) >= down, torch.arange(width) >= across
-    # The upper left part stays; flips have made every corner of the patch the upper left one as often.
-    made, shares = pixels[chosen], targets[chosen] * _share_of_area(~below, ~beyond)
-    for rows, columns in ((~below, beyond), (below, ~beyond), (below, beyond)):
-        others = torch.randint(n, (len(chosen),), generator=generator)
-        inside = rows[:, None, :, None] & columns[:, None, None, :]
-        made = torch.where(inside, pixels[others], made)
-        shares = shares + targets[others] * _share_of_area(rows, columns)
-    return pixels.index_copy(0, chosen, made), targets.index_copy(0, chosen, shares)
+        return pixels
+    chosen = share_of(len(pixels), share, generator)
+    down, right = (_moved(len(chosen), side, generator) for side in pixels.shape[2:])
+    made = _rolled(pixels[chosen], down, right)
+    rows, columns = (_held(length, moved) for length, moved in zip(pixels.shape[2:], (down, right), strict=True))
+    for below, beyond in ((rows, ~columns), (~rows, columns), (~rows, ~columns)):
+        others = torch.randint(len(pixels), (len(chosen),), generator=generator)
+        inside = below[:, None, :, None] & beyond[:, None, None, :]
+        made = torch.where(inside, _rolled(pixels[others], down, right), made)
+    return pixels.index_copy(0, chosen, made)
 
 
-def _share_of_area(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Share ``[n, 1]`` of patches that lies in the given rows ``[n, H]`` and columns ``[n, W]``."""
-    return rows.float().mean(1, keepdim=True) * columns.float().mean(1, keepdim=True)
+def _moved(n: int, length: int, generator: torch.Generator) -> torch.Tensor:
+    """`n` moves that keep the middle of `length` pixels among them."""
+    return torch.randint(-((length - 1) // 2), (length - 1) // 2 + 1, (n,), generator=generator)
+
+
+def _rolled(pixels: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Patches moved down and to the right; what leaves at one side comes back at the other."""
+    n, bands, height, width = pixels.shape
+    rows = (torch.arange(height) - down[:, None]) % height
+    columns = (torch.arange(width) - right[:, None]) % width
+    pixels = pixels.gather(2, rows[:, None, :, None].expand(n, bands, height, width))
+    return pixels.gather(3, columns[:, None, None, :].expand(n, bands, height, width))
+
+
+def _held(length: int, moved: torch.Tensor) -> torch.Tensor:
+    """Which of `length` rows or columns a patch that moved still holds: ``[n, length]``."""
+    came_from = torch.arange(length) - moved[:, None]
+    return (came_from >= 0) & (came_from < length)
 
 
 def _stretch(n: int, length: int, side: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
