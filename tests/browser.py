@@ -57,8 +57,8 @@ class Browser:
         os.close(self._read)
         self._profile.cleanup()
 
-    def open(self, page: Path, *, width: int, height: int = 900, dark: bool = False) -> None:
-        """Open a file at a width in pixels, in a light or dark scheme."""
+    def open(self, page: Path | str, *, width: int, height: int = 900, dark: bool = False) -> None:
+        """Open a file or an address at a width in pixels, in a light or dark scheme."""
         self._call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
@@ -66,7 +66,8 @@ class Browser:
         self._call("Emulation.setEmulatedMedia", media="", features=[scheme])
         self._call("Page.setBypassCSP", enabled=True)  # so that a checker may run in the page
         self.console.clear()
-        error = self._call("Page.navigate", url=page.resolve().as_uri()).get("errorText")
+        url = page if isinstance(page, str) else page.resolve().as_uri()
+        error = self._call("Page.navigate", url=url).get("errorText")
         if error:
             raise AssertionError(f"{page}: {error}")
         self._wait("Page.loadEventFired")

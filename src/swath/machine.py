@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from pathlib import Path
 
-from swath.errors import DataError
+from swath.errors import DataError, SettingError
 
 OFFLINE = "SWATH_OFFLINE"
 _HUB_OFFLINE = "HF_HUB_OFFLINE"
@@ -18,6 +19,7 @@ _GROUP_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "mem
 _OF_GROUPS = Path("/sys/fs/cgroup")
 _GROUPS = Path("/proc/self/cgroup")
 _MEMORY = Path("/proc/meminfo")
+_BACKLOG = 2048  # connections that wait to be taken
 _OWN = Path("/proc/self/statm")
 _USUAL = 4 * 2**30  # bytes, where the system does not say
 # Names of GDAL's file systems that lead to other machines, behind archives and caches too.
@@ -99,6 +101,27 @@ def check_local(name: str) -> None:
     plain = name.lower()
     if any(system in plain for system in _REMOTE) or "://" in plain:
         check_online(f"{name} is on another machine", fix="copy the file here by other means and give its local name")
+
+
+def listen(host: str, port: int, *, fix: str = "choose another --port or --host") -> socket.socket:
+    """A socket that listens, to be closed by the caller; port 0 takes a free one.
+
+    Raises
+    ------
+    SettingError
+        If the address cannot be had.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            raise SettingError(f"cannot listen on {host}, port {port} ({error.strerror})", fix=fix) from error
+        stack.pop_all()
+    return listener
 
 
 def _stated(field: str) -> int | None:

@@ -92,7 +92,7 @@ SLOW = {
 }
 SLOW_TOO = {"explain an index": "explain tiny.onnx index.parquet --check --limit 10 -o why"}
 ONLINE = {"data get", "weights get"}
-SERVES = {"serve"}  # until it is told to stop: tests/service/test_server.py
+SERVES = {"app", "serve"}  # until told to stop: tests/app/test_server.py, tests/service/test_server.py
 Prepare = Callable[[Swath, str], None]
 FILLED_IN = {"sample", "suggest"}  # what comes next needs labels that a person has to give first
 

@@ -34,7 +34,7 @@ app.add("Evaluate", errors=evaluate.errors, label_issues=evaluate.label_issues)
 app.add("Evaluate", robustness=evaluate.robustness, explain=predict.explain, opinion=opinion.app)
 app.add("Predict and map", predict=predict.predict, map=map.map_scene, suggest=teach.suggest)
 app.add("Predict and map", teach=teach.teach, sample=assess.sample, assess=assess.assess)
-app.add("Predict and map", serve=serve.serve)
+app.add("Predict and map", serve=serve.serve, app=serve.app)
 app.add("Model files", model=model.app)
 app.add("This installation", doctor=system.doctor, cache=system.cache)
 

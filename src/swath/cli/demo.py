@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -117,7 +116,7 @@ def _print_result(shown: ShowcaseResult, model: str | Path, *, full: bool, open_
     if not full:
         opt.hint("every number:   the same command with --full --overwrite")
     page = shown.report.resolve().as_uri()
-    if open_ or (open_ is None and _has_screen()):
+    if open_ or (open_ is None and opt.has_screen()):
         import webbrowser
 
         webbrowser.open(page)
@@ -211,9 +210,3 @@ def _beside(*parts: list[Text]) -> list[Text]:
         row.rstrip()
         rows.append(row)
     return rows
-
-
-def _has_screen() -> bool:
-    """Whether a person sits in front of this terminal with a desktop around it."""
-    desktop = sys.platform in {"darwin", "win32"} or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    return bool(desktop) and sys.stdout.isatty()

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import inspect
 import io
+import os
 import re
 import shlex
 import shutil
@@ -175,6 +176,12 @@ def with_bars(function: Callable[P, R], /, *args: P.args, **settings: P.kwargs) 
 
     with Bars(quiet=_quiet.get()) as progress:
         return cast(Callable[..., R], function)(*args, **settings, progress=progress)
+
+
+def has_screen() -> bool:
+    """Whether a person sits in front of this terminal with a desktop around it."""
+    desktop = sys.platform in {"darwin", "win32"} or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return bool(desktop) and sys.stdout.isatty()
 
 
 def hint(text: str) -> None:

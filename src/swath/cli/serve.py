@@ -1,4 +1,4 @@
-"""``swath serve``: models behind HTTP."""
+"""``swath serve`` and ``swath app``: models behind HTTP, for programs and for people."""
 
 from __future__ import annotations
 
@@ -106,4 +106,43 @@ def serve(
             opt.hint(f"next: curl {key}-F images=@field.jpg {address}/v1/predict")
 
         run(settings, host=host, port=port, listening=listening)
+    return None
+
+
+def app(
+    model: Annotated[
+        str, typer.Option(help="A .onnx file, or the name of a shipped model.", autocompletion=opt.complete_model)
+    ] = "eurosat",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8501,
+    browser: Annotated[
+        bool | None,
+        typer.Option("--browser/--no-browser", help="Open the page in a browser; by default, if there is a screen."),
+    ] = None,
+    engine: opt.Engine = "auto",
+    threads: opt.Threads = None,
+) -> object:
+    """Open a web page to classify pictures and to map scenes, until Ctrl-C.
+
+    The page is for people who do not type commands. It runs on this machine and needs no network; nobody else can reach
+    it, and what is uploaded is deleted when the page is closed.
+
+    Example: swath app
+    """
+    try:
+        from swath.app.server import serve as run
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("swath"):
+            raise
+        raise MissingExtraError("swath app", extra="app") from error
+    from swath.app.settings import AppSettings
+
+    def listening(address: str) -> None:
+        typer.echo(f"the page is at {address}")
+        opt.hint(f"next: open {address} in a browser; Ctrl-C ends it")
+        if browser or (browser is None and opt.has_screen()):
+            import webbrowser
+
+            webbrowser.open(address)
+
+    run(AppSettings(model=model, engine=engine, threads=threads), port=port, listening=listening)
     return None

@@ -9,7 +9,7 @@ with the scene's height. A scene whose truth is known can be made of labeled pat
 from swath.mapping.estimate import MapEstimate, estimate_map
 from swath.mapping.grid import Grid, make_grid
 from swath.mapping.legend import LegendEntry
-from swath.mapping.mosaic import MapAccuracy, map_accuracy, write_mosaic
+from swath.mapping.mosaic import MapAccuracy, map_accuracy, mosaic_order, write_mosaic
 from swath.mapping.scene import map_scene
 from swath.mapping.summary import Map, MapFiles
 
@@ -24,5 +24,6 @@ __all__ = [
     "make_grid",
     "map_accuracy",
     "map_scene",
+    "mosaic_order",
     "write_mosaic",
 ]

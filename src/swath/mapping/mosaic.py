@@ -17,6 +17,8 @@ from swath.errors import DataError
 from swath.files import atomic_file
 from swath.imagery import RGB
 
+MOST_PATCHES = 625  # of a mosaic: 16 square kilometers per hundred patches, at EuroSAT's 10 m
+BLOCK = 5  # columns of patches in which a mosaic is filled, so that classes lie together
 _COLORS = {"red": ColorInterp.red, "green": ColorInterp.green, "blue": ColorInterp.blue}
 
 
@@ -47,6 +49,30 @@ class MapAccuracy:
     def pixel_share(self) -> float:
         """Share of the mapped pixels that are right, 0-1; 0 if none is mapped."""
         return self.pixels_right / self.pixels if self.pixels else 0.0
+
+
+def mosaic_order(labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
+    """Choose the patches of a mosaic: of each class alike many, lying together.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        int64 ``[N]``, the class of each patch.
+
+    Returns
+    -------
+    order : numpy.ndarray
+        int64, rows of the patches, at most :data:`MOST_PATCHES` of them, row by row of the mosaic.
+    columns : int
+        Patches side by side.
+    """
+    kinds = np.unique(labels)
+    per_class = max(1, MOST_PATCHES // len(kinds))
+    chosen = np.concatenate([np.flatnonzero(labels == kind)[:per_class] for kind in kinds])
+    columns = min(BLOCK * max(1, round(len(chosen) ** 0.5 / BLOCK)), len(chosen))
+    rows, width = len(chosen) // columns, min(BLOCK, columns)
+    blocks = chosen[: rows * columns].reshape(-1, rows, width)
+    return blocks.transpose(1, 0, 2).reshape(-1), columns
 
 
 def write_mosaic(

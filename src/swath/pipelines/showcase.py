@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
 from swath.data import (
     PatchIndex,
@@ -42,14 +41,12 @@ from swath.explain import (
 from swath.files import atomic_folder
 from swath.inference import Classifier, load
 from swath.inference.predictions import JOINED, NO_LABEL
-from swath.mapping import LegendEntry, Map, MapAccuracy, map_accuracy, map_scene, write_mosaic
+from swath.mapping import LegendEntry, Map, MapAccuracy, map_accuracy, map_scene, mosaic_order, write_mosaic
 from swath.pages.figures import RgbImage, pixels_to_png, to_display_rgb
 from swath.pages.html import Link, Number, Section
 from swath.progress import Progress, silent
 
 SHIPPED = "eurosat"
-MOST_PATCHES = 625  # of the mosaic: 16 square kilometers per hundred patches, at EuroSAT's 10 m
-BLOCK = 5  # columns of patches in which the mosaic is filled, so that classes lie together
 CRS, ORIGIN = "EPSG:32632", (600_000.0, 5_400_000.0)  # where the mosaic pretends to be
 MISTAKES = 10  # shown in the explanations, besides one patch per class
 
@@ -321,7 +318,7 @@ def _explain(
 def _map(classifier: Classifier, found: SplitPredictions, folder: Path) -> tuple[Section, MapAccuracy, Map, RgbImage]:
     """Map a mosaic of the test patches, whose truth is known: once for its files, once in memory to be measured."""
     record = classifier.record
-    order, columns = _mosaic_order(found.truth)
+    order, columns = mosaic_order(found.truth)
     pixels = found.pixels[order]
     scene = folder / "scene.tif"
     gsd, (east, north) = found.part.gsd or 10.0, ORIGIN
@@ -372,14 +369,3 @@ def _map(classifier: Classifier, found: SplitPredictions, folder: Path) -> tuple
         scene=pixels_to_png(to_display_rgb(array, record.input.bands, limit=800)),
     )
     return section, accuracy, land, colors[land.array[size // 2 :: size, size // 2 :: size]]
-
-
-def _mosaic_order(labels: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
-    """Rows of the patches in the mosaic, row by row, and its columns: of each class alike many, lying together."""
-    kinds = np.unique(labels)
-    per_class = max(1, MOST_PATCHES // len(kinds))
-    chosen = np.concatenate([np.flatnonzero(labels == kind)[:per_class] for kind in kinds])
-    columns = min(BLOCK * max(1, round(len(chosen) ** 0.5 / BLOCK)), len(chosen))
-    rows, width = len(chosen) // columns, min(BLOCK, columns)
-    blocks = chosen[: rows * columns].reshape(-1, rows, width)
-    return blocks.transpose(1, 0, 2).reshape(-1), columns

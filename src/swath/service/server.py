@@ -7,7 +7,6 @@ import contextlib
 import gc
 import logging
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,12 +18,12 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from swath.errors import SettingError
+from swath.machine import listen
 from swath.service.app import make_app
 from swath.service.logs import LOGGER, log_as_json
 from swath.service.settings import ServiceSettings
 
 _log = logging.getLogger(LOGGER)
-_BACKLOG = 2048
 _HEADER_BYTES = 64 * 1024  # as uvicorn's other parser and most proxies have it
 _IDLE = 75  # seconds a connection may be idle: longer than proxies' own 60, so that it is they who close it
 
@@ -148,7 +147,7 @@ def serve(
             f"--host {host} lets other machines in, and there is no API key",
             fix="set SWATH_API_KEY to a secret of 16 letters or more, or leave out --host",
         )
-    listener = _listen(host, port)
+    listener = listen(host, port)
     mistakes: list[BaseException] = []
 
     def failed(error: BaseException) -> None:
@@ -165,20 +164,3 @@ def serve(
     if mistakes:
         raise mistakes[0]
     _log.info("stopped")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens, or one sentence on why there is none."""
-    with contextlib.ExitStack() as stack:
-        try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((host, port))
-            listener.listen(_BACKLOG)
-        except OSError as error:
-            raise SettingError(
-                f"cannot listen on {host}, port {port} ({error.strerror})", fix="choose another --port or --host"
-            ) from error
-        stack.pop_all()  # it is closed by the one who asked for it
-    return listener

@@ -1,0 +1,24 @@
+"""What Streamlit runs for every view: the pages, and the one that is chosen."""
+
+from __future__ import annotations
+
+import streamlit as st
+from PIL import Image
+
+from swath.app import classify, map
+from swath.app.session import warm_up
+
+st.set_page_config(page_title="swath", page_icon=Image.new("RGB", (32, 32), (23, 97, 124)), layout="wide")
+st.html("<style>.stMainBlockContainer { padding-top: 4.25rem; }</style>")  # less air above on a phone
+pages = [
+    st.Page(
+        classify.page, title="Classify pictures", icon=":material/image_search:", url_path="classify", default=True
+    ),
+    st.Page(map.page, title="Map a scene", icon=":material/map:", url_path="map"),
+]
+page = st.navigation(pages, position="hidden")
+with st.container(horizontal=True, key="pages"):  # in view on a phone, too
+    for one in pages:
+        st.page_link(one)
+page.run()
+warm_up()

@@ -1,0 +1,26 @@
+"""Pictures and a scene to try."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rasterio
+
+from swath.app.samples import names, read, write_scene
+from swath.data import open_patches, shipped_path
+
+
+def test_the_samples_are_the_shipped_patches() -> None:
+    found = names()
+    assert len(found) == 10
+    picture = found["River"][0]
+    with open_patches(shipped_path("eurosat-mini")) as reader:
+        assert read([picture]) == [reader.read(picture)]
+        assert sum(map(len, found.values())) == sum(name.endswith(".jpg") for name in reader.names())
+
+
+def test_the_sample_scene_holds_every_class(tmp_path: Path) -> None:
+    with rasterio.open(write_scene(tmp_path / "scene.tif")) as scene:
+        assert (scene.width, scene.height, scene.count) == (1600, 1536, 3)
+        assert scene.crs.to_epsg() == 32632
+        assert scene.read(1).std() > 10

@@ -1,0 +1,90 @@
+"""A browser in which a visitor uses the page: by the words on it, with the pointer, and with files to give."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.browser import Browser
+
+PATIENCE = 180.0  # seconds; only a page that is broken takes that long
+
+
+class Visitor(Browser):
+    """One window; keeps the addresses it asks for and what the console says."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        super().__init__()
+        self._call("Network.enable")
+        self._call("DOM.enable")
+
+    def until(self, script: str, what: str) -> Any:
+        """Wait until an expression is true, and give its value."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            found = self.run(script)
+            if found:
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"{what} did not come: {self.run('document.body.innerText')[:2000]}; {self.console}")
+
+    def sees(self, text: str) -> None:
+        """Wait until a text is on the page, and the page is at rest."""
+        self.until(f"document.body.innerText.includes({json.dumps(text)})", text)
+        self.until("!document.querySelector('[data-testid=stStatusWidget]')", "rest")
+
+    def gives(self, *files: Path, number: int = 0) -> None:
+        """Choose files in an uploader."""
+        self.until("document.querySelector('input[type=file]') !== null", "an uploader")
+        script = f"document.querySelectorAll('input[type=file]')[{number}]"
+        found = self._call("Runtime.evaluate", expression=script)["result"]["objectId"]
+        self._call("DOM.setFileInputFiles", files=[str(file) for file in files], objectId=found)
+
+    def clicks(self, text: str) -> None:
+        """Click what bears a text, where it stands in the window."""
+        find = (
+            "[...document.querySelectorAll('button, a, label, [role=option], [role=tab]')].filter(e => "
+            f"e.getClientRects().length && e.innerText.trim().split('\\n').pop() === {json.dumps(text)})[0]"
+        )
+        self.until(f"{find} !== undefined", f"something to click that says {text}")
+        box = self.run(
+            f"(() => {{ const e = {find}; e.scrollIntoView({{block: 'center'}}); const b = e.getBoundingClientRect();"
+            "return [b.left + b.width / 2, b.top + b.height / 2] })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self._call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def takes(self, text: str, folder: Path) -> Path:
+        """Click a button that downloads, and wait for its file in a folder of its own."""
+        folder.mkdir()
+        self._call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.clicks(text)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            found = [file for file in folder.iterdir() if file.suffix != ".crdownload"]
+            if found and found[0].stat().st_size:
+                return found[0]
+            self.run("new Promise(done => setTimeout(done, 100))")
+        raise AssertionError(f"{text} gave no file; {self.console}")
+
+    def whole(self) -> None:
+        """Make the window as high as the page, so that a picture shows all of it."""
+        high = self.run(
+            "Math.max(...[...document.querySelectorAll('*')].map(e => e.scrollHeight).filter(h => h < 20000))"
+        )
+        wide = self.run("innerWidth")
+        self._call(
+            "Emulation.setDeviceMetricsOverride", width=wide, height=high + 80, deviceScaleFactor=1, mobile=wide < 600
+        )
+        time.sleep(0.8)
+
+    def _next(self) -> dict[str, Any]:
+        message = super()._next()
+        if message.get("method") == "Network.requestWillBeSent":
+            self.requests.append(message["params"]["request"]["url"])
+        if message.get("method") == "Runtime.consoleAPICalled" and message["params"]["type"] == "error":
+            self.console.append(str(message["params"]["args"]))
+        return message
