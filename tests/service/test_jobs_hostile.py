@@ -18,8 +18,8 @@ from rasterio import Affine
 from rasterio.io import MemoryFile
 
 from tests.service.conftest import jpeg
-from tests.service.servers import Client, Running, running, wait_until
 from tests.service.hostile import VRT, WIDE_JPEG, png, saved
+from tests.service.servers import Client, Running, running, wait_until
 from tests.service.test_jobs import TIFF, _maker, scene
 
 MIB = 2**20
