@@ -67,8 +67,8 @@ def test_an_option_has_one_default() -> None:
                 defaults[option.opts[-1]].add(option.default)
     several = {name: values for name, values in defaults.items() if len(values) > 1}
     # Places to label in a sitting, a sample to measure a map with, and one that another model labels; an image by
-    # itself, and a scene with its statistics.
-    assert several == {"--n": {20, 100, 200}, "--rescale": {"off", "auto"}}
+    # itself, and a scene with its statistics; the service and the page, which may run at once.
+    assert several == {"--n": {20, 100, 200}, "--port": {8000, 8501}, "--rescale": {"off", "auto"}}
 
 
 def test_every_output_has_a_short_name() -> None:
