@@ -5,7 +5,7 @@
 The uploads are those of the tests (tests/service/hostile.py), one after the other, each followed by a good request;
 then all of them at once, by eight clients; then four requests at once of 16 images, each a PNG of a few kilobytes that
 unpacks to just under the limit of pixels, which are served, or given up when their time is over. The service has a
-model of four colors and its own limits, but for the time (30 s; ``--short``: 10 s, and no such large images).
+model of four colors and its own limits, but for the time (30 s; ``--short``: no such large images).
 
 Memory is the peak of resident memory that Linux keeps for each process. The server's and that of the largest decoder
 are compared with what the settings allow: what they take at rest, and on top of that what a decoder may take for an
@@ -103,7 +103,7 @@ def main() -> None:
     result: dict[str, Any] = {"benchmark": "hostile_uploads", "machine": machine(args.threads)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        options = ["--timeout", "10" if args.short else "30", "--threads", str(args.threads or machine()["cores"])]
+        options = ["--timeout", "30", "--threads", str(args.threads or machine()["cores"])]
         with serving(null_model(folder), *options, log=folder / "log") as served:
             client = Client(served.port)
             assert client.predict(("good.jpg", GOOD)).status == 200

@@ -18,7 +18,7 @@ from swath.service.core import Service
 from swath.service.server import make_server
 from swath.service.settings import ServiceSettings
 
-PATIENCE = 120.0  # seconds; only a server that never answers takes that long
+PATIENCE = 600.0  # seconds; only a server that never answers takes that long
 JSON = "application/json"
 
 

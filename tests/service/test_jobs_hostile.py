@@ -126,9 +126,11 @@ SLOW: dict[str, Make] = {
     "values of another type": lambda good, port: tiff(64, 64, dtype="complex64"),
     "one band": lambda good, port: tiff(64, 64, bands=2),
     "tiles that are not there": lambda good, port: tiff(200_000, 200_000, tiled=True, blockxsize=512, blockysize=512),
+}  # fmt: skip
+LONG: dict[str, Make] = {
     "a strip that fills the memory": lambda good, port: wide(),
     "500 MB in 500 KB": lambda good, port: bomb(),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def strict(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_there_are_thirty_of_them():
-    assert len(QUICK) + len(SLOW) >= 30
+    assert len(QUICK) + len(SLOW) + len(LONG) >= 30
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -173,6 +175,12 @@ def test_a_hostile_scene_gets_a_sentence(strict: Strict, name: str):
 @pytest.mark.parametrize("name", SLOW)
 def test_another_hostile_scene_gets_a_sentence(strict: Strict, name: str):
     refuse(strict, SLOW[name])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", LONG)
+def test_a_hostile_scene_that_takes_a_minute_gets_a_sentence(strict: Strict, name: str):
+    refuse(strict, LONG[name])
 
 
 def refuse(strict: Strict, make: Make) -> None:
