@@ -30,8 +30,11 @@ class Bar:
 
 def bars(rows: Sequence[Bar]) -> None:
     """Draw shares as bars, each under its name and its numbers; no reader depends on a color."""
-    lines = [
-        f"<li style='list-style:none;margin:0'>{_BAR.format(name=escape(row.name), text=escape(row.text), width=100 * min(max(row.share, 0), 1), color=escape(row.color))}</li>"  # noqa: E501
+    drawn = (
+        _BAR.format(
+            name=escape(row.name), text=escape(row.text), width=100 * min(max(row.share, 0), 1), color=escape(row.color)
+        )
         for row in rows
-    ]
+    )
+    lines = (f"<li style='list-style:none;margin:0'>{bar}</li>" for bar in drawn)
     st.html(f"<ul style='margin:0;padding:0'>{''.join(lines)}</ul>")
