@@ -85,7 +85,7 @@ def opened(path):
 def test_what_is_no_local_raster_is_refused(tmp_path):
     with pytest.raises(DataError, match="there is no scene"):
         opened(tmp_path / "none.tif")
-    with pytest.raises(DataError, match="there is no scene"):
+    with pytest.raises(DataError, match="is no product that swath knows"):
         opened(tmp_path)
     (tmp_path / "note.tif").write_text("not a raster")
     with pytest.raises(DataError, match="is not a GeoTIFF"):

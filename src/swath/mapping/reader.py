@@ -33,9 +33,12 @@ from swath.errors import DataError, MissingFileError, SettingError
 from swath.imagery.arrays import bands_first
 from swath.imagery.decode import DEEP_PNG, kind_of
 from swath.imagery.header import RGB
+from swath.imagery.products import find_files
 from swath.imagery.rasters import RasterBands, equals_nodata, sound, unreadable
 from swath.imagery.rgb import band_word, find_band, is_known, is_numbered, plain_name, thematic_mapper
 from swath.imagery.sentinel2 import EUROSAT_WHITE, Product, find_product
+from swath.imagery.stack import BandStack, open_stack
+from swath.imagery.stores import SceneFiles
 from swath.imagery.structure import check_structure
 from swath.inference.rescale import Rescale, check_rescale
 from swath.machine import check_local, free_cores
@@ -155,7 +158,11 @@ def open_scene(
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **ENVIRONMENT))
         use_own_proj_data()
-        if isinstance(scene, str | Path):
+        files = find_files(scene)
+        if files is not None:
+            stacked = stack.enter_context(open_stack(files))
+            opened = _stacked_scene(stacked, files, name=name or files.name, nodata=nodata, black=black)
+        elif isinstance(scene, str | Path):
             found = stack.enter_context(open_file(str(scene)))
             with sound(str(scene), found.driver):
                 opened = _dataset_scene(found, name or Path(scene).name, nodata=nodata, black=black)
@@ -291,6 +298,32 @@ def _dataset_scene(dataset: DatasetReader, name: str, *, nodata: float | None, b
         placing=_placing(dataset),
         product=find_product(_said(dataset)),
         tag=dataset.tags().get("SWATH_RESCALE"),
+    )
+
+
+def _stacked_scene(stack: BandStack, files: SceneFiles, *, name: str, nodata: float | None, black: bool) -> Scene:
+    """A scene of several files."""
+    asked = _nodata_of(nodata, stack.dtype, scene=name)
+    stated = next((value for value in stack.nodata if value is not None), None)
+    if asked is None and stated is None and black and stack.dtype != "uint8":
+        asked = 0.0
+
+    def read(chosen: Sequence[int], window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        return stack.read_with_mask(chosen, window, nodata=asked)
+
+    return Scene(
+        name=name,
+        height=stack.height,
+        width=stack.width,
+        dtype=stack.dtype,
+        bands=stack.names,
+        crs=stack.crs,
+        transform=stack.transform,
+        nodata=stated if asked is None else asked,
+        block=stack.block,
+        read=read,
+        scaling=stack.scaling,
+        product=files.product,
     )
 
 
@@ -532,6 +565,7 @@ def choose_bands(
     asked: Sequence[int] | None = None,
     of: int | None = None,
     scene: str,
+    sensor: str | None = None,
 ) -> Bands:
     """Choose a model's bands from a scene's.
 
@@ -551,6 +585,8 @@ def choose_bands(
         Number of bands of the training files, where `needed` are numbers of bands without names.
     scene : str
         The scene's name, for messages.
+    sensor : str, optional
+        Whose bands these are, where the scene itself says so: then numbers of bands are in no doubt.
 
     Raises
     ------
@@ -585,11 +621,11 @@ def choose_bands(
     if None not in found and len(set(found)) == len(found):
         indexes = tuple(i for i in found if i is not None)
         numbered = [names[i - 1] for i in indexes if _NUMBER.fullmatch(plain_name(band_word(names[i - 1] or "")))]
-        sensor = "Landsat 4 to 7 number" if thematic_mapper(names) else "Sentinel-2 numbers"
+        numbering = "Landsat 4 to 7 number" if thematic_mapper(names) else "Sentinel-2 numbers"
         warning = (
             f"bands {', '.join(str(n) for n in numbered)} were read as {', '.join(needed)}, "
-            f"as {sensor} them; use --bands if this is another sensor"
-            if numbered
+            f"as {numbering} them; use --bands if this is another sensor"
+            if numbered and sensor is None
             else None
         )
         return Bands(indexes, "by name", warning)
@@ -598,7 +634,9 @@ def choose_bands(
         missing = [band for band, i in zip(needed, found, strict=True) if i is None]
         raise DataError(
             f"{scene} has bands {', '.join(str(names[i - 1]) for i in usable)} but not {', '.join(missing)}",
-            fix="say which bands to use instead, such as --bands 1,2,3",
+            fix="say which bands to use instead, such as --bands 1,2,3"
+            if sensor is None
+            else f"give all of what was downloaded of {sensor}, or say which bands to use instead: --bands 1,2,3",
         )
     indexes = tuple(usable[: len(needed)])
     called = [str(names[i - 1]) for i in indexes if plain[i - 1]]

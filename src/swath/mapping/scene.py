@@ -179,7 +179,9 @@ def map_scene(
         opened = stack.enter_context(
             open_scene(scene, crs=crs, transform=transform, nodata=nodata, black=spec.data_type == "uint8", name=name)
         )
-        chosen = choose_bands(opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name)
+        chosen = choose_bands(
+            opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name, sensor=opened.product.sensor
+        )
         check_values(opened, spec, rescale=read_rescale(rescale))
         shape = opened.height, opened.width
         stride = default_stride(classifier, *shape) if stride is None else stride

@@ -135,9 +135,10 @@ class MapFiles:
                 raise SettingError(f"{path} does not end in .tif", fix="maps are GeoTIFF files")
         if len({path.resolve() for path in self.all()}) < len(self.all()):
             raise SettingError("two outputs would go to the same file", fix="give them different names")
-        if isinstance(scene, str | Path) and Path(scene).exists():
+        parts = [scene] if isinstance(scene, str | Path) else scene if isinstance(scene, list | tuple) else []
+        for part in (one for one in map(Path, parts) if one.exists()):
             for path in self.all():
-                if path.exists() and path.samefile(scene):
+                if path.exists() and path.samefile(part):
                     raise SettingError(f"{path} is the scene itself", fix="choose another name for the map")
 
 
@@ -430,6 +431,7 @@ def map_record(
             "transform": list(made.transform)[:6],
             "dtype": scene.dtype,
             "bands": list(scene.bands),
+            "product": asdict(scene.product) if scene.product.source == "metadata" else None,
         },
         "bands": {"model": list(record.input.bands), "scene": list(made.bands.indexes), "how": made.bands.how},
         "rescale": made.rescale.record(),
