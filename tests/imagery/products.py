@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -151,3 +152,72 @@ def numbers(pixels: npt.NDArray[np.uint8], *, seed: int = 0) -> npt.NDArray[np.f
     """DN of top-of-atmosphere reflectance ``[3, H, W]`` that EuroSAT would draw as these pixels, about."""
     rng = np.random.default_rng(seed)
     return np.rint((pixels.astype(np.float64) - 1) * 2750 / 254 + rng.uniform(-4, 4, pixels.shape)).clip(1)
+
+
+def landsat_facts(
+    level: str, names: Mapping[int, str], *, spacecraft: str, scale: float, offset: float, elevation: float
+) -> dict[str, dict[str, str]]:
+    """What an MTL file holds, by groups: of level 2 those of level 1 after its own."""
+    long = {"L1": "L1TP", "L2": "L2SP"}[level]
+    first = "LEVEL1_RADIOMETRIC_RESCALING" if level == "L1" else "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS"
+    facts = {
+        "PRODUCT_CONTENTS": {
+            "LANDSAT_PRODUCT_ID": f'"LC08_{long}_193026_20200518_20200820_02_T1"',
+            "PROCESSING_LEVEL": f'"{long}"',
+            "COLLECTION_NUMBER": "02",
+            **{f"FILE_NAME_BAND_{number}": f'"{name}"' for number, name in names.items()},
+        },
+        "IMAGE_ATTRIBUTES": {
+            "SPACECRAFT_ID": f'"{spacecraft}"',
+            "DATE_ACQUIRED": "2020-05-18",
+            "SCENE_CENTER_TIME": '"10:02:26.5912070Z"',
+            "SUN_ELEVATION": str(elevation),
+        },
+        first: {
+            f"REFLECTANCE_{kind}_BAND_{number}": str(value)
+            for kind, value in (("MULT", scale), ("ADD", offset))
+            for number in names
+        },
+    }
+    if level == "L2":
+        facts["LEVEL1_PROCESSING_RECORD"] = {"PROCESSING_LEVEL": '"L1TP"', "COLLECTION_NUMBER": "02"}
+        facts["LEVEL1_RADIOMETRIC_RESCALING"] = {"REFLECTANCE_MULT_BAND_4": "2.0000E-05"}
+    return facts
+
+
+def write_landsat(
+    parent: Path,
+    bands: Mapping[int, npt.NDArray[Any]],
+    *,
+    level: str = "L2",
+    form: str = "txt",
+    spacecraft: str = "LANDSAT_8",
+    scale: float = 2.75e-05,
+    offset: float = -0.2,
+    elevation: float = 60.0,
+) -> Path:
+    """A folder of Landsat Collection 2: bands of 30 m by their numbers, and metadata as text, JSON or XML."""
+    title = f"LC08_{'L1TP' if level == 'L1' else 'L2SP'}_193026_20200518_20200820_02_T1"
+    folder = parent / title
+    names = {number: f"{title}_{'' if level == 'L1' else 'SR_'}B{number}.TIF" for number in bands}
+    for number, values in bands.items():
+        write_band(folder / names[number], values, pixel=30, driver="GTiff")
+    facts = landsat_facts(level, names, spacecraft=spacecraft, scale=scale, offset=offset, elevation=elevation)
+    plain = {group: {key: value.strip('"') for key, value in own.items()} for group, own in facts.items()}
+    if form == "json":
+        text = json.dumps({"LANDSAT_METADATA_FILE": plain})
+    elif form == "xml":
+        inside = "".join(
+            f"<{group}>{''.join(f'<{key}>{value}</{key}>' for key, value in own.items())}</{group}>"
+            for group, own in plain.items()
+        )
+        text = f"<LANDSAT_METADATA_FILE>{inside}</LANDSAT_METADATA_FILE>"
+    else:
+        lines = [
+            line
+            for group, own in facts.items()
+            for line in (f"  GROUP = {group}", *(f"    {k} = {v}" for k, v in own.items()), f"  END_GROUP = {group}")
+        ]
+        text = "\n".join(["GROUP = LANDSAT_METADATA_FILE", *lines, "END_GROUP = LANDSAT_METADATA_FILE", "END", ""])
+    (folder / f"{title}_MTL.{form}").write_text(text, encoding="utf-8")
+    return folder

@@ -12,7 +12,7 @@ from swath.imagery import rescale_reflectance
 from swath.imagery.sentinel2 import OFFSET, SLOPE
 from swath.inference import load
 from swath.mapping import map_scene
-from tests.imagery.products import COLOR_BANDS, numbers, write_safe, zipped
+from tests.imagery.products import COLOR_BANDS, numbers, write_landsat, write_safe, zipped
 from tests.mapping.scenes import write_scene
 from tests.tiny import CLASSES, input_spec, patches, write_tiny_model
 
@@ -96,3 +96,31 @@ def test_a_band_that_is_missing_is_named(model, toa, tmp_path):
     bands["B08"] = bands["B04"]
     with pytest.raises(DataError, match=r"has bands B02, B04, B08 but not green; give all of what was downloaded"):
         map_scene(model, write_safe(tmp_path, bands))
+
+
+@pytest.mark.parametrize("level", ["L1", "L2"])
+def test_the_map_of_landsat_is_that_of_the_same_reflectance_as_sentinel_2_has_it(model, toa, tmp_path, level):
+    scale, offset = (2e-05, -0.1) if level == "L1" else (2.75e-05, -0.2)
+    reflectance = toa / 10_000
+    stored = np.where(toa < 0, 0, np.rint((reflectance - offset) / scale)).astype(np.uint16)
+    own = dict(zip((4, 3, 2), stored, strict=True))
+    folder = write_landsat(tmp_path, own, level=level, scale=scale, offset=offset, elevation=90)
+    made = map_scene(model, folder, stride=64)
+    safe = {"L1": "L1C", "L2": "L2A"}[level]
+    wanted = map_scene(model, write_safe(tmp_path, as_stored(toa, 0), level=safe, offset=None), stride=64)
+    np.testing.assert_array_equal(made.array, wanted.array)
+    np.testing.assert_allclose(made.confidence.astype(int), wanted.confidence, atol=1)
+    ground = {"L1": "the top of the atmosphere", "L2": "the surface, usual air"}[level]
+    assert made.rescale.sentence == f"taken as reflectance of {ground}, by its metadata"
+    assert any("30 m wide and the model was trained at 10 m" in warning for warning in made.warnings)
+
+
+def test_files_of_one_band_each_are_mapped_as_the_scene_in_one_file(model, toa, tmp_path):
+    pixels = rescale_reflectance(toa, low=0, high=2750, nodata=-1000)
+    names = ("red", "green", "blue")
+    files = [write_scene(tmp_path / f"{name}.tif", pixels[at : at + 1]) for at, name in enumerate(names)]
+    made = map_scene(model, files[::-1], stride=64, rescale="off")
+    wanted = map_scene(model, write_scene(tmp_path / "whole.tif", pixels), stride=64, rescale="off")
+    assert made.bands.how == "by name"
+    np.testing.assert_array_equal(made.array, wanted.array)
+    np.testing.assert_array_equal(made.confidence, wanted.confidence)

@@ -50,6 +50,8 @@ class BandStack:
         Scale and offset by which values become reflectance. Where the files' own differ, values are reflectance.
     repeated : tuple of str
         Bands whose pixels are larger.
+    tags : tuple of str
+        Values of all tags of the files.
     """
 
     def __init__(self, files: SceneFiles, opened: Sequence[DatasetReader]) -> None:
@@ -84,6 +86,7 @@ class BandStack:
         self.scaling = None if self._scaling or stated[0] == (1.0, 0.0) else stated[0]
         types = {bands.dtype for bands in self._bands}
         self.dtype = "float32" if self._scaling else np.result_type(*types).name
+        self.tags = tuple(value for one in opened for value in one.tags().values())
         self._checked: set[int] = set()
 
     def read_with_mask(

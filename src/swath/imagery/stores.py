@@ -12,13 +12,13 @@ import re
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree
 
-from swath.errors import DataError
+from swath.errors import DataError, MissingFileError
 from swath.imagery.sentinel2 import Product
 
 _MOST_NAMES = 20_000  # of files in a product
@@ -78,7 +78,8 @@ class SceneFiles:
 
     def label(self, file: BandFile) -> str:
         """What messages call one of the files."""
-        return f"{file.name.rpartition('/')[2]} of {self.name}"
+        own = file.name.rpartition("/")[2]
+        return own if isinstance(self.store, Files) else f"{own} of {self.name}"
 
 
 class Store(ABC):
@@ -155,17 +156,32 @@ class Folder(Store):
         path = self.path / name
         if not path.resolve().is_relative_to(self.path.resolve()):
             raise DataError(f"{path} is a link that leads out of the folder", fix="put the file itself there")
-        if not path.is_file():
-            raise DataError(f"{path} is no file", fix="download the product again")
-        try:
-            return path.open("rb")
-        except OSError as error:
-            raise DataError(f"{path} cannot be opened ({error.strerror})", fix="check its permissions") from error
+        return _opened(path)
 
     def gdal_name(self, name: str) -> str:
         """Its path."""
         # An absolute path of a file that exists is never taken for a URL.
         return str((self.path / name).absolute())
+
+
+class Files(Store):
+    """Files given one by one, whose names are as they were given."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = {str(path): path for path in paths}
+        super().__init__(paths[0].parent)
+        self.names = tuple(self._paths)  # their order may mean something
+
+    def _list(self) -> Iterator[str]:
+        yield from self._paths
+
+    def open(self, name: str) -> contextlib.AbstractContextManager[BinaryIO]:
+        """Open a file."""
+        return _opened(self._paths[name])
+
+    def gdal_name(self, name: str) -> str:
+        """Its absolute path."""
+        return str(self._paths[name].absolute())
 
 
 class Archive(Store):
@@ -209,6 +225,15 @@ class Archive(Store):
         """Its name on GDAL's virtual file system for zip archives."""
         # Braces part the archive's own name from those in it, whatever both look like.
         return f"/vsizip/{{{self.path.absolute()}}}/{name}"
+
+
+def _opened(path: Path) -> BinaryIO:
+    if not path.is_file():  # a pipe would be waited for
+        raise MissingFileError(f"there is no file {path}", fix="check the path")
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path} cannot be opened ({error.strerror})", fix="check its permissions") from error
 
 
 class _PlainXml(ElementTree.TreeBuilder):

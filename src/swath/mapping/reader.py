@@ -133,10 +133,11 @@ def open_scene(
 
     Parameters
     ----------
-    scene : path, str, rasterio dataset, numpy.ndarray or xarray.DataArray
-        A local GeoTIFF (COGs too), JPEG 2000, PNG or JPEG; the ``/vsi...`` name of one, as GDAL takes it; an open
-        dataset, which stays open; an array ``[bands, H, W]``, ``[H, W, bands]`` or ``[H, W]``; or a DataArray with
-        dimensions ``y``, ``x`` and at most one more, which is read window by window and so may be lazy.
+    scene : path, str, list of them, rasterio dataset, numpy.ndarray or xarray.DataArray
+        A local GeoTIFF (COGs too), JPEG 2000, PNG or JPEG; the ``/vsi...`` name of one, as GDAL takes it; a product or
+        several files of one band each, as :func:`swath.imagery.products.find_files` takes them; an open dataset,
+        which stays open; an array ``[bands, H, W]``, ``[H, W, bands]`` or ``[H, W]``; or a DataArray with dimensions
+        ``y``, ``x`` and at most one more, which is read window by window and so may be lazy.
     crs, transform : optional
         Replace the scene's own: what :meth:`rasterio.crs.CRS.from_user_input` takes, and an affine transform or
         its first six numbers.
@@ -158,6 +159,8 @@ def open_scene(
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **ENVIRONMENT))
         use_own_proj_data()
+        if isinstance(scene, list | tuple) and len(scene) == 1:
+            scene = scene[0]
         files = find_files(scene)
         if files is not None:
             stacked = stack.enter_context(open_stack(files))
@@ -323,7 +326,7 @@ def _stacked_scene(stack: BandStack, files: SceneFiles, *, name: str, nodata: fl
         block=stack.block,
         read=read,
         scaling=stack.scaling,
-        product=files.product,
+        product=files.product if files.product != Product() else find_product(stack.tags),
     )
 
 

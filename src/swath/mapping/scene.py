@@ -97,9 +97,10 @@ def map_scene(
     ----------
     model : Classifier, str or pathlib.Path
         A loaded model, or what :func:`swath.load` takes.
-    scene : str, pathlib.Path, rasterio dataset, numpy.ndarray or xarray.DataArray
+    scene : str, pathlib.Path, list of them, rasterio dataset, numpy.ndarray or xarray.DataArray
         Pixels with the model's bands in the model's data type: a GeoTIFF, JPEG 2000, PNG or JPEG; the ``/vsi...``
-        name of one; an open dataset; an array ``[bands, H, W]``, ``[H, W, bands]`` or ``[H, W]``; or a DataArray with
+        name of one; a ``.SAFE`` folder of Sentinel-2 or its zip archive; a folder or a list of files of one band each;
+        an open dataset; an array ``[bands, H, W]``, ``[H, W, bands]`` or ``[H, W]``; or a DataArray with
         dimensions ``y``, ``x`` and, for several bands, one more. An open dataset must not be used elsewhere meanwhile.
     out : str or pathlib.Path, optional
         Class raster to write, ending in ``.tif``; see :class:`MapFiles` for what is written next to it. Memory is then
