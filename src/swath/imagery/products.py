@@ -14,7 +14,9 @@ from typing import Any
 
 from swath.errors import DataError
 from swath.imagery.landsat import find_landsat
-from swath.imagery.rgb import named_band, plain_name
+from swath.imagery.remote import is_address, plain_name
+from swath.imagery.rgb import named_band
+from swath.imagery.rgb import plain_name as plain_band
 from swath.imagery.safe import find_safe
 from swath.imagery.sentinel2 import find_product
 from swath.imagery.stores import Archive, BandFile, Files, Folder, SceneFiles, Store
@@ -39,7 +41,7 @@ def find_files(scene: Any) -> SceneFiles | None:
     """
     if isinstance(scene, list | tuple) and scene and all(isinstance(part, str | Path) for part in scene):
         return _given(scene)
-    if not isinstance(scene, str | Path) or str(scene).startswith("/vsi"):
+    if not isinstance(scene, str | Path) or str(scene).startswith("/vsi") or is_address(scene):
         return None
     path = Path(scene)
     if _METADATA.fullmatch(path.name) and path.is_file():
@@ -56,17 +58,21 @@ def find_files(scene: Any) -> SceneFiles | None:
 
 def _given(paths: Sequence[str | Path]) -> SceneFiles:
     """Files given one by one: in this order, where their names name no bands."""
-    if len({Path(path).absolute() for path in paths}) < len(paths):
+    if len(set(map(str, paths))) < len(paths):
         raise DataError("one file was given twice as the scene", fix="give every band once: B02.tif B03.tif B04.tif")
-    store = Files([Path(path) for path in paths])
-    bands = tuple(BandFile(named_band(Path(name).stem), name) for name in store.names)
+    store = Files([str(path) for path in paths])
+    own = [plain_name(name) if is_address(name) else Path(name).name for name in store.names]
+    bands = tuple(
+        BandFile(named_band(PurePosixPath(one).stem), name) for one, name in zip(own, store.names, strict=True)
+    )
     twice = _twice([file.band for file in bands])
     if twice is not None:
         raise DataError(
             f"several of the files given are of band {twice}", fix="give one scene: B02.tif B03.tif B04.tif"
         )
-    name = f"{Path(store.names[0]).name} and {len(bands) - 1} more"
-    return SceneFiles(name, store, bands, find_product([*store.names, *_safe_folders(store.path)]))
+    return SceneFiles(
+        f"{own[0]} and {len(bands) - 1} more", store, bands, find_product([*store.names, *_safe_folders(store.path)])
+    )
 
 
 def _named(store: Store) -> SceneFiles:
@@ -109,7 +115,7 @@ def _twice(bands: Sequence[str | None]) -> str | None:
     """A band that is named twice, in one spelling or two."""
     seen: set[str] = set()
     for band in bands:
-        plain = None if band is None else plain_name(band)
+        plain = None if band is None else plain_band(band)
         if plain in seen:
             return band
         if plain is not None:

@@ -23,6 +23,7 @@ from rasterio.windows import Window
 from swath.errors import DataError
 from swath.imagery.decode import kind_of
 from swath.imagery.rasters import RasterBands, sound, unreadable
+from swath.imagery.remote import DOWNLOAD, is_address
 from swath.imagery.stores import BandFile, SceneFiles
 from swath.imagery.structure import check_structure
 
@@ -127,9 +128,9 @@ class BandStack:
 
     def _check(self, at: int) -> None:
         """Look, before a band is first read, whether its file is whole: that may take reading all of it."""
+        file = self._files.bands[at]
         if at in self._checked or self._opened[at].driver != "JP2OpenJPEG":
             return
-        file = self._files.bands[at]
         with self._files.store.open(file.name) as stream:
             check_structure(stream, "JPEG 2000", name=self._files.label(file))
         self._checked.add(at)
@@ -150,17 +151,24 @@ def open_stack(files: SceneFiles) -> Iterator[BandStack]:
             name = files.label(file)
             with files.store.open(file.name) as stream:
                 kind = kind_of(stream, name)
-                if kind == "TIFF":
+                if kind == "TIFF" and not is_address(file.name):
                     check_structure(stream, kind, name=name)
+            if is_address(file.name) and kind != "TIFF":
+                raise DataError(f"{name} is no GeoTIFF", fix=DOWNLOAD)
             if kind not in _DRIVERS:
                 raise DataError(
                     f"{name} is not a GeoTIFF or JPEG 2000 file", fix="give the bands as the product has them"
                 )
             driver = _DRIVERS[kind]
             try:
-                opened.append(
-                    stack.enter_context(rasterio.open(files.store.gdal_name(file.name), driver=driver, sharing=False))
-                )
+                # Nothing that might lie next to a file on another machine is asked for.
+                alone = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if is_address(file.name) else {}
+                with rasterio.Env(**alone):
+                    opened.append(
+                        stack.enter_context(
+                            rasterio.open(files.store.gdal_name(file.name), driver=driver, sharing=False)
+                        )
+                    )
             except RasterioError as error:
                 raise unreadable(name, driver, error) from error
         with sound(files.name, opened[0].driver):

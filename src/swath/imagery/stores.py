@@ -14,11 +14,13 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree
 
 from swath.errors import DataError, MissingFileError
+from swath.imagery import remote
 from swath.imagery.sentinel2 import Product
 
 _MOST_NAMES = 20_000  # of files in a product
@@ -78,7 +80,7 @@ class SceneFiles:
 
     def label(self, file: BandFile) -> str:
         """What messages call one of the files."""
-        own = file.name.rpartition("/")[2]
+        own = remote.plain_name(file.name) if remote.is_address(file.name) else file.name.rpartition("/")[2]
         return own if isinstance(self.store, Files) else f"{own} of {self.name}"
 
 
@@ -165,23 +167,23 @@ class Folder(Store):
 
 
 class Files(Store):
-    """Files given one by one, whose names are as they were given."""
+    """Files given one by one, by path or address; their names are as they were given."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = {str(path): path for path in paths}
-        super().__init__(paths[0].parent)
-        self.names = tuple(self._paths)  # their order may mean something
+    def __init__(self, names: Sequence[str]) -> None:
+        self._given = names
+        super().__init__(Path(names[0]).parent)
+        self.names = tuple(names)  # their order may mean something
 
     def _list(self) -> Iterator[str]:
-        yield from self._paths
+        yield from self._given
 
     def open(self, name: str) -> contextlib.AbstractContextManager[BinaryIO]:
-        """Open a file."""
-        return _opened(self._paths[name])
+        """Open a file; of an address, its first bytes."""
+        return BytesIO(remote.read_head(name)) if remote.is_address(name) else _opened(Path(name))
 
     def gdal_name(self, name: str) -> str:
-        """Its absolute path."""
-        return str(self._paths[name].absolute())
+        """Its absolute path, or its name on GDAL's file system for addresses."""
+        return remote.gdal_name(name) if remote.is_address(name) else str(Path(name).absolute())
 
 
 class Archive(Store):

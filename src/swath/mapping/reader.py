@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from swath.imagery.decode import DEEP_PNG, kind_of
 from swath.imagery.header import RGB
 from swath.imagery.products import find_files
 from swath.imagery.rasters import RasterBands, equals_nodata, sound, unreadable
+from swath.imagery.remote import DOWNLOAD, gdal_name, gdal_settings, is_address, read_head
+from swath.imagery.remote import plain_name as plain_name_of_address
 from swath.imagery.rgb import band_word, find_band, is_known, is_numbered, plain_name, thematic_mapper
 from swath.imagery.sentinel2 import EUROSAT_WHITE, Product, find_product
 from swath.imagery.stack import BandStack, open_stack
@@ -63,6 +66,9 @@ _MAX_BLOCK = 512 * 2**20
 _NUMBER = re.compile(r"b\d+")
 _NUMBERED = re.compile(r"band_\d+")  # what a band without a name is called
 _ROWS, _COLUMNS = {"y", "lat", "latitude"}, {"x", "lon", "longitude"}
+
+
+Read = Callable[[Sequence[int], Window], tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]]
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class Scene:
     transform: Affine
     nodata: float | None
     block: int
-    read: Callable[[Sequence[int], Window], tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]]
+    read: Read
     scaling: tuple[float, float] | None = None
     placing: str | None = None
     product: Product = field(default_factory=Product)
@@ -159,6 +165,9 @@ def open_scene(
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **ENVIRONMENT))
         use_own_proj_data()
+        away = any(map(is_address, scene if isinstance(scene, list | tuple) else [scene]))
+        if away:
+            stack.enter_context(rasterio.Env(**gdal_settings()))
         if isinstance(scene, list | tuple) and len(scene) == 1:
             scene = scene[0]
         files = find_files(scene)
@@ -168,7 +177,7 @@ def open_scene(
         elif isinstance(scene, str | Path):
             found = stack.enter_context(open_file(str(scene)))
             with sound(str(scene), found.driver):
-                opened = _dataset_scene(found, name or Path(scene).name, nodata=nodata, black=black)
+                opened = _dataset_scene(found, name or _file_name(scene), nodata=nodata, black=black)
         elif hasattr(scene, "dataset_mask"):
             with sound(scene.name, scene.driver):
                 opened = _dataset_scene(scene, name or Path(scene.name).name, nodata=nodata, black=black)
@@ -182,6 +191,8 @@ def open_scene(
                 f"a scene cannot be a {type(scene).__name__}",
                 fix="give a path, an open rasterio dataset, a NumPy array or an xarray.DataArray",
             )
+        if away:
+            opened = replace(opened, read=_from_server(opened.read, opened.name))
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(opened)))
         if crs is not None:
             opened = replace(opened, crs=_crs(crs))
@@ -195,6 +206,23 @@ def open_scene(
         yield opened
 
 
+def _file_name(scene: str | Path) -> str:
+    """What messages call the file."""
+    return plain_name_of_address(scene) if isinstance(scene, str) and is_address(scene) else Path(scene).name
+
+
+def _from_server(read: Read, name: str) -> Read:
+    """Read as `read` does, with errors that speak of the server."""
+
+    def again(bands: Sequence[int], window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        try:
+            return read(bands, window)
+        except DataError as error:
+            raise _cut_off(name, error) from error
+
+    return again
+
+
 def open_file(name: str) -> DatasetReader:
     """Open a local file of one of the formats, or what a ``/vsi`` name leads to.
 
@@ -204,6 +232,8 @@ def open_file(name: str) -> DatasetReader:
         If there is no such file, or it is none of these.
     """
     target, driver = name, None
+    if is_address(name):
+        return _open_address(name)
     # A /vsi name leads into GDAL's virtual file system, to another machine maybe: the user wants it so.
     if not name.startswith("/vsi"):
         path = Path(name)
@@ -221,6 +251,28 @@ def open_file(name: str) -> DatasetReader:
         if driver is None:
             raise DataError(f"{name} cannot be opened ({error.__cause__ or error})", fix="check the name") from error
         raise unreadable(name, driver, error) from error
+
+
+def _open_address(address: str) -> DatasetReader:
+    """Open a GeoTIFF by its address; the caller has set :func:`swath.imagery.remote.gdal_settings`."""
+    name = plain_name_of_address(address)
+    with BytesIO(read_head(address)) as head:
+        if kind_of(head, name) != "TIFF":
+            raise DataError(f"{name} is no GeoTIFF", fix=DOWNLOAD)
+    try:
+        # Nothing that might lie next to it is asked for.
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
+            return rasterio.open(gdal_name(address), driver="GTiff", sharing=False)
+    except RasterioError as error:
+        raise _cut_off(name, error) from error
+
+
+def _cut_off(name: str, error: Exception) -> DataError:
+    """The error of a file of which a server did not give what it has given before."""
+    reason = str(error.__cause__ or error).splitlines()[0][:200]
+    if "not recognized" in reason:  # with the whole address, and GDAL's view of what came
+        reason = "it answered otherwise than the first time"
+    return DataError(f"{name} could not be read from its server ({reason})", fix=f"try again, or {DOWNLOAD}")
 
 
 @functools.cache
