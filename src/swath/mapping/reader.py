@@ -10,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,46 +20,28 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio import Affine
-from rasterio._env import set_proj_data_search_path
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
-from rasterio.warp import transform as to_system
 from rasterio.windows import Window
 
-from swath.errors import DataError, MissingFileError, SettingError
+from swath.errors import DataError, SettingError
 from swath.imagery.arrays import bands_first
-from swath.imagery.decode import DEEP_PNG, kind_of
 from swath.imagery.header import RGB
 from swath.imagery.products import find_files
-from swath.imagery.rasters import RasterBands, equals_nodata, sound, unreadable
-from swath.imagery.remote import DOWNLOAD, gdal_name, gdal_settings, is_address, read_head
-from swath.imagery.remote import plain_name as plain_name_of_address
+from swath.imagery.rasters import RasterBands, equals_nodata, sound
+from swath.imagery.remote import gdal_settings, is_address
 from swath.imagery.rgb import band_word, find_band, is_known, is_numbered, plain_name, thematic_mapper
 from swath.imagery.sentinel2 import EUROSAT_WHITE, Product, find_product
 from swath.imagery.stack import BandStack, open_stack
 from swath.imagery.stores import SceneFiles
-from swath.imagery.structure import check_structure
 from swath.inference.rescale import Rescale, check_rescale
-from swath.machine import check_local, free_cores
+from swath.mapping.opening import CACHE, ENVIRONMENT, cut_off, file_name, open_raster_of, use_own_proj_data
 from swath.model.record import InputSpec
 
-# Formats that are one local file, recognized by its first bytes. VRT and the like are left out: they name other
-# files, remote ones too.
-_DRIVERS = {"TIFF": "GTiff", "JPEG 2000": "JP2OpenJPEG", "PNG": "PNG", DEEP_PNG: "PNG", "JPEG": "JPEG"}
 # GDAL's cache is for the blocks of one row of them at least: they are decoded whole.
-_CACHE = 64 * 2**20
 _MAX_CACHE = 640 * 2**20
-# Sidecar files (world files, masks) are looked up by name; the folder, which may be huge, is never listed.
-# Blocks are decoded and compressed on all cores where the format allows it.
-# PNG is decoded row by row, so that one that is cut short is an error, as in swath.imagery.rasters.
-ENVIRONMENT = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-    "GDAL_CACHEMAX": _CACHE,
-    "GDAL_NUM_THREADS": str(free_cores()),
-    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",
-}
 _MAX_BLOCK = 512 * 2**20
 _NUMBER = re.compile(r"b\d+")
 _NUMBERED = re.compile(r"band_\d+")  # what a band without a name is called
@@ -175,9 +155,9 @@ def open_scene(
             stacked = stack.enter_context(open_stack(files))
             opened = _stacked_scene(stacked, files, name=name or files.name, nodata=nodata, black=black)
         elif isinstance(scene, str | Path):
-            found = stack.enter_context(open_file(str(scene)))
+            found = stack.enter_context(open_raster_of(str(scene)))
             with sound(str(scene), found.driver):
-                opened = _dataset_scene(found, name or _file_name(scene), nodata=nodata, black=black)
+                opened = _dataset_scene(found, name or file_name(scene), nodata=nodata, black=black)
         elif hasattr(scene, "dataset_mask"):
             with sound(scene.name, scene.driver):
                 opened = _dataset_scene(scene, name or Path(scene.name).name, nodata=nodata, black=black)
@@ -206,11 +186,6 @@ def open_scene(
         yield opened
 
 
-def _file_name(scene: str | Path) -> str:
-    """What messages call the file."""
-    return plain_name_of_address(scene) if isinstance(scene, str) and is_address(scene) else Path(scene).name
-
-
 def _from_server(read: Read, name: str) -> Read:
     """Read as `read` does, with errors that speak of the server."""
 
@@ -218,104 +193,9 @@ def _from_server(read: Read, name: str) -> Read:
         try:
             return read(bands, window)
         except DataError as error:
-            raise _cut_off(name, error) from error
+            raise cut_off(name, error) from error
 
     return again
-
-
-def open_file(name: str) -> DatasetReader:
-    """Open a local file of one of the formats, or what a ``/vsi`` name leads to.
-
-    Raises
-    ------
-    DataError
-        If there is no such file, or it is none of these.
-    """
-    target, driver = name, None
-    if is_address(name):
-        return _open_address(name)
-    # A /vsi name leads into GDAL's virtual file system, to another machine maybe: the user wants it so.
-    if not name.startswith("/vsi"):
-        path = Path(name)
-        if not path.is_file():
-            raise MissingFileError(f"there is no scene {path}", fix="give a raster file or a /vsi name")
-        check_name(path)
-        # An absolute path of a file that exists is never taken for a URL. A link keeps its own name: what lies next
-        # to a raster (mask, statistics, world file) is named after the link.
-        target, driver = str(path.absolute()), _driver(path)
-    else:
-        check_local(name)
-    try:
-        return rasterio.open(target, driver=driver, sharing=False)
-    except RasterioError as error:
-        if driver is None:
-            raise DataError(f"{name} cannot be opened ({error.__cause__ or error})", fix="check the name") from error
-        raise unreadable(name, driver, error) from error
-
-
-def _open_address(address: str) -> DatasetReader:
-    """Open a GeoTIFF by its address; the caller has set :func:`swath.imagery.remote.gdal_settings`."""
-    name = plain_name_of_address(address)
-    with BytesIO(read_head(address)) as head:
-        if kind_of(head, name) != "TIFF":
-            raise DataError(f"{name} is no GeoTIFF", fix=DOWNLOAD)
-    try:
-        # Nothing that might lie next to it is asked for.
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
-            return rasterio.open(gdal_name(address), driver="GTiff", sharing=False)
-    except RasterioError as error:
-        raise _cut_off(name, error) from error
-
-
-def _cut_off(name: str, error: Exception) -> DataError:
-    """The error of a file of which a server did not give what it has given before."""
-    reason = str(error.__cause__ or error).splitlines()[0][:200]
-    if "not recognized" in reason:  # with the whole address, and GDAL's view of what came
-        reason = "it answered otherwise than the first time"
-    return DataError(f"{name} could not be read from its server ({reason})", fix=f"try again, or {DOWNLOAD}")
-
-
-@functools.cache
-def use_own_proj_data() -> None:
-    """Make sure that PROJ knows reference systems: another program's PROJ_DATA may hide the data it came with.
-
-    Raises
-    ------
-    SettingError
-        If it knows none, and there are no other data at hand.
-    """
-    for attempt in range(2):
-        try:
-            # Both tables: that of systems, and that of the operations between them.
-            CRS.from_epsg(2263).to_wkt()
-            if all(map(math.isfinite, to_system("EPSG:3857", "EPSG:4326", [0.0], [0.0])[0])):
-                return
-        except (CRSError, RasterioError):
-            pass
-        own = Path(rasterio.__file__).with_name("proj_data")
-        if attempt == 0 and own.is_dir():
-            # For this thread, and for what other threads and libgeotiff set up later.
-            os.environ.pop("PROJ_LIB", None)
-            os.environ["PROJ_DATA"] = str(own)
-            set_proj_data_search_path(str(own))
-    raise SettingError(
-        "PROJ finds no data on reference systems, since PROJ_DATA or PROJ_LIB name a folder without them",
-        fix="unset both: unset PROJ_DATA PROJ_LIB",
-    )
-
-
-def _driver(path: Path) -> str:
-    kind = ""
-    with path.open("rb") as stream:
-        with contextlib.suppress(DataError):
-            kind = kind_of(stream, path.name)
-        check_structure(stream, kind, name=str(path))
-    if kind in _DRIVERS:
-        return _DRIVERS[kind]
-    raise DataError(
-        f"{path} is not a GeoTIFF, JPEG 2000, PNG or JPEG scene",
-        fix="convert it, for example with: gdal_translate -of COG",
-    )
 
 
 def _dataset_scene(dataset: DatasetReader, name: str, *, nodata: float | None, black: bool) -> Scene:
@@ -505,20 +385,6 @@ def _labeled_transform(data: Any, rows: Any, columns: Any) -> Affine:
     return Affine(steps[0], 0, starts[0], 0, steps[1], starts[1])
 
 
-def check_name(path: Path) -> None:
-    """Refuse a path that GDAL cannot be given.
-
-    Raises
-    ------
-    SettingError
-        If it is not UTF-8.
-    """
-    try:
-        str(path.resolve()).encode()
-    except UnicodeEncodeError:
-        raise SettingError(f"the name {str(path)!a} is not UTF-8", fix="rename it") from None
-
-
 def check_values(scene: Scene, spec: InputSpec, *, rescale: Rescale) -> None:
     """Refuse a scene whose values are not those the model was trained on, before any work.
 
@@ -591,7 +457,7 @@ def likely_range(scene: Scene) -> str | None:
 def _cache(scene: Scene) -> int:
     """Bytes of GDAL's cache that let each block be decoded once: two rows of blocks, within bounds."""
     across = scene.width * len(scene.bands) * np.dtype(scene.dtype).itemsize
-    return min(max(_CACHE, 2 * scene.block * across), _MAX_CACHE)
+    return min(max(CACHE, 2 * scene.block * across), _MAX_CACHE)
 
 
 @dataclass(frozen=True)

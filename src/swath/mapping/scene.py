@@ -30,9 +30,10 @@ from swath.inference.rescale import Asked, read_rescale
 from swath.mapping.area import PixelArea, pixel_area
 from swath.mapping.grid import make_grid
 from swath.mapping.legend import draw_legend, draw_map
+from swath.mapping.opening import check_name
 from swath.mapping.page import write_page
 from swath.mapping.paint import Painter, Totals, painted_classes
-from swath.mapping.reader import Scene, check_name, check_values, choose_bands, open_scene
+from swath.mapping.reader import Scene, check_values, choose_bands, open_scene
 from swath.mapping.sieve import MinimumArea, check_min_area, merge_small
 from swath.mapping.strips import SmallScene, Strips, rescale_scene
 from swath.mapping.styles import class_style
