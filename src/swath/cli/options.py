@@ -82,8 +82,8 @@ Changes = Annotated[
 ]
 RECIPE = typer.Option(help="A shipped recipe (see: swath recipes) or a .yaml file.", autocompletion=complete_recipe)
 SCENE = (
-    "A raster (GeoTIFF, JPEG 2000, PNG, JPEG), a Sentinel-2 .SAFE folder or its zip, a Landsat Collection 2 folder, or "
-    "files of one band each: B02.tif B03.tif B04.tif"
+    "A raster (GeoTIFF, JPEG 2000, PNG, JPEG, VRT, or a COG by its address), a Sentinel-2 .SAFE folder or its zip, a "
+    "Landsat Collection 2 folder, files of one band each (B02.tif B03.tif B04.tif), NetCDF or Zarr (scene.nc:VARIABLE)."
 )
 Scene = Annotated[list[str], typer.Argument(metavar="SCENE...", help=SCENE)]
 Bands = Annotated[

@@ -2,7 +2,7 @@
 
 A product of Sentinel-2 or Landsat (a folder, its archive, or its metadata file) is found by the metadata in it.
 Files of one band each are given by name, or in a folder or archive where their names say which band they hold.
-Everything else is one raster file and read as such.
+Variables of NetCDF and Zarr are bands as well. Everything else is one raster file and read as such.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from swath.imagery.rgb import plain_name as plain_band
 from swath.imagery.safe import find_safe
 from swath.imagery.sentinel2 import find_product
 from swath.imagery.stores import Archive, BandFile, Files, Folder, SceneFiles, Store
+from swath.imagery.variables import find_variables
 
 _METADATA = re.compile(r"MTD_MSI(L1C|L2A)\.xml|.*_MTL\.(txt|json|xml)", re.IGNORECASE)
 _IMAGE = r".*\.(tiff?|jp2|j2k)"
@@ -43,6 +44,9 @@ def find_files(scene: Any) -> SceneFiles | None:
         return _given(scene)
     if not isinstance(scene, str | Path) or str(scene).startswith("/vsi") or is_address(scene):
         return None
+    variables = find_variables(scene)
+    if variables is not None:
+        return variables
     path = Path(scene)
     if _METADATA.fullmatch(path.name) and path.is_file():
         path = path.parent

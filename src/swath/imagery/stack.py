@@ -22,7 +22,7 @@ from rasterio.windows import Window
 
 from swath.errors import DataError
 from swath.imagery.decode import kind_of
-from swath.imagery.rasters import RasterBands, sound, unreadable
+from swath.imagery.rasters import RasterBands, check_blocks, sound, unreadable
 from swath.imagery.remote import DOWNLOAD, is_address
 from swath.imagery.stores import BandFile, SceneFiles
 from swath.imagery.structure import check_structure
@@ -59,7 +59,7 @@ class BandStack:
         self._files, self._opened = files, opened
         self._bands = [RasterBands(one, name=files.label(file)) for one, file in zip(opened, files.bands, strict=True)]
         for file, bands in zip(files.bands, self._bands, strict=True):
-            if len(bands.names) != 1:
+            if file.index is None and len(bands.names) != 1:
                 raise DataError(
                     f"{files.label(file)} holds {len(bands.names)} bands",
                     fix="give files of one band each, or that file alone",
@@ -73,15 +73,19 @@ class BandStack:
             _factor(one, finest, name=files.label(file)) for file, one in zip(files.bands, opened, strict=True)
         ]
         for file, one in zip(files.bands, opened, strict=True):
+            check_blocks(one, name=files.label(file))
             _check_pixel(file, one, name=files.label(file))
         self.repeated = tuple(
             file.band or file.name for file, factor in zip(files.bands, self._factors, strict=True) if factor > 1
         )
-        self.nodata = tuple(files.nodata if bands.nodata[0] is None else bands.nodata[0] for bands in self._bands)
+        self._at = [(file.index or 1) - 1 for file in files.bands]  # of each band in its dataset
+        own = [bands.nodata[at] for bands, at in zip(self._bands, self._at, strict=True)]
+        self.nodata = tuple(files.nodata if value is None else value for value in own)
         shapes = zip(opened, self._factors, strict=True)
         self.block = max(factor * one.block_shapes[0][0] for one, factor in shapes)
         stated = [
-            file.scaling or (one.scales[0], one.offsets[0]) for file, one in zip(files.bands, opened, strict=True)
+            file.scaling or (one.scales[at], one.offsets[at])
+            for file, one, at in zip(files.bands, opened, self._at, strict=True)
         ]
         self._scaling = stated if len(set(stated)) > 1 else None
         self.scaling = None if self._scaling or stated[0] == (1.0, 0.0) else stated[0]
@@ -117,7 +121,7 @@ class BandStack:
         factor = self._factors[at]
         rows, columns = slice(top // factor, -(-bottom // factor)), slice(left // factor, -(-right // factor))
         stored = Window.from_slices(rows, columns)
-        values, there = self._bands[at].read_with_mask([1], stored, nodata=asked)
+        values, there = self._bands[at].read_with_mask([self._at[at] + 1], stored, nodata=asked)
         if factor == 1:
             return values[0], None if there is None else there[0]
         part = (
@@ -146,34 +150,42 @@ def open_stack(files: SceneFiles) -> Iterator[BandStack]:
         If one is damaged, no GeoTIFF or JPEG 2000, or holds several bands; or if they are not of the same ground.
     """
     with contextlib.ExitStack() as stack:
-        opened = []
+        opened: list[DatasetReader] = []
+        sources: dict[str, DatasetReader] = {}
         for file in files.bands:
-            name = files.label(file)
-            with files.store.open(file.name) as stream:
-                kind = kind_of(stream, name)
-                if kind == "TIFF" and not is_address(file.name):
-                    check_structure(stream, kind, name=name)
-            if is_address(file.name) and kind != "TIFF":
-                raise DataError(f"{name} is no GeoTIFF", fix=DOWNLOAD)
-            if kind not in _DRIVERS:
-                raise DataError(
-                    f"{name} is not a GeoTIFF or JPEG 2000 file", fix="give the bands as the product has them"
-                )
-            driver = _DRIVERS[kind]
+            driver = file.driver or _driver(files, file)
+            source = file.name if file.driver is not None else files.store.gdal_name(file.name)
+            # Nothing that might lie next to a file on another machine is asked for.
+            alone = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if is_address(file.name) else {}
             try:
-                # Nothing that might lie next to a file on another machine is asked for.
-                alone = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if is_address(file.name) else {}
-                with rasterio.Env(**alone):
-                    opened.append(
-                        stack.enter_context(
-                            rasterio.open(files.store.gdal_name(file.name), driver=driver, sharing=False)
-                        )
-                    )
+                if source not in sources:  # a variable may hold several bands
+                    with rasterio.Env(**alone):
+                        sources[source] = stack.enter_context(rasterio.open(source, driver=driver, sharing=False))
+                opened.append(sources[source])
             except RasterioError as error:
-                raise unreadable(name, driver, error) from error
+                raise unreadable(files.label(file), driver, error) from error
         with sound(files.name, opened[0].driver):
             made = BandStack(files, opened)
         yield made
+
+
+def _driver(files: SceneFiles, file: BandFile) -> str:
+    """The driver that fits a file's first bytes.
+
+    Raises
+    ------
+    DataError
+        If there is none, or the file lacks a part of it.
+    """
+    name, away = files.label(file), is_address(file.name)
+    with files.store.open(file.name) as stream:
+        kind = kind_of(stream, name)
+        if kind == "TIFF" and not away:
+            check_structure(stream, kind, name=name)
+    if kind not in _DRIVERS or (away and kind != "TIFF"):
+        fix = DOWNLOAD if away else "give the bands as the product has them"
+        raise DataError(f"{name} is not a GeoTIFF{'' if away else ' or JPEG 2000'} file", fix=fix)
+    return _DRIVERS[kind]
 
 
 def _repeated(values: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:

@@ -46,12 +46,18 @@ class BandFile:
         Meters that its pixels measure, if the product says so.
     scaling : tuple of float or None
         Scale and offset by which its values become reflectance, if they are not reflectance times 10,000.
+    driver : str or None
+        Of a variable in a file, GDAL's driver for it; `name` is then GDAL's own.
+    index : int or None
+        Number of the band in its variable; None for a file that must hold one band.
     """
 
     band: str | None
     name: str
     pixel: float | None = None
     scaling: tuple[float, float] | None = None
+    driver: str | None = None
+    index: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ class SceneFiles:
     def label(self, file: BandFile) -> str:
         """What messages call one of the files."""
         own = remote.plain_name(file.name) if remote.is_address(file.name) else file.name.rpartition("/")[2]
+        if file.driver is not None:
+            return f"{self.name}:{file.name.rpartition(':')[2].strip('/')}"
         return own if isinstance(self.store, Files) else f"{own} of {self.name}"
 
 

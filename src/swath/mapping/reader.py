@@ -30,7 +30,7 @@ from swath.errors import DataError, SettingError
 from swath.imagery.arrays import bands_first
 from swath.imagery.header import RGB
 from swath.imagery.products import find_files
-from swath.imagery.rasters import RasterBands, equals_nodata, sound
+from swath.imagery.rasters import RasterBands, check_blocks, equals_nodata, sound
 from swath.imagery.remote import gdal_settings, is_address
 from swath.imagery.rgb import band_word, find_band, is_known, is_numbered, plain_name, thematic_mapper
 from swath.imagery.sentinel2 import EUROSAT_WHITE, Product, find_product
@@ -42,7 +42,6 @@ from swath.model.record import InputSpec
 
 # GDAL's cache is for the blocks of one row of them at least: they are decoded whole.
 _MAX_CACHE = 640 * 2**20
-_MAX_BLOCK = 512 * 2**20
 _NUMBER = re.compile(r"b\d+")
 _NUMBERED = re.compile(r"band_\d+")  # what a band without a name is called
 _ROWS, _COLUMNS = {"y", "lat", "latitude"}, {"x", "lon", "longitude"}
@@ -200,14 +199,7 @@ def _from_server(read: Read, name: str) -> Read:
 
 def _dataset_scene(dataset: DatasetReader, name: str, *, nodata: float | None, black: bool) -> Scene:
     bands = RasterBands(dataset, name=name)
-    # Blocks are decoded whole, so one that holds the whole scene would break the bound on memory.
-    each = dataset.count * np.dtype(dataset.dtypes[0]).itemsize
-    for height, width in dataset.block_shapes:
-        if height * width * each > _MAX_BLOCK:
-            raise DataError(
-                f"{name} is stored in blocks of {width} x {height} pixels, which take too much memory",
-                fix="write it in tiles, for example with: gdal_translate -of COG",
-            )
+    check_blocks(dataset, name=name)
     asked = _nodata_of(nodata, dataset.dtypes[0], scene=name)
     stated = next((value for value in bands.nodata if value is not None), None)
     if asked is None and stated is None and black and bands.dtype != "uint8":
