@@ -61,7 +61,7 @@ def test_what_is_needed_is_read_in_ranges_and_nothing_else_is_asked_for(cog, que
         assert sum(int(found[2]) - int(found[1]) + 1 for found in ranges) < len(cog) * 0.9
 
 
-def test_a_file_that_changed_is_read_anew(cog, tmp_path):
+def test_a_file_that_changed_is_read_again(cog, tmp_path):
     with range_server(**{"cog.tif": cog}) as server:
         read_on_a_thread(server.url("/cog.tif"))
         server.files["/cog.tif"] = write_scene(tmp_path / "b.tif", PIXELS[::-1]).read_bytes()

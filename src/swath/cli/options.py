@@ -85,7 +85,7 @@ SCENE = (
     "A raster (GeoTIFF, JPEG 2000, PNG, JPEG, VRT, or a COG by its address), a Sentinel-2 .SAFE folder or its zip, a "
     "Landsat Collection 2 folder, files of one band each (B02.tif B03.tif B04.tif), NetCDF or Zarr (scene.nc:VARIABLE)."
 )
-Scene = Annotated[list[str], typer.Argument(metavar="SCENE...", help=SCENE)]
+Scene = Annotated[list[str], typer.Argument(metavar="SCENE", help=SCENE)]
 Bands = Annotated[
     str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
 ]

@@ -19,6 +19,7 @@ from swath.errors import MissingExtraError, SettingError
 from swath.inference import Classifier
 from swath.inference.rescale import RescaleDecision, read_rescale
 from swath.mapping.area import PixelArea
+from swath.mapping.extent import MappedPart
 from swath.mapping.grid import Grid
 from swath.mapping.legend import LegendEntry
 from swath.mapping.paint import Totals
@@ -186,6 +187,8 @@ class Map:
         Hectares of every class by zone, in the order of the file of zones.
     zone_notes : tuple of str
         What to know before using them.
+    part : MappedPart or None
+        The part of the scene that was mapped, if it is not all of it.
     """
 
     legend: tuple[LegendEntry, ...]
@@ -208,6 +211,7 @@ class Map:
     min_area: MinimumArea | None = None
     zones: tuple[ZoneArea, ...] = ()
     zone_notes: tuple[str, ...] = ()
+    part: MappedPart | None = None
 
     def __repr__(self) -> str:
         """Size, place, the three largest classes, and where the rasters are."""
@@ -466,6 +470,7 @@ def map_record(
             for zone in made.zones
         ],
         "zone_notes": list(made.zone_notes),
+        "part": None if made.part is None else asdict(made.part),
         "ood": None if made.ood_share is None else round(made.ood_share, 4),
         "warnings": list(made.warnings),
         "seconds": round(made.seconds, 2),
