@@ -24,9 +24,9 @@ from swath.errors import DataError, SettingError
 from swath.files import check_output
 from swath.imagery.rasters import unreadable
 from swath.mapping.geopackage import PICTURE
+from swath.mapping.opening import open_file
 from swath.mapping.pictures import draw_places, footprints
 from swath.mapping.places import LabeledPlace, Places, write_places
-from swath.mapping.reader import open_file
 from swath.model.record import class_infos
 from swath.progress import Progress, silent
 

@@ -105,7 +105,9 @@ def draw_places(
                 f"{opened.name} has no coordinate reference system, so places cannot be found in it",
                 fix=f"give it one, for example with: rio edit-info --crs EPSG:32632 {opened.name}",
             )
-        chosen = choose_bands(opened.bands, needed, asked=bands, of=of, scene=opened.name).indexes
+        chosen = choose_bands(
+            opened.bands, needed, asked=bands, of=of, scene=opened.name, sensor=opened.product.sensor
+        ).indexes
         inverse = ~opened.transform
         for done, row in enumerate(numbered.to_crs(opened.crs).rows, start=1):
             corners = np.array([inverse @ (x, y) for x, y in points_of(row.geometry)])
