@@ -10,6 +10,8 @@ from typing import Any
 from tests.browser import Browser
 
 PATIENCE = 180.0  # seconds; only a page that is broken takes that long
+# The scene to click, in the shadow of the element that holds it.
+CANVAS = "[...document.querySelectorAll('*')].map(e => e.shadowRoot).find(e => e?.querySelector('.canvas .view'))"
 
 
 class Visitor(Browser):
@@ -56,6 +58,18 @@ class Visitor(Browser):
         )
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def points_at(self, column: float, row: float) -> None:
+        """Click a pixel of the scene, where it stands in the window."""
+        self.until(f"{CANVAS}?.querySelector('.canvas').dataset.ready === 'yes'", "the scene")
+        x, y = self.run(
+            f"(() => {{ const view = {CANVAS}.querySelector('.view'); view.scrollIntoView({{block: 'center'}});"
+            "const box = view.getBoundingClientRect(), at = view.place({column: " + f"{column}, row: {row}" + "});"
+            "return [box.left + at[0], box.top + at[1]] })()"
+        )
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        for kind in ("mousePressed", "mouseReleased"):
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def takes(self, text: str, folder: Path) -> Path:
         """Click a button that downloads, and wait for its file in a folder of its own."""
