@@ -71,6 +71,30 @@ class Visitor(Browser):
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def writes(self, label: str, text: str) -> None:
+        """Type into the field of a label, and press Enter."""
+        self.until(f"document.querySelector('input[aria-label={json.dumps(label)}]') !== null", label)
+        self.run(f"document.querySelector('input[aria-label={json.dumps(label)}]').focus()")
+        self._call("Input.insertText", text=text)
+        self.presses("Enter")
+
+    def presses(self, key: str) -> None:
+        """Press a key."""
+        code = {"Enter": 13, "ArrowRight": 39, "ArrowDown": 40, " ": 32}.get(key, ord(key[0]))
+        text = {"text": "\r"} if key == "Enter" else {"text": key} if len(key) == 1 else {}
+        self._call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
+        self._call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
+    def touches(self, x: float, y: float) -> None:
+        """Touch a point of the window."""
+        self._call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def drags(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the pointer at one point and let it go at another."""
+        for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
     def takes(self, text: str, folder: Path) -> Path:
         """Click a button that downloads, and wait for its file in a folder of its own."""
         folder.mkdir()

@@ -271,7 +271,7 @@ def _teach(model: Classifier, teaching: SceneTeaching, *, busy: bool) -> None:
         if few
         else "A map is being made; wait for it, or stop it."
         if busy
-        else "Learns all places from the model before, and maps the scene anew.",
+        else "Learns all places from the model before, and maps the scene again.",
     )
     if not asked:
         return

@@ -135,7 +135,7 @@ class SceneTeaching:
         return None if label is None else match_names([label], self.labels)[0].get(label, label)
 
     def add(self, column: float, row: float, label: str) -> None:
-        """Name a place: a new one, a proposed one whose window it is in, or anew one that has a name."""
+        """Name a place: a new one, a proposed one whose window it is in, or one that had another name."""
         side = self.overview.spec.size
         near = next((one for one in self.proposals if _apart(one, column, row) < side / 2), None)
         if near is not None:
