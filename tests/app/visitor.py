@@ -49,7 +49,7 @@ class Visitor(Browser):
         """Click what bears a text, where it stands in the window."""
         find = (
             "[...document.querySelectorAll('button, a, label, [role=option], [role=tab]')].filter(e => "
-            f"e.getClientRects().length && e.innerText.trim().split('\\n').pop() === {json.dumps(text)})[0]"
+            f"e.getClientRects().length && !e.disabled && e.innerText.trim().split('\\n').pop() === {json.dumps(text)})[0]"
         )
         self.until(f"{find} !== undefined", f"something to click that says {text}")
         box = self.run(
