@@ -70,7 +70,7 @@ def test_a_teaching_is_undone_and_the_places_stay(teaching: SceneTeaching) -> No
     teaching.teach(stride=64)
     first = teaching.taught
     assert first is not None
-    assert teaching.colors["Dump"] == load(first.result.path, threads=1).record.classes[-1].color_hint
+    assert teaching.colors_with()["Dump"] == load(first.result.path, threads=1).record.classes[-1].color_hint
     first.job.wait()
     teaching.add(32, 352, "Dump")
     teaching.teach(stride=64)

@@ -49,15 +49,35 @@ class Visitor(Browser):
         """Click what bears a text, where it stands in the window."""
         find = (
             "[...document.querySelectorAll('button, a, label, [role=option], [role=tab]')].filter(e => "
-            f"e.getClientRects().length && !e.disabled && e.innerText.trim().split('\\n').pop() === {json.dumps(text)})[0]"
+            "e.getClientRects().length && !e.disabled && "
+            f"e.innerText.trim().split('\\n').pop() === {json.dumps(text)})[0]"
         )
         self.until(f"{find} !== undefined", f"something to click that says {text}")
-        box = self.run(
+        self._presses_at(find)
+
+    def chooses(self, name: str) -> None:
+        """Choose the class of the next clicks, with the pointer."""
+        find = f"[...({CANVAS}?.querySelectorAll('.classes label') ?? [])]"
+        find = f"{find}.find(e => e.innerText.trim() === {json.dumps(name)})"
+        self.until(f"{find} !== undefined", name)
+        self._presses_at(find)
+
+    def _presses_at(self, find: str) -> None:
+        """Click the middle of an element, where it stands in the window."""
+        x, y = self.run(
             f"(() => {{ const e = {find}; e.scrollIntoView({{block: 'center'}}); const b = e.getBoundingClientRect();"
             "return [b.left + b.width / 2, b.top + b.height / 2] })()"
         )
+        self._press(x, y)
+
+    def _press(self, x: float, y: float) -> None:
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         for kind in ("mousePressed", "mouseReleased"):
-            self._call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def is_told(self, text: str) -> None:
+        """Wait until the line below the scene says what a click does."""
+        self.until(f"{CANVAS}?.querySelector('.keys').innerText.includes({json.dumps(text)})", text)
 
     def points_at(self, column: float, row: float) -> None:
         """Click a pixel of the scene, where it stands in the window."""
@@ -67,9 +87,7 @@ class Visitor(Browser):
             "const box = view.getBoundingClientRect(), at = view.place({column: " + f"{column}, row: {row}" + "});"
             "return [box.left + at[0], box.top + at[1]] })()"
         )
-        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-        for kind in ("mousePressed", "mouseReleased"):
-            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        self._press(x, y)
 
     def writes(self, label: str, text: str) -> None:
         """Type into the field of a label, and press Enter."""

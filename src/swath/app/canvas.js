@@ -15,6 +15,7 @@ class View {
     this.state = { opacity: 0.6, zoom: 1, x: 0.5, y: 0.5, confidence: false, hatch: true };
     this.panels = [];
     this.pictures = new Map(); // by address
+    this.chosen = null; // class of the next click
     this.clicks = []; // that Python has not answered yet
     this.held = new Map(); // pointers that are down, and where
     this.find = (selector) => root.querySelector(selector);
@@ -41,7 +42,8 @@ class View {
     const maps = data.panels.some((panel) => panel.map.length);
     this.find(".opacity").hidden = this.find(".shown").hidden = !maps;
     this.find(".hatch").hidden = !data.panels.some((panel) => panel.ood);
-    this.find(".keys").textContent = `${data.clicking} Drag to move; the wheel, two fingers or + and \u2212 zoom, 0 shows all. With the keyboard: arrow keys move, Enter clicks at the cross.`;
+    this.offer();
+    this.say();
     this.fill();
     const wanted = [...data.scene, ...data.panels.flatMap((panel) => panel.map)].map((one) => one.url);
     for (const url of this.pictures.keys()) if (!wanted.includes(url)) this.pictures.delete(url);
@@ -49,6 +51,41 @@ class View {
     if (this.data !== data) return; // newer data have come meanwhile
     this.paint();
     this.root.querySelector(".canvas").dataset.ready = "yes";
+  }
+
+  // The class of the next click is chosen here, so that a click and its class are never apart.
+  offer() {
+    const { classes, choose } = this.data, box = this.find(".classes");
+    box.hidden = !classes.length;
+    if (choose && choose[1] > (this.told || 0)) {
+      this.told = choose[1];
+      this.choose(choose[0]);
+    }
+    if (!classes.some((one) => one.name === this.chosen)) this.chosen = null;
+    const wanted = JSON.stringify(classes);
+    if (wanted !== this.offered) {
+      this.offered = wanted;
+      box.replaceChildren();
+      made(box, "legend", "", { textContent: "What is at the places you click?" });
+      for (const { name, color } of classes) {
+        const label = made(box, "label"), radio = made(label, "input", "", { type: "radio", name: "class", value: name });
+        made(label, "i").style.background = `#${color}`;
+        made(label, "span", "", { textContent: name });
+        radio.addEventListener("change", () => this.choose(name));
+      }
+    }
+    for (const radio of box.querySelectorAll("input")) radio.checked = radio.value === this.chosen;
+  }
+  choose(name) {
+    this.chosen = name;
+    this.find(".classes").classList.remove("missing");
+    this.send("chosen", name);
+    this.say();
+  }
+  say() {
+    const { clicking, classes } = this.data;
+    const what = !classes.length ? clicking : this.chosen ? `Click where there is ${this.chosen}.` : "Choose a class above, then click places of it.";
+    this.find(".keys").textContent = `${what} Drag to move; the wheel, two fingers or + and \u2212 zoom, 0 shows all. With the keyboard: arrow keys move, Enter clicks at the cross.`;
   }
 
   async load(url) {
@@ -163,8 +200,13 @@ class View {
   click(x, y) {
     const at = this.at(x, y);
     if (!at) return;
+    if (this.data.classes.length && !this.chosen) {
+      this.find(".classes").classList.add("missing");
+      this.find(".readout").textContent = "Choose a class first: then a click says that the place is of it.";
+      return;
+    }
     this.last = Math.max(Date.now(), (this.last || 0) + 1, this.data.answered + 1);
-    this.clicks.push([this.last, ...at]);
+    this.clicks.push([this.last, ...at, this.chosen]);
     this.send("clicks", this.clicks);
     this.redraw();
   }

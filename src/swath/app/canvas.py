@@ -8,7 +8,7 @@ larger scene, the part in view is read with all of its pixels once it is that sm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -73,10 +73,11 @@ class Marker:
 
 @dataclass(frozen=True)
 class Click:
-    """A place that was clicked, in pixels of the scene."""
+    """A place that was clicked, in pixels of the scene, and the class that was chosen then, if there are classes."""
 
     column: float
     row: float
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,10 @@ def canvas(
     *,
     key: str,
     label: str,
-    clicking: str,
     clicked: Callable[[Click], None],
+    clicking: str = "",
+    classes: Mapping[str, str] | None = None,
+    choose: tuple[str, int] | None = None,
     markers: Sequence[Marker] = (),
     remembered: Callable[[Any, Callable[[], Any]], Any] = lambda _, make: make(),
 ) -> None:
@@ -108,10 +111,14 @@ def canvas(
         Of this element, as of any of Streamlit's.
     label : str
         What it shows, for those who do not see it.
-    clicking : str
-        What a click does, in a few words.
     clicked : callable
         Called with each click, before the page is drawn again.
+    clicking : str
+        What a click does, in a few words, where there are no classes.
+    classes : mapping of str to str, optional
+        Color (RRGGBB) by name of the classes of which clicks are: one is chosen above the scene, see :func:`chosen`.
+    choose : tuple of str and int, optional
+        Choose this class now; a larger number than before makes it another time.
     markers : sequence of Marker
         Places on it.
     remembered : callable
@@ -123,10 +130,11 @@ def canvas(
     answered = f"{key} answered"
 
     def answer() -> None:
-        for number, column, row in sorted(st.session_state[key].get("clicks") or []):
+        for number, column, row, name in sorted(st.session_state[key].get("clicks") or [], key=lambda one: one[0]):
             if number > st.session_state.get(answered, 0):
                 st.session_state[answered] = number
-                clicked(Click(min(max(column, 0.0), overview.width - 0.01), min(max(row, 0.0), overview.height - 0.01)))
+                at = min(max(column, 0.0), overview.width - 0.01), min(max(row, 0.0), overview.height - 0.01)
+                clicked(Click(*at, name))
 
     _component(
         key=key,
@@ -139,6 +147,8 @@ def canvas(
             "longest": LONGEST,
             "label": label,
             "clicking": clicking,
+            "classes": [{"name": name, "color": color} for name, color in (classes or {}).items()],
+            "choose": choose,
             "answered": st.session_state.get(answered, 0),
             "ramp": [tuple(bytes.fromhex(confidence_color(percent))) for percent in range(101)],
             "scene": [_address(picture, f"{key} scene {at}") for at, picture in enumerate(shown.scene)],
@@ -165,7 +175,14 @@ def canvas(
         },
         on_clicks_change=answer,
         on_view_change=lambda: None,
+        on_chosen_change=lambda: None,
     )
+
+
+def chosen(key: str) -> str | None:
+    """The class that is chosen above a scene."""
+    name: str | None = (st.session_state.get(key) or {}).get("chosen")
+    return name
 
 
 def _part(overview: Overview, view: Any) -> Box | None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from swath.inference import Classifier
     from swath.progress import Progress
 
+_CANVAS = "teach canvas"
 _STAGES = {"windows": "Cutting windows", "features": "Looking at them", "teaching": "Learning"}
 
 
@@ -94,16 +95,16 @@ def _lesson(model: Classifier, scene: VisitorScene, teaching: SceneTeaching) -> 
     ):
         mine.take(None)
         st.rerun()
-    label = _class(teaching)
     # Two maps side by side need all of the width; a scene alone leaves room for the places.
     wide = taught is not None and taught.job.made is not None
     left, right = (st.container(), st.container()) if wide else st.columns([3, 2], gap="medium")
-    with left:
-        _canvas(teaching, mine.job, taught, label)
     with right:
+        new = _new_class(teaching)
         _places(teaching)
-        _proposals(teaching, label)
+        _proposals(teaching)
         _teach(model, teaching, busy=running is not None)
+    with left:
+        _canvas(teaching, mine.job, taught, new)
     if running is not None:
         st.caption(f"The map {'of the model before' if running is mine.job else 'of the taught model'}:")
         watch(running)
@@ -115,43 +116,34 @@ def _lesson(model: Classifier, scene: VisitorScene, teaching: SceneTeaching) -> 
             _take_places(teaching)
 
 
-def _class(teaching: SceneTeaching) -> str | None:
-    """The class that the next click gives: one of the model's, or a new one."""
+def _new_class(teaching: SceneTeaching) -> list[str]:
+    """A field for classes that the model does not have; those that no place has yet."""
     st.session_state.setdefault("new classes", [])
-    known = [*teaching.labels, *(name for name in st.session_state["new classes"] if name not in teaching.labels)]
 
     def add() -> None:
         name = teaching.named(st.session_state["new class"])
         st.session_state["new class"] = ""
-        if name is not None:
-            if name not in known:
-                st.session_state["new classes"].append(name)
-            st.session_state["class"] = name
+        if name is None:
+            return
+        if name not in (*teaching.labels, *st.session_state["new classes"]):
+            st.session_state["new classes"].append(name)
+        st.session_state["choose"] = (name, st.session_state.get("choose", ("", 0))[1] + 1)
 
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    right.text_input(
-        "Or a class of your own",
+    st.text_input(
+        "A class of your own",
         key="new class",
         on_change=add,
         placeholder="type it, then Enter",
-        help="Any word: quarry, solar park, dump ...",
+        help="Any word: quarry, solar park, dump ... It is then among the classes to choose from.",
     )
-    chosen: str | None = left.pills(
-        "What is at the places you click?",
-        known,
-        key="class",
-        wrap=True,
-        help="Choose a class, then click places of it on the scene. The frame is what the model sees of a place: take "
-        "places whose frame holds one class.",
-    )
-    return chosen
+    return [name for name in st.session_state["new classes"] if name not in teaching.labels]
 
 
-def _canvas(teaching: SceneTeaching, before: MapJob | None, taught: Taught | None, label: str | None) -> None:
+def _canvas(teaching: SceneTeaching, before: MapJob | None, taught: Taught | None, new: list[str]) -> None:
     """The scene, with the map there is or the two of them, and the places."""
     from swath.app.canvas import Marker, Panel, canvas
 
-    colors = teaching.colors
+    colors = teaching.colors_with(new)
     markers = [
         Marker(str(number), place.column, place.row, colors[place.label], place.label)
         for number, place in enumerate(teaching.places, start=1)
@@ -162,26 +154,21 @@ def _canvas(teaching: SceneTeaching, before: MapJob | None, taught: Taught | Non
     ]
 
     def clicked(click: Click) -> None:
-        chosen = st.session_state.get("class")
-        if chosen is None:
-            st.session_state["unnamed"] = True
-        else:
-            teaching.add(click.column, click.row, chosen)
+        teaching.add(click.column, click.row, str(click.label))
 
     first = None if before is None else before.made
     second = None if taught is None else taught.job.made
     panels = [Panel("the scene" if first is None else "map of the model before", first)]
     if second is not None:
         panels.append(Panel("map of the taught model", second))
-    if st.session_state.pop("unnamed", False):
-        st.warning("Choose a class first: then a click says that the place is of it.")
     canvas(
         teaching.overview,
         panels,
-        key="teach canvas",
+        key=_CANVAS,
         label="The scene to click places on",
-        clicking=f"Click where there is {label}." if label else "Choose a class above, then click places of it.",
         clicked=clicked,
+        classes=colors,
+        choose=st.session_state.get("choose"),
         markers=markers,
         remembered=workspace().remembered,
     )
@@ -190,7 +177,7 @@ def _canvas(teaching: SceneTeaching, before: MapJob | None, taught: Taught | Non
 def _places(teaching: SceneTeaching) -> None:
     """How many places there are of each class, and buttons to take them back."""
     if teaching.places:
-        total, colors = len(teaching.places), teaching.colors
+        total, colors = len(teaching.places), teaching.colors_with()
         st.subheader(f"{counted(total, 'place', 'places')} named", anchor=False)
         bars([Bar(name, colors[name], count / total, str(count)) for name, count in teaching.counts.items()])
     else:
@@ -222,10 +209,13 @@ def _places(teaching: SceneTeaching) -> None:
             st.rerun()
 
 
-def _proposals(teaching: SceneTeaching, label: str | None) -> None:
+def _proposals(teaching: SceneTeaching) -> None:
     """The first proposed place that has no class yet."""
+    from swath.app.canvas import chosen
+
     if not teaching.proposals:
         return
+    label = chosen(_CANVAS)
     one = teaching.proposals[0]
     for note in st.session_state.get("proposed", []):
         st.caption(note)
@@ -241,11 +231,11 @@ def _proposals(teaching: SceneTeaching, label: str | None) -> None:
         )
         with st.container(horizontal=True):
             st.button(
-                f"It is {label}" if label else "Choose a class above",
+                f"It is {label}" if label else "Choose a class first",
                 key="name it",
                 on_click=lambda: teaching.add(one.column, one.row, str(label)),
                 disabled=label is None,
-                help="Gives the place the class chosen above.",
+                help="Gives the place the class that is chosen at the scene.",
             )
             st.button(
                 "Leave it out",

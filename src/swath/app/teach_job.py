@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,11 +119,11 @@ class SceneTeaching:
         older = self._file.record.class_names
         return [*older, *sorted({place.label for place in self.places} - set(older))]
 
-    @property
-    def colors(self) -> dict[str, str]:
-        """Color (RRGGBB) of each class, as the taught model and its map have them."""
+    def colors_with(self, new: Sequence[str] = ()) -> dict[str, str]:
+        """Color (RRGGBB) of each class, as a model taught with places of the `new` ones too has them."""
         known = {info.name: info.color_hint for info in self._file.record.classes}
-        return {info.name: known.get(info.name, info.color_hint) for info in class_infos(self.labels)}
+        names = [*known, *sorted({*self.labels, *new} - set(known))]
+        return {info.name: known.get(info.name, info.color_hint) for info in class_infos(names)}
 
     @property
     def counts(self) -> dict[str, int]:
