@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import streamlit as st
 
 from swath.app import settings
 from swath.app.settings import AppSettings
@@ -16,6 +17,7 @@ def app_folder(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Where visitors' folders are."""
     folder = tmp_path / "visitors"
     folder.mkdir()
+    st.cache_resource.clear()  # all tests are one visitor to Streamlit, whose workspace it would keep
     monkeypatch.setattr(settings, "current", AppSettings(model=str(tiny_model), threads=1, folder=folder))
     return folder
 

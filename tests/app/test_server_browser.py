@@ -16,7 +16,7 @@ from PIL import Image
 from swath.app.server import HOST
 from swath.mapping.places import read_places
 from tests.app.test_server import running, seen_in
-from tests.app.visitor import PATIENCE, Visitor
+from tests.app.visitor import CANVAS, PATIENCE, Visitor
 from tests.browser import PROGRAM
 from tests.teaching.scenes import checkerboard, write_scene
 
@@ -95,10 +95,10 @@ def test_the_sample_scene_is_mapped(visitor: Visitor, tmp_path: Path) -> None:
     visitor.sees("Make the map")
     visitor.clicks("Make the map")
     visitor.sees("Everything (zip)")
-    frame = "document.querySelector('iframe').contentDocument"
-    visitor.until(f"{frame}?.documentElement.dataset.ready === 'yes'", "the map in its frame")
-    assert 600 < visitor.run("document.querySelector('iframe').clientHeight") < 1200
-    assert "Map of the sample scene" in visitor.run(f"{frame}.body.innerText")
+    visitor.points_at(800, 500)
+    visitor.sees("Why here?")
+    visitor.sees("Evidence for")
+    assert "column 800, row 500" in visitor.run(f"{CANVAS}.querySelector('.readout').innerText")
     with rasterio.open(visitor.takes("Map (GeoTIFF)", tmp_path / "tif")) as raster:
         assert (raster.width, raster.height) == (1600, 1536)
     assert read_places(visitor.takes("Polygons (GeoPackage)", tmp_path / "gpkg")).counts
@@ -138,7 +138,7 @@ def test_two_visitors_do_not_see_each_other_and_leave_nothing(
     assert folders(kept) == [], "both have gone, one of them while a map was made"
 
 
-def test_a_scene_of_a_visitor_is_not_kept(visitor: Visitor, kept: Path, tmp_path: Path) -> None:
+def test_a_scene_of_a_visitor_is_kept_until_they_leave(visitor: Visitor, kept: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "private.tif", checkerboard(("Forest", "River")))
     visitor.clicks("Map a scene")
     visitor.clicks("A scene of mine")
@@ -150,4 +150,9 @@ def test_a_scene_of_a_visitor_is_not_kept(visitor: Visitor, kept: Path, tmp_path
     )
     visitor.clicks("Make the map")
     visitor.sees("Everything (zip)")
+    assert len(list(kept.rglob("private.tif"))) == 1
+    visitor.open("about:blank", width=1280)
+    end = time.monotonic() + PATIENCE
+    while list(kept.rglob("private.tif")) and time.monotonic() < end:
+        time.sleep(0.1)
     assert not list(kept.rglob("private.tif"))

@@ -10,6 +10,8 @@ from typing import Any
 from tests.browser import Browser
 
 PATIENCE = 180.0  # seconds; only a page that is broken takes that long
+# The scene to click, in the shadow of the element that holds it.
+CANVAS = "[...document.querySelectorAll('*')].map(e => e.shadowRoot).find(e => e?.querySelector('.canvas .view'))"
 
 
 class Visitor(Browser):
@@ -47,15 +49,69 @@ class Visitor(Browser):
         """Click what bears a text, where it stands in the window."""
         find = (
             "[...document.querySelectorAll('button, a, label, [role=option], [role=tab]')].filter(e => "
-            f"e.getClientRects().length && e.innerText.trim().split('\\n').pop() === {json.dumps(text)})[0]"
+            "e.getClientRects().length && !e.disabled && "
+            f"e.innerText.trim().split('\\n').pop() === {json.dumps(text)})[0]"
         )
         self.until(f"{find} !== undefined", f"something to click that says {text}")
-        box = self.run(
+        self._presses_at(find)
+
+    def chooses(self, name: str) -> None:
+        """Choose the class of the next clicks, with the pointer."""
+        find = f"[...({CANVAS}?.querySelectorAll('.classes label') ?? [])]"
+        find = f"{find}.find(e => e.innerText.trim() === {json.dumps(name)})"
+        self.until(f"{find} !== undefined", name)
+        self._presses_at(find)
+
+    def _presses_at(self, find: str) -> None:
+        """Click the middle of an element, where it stands in the window."""
+        x, y = self.run(
             f"(() => {{ const e = {find}; e.scrollIntoView({{block: 'center'}}); const b = e.getBoundingClientRect();"
             "return [b.left + b.width / 2, b.top + b.height / 2] })()"
         )
+        self._press(x, y)
+
+    def _press(self, x: float, y: float) -> None:
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         for kind in ("mousePressed", "mouseReleased"):
-            self._call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def is_told(self, text: str) -> None:
+        """Wait until the line below the scene says what a click does."""
+        self.until(f"{CANVAS}?.querySelector('.keys').innerText.includes({json.dumps(text)})", text)
+
+    def points_at(self, column: float, row: float) -> None:
+        """Click a pixel of the scene, where it stands in the window."""
+        self.until(f"{CANVAS}?.querySelector('.canvas').dataset.ready === 'yes'", "the scene")
+        x, y = self.run(
+            f"(() => {{ const view = {CANVAS}.querySelector('.view'); view.scrollIntoView({{block: 'center'}});"
+            "const box = view.getBoundingClientRect(), at = view.place({column: " + f"{column}, row: {row}" + "});"
+            "return [box.left + at[0], box.top + at[1]] })()"
+        )
+        self._press(x, y)
+
+    def writes(self, label: str, text: str) -> None:
+        """Type into the field of a label, and press Enter."""
+        self.until(f"document.querySelector('input[aria-label={json.dumps(label)}]') !== null", label)
+        self.run(f"document.querySelector('input[aria-label={json.dumps(label)}]').focus()")
+        self._call("Input.insertText", text=text)
+        self.presses("Enter")
+
+    def presses(self, key: str) -> None:
+        """Press a key."""
+        code = {"Enter": 13, "ArrowRight": 39, "ArrowDown": 40, " ": 32}.get(key, ord(key[0]))
+        text = {"text": "\r"} if key == "Enter" else {"text": key} if len(key) == 1 else {}
+        self._call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
+        self._call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
+    def touches(self, x: float, y: float) -> None:
+        """Touch a point of the window."""
+        self._call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self._call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def drags(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the pointer at one point and let it go at another."""
+        for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def takes(self, text: str, folder: Path) -> Path:
         """Click a button that downloads, and wait for its file in a folder of its own."""

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from swath.app import settings
 from swath.app.elements import Bar, bars
+from swath.app.scene import choose, keep, overview_of, rendering
 from swath.app.sentences import plain, sentences
-from swath.app.session import classifier, saved, workspace
+from swath.app.session import classifier, workspace
 from swath.pages.text import three_digits
 
 if TYPE_CHECKING:
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
-
+    from swath.app.canvas import Click
     from swath.app.map_job import MapJob
+    from swath.app.overview import Overview
+    from swath.app.scene import Choice
     from swath.inference import Classifier
     from swath.mapping import Map
 
-_SAMPLE, _OWN = "The sample scene", "A scene of mine"
-_TYPES = ["tif", "tiff", "jp2", "png", "jpg", "jpeg"]
-_HEIGHT = 960  # of the map on the page, pixels: measured by its content it would never end
 _EVERY = 0.5  # seconds between two looks at a map under way
 _DETAILS = {"Automatic": None, "Coarse": 1, "Medium": 2, "Fine": 4, "Finest": 8}
-_RENDERINGS = {
-    "Find out": "auto",
-    "As it is": "off",
-    "Sentinel-2 reflectance, level 1C": "l1c",
-    "Sentinel-2 reflectance, level 2A": "l2a",
-    "Sentinel-2 true color picture (TCI)": "tci",
-    "Another sensor: match the colors": "match",
-}
 
 
 def page() -> None:
@@ -43,23 +32,7 @@ def page() -> None:
         "Give a satellite scene, and every place in it is named: forest, river, houses and so on. You see the map over "
         "the scene, how much there is of each class, and take files for QGIS with you."
     )
-    source = st.segmented_control(
-        "Which scene?",
-        [_SAMPLE, _OWN],
-        default=_SAMPLE,
-        required=True,
-        key="source",
-        help="The sample is a mosaic of real Sentinel-2 patches that are shipped with swath; its place is made up.",
-    )
-    upload = None
-    if source == _OWN:
-        upload = st.file_uploader(
-            "A GeoTIFF, JPEG 2000 or picture",
-            type=_TYPES,
-            key="scene",
-            help=f"Red, green and blue, or the bands the model was trained on, at about 10 m per pixel; up to "
-            f"{settings.UPLOAD_MB} MB and {settings.SCENE_PIXELS // 1_000_000} million pixels.",
-        )
+    choice = choose()
     left, right = st.columns(2, gap="medium")
     detail = left.segmented_control(
         "Detail",
@@ -70,15 +43,11 @@ def page() -> None:
         key="detail",
         help="Finer borders take longer: each step to the right up to four times.",
     )
-    rendering = right.selectbox(
-        "How was the scene drawn?",
-        list(_RENDERINGS),
-        key="rendering",
-        help="A model sees colors as it was trained on. By default this follows from the file's name, tags and values.",
-    )
+    with right:
+        rescale = rendering()
     job = workspace().job
     running = job is not None and job.is_running
-    missing = source == _OWN and upload is None
+    missing = choice.missing
     asked = st.button(
         "Make the map",
         # On the bright color of a dark screen Streamlit's white letters could not be read.
@@ -89,13 +58,13 @@ def page() -> None:
     )
     if asked and not running:
         with sentences():
-            _start(upload if source == _OWN else None, _DETAILS[detail], _RENDERINGS[rendering])
+            _start(choice, _DETAILS[detail], rescale)
             st.rerun()  # with the button out of reach
         return
     if job is None:
         st.info("Add a scene above, then make its map." if missing else "Make the map, and it appears here.")
     elif running:
-        _watch(job)
+        watch(job)
     elif job.problem is not None:
         st.error(plain(job.problem))
     elif job.was_stopped:
@@ -105,35 +74,22 @@ def page() -> None:
             _result(classifier(), job, job.made)
 
 
-def _start(upload: UploadedFile | None, detail: int | None, rescale: str) -> None:
-    """Begin the map of an upload, or of the sample scene, in place of the one before."""
-    from swath.app.map_job import MapJob, check_scene
-    from swath.app.samples import write_scene
+def _start(choice: Choice, detail: int | None, rescale: str) -> None:
+    """Begin the map of the chosen scene, in place of the one before."""
+    from swath.app.map_job import MapJob
 
     mine = workspace()
     with st.spinner("Loading the model ..."):
         model = classifier()
+    scene = keep(choice)
     if mine.job is not None:
-        shutil.rmtree(mine.job.folder, ignore_errors=True)
-        mine.job = None
-    folder = mine.new_folder()
-    if upload is None:
-        with st.spinner("Laying out the sample scene ..."):
-            scene, name = write_scene(folder / "sample.tif"), "the sample scene"
-    else:
-        (scene,) = saved([upload], folder)
-        name = scene.name
-    check_scene(scene, name=name)
+        mine.job.remove()
     stride = None if detail is None else max(1, model.size // detail)
-
-    def then() -> None:
-        shutil.rmtree(folder, ignore_errors=True)  # scenes are large, and nothing needs it any more
-
-    mine.job = MapJob(model, scene, mine.new_folder(), name=name, stride=stride, rescale=rescale, then=then)
+    mine.job = MapJob(model, scene.path, mine.new_folder(), name=scene.name, stride=stride, rescale=rescale)
 
 
 @st.fragment(run_every=_EVERY)
-def _watch(job: MapJob) -> None:
+def watch(job: MapJob) -> None:
     """How far the map is, until it is there."""
     if not job.is_running:
         st.rerun()
@@ -148,7 +104,7 @@ def _result(model: Classifier, job: MapJob, made: Map) -> None:
     """The map with its warnings and legend, what it covers, and its files."""
     if made.rescale.rescaling is not None and made.rescale.warning is None:
         st.caption(f"The scene was {made.rescale.sentence}.")
-    st.iframe(made.files.page, height=_HEIGHT, alt=f"The map of {job.name} over the scene")
+    _look(model, job, made)
     st.subheader("How much there is of each class")
     entries = sorted(made.legend, key=lambda entry: -entry.pixels)
     bars(
@@ -170,6 +126,87 @@ def _result(model: Classifier, job: MapJob, made: Map) -> None:
         "reference places can tell."
     )
     _downloads(job, made)
+
+
+def _look(model: Classifier, job: MapJob, made: Map) -> None:
+    """The map over the scene, and what is where it is clicked."""
+    from swath.app.canvas import Marker, Panel, canvas
+
+    mine = workspace()
+    assert mine.scene is not None  # noqa: S101  (a map has one)
+    overview = overview_of(mine.scene, model, job.rescale)
+    asked = f"asked {job.folder.name}"
+
+    def clicked(click: Click) -> None:
+        st.session_state[asked] = click
+
+    click: Click | None = st.session_state.get(asked)
+    canvas(
+        overview,
+        [Panel("the map over the scene", made)],
+        key="map canvas",
+        label=f"The map of {job.name} over the scene",
+        clicking="Click the map to see why it says what it says.",
+        clicked=clicked,
+        markers=[] if click is None else [Marker("?", click.column, click.row)],
+        remembered=mine.remembered,
+    )
+    if click is None:
+        st.info("Click the map, and you see what the model looked at there.")
+        return
+    _at(model, job, made, overview, click)
+
+
+def _at(model: Classifier, job: MapJob, made: Map, overview: Overview, click: Click) -> None:
+    """What the map says of one place, and why."""
+    from swath.app.answers import explain, picture_png
+    from swath.app.overview import find
+
+    mine, bands = workspace(), model.record.input.bands
+    st.subheader("Why here?")
+    found = find(made, click.column, click.row)
+    where = overview.coordinates(click.column, click.row)
+    if found.name is None:
+        st.write(f"{where}: no data.")
+        return
+    pixels = overview.window(click.column, click.row, rescale=made.rescale.rendering.taken)
+    names = list(model.record.class_names)
+    first = model.answer(pixels[None]).top(1)[0][0][0]
+    said, shown = st.columns([2, 3], gap="medium")
+    with said:
+        st.metric(
+            "The map says",
+            found.name,
+            f"{found.confidence} % confident",
+            delta_color="off",
+            delta_arrow="off",
+            help="Confidence of the map is the mean of all windows over the place.",
+        )
+        st.caption(where)
+        if found.ood:
+            st.warning("The ground is unlike the training data: the answer is unreliable here.")
+        asked = st.selectbox(
+            "Show the evidence for",
+            names,
+            index=names.index(found.name if found.name in names else first),
+            key=f"class {job.folder.name} {click.column:.3f} {click.row:.3f}",
+            help="Red places speak for this class, blue ones against it.",
+        )
+    key = (job.folder, click, asked)
+    with shown, st.spinner("Looking for the evidence ..."):
+        why = mine.remembered(key, lambda: explain(model, pixels, asked))
+        left, right = st.columns(2, gap="small")
+        left.image(picture_png(pixels, bands), caption="The window", width="stretch", alt="The window around the place")
+        right.image(
+            why.shown(bands, opacity=1.0),
+            caption=f"Evidence for {asked}: red for, blue against",
+            width="stretch",
+            output_format="PNG",
+            alt=f"Heat map of the evidence for {asked} around the place",
+        )
+        (st.caption if why.check.holds else st.warning)(why.note)
+    if first != found.name:
+        st.caption(f"This window alone would be {first}; the map is the mean of all windows over the place.")
 
 
 def _downloads(job: MapJob, made: Map) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -52,11 +52,11 @@ class MapJob:
         What the visitor calls the scene.
     stride, rescale
         As for :func:`swath.map_scene`.
-    then : callable
-        Called when it has ended, in whatever way.
 
     Attributes
     ----------
+    stride, rescale
+        As asked for.
     made : Map or None
         The map, once it is there.
     problem : str or None
@@ -72,15 +72,13 @@ class MapJob:
         name: str,
         stride: int | None = None,
         rescale: str = "auto",
-        then: Callable[[], None] = lambda: None,
     ) -> None:
-        self.name, self.folder = name, folder
+        self.name, self.folder, self.stride, self.rescale = name, folder, stride, rescale
         self.made: Map | None = None
         self.problem: str | None = None
         self._stopped = threading.Event()
         self._stage, self._note = WAITING, ""
         self._pace = Pace(0, 1, now=time.monotonic())
-        self._then = then
         self._thread = threading.Thread(target=self._run, args=(classifier, scene, stride, rescale), daemon=True)
         self._thread.start()
 
@@ -104,6 +102,18 @@ class MapJob:
     def cancel(self) -> None:
         """Stop it at its next row of windows; nothing of it is kept."""
         self._stopped.set()
+
+    def remove(self) -> None:
+        """Stop it, and remove its folder once it has ended; nobody waits for that."""
+        if not self.is_running:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        self.cancel()
+        threading.Thread(target=self._remove_after, daemon=True).start()
+
+    def _remove_after(self) -> None:
+        self.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait until it has ended."""
@@ -133,8 +143,6 @@ class MapJob:
             self.problem = said(error)
         except MemoryError:
             self.problem = "the map needs more memory than there is; choose a coarser detail or a smaller scene"
-        finally:
-            self._then()
 
     def _check(self) -> None:
         if self._stopped.is_set():

@@ -11,6 +11,8 @@ from typing import Any
 
 import streamlit as st
 import uvicorn
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.web import bootstrap
 
 from swath.app import settings
@@ -66,7 +68,7 @@ def serve(app_settings: AppSettings, *, port: int = 8501, listening: Callable[[s
         bootstrap.load_config_options(_OPTIONS | {"server.port": port})
         server = uvicorn.Server(
             uvicorn.Config(
-                st.App(SCRIPT, on_script_error=_said),
+                st.App(SCRIPT, on_script_error=_said, middleware=[Middleware(_OwnAddress)]),
                 log_config=None,
                 log_level="critical",  # a page that is closed is no error
                 access_log=False,
@@ -78,6 +80,43 @@ def serve(app_settings: AppSettings, *, port: int = 8501, listening: Callable[[s
         listening(f"http://{HOST}:{port}")
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises again what has ended it in good order
             server.run(sockets=[listener])
+
+
+class _OwnAddress:
+    """Tells the browser where the server is: opened at the address of a page, Streamlit first looks below that."""
+
+    _SCRIPT = b"<script>window.__streamlit = { BACKEND_BASE_URL: location.origin };</script></head>"
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started: list[Message] = []
+        page = bytearray()
+
+        async def added(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = dict(message["headers"])
+                if headers.get(b"content-type", b"").startswith(b"text/html"):
+                    started.append(message)
+                    return
+            if not started:
+                await send(message)
+                return
+            page.extend(message.get("body", b""))
+            if not message.get("more_body"):
+                body = bytes(page).replace(b"</head>", self._SCRIPT, 1)
+                length = (b"content-length", str(len(body)).encode())
+                kept = [pair for pair in started[0]["headers"] if pair[0] != length[0]]
+                await send({**started[0], "headers": [*kept, length]})
+                await send({"type": "http.response.body", "body": body})
+
+        if scope["type"] == "http" and scope["method"] == "GET":
+            # On one machine there is nothing to gain by packing it.
+            plain = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
+            await self.app({**scope, "headers": plain}, receive, added)
+        else:
+            await self.app(scope, receive, send)
 
 
 def _said(error: Exception) -> bool:

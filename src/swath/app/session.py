@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,11 +23,35 @@ if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from swath.app.map_job import MapJob
+    from swath.app.teach_job import SceneTeaching
     from swath.inference import Classifier
 
 _KEPT = 64  # results of one visitor at most; the oldest goes first
 _warm = threading.Event()
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class VisitorScene:
+    """A scene in a visitor's folder.
+
+    Attributes
+    ----------
+    path : Path
+        Where it lies.
+    name : str
+        What the visitor calls it.
+    source : str
+        Which upload it is, or that it is the sample.
+    """
+
+    path: Path
+    name: str
+    source: str
+
+    def remove(self) -> None:
+        """Delete it, with the folder that holds nothing else."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 class Workspace:
@@ -36,12 +61,18 @@ class Workspace:
     ----------
     folder : pathlib.Path
         Made when it is first needed; nobody else's files are in it.
+    scene : VisitorScene or None
+        The scene they have given, kept until they take another one or leave.
     job : MapJob or None
-        The last map asked for.
+        Its map, the last one asked for.
+    teaching : SceneTeaching or None
+        What they teach from it.
     """
 
     def __init__(self, owner: str = "") -> None:
+        self.scene: VisitorScene | None = None
         self.job: MapJob | None = None
+        self.teaching: SceneTeaching | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="visitor-", dir=settings.current.folder))
         self._owner = owner
         self._found: dict[Any, Any] = {}
@@ -60,22 +91,45 @@ class Workspace:
         """An empty folder inside this one."""
         return Path(tempfile.mkdtemp(dir=self.folder))
 
+    def take(self, scene: VisitorScene | None) -> None:
+        """Keep a scene, or none, in place of the one before, which goes with all that was made of it."""
+        jobs = self._jobs()
+        before, self.scene, self.job, self.teaching = self.scene, scene, None, None
+        self._found.clear()
+        for job in jobs:
+            job.remove()
+        if before is not None:
+            _after(jobs, before.remove)
+
     def close(self) -> None:
-        """End the map under way and remove everything, also the uploads that Streamlit holds."""
+        """End the maps under way and remove everything, also the uploads that Streamlit holds."""
         self._found.clear()
         if self._owner and exists():
             get_instance().uploaded_file_mgr.remove_session_files(self._owner)
-        job, self.job = self.job, None
-        if job is None or not job.is_running:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            return
-        job.cancel()
-        # The map ends at its next row of windows; the server must not wait for it.
-        threading.Thread(target=self._remove_after, args=(job,), daemon=True).start()
+        jobs, self.job, self.teaching, self.scene = self._jobs(), None, None, None
+        for job in jobs:
+            job.cancel()
+        _after(jobs, lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
-    def _remove_after(self, job: MapJob) -> None:
-        job.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def _jobs(self) -> list[MapJob]:
+        """The maps under way, or there."""
+        taught = None if self.teaching is None else self.teaching.taught
+        return [job for job in (self.job, None if taught is None else taught.job) if job is not None]
+
+
+def _after(jobs: Sequence[MapJob], act: Callable[[], object]) -> None:
+    """Do something once all maps have ended, which they do at their next row of windows; nobody waits for it."""
+    running = [job for job in jobs if job.is_running]
+    if not running:
+        act()
+        return
+
+    def wait() -> None:
+        for job in running:
+            job.wait()
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @st.cache_resource(scope="session", on_release=Workspace.close, show_spinner=False)
