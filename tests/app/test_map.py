@@ -57,7 +57,7 @@ def test_without_a_scene_there_is_nothing_to_make(page: AppTest) -> None:
     assert "Add a scene" in texts(page.info)
 
 
-def test_a_scene_is_mapped(page: AppTest, tmp_path: Path, app_folder: Path) -> None:
+def test_a_scene_is_mapped(page: AppTest, tmp_path: Path) -> None:
     give(page, write_scene(tmp_path / "my_scene.tif", checkerboard(("Forest", "River"))))
     page.segmented_control(key="detail").set_value("Coarse")
     page.button(key="make").click().run()
@@ -68,7 +68,7 @@ def test_a_scene_is_mapped(page: AppTest, tmp_path: Path, app_folder: Path) -> N
     assert made.stride == 64
     assert "How much there is of each class" in texts(page.subheader)
     assert f"{made.width:,} x {made.height:,} pixels" in texts(page.caption)
-    assert not list(app_folder.rglob("my_scene.tif")), "the scene is not kept once it is mapped"
+    assert page.session_state["job"].scene.is_file(), "other pages show it, too"
 
 
 def test_a_bad_scene_is_a_sentence(page: AppTest, tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def _start(upload: UploadedFile | None, detail: int | None, rescale: str) -> Non
         model = classifier()
     if mine.job is not None:
         shutil.rmtree(mine.job.folder, ignore_errors=True)
+        shutil.rmtree(mine.job.scene.parent, ignore_errors=True)
         mine.job = None
     folder = mine.new_folder()
     if upload is None:
@@ -125,11 +126,7 @@ def _start(upload: UploadedFile | None, detail: int | None, rescale: str) -> Non
         name = scene.name
     check_scene(scene, name=name)
     stride = None if detail is None else max(1, model.size // detail)
-
-    def then() -> None:
-        shutil.rmtree(folder, ignore_errors=True)  # scenes are large, and nothing needs it any more
-
-    mine.job = MapJob(model, scene, mine.new_folder(), name=name, stride=stride, rescale=rescale, then=then)
+    mine.job = MapJob(model, scene, mine.new_folder(), name=name, stride=stride, rescale=rescale)
 
 
 @st.fragment(run_every=_EVERY)

@@ -57,6 +57,8 @@ class MapJob:
 
     Attributes
     ----------
+    scene : pathlib.Path
+        The scene, in a folder of its own.
     made : Map or None
         The map, once it is there.
     problem : str or None
@@ -74,7 +76,7 @@ class MapJob:
         rescale: str = "auto",
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        self.name, self.folder = name, folder
+        self.name, self.scene, self.folder = name, scene, folder
         self.made: Map | None = None
         self.problem: str | None = None
         self._stopped = threading.Event()

@@ -21,6 +21,8 @@ from swath.errors import SwathError
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+    from swath.app.job import Job
+    from swath.app.labeling import SampleLabels
     from swath.app.map_job import MapJob
     from swath.inference import Classifier
 
@@ -38,10 +40,16 @@ class Workspace:
         Made when it is first needed; nobody else's files are in it.
     job : MapJob or None
         The last map asked for.
+    jobs : dict of str to Job
+        Other work under way or done, by the page that asked for it.
+    labels : SampleLabels or None
+        The sample of a map that is being labeled.
     """
 
     def __init__(self, owner: str = "") -> None:
         self.job: MapJob | None = None
+        self.jobs: dict[str, Job[Any]] = {}
+        self.labels: SampleLabels | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="visitor-", dir=settings.current.folder))
         self._owner = owner
         self._found: dict[Any, Any] = {}
@@ -61,20 +69,24 @@ class Workspace:
         return Path(tempfile.mkdtemp(dir=self.folder))
 
     def close(self) -> None:
-        """End the map under way and remove everything, also the uploads that Streamlit holds."""
+        """End what is under way and remove everything, also the uploads that Streamlit holds."""
         self._found.clear()
         if self._owner and exists():
             get_instance().uploaded_file_mgr.remove_session_files(self._owner)
-        job, self.job = self.job, None
-        if job is None or not job.is_running:
+        running = [job for job in (self.job, *self.jobs.values()) if job is not None and job.is_running]
+        self.job, self.labels = None, None
+        self.jobs.clear()
+        if not running:
             shutil.rmtree(self.folder, ignore_errors=True)
             return
-        job.cancel()
-        # The map ends at its next row of windows; the server must not wait for it.
-        threading.Thread(target=self._remove_after, args=(job,), daemon=True).start()
+        for job in running:
+            job.cancel()
+        # They end the next time that they tell how far they are; the server must not wait for it.
+        threading.Thread(target=self._remove_after, args=(running,), daemon=True).start()
 
-    def _remove_after(self, job: MapJob) -> None:
-        job.wait()
+    def _remove_after(self, running: Sequence[MapJob | Job[Any]]) -> None:
+        for job in running:
+            job.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
