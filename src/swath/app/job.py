@@ -16,7 +16,7 @@ from swath.errors import SwathError
 from swath.progress import Pace, Progress
 
 _POLL = 0.2  # seconds
-_EVERY = 0.5  # seconds between two looks at work under way
+_EVERY = 1.0  # seconds between two looks: a busy machine must get the first one done before the next
 T = TypeVar("T")
 
 

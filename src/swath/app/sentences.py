@@ -25,7 +25,11 @@ def sentences() -> Iterator[None]:
 
 def said(error: SwathError) -> str:
     """What is wrong, without the folder in which an upload lies here, and without options of commands as a fix."""
-    text = error.problem if error.fix and " --" in error.fix else str(error)
+    return without_folders(error.problem if error.fix and " --" in error.fix else str(error))
+
+
+def without_folders(text: str) -> str:
+    """Text without the folders in which uploads lie here."""
     inner = re.escape(str(settings.current.folder or tempfile.gettempdir()))
     return re.sub(rf"{inner}(/visitor-[^/\s]+(/tmp[^/\s]+)?)?/", "", text)
 
