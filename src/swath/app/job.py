@@ -17,6 +17,7 @@ from swath.progress import Pace, Progress
 
 _POLL = 0.2  # seconds
 _EVERY = 1.0  # seconds between two looks: a busy machine must get the first one done before the next
+_WAITING, _FIRST = "waiting for another visitor", "reading"  # stages before the work tells its own
 T = TypeVar("T")
 
 
@@ -55,7 +56,7 @@ class Job(Generic[T]):
         self.problem: str | None = None
         self._work, self._turn, self._then = work, turn, then
         self._stopped = threading.Event()
-        self._stage, self._note = "waiting for another visitor" if turn is not None else "reading", ""
+        self._stage, self._note = _WAITING if turn is not None else _FIRST, ""
         self._pace = Pace(0, 1, now=time.monotonic())
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -92,6 +93,7 @@ class Job(Generic[T]):
                     while not self._turn.acquire(timeout=_POLL):
                         self._check()
                     stack.callback(self._turn.release)
+                    self._stage = _FIRST
                 self._check()
                 self.made = self._work(self._progress)
         except _StoppedError:
