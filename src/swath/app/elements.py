@@ -9,9 +9,9 @@ from html import escape
 import streamlit as st
 
 _BAR = (
-    "<div style='display:flex;gap:.6rem;align-items:baseline;margin-top:.45rem'>"
-    "<span style='flex:1;min-width:0;overflow-wrap:anywhere'>{name}</span>"
-    "<span style='font-variant-numeric:tabular-nums;white-space:nowrap'>{text}</span></div>"
+    "<div style='display:flex;flex-wrap:wrap;gap:0 .6rem;align-items:baseline;margin-top:.45rem'>"
+    "<span style='flex:1 1 6rem;min-width:0;overflow-wrap:anywhere'>{name}</span>"
+    "<span style='font-variant-numeric:tabular-nums'>{text}</span></div>"
     "<div aria-hidden='true' style='height:.7rem;border-radius:.2rem;background:rgba(128,128,128,.22)'>"
     "<div style='height:100%;width:{width:.2f}%;min-width:2px;border-radius:.2rem;background:#{color};"
     "box-shadow:inset 0 0 0 1px rgba(128,128,128,.75)'></div></div>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from PIL import Image
 
-from swath.app import classify, map, teach
+from swath.app import assess, classify, data, map, teach
 from swath.app.session import warm_up
 
 st.set_page_config(page_title="swath", page_icon=Image.new("RGB", (32, 32), (23, 97, 124)), layout="wide")
@@ -16,6 +16,8 @@ pages = [
     ),
     st.Page(map.page, title="Map a scene", icon=":material/map:", url_path="map"),
     st.Page(teach.page, title="Teach it", icon=":material/school:", url_path="teach"),
+    st.Page(assess.page, title="Check a map", icon=":material/fact_check:", url_path="assess"),
+    st.Page(data.page, title="Check pictures", icon=":material/photo_library:", url_path="data"),
 ]
 page = st.navigation(pages, position="hidden")
 with st.container(horizontal=True, key="pages"):  # in view on a phone, too
