@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from swath.app import neighbors
 from swath.app.session import _classifier
+from swath.data import PatchIndex
+from swath.errors import DataError
 from swath.inference import Classifier
 
 
@@ -19,8 +22,10 @@ def _script() -> None:
 
 
 @pytest.fixture
-def page() -> AppTest:
-    """The page as it opens."""
+def page(tiny_index: PatchIndex, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The page as it opens; it compares with few patches."""
+    monkeypatch.setattr("swath.data.build_index", lambda name: tiny_index)
+    neighbors._job.clear()
     return AppTest.from_function(_script, default_timeout=120).run()
 
 
@@ -104,3 +109,27 @@ def test_a_model_that_is_not_there_is_a_sentence(page: AppTest, monkeypatch: pyt
     page.pills(key="sample").set_value("River").run()
     assert not page.exception
     assert "no-such-model" in texts(page.error)
+
+
+def test_the_nearest_patches_are_shown(page: AppTest, tiny_patches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    give(page, sorted((tiny_patches / "River").iterdir())[0])
+    neighbors.feature_job().wait(120)
+    page.run()
+    assert not page.exception
+    said = texts(page.caption)
+    assert "The 5 nearest of the patches" in said
+    assert "not known" in said, "the small model does not say what it has seen"
+
+
+def test_a_model_that_cannot_be_compared_says_so(
+    page: AppTest, tiny_patches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(name: str) -> PatchIndex:
+        raise DataError("the patches are gone")
+
+    monkeypatch.setattr("swath.data.build_index", broken)
+    give(page, sorted((tiny_patches / "River").iterdir())[0])
+    neighbors.feature_job().wait(120)
+    page.run()
+    assert not page.exception
+    assert "The patches are gone." in texts(page.info)

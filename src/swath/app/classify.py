@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from swath.app import neighbors
 from swath.app.elements import Bar, bars
 from swath.app.samples import names
 from swath.app.sentences import plain, sentences
@@ -97,6 +98,7 @@ def _show(model: Classifier, answers: Answers, key: Any) -> None:
         )
     _answer(model, answers, chosen)
     why = _heat_map(model, answers, chosen, key)
+    neighbors.show(model, answers.pixels[chosen], answers.predictions[chosen].label)
     if len(answers) > 1:
         _table(answers)
     _downloads(model, answers, chosen, why)
