@@ -24,7 +24,7 @@ def _script() -> None:
 @pytest.fixture
 def page(tiny_index: PatchIndex, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The page as it opens; it compares with few patches."""
-    monkeypatch.setattr("swath.data.build_index", lambda name: tiny_index)
+    monkeypatch.setattr("swath.app.samples.patches", lambda: tiny_index)
     neighbors._job.clear()
     return AppTest.from_function(_script, default_timeout=120).run()
 
@@ -124,10 +124,10 @@ def test_the_nearest_patches_are_shown(page: AppTest, tiny_patches: Path, monkey
 def test_a_model_that_cannot_be_compared_says_so(
     page: AppTest, tiny_patches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(name: str) -> PatchIndex:
+    def broken() -> PatchIndex:
         raise DataError("the patches are gone")
 
-    monkeypatch.setattr("swath.data.build_index", broken)
+    monkeypatch.setattr("swath.app.samples.patches", broken)
     give(page, sorted((tiny_patches / "River").iterdir())[0])
     neighbors.feature_job().wait(120)
     page.run()

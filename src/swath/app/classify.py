@@ -75,6 +75,7 @@ def page() -> None:
         else:
             key = ("sample", str(label))
             found = mine.remembered(key, lambda: sample_answers(model, str(label)))
+        mine.answers = found  # a second opinion may be asked on them
         _show(model, found, key)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from swath.app import settings
+from swath.app import samples, settings
 from swath.app.session import classifier
 from swath.errors import SwathError
 from swath.pages.text import counted, listed, sentence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from swath.evaluation.neighbors import LabeledFeatures, Neighbor, Role
     from swath.inference import Classifier
 
-SHIPPED = "eurosat-mini"
 _SIDE = 128  # pixels of a patch on the screen
 _EVERY = 1.0  # seconds between two looks at whether the features are there
 _ROLES: dict[Role, str] = {
@@ -61,11 +60,10 @@ class FeatureJob:
         self._thread.join(seconds)
 
     def _run(self, model: Classifier) -> None:
-        from swath.data import build_index
         from swath.evaluation.neighbors import labeled_features
 
         try:
-            self.found = labeled_features(model, build_index(SHIPPED), progress=self._progress)
+            self.found = labeled_features(model, samples.patches(), progress=self._progress)
         except SwathError as error:
             self.problem = sentence(error.problem)
 

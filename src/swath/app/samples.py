@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-_ARCHIVE = resources.files("swath") / "data" / "shipped" / "eurosat-mini.zip"  # importing swath.data takes a second
+if TYPE_CHECKING:
+    from swath.data import PatchIndex
+
+SHIPPED = "eurosat-mini"
+_ARCHIVE = resources.files("swath") / "data" / "shipped" / f"{SHIPPED}.zip"  # importing swath.data takes a second
 
 
 @lru_cache(maxsize=1)
@@ -28,6 +33,14 @@ def read(pictures: Sequence[str]) -> list[bytes]:
     """The files of some of them."""
     with resources.as_file(_ARCHIVE) as path, zipfile.ZipFile(path) as archive:
         return [archive.read(name) for name in pictures]
+
+
+@lru_cache(maxsize=1)
+def patches() -> PatchIndex:
+    """The shipped pictures with their labels and splits; takes seconds the first time."""
+    from swath.data import build_index
+
+    return build_index(SHIPPED)
 
 
 def write_scene(out: Path) -> Path:

@@ -21,7 +21,9 @@ from swath.errors import SwathError
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+    from swath.app.answers import Answers
     from swath.app.map_job import MapJob
+    from swath.app.opinion_job import OpinionJob
     from swath.inference import Classifier
 
 _KEPT = 64  # results of one visitor at most; the oldest goes first
@@ -38,13 +40,20 @@ class Workspace:
         Made when it is first needed; nobody else's files are in it.
     job : MapJob or None
         The last map asked for.
+    answers : Answers or None
+        The last pictures classified.
+    opinion : OpinionJob or None
+        The last second opinion asked for.
     """
 
     def __init__(self, owner: str = "") -> None:
         self.job: MapJob | None = None
+        self.answers: Answers | None = None
+        self.opinion: OpinionJob | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="visitor-", dir=settings.current.folder))
         self._owner = owner
         self._found: dict[Any, Any] = {}
+        self._latest: dict[str, tuple[Any, Any]] = {}
 
     def remembered(self, key: Any, make: Callable[[], T]) -> T:
         """What `make` gives, computed once per key."""
@@ -56,6 +65,14 @@ class Workspace:
         found: T = self._found[key]
         return found
 
+    def latest(self, place: str, key: Any, make: Callable[[], T]) -> T:
+        """What `make` gives, computed again when the key of a place changes: for what is too large to keep several."""
+        if self._latest.get(place, (None,))[0] != key:
+            self._latest.pop(place, None)
+            self._latest[place] = (key, make())
+        found: T = self._latest[place][1]
+        return found
+
     def new_folder(self) -> Path:
         """An empty folder inside this one."""
         return Path(tempfile.mkdtemp(dir=self.folder))
@@ -63,6 +80,10 @@ class Workspace:
     def close(self) -> None:
         """End the map under way and remove everything, also the uploads that Streamlit holds."""
         self._found.clear()
+        self._latest.clear()
+        self.answers = None
+        if self.opinion is not None:
+            self.opinion.cancel()
         if self._owner and exists():
             get_instance().uploaded_file_mgr.remove_session_files(self._owner)
         job, self.job = self.job, None
