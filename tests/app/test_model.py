@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -102,10 +101,10 @@ def test_a_file_that_is_no_model_is_a_sentence(page: AppTest, tmp_path: Path, co
 
 
 def test_a_model_that_does_not_give_what_it_gave_is_refused(page: AppTest, tmp_path: Path) -> None:
+    import numpy as np
+
     from swath.model.record import ReferencePatches
     from tests.tiny import patches
-
-    import numpy as np
 
     wrong = ReferencePatches.pack(patches("River", 2), np.full((2, 4), 0.25, np.float32), tolerance=1e-3)
     changed = write_tiny_model(tmp_path / "changed.onnx", reference=wrong)

@@ -46,7 +46,8 @@ def bars(rows: Sequence[Bar]) -> None:
 
 
 _FIGURE = (
-    "<style>.drawn {{ margin: 0; }} .drawn img {{ max-width: 100%; height: auto; border-radius: .4rem; }} "
+    "<style>.drawn {{ margin: 0; }} .drawn img {{ max-width: 100%; height: auto; border-radius: .4rem; "
+    "padding: .6rem; background: {paper}; border: 1px solid rgba(128,128,128,.3); }} "
     ".drawn .narrow {{ display: none; }} .drawn figcaption {{ font-size: .875rem; opacity: .8; }} "
     "@media (max-width: 700px) {{ .drawn .wide {{ display: none; }} .drawn .narrow {{ display: block; }} }}</style>"
     "<figure class='drawn'><img class='wide' alt='{alt}' src='{wide}'><img class='narrow' alt='{alt}' src='{narrow}'>"
@@ -62,4 +63,5 @@ def figure(chart: Chart) -> None:
         for small in (False, True)
     )
     alt = escape(chart.alt, quote=True)
-    st.html(_FIGURE.format(alt=alt, wide=wide, narrow=narrow, caption=escape(chart.caption)))
+    paper = "#1a2227" if dark else "#ffffff"  # as in charts.css
+    st.html(_FIGURE.format(paper=paper, alt=alt, wide=wide, narrow=narrow, caption=escape(chart.caption)))

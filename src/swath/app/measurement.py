@@ -17,6 +17,7 @@ from swath.evaluation.compare import measure_comparison
 from swath.evaluation.errors.findings import confused_pairs
 from swath.evaluation.errors.page import choose_galleries, evidence_maps
 from swath.evaluation.predictions import SplitPredictions
+from swath.evaluation.results import display_name
 from swath.explain.pictures import panels
 from swath.inference import Classifier, check_model, load
 from swath.model import Record, card, read_model
@@ -29,6 +30,7 @@ _TITLES = {
     "sure": "Wrong, but confident",
     "unsure": "Right, but unsure",
 }
+_UNTESTED = "None of these maps was compared with random ones, as the page Classify does: some may show nothing."
 _HIDDEN = ("file",)  # rows of a card that name a folder of this machine
 
 
@@ -91,8 +93,8 @@ def open_model(model: str | Path, *, engine: str = "auto", threads: int | None =
     found = check_model(model, engine=engine, threads=threads)
     sealed = "" if found.sealed else " It was written without a digest of its record, so changes of it would not show."
     checked = (
-        f"Sound: it gives on its {found.patches} reference patches what it gave when it was written (largest difference "
-        f"of a probability {found.max_difference:.1e}).{sealed}"
+        f"Sound: it gives on its {found.patches} reference patches what it gave when it was written (largest "
+        f"difference of a probability {found.max_difference:.1e}).{sealed}"
     )
     return OpenedModel(load(model, engine=engine, threads=threads), rows, checked)
 
@@ -160,7 +162,7 @@ def measure(model: Classifier, patches: PatchIndex, folder: Path, *, progress: P
     return Measurement(
         evaluation,
         {title: [_tile(found, row, maps.get(row, [])) for row in rows.tolist()] for title, rows in chosen.items()},
-        note,
+        f"{note} {_UNTESTED}" if maps else note,
     )
 
 
@@ -185,8 +187,6 @@ def learned(record: Record) -> list[str]:
     said = [f"Trained on {data.name}: {counts} patches; split: {data.split_protocol}."]
     if data.attribution:
         said.append(f"Source: {data.attribution}.")
-    if record.started_from is not None:
-        said.append(f"Training began with the weights of {record.started_from.get('source', 'an unknown source')}.")
     if record.taught:
         said.append(f"Afterwards it was taught {counted(len(record.taught), 'time', 'times')} from labeled places.")
     return said
@@ -194,7 +194,7 @@ def learned(record: Record) -> list[str]:
 
 def stated(record: Record) -> list[tuple[str, str]]:
     """The metrics in a model file, with their intervals."""
-    return [(name.replace("_", " "), with_interval(value)) for name, value in record.metrics.items()]
+    return [(display_name(name), with_interval(value)) for name, value in record.metrics.items()]
 
 
 def _tile(found: SplitPredictions, row: int, maps: Sequence[np.ndarray]) -> Tile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
@@ -13,7 +13,7 @@ from swath.app import samples, settings
 from swath.app.elements import figure
 from swath.app.sentences import as_it_is, plain, sentences
 from swath.app.session import saved, workspace
-from swath.pages.text import counted, percent, points, sentence, with_interval
+from swath.pages.text import counted, points, sentence, with_interval
 
 if TYPE_CHECKING:
     from pathlib import Path

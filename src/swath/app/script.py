@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from PIL import Image
 
-from swath.app import classify, map, model
+from swath.app import classify, map, model, opinion
 from swath.app.session import warm_up
 
 st.set_page_config(page_title="swath", page_icon=Image.new("RGB", (32, 32), (23, 97, 124)), layout="wide")
@@ -15,6 +15,7 @@ pages = [
         classify.page, title="Classify pictures", icon=":material/image_search:", url_path="classify", default=True
     ),
     st.Page(map.page, title="Map a scene", icon=":material/map:", url_path="map"),
+    st.Page(opinion.page, title="Second opinion", icon=":material/forum:", url_path="opinion"),
     st.Page(model.page, title="Model", icon=":material/monitoring:", url_path="model"),
 ]
 page = st.navigation(pages, position="hidden")
