@@ -11,8 +11,20 @@ from streamlit.testing.v1 import AppTest
 
 from swath.data import PatchIndex
 from tests.opinion.servers import (
-    FAILING, KEY, NO_MODEL, NO_QUOTA, Answer, Behavior, ChatServer, by_color, chat_server, completion, in_turn, limited,
-    says, wrong_key,
+    FAILING,
+    KEY,
+    NO_MODEL,
+    NO_QUOTA,
+    Answer,
+    Behavior,
+    ChatServer,
+    by_color,
+    chat_server,
+    completion,
+    in_turn,
+    limited,
+    says,
+    wrong_key,
 )  # fmt: skip
 
 

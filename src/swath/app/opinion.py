@@ -70,9 +70,9 @@ def _how_to_begin(problem: str) -> None:
         "`swath app`. A picture costs a fraction of a cent; the price is shown before anything is sent.\n"
         "- **With a model on this machine**, so that no picture leaves it: start a server such as Ollama, vLLM or "
         "llama.cpp with a model that sees, then `export OPENAI_BASE_URL=http://127.0.0.1:11434/v1` and "
-        "`export SWATH_VISION_MODEL=` its name. No key is needed.\n"
-        "- The software for asking comes with `pip install '.[opinion]'`, in swath's folder."
+        "`export SWATH_VISION_MODEL=` its name. No key is needed."
     )
+    st.write("Either way, the software for asking comes with `pip install '.[opinion]'`, in swath's folder.")
     st.caption(
         "The key is read from the environment alone. It cannot be typed here, and it is never shown, written or logged."
     )
@@ -145,7 +145,8 @@ def _result(loaded: Classifier, job: OpinionJob) -> None:
         st.error("Something went wrong while asking. You can ask again.")
         return
     heard = [one for one in table.opinions if one is not None and one.outcome == "answered"]
-    st.subheader(f"{len(heard)} of {counted(table.asked, 'picture', 'pictures')} answered, {table.differing} otherwise")
+    pictures = counted(table.asked, "picture", "pictures")
+    st.subheader(f"{len(heard)} of {pictures} answered, {table.differing} with another class")
     for row in job.rows:
         opinion = table.opinions[row]
         if opinion is not None:

@@ -9,7 +9,11 @@ from swath.app import classify, map, model, opinion
 from swath.app.session import warm_up
 
 st.set_page_config(page_title="swath", page_icon=Image.new("RGB", (32, 32), (23, 97, 124)), layout="wide")
-st.html("<style>.stMainBlockContainer { padding-top: 4.25rem; }</style>")  # less air above on a phone
+st.html(
+    "<style>.stMainBlockContainer { padding-top: 4.25rem; } "  # less air above on a phone
+    # Streamlit's small print is too pale to be read by everybody.
+    "[data-testid='stCaptionContainer'] { color: inherit; opacity: .8; }</style>"
+)
 pages = [
     st.Page(
         classify.page, title="Classify pictures", icon=":material/image_search:", url_path="classify", default=True

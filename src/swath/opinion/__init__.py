@@ -2,10 +2,10 @@
 
 ``prompt`` makes the question of one patch, ``client`` asks it and keeps the answer, ``protocol`` speaks OpenAI's chat
 completions with any server, ``answers`` reads what comes back, ``cost`` counts tokens and money before and after.
-:func:`prepare_images` (or :func:`prepare_predictions`) and :func:`ask_images` are for images, all of them or only those the classifier is unsure of
-(``selection``); :func:`prepare_evaluation` and :func:`evaluate_opinions` measure on labeled patches what a second
-opinion is worth. The model is never shown the classifier's answer, the label or the name of a file. Asking needs the
-``opinion`` extra.
+:func:`prepare_images` and :func:`ask_images` are for images, all of them or only those the classifier is unsure of
+(``selection``), :func:`prepare_predictions` for images that it has answered already; :func:`prepare_evaluation` and
+:func:`evaluate_opinions` measure on labeled patches what a second opinion is worth. The model is never shown the
+classifier's answer, the label or the name of a file. Asking needs the ``opinion`` extra.
 """
 
 from __future__ import annotations
