@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from swath.app import neighbors
 from swath.app.session import _classifier
-from swath.data import PatchIndex
 from swath.errors import DataError
 from swath.inference import Classifier
+from tests.tiny import CLASSES, patches
 
 
 def _script() -> None:
@@ -22,9 +23,10 @@ def _script() -> None:
 
 
 @pytest.fixture
-def page(tiny_index: PatchIndex, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+def page(tiny: Classifier, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The page as it opens; it compares with few patches."""
-    monkeypatch.setattr("swath.app.samples.patches", lambda: tiny_index)
+    few = (np.concatenate([patches(label, 3) for label in CLASSES]), np.repeat(CLASSES, 3).tolist(), ["a.png"] * 12)
+    monkeypatch.setattr("swath.app.samples.labeled", lambda model, progress: few)
     neighbors._job.clear()
     return AppTest.from_function(_script, default_timeout=120).run()
 
@@ -124,10 +126,10 @@ def test_the_nearest_patches_are_shown(page: AppTest, tiny_patches: Path, monkey
 def test_a_model_that_cannot_be_compared_says_so(
     page: AppTest, tiny_patches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> PatchIndex:
+    def broken(model: Classifier, progress: Any) -> None:
         raise DataError("the patches are gone")
 
-    monkeypatch.setattr("swath.app.samples.patches", broken)
+    monkeypatch.setattr("swath.app.samples.labeled", broken)
     give(page, sorted((tiny_patches / "River").iterdir())[0])
     neighbors.feature_job().wait(120)
     page.run()

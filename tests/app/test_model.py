@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from swath.app.session import workspace
 from swath.data import PatchIndex
 from swath.data.cache import default_cache
 from tests.tiny import CLASSES, write_tiny_model
@@ -23,6 +24,7 @@ def _script() -> None:
 def page(tiny_index: PatchIndex, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The page as it opens; few patches are shipped."""
     monkeypatch.setattr("swath.app.samples.patches", lambda: tiny_index)
+    workspace.clear()  # of the test before
     return AppTest.from_function(_script, default_timeout=120).run()
 
 

@@ -13,7 +13,7 @@ CLASSES = ("Forest", "River", "SeaLake")
 
 
 def near(*labels: str, **fields: Any) -> list[Neighbor]:
-    values = {"path": "a.jpg", "similarity": 0.9, "words": "similar", "role": "trained on"} | fields
+    values = {"name": "a.jpg", "similarity": 0.9, "words": "similar", "role": "trained on"} | fields
     return [Neighbor(row=row, label=label, **values) for row, label in enumerate(labels)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from swath.data import PatchIndex
+from swath.app.session import workspace
 from tests.opinion.servers import (
     FAILING,
     KEY,
@@ -42,10 +42,11 @@ def _script() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch, tiny_index: PatchIndex) -> None:
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "SWATH_VISION_MODEL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("swath.app.samples.patches", lambda: tiny_index)
+    workspace.clear()  # of the test before
+    monkeypatch.setattr("swath.app.neighbors.show", lambda model, pixels, label: None)  # not of this page
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import Any
 
 from tests.browser import Browser
 
-_AXE = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 _BACKGROUND = "+getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor.match(/\\d+/)[0]"
 PATIENCE = 180.0  # seconds; only a page that is broken takes that long
 
@@ -85,7 +84,8 @@ class Visitor(Browser):
     def barriers(self) -> list[str]:
         """What axe-core finds on the page that is serious or critical for people with a disability."""
         if not self.run("typeof axe === 'object'"):
-            self.run(_AXE + "; 0")
+            axe = resources.files("axe_playwright_python").joinpath("axe.min.js")  # the one file of it that is used
+            self.run(f"{axe.read_text(encoding='utf-8')}; 0")
         found = self.run(
             "axe.run(document, {iframes: false, resultTypes: ['violations']}).then(found => found.violations"
             ".filter(one => ['serious', 'critical'].includes(one.impact))"

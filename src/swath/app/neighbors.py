@@ -63,13 +63,14 @@ class FeatureJob:
         from swath.evaluation.neighbors import labeled_features
 
         try:
-            self.found = labeled_features(model, samples.patches(), progress=self._progress)
+            pixels, labels, names = samples.labeled(model, progress=self._progress)
+            self.found = labeled_features(model, pixels, labels=labels, names=names, progress=self._progress)
         except SwathError as error:
             self.problem = sentence(error.problem)
 
     def _progress(self, stage: str, done: int, total: int, *, note: str = "") -> None:
         del note
-        self.share = done / max(total, 1) if stage == "features" else 0.0
+        self.share = (done / max(total, 1) + (stage == "features")) / 2
 
 
 @st.cache_resource(show_spinner=False)
@@ -121,7 +122,7 @@ def _tiles(found: LabeledFeatures, near: list[Neighbor], bands: tuple[str, ...])
                 caption=f"**{one.label}**, {one.words}" + (f"; {role}" if role else ""),
                 width=_SIDE,
                 output_format="PNG",
-                alt=f"Shipped patch {one.path}",
+                alt=f"Shipped patch {one.name}",
             )
 
 

@@ -9,15 +9,15 @@ patches has its own nearest.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from swath.data import PatchIndex
 from swath.errors import DataError, ModelFileError
-from swath.evaluation.predictions import model_outputs, model_pixels
+from swath.evaluation.predictions import model_outputs
 from swath.evaluation.seen import SeenRows, seen_rows
 from swath.inference import Classifier
 from swath.progress import Progress, silent
@@ -36,8 +36,8 @@ class Neighbor:
     Attributes
     ----------
     row : int
-        Of the index.
-    path, label : str
+        Which of the labeled patches.
+    name, label : str
         Of the patch.
     similarity : float
         Cosine between the features of both, -1 to 1.
@@ -49,7 +49,7 @@ class Neighbor:
     """
 
     row: int
-    path: str
+    name: str
     label: str
     similarity: float
     words: str
@@ -62,10 +62,10 @@ class LabeledFeatures:
 
     Attributes
     ----------
-    index : PatchIndex
-        The patches.
     pixels : numpy.ndarray
         ``[N, bands, H, W]`` as the model takes them.
+    labels, names : tuple of str
+        Of each.
     units : numpy.ndarray
         ``[N, D]`` float32, of length 1.
     roles : tuple of str
@@ -74,8 +74,9 @@ class LabeledFeatures:
         ``[N]`` float32, ascending: how similar each is to its nearest other.
     """
 
-    index: PatchIndex
     pixels: npt.NDArray[Any]
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
     units: Units
     roles: tuple[Role, ...]
     usual: Units
@@ -84,7 +85,7 @@ class LabeledFeatures:
         return len(self.units)
 
     def __repr__(self) -> str:
-        return f"<LabeledFeatures of {len(self):,} patches of '{self.index.name}', {self.units.shape[1]} each>"
+        return f"<LabeledFeatures of {len(self):,} patches, {self.units.shape[1]} each>"
 
     def nearest(self, classifier: Classifier, pixels: npt.NDArray[Any], *, k: int = 5) -> list[Neighbor]:
         """The `k` patches an image looks most like, nearest first.
@@ -104,12 +105,11 @@ class LabeledFeatures:
             If the pixels are not the model's.
         """
         similar = self.units @ _units(classifier.run(pixels[None], wanted=("features",))["features"])[0]
-        labels, paths = self.index.labels, self.index.paths
         return [
             Neighbor(
                 row,
-                paths[row],
-                labels[row],
+                self.names[row],
+                self.labels[row],
                 float(similar[row]),
                 self._words(row, similar[row], pixels),
                 self.roles[row],
@@ -124,15 +124,24 @@ class LabeledFeatures:
         return next((words for least, words in _WORDS if share >= least), "hardly similar")
 
 
-def labeled_features(classifier: Classifier, index: PatchIndex, *, progress: Progress = silent) -> LabeledFeatures:
+def labeled_features(
+    classifier: Classifier,
+    pixels: npt.NDArray[Any],
+    *,
+    labels: Sequence[str],
+    names: Sequence[str],
+    progress: Progress = silent,
+) -> LabeledFeatures:
     """Compute what :meth:`LabeledFeatures.nearest` needs of labeled patches.
 
     Parameters
     ----------
     classifier : Classifier
         Any model with features.
-    index : PatchIndex
-        Patches with one label each.
+    pixels : numpy.ndarray
+        ``[N, bands, H, W]`` as the model takes them.
+    labels, names : sequence of str
+        Class and file of each patch.
     progress : Progress
         Called for every batch.
 
@@ -141,29 +150,29 @@ def labeled_features(classifier: Classifier, index: PatchIndex, *, progress: Pro
     ModelFileError
         If the model file gives no features, or its record is damaged.
     DataError
-        If the patches do not have the model's bands, cannot be decoded, or have several labels.
+        If the pixels are not the model's, or their features are not finite.
 
     Examples
     --------
     >>> import numpy as np
     >>> import swath
-    >>> from swath.data import build_index
     >>> from swath.evaluation.neighbors import labeled_features
-    >>> classifier, patches = swath.load("eurosat"), build_index("eurosat-mini").where("val")
-    >>> sea = np.tile(np.array([35, 70, 110], np.uint8)[:, None, None], (1, 64, 64))
-    >>> [found.label for found in labeled_features(classifier, patches).nearest(classifier, sea, k=3)]
-    ['SeaLake', 'SeaLake', 'SeaLake']
+    >>> classifier = swath.load("eurosat")
+    >>> colors = np.array([(35, 70, 110), (130, 115, 105)], np.uint8)
+    >>> sea, field = np.broadcast_to(colors[:, :, None, None], (2, 3, 64, 64)).copy()
+    >>> known = labeled_features(classifier, np.stack([sea, field]), labels=["SeaLake", "AnnualCrop"], names=["a", "b"])
+    >>> known.nearest(classifier, sea, k=1)[0].label
+    'SeaLake'
     """
-    record = classifier.record
     if "features" not in classifier.outputs:
         raise ModelFileError(
-            f"model '{record.name}' gives no features to compare pictures by", fix="export it again with swath train"
+            f"model '{classifier.record.name}' gives no features to compare pictures by",
+            fix="export it again with swath train",
         )
-    _ = index.labels  # patches of several labels are refused before any work
-    pixels = model_pixels(classifier, index, progress=progress)
     found = model_outputs(classifier, pixels, wanted=("features",), stage="features", progress=progress)
     units = _units(found["features"])
-    return LabeledFeatures(index, pixels, units, _roles(seen_rows(record, pixels)), _own_nearest(units))
+    seen = seen_rows(classifier.record, pixels)
+    return LabeledFeatures(pixels, tuple(labels), tuple(names), units, _roles(seen), _own_nearest(units))
 
 
 def _roles(seen: SeenRows) -> tuple[Role, ...]:
