@@ -59,7 +59,7 @@ def test_without_a_scene_there_is_nothing_to_make(page: AppTest) -> None:
     assert "Add a scene" in texts(page.info)
 
 
-def test_a_scene_is_mapped(page: AppTest, tmp_path: Path) -> None:
+def test_a_scene_is_mapped(page: AppTest, tmp_path: Path, app_folder: Path) -> None:
     give(page, write_scene(tmp_path / "my_scene.tif", checkerboard(("Forest", "River"))))
     page.segmented_control(key="detail").set_value("Coarse")
     page.button(key="make").click().run()
