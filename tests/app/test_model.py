@@ -8,15 +8,20 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from swath.app.session import workspace
 from swath.data import PatchIndex
 from swath.data.cache import default_cache
 from tests.tiny import CLASSES, write_tiny_model
 
 
 def _script() -> None:
-    from swath.app import model
+    import streamlit as st
 
+    from swath.app import model
+    from swath.app.session import workspace
+
+    if "begun" not in st.session_state:
+        workspace.clear()  # of the test before
+        st.session_state["begun"] = True
     model.page()
 
 
@@ -24,7 +29,6 @@ def _script() -> None:
 def page(tiny_index: PatchIndex, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The page as it opens; few patches are shipped."""
     monkeypatch.setattr("swath.app.samples.patches", lambda: tiny_index)
-    workspace.clear()  # of the test before
     return AppTest.from_function(_script, default_timeout=120).run()
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from swath.app.session import workspace
 from tests.opinion.servers import (
     FAILING,
     KEY,
@@ -34,6 +33,9 @@ def _script() -> None:
     from swath.app import classify, opinion
     from swath.app.session import workspace
 
+    if "begun" not in st.session_state:
+        workspace.clear()  # of the test before
+        st.session_state["begun"] = True
     if st.session_state.get("page") == "classify":
         classify.page()
     else:
@@ -45,8 +47,8 @@ def _script() -> None:
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "SWATH_VISION_MODEL"):
         monkeypatch.delenv(name, raising=False)
-    workspace.clear()  # of the test before
     monkeypatch.setattr("swath.app.neighbors.show", lambda model, pixels, label: None)  # not of this page
+    monkeypatch.setattr("swath.opinion.prompt.SIDE", 64)  # enlarging and compressing takes most of the time
 
 
 @pytest.fixture
