@@ -122,9 +122,15 @@ def make_app(
         yield
         await service.close()
 
-    # No page of documentation: its scripts would come from other machines.
+    # No page of documentation: its scripts would come from other machines. No reports to them either.
     app = FastAPI(
-        title="swath", version=__version__, description=ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="swath",
+        version=__version__,
+        description=ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = service
     key = None if settings.api_key is None else settings.api_key.get_secret_value()
