@@ -191,6 +191,11 @@ def test_a_full_queue_refuses_before_it_looks_and_opens_again_at_the_low_mark(ti
             assert client.predict(("a.jpg", forest)).status == 200
         assert client.metric("swath_refused_total") == 2
         assert client.metric('swath_requests_total{route="/v1/predict",status="429"}') == 2
+        numbers = dict(
+            line.rsplit(" ", 1) for line in client.get("/metrics").body.decode().splitlines() if line[0] != "#"
+        )
+        answered = sum(float(number) for name, number in numbers.items() if name.startswith("swath_requests_total{"))
+        assert float(numbers["swath_request_seconds_count"]) == answered - 2  # how long answers take, not refusals
 
 
 def test_a_client_that_has_gone_is_not_worked_for(tiny_model: Path, forest: bytes):

@@ -28,6 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = frozenset(("/healthz", "/readyz", "/openapi.json"))  # paths that need no key
 ADMITTED = frozenset(("/v1/predict", "/v1/explain"))  # paths whose POSTs are let in while there is room for them
+BUSY = 429
 GONE = 499  # in logs and metrics only: the client closed the connection
 _ID = re.compile(rb"[\w.:-]{1,64}")
 _LOCAL = frozenset(("localhost", "127.0.0.1", "[::1]"))
@@ -105,11 +106,7 @@ class Gate:
 
     async def _admitted(self, scope: Scope, receive: Receive, reply: Send) -> None:
         """Let a request with images in until it is answered, or refuse it."""
-        try:
-            self._admission.enter()
-        except RefusedError:
-            self._metrics.refused.inc()
-            raise
+        self._admission.enter()
         try:
             await self._app(scope, receive, reply)
         finally:
@@ -140,7 +137,10 @@ class Gate:
         other = scope["path"] if scope["path"] in ADMITTED else "other"
         route = getattr(scope.get("route"), "path", other)  # none of one that was refused before the routes
         self._metrics.requests.labels(route, status).inc()
-        self._metrics.seconds.observe(seconds)
+        if status == BUSY:
+            self._metrics.refused.inc()
+        else:  # refusals take no time, and a flood of them would hide how long answers take
+            self._metrics.seconds.observe(seconds)
         if status == GONE:
             self._metrics.gone.inc()
         if route in OPEN and status == 200:

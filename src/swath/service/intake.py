@@ -134,8 +134,8 @@ class Admission:
     """Lets requests in until `high` are under way, and for a while after that only until `low` are.
 
     A flood keeps a queue full, and who is let in last waits for all before: at the lower mark less than requests that
-    come as fast as they are answered. Full once more, the while begins anew; it does not with every refusal, or a few
-    clients that come back at once would hold the mark down for ever.
+    come as fast as they are answered. The while starts over when the queue is full once more; it does not with every
+    refusal, or a few clients that come back at once would hold the mark down for ever.
 
     Attributes
     ----------
