@@ -178,10 +178,11 @@ def labeled_features(
 def _roles(seen: SeenRows) -> tuple[Role, ...]:
     if not seen.count.known:
         return ("not known",) * seen.count.patches
-    return tuple(
+    roles: list[Role] = [
         "trained on" if learned else "chosen by" if chose else "not seen"
         for learned, chose in zip(seen.train.tolist(), seen.val.tolist(), strict=True)
-    )
+    ]
+    return tuple(roles)
 
 
 def _units(features: npt.NDArray[np.float32]) -> Units:
