@@ -176,8 +176,9 @@ def labeled_features(
 
 
 def _roles(seen: SeenRows) -> tuple[Role, ...]:
+    unknown: Role = "not known"
     if not seen.count.known:
-        return ("not known",) * seen.count.patches
+        return (unknown,) * seen.count.patches
     roles: list[Role] = [
         "trained on" if learned else "chosen by" if chose else "not seen"
         for learned, chose in zip(seen.train.tolist(), seen.val.tolist(), strict=True)
