@@ -66,6 +66,8 @@ def test_twelve_clicks_teach_what_the_commands_teach(visitor: Visitor, model: Pa
         visitor.points_at(column, row)
     visitor.sees("12 places named")
     visitor.clicks("Teach")
+    visitor.sees("What it has learned")
+    visitor.sees("Map (GeoTIFF)")
     visitor.sees("of the map has changed its class")
     visitor.until(f"{CANVAS}.querySelectorAll('.view').length === 2", "the two maps")
     found = visitor.takes("Places (GeoPackage)", tmp_path / "places")
@@ -99,10 +101,10 @@ def test_the_scene_is_reached_by_keyboard_touch_and_wheel(visitor: Visitor) -> N
         f"(() => {{ const b = {CANVAS}.querySelector('.view').getBoundingClientRect(); "
         "return [b.left + b.width / 2, b.top + b.height / 2] })()"
     )
-    visitor.touches(x, y)
+    visitor.touches(x + 90, y)
     visitor.sees("3 places named")
-    visitor.drags((x, y), (x + 80, y + 20))
-    visitor.touches(x, y)
+    visitor.drags((x, y), (x + 40, y + 60))
+    visitor.touches(x + 90, y)
     visitor.sees("4 places named")
     small = visitor.run(
         f"[...{CANVAS}.querySelectorAll('button')].filter(e => e.offsetWidth < 44 || e.offsetHeight < 44 || "

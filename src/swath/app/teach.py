@@ -370,9 +370,10 @@ def _downloads(teaching: SceneTeaching, taught: Taught) -> None:
 def _take_places(teaching: SceneTeaching) -> None:
     from swath.app.teach_job import PLACES
 
+    folder = workspace().folder  # what is downloaded is made where there is no visitor
     st.download_button(
         "Places (GeoPackage)",
-        lambda: teaching.write(workspace().folder / PLACES).read_bytes(),
+        lambda: teaching.write(folder / PLACES).read_bytes(),
         file_name=PLACES,
         mime="application/geopackage+sqlite3",
         on_click="ignore",
