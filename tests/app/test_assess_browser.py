@@ -38,7 +38,8 @@ def begin(one: Visitor, folder: Path) -> Path:
     one.sees("land.tif")
     one.gives(scene, number=1)
     one.sees("scene.tif")
-    field = "document.querySelector('input[type=number]')"
+    field = "document.querySelector('input[aria-label=Points]')"
+    one.until(f"{field} !== null", "the number of points")
     one.run(f"{field}.focus(); {field}.select()")
     one._call("Input.insertText", text="10")
     one._call("Input.dispatchKeyEvent", type="keyDown", key="Enter", code="Enter", windowsVirtualKeyCode=13, text="\r")
