@@ -11,6 +11,7 @@ from typing import Any
 from tests.browser import Browser
 
 _BACKGROUND = "+getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor.match(/\\d+/)[0]"
+_AT_ONCE = "<style>* { transition: none !important; animation: none !important; }</style>"  # nothing half faded
 PATIENCE = 180.0  # seconds; only a page that is broken takes that long
 # The scene to click, in the shadow of the element that holds it.
 CANVAS = "[...document.querySelectorAll('*')].map(e => e.shadowRoot).find(e => e?.querySelector('.canvas .view'))"
@@ -142,6 +143,9 @@ class Visitor(Browser):
         if not self.run("typeof axe === 'object'"):
             axe = resources.files("axe_playwright_python").joinpath("axe.min.js")  # the one file of it that is used
             self.run(f"{axe.read_text(encoding='utf-8')}; 0")
+            self.run(f"document.head.insertAdjacentHTML('beforeend', {json.dumps(_AT_ONCE)}); 0")
+        self.sees("")
+        self.until("!document.querySelector('[data-stale=true]')", "what is shown at last")
         found = self.run(
             "axe.run(document, {iframes: false, resultTypes: ['violations']}).then(found => found.violations"
             ".filter(one => ['serious', 'critical'].includes(one.impact))"

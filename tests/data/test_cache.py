@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import rasterio
 from PIL import Image
 
 from swath.data import audit, build_index, cache, cached_pixels, default_cache, fix_index, near_duplicates
+from swath.data.cache import cache_in
 from swath.errors import DataError, OutputError, SettingError
 
 from .makers import encoded, packed, picture, table_index, tree, write
@@ -355,3 +357,13 @@ def test_the_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
     assert default_cache() == tmp_path / "xdg" / "swath"
     monkeypatch.setenv("SWATH_CACHE", str(tmp_path / "own"))
     assert default_cache() == tmp_path / "own"
+
+
+def test_a_block_may_cache_elsewhere(tmp_path: Path) -> None:
+    before = default_cache()
+    with cache_in(tmp_path / "private"):
+        assert default_cache() == tmp_path / "private"
+    assert default_cache() == before
+    with pytest.raises(ValueError, match="no"), cache_in(tmp_path / "private"):
+        raise ValueError("no")
+    assert default_cache() == before

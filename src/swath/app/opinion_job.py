@@ -200,8 +200,8 @@ def cost_text(cost: Cost) -> str:
 
     Examples
     --------
-    >>> cost_text(Cost(questions=1, prompt_tokens=500, completion_tokens=60, usd=0.00185))
-    '560 tokens, 0.0018 USD'
+    >>> cost_text(Cost(questions=1, prompt_tokens=500, completion_tokens=60, usd=0.0021))
+    '560 tokens, 0.0021 USD'
     """
     pictures = "" if cost.pictures_counted else " besides those of the pictures, which this model counts its own way"
     price = "the price of which is not known here" if cost.usd is None else money(cost.usd)

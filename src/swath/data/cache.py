@@ -177,8 +177,8 @@ def cache_in(folder: Path) -> Iterator[None]:
     --------
     >>> from pathlib import Path
     >>> with cache_in(Path("private")):
-    ...     default_cache()
-    PosixPath('private')
+    ...     default_cache().name
+    'private'
     """
     token = _folder.set(folder)
     try:
