@@ -162,7 +162,7 @@ def open_stack(files: SceneFiles) -> Iterator[BandStack]:
                     with rasterio.Env(**alone):
                         sources[source] = stack.enter_context(rasterio.open(source, driver=driver, sharing=False))
                 opened.append(sources[source])
-            except RasterioError as error:
+            except (RasterioError, UnicodeEncodeError) as error:
                 raise unreadable(files.label(file), driver, error) from error
         with sound(files.name, opened[0].driver):
             made = BandStack(files, opened)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree
 
-from swath.errors import DataError, MissingFileError
+from swath.errors import DataError, MissingFileError, SwathError
 from swath.imagery import remote
 from swath.imagery.sentinel2 import Product
 
@@ -228,6 +228,8 @@ class Archive(Store):
         try:
             with zipfile.ZipFile(self.path) as archive, archive.open(entry) as stream:
                 yield stream  # type: ignore[misc]  # it reads and seeks as a file does
+        except SwathError:
+            raise
         except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
             raise DataError(f"{name} of {self.path} is damaged ({error})", fix="download it again") from error
 

@@ -54,6 +54,7 @@ def open_raster_of(scene: str) -> DatasetReader:
     if is_address(scene):
         return _open_address(scene)
     if is_vrt(Path(scene)):
+        check_name(Path(scene))
         check_vrt(Path(scene))
         try:
             with rasterio.Env(**VRT):
