@@ -110,6 +110,7 @@ def open_scene(
     nodata: float | None = None,
     black: bool = False,
     name: str | None = None,
+    reads: int | None = None,
 ) -> Iterator[Scene]:
     """Open a scene, of whatever kind.
 
@@ -133,6 +134,8 @@ def open_scene(
         products, which do not state it.
     name : str, optional
         What messages call it; by default the file's name, or "the array".
+    reads : int, optional
+        How many bands will be read, by default all: of a scene of many files no more are held in memory.
 
     Raises
     ------
@@ -172,7 +175,7 @@ def open_scene(
             )
         if away:
             opened = replace(opened, read=_from_server(opened.read, opened.name))
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(opened)))
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(opened, reads if files is not None else None)))
         if crs is not None:
             opened = replace(opened, crs=_crs(crs))
         if transform is not None:
@@ -446,9 +449,10 @@ def likely_range(scene: Scene) -> str | None:
     return None
 
 
-def _cache(scene: Scene) -> int:
+def _cache(scene: Scene, reads: int | None) -> int:
     """Bytes of GDAL's cache that let each block be decoded once: two rows of blocks, within bounds."""
-    across = scene.width * len(scene.bands) * np.dtype(scene.dtype).itemsize
+    bands = min(len(scene.bands), reads or len(scene.bands))
+    across = scene.width * bands * np.dtype(scene.dtype).itemsize
     return min(max(CACHE, 2 * scene.block * across), _MAX_CACHE)
 
 

@@ -187,7 +187,15 @@ def map_scene(
     spec = record.input
     with contextlib.ExitStack() as stack:
         whole = stack.enter_context(
-            open_scene(scene, crs=crs, transform=transform, nodata=nodata, black=spec.data_type == "uint8", name=name)
+            open_scene(
+                scene,
+                crs=crs,
+                transform=transform,
+                nodata=nodata,
+                black=spec.data_type == "uint8",
+                name=name,
+                reads=len(spec.bands),
+            )
         )
         chosen = choose_bands(
             whole.bands, spec.bands, asked=bands, of=spec.file_bands, scene=whole.name, sensor=whole.product.sensor

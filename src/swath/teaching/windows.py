@@ -75,7 +75,7 @@ def open_strips(
     DataError, SettingError
         As :func:`swath.mapping.map_scene`.
     """
-    with open_scene(scene, nodata=nodata, black=spec.data_type == "uint8") as opened:
+    with open_scene(scene, nodata=nodata, black=spec.data_type == "uint8", reads=len(spec.bands)) as opened:
         chosen = choose_bands(
             opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name, sensor=opened.product.sensor
         )
