@@ -89,7 +89,7 @@ def fitted(classifier: Classifier, index: PatchIndex, folder: Path, *, rendering
     if classifier.detects_ood and rendering is None:
         return classifier
     out = folder / "fitted.onnx"
-    write_calibration(classifier, index, out, rendering=rendering, overwrite=True)
+    write_calibration(classifier, index, out, rendering=rendering or 0.0, overwrite=True)
     return load(out, engine="onnxruntime")
 
 

@@ -134,7 +134,7 @@ def scene_windows(classifier: Classifier, scene: Any, places: Places, **known: A
     """Windows around places as ``swath teach`` cuts them: in the colors of a map, and in the other ones if it asks."""
     with open_scene(scene, **known) as opened:
         strips = Strips(opened, make_grid(opened.height, opened.width, patch=SIZE, stride=SIZE), bands=(1, 2, 3))
-        decision = rescale_scene(strips, classifier, "auto")
+        decision = rescale_scene(strips, classifier.record.input, "auto")
         found = []
         for one in (decision.rendering, other_rendering(decision)):
             if one is not None:

@@ -30,7 +30,7 @@ from swath.training import load_recipe, train
 
 SEED = 20261121
 VAL_PER_CLASS = 200
-NAME, STAGES = "eurosat", ("eurosat", "eurosat-stage2")
+NAME, STAGES = "eurosat", ("eurosat", "eurosat-stage2", "eurosat-stage3")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import ipaddress
 import re
 import time
 import urllib.error
@@ -195,6 +196,20 @@ def check_address(url: str, *, fix: str) -> None:
             raise ValueError("it has a blank in it, which is written %20")
     except ValueError as error:
         raise _no_address(url, error, fix) from error
+
+
+def is_local(url: str) -> bool:
+    """Whether an address is on this machine.
+
+    Examples
+    --------
+    >>> is_local("http://127.0.0.1:11434/v1"), is_local("https://api.openai.com/v1")
+    (True, False)
+    """
+    host = urllib.parse.urlsplit(url).hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 class _Transient(Exception):

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from swath.app import neighbors
 from swath.app.session import _classifier
+from swath.errors import DataError
 from swath.inference import Classifier
+from tests.tiny import CLASSES, patches
 
 
 def _script() -> None:
@@ -19,8 +23,11 @@ def _script() -> None:
 
 
 @pytest.fixture
-def page() -> AppTest:
-    """The page as it opens."""
+def page(tiny: Classifier, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The page as it opens; it compares with few patches."""
+    few = (np.concatenate([patches(label, 3) for label in CLASSES]), np.repeat(CLASSES, 3).tolist(), ["a.png"] * 12)
+    monkeypatch.setattr("swath.app.samples.labeled", lambda model, progress: few)
+    neighbors._job.clear()
     return AppTest.from_function(_script, default_timeout=120).run()
 
 
@@ -104,3 +111,27 @@ def test_a_model_that_is_not_there_is_a_sentence(page: AppTest, monkeypatch: pyt
     page.pills(key="sample").set_value("River").run()
     assert not page.exception
     assert "no-such-model" in texts(page.error)
+
+
+def test_the_nearest_patches_are_shown(page: AppTest, tiny_patches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    give(page, sorted((tiny_patches / "River").iterdir())[0])
+    neighbors.feature_job().wait(120)
+    page.run()
+    assert not page.exception
+    said = texts(page.caption)
+    assert "The 5 nearest of the patches" in said
+    assert "not known" in said, "the small model does not say what it has seen"
+
+
+def test_a_model_that_cannot_be_compared_says_so(
+    page: AppTest, tiny_patches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(model: Classifier, progress: Any) -> None:
+        raise DataError("the patches are gone")
+
+    monkeypatch.setattr("swath.app.samples.labeled", broken)
+    give(page, sorted((tiny_patches / "River").iterdir())[0])
+    neighbors.feature_job().wait(120)
+    page.run()
+    assert not page.exception
+    assert "The patches are gone." in texts(page.info)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import rasterio
 
+from swath.app import samples
 from swath.app.samples import names, read, write_scene
 from swath.data import open_patches, shipped_path
+from swath.inference import Classifier
 
 
 def test_the_samples_are_the_shipped_patches() -> None:
@@ -17,6 +20,15 @@ def test_the_samples_are_the_shipped_patches() -> None:
     with open_patches(shipped_path("eurosat-mini")) as reader:
         assert read([picture]) == [reader.read(picture)]
         assert sum(map(len, found.values())) == sum(name.endswith(".jpg") for name in reader.names())
+
+
+def test_all_samples_are_read_with_their_labels(tiny: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = {label: files[:2] for label, files in names().items()}
+    monkeypatch.setattr(samples, "names", lambda: some)
+    pixels, labels, found = samples.labeled(tiny)
+    assert pixels.shape == (20, 3, 64, 64)
+    assert labels == [name.split("/")[0] for name in found]
+    assert found == [name for files in some.values() for name in files]
 
 
 def test_the_sample_scene_holds_every_class(tmp_path: Path) -> None:

@@ -43,6 +43,24 @@ def test_what_was_computed_is_not_computed_again() -> None:
     assert len(calls) == 2, "the oldest results are not kept for ever"
 
 
+def test_of_what_is_large_only_the_latest_is_kept() -> None:
+    mine = Workspace()
+    calls: list[str] = []
+
+    def make(name: str) -> str:
+        calls.append(name)
+        return name
+
+    assert [mine.latest("model", key, lambda key=key: make(key)) for key in ("a", "a", "b", "a")] == [
+        "a",
+        "a",
+        "b",
+        "a",
+    ]
+    assert calls == ["a", "b", "a"]
+    assert mine.latest("other", "a", lambda: "c") == "c"
+
+
 def test_a_mistake_is_not_kept() -> None:
     mine = Workspace()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from tests.browser import Browser
 
+_BACKGROUND = "+getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor.match(/\\d+/)[0]"
 PATIENCE = 180.0  # seconds; only a page that is broken takes that long
 # The scene to click, in the shadow of the element that holds it.
 CANVAS = "[...document.querySelectorAll('*')].map(e => e.shadowRoot).find(e => e?.querySelector('.canvas .view'))"
@@ -125,6 +127,28 @@ class Visitor(Browser):
                 return found[0]
             self.run("new Promise(done => setTimeout(done, 100))")
         raise AssertionError(f"{text} gave no file; {self.console}")
+
+    def looks(self, *, width: int, dark: bool) -> None:
+        """Go on at another width, in a light or dark scheme."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._call("Emulation.setEmulatedMedia", media="", features=[scheme])
+        self.until(f"{_BACKGROUND} {'<' if dark else '>'} 128", "the colors of the scheme")
+
+    def barriers(self) -> list[str]:
+        """What axe-core finds on the page that is serious or critical for people with a disability."""
+        if not self.run("typeof axe === 'object'"):
+            axe = resources.files("axe_playwright_python").joinpath("axe.min.js")  # the one file of it that is used
+            self.run(f"{axe.read_text(encoding='utf-8')}; 0")
+        found = self.run(
+            "axe.run(document, {iframes: false, resultTypes: ['violations']}).then(found => found.violations"
+            ".filter(one => ['serious', 'critical'].includes(one.impact))"
+            ".map(one => one.id + ': ' + one.nodes.map(node => node.html.slice(0, 200) + ' ' + "
+            "node.any.map(check => check.message).join('; ')).join(' | ')))"
+        )
+        return list(found)
 
     def whole(self) -> None:
         """Make the window as high as the page, so that a picture shows all of it."""

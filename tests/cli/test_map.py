@@ -108,3 +108,12 @@ def test_zones_that_cannot_be_used_are_refused(swath: Swath, tiny_model: Path, s
     refused(swath, tmp_path / "out", *wrong, says=("no column 'town'", "--zone-field"))
     refused(swath, tmp_path / "out", *command, "--zone-field", "name", says=("no zones", "--zones"))
     refused(swath, tmp_path / "out", *command, "--min-area", 0, says=("--min-area 0 is not above 0",))
+
+
+def test_a_part_of_a_scene_is_said(swath: Swath, tiny_model: Path, scene: Path, tmp_path: Path) -> None:
+    aoi, clouds = districts(tmp_path / "aoi.geojson", "a", "b"), districts(tmp_path / "clouds.geojson", "c")
+    options = ("--stride", 64, "--aoi", aoi, "--mask", clouds, "--out", tmp_path / "map.tif")
+    ran = swath("map", tiny_model, scene, *options)
+    assert ran.code == 0, ran.err
+    place = "inside aoi.geojson and outside clouds.geojson"
+    assert f"mapped {place}: 192 x 64 of 192 x 64 pixels, of which 67 % are no data" in ran.out

@@ -85,3 +85,11 @@ def test_grad_cam_without_its_extra_names_it(
     ran = swath("explain", tiny_model, tiny_patches, "--out", tmp_path / "why", "--method", "grad-cam")
     assert ran.code == 2
     assert "Grad-CAM needs the 'train' extra" in ran.err
+
+
+def test_a_product_is_a_scene_to_map(swath: Swath, tiny_model: Path, tmp_path: Path) -> None:
+    product = tmp_path / "S2A_MSIL1C_20220519T101601_N0400_R065_T32TQM_20220519T122601.SAFE"
+    product.mkdir()
+    ran = swath("predict", tiny_model, product, "--out", tmp_path / "p.csv")
+    assert ran.code == 2
+    assert f"map it: swath map {tiny_model} {product} --out map.tif" in ran.err

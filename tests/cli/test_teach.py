@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
+import rasterio
 
 from swath.model import read_model
+from tests.mapping.scenes import write_scene as write_pixels
 from tests.teaching.scenes import checkerboard, middles, remembering_model, write_places, write_scene
 from tests.tiny import CLASSES
 
 from .conftest import Swath
+from .test_cli_next_steps import parse
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +62,22 @@ def test_options_that_do_not_go_together(swath: Swath, files, tiny_index_file: P
         assert ran.code == 2
         assert says in ran.err
         assert not out.exists()
+
+
+def test_a_scene_of_several_files_is_named_whole_in_what_comes_next(swath: Swath, files, tmp_path: Path) -> None:
+    model, scene, _ = files
+    with rasterio.open(scene) as whole:
+        pixels = whole.read()
+        place = {"crs": whole.crs, "transform": whole.transform}
+    parts = [
+        write_pixels(tmp_path / f"{name}.tif", pixels[at : at + 1], **place)
+        for at, name in enumerate(("red", "green", "blue"))
+    ]
+    blue, green, red = parts[::-1]
+    out = tmp_path / "places.gpkg"
+    ran = swath("suggest", model, blue, green, red, "--n", 1, "--out", out)
+    assert ran.code == 0, ran.err
+    scenes = f"--scene {blue} --scene {green} --scene {red}"
+    assert f"next: swath teach {model} {scenes} --places {out} --out" in ran.err
+    after = next(line for line in ran.err.splitlines() if line.startswith("next: swath teach"))
+    assert parse(shlex.split(after)[2:])[1]["scene"] == [str(blue), str(green), str(red)]

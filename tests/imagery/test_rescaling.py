@@ -44,3 +44,10 @@ def test_lines_follow_one_another():
     numbers = np.array([[[900.0]]], np.float32)
     both = Rescaling((0.1,), (1.0,)).of(2.0, 100.0).then((0.5,), (3.0,))  # (0.1 (2 v + 100) + 1) / 2 + 3
     assert both.apply(numbers).item() == round((0.1 * 1900 + 1) / 2 + 3 + 1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_mean_no_data_are_rescaled_without_a_warning():
+    """A signaling NaN warns already when it is widened."""
+    bits = np.array([[[0x7FA00000, 0x7FC00000, 0x7F800000, 0x7F7FFFFF, 0x42C80000]]], np.uint32)  # and inf, max, 100
+    assert Rescaling((1.0,), (0.0,)).apply(bits.view(np.float32)).tolist() == [[[1, 1, 255, 255, 100]]]

@@ -289,7 +289,7 @@ def test_few_places_keep_the_older_threshold(classifier, kept):
 
 def test_a_model_that_is_meant_for_other_renderings_is_calibrated_in_them(classifier, tiny_index):
     plain = with_calibration(classifier, tiny_index, false_alarms=0.1)
-    assert plain.out_of_distribution.renderings == {}  # its recipe draws none
+    assert plain.out_of_distribution.renderings == {}
     record = with_calibration(classifier, tiny_index, false_alarms=0.1, rendering=0.7)
     found = record.out_of_distribution.renderings
     assert list(found) == [AS_STORED, *SHARES]

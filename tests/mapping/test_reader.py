@@ -85,15 +85,16 @@ def opened(path):
 def test_what_is_no_local_raster_is_refused(tmp_path):
     with pytest.raises(DataError, match="there is no scene"):
         opened(tmp_path / "none.tif")
-    with pytest.raises(DataError, match="there is no scene"):
+    with pytest.raises(DataError, match="is no product that swath knows"):
         opened(tmp_path)
     (tmp_path / "note.tif").write_text("not a raster")
     with pytest.raises(DataError, match="is not a GeoTIFF"):
         opened(tmp_path / "note.tif")
     real = write_scene(tmp_path / "real.tif", pixels())
     rasterio.shutil.copy(real, tmp_path / "s.vrt", driver="VRT")
+    (tmp_path / "s.vrt").rename(tmp_path / "vrt.tif")
     with pytest.raises(DataError, match="is not a GeoTIFF"):
-        opened(tmp_path / "s.vrt")
+        opened(tmp_path / "vrt.tif")
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])

@@ -172,20 +172,30 @@ def test_without_its_model_it_lives_and_is_not_ready(tmp_path: Path, forest: byt
         assert one.client.predict(("a.jpg", forest)).status == 503
 
 
-def test_a_full_queue_refuses_and_opens_again_at_the_low_mark(tiny_model: Path, forest: bytes):
+def test_a_full_queue_refuses_before_it_looks_and_opens_again_at_the_low_mark(tiny_model: Path, forest: bytes):
     with running(tiny_model, queue=4) as one:
         client = one.client
-        with client.half_a_request(), client.half_a_request(), client.half_a_request():
-            with client.half_a_request():
+        with client.half_a_request(), client.half_a_request():
+            with client.half_a_request(), client.half_a_request():
                 wait_until(lambda: client.metric("swath_requests_under_way") == 4, "four requests wait")
-                refused = client.predict(("a.jpg", forest))
+                refused = client.predict(("a.jpg", forest), X_Request_Id="too-many")
                 assert refused.status == 429
                 assert int(refused.headers["retry-after"]) >= 1
                 assert "try again in" in refused.error
+                assert refused.json["request_id"] == refused.headers["x-request-id"] == "too-many"
+                assert client.predict(("a.jpg", forest), query="?model=unknown").status == 429
+                assert client.predict(("a.jpg", forest), Origin="https://example.org").status == 403
+                assert client.get("/v1/predict").status == 405
                 assert client.get("/healthz").status == 200
-            wait_until(lambda: client.metric("swath_requests_under_way") == 3, "one is gone")
+            wait_until(lambda: client.metric("swath_requests_under_way") == 2, "two are gone")
             assert client.predict(("a.jpg", forest)).status == 200
-        assert client.metric("swath_refused_total") == 1
+        assert client.metric("swath_refused_total") == 2
+        assert client.metric('swath_requests_total{route="/v1/predict",status="429"}') == 2
+        numbers = dict(
+            line.rsplit(" ", 1) for line in client.get("/metrics").body.decode().splitlines() if line[0] != "#"
+        )
+        answered = sum(float(number) for name, number in numbers.items() if name.startswith("swath_requests_total{"))
+        assert float(numbers["swath_request_seconds_count"]) == answered - 2  # how long answers take, not refusals
 
 
 def test_a_client_that_has_gone_is_not_worked_for(tiny_model: Path, forest: bytes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from hypothesis import given
@@ -17,18 +18,59 @@ def uploads(body: bytes, kind: str, most: int = 10) -> list[tuple[str, bytes]]:
     return [(one.name, one.data) for one in found]
 
 
-def test_the_high_mark_closes_and_the_low_mark_opens():
-    gate = Admission(high=4, low=2, memory=100)
+def test_after_it_was_full_the_low_mark_holds_for_a_while():
+    now = 0.0
+    gate = Admission(high=4, low=2, memory=100, clock=lambda: now)
     for _ in range(4):
         gate.enter()
     with pytest.raises(RefusedError, match="busy with 4 requests; try again in 1 s") as refused:
         gate.enter()
     assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
     gate.leave(seconds=0.1)
+    gate.leave(seconds=0.1)
+    now = 1.0
     with pytest.raises(RefusedError):
-        gate.enter()  # three are left
+        gate.enter()  # two are left, and a flood may go on
     gate.leave(seconds=0.1)
     gate.enter()
+    now = 1.6  # however many were refused meanwhile
+    gate.enter()
+    gate.enter()
+    with pytest.raises(RefusedError):
+        gate.enter()
+    gate.leave(seconds=0.1)
+    with pytest.raises(RefusedError):
+        gate.enter()
+
+
+def test_clients_that_come_back_at_once_are_all_let_in_again_soon_after_a_flood():
+    now = 0.0
+    gate = Admission(high=4, low=2, memory=100, clock=lambda: now)
+    for _ in range(5):
+        with contextlib.suppress(RefusedError):
+            gate.enter()
+    refused = 0
+    for step in range(200):  # four clients, each back as soon as it is answered or refused
+        now = step / 100
+        gate.leave(seconds=0.1)
+        while gate.under_way < gate.high:
+            try:
+                gate.enter()
+            except RefusedError:
+                refused = step
+                break
+    assert 100 < refused < 160
+    assert gate.under_way == 4
+
+
+def test_as_many_as_the_high_mark_are_never_refused():
+    """However often they come back."""
+    gate = Admission(high=4, low=2, memory=100)
+    for _ in range(4):
+        gate.enter()
+    for _ in range(100):
+        gate.leave(seconds=0.1)
+        gate.enter()
 
 
 def test_retry_after_grows_with_what_is_under_way():

@@ -1,4 +1,4 @@
-"""A network that began whole may stay as it began."""
+"""A network that began whole may stay as it began, or keep a share of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from swath.errors import SettingError
 from swath.model import read_model
 from swath.model.card import model_card
 from swath.training.batches import Patches
@@ -109,3 +110,37 @@ def test_the_run_and_the_record_say_that_the_start_was_kept(start, tiny_index, t
     assert record.started_from["untouched"] is True
     assert "whole" not in record.started_from
     assert is_start(made.network(), start)
+
+
+def test_a_share_of_the_start_stays(start, tmp_path):
+    trained, mixed, began = (
+        small_fit(tmp_path / "trained", recipe(start, "keep_start=false")).network.state_dict(),
+        small_fit(tmp_path / "mixed", recipe(start, "keep_start=false", "start_share=0.25")).network.state_dict(),
+        load_file(start),
+    )
+    for name, value in mixed.items():
+        if value.is_floating_point() and "running" not in name:
+            torch.testing.assert_close(value, 0.75 * trained[name] + 0.25 * began[name], msg=name)
+    statistics = [name for name in mixed if "running_var" in name]
+    assert statistics
+    for name in statistics:
+        assert not torch.equal(mixed[name], 0.75 * trained[name] + 0.25 * began[name]), "measured again"
+        assert (mixed[name] > 0).all()
+
+
+def test_an_interrupted_fit_keeps_the_same_share(start, tmp_path):
+    def stop(stage, done, total, *, note=""):
+        if done == 7:
+            raise Stop
+
+    settings = recipe(start, "keep_start=false", "start_share=0.5")
+    whole = small_fit(tmp_path / "whole", settings).network.state_dict()
+    with pytest.raises(Stop):
+        small_fit(tmp_path / "parts", settings, progress=stop)
+    parts = small_fit(tmp_path / "parts", settings).network.state_dict()
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+
+
+def test_a_share_of_nothing_is_refused(tmp_path):
+    with pytest.raises(SettingError, match=r"start_share=0\.5 .* begins with none.*or leave it out"):
+        small_fit(tmp_path, small_recipe("start_share=0.5"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from swath.app import neighbors
 from swath.app.elements import Bar, bars
 from swath.app.samples import names
 from swath.app.sentences import plain, sentences
@@ -74,6 +75,7 @@ def page() -> None:
         else:
             key = ("sample", str(label))
             found = mine.remembered(key, lambda: sample_answers(model, str(label)))
+        mine.answers = found  # a second opinion may be asked on them
         _show(model, found, key)
 
 
@@ -97,6 +99,7 @@ def _show(model: Classifier, answers: Answers, key: Any) -> None:
         )
     _answer(model, answers, chosen)
     why = _heat_map(model, answers, chosen, key)
+    neighbors.show(model, answers.pixels[chosen], answers.predictions[chosen].label)
     if len(answers) > 1:
         _table(answers)
     _downloads(model, answers, chosen, why)

@@ -1,17 +1,22 @@
-"""Pieces of a page that Streamlit does not have: bars with a class's color, a legend with areas."""
+"""Pieces of a page that Streamlit does not have: bars with a class's color, a legend with areas, charts of reports."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
+if TYPE_CHECKING:
+    from swath.pages.charts import Chart
+
 _BAR = (
-    "<div style='display:flex;gap:.6rem;align-items:baseline;margin-top:.45rem'>"
-    "<span style='flex:1;min-width:0;overflow-wrap:anywhere'>{name}</span>"
-    "<span style='font-variant-numeric:tabular-nums;white-space:nowrap'>{text}</span></div>"
+    "<div style='display:flex;flex-wrap:wrap;gap:0 .6rem;align-items:baseline;margin-top:.45rem'>"
+    "<span style='flex:1 1 6rem;min-width:0;overflow-wrap:anywhere'>{name}</span>"
+    "<span style='font-variant-numeric:tabular-nums'>{text}</span></div>"
     "<div aria-hidden='true' style='height:.7rem;border-radius:.2rem;background:rgba(128,128,128,.22)'>"
     "<div style='height:100%;width:{width:.2f}%;min-width:2px;border-radius:.2rem;background:#{color};"
     "box-shadow:inset 0 0 0 1px rgba(128,128,128,.75)'></div></div>"
@@ -38,3 +43,25 @@ def bars(rows: Sequence[Bar]) -> None:
     )
     lines = (f"<li style='list-style:none;margin:0'>{bar}</li>" for bar in drawn)
     st.html(f"<ul style='margin:0;padding:0'>{''.join(lines)}</ul>")
+
+
+_FIGURE = (
+    "<style>.drawn {{ margin: 0; }} .drawn img {{ max-width: 100%; height: auto; border-radius: .4rem; "
+    "padding: .6rem; background: {paper}; border: 1px solid rgba(128,128,128,.3); }} "
+    ".drawn .narrow {{ display: none; }} .drawn figcaption {{ font-size: .875rem; opacity: .8; }} "
+    "@media (max-width: 700px) {{ .drawn .wide {{ display: none; }} .drawn .narrow {{ display: block; }} }}</style>"
+    "<figure class='drawn'><img class='wide' alt='{alt}' src='{wide}'><img class='narrow' alt='{alt}' src='{narrow}'>"
+    "<figcaption>{caption}</figcaption></figure>"
+)
+
+
+def figure(chart: Chart) -> None:
+    """Draw a chart of a report, for the width and in the colors of the screen."""
+    dark = st.context.theme.type == "dark"
+    wide, narrow = (
+        f"data:image/svg+xml;base64,{base64.b64encode(chart.to_svg(narrow=small, dark=dark)).decode('ascii')}"
+        for small in (False, True)
+    )
+    alt = escape(chart.alt, quote=True)
+    paper = "#1a2227" if dark else "#ffffff"  # as in charts.css
+    st.html(_FIGURE.format(paper=paper, alt=alt, wide=wide, narrow=narrow, caption=escape(chart.caption)))

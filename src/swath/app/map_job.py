@@ -55,6 +55,8 @@ class MapJob:
 
     Attributes
     ----------
+    scene : pathlib.Path
+        The scene.
     stride, rescale
         As asked for.
     made : Map or None
@@ -73,7 +75,7 @@ class MapJob:
         stride: int | None = None,
         rescale: str = "auto",
     ) -> None:
-        self.name, self.folder, self.stride, self.rescale = name, folder, stride, rescale
+        self.name, self.scene, self.folder, self.stride, self.rescale = name, scene, folder, stride, rescale
         self.made: Map | None = None
         self.problem: str | None = None
         self._stopped = threading.Event()

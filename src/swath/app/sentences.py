@@ -25,7 +25,11 @@ def sentences() -> Iterator[None]:
 
 def said(error: SwathError) -> str:
     """What is wrong, without the folder in which an upload lies here, and without options of commands as a fix."""
-    text = error.problem if error.fix and " --" in error.fix else str(error)
+    return without_folders(error.problem if error.fix and " --" in error.fix else str(error))
+
+
+def without_folders(text: str) -> str:
+    """Text without the folders in which uploads lie here."""
     inner = re.escape(str(settings.current.folder or tempfile.gettempdir()))
     return re.sub(rf"{inner}(/visitor-[^/\s]+(/tmp[^/\s]+)?)?/", "", text)
 
@@ -33,5 +37,15 @@ def said(error: SwathError) -> str:
 def plain(text: str) -> str:
     """A sentence that may begin with the name of a file, as Markdown that shows it as it is."""
     first = text.split(" ", 1)[0]
-    whole = f"{text.rstrip('.')}." if "." in first else sentence(text)
-    return "".join(f"\\{letter}" if letter in r"\`*_{}[]<>#$:~" else letter for letter in whole)
+    return as_it_is(f"{text.rstrip('.')}." if "." in first else sentence(text))
+
+
+def as_it_is(text: str) -> str:
+    """Text as Markdown that shows every letter of it.
+
+    Examples
+    --------
+    >>> print(as_it_is("my_model *new*"))
+    my\\_model \\*new\\*
+    """
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]<>#$:~" else letter for letter in text)

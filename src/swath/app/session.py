@@ -22,7 +22,11 @@ from swath.errors import SwathError
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+    from swath.app.answers import Answers
+    from swath.app.job import Job
+    from swath.app.labeling import SampleLabels
     from swath.app.map_job import MapJob
+    from swath.app.opinion_job import OpinionJob
     from swath.app.teach_job import SceneTeaching
     from swath.inference import Classifier
 
@@ -67,15 +71,28 @@ class Workspace:
         Its map, the last one asked for.
     teaching : SceneTeaching or None
         What they teach from it.
+    jobs : dict of str to Job
+        Other work under way or done, by the page that asked for it.
+    labels : SampleLabels or None
+        The sample of a map that is being labeled.
+    answers : Answers or None
+        The last pictures classified.
+    opinion : OpinionJob or None
+        The last second opinion asked for.
     """
 
     def __init__(self, owner: str = "") -> None:
         self.scene: VisitorScene | None = None
         self.job: MapJob | None = None
         self.teaching: SceneTeaching | None = None
+        self.jobs: dict[str, Job[Any]] = {}
+        self.labels: SampleLabels | None = None
+        self.answers: Answers | None = None
+        self.opinion: OpinionJob | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="visitor-", dir=settings.current.folder))
         self._owner = owner
         self._found: dict[Any, Any] = {}
+        self._latest: dict[str, tuple[Any, Any]] = {}
 
     def remembered(self, key: Any, make: Callable[[], T]) -> T:
         """What `make` gives, computed once per key."""
@@ -85,6 +102,14 @@ class Workspace:
                 self._found.pop(next(iter(self._found)), None)
             self._found[key] = made
         found: T = self._found[key]
+        return found
+
+    def latest(self, place: str, key: Any, make: Callable[[], T]) -> T:
+        """What `make` gives, computed again when the key of a place changes: for what is too large to keep several."""
+        if self._latest.get(place, (None,))[0] != key:
+            self._latest.pop(place, None)
+            self._latest[place] = (key, make())
+        found: T = self._latest[place][1]
         return found
 
     def new_folder(self) -> Path:
@@ -102,11 +127,17 @@ class Workspace:
             _after(jobs, before.remove)
 
     def close(self) -> None:
-        """End the maps under way and remove everything, also the uploads that Streamlit holds."""
+        """End what is under way and remove everything, also the uploads that Streamlit holds."""
         self._found.clear()
+        self._latest.clear()
+        self.answers = None
+        if self.opinion is not None:
+            self.opinion.cancel()
         if self._owner and exists():
             get_instance().uploaded_file_mgr.remove_session_files(self._owner)
-        jobs, self.job, self.teaching, self.scene = self._jobs(), None, None, None
+        jobs: list[MapJob | Job[Any]] = [*self._jobs(), *self.jobs.values()]
+        self.job, self.teaching, self.scene, self.labels = None, None, None, None
+        self.jobs.clear()
         for job in jobs:
             job.cancel()
         _after(jobs, lambda: shutil.rmtree(self.folder, ignore_errors=True))
@@ -117,8 +148,8 @@ class Workspace:
         return [job for job in (self.job, None if taught is None else taught.job) if job is not None]
 
 
-def _after(jobs: Sequence[MapJob], act: Callable[[], object]) -> None:
-    """Do something once all maps have ended, which they do at their next row of windows; nobody waits for it."""
+def _after(jobs: Sequence[MapJob | Job[Any]], act: Callable[[], object]) -> None:
+    """Do something once all work has ended, which it does at its next report of progress; nobody waits for it."""
     running = [job for job in jobs if job.is_running]
     if not running:
         act()

@@ -30,7 +30,7 @@ from swath.data.names import class_name
 from swath.errors import DataError, MissingFileError
 from swath.imagery.rasters import unreadable
 from swath.mapping.area import PixelArea, pixel_area
-from swath.mapping.reader import ENVIRONMENT, open_file, use_own_proj_data
+from swath.mapping.opening import ENVIRONMENT, open_file, use_own_proj_data
 from swath.progress import Progress, silent
 
 LARGEST = 65_535  # value of a class

@@ -24,9 +24,9 @@ from swath.errors import DataError, SettingError
 from swath.files import check_output
 from swath.imagery.rasters import unreadable
 from swath.mapping.geopackage import PICTURE
+from swath.mapping.opening import open_file
 from swath.mapping.pictures import draw_places, footprints
 from swath.mapping.places import LabeledPlace, Places, write_places
-from swath.mapping.reader import open_file
 from swath.model.record import class_infos
 from swath.progress import Progress, silent
 
@@ -155,7 +155,7 @@ def sample_map(
             users=None if sure is None else sure.users(totals),
         )
         places, at = _places(raster, totals, counts, drawn, seed)
-        colors, transform = _colors(raster, totals), raster.transform
+        colors, transform = class_colors(raster, totals.values), raster.transform
     notes = []
     if scene is not None:
         squares = footprints(at + 0.5, size=1, transform=transform, crs=places.crs)
@@ -349,9 +349,17 @@ def _with_pictures(places: Places, pictures: Sequence[bytes | None]) -> Places:
     )
 
 
-def _colors(raster: ClassRaster, totals: ClassTotals) -> dict[str, str]:
-    """Classes to choose from, with colors: all that the map can show, whether it does or not."""
-    values = sorted({*totals.values, *(value for value in raster.names if value != raster.dataset.nodata)})
-    names = [raster.named(value) for value in values]
+def class_colors(raster: ClassRaster, values: Sequence[int] = ()) -> dict[str, str]:
+    """Classes for people to choose from, with colors (RRGGBB): all that a raster can show, whether it does or not.
+
+    Parameters
+    ----------
+    raster : ClassRaster
+        The map.
+    values : sequence of int
+        Values that occur; those without a name are called by their number.
+    """
+    every = sorted({*values, *(value for value in raster.names if value != raster.dataset.nodata)})
+    names = [raster.named(value) for value in every]
     usual = {info.name: info.color_hint for info in class_infos(names)}
-    return {name: raster.colors.get(value, usual[name]) for value, name in zip(values, names, strict=True)}
+    return {name: raster.colors.get(value, usual[name]) for value, name in zip(every, names, strict=True)}

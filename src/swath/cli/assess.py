@@ -26,9 +26,10 @@ def sample(
         ),
     ] = "proportional",
     scene: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Image to draw a small picture of every point from: the scene that was mapped, or a finer one."
+            help="Image to draw a small picture of every point from: the scene that was mapped, or a finer one. "
+            "Again for each of several files of one band each."
         ),
     ] = None,
     bands: Annotated[
@@ -48,7 +49,7 @@ def sample(
     from swath.errors import SettingError
     from swath.pages.text import columns, three_digits, written
 
-    if bands is not None and scene is None:
+    if bands is not None and not scene:
         raise SettingError("--bands are those of --scene", fix="give --scene, or leave out --bands")
     made = opt.with_bars(
         sample_map,
@@ -57,7 +58,7 @@ def sample(
         n=n,
         per_class=per_class,
         allocation=allocation,
-        scene=scene,
+        scene=opt.one_scene(scene) if scene else None,
         bands=opt.band_numbers(bands),
         seed=seed,
         overwrite=overwrite,

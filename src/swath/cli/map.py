@@ -16,9 +16,7 @@ _MOSTLY = 0.5  # share of a map unlike the training data, above which the model 
 
 def map_scene(
     model: opt.Model,
-    scene: Annotated[
-        str, typer.Argument(help="GeoTIFF, JPEG 2000, PNG or JPEG with the model's bands, or its /vsi name.")
-    ],
+    scene: opt.Scene,
     out: Annotated[Path, opt.output("Class raster to write, ending in .tif; the other files are written next to it.")],
     stride: Annotated[
         int | None,
@@ -49,6 +47,13 @@ def map_scene(
     zone_field: Annotated[
         str | None, typer.Option(help="Column of the zones' names; by default 'name' or the only one with text.")
     ] = None,
+    aoi: Annotated[
+        Path | None,
+        typer.Option(help="Polygons (GeoPackage, GeoJSON) of the area to map: outside them there is no data."),
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Polygons to leave out, such as clouds: inside them there is no data.")
+    ] = None,
     engine: opt.Engine = "auto",
     threads: opt.Threads = None,
     tta: opt.TestTimeAugmentation = 1,
@@ -62,6 +67,8 @@ def map_scene(
     little for a network without padding, which classifies all windows of a strip at once.
 
     Example: swath map eurosat scene.tif --out map.tif
+
+    As downloaded: swath map eurosat S2A_MSIL2A_20220519T101601_N0400_R065_T32TQM.SAFE --out map.tif
     """
     from swath.inference import load
     from swath.mapping import estimate_map
@@ -70,7 +77,9 @@ def map_scene(
     from swath.pages.text import columns, counted, rough_time, three_digits, written
 
     classifier = load(model, engine=engine, threads=threads, tta=tta)
-    expected = estimate_map(classifier, scene, stride=stride, min_area=min_area is not None)
+    merged = min_area is not None
+    # Of a part of a scene it would be too much.
+    expected = None if aoi else estimate_map(classifier, opt.one_scene(scene), stride=stride, min_area=merged)
     if expected is not None and expected.seconds >= LONG:
         opt.hint(
             f"about {rough_time(expected.seconds)} and {expected.memory / 2**30:.1f} GB of memory for "
@@ -79,7 +88,7 @@ def map_scene(
     made = opt.with_bars(
         run,
         classifier,
-        scene,
+        opt.one_scene(scene),
         out=out,
         stride=stride,
         bands=opt.band_numbers(bands),
@@ -89,6 +98,8 @@ def map_scene(
         min_area=min_area,
         zones=zones,
         zone_field=zone_field,
+        aoi=aoi,
+        mask=mask,
         overwrite=overwrite,
     )
     for warning in made.warnings:
@@ -105,6 +116,7 @@ def map_scene(
         f"{made.files.classes}: {made.width:,} x {made.height:,} pixels, {made.classified:,} windows, one every "
         f"{made.stride} pixels, in {made.seconds:.1f} s (engine: {classifier.engine})"
     )
+    typer.echo("\n".join(_part(made)), nl=made.part is not None)
     if made.min_area is not None:
         changed = (
             f"{three_digits(made.min_area.changed_hectares)} ha, {100 * made.min_area.changed_share:.1f} % of the map"
@@ -131,21 +143,33 @@ def map_scene(
     opt.hint(f"to look at it: {look}")
     if unknown:  # labels teach the model what finer borders would not
         options = opt.scene_options(bands, rescale, nodata)
-        opt.next_step("suggest", model, scene, *options, "--out", opt.unused(out.with_name("places.gpkg")))
+        opt.next_step("suggest", model, *scene, *options, "--out", opt.unused(out.with_name("places.gpkg")))
     else:
         pictures = _pictures(scene, made, classifier.record.input.bands)
         opt.next_step("sample", made.files.classes, *pictures, "--out", opt.unused(out.with_name("sample.gpkg")))
     return made
 
 
-def _pictures(scene: str, made: Any, bands: Sequence[str]) -> list[str]:
+def _pictures(scene: list[str], made: Any, bands: Sequence[str]) -> list[str]:
     """Options of ``swath sample`` for pictures of the scene in its colors, if the model and so the scene have those."""
     from swath.imagery.header import RGB
 
     if not set(RGB) <= set(bands):
         return []
     numbers = ",".join(str(made.bands.indexes[bands.index(name)]) for name in RGB)
-    return ["--scene", scene, *(() if made.bands.how == "by name" else ("--bands", numbers))]
+    return [*opt.with_scene(scene), *(() if made.bands.how == "by name" else ("--bands", numbers))]
+
+
+def _part(made: Any) -> list[str]:
+    """Which part of the scene was mapped, if it is not all of it."""
+    if made.part is None:
+        return []
+    places = [f"{side} {name}" for side, name in (("inside", made.part.aoi), ("outside", made.part.mask)) if name]
+    return [
+        f"mapped {' and '.join(places)}: {made.width:,} x {made.height:,} of {made.part.scene_width:,} x "
+        f"{made.part.scene_height:,} pixels, of which {100 * made.nodata_pixels / (made.width * made.height):.0f} % "
+        "are no data"
+    ]
 
 
 def _zone_table(made: Any) -> list[tuple[str, ...]]:

@@ -89,6 +89,10 @@ def calibrate(
     false_alarms: Annotated[
         float, typer.Option(help="Fraction of in-distribution patches that may be flagged as out of it.")
     ] = 0.02,
+    rendering: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Fraction of EuroSAT patches to draw as other Sentinel-2 products show them."),
+    ] = 0.0,
     engine: Annotated[
         opt.EngineName | None,
         typer.Option(metavar="ENGINE", help="As in other commands, but by default onnxruntime, in fp32."),
@@ -108,7 +112,13 @@ def calibrate(
 
     classifier = load(model, engine=engine or "onnxruntime", threads=threads)
     record = opt.with_bars(
-        write_calibration, classifier, read_index(index), out, false_alarms=false_alarms, overwrite=overwrite
+        write_calibration,
+        classifier,
+        read_index(index),
+        out,
+        false_alarms=false_alarms,
+        rendering=rendering,
+        overwrite=overwrite,
     )
     for level, quantile in record.conformal.items():
         typer.echo(f"{100 * float(level):g} % sets: classes with a probability of {1 - quantile:.4f} or more")

@@ -81,6 +81,11 @@ Changes = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe: --set optimizer.lr=0.1"),
 ]
 RECIPE = typer.Option(help="A shipped recipe (see: swath recipes) or a .yaml file.", autocompletion=complete_recipe)
+SCENE = (
+    "A raster (GeoTIFF, JPEG 2000, PNG, JPEG, VRT, or a COG by its address), a Sentinel-2 .SAFE folder or its zip, a "
+    "Landsat Collection 2 folder, files of one band each (B02.tif B03.tif B04.tif), NetCDF or Zarr (scene.nc:VARIABLE)."
+)
+Scene = Annotated[list[str], typer.Argument(metavar="SCENE", help=SCENE)]
 Bands = Annotated[
     str | None, typer.Option(metavar="N,N,...", help="Bands of the scene to use, in the model's order: 1,2,3")
 ]
@@ -266,6 +271,16 @@ def numbers(text: str, kind: Callable[[str], N], *, option: str, example: str) -
 def band_numbers(text: str | None) -> tuple[int, ...] | None:
     """Read the numbers of ``--bands``, if it is given; errors are those of :func:`numbers`."""
     return None if text is None else numbers(text, int, option="--bands", example="1,2,3")
+
+
+def one_scene(parts: list[str]) -> str | list[str]:
+    """A scene as functions take it: one path, or several."""
+    return parts[0] if len(parts) == 1 else parts
+
+
+def with_scene(parts: list[str] | None) -> list[str]:
+    """The option ``--scene`` for each of its parts, for the command that comes next."""
+    return [text for part in parts or [] for text in ("--scene", part)]
 
 
 def scene_options(bands: str | None, rescale: str, nodata: float | None) -> list[str]:

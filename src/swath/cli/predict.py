@@ -43,6 +43,12 @@ def predict(
     from swath.inference import load, predict_files
     from swath.pages.text import counted
 
+    product = next((path for path in inputs if path.suffix.upper() == ".SAFE"), None)
+    if product is not None:
+        raise SettingError(
+            f"{product} is a scene, and predict classifies images",
+            fix=f"map it: swath map {model} {product} --out map.tif",
+        )
     classifier = load(model, engine=engine, threads=threads, tta=tta)
     summary = opt.with_bars(
         predict_files,

@@ -17,7 +17,9 @@ Strategy = Literal["coverage", "random", "margin", "entropy", "k-center"]
 def teach(
     model: opt.Model,
     out: opt.ModelOut,
-    scene: Annotated[str | None, typer.Option(help="Scene the places lie in: GeoTIFF, JPEG 2000, PNG or JPEG.")] = None,
+    scene: Annotated[
+        list[str] | None, typer.Option(help=f"Scene the places lie in; again for each of several files. {opt.SCENE}")
+    ] = None,
     places: Annotated[
         Path | None,
         typer.Option(help="Points or polygons with a class: GeoJSON, GeoPackage, CSV, or a raster of labels."),
@@ -59,13 +61,13 @@ def teach(
     from swath.data import read_index
     from swath.teaching import teach as run
 
-    if patches is not None and (scene is not None or places is not None):
+    if patches is not None and (scene or places is not None):
         raise SettingError("patches have no scene and no places", fix="leave out --patches, or --scene and --places")
     result = opt.with_bars(
         run,
         model,
         out=out,
-        scene=scene,
+        scene=opt.one_scene(scene) if scene else None,
         places=places,
         patches=None if patches is None else read_index(patches),
         only=only,
@@ -86,9 +88,9 @@ def teach(
     for note in result.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: taught from {sum(result.places.values())} places in {result.seconds:.1f} s")
-    if scene is not None:
+    if scene:
         options = opt.scene_options(bands, result.source.rescale, nodata)
-        opt.next_step("map", out, scene, *options, "--out", opt.unused(out.with_suffix(".tif")))
+        opt.next_step("map", out, *scene, *options, "--out", opt.unused(out.with_suffix(".tif")))
     elif patches is not None:
         opt.next_step("evaluate", out, patches, "--out", opt.unused(out.with_name(f"{out.stem}-val")))
     return result
@@ -96,7 +98,7 @@ def teach(
 
 def suggest(
     model: opt.Model,
-    scene: Annotated[str, typer.Argument(help="Scene to label: GeoTIFF, JPEG 2000, PNG or JPEG.")],
+    scene: opt.Scene,
     out: Annotated[Path, opt.output("GeoPackage (.gpkg) to write; a style for QGIS (.qml) is written next to it.")],
     n: Annotated[int, typer.Option(help="How many places.")] = 20,
     strategy: Annotated[
@@ -132,7 +134,7 @@ def suggest(
     result = opt.with_bars(
         run,
         model,
-        scene,
+        opt.one_scene(scene),
         out=out,
         n=n,
         strategy=strategy,
@@ -151,5 +153,6 @@ def suggest(
         typer.echo(f"note: {note}", err=True)
     opt.hint(f"next: fill in the column 'class' of {out} in QGIS (toggle editing, form view), then:")
     options = opt.scene_options(bands, rescale, nodata)
-    opt.next_step("teach", model, "--scene", scene, "--places", out, *options, "--out", opt.unused("mine.onnx"))
+    named = opt.with_scene(scene)
+    opt.next_step("teach", model, *named, "--places", out, *options, "--out", opt.unused("mine.onnx"))
     return result

@@ -19,6 +19,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from importlib.metadata import version
 from pathlib import Path
 
@@ -43,6 +44,8 @@ _CHUNK_BYTES = 16 * 2**20
 # A file written this shortly before it was looked at may be written again without a change of its time.
 _SETTLED_NS = 2 * 10**9
 _NO_FILE = (-1, -1, -1)
+
+_folder: ContextVar[Path | None] = ContextVar("folder of the cache", default=None)
 
 Stamp = tuple[int, int, int]  # size in bytes, time of the last change of content and of status in nanoseconds
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -166,8 +169,28 @@ def cached_table(
     return table
 
 
+@contextlib.contextmanager
+def cache_in(folder: Path) -> Iterator[None]:
+    """Within the block, keep what this thread caches in another folder: one that goes with what is cached.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> with cache_in(Path("private")):
+    ...     default_cache()
+    PosixPath('private')
+    """
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
 def default_cache() -> Path:
     """Folder for what can be made again: ``$SWATH_CACHE``, else ``swath`` in ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    if (elsewhere := _folder.get()) is not None:
+        return elsewhere
     if chosen := os.environ.get("SWATH_CACHE"):
         return Path(chosen)
     shared = Path(os.environ.get("XDG_CACHE_HOME", ""))

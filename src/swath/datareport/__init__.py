@@ -7,7 +7,16 @@ the same facts as JSON. It uses measures of other rooms; its own are the shortcu
 from __future__ import annotations
 
 from swath.datareport.facts import DataFacts, measure_data
-from swath.datareport.page import data_report, verdict, write_data_report
+from swath.datareport.page import data_report, reasons, verdict, write_data_report
 from swath.datareport.shortcuts import Shortcut, Shortcuts
 
-__all__ = ["DataFacts", "Shortcut", "Shortcuts", "data_report", "measure_data", "verdict", "write_data_report"]
+__all__ = [
+    "DataFacts",
+    "Shortcut",
+    "Shortcuts",
+    "data_report",
+    "measure_data",
+    "reasons",
+    "verdict",
+    "write_data_report",
+]

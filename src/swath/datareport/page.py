@@ -119,7 +119,7 @@ def write_data_report(index: PatchIndex, facts: DataFacts, folder: Path, *, prog
 
 def verdict(facts: DataFacts) -> str:
     """Say in a few plain sentences what makes a score on this set unreliable."""
-    said = _reasons(facts)
+    said = reasons(facts)
     if not said:
         return "Nothing was found that would make a score on these patches unreliable."
     return "Before relying on a score on these patches: " + " ".join(said)
@@ -127,14 +127,15 @@ def verdict(facts: DataFacts) -> str:
 
 def _points(facts: DataFacts) -> list[Point]:
     """What makes a score on this set unreliable, one reason per line."""
-    said = _reasons(facts)
+    said = reasons(facts)
     if not said:
         text = "reasons were found that would make a score on these patches unreliable"
         return [Point("good", text, "0", head="Sound")]
     return [Point("beware", sentence) for sentence in said]
 
 
-def _reasons(facts: DataFacts) -> list[str]:
+def reasons(facts: DataFacts) -> list[str]:
+    """What makes a score on this set unreliable, a few sentences each, the most serious first."""
     against = [
         *header_warnings(facts),
         *mode_warnings(facts),

@@ -147,11 +147,15 @@ class SeenRows:
     ----------
     count : SeenCount
         How many.
+    train, val : numpy.ndarray
+        ``[N]`` bool, those that it learned from, and others that it was chosen or calibrated by.
     unseen : numpy.ndarray
         ``[N]`` bool, those that it has not seen.
     """
 
     count: SeenCount
+    train: Mask
+    val: Mask
     unseen: Mask
 
     @property
@@ -218,7 +222,7 @@ def seen_rows(record: Record, pixels: npt.NDArray[Any]) -> SeenRows:
         val=int(val.sum()),
         similar=int(similar.sum()),
     )
-    return SeenRows(count, ~(train | val | similar))
+    return SeenRows(count, train, val, ~(train | val | similar))
 
 
 def _clear(found: int, tried: int, seen: Sequence[SeenPatches]) -> bool:

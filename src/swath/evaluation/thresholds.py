@@ -161,7 +161,7 @@ def with_calibration(
     index: PatchIndex,
     *,
     false_alarms: float = FALSE_ALARMS,
-    rendering: float | None = None,
+    rendering: float = 0.0,
     progress: Progress = silent,
 ) -> Record:
     """The model's record with quantiles and statistics fitted again; the test split is never opened.
@@ -174,10 +174,9 @@ def with_calibration(
         With the training and validation patches of the model, or others of the same kind.
     false_alarms : float
         Share of patches like the training data that may be flagged.
-    rendering : float, optional
+    rendering : float
         Share of the training patches that are drawn as other products show the ground
-        (:mod:`swath.imagery.renderings`); the threshold then holds in every kind of rendering. By default what the
-        model's recipe says.
+        (:mod:`swath.imagery.renderings`); the threshold then holds in every kind of rendering.
     progress : Progress
         Called for every batch.
 
@@ -205,8 +204,6 @@ def with_calibration(
     )
     several = record.task == "multi-label"
     groups = np.zeros(len(train), np.int64) if several else train.truth
-    if rendering is None:
-        rendering = float(record.recipe.get("augmentation", {}).get("rendering", 0))
     learned, others = _outputs(train), {}
     if rendering:
         learned = _outputs_of(classifier, some_rerendered(train.pixels, rendering), progress)
@@ -245,7 +242,7 @@ def write_calibration(
     out: Path,
     *,
     false_alarms: float = FALSE_ALARMS,
-    rendering: float | None = None,
+    rendering: float = 0.0,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Record:

@@ -57,6 +57,7 @@ _GEOREFERENCED = {"GTiff": "INTERNAL", "JP2OpenJPEG": "PAM,INTERNAL"}
 _SAID = (rasterio.errors.RasterioError, CPLE_BaseError, ValueError, OverflowError)
 _KINDS = {"GTiff": "TIFF", "JP2OpenJPEG": "JPEG 2000", "PNG": "PNG"}
 _CODEC = re.compile(r"missing codec (?:of code )?(.*?)\.?$", re.IGNORECASE)
+_MAX_BLOCK = 512 * 2**20  # bytes
 _LONGEST = 200  # letters of what GDAL says
 _COLORS = {
     ColorInterp.red: "red",
@@ -275,6 +276,23 @@ class RasterBands:
             rows = range(len(self.names)) if bands is None else [band - 1 for band in bands]
             return self._table[list(rows)][:, stored[0]]
         return stored if self._stretch is None else self._stretch[stored]
+
+
+def check_blocks(dataset: DatasetReader, *, name: str) -> None:
+    """Refuse a raster of which a block, which is decoded whole, would break the bound on memory.
+
+    Raises
+    ------
+    DataError
+        If there is one.
+    """
+    each = dataset.count * np.dtype(dataset.dtypes[0]).itemsize
+    for height, width in dataset.block_shapes:
+        if height * width * each > _MAX_BLOCK:
+            raise DataError(
+                f"{name} is stored in blocks of {width} x {height} pixels, which take too much memory",
+                fix="write it in tiles, for example with: gdal_translate -of COG",
+            )
 
 
 def equals_nodata(values: npt.NDArray[Any], nodata: float) -> npt.NDArray[np.bool_]:

@@ -47,6 +47,7 @@ class Rescaling:
         after = tuple(zip(gain, offset, self.gain, self.offset, strict=True))
         return Rescaling(tuple(g * own for g, _, own, _ in after), tuple(g * add + o for g, o, _, add in after))
 
+    @np.errstate(over="ignore", invalid="ignore")  # what means no data may be as large as numbers go, or signaling NaN
     def apply(
         self, pixels: npt.NDArray[Any], valid: npt.NDArray[np.bool_] | np.bool_ | None = None
     ) -> npt.NDArray[Any]:
@@ -72,8 +73,7 @@ class Rescaling:
                 every = np.arange(np.iinfo(pixels.dtype).max + 1)
                 np.take(self._line(every, gain, offset), values, out=rescaled[band])
             else:
-                with np.errstate(over="ignore"):  # values that mean no data may be as large as numbers go
-                    rescaled[band] = self._line(np.nan_to_num(values.astype(np.float64)), gain, offset)
+                rescaled[band] = self._line(np.nan_to_num(values.astype(np.float64)), gain, offset)
         there = pixels.any(axis=0) if valid is None else valid
         if not there.all():
             left = pixels if pixels.dtype == rescaled.dtype else np.zeros((), rescaled.dtype)

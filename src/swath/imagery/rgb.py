@@ -89,6 +89,19 @@ def is_known(name: str) -> bool:
     return plain_name(band_word(name)) in _MEANING
 
 
+def named_band(text: str) -> str | None:
+    """The band that a text such as a file's name is of, as it is written there; None if it names none.
+
+    Examples
+    --------
+    >>> named_band("T32TQM_B8A_20m"), named_band("scene_red"), named_band("T32TQM_TCI_10m")
+    ('B8A', 'red', None)
+    """
+    word = band_word(text)
+    plain = plain_name(word)
+    return word if plain in _MEANING or _NUMBER.fullmatch(plain) else None
+
+
 def bare_number(name: str) -> bool:
     """Whether a name says no more than the number of a band, which sensors give differently: ``B4``, ``SR_B4``."""
     return _BARE.fullmatch(band_word(name)) is not None

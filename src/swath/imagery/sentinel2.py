@@ -45,11 +45,21 @@ class Product:
         Whether it is the true-color picture of a product.
     added : bool or None
         Whether 1000 was added to all numbers; None if nothing says so.
+    source : str
+        What says so: ``"name or tags"``, or ``"metadata"`` of a whole product.
+    title, sensor, baseline, acquired : str or None
+        Name of the product, its satellite, the processing baseline (of Landsat, the collection) and the time, as
+        ISO 8601 has it.
     """
 
     level: Level | None = None
     picture: bool = False
     added: bool | None = None
+    source: str = "name or tags"
+    title: str | None = None
+    sensor: str | None = None
+    baseline: str | None = None
+    acquired: str | None = None
 
 
 def find_product(texts: Iterable[str]) -> Product:
@@ -57,8 +67,9 @@ def find_product(texts: Iterable[str]) -> Product:
 
     Examples
     --------
-    >>> find_product(["S2A_MSIL2A_20220519T101601_N0400_R065_T32TQM_20220519T180902_TCI_10m.jp2"])
-    Product(level='l2a', picture=True, added=True)
+    >>> found = find_product(["S2A_MSIL2A_20220519T101601_N0400_R065_T32TQM_20220519T180902_TCI_10m.jp2"])
+    >>> found.level, found.picture, found.added
+    ('l2a', True, True)
     """
     said = list(texts)
     level, picture, baseline = (

@@ -25,7 +25,9 @@ IMAGES = 256  # sampled, of however many there are
 _EACH = 64 * 64  # pixels sampled of an image: a single large picture is no scene either
 _L1C_WHITES = (2000.0, 2400.0, 3000.0, 3558.0, 4200.0)  # DN; EuroSAT's own is the scene as it is
 _L2A_WHITES = (1600.0, 2000.0, 2500.0, 3000.0, 3558.0, 4200.0)
-_DARK = 0.9 * ADDED  # where 1000 was added to all numbers, few are below this
+# Where 1000 was added to all numbers, few are below the first; metadata of a product are believed down to the second:
+# water and shadow of level 2A may lie below a reflectance of 0.
+_DARK, _TOO_DARK = 0.9 * ADDED, 0.5 * ADDED
 _VALUES = {"auto": 0, "off": 0, "match": 0, "l1c": 1, "l2a": 1, "tci": 2, "limits": 2}  # that may follow
 _AIR_NAMES = {0.0: "clear air", 0.5: "light haze", 1.0: "usual air"}
 _NOT_COMPARED = {
@@ -377,20 +379,47 @@ def _added(sample: Sample) -> tuple[bool, ...]:
     """Whether 1000 was added to the numbers: what may be, the likeliest first."""
     if _numbers(sample) != (1.0, 0.0):
         return (False,)
-    held = sample.pixels[:, sample.pixels.any(axis=0)]
-    dark = float(np.quantile(held, 0.01, axis=1).min()) if held.size else 0.0
-    if dark < _DARK:  # whatever is said: some archives take it off again
+    dark, product = _darkest(sample), sample.product
+    if dark < (
+        _TOO_DARK if product.source == "metadata" else _DARK
+    ):  # whatever is said: some archives take it off again
         return (False,)
-    if sample.product.added is not None:
-        return (sample.product.added,)
+    if product.added is not None:
+        return (product.added,)
     return (True, False) if dark > ADDED else (False, True)
+
+
+def _darkest(sample: Sample) -> float:
+    """The number below which the darkest percent of the darkest band lies."""
+    held = sample.pixels[:, sample.pixels.any(axis=0)]
+    return float(np.quantile(held, 0.01, axis=1).min()) if held.size else 0.0
+
+
+def _contradiction(sample: Sample, added: bool) -> str | None:
+    """Where dark pixels say otherwise than the product, of which `added` was taken."""
+    product = sample.product
+    if sample.dtype == "uint8" or product.added is None or _numbers(sample) != (1.0, 0.0):
+        return None
+    dark, said = _darkest(sample), f"by its {product.source}"
+    said += f" (baseline {product.baseline})" if product.baseline else ""
+    if product.added and not added:
+        return (
+            f"{said} 1000 was added to its numbers, and its dark pixels lie at {dark:,.0f}, as where nothing was: "
+            "taken as without; compare the map with the scene"
+        )
+    if not product.added and dark > ADDED:
+        return (
+            f"{said} nothing was added to its numbers, and hardly any lie below 1000, as where 1000 was: if this is no "
+            "snow, cloud or desert, give --rescale 1000:3750"
+        )
+    return None
 
 
 def _drawn(said: str, asked: Rescale, sample: Sample, spec: InputSpec, by: str) -> RescaleDecision:
     """Take the product whose values would be nearest to the training patches', or leave the scene as it is."""
     numbers = None if sample.dtype == "uint8" else _numbers(sample)
     named = sample.product.level is not None or sample.product.picture
-    known = by or (", by its name or tags" if asked.mode == "auto" and named else "")
+    known = by or (f", by its {sample.product.source}" if asked.mode == "auto" and named else "")
     ways = [_way(drawing, spec, numbers) for drawing in drawings(asked, sample)]
     free = sample.dtype == "uint8" and asked.white is None and not sample.product.picture
     training = _training(spec)
@@ -401,7 +430,7 @@ def _drawn(said: str, asked: Rescale, sample: Sample, spec: InputSpec, by: str) 
         return RescaleDecision(said, ways[0], found, "left as it is: its values are like the training images'")
     nearest = _by_distance(ways, sample, training)
     way = ways[nearest[0]]
-    sentence = f"taken as {_words(way)}{known}"
+    sentence = f"taken as {_words(way, sample.product)}{known}"
     if len(ways) > 1:
         sentence += ", whose values are nearest to the training images'"
     warning = None
@@ -409,6 +438,8 @@ def _drawn(said: str, asked: Rescale, sample: Sample, spec: InputSpec, by: str) 
         warning = f"{sentence}; that white is a guess, and the map depends on it: give --rescale {asked.mode}:WHITE"
     if len({one.drawing.level for one in ways if one.drawing is not None}) > 1:
         warning = f"{sentence}; nothing else says so: if you know better, give --rescale l1c or l2a"
+    otherwise = _contradiction(sample, way.drawing is not None and way.drawing.added)
+    warning = "; ".join(filter(None, (warning, otherwise))) or None
     return RescaleDecision(said, way, found, sentence, warning, ways[nearest[1]] if len(ways) > 1 else None)
 
 
@@ -422,12 +453,14 @@ def _way(drawing: Drawing, spec: InputSpec, numbers: tuple[float, float] | None)
     return Rendering(f"tci:{white}:{drawing.air:g}" if drawing.level == "l2a" else f"l1c:{white}", line, drawing)
 
 
-def _words(way: Rendering) -> str:
+def _words(way: Rendering, product: Product) -> str:
     """A rendering in words."""
     drawing = way.drawing
     if drawing is None:
         return "it is" if way.rescaling is None else "another picture, its colors matched to the training images"
     level = "level 1C" if drawing.level == "l1c" else "level 2A"
+    if product.sensor is not None and not product.sensor.startswith("Sentinel-2"):
+        level = "the top of the atmosphere" if drawing.level == "l1c" else "the surface"
     air = "" if drawing.level == "l1c" else f", {_AIR_NAMES.get(drawing.air, f'air {drawing.air:g}')}"
     if drawing.white is None:
         return f"reflectance of {level}{' with 1000 added' if drawing.added else ''}{air}"

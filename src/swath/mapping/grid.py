@@ -119,6 +119,21 @@ class Grid:
         return self.rows.windows * self.cols.windows
 
 
+def check_stride(stride: int, *, patch: int) -> None:
+    """Refuse a stride that leaves pixels without a class.
+
+    Raises
+    ------
+    SettingError
+        If it is not between 1 and the patch.
+    """
+    if not 1 <= stride <= patch:
+        raise SettingError(
+            f"a stride of {stride} pixels does not fit the model's patches of {patch}",
+            fix=f"give --stride a number from 1 to {patch}",
+        )
+
+
 def make_grid(height: int, width: int, *, patch: int, stride: int) -> Grid:
     """Lay windows over a scene.
 
@@ -127,11 +142,7 @@ def make_grid(height: int, width: int, *, patch: int, stride: int) -> Grid:
     SettingError
         If the stride is not between 1 and the patch: a longer one would leave pixels without a class.
     """
-    if not 1 <= stride <= patch:
-        raise SettingError(
-            f"a stride of {stride} pixels does not fit the model's patches of {patch}",
-            fix=f"give --stride a number from 1 to {patch}",
-        )
+    check_stride(stride, patch=patch)
     return Grid(Axis(height, patch, stride), Axis(width, patch, stride))
 
 

@@ -24,7 +24,7 @@ from swath.mapping.reader import choose_bands, open_scene
 from swath.pages.figures import to_display_rgb
 from swath.progress import Progress, silent
 
-SIDE = 240  # of a picture in its own pixels
+SIDE = 240  # of a picture in its own pixels, in the form of QGIS
 _LEAST, _MOST = 64, 1536  # pixels of the scene along a side
 _NO_DATA = 200
 _LEVELS = (2, 98)  # percentiles of all pictures that are drawn black and white
@@ -60,6 +60,7 @@ def draw_places(
     places: Places,
     *,
     around: float,
+    side: int = SIDE,
     needed: Sequence[str] = RGB,
     of: int | None = None,
     bands: Sequence[int] | None = None,
@@ -75,7 +76,9 @@ def draw_places(
     places : Places
         In any coordinate reference system; the box around each one is framed.
     around : float
-        Side of a picture, in sides of the frame; never less than 64 pixels of the scene.
+        What a side of a picture covers, in sides of the frame; never less than 64 pixels of the scene.
+    side : int
+        Pixels of a picture along each side.
     needed : sequence of str
         Bands to choose, as of a model; shown in color where they include red, green and blue.
     of, bands, nodata
@@ -105,17 +108,19 @@ def draw_places(
                 f"{opened.name} has no coordinate reference system, so places cannot be found in it",
                 fix=f"give it one, for example with: rio edit-info --crs EPSG:32632 {opened.name}",
             )
-        chosen = choose_bands(opened.bands, needed, asked=bands, of=of, scene=opened.name).indexes
+        chosen = choose_bands(
+            opened.bands, needed, asked=bands, of=of, scene=opened.name, sensor=opened.product.sensor
+        ).indexes
         inverse = ~opened.transform
         for done, row in enumerate(numbered.to_crs(opened.crs).rows, start=1):
             corners = np.array([inverse @ (x, y) for x, y in points_of(row.geometry)])
             low, high = corners.min(axis=0), corners.max(axis=0)
             frame = max(1.0, float((high - low).max()))
-            side = round(min(max(around * frame, _LEAST), _MOST))
-            column, line = (round(float(middle) - side / 2) for middle in (low + high) / 2)
-            found = _cut(opened.read, chosen, line, column, side, (opened.height, opened.width))
+            covered = round(min(max(around * frame, _LEAST), _MOST))
+            column, line = (round(float(middle) - covered / 2) for middle in (low + high) / 2)
+            found = _cut(opened.read, chosen, line, column, covered, (opened.height, opened.width))
             if found is not None:
-                cut[int(row.where)] = (*found, frame / side)
+                cut[int(row.where)] = (*found, frame / covered)
             progress("pictures", done, len(places.rows))
     seen = [one for one in cut if one is not None]
     if not seen:
@@ -123,7 +128,7 @@ def draw_places(
             f"none of the {len(places.rows)} places lies in {opened.name}", fix="give a scene that covers them"
         )
     limits = _limits([pixels[:, valid] for pixels, valid, _ in seen[:_LOOKED_AT]])
-    return [None if one is None else _drawn(*one, limits=limits, bands=needed) for one in cut]
+    return [None if one is None else _drawn(*one, side=side, limits=limits, bands=needed) for one in cut]
 
 
 def _cut(
@@ -159,6 +164,7 @@ def _drawn(
     valid: npt.NDArray[np.bool_],
     frame: float,
     *,
+    side: int,
     limits: tuple[float, float] | None,
     bands: Sequence[str],
 ) -> bytes:
@@ -166,11 +172,11 @@ def _drawn(
     if limits is not None:
         pixels = rescale_reflectance(pixels, low=limits[0], high=limits[1], nodata=None)
     shown = np.where(valid[..., None], to_display_rgb(pixels, bands, limit=max(pixels.shape)), np.uint8(_NO_DATA))
-    method = Image.Resampling.BICUBIC if shown.shape[0] < SIDE else Image.Resampling.BOX
-    image = np.array(Image.fromarray(shown).resize((SIDE, SIDE), method))
-    half = min(max(round(SIDE * frame / 2), 4), SIDE // 2 - 3)
+    method = Image.Resampling.BICUBIC if shown.shape[0] < side else Image.Resampling.BOX
+    image = np.array(Image.fromarray(shown).resize((side, side), method))
+    half = min(max(round(side * frame / 2), 4), side // 2 - 3)
     for reach, color in ((half + 2, 0), (half + 1, 255)):  # white with a dark edge is seen on everything
-        start, end = SIDE // 2 - reach, SIDE // 2 + reach
+        start, end = side // 2 - reach, side // 2 + reach
         for line in (start, end - 1):
             image[line, start:end] = image[start:end, line] = color
     stream = io.BytesIO()

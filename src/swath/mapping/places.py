@@ -33,7 +33,7 @@ from swath.errors import DataError, MissingFileError, SettingError
 from swath.imagery.header import check_size
 from swath.imagery.rasters import equals_nodata
 from swath.mapping.geopackage import NEW_CLASS, Row, check_count, read_layer, write_layer
-from swath.mapping.reader import ENVIRONMENT, open_file, use_own_proj_data
+from swath.mapping.opening import ENVIRONMENT, open_file, use_own_proj_data
 
 MOST_BYTES = 512 * 2**20
 use_own_proj_data()  # for the next line, wherever this is imported first

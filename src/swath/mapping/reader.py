@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,45 +20,34 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio import Affine
-from rasterio._env import set_proj_data_search_path
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
-from rasterio.warp import transform as to_system
 from rasterio.windows import Window
 
-from swath.errors import DataError, MissingFileError, SettingError
+from swath.errors import DataError, SettingError
 from swath.imagery.arrays import bands_first
-from swath.imagery.decode import DEEP_PNG, kind_of
 from swath.imagery.header import RGB
-from swath.imagery.rasters import RasterBands, equals_nodata, sound, unreadable
+from swath.imagery.products import find_files
+from swath.imagery.rasters import RasterBands, check_blocks, equals_nodata, sound
+from swath.imagery.remote import gdal_settings, is_address
 from swath.imagery.rgb import band_word, find_band, is_known, is_numbered, plain_name, thematic_mapper
 from swath.imagery.sentinel2 import EUROSAT_WHITE, Product, find_product
-from swath.imagery.structure import check_structure
+from swath.imagery.stack import BandStack, open_stack
+from swath.imagery.stores import SceneFiles
 from swath.inference.rescale import Rescale, check_rescale
-from swath.machine import check_local, free_cores
+from swath.mapping.opening import CACHE, ENVIRONMENT, cut_off, file_name, open_raster_of, use_own_proj_data
 from swath.model.record import InputSpec
 
-# Formats that are one local file, recognized by its first bytes. VRT and the like are left out: they name other
-# files, remote ones too.
-_DRIVERS = {"TIFF": "GTiff", "JPEG 2000": "JP2OpenJPEG", "PNG": "PNG", DEEP_PNG: "PNG", "JPEG": "JPEG"}
 # GDAL's cache is for the blocks of one row of them at least: they are decoded whole.
-_CACHE = 64 * 2**20
 _MAX_CACHE = 640 * 2**20
-# Sidecar files (world files, masks) are looked up by name; the folder, which may be huge, is never listed.
-# Blocks are decoded and compressed on all cores where the format allows it.
-# PNG is decoded row by row, so that one that is cut short is an error, as in swath.imagery.rasters.
-ENVIRONMENT = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-    "GDAL_CACHEMAX": _CACHE,
-    "GDAL_NUM_THREADS": str(free_cores()),
-    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO",
-}
-_MAX_BLOCK = 512 * 2**20
 _NUMBER = re.compile(r"b\d+")
 _NUMBERED = re.compile(r"band_\d+")  # what a band without a name is called
 _ROWS, _COLUMNS = {"y", "lat", "latitude"}, {"x", "lon", "longitude"}
+
+
+Read = Callable[[Sequence[int], Window], tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]]
 
 
 @dataclass(frozen=True)
@@ -106,7 +94,7 @@ class Scene:
     transform: Affine
     nodata: float | None
     block: int
-    read: Callable[[Sequence[int], Window], tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]]
+    read: Read
     scaling: tuple[float, float] | None = None
     placing: str | None = None
     product: Product = field(default_factory=Product)
@@ -130,10 +118,11 @@ def open_scene(
 
     Parameters
     ----------
-    scene : path, str, rasterio dataset, numpy.ndarray or xarray.DataArray
-        A local GeoTIFF (COGs too), JPEG 2000, PNG or JPEG; the ``/vsi...`` name of one, as GDAL takes it; an open
-        dataset, which stays open; an array ``[bands, H, W]``, ``[H, W, bands]`` or ``[H, W]``; or a DataArray with
-        dimensions ``y``, ``x`` and at most one more, which is read window by window and so may be lazy.
+    scene : path, str, list of them, rasterio dataset, numpy.ndarray or xarray.DataArray
+        A local GeoTIFF (COGs too), JPEG 2000, PNG or JPEG; the ``/vsi...`` name of one, as GDAL takes it; a product or
+        several files of one band each, as :func:`swath.imagery.products.find_files` takes them; an open dataset,
+        which stays open; an array ``[bands, H, W]``, ``[H, W, bands]`` or ``[H, W]``; or a DataArray with dimensions
+        ``y``, ``x`` and at most one more, which is read window by window and so may be lazy.
     crs, transform : optional
         Replace the scene's own: what :meth:`rasterio.crs.CRS.from_user_input` takes, and an affine transform or
         its first six numbers.
@@ -155,10 +144,19 @@ def open_scene(
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(session=DummySession(), **ENVIRONMENT))
         use_own_proj_data()
-        if isinstance(scene, str | Path):
-            found = stack.enter_context(open_file(str(scene)))
+        away = any(map(is_address, scene if isinstance(scene, list | tuple) else [scene]))
+        if away:
+            stack.enter_context(rasterio.Env(**gdal_settings()))
+        if isinstance(scene, list | tuple) and len(scene) == 1:
+            scene = scene[0]
+        files = find_files(scene)
+        if files is not None:
+            stacked = stack.enter_context(open_stack(files))
+            opened = _stacked_scene(stacked, files, name=name or files.name, nodata=nodata, black=black)
+        elif isinstance(scene, str | Path):
+            found = stack.enter_context(open_raster_of(str(scene)))
             with sound(str(scene), found.driver):
-                opened = _dataset_scene(found, name or Path(scene).name, nodata=nodata, black=black)
+                opened = _dataset_scene(found, name or file_name(scene), nodata=nodata, black=black)
         elif hasattr(scene, "dataset_mask"):
             with sound(scene.name, scene.driver):
                 opened = _dataset_scene(scene, name or Path(scene.name).name, nodata=nodata, black=black)
@@ -172,6 +170,8 @@ def open_scene(
                 f"a scene cannot be a {type(scene).__name__}",
                 fix="give a path, an open rasterio dataset, a NumPy array or an xarray.DataArray",
             )
+        if away:
+            opened = replace(opened, read=_from_server(opened.read, opened.name))
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(opened)))
         if crs is not None:
             opened = replace(opened, crs=_crs(crs))
@@ -185,87 +185,21 @@ def open_scene(
         yield opened
 
 
-def open_file(name: str) -> DatasetReader:
-    """Open a local file of one of the formats, or what a ``/vsi`` name leads to.
+def _from_server(read: Read, name: str) -> Read:
+    """Read as `read` does, with errors that speak of the server."""
 
-    Raises
-    ------
-    DataError
-        If there is no such file, or it is none of these.
-    """
-    target, driver = name, None
-    # A /vsi name leads into GDAL's virtual file system, to another machine maybe: the user wants it so.
-    if not name.startswith("/vsi"):
-        path = Path(name)
-        if not path.is_file():
-            raise MissingFileError(f"there is no scene {path}", fix="give a raster file or a /vsi name")
-        check_name(path)
-        # An absolute path of a file that exists is never taken for a URL. A link keeps its own name: what lies next
-        # to a raster (mask, statistics, world file) is named after the link.
-        target, driver = str(path.absolute()), _driver(path)
-    else:
-        check_local(name)
-    try:
-        return rasterio.open(target, driver=driver, sharing=False)
-    except RasterioError as error:
-        if driver is None:
-            raise DataError(f"{name} cannot be opened ({error.__cause__ or error})", fix="check the name") from error
-        raise unreadable(name, driver, error) from error
-
-
-@functools.cache
-def use_own_proj_data() -> None:
-    """Make sure that PROJ knows reference systems: another program's PROJ_DATA may hide the data it came with.
-
-    Raises
-    ------
-    SettingError
-        If it knows none, and there are no other data at hand.
-    """
-    for attempt in range(2):
+    def again(bands: Sequence[int], window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
         try:
-            # Both tables: that of systems, and that of the operations between them.
-            CRS.from_epsg(2263).to_wkt()
-            if all(map(math.isfinite, to_system("EPSG:3857", "EPSG:4326", [0.0], [0.0])[0])):
-                return
-        except (CRSError, RasterioError):
-            pass
-        own = Path(rasterio.__file__).with_name("proj_data")
-        if attempt == 0 and own.is_dir():
-            # For this thread, and for what other threads and libgeotiff set up later.
-            os.environ.pop("PROJ_LIB", None)
-            os.environ["PROJ_DATA"] = str(own)
-            set_proj_data_search_path(str(own))
-    raise SettingError(
-        "PROJ finds no data on reference systems, since PROJ_DATA or PROJ_LIB name a folder without them",
-        fix="unset both: unset PROJ_DATA PROJ_LIB",
-    )
+            return read(bands, window)
+        except DataError as error:
+            raise cut_off(name, error) from error
 
-
-def _driver(path: Path) -> str:
-    kind = ""
-    with path.open("rb") as stream:
-        with contextlib.suppress(DataError):
-            kind = kind_of(stream, path.name)
-        check_structure(stream, kind, name=str(path))
-    if kind in _DRIVERS:
-        return _DRIVERS[kind]
-    raise DataError(
-        f"{path} is not a GeoTIFF, JPEG 2000, PNG or JPEG scene",
-        fix="convert it, for example with: gdal_translate -of COG",
-    )
+    return again
 
 
 def _dataset_scene(dataset: DatasetReader, name: str, *, nodata: float | None, black: bool) -> Scene:
     bands = RasterBands(dataset, name=name)
-    # Blocks are decoded whole, so one that holds the whole scene would break the bound on memory.
-    each = dataset.count * np.dtype(dataset.dtypes[0]).itemsize
-    for height, width in dataset.block_shapes:
-        if height * width * each > _MAX_BLOCK:
-            raise DataError(
-                f"{name} is stored in blocks of {width} x {height} pixels, which take too much memory",
-                fix="write it in tiles, for example with: gdal_translate -of COG",
-            )
+    check_blocks(dataset, name=name)
     asked = _nodata_of(nodata, dataset.dtypes[0], scene=name)
     stated = next((value for value in bands.nodata if value is not None), None)
     if asked is None and stated is None and black and bands.dtype != "uint8":
@@ -291,6 +225,32 @@ def _dataset_scene(dataset: DatasetReader, name: str, *, nodata: float | None, b
         placing=_placing(dataset),
         product=find_product(_said(dataset)),
         tag=dataset.tags().get("SWATH_RESCALE"),
+    )
+
+
+def _stacked_scene(stack: BandStack, files: SceneFiles, *, name: str, nodata: float | None, black: bool) -> Scene:
+    """A scene of several files."""
+    asked = _nodata_of(nodata, stack.dtype, scene=name)
+    stated = next((value for value in stack.nodata if value is not None), None)
+    if asked is None and stated is None and black and stack.dtype != "uint8":
+        asked = 0.0
+
+    def read(chosen: Sequence[int], window: Window) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+        return stack.read_with_mask(chosen, window, nodata=asked)
+
+    return Scene(
+        name=name,
+        height=stack.height,
+        width=stack.width,
+        dtype=stack.dtype,
+        bands=stack.names,
+        crs=stack.crs,
+        transform=stack.transform,
+        nodata=stated if asked is None else asked,
+        block=stack.block,
+        read=read,
+        scaling=stack.scaling,
+        product=files.product if files.product != Product() else find_product(stack.tags),
     )
 
 
@@ -417,20 +377,6 @@ def _labeled_transform(data: Any, rows: Any, columns: Any) -> Affine:
     return Affine(steps[0], 0, starts[0], 0, steps[1], starts[1])
 
 
-def check_name(path: Path) -> None:
-    """Refuse a path that GDAL cannot be given.
-
-    Raises
-    ------
-    SettingError
-        If it is not UTF-8.
-    """
-    try:
-        str(path.resolve()).encode()
-    except UnicodeEncodeError:
-        raise SettingError(f"the name {str(path)!a} is not UTF-8", fix="rename it") from None
-
-
 def check_values(scene: Scene, spec: InputSpec, *, rescale: Rescale) -> None:
     """Refuse a scene whose values are not those the model was trained on, before any work.
 
@@ -503,7 +449,7 @@ def likely_range(scene: Scene) -> str | None:
 def _cache(scene: Scene) -> int:
     """Bytes of GDAL's cache that let each block be decoded once: two rows of blocks, within bounds."""
     across = scene.width * len(scene.bands) * np.dtype(scene.dtype).itemsize
-    return min(max(_CACHE, 2 * scene.block * across), _MAX_CACHE)
+    return min(max(CACHE, 2 * scene.block * across), _MAX_CACHE)
 
 
 @dataclass(frozen=True)
@@ -532,6 +478,7 @@ def choose_bands(
     asked: Sequence[int] | None = None,
     of: int | None = None,
     scene: str,
+    sensor: str | None = None,
 ) -> Bands:
     """Choose a model's bands from a scene's.
 
@@ -551,6 +498,8 @@ def choose_bands(
         Number of bands of the training files, where `needed` are numbers of bands without names.
     scene : str
         The scene's name, for messages.
+    sensor : str, optional
+        Whose bands these are, where the scene itself says so: then numbers of bands are in no doubt.
 
     Raises
     ------
@@ -585,11 +534,11 @@ def choose_bands(
     if None not in found and len(set(found)) == len(found):
         indexes = tuple(i for i in found if i is not None)
         numbered = [names[i - 1] for i in indexes if _NUMBER.fullmatch(plain_name(band_word(names[i - 1] or "")))]
-        sensor = "Landsat 4 to 7 number" if thematic_mapper(names) else "Sentinel-2 numbers"
+        numbering = "Landsat 4 to 7 number" if thematic_mapper(names) else "Sentinel-2 numbers"
         warning = (
             f"bands {', '.join(str(n) for n in numbered)} were read as {', '.join(needed)}, "
-            f"as {sensor} them; use --bands if this is another sensor"
-            if numbered
+            f"as {numbering} them; use --bands if this is another sensor"
+            if numbered and sensor is None
             else None
         )
         return Bands(indexes, "by name", warning)
@@ -598,7 +547,9 @@ def choose_bands(
         missing = [band for band, i in zip(needed, found, strict=True) if i is None]
         raise DataError(
             f"{scene} has bands {', '.join(str(names[i - 1]) for i in usable)} but not {', '.join(missing)}",
-            fix="say which bands to use instead, such as --bands 1,2,3",
+            fix="say which bands to use instead, such as --bands 1,2,3"
+            if sensor is None
+            else f"give all of what was downloaded of {sensor}, or say which bands to use instead: --bands 1,2,3",
         )
     indexes = tuple(usable[: len(needed)])
     called = [str(names[i - 1]) for i in indexes if plain[i - 1]]

@@ -28,11 +28,13 @@ from swath.files import atomic_files
 from swath.inference import Classifier, load
 from swath.inference.rescale import Asked, read_rescale
 from swath.mapping.area import PixelArea, pixel_area
-from swath.mapping.grid import make_grid
+from swath.mapping.extent import Extent, fit_extent, lay_extent
+from swath.mapping.grid import check_stride, make_grid
 from swath.mapping.legend import draw_legend, draw_map
+from swath.mapping.opening import check_name
 from swath.mapping.page import write_page
 from swath.mapping.paint import Painter, Totals, painted_classes
-from swath.mapping.reader import Scene, check_name, check_values, choose_bands, open_scene
+from swath.mapping.reader import Scene, check_values, choose_bands, open_scene
 from swath.mapping.sieve import MinimumArea, check_min_area, merge_small
 from swath.mapping.strips import SmallScene, Strips, rescale_scene
 from swath.mapping.styles import class_style
@@ -76,6 +78,8 @@ def map_scene(
     min_area: float | None = None,
     zones: str | Path | None = None,
     zone_field: str | None = None,
+    aoi: str | Path | None = None,
+    mask: str | Path | None = None,
     crs: Any = None,
     transform: Any = None,
     name: str | None = None,
@@ -97,9 +101,10 @@ def map_scene(
     ----------
     model : Classifier, str or pathlib.Path
         A loaded model, or what :func:`swath.load` takes.
-    scene : str, pathlib.Path, rasterio dataset, numpy.ndarray or xarray.DataArray
+    scene : str, pathlib.Path, list of them, rasterio dataset, numpy.ndarray or xarray.DataArray
         Pixels with the model's bands in the model's data type: a GeoTIFF, JPEG 2000, PNG or JPEG; the ``/vsi...``
-        name of one; an open dataset; an array ``[bands, H, W]``, ``[H, W, bands]`` or ``[H, W]``; or a DataArray with
+        name of one; a ``.SAFE`` folder of Sentinel-2 or its zip archive; a folder or a list of files of one band each;
+        an open dataset; an array ``[bands, H, W]``, ``[H, W, bands]`` or ``[H, W]``; or a DataArray with
         dimensions ``y``, ``x`` and, for several bands, one more. An open dataset must not be used elsewhere meanwhile.
     out : str or pathlib.Path, optional
         Class raster to write, ending in ``.tif``; see :class:`MapFiles` for what is written next to it. Memory is then
@@ -128,6 +133,11 @@ def map_scene(
         :func:`swath.mapping.places.read_places` reads.
     zone_field : str, optional
         Column of the zones' names; by default the one called name or the like, or the only one that holds text.
+    aoi : str or pathlib.Path, optional
+        Polygons outside which nothing is mapped; any file and system that :func:`swath.mapping.places.read_places`
+        reads. The map is that of the box around them and one patch more, and inside it is that of the whole scene.
+    mask : str or pathlib.Path, optional
+        Polygons inside which nothing is mapped, such as clouds.
     crs, transform : optional
         Coordinate reference system (anything :meth:`rasterio.crs.CRS.from_user_input` takes) and affine transform, in
         place of the scene's own.
@@ -176,13 +186,15 @@ def map_scene(
         raise DataError(f"a map holds {_MAX_CLASSES} classes at most and the model has {len(classes)}")
     spec = record.input
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(
+        whole = stack.enter_context(
             open_scene(scene, crs=crs, transform=transform, nodata=nodata, black=spec.data_type == "uint8", name=name)
         )
-        chosen = choose_bands(opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name)
-        check_values(opened, spec, rescale=read_rescale(rescale))
+        chosen = choose_bands(
+            whole.bands, spec.bands, asked=bands, of=spec.file_bands, scene=whole.name, sensor=whole.product.sensor
+        )
+        check_values(whole, spec, rescale=read_rescale(rescale))
+        opened, stride, extent = _cut(whole, lay_extent(whole, aoi=aoi, mask=mask), classifier, stride)
         shape = opened.height, opened.width
-        stride = default_stride(classifier, *shape) if stride is None else stride
         grid = make_grid(*shape, patch=record.input.size, stride=stride)
         windows = make_windows(classifier, grid, batch_size=batch_size, dense=dense)
         area, no_area = _area(opened)
@@ -191,8 +203,8 @@ def map_scene(
         by_zone = _zone_totals(zones, zone_field, opened, classes, area, no_area)
         files = _name_files(out, scene, probabilities=probabilities, ood=windows.detects_ood, zones=by_zone is not None)
         partial = stack.enter_context(_staged(files, overwrite=overwrite)) if files else {}
-        strips = Strips(opened, grid, bands=chosen.indexes)
-        rescaled = rescale_scene(strips, spec, rescale)
+        strips = Strips(opened, grid, bands=chosen.indexes, keeps=None if extent is None else extent.keeps)
+        rescaled = rescale_scene(strips, spec, rescale, whole=Strips(whole, grid, bands=chosen.indexes))
         picture = SmallScene(*shape, strips.bands, dtype=spec.data_type, longest=PREVIEW if files else 1)
         strips.picture = picture if files else None
         totals = Totals(classes, area, width=opened.width, ood=windows.detects_ood, zones=by_zone)
@@ -205,6 +217,7 @@ def map_scene(
         tags["SWATH_SCENE_RESCALE"] = rescaled.rendering.taken
         if min_area is not None:
             tags["SWATH_MIN_AREA_HECTARES"] = f"{min_area:g}"
+        tags |= {f"SWATH_{key.upper()}": name for key in ("aoi", "mask") if (name := getattr(extent, key, None))}
         with _rasters(files, partial, layers, opened, tags, progress) as rasters:
             writers: Mapping[str, LayerWriter] = kept or rasters
             # What is merged has to be there as a whole before it is counted and written.
@@ -238,6 +251,7 @@ def map_scene(
             min_area=smallest,
             zones=() if by_zone is None else by_zone.table(),
             zone_notes=() if by_zone is None else by_zone.notes(),
+            part=None if extent is None else extent.part(whole),
         )
         if files:
             _write_others(partial, made, record, rasters, picture, area=area, name=opened.name)
@@ -246,6 +260,21 @@ def map_scene(
             text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
             partial[files.record].write_text(text + "\n", encoding="utf-8")
     return made
+
+
+def _cut(
+    scene: Scene, extent: Extent | None, classifier: Classifier, stride: int | None
+) -> tuple[Scene, int, Extent | None]:
+    """The part of a scene to map, if it is not all of it, and the stride."""
+    if extent is None:
+        return scene, default_stride(classifier, scene.height, scene.width) if stride is None else stride, None
+    patch = classifier.record.input.size
+    if stride is None:
+        about = fit_extent(extent, patch=patch, stride=patch)
+        stride = default_stride(classifier, about.height, about.width)
+    check_stride(stride, patch=patch)
+    fitted = fit_extent(extent, patch=patch, stride=stride)
+    return fitted.crop(scene), stride, fitted
 
 
 def _staged(files: MapFiles, *, overwrite: bool) -> contextlib.AbstractContextManager[dict[Path, Path]]:

@@ -8,7 +8,7 @@ one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,6 +167,8 @@ class Strips:
         The windows.
     bands : sequence of int
         Bands to read, counted from 1.
+    keeps : callable, optional
+        Says which pixels ``[rows, width]`` are mapped, so many from a row on; the others are no data. By default, all.
 
     Attributes
     ----------
@@ -183,8 +185,15 @@ class Strips:
     rescaling: Rescaling | None = None
     picture: SmallScene | None = None
 
-    def __init__(self, scene: Scene, grid: Grid, *, bands: Sequence[int]) -> None:
-        self.scene, self.grid, self._bands = scene, grid, list(bands)
+    def __init__(
+        self,
+        scene: Scene,
+        grid: Grid,
+        *,
+        bands: Sequence[int],
+        keeps: Callable[[int, int], npt.NDArray[np.bool_]] | None = None,
+    ) -> None:
+        self.scene, self.grid, self._bands, self._keeps = scene, grid, list(bands), keeps
         self.statistics = PixelStatistics(len(self._bands))
         cols = grid.cols
         self._columns = cols.source(cols.first, cols.first + cols.span(cols.windows))
@@ -259,6 +268,8 @@ class Strips:
     def _read(self, start: int, count: int) -> Piece:
         stored, present = self.scene.read(self._bands, Window(0, start, self.scene.width, count))
         values, valid = self._rescaled(stored, present), _anywhere(present, stored)
+        if self._keeps is not None:  # what lies outside stays in view of the windows that reach there
+            valid = valid & self._keeps(start, count)
         if self.picture is not None:
             self.picture.add(start, stored if stored.dtype == values.dtype else values, valid)
         self.statistics.add(start, values, valid)
@@ -327,8 +338,19 @@ def _anywhere(present: npt.NDArray[np.bool_] | None, values: npt.NDArray[Any]) -
     return np.asarray(present.any(axis=0))
 
 
-def rescale_scene(strips: Strips, spec: InputSpec, asked: Asked) -> RescaleDecision:
+def rescale_scene(strips: Strips, spec: InputSpec, asked: Asked, *, whole: Strips | None = None) -> RescaleDecision:
     """Decide how a scene was drawn, and have its strips rescaled so.
+
+    Parameters
+    ----------
+    strips : Strips
+        Of the scene, or of a part of it.
+    spec : InputSpec
+        What the model expects.
+    asked : str or tuple of float
+        What ``--rescale`` takes.
+    whole : Strips, optional
+        Of the whole scene, whose values decide; by default `strips`.
 
     Raises
     ------
@@ -336,7 +358,7 @@ def rescale_scene(strips: Strips, spec: InputSpec, asked: Asked) -> RescaleDecis
         As :func:`swath.inference.rescale.decide_rescale`; or if a range puts nearly all pixels on one value.
     """
     scene = strips.scene
-    sample = Sample(pixels=strips.sample(), product=scene.product, tag=scene.tag, scaling=scene.scaling)
+    sample = Sample(pixels=(whole or strips).sample(), product=scene.product, tag=scene.tag, scaling=scene.scaling)
     decision = decide_rescale(spec, sample, asked)
     limits = read_rescale(decision.rendering.taken).limits
     line = decision.rescaling if limits is not None else None

@@ -19,6 +19,7 @@ from swath.errors import MissingExtraError, SettingError
 from swath.inference import Classifier
 from swath.inference.rescale import RescaleDecision, read_rescale
 from swath.mapping.area import PixelArea
+from swath.mapping.extent import MappedPart
 from swath.mapping.grid import Grid
 from swath.mapping.legend import LegendEntry
 from swath.mapping.paint import Totals
@@ -135,9 +136,10 @@ class MapFiles:
                 raise SettingError(f"{path} does not end in .tif", fix="maps are GeoTIFF files")
         if len({path.resolve() for path in self.all()}) < len(self.all()):
             raise SettingError("two outputs would go to the same file", fix="give them different names")
-        if isinstance(scene, str | Path) and Path(scene).exists():
+        parts = [scene] if isinstance(scene, str | Path) else scene if isinstance(scene, list | tuple) else []
+        for part in (one for one in map(Path, parts) if one.exists()):
             for path in self.all():
-                if path.exists() and path.samefile(scene):
+                if path.exists() and path.samefile(part):
                     raise SettingError(f"{path} is the scene itself", fix="choose another name for the map")
 
 
@@ -185,6 +187,8 @@ class Map:
         Hectares of every class by zone, in the order of the file of zones.
     zone_notes : tuple of str
         What to know before using them.
+    part : MappedPart or None
+        The part of the scene that was mapped, if it is not all of it.
     """
 
     legend: tuple[LegendEntry, ...]
@@ -207,6 +211,7 @@ class Map:
     min_area: MinimumArea | None = None
     zones: tuple[ZoneArea, ...] = ()
     zone_notes: tuple[str, ...] = ()
+    part: MappedPart | None = None
 
     def __repr__(self) -> str:
         """Size, place, the three largest classes, and where the rasters are."""
@@ -430,6 +435,7 @@ def map_record(
             "transform": list(made.transform)[:6],
             "dtype": scene.dtype,
             "bands": list(scene.bands),
+            "product": asdict(scene.product) if scene.product.source == "metadata" else None,
         },
         "bands": {"model": list(record.input.bands), "scene": list(made.bands.indexes), "how": made.bands.how},
         "rescale": made.rescale.record(),
@@ -464,6 +470,7 @@ def map_record(
             for zone in made.zones
         ],
         "zone_notes": list(made.zone_notes),
+        "part": None if made.part is None else asdict(made.part),
         "ood": None if made.ood_share is None else round(made.ood_share, 4),
         "warnings": list(made.warnings),
         "seconds": round(made.seconds, 2),

@@ -22,7 +22,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from swath.config import Settings
 from swath.data.cache import default_cache
 from swath.errors import MissingExtraError, OutputError
-from swath.fetch import check_address
+from swath.fetch import check_address, is_local
 from swath.files import write_text
 from swath.opinion.answers import Opinion, Reply, missing, read_reply
 from swath.opinion.cost import Cost, Price, counted_cost, estimate_cost, known_price
@@ -70,6 +70,11 @@ class OpinionSettings(Settings):
     def host(self) -> str:
         """The server's name, and its port where it has one."""
         return urlsplit(self.base_url).netloc
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine, so that no picture leaves it."""
+        return is_local(self.base_url)
 
     @property
     def charged(self) -> Price | None:

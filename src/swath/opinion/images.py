@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from swath.errors import SettingError
 from swath.files import atomic_file, check_output, write_csv
 from swath.inference import Classifier
 from swath.inference.predictions import Predictions, concatenate
+from swath.model import Record
 from swath.opinion.answers import Opinion
 from swath.opinion.client import VisionModel
 from swath.opinion.cost import Cost
@@ -171,8 +172,6 @@ def prepare_images(
         If an image cannot be read, the model gives several labels per image, or a setting is not valid.
     """
     check_task(classifier.record)
-    names = classifier.record.class_names
-    lines = read_definitions(None, names) if definitions is None else definitions
     images = walk_images([Path(path) for path in inputs])
     pixels: list[npt.NDArray[Any]] = []
 
@@ -181,17 +180,50 @@ def prepare_images(
             pixels.append(classifier.pixels_of(data, name=name))
             yield name, pixels[-1]
 
-    parts = list(classifier.stream(decoded(), total=len(images), progress=progress))
-    predictions = concatenate(parts)
-    unsure = unsure_rows(classifier.record, predictions, below=below)
+    predictions = concatenate(list(classifier.stream(decoded(), total=len(images), progress=progress)))
+    prepared = prepare_predictions(
+        classifier.record, predictions, pixels, model, definitions=definitions, only_unsure=only_unsure, below=below
+    )
+    return replace(prepared, left_out=images.left_out)
+
+
+def prepare_predictions(
+    record: Record,
+    predictions: Predictions,
+    pixels: Sequence[npt.NDArray[Any]],
+    model: VisionModel,
+    *,
+    definitions: Mapping[str, str] | None = None,
+    only_unsure: bool = False,
+    below: float | None = None,
+) -> PreparedImages:
+    """Make the questions about images that are classified already; nothing leaves this machine.
+
+    Parameters
+    ----------
+    record : Record
+        Of the classifier.
+    predictions : Predictions
+        Of N images.
+    pixels : sequence of numpy.ndarray
+        ``[bands, H, W]`` of each, as the classifier takes them.
+    model, definitions, only_unsure, below
+        As for :func:`prepare_images`.
+
+    Raises
+    ------
+    DataError, SettingError
+        If the classifier gives several labels per image, or a setting is not valid.
+    """
+    check_task(record)
+    names, spec = record.class_names, record.input
+    lines = read_definitions(None, names) if definitions is None else definitions
+    unsure = unsure_rows(record, predictions, below=below)
     rows = np.flatnonzero(unsure).tolist() if only_unsure else list(range(len(predictions)))
-    spec = classifier.record.input
     questions = tuple(
         make_question(pixels[row], bands=spec.bands, classes=names, definitions=lines, gsd=spec.gsd) for row in rows
     )
-    return PreparedImages(
-        classifier.record.name, predictions, unsure, tuple(rows), questions, model.estimate(questions), images.left_out
-    )
+    return PreparedImages(record.name, predictions, unsure, tuple(rows), questions, model.estimate(questions))
 
 
 def ask_images(

@@ -9,7 +9,6 @@ requests with the key hang on them. The key is taken out of whatever a server se
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 import openai
 
 from swath.errors import DataError, SettingError, SwathError
+from swath.fetch import is_local
 from swath.machine import check_online
 from swath.opinion.answers import MAX_TEXT, Opinion, Outcome, Reply, one_line
 from swath.opinion.prompt import Question
@@ -73,7 +73,7 @@ class ChatServer:
         self._model, self._timeout, self._max_tokens = model, timeout, max_tokens
         self._host = urlsplit(base_url).netloc
         self._left_out: set[str] = set()
-        local = _is_local(base_url)
+        local = is_local(base_url)
         if not local:
             check_online(f"{self._host} is asked over the network", fix="ask a server on this machine (--base-url)")
         self._key = _key(self._host, needed=not local)
@@ -235,11 +235,3 @@ def _key(host: str, *, needed: bool) -> str:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise SettingError(f"{KEY} holds blanks or letters that no key has", fix="set it to the key alone")
     return key
-
-
-def _is_local(address: str) -> bool:
-    """Whether an address is on this machine."""
-    host = urlsplit(address).hostname or ""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"

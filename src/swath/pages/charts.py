@@ -28,6 +28,7 @@ LINE = 16  # from one line of text to the next
 SERIES = ("accent", "warm", "#7a5195", "#1b6b3a", "#7a6a1b", "soft")  # told apart by lightness and dashes, too
 DASHES = ("", "6 4", "2 3", "8 3 2 3", "4 2", "1 4")
 _NARROW_LETTERS, _WIDE_LETTERS = set("iIjl.,:;'|!()[]- "), set("mwMW%@")
+_DARK_SCREEN = "@media screen and (prefers-color-scheme: dark)"  # in charts.css
 _POINTS = 2000  # of a line: more cannot be seen
 _CELL = 46.0  # widest cell of a matrix
 _NAME = 60.0  # room that names of its rows keep in a narrow column
@@ -52,10 +53,17 @@ class Chart:
     narrow: str
     caption: str = ""
 
-    def to_svg(self) -> bytes:
-        """The wide drawing as a file of its own, with its colors for light and dark."""
-        style = f"<style>{chart_style()} .chart {{ background: var(--c-page); }}</style>"
-        start, rest = self.wide.split(">", 1)
+    def to_svg(self, *, narrow: bool = False, dark: bool | None = None) -> bytes:
+        """One drawing as a file of its own, with its colors for light and dark screens, or for one of the two.
+
+        >>> Chart("a dot", "<svg></svg>", "").to_svg(dark=True).count(b"@media all")
+        1
+        """
+        style = chart_style()
+        if dark is not None:
+            style = style.replace(_DARK_SCREEN, "@media all" if dark else "@media not all")
+        style = f"<style>{style} .chart {{ background: var(--c-page); }}</style>"
+        start, rest = (self.narrow if narrow else self.wide).split(">", 1)
         return f'{start} xmlns="http://www.w3.org/2000/svg">{style}{rest}\n'.encode()
 
 

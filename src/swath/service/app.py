@@ -122,13 +122,19 @@ def make_app(
         yield
         await service.close()
 
-    # No page of documentation: its scripts would come from other machines.
+    # No page of documentation: its scripts would come from other machines. No reports to them either.
     app = FastAPI(
-        title="swath", version=__version__, description=ABOUT, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="swath",
+        version=__version__,
+        description=ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = service
     key = None if settings.api_key is None else settings.api_key.get_secret_value()
-    app.add_middleware(Gate, api_key=key, metrics=service.metrics)
+    app.add_middleware(Gate, api_key=key, admission=service.admission, metrics=service.metrics)
     _add_errors(app)
     _add_state(app, service)
     _add_predict(app, service)
@@ -227,13 +233,8 @@ def _add_state(app: FastAPI, service: Service) -> None:
 
 
 @contextlib.asynccontextmanager
-async def admitted(request: Request, service: Service, *, max_images: int | None = None) -> AsyncIterator[list[Upload]]:
-    """Let a request in, read its images, and give back what it held when it is answered."""
-    try:
-        service.admission.enter()
-    except RefusedError:
-        service.metrics.refused.inc()
-        raise
+async def uploaded(request: Request, service: Service, *, max_images: int | None = None) -> AsyncIterator[list[Upload]]:
+    """Read the images of a request that was let in, and give back the memory of its body when it is answered."""
     held = 0
     limits = service.settings
     try:
@@ -252,7 +253,6 @@ async def admitted(request: Request, service: Service, *, max_images: int | None
         yield uploads
     finally:
         service.admission.bodies -= held
-        service.admission.leave(seconds=time.perf_counter() - request.state.start)
 
 
 def _add_predict(app: FastAPI, service: Service) -> None:
@@ -269,7 +269,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
     )
     async def predict(request: Request, model: ModelName = None, timeout: Seconds = None) -> Response:
         served = service.model(model)
-        async with admitted(request, service) as uploads:
+        async with uploaded(request, service) as uploads:
             left = min(timeout or seconds, seconds) - (time.perf_counter() - request.state.start)
             found, work = await service.classify(served, uploads, request.receive, seconds=left)
         request.state.facts |= {
@@ -307,7 +307,7 @@ def _add_explain(app: FastAPI, service: Service) -> None:
         request: Request, model: ModelName = None, class_name: ClassName = None, timeout: Seconds = None
     ) -> ExplainAnswer:
         served = service.model(model)
-        async with admitted(request, service, max_images=MOST_EXPLAINED) as uploads:
+        async with uploaded(request, service, max_images=MOST_EXPLAINED) as uploads:
             left = min(timeout or seconds, seconds) - (time.perf_counter() - request.state.start)
             found = await service.explain(served, uploads, request.receive, class_name=class_name, seconds=left)
             request.state.facts |= {"model": served.name}

@@ -208,7 +208,6 @@ class Service:
             If it takes too long, or nobody waits any more.
         """
         if self._drawing >= self.settings.queue:
-            self.metrics.refused.inc()
             raise RefusedError(
                 429, f"{self._drawing:,} tiles wait", fix="try again in 1 s", headers={"Retry-After": "1"}
             )

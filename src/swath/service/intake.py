@@ -12,6 +12,7 @@ import base64
 import binascii
 import math
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -29,6 +30,7 @@ _PARAMETERS = {
     name: re.compile(rf"""(?:^|;)\s*{name}=(?:([^\s;"]+)|"((?:[^"\\]|\\.)*)")""", re.IGNORECASE)
     for name in ("boundary", "name", "filename")
 }
+WHILE = 1.5  # seconds that the low-water mark holds after the queue was full
 _LARGE = 2**20  # bytes of a body that is parsed on another thread
 
 
@@ -129,7 +131,11 @@ SCENE_BODY: dict[str, Any] = {
 
 @dataclass
 class Admission:
-    """Lets requests in until `high` are under way, and then none until `low` are left.
+    """Lets requests in until `high` are under way, and for a while after that only until `low` are.
+
+    A flood keeps a queue full, and who is let in last waits for all before: at the lower mark less than requests that
+    come as fast as they are answered. The while starts over when the queue is full once more; it does not with every
+    refusal, or a few clients that come back at once would hold the mark down for ever.
 
     Attributes
     ----------
@@ -139,8 +145,8 @@ class Admission:
         Bytes that may be held: half of them of bodies, half of decoded images, so that neither can stop the other.
     under_way, bodies, pixels : int
         Requests, bytes of bodies and bytes of decoded images now.
-    open : bool
-        Whether the next request is let in.
+    clock : callable
+        Seconds, from whenever.
     """
 
     high: int
@@ -149,14 +155,15 @@ class Admission:
     under_way: int = 0
     bodies: int = 0
     pixels: int = 0
-    open: bool = True
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    _full: float = field(default=-math.inf, repr=False)  # when `high` were under way and one more came, last
     _seconds: float = field(default=0.05, repr=False)  # between two answers lately
 
     def enter(self) -> None:
         """Let a request in, or refuse it with 429."""
         if self.under_way >= self.high:
-            self.open = False
-        if not self.open:
+            self._full = self.clock()
+        if self.under_way >= self.low and self.clock() - self._full < WHILE:
             raise self.busy(f"the service is busy with {self.under_way:,} requests")
         self.under_way += 1
 
@@ -175,8 +182,6 @@ class Admission:
         """A request is answered, after `seconds`."""
         self._seconds += 0.05 * (seconds / max(1, self.under_way) - self._seconds)
         self.under_way -= 1
-        if self.under_way <= self.low:
-            self.open = True
 
     @property
     def retry_after(self) -> int:

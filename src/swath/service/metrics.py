@@ -23,7 +23,9 @@ class Metrics:
         histogram = partial(Histogram, registry=self.registry)
         self.requests = counter("swath_requests", "Requests answered.", ("route", "status"))
         self.seconds = histogram(
-            "swath_request_seconds", "Seconds from a request's headers to its answer.", buckets=_SECONDS
+            "swath_request_seconds",
+            "Seconds from a request's headers to its answer, of those that were not refused.",
+            buckets=_SECONDS,
         )
         self.under_way = gauge("swath_requests_under_way", "Requests let in and not answered yet.")
         self.waiting = gauge("swath_queue_images", "Images that wait.", ("stage",))
@@ -35,7 +37,7 @@ class Metrics:
         self.engine = counter("swath_engine_seconds", "Seconds in the engine.")
         self.predictions = counter("swath_predictions", "Images classified.", ("model", "label"))
         self.ood = counter("swath_ood", "Images unlike the training data.", ("model",))
-        self.refused = counter("swath_refused", "Requests refused because the service was busy.")
+        self.refused = counter("swath_refused", "Requests refused because the service was busy, with status 429.")
         self.gone = counter("swath_clients_gone", "Requests whose client did not wait for the answer.")
         self.deaths = gauge("swath_decoder_deaths", "Decoding processes that died and were replaced.")
         self.reloads = counter("swath_model_reloads", "Models replaced while serving.", ("model",))

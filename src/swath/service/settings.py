@@ -14,7 +14,7 @@ KEY = "SWATH_API_KEY"  # environment variable
 TOKEN = "NGROK_AUTHTOKEN"  # noqa: S105  (the variable that ngrok's SDK reads)
 SECRETS = frozenset((KEY, TOKEN))  # that no process of the service but itself has
 SHORTEST_KEY = 16  # letters
-LOW_WATER = 0.75  # share of the queue at which a full one is open again
+LOW_WATER = 0.75  # share of the queue that is used for a while after it was full
 _MIB = 2**20
 
 
@@ -30,7 +30,8 @@ class ServiceSettings(Settings):
     threads : int, optional
         Threads of the engine of each model; by default one per available core.
     queue : int
-        Requests under way at most (high-water mark). Further ones get status 429 until three quarters are left.
+        Requests under way at most (high-water mark); three quarters of them (low-water mark) for a while after it was
+        full. Further ones get status 429.
     timeout : float
         Seconds from a request's first byte to its answer.
     max_bytes, max_images, max_pixels : int
@@ -79,5 +80,5 @@ class ServiceSettings(Settings):
 
     @property
     def low_water(self) -> int:
-        """Requests under way at which a full queue is open again."""
-        return int(self.queue * LOW_WATER)
+        """Requests under way at most for a while after the queue was full."""
+        return max(1, int(self.queue * LOW_WATER))

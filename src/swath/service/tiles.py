@@ -34,7 +34,7 @@ from rio_tiler.reader import read
 from swath.errors import DataError
 from swath.mapping.area import pixel_area, transformed
 from swath.mapping.legend import hatch
-from swath.mapping.reader import ENVIRONMENT, use_own_proj_data
+from swath.mapping.opening import ENVIRONMENT, use_own_proj_data
 from swath.mapping.styles import confidence_color
 from swath.service.intake import RefusedError
 

@@ -76,7 +76,9 @@ def open_strips(
         As :func:`swath.mapping.map_scene`.
     """
     with open_scene(scene, nodata=nodata, black=spec.data_type == "uint8") as opened:
-        chosen = choose_bands(opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name)
+        chosen = choose_bands(
+            opened.bands, spec.bands, asked=bands, of=spec.file_bands, scene=opened.name, sensor=opened.product.sensor
+        )
         check_values(opened, spec, rescale=read_rescale(rescale))
         grid = make_grid(opened.height, opened.width, patch=spec.size, stride=spec.size)
         strips = Strips(opened, grid, bands=chosen.indexes)

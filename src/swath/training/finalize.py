@@ -33,7 +33,6 @@ from swath.evaluation.temperature import fit_offsets, to_probabilities
 from swath.files import atomic_files, write_csv
 from swath.imagery.color_match import patch_quantiles
 from swath.imagery.header import RGB
-from swath.imagery.renderings import every_kind, some_rerendered
 from swath.imagery.rgb import is_numbered
 from swath.inference.choice import make_engine
 from swath.inference.ood import TRAIN_PATCHES, PatchOutputs, fit_out_of_distribution
@@ -173,7 +172,7 @@ def export_model(
         metrics=validation.metrics,
         baselines=calibration.baselines,
         conformal=calibration.conformal,
-        out_of_distribution=fit_ood(run, trained, learned, labels, calibration, size=spec.size),
+        out_of_distribution=fit_ood(run, learned, labels, calibration, size=spec.size),
         memory=None if targets.task == "multi-label" else ClassMemory.of(learned.features, labels),
         parity=parity,
         reference=ReferencePatches.pack(reference, probabilities, tolerance=REFERENCE_TOLERANCE),
@@ -234,29 +233,18 @@ def sample_training(run: TrainingRun, trained: TrainedNetwork) -> tuple[PatchOut
 
 
 def fit_ood(
-    run: TrainingRun,
-    trained: TrainedNetwork,
-    learned: PatchOutputs,
-    labels: npt.NDArray[Any],
-    calibration: Calibration,
-    *,
-    size: int,
+    run: TrainingRun, learned: PatchOutputs, labels: npt.NDArray[Any], calibration: Calibration, *, size: int
 ) -> OutOfDistribution | None:
-    """Out-of-distribution statistics of the patches of :func:`sample_training`, in renderings the run was trained for.
+    """Out-of-distribution statistics of the patches of :func:`sample_training`; None where validation ones are too few.
 
-    None where validation patches are too few.
+    Of patches as stored, also where the recipe draws them in other renderings: scenes are brought to this one, and
+    statistics wide enough for all renderings hardly tell swapped bands or aerial pictures any more.
     """
     groups = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
-    others: dict[str, PatchOutputs] = {}
-    if share := run.recipe.augmentation.rendering:
-        learned = _outputs(trained, Patches(some_rerendered(learned.pixels, share), labels))
-        drawn = every_kind(run.val.pixels)
-        others = {kind: _outputs(trained, Patches(pixels, run.val.labels)) for kind, pixels in drawn.items()}
     return fit_out_of_distribution(
         learned,
         groups,
         calibration.outputs,
-        others=others,
         task=run.targets.task,
         temperature=calibration.validation.temperature,
         size=size,

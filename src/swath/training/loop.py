@@ -44,6 +44,7 @@ from swath.training.run import InitialNetwork, TrainingRun
 _log = logging.getLogger("swath")
 Floats = npt.NDArray[np.float32]
 State = dict[str, torch.Tensor]
+_NORM_BATCHES = 24  # from which the statistics of norms are measured
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,15 @@ class TrainingLoop:
         self.note = ""
         facts = initial.facts
         # What a resumed run may return to is what initialize_network made once more, not in the checkpoint.
-        whole = recipe.keep_start and facts is not None and facts.whole
-        self._began: State | None = _copied(self.plain) if whole else None
+        whole = facts is not None and facts.whole
+        if recipe.start_share and not whole:
+            raise SettingError(
+                f"start_share={recipe.start_share:g} mixes the trained weights with those of a network that knows the "
+                "same classes, and this training begins with none",
+                fix="give the weights of one, such as --set weights=runs/first/weights.safetensors, or leave it out",
+            )
+        self._may_stay = recipe.keep_start and whole
+        self._began: State = _copied(self.plain) if self._may_stay or recipe.start_share else {}
         self._earlier = 0.0  # seconds of calls before this one
         self._pace: float | None = None  # seconds per epoch, once it is known
 
@@ -169,8 +177,12 @@ class TrainingLoop:
             self._plan(_done(history), run.clock() - started)
             if on_epoch is not None:
                 on_epoch(history[-1])
-        kept, facts = best_epoch(scores, patches=patches) + (self._began is not None), self.initial.facts
-        if self._began is not None and facts is not None:
+        kept, facts = best_epoch(scores, patches=patches) + self._may_stay, self.initial.facts
+        self.plain.load_state_dict(best)
+        if recipe.start_share:
+            self._mix_with_start()
+            best = _copied(self.plain)
+        if self._may_stay and facts is not None:
             began, reached = history[0][column], history[kept][column]
             if not is_gain(reached, began, patches=patches):
                 kept, best, facts = 0, self._began, facts.model_copy(update={"untouched": True})
@@ -186,9 +198,43 @@ class TrainingLoop:
             self.initial.network.cpu().eval(), self.initial.normalization, facts, history, kept, self.epochs
         )
 
+    @torch.no_grad()
+    def _mix_with_start(self) -> None:
+        """Move the weights part of the way back to where they began, and measure the norms' statistics again.
+
+        A fine-tuned network and its start are joined by a line on which networks do well on what both know, and often
+        better than either where neither has been (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models",
+        CVPR). Statistics of activations are no weights: those between two networks belong to neither.
+        """
+        recipe = self.run.recipe
+        for name, value in self.plain.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(self._began[name].to(value), recipe.start_share)
+        norms = [one for one in self.plain.modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+        if recipe.freeze.batch_norm == "frozen":
+            norms = []
+        momenta = [norm.momentum for norm in norms]
+        self.plain.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over the batches
+            norm.train()
+        generator = torch.Generator().manual_seed(recipe.seed)
+        order, size = epoch_order(self.shares, recipe, generator=generator), min(recipe.batch_size, len(self.train))
+        for step in range(min(self.steps, _NORM_BATCHES) if norms else 0):
+            chosen = np.sort(order[step * size : (step + 1) * size])
+            pixels, shares = torch.from_numpy(self.train.pixels[chosen]), torch.from_numpy(self.shares[chosen])
+            values, _ = prepare(
+                pixels, shares, recipe, self.initial.normalization, done=1.0, top=self.white, generator=generator
+            )
+            self.plain(values.to(self.run.fabric.device))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        self.plain.eval()
+
     def _before_the_first_step(self) -> list[dict[str, float]]:
         """The row of epoch 0, if the network may stay as it began."""
-        if self._began is None:
+        if not self._may_stay:
             return []
         started = self.run.clock()
         reached, val_loss = self.validate()

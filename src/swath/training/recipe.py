@@ -142,6 +142,9 @@ class Recipe(Settings):
         default=True,
         description="weights that know all the classes stay as they are unless an epoch is better by more than chance",
     )
+    start_share: float = Field(
+        default=0.0, ge=0, lt=1, description="share in the result of the weights that training began with (WiSE-FT)"
+    )
     sampling: Literal["natural", "balanced"] = Field(
         default="natural", description="balanced: every class as often as any other"
     )
