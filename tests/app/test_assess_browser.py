@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from swath.assessment import assess
 from swath.assessment.accuracy import read_reference
 from tests.app.test_server_browser import address, kept, visitor  # noqa: F401  (fixtures)
-from tests.app.visitor import Visitor
+from tests.app.visitor import PATIENCE, Visitor
 from tests.assessment.maps import land, write_map
 from tests.browser import PROGRAM
 from tests.teaching.scenes import TRANSFORM, checkerboard, write_scene
@@ -26,6 +27,19 @@ def press(one: Visitor, key: str) -> None:
     for kind in ("keyDown", "keyUp"):
         one._call("Input.dispatchKeyEvent", type=kind, key=key, code=code, windowsVirtualKeyCode=number, **text)
         text = {}
+
+
+def answers(one: Visitor, key: str, then: str) -> None:
+    """Press a key until a text comes: a point that has just appeared may not listen yet."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        press(one, key)
+        for _ in range(50):
+            if one.run(f"document.body.innerText.includes({json.dumps(then)})"):
+                one.sees(then)
+                return
+            time.sleep(0.1)
+    raise AssertionError(f"{then} did not come: {one.run('document.body.innerText')[:2000]}; {one.console}")
 
 
 def begin(one: Visitor, folder: Path) -> Path:
@@ -57,19 +71,21 @@ def test_points_are_answered_by_key_and_click_to_a_result(visitor: Visitor, tmp_
     views = "[...document.querySelectorAll('figure img')].map(e => [e.naturalWidth, e.alt.includes('framed')])"
     assert visitor.until(f"({views}).length === 2 && {views}", "two pictures") == [[480, True]] * 2
     for done, key in enumerate("1230", start=1):
-        press(visitor, key)
-        visitor.sees(f"{done} of 10 points answered")
+        answers(visitor, key, f"{done} of 10 points answered")
     visitor.sees("of 1 of them nobody can tell")
-    press(visitor, "Backspace")
-    visitor.sees("3 of 10 points answered")
+    answers(visitor, "Backspace", "3 of 10 points answered")
     for done in range(4, 11):
         shown = (
-            f"[...document.querySelectorAll('.st-key-classes button')].map(e => e.innerText.split('\\n'))[{done % 3}]"
+            f"[...document.querySelectorAll('.st-key-classes button')].map(e => e.innerText.split(/\\s+/))[{done % 3}]"
         )
         name, key = visitor.until(shown, "the classes")
         assert (name, key) == (("Forest", "River", "Town")[done % 3], str(done % 3 + 1))
-        press(visitor, key) if done % 2 else visitor.clicks(key)
-        visitor.sees(f"{done} of 10 points answered" if done < 10 else "Overall accuracy of the map")
+        then = f"{done} of 10 points answered" if done < 10 else "Overall accuracy of the map"
+        if done % 2:
+            answers(visitor, key, then)
+        else:
+            visitor.clicks(key)
+            visitor.sees(then)
     sample = visitor.takes("Sample with answers (GeoPackage)", tmp_path / "gpkg")
     numbers = json.loads(visitor.takes("Numbers (JSON)", tmp_path / "json").read_text(encoding="utf-8"))
     same = assess([map_], reference=sample)

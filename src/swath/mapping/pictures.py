@@ -174,8 +174,10 @@ def _drawn(
     shown = np.where(valid[..., None], to_display_rgb(pixels, bands, limit=max(pixels.shape)), np.uint8(_NO_DATA))
     method = Image.Resampling.BICUBIC if shown.shape[0] < side else Image.Resampling.BOX
     image = np.array(Image.fromarray(shown).resize((side, side), method))
-    half = min(max(round(side * frame / 2), 4), side // 2 - 3)
-    for reach, color in ((half + 2, 0), (half + 1, 255)):  # white with a dark edge is seen on everything
+    thick = max(1, side // SIDE)
+    half = min(max(round(side * frame / 2), 4 * thick), side // 2 - 1 - 2 * thick)
+    colors = [255] * thick + [0] * thick  # white with a dark edge is seen on everything
+    for reach, color in enumerate(colors, start=half + 1):
         start, end = side // 2 - reach, side // 2 + reach
         for line in (start, end - 1):
             image[line, start:end] = image[start:end, line] = color
