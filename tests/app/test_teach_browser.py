@@ -93,6 +93,8 @@ def test_the_scene_is_reached_by_keyboard_touch_and_wheel(visitor: Visitor) -> N
     visitor.chooses("Forest")
     visitor.points_at(100, 100)
     visitor.sees("1 place named")
+    visitor.points_at(102, 101)  # the same place again
+    assert "place 1: Forest" in visitor.run(f"{CANVAS}.querySelector('.readout').innerText")
     visitor.run(f"{CANVAS}.querySelector('.view').focus()")
     for key in ("+", "ArrowRight", "Enter"):
         visitor.presses(key)

@@ -279,6 +279,8 @@ class View {
       const text = value ? `${shown.names[value]}, ${layer.values[i + 1]} %${layer.values[i + 2] === 1 ? ", unlike the training data" : ""}` : "no data";
       return this.panels.length > 1 ? `${shown.title}: ${text}` : text;
     }).filter(Boolean);
+    const half = this.data.window / 2, near = this.data.markers.find((one) => one.name && Math.hypot(one.at[0] - at[0], one.at[1] - at[1]) < half);
+    if (near) parts.unshift(`place ${near.text}: ${near.name}`);
     output.textContent = [...parts, `column ${Math.floor(at[0])}, row ${Math.floor(at[1])}`].join(" \u00b7 ");
   }
 
