@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,11 @@ def press(one: Visitor, key: str) -> None:
         text = {}
 
 
-def answers(one: Visitor, key: str, then: str) -> None:
-    """Press a key until a text comes: a point that has just appeared may not listen yet."""
+def answers(one: Visitor, act: Callable[[Visitor, str], None], key: str, then: str) -> None:
+    """Press or click until a text comes: a point that has just appeared may not listen yet."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        press(one, key)
+        act(one, key)
         for _ in range(50):
             if one.run(f"document.body.innerText.includes({json.dumps(then)})"):
                 one.sees(then)
@@ -71,9 +72,9 @@ def test_points_are_answered_by_key_and_click_to_a_result(visitor: Visitor, tmp_
     views = "[...document.querySelectorAll('figure img')].map(e => [e.naturalWidth, e.alt.includes('framed')])"
     assert visitor.until(f"({views}).length === 2 && {views}", "two pictures") == [[480, True]] * 2
     for done, key in enumerate("1230", start=1):
-        answers(visitor, key, f"{done} of 10 points answered")
+        answers(visitor, press, key, f"{done} of 10 points answered")
     visitor.sees("of 1 of them nobody can tell")
-    answers(visitor, "Backspace", "3 of 10 points answered")
+    answers(visitor, press, "Backspace", "3 of 10 points answered")
     for done in range(4, 11):
         shown = (
             f"[...document.querySelectorAll('.st-key-classes button')].map(e => e.innerText.split(/\\s+/))[{done % 3}]"
@@ -81,11 +82,7 @@ def test_points_are_answered_by_key_and_click_to_a_result(visitor: Visitor, tmp_
         name, key = visitor.until(shown, "the classes")
         assert (name, key) == (("Forest", "River", "Town")[done % 3], str(done % 3 + 1))
         then = f"{done} of 10 points answered" if done < 10 else "Overall accuracy of the map"
-        if done % 2:
-            answers(visitor, key, then)
-        else:
-            visitor.clicks(key)
-            visitor.sees(then)
+        answers(visitor, press if done % 2 else Visitor.clicks, key, then)
     sample = visitor.takes("Sample with answers (GeoPackage)", tmp_path / "gpkg")
     numbers = json.loads(visitor.takes("Numbers (JSON)", tmp_path / "json").read_text(encoding="utf-8"))
     same = assess([map_], reference=sample)
