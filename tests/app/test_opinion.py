@@ -30,16 +30,16 @@ from tests.opinion.servers import (
 def _script() -> None:
     import streamlit as st
 
-    from swath.app import classify, opinion
-    from swath.app.session import workspace
+    from swath.app import opinion
+    from swath.app.answers import answer
+    from swath.app.session import classifier, workspace
 
     if "begun" not in st.session_state:
         workspace.clear()  # of the test before
         st.session_state["begun"] = True
-    if st.session_state.get("page") == "classify":
-        classify.page()
-    else:
-        opinion.page()
+    if st.session_state.get("files") and workspace().answers is None:  # as the page Classify leaves them
+        workspace().answers = answer(classifier(), st.session_state["files"])
+    opinion.page()
     st.session_state["job"] = workspace().opinion
 
 
@@ -47,7 +47,6 @@ def _script() -> None:
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "SWATH_VISION_MODEL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("swath.app.neighbors.show", lambda model, pixels, label: None)  # not of this page
     monkeypatch.setattr("swath.opinion.prompt.SIDE", 64)  # enlarging and compressing takes most of the time
 
 
@@ -69,12 +68,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, tiny_patches: Path) -> Any:
 def classified(patches: Path, labels: tuple[str, ...]) -> AppTest:
     """The page after pictures were classified."""
     page = AppTest.from_function(_script, default_timeout=120)
-    page.session_state["page"] = "classify"
-    page.run()
-    files = [sorted((patches / label).iterdir())[0] for label in labels]
-    page.file_uploader(key="pictures").set_value([(file.name, file.read_bytes(), "") for file in files])
-    page.run()
-    page.session_state["page"] = "opinion"
+    page.session_state["files"] = [sorted((patches / label).iterdir())[0] for label in labels]
     return page.run()
 
 
