@@ -72,7 +72,7 @@ def test_a_stopped_map_leaves_nothing(
 def test_a_map_waits_for_another_and_can_be_stopped_meanwhile(tiny: Classifier, scene: Path, out: Path) -> None:
     with map_job._one_map:
         job = MapJob(tiny, scene, out, name="scene")
-        assert job.state.stage == map_job.WAITING
+        assert job.state.stage == MapJob.waiting
         job.cancel()
         job.wait()
     assert job.made is None

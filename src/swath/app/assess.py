@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from swath.app import settings
-from swath.app.elements import Bar, bars
+from swath.app.elements import Bar, bars, watch
 from swath.app.sentences import as_it_is, plain, sentences
 from swath.app.session import saved, workspace
 from swath.pages.text import counted, percent, with_interval
@@ -52,8 +52,6 @@ def page() -> None:
         mine.labels = job.made
         mine.jobs.pop(_JOB)
     if job is not None and job.is_running:
-        from swath.app.job import watch
-
         watch(job, what="Preparing the points")
     elif mine.labels is not None:
         with sentences():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from swath.app import settings
-from swath.app.elements import Bar, bars
+from swath.app.elements import Bar, bars, watch
 from swath.app.sentences import as_it_is, plain, sentences
 from swath.app.session import saved, workspace
 from swath.pages.text import counted
@@ -81,8 +81,6 @@ def page() -> None:
     if job is None:
         st.info("Add a zip above, then check it." if missing else "Check the pictures, and the result appears here.")
     elif running:
-        from swath.app.job import watch
-
         watch(job, what="Checking")
     elif job.problem is not None:
         st.error(plain(job.problem))

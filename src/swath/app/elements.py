@@ -1,4 +1,4 @@
-"""Pieces of a page that Streamlit does not have: bars with a class's color, a legend with areas, charts of reports."""
+"""Pieces of a page that Streamlit does not have: colored bars, charts of reports, work that can be stopped."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 if TYPE_CHECKING:
+    from swath.app.job import Job
     from swath.pages.charts import Chart
+
+_EVERY = 1.0  # seconds between two looks: a busy machine must get the first one done before the next
 
 _BAR = (
     "<div style='display:flex;flex-wrap:wrap;gap:0 .6rem;align-items:baseline;margin-top:.45rem'>"
@@ -65,3 +68,15 @@ def figure(chart: Chart) -> None:
     alt = escape(chart.alt, quote=True)
     paper = "#1a2227" if dark else "#ffffff"  # as in charts.css
     st.html(_FIGURE.format(paper=paper, alt=alt, wide=wide, narrow=narrow, caption=escape(chart.caption)))
+
+
+@st.fragment(run_every=_EVERY)
+def watch(job: Job[Any], *, what: str) -> None:
+    """How far a job is, with a button to stop it, until it has ended; `what` is its stages in plain words."""
+    if not job.is_running:
+        st.rerun()
+    state = job.state
+    st.progress(state.share, f"{what}: {state.stage} ... {state.text}")
+    if st.button("Stop", key=f"stop {what}", help="Nothing of it is kept.", disabled=job.was_stopped):
+        job.cancel()
+        st.caption("Stopping ...")

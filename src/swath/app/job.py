@@ -6,23 +6,29 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
 
-import streamlit as st
-
-from swath.app.map_job import State
 from swath.app.sentences import said
 from swath.errors import SwathError
 from swath.progress import Pace, Progress
 
 _POLL = 0.2  # seconds
-_EVERY = 1.0  # seconds between two looks: a busy machine must get the first one done before the next
-_WAITING, _FIRST = "waiting for another visitor", "reading"  # stages before the work tells its own
+_FIRST = "reading"  # the stage before the work tells its own
 T = TypeVar("T")
 
 
 class _StoppedError(Exception):
     """The visitor wants it no more."""
+
+
+@dataclass(frozen=True)
+class State:
+    """How far work is."""
+
+    stage: str
+    share: float
+    text: str
 
 
 class Job(Generic[T]):
@@ -45,6 +51,9 @@ class Job(Generic[T]):
         Why there is nothing, in a sentence.
     """
 
+    waiting: ClassVar[str] = "waiting for another visitor"  # the stage before its turn
+    too_large: ClassVar[str] = "this needs more memory than there is; give less at a time"
+
     def __init__(
         self,
         work: Callable[[Progress], T],
@@ -56,7 +65,7 @@ class Job(Generic[T]):
         self.problem: str | None = None
         self._work, self._turn, self._then = work, turn, then
         self._stopped = threading.Event()
-        self._stage, self._note = _WAITING if turn is not None else _FIRST, ""
+        self._stage, self._note = self.waiting if turn is not None else _FIRST, ""
         self._pace = Pace(0, 1, now=time.monotonic())
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -101,7 +110,7 @@ class Job(Generic[T]):
         except SwathError as error:
             self.problem = said(error)
         except MemoryError:
-            self.problem = "this needs more memory than there is; give less at a time"
+            self.problem = self.too_large
         finally:
             self._then()
 
@@ -116,15 +125,3 @@ class Job(Generic[T]):
             self._pace = Pace(done, total, now=now)
         self._pace.update(done, total, now=now)
         self._stage, self._note = stage, note
-
-
-@st.fragment(run_every=_EVERY)
-def watch(job: Job[T], *, what: str) -> None:
-    """How far a job is, with a button to stop it, until it has ended; `what` is its stages in plain words."""
-    if not job.is_running:
-        st.rerun()
-    state = job.state
-    st.progress(state.share, f"{what}: {state.stage} ... {state.text}")
-    if st.button("Stop", key=f"stop {what}", help="Nothing of it is kept.", disabled=job.was_stopped):
-        job.cancel()
-        st.caption("Stopping ...")

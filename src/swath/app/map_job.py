@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from swath.app.sentences import said
+from swath.app.job import Job
 from swath.app.settings import SCENE_PIXELS
-from swath.errors import DataError, SwathError
+from swath.errors import DataError
 from swath.imagery.decode import probe
 from swath.inference import Classifier
 from swath.mapping import Map, map_scene
 from swath.mapping.places import read_places, write_places
-from swath.progress import Pace
+from swath.progress import Progress
 
 _one_map = threading.Lock()  # at a time: two would each take twice as long
-_POLL = 0.2  # seconds
 _WINDOWS = 64  # between two looks at whether the visitor still wants the map
-WAITING = "waiting for another map"
 
 
-class _StoppedError(Exception):
-    """The visitor wants no map any more."""
-
-
-@dataclass(frozen=True)
-class State:
-    """How far a map is."""
-
-    stage: str
-    share: float
-    text: str
-
-
-class MapJob:
+class MapJob(Job[Map]):
     """A map under way, or what became of it.
 
     Parameters
@@ -65,6 +48,9 @@ class MapJob:
         Why there is none, in a sentence.
     """
 
+    waiting = "waiting for another map"
+    too_large = "the map needs more memory than there is; choose a coarser detail or a smaller scene"
+
     def __init__(
         self,
         classifier: Classifier,
@@ -76,34 +62,20 @@ class MapJob:
         rescale: str = "auto",
     ) -> None:
         self.name, self.scene, self.folder, self.stride, self.rescale = name, scene, folder, stride, rescale
-        self.made: Map | None = None
-        self.problem: str | None = None
-        self._stopped = threading.Event()
-        self._stage, self._note = WAITING, ""
-        self._pace = Pace(0, 1, now=time.monotonic())
-        self._thread = threading.Thread(target=self._run, args=(classifier, scene, stride, rescale), daemon=True)
-        self._thread.start()
 
-    @property
-    def is_running(self) -> bool:
-        """Whether it is still under way."""
-        return self._thread.is_alive()
+        def work(progress: Progress) -> Map:
+            return map_scene(
+                classifier,
+                scene,
+                out=folder / "map.tif",
+                stride=stride,
+                rescale=rescale,
+                name=name,
+                batch_size=_WINDOWS,
+                progress=progress,
+            )
 
-    @property
-    def was_stopped(self) -> bool:
-        """Whether the visitor stopped it."""
-        return self._stopped.is_set()
-
-    @property
-    def state(self) -> State:
-        """How far it is now."""
-        pace = self._pace
-        share = min(pace.done / max(pace.total, 1), 1.0)
-        return State(self._stage, share, f"{pace.text(time.monotonic())} {self._note}".strip())
-
-    def cancel(self) -> None:
-        """Stop it at its next row of windows; nothing of it is kept."""
-        self._stopped.set()
+        super().__init__(work, turn=_one_map)
 
     def remove(self) -> None:
         """Stop it, and remove its folder once it has ended; nobody waits for that."""
@@ -116,47 +88,6 @@ class MapJob:
     def _remove_after(self) -> None:
         self.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def wait(self, seconds: float | None = None) -> None:
-        """Wait until it has ended."""
-        self._thread.join(seconds)
-
-    def _run(self, classifier: Classifier, scene: Path, stride: int | None, rescale: str) -> None:
-        try:
-            while not _one_map.acquire(timeout=_POLL):
-                self._check()
-            try:
-                self._check()
-                self.made = map_scene(
-                    classifier,
-                    scene,
-                    out=self.folder / "map.tif",
-                    stride=stride,
-                    rescale=rescale,
-                    name=self.name,
-                    batch_size=_WINDOWS,
-                    progress=self._progress,
-                )
-            finally:
-                _one_map.release()
-        except _StoppedError:
-            pass
-        except SwathError as error:
-            self.problem = said(error)
-        except MemoryError:
-            self.problem = "the map needs more memory than there is; choose a coarser detail or a smaller scene"
-
-    def _check(self) -> None:
-        if self._stopped.is_set():
-            raise _StoppedError
-
-    def _progress(self, stage: str, done: int, total: int, *, note: str = "") -> None:
-        self._check()
-        now = time.monotonic()
-        if self._stage != stage or done < self._pace.done:
-            self._pace = Pace(done, total, now=now)
-        self._pace.update(done, total, now=now)
-        self._stage, self._note = stage, note
 
 
 def check_scene(scene: Path, *, name: str) -> tuple[int, int]:

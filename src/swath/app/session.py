@@ -135,7 +135,7 @@ class Workspace:
             self.opinion.cancel()
         if self._owner and exists():
             get_instance().uploaded_file_mgr.remove_session_files(self._owner)
-        jobs: list[MapJob | Job[Any]] = [*self._jobs(), *self.jobs.values()]
+        jobs: list[Job[Any]] = [*self._jobs(), *self.jobs.values()]
         self.job, self.teaching, self.scene, self.labels = None, None, None, None
         self.jobs.clear()
         for job in jobs:
@@ -148,7 +148,7 @@ class Workspace:
         return [job for job in (self.job, None if taught is None else taught.job) if job is not None]
 
 
-def _after(jobs: Sequence[MapJob | Job[Any]], act: Callable[[], object]) -> None:
+def _after(jobs: Sequence[Job[Any]], act: Callable[[], object]) -> None:
     """Do something once all work has ended, which it does at its next report of progress; nobody waits for it."""
     running = [job for job in jobs if job.is_running]
     if not running:
