@@ -35,7 +35,7 @@ def answers(one: Visitor, act: Callable[[Visitor, str], None], key: str, then: s
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         act(one, key)
-        for _ in range(50):
+        for _ in range(15):
             if one.run(f"document.body.innerText.includes({json.dumps(then)})"):
                 one.sees(then)
                 return
