@@ -79,7 +79,7 @@ def test_points_are_answered_by_key_and_click_to_a_result(visitor: Visitor, tmp_
         shown = (
             f"[...document.querySelectorAll('.st-key-classes button')].map(e => e.innerText.split(/\\s+/))[{done % 3}]"
         )
-        name, key = visitor.until(shown, "the classes")
+        name, key = visitor.until(f"{shown}?.length === 2 && {shown}", "the classes with their keys")
         assert (name, key) == (("Forest", "River", "Town")[done % 3], str(done % 3 + 1))
         then = f"{done} of 10 points answered" if done < 10 else "Overall accuracy of the map"
         answers(visitor, press if done % 2 else Visitor.clicks, key, then)

@@ -138,20 +138,22 @@ def test_two_visitors_do_not_see_each_other_and_leave_nothing(
     assert folders(kept) == [], "both have gone, one of them while a map was made"
 
 
-def test_a_scene_of_a_visitor_is_kept_until_they_leave(visitor: Visitor, kept: Path, tmp_path: Path) -> None:
+def test_a_scene_of_a_visitor_is_kept_until_they_leave(address: str, kept: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "private.tif", checkerboard(("Forest", "River")))
-    visitor.clicks("Map a scene")
-    visitor.clicks("A scene of mine")
-    visitor.sees("Add a scene above")
-    visitor.gives(scene)
-    visitor.sees("private.tif")
-    visitor.until(
-        "[...document.querySelectorAll('button')].some(e => e.innerText === 'Make the map' && !e.disabled)", "it"
-    )
-    visitor.clicks("Make the map")
-    visitor.sees("Everything (zip)")
-    assert len(list(kept.rglob("private.tif"))) == 1
-    visitor.open("about:blank", width=1280)
+    with Visitor() as one:
+        one.open(address, width=1280)
+        one.sees("choose a sample")
+        one.clicks("Map a scene")
+        one.clicks("A scene of mine")
+        one.sees("Add a scene above")
+        one.gives(scene)
+        one.sees("private.tif")
+        one.until(
+            "[...document.querySelectorAll('button')].some(e => e.innerText === 'Make the map' && !e.disabled)", "it"
+        )
+        one.clicks("Make the map")
+        one.sees("Everything (zip)")
+        assert len(list(kept.rglob("private.tif"))) == 1
     end = time.monotonic() + PATIENCE
     while list(kept.rglob("private.tif")) and time.monotonic() < end:
         time.sleep(0.1)

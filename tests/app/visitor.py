@@ -66,11 +66,20 @@ class Visitor(Browser):
         self._presses_at(find)
 
     def _presses_at(self, find: str) -> None:
-        """Click the middle of an element, where it stands in the window."""
-        x, y = self.run(
-            f"(() => {{ const e = {find}; e.scrollIntoView({{block: 'center'}}); const b = e.getBoundingClientRect();"
-            "return [b.left + b.width / 2, b.top + b.height / 2] })()"
+        """Click the middle of an element once it stands still in the window."""
+        middle = (
+            f"(() => {{ const e = {find}; e?.scrollIntoView({{block: 'center'}}); const b = e?.getBoundingClientRect();"
+            "return b ? [b.left + b.width / 2, b.top + b.height / 2] : null })()"
         )
+        before, end = None, time.monotonic() + PATIENCE
+        while True:
+            here = self.run(middle)
+            if here is not None and here == before:
+                break
+            assert time.monotonic() < end, f"{find} does not come to rest"
+            before = here
+            time.sleep(0.1)
+        x, y = here
         self._press(x, y)
 
     def _press(self, x: float, y: float) -> None:
@@ -120,9 +129,11 @@ class Visitor(Browser):
         """Click a button that downloads, and wait for its file in a folder of its own."""
         folder.mkdir()
         self._call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-        self.clicks(text)
-        end = time.monotonic() + PATIENCE
+        end, again = time.monotonic() + PATIENCE, 0.0
         while time.monotonic() < end:
+            if not any(folder.iterdir()) and time.monotonic() > again:  # a redraw may have taken the button away
+                self.clicks(text)
+                again = time.monotonic() + 10
             found = [file for file in folder.iterdir() if file.suffix != ".crdownload"]
             if found and found[0].stat().st_size:
                 return found[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from swath.app import neighbors
-from swath.app.elements import Bar, bars
+from swath.app.elements import Bar, bars, inline
 from swath.app.samples import names
 from swath.app.sentences import plain, sentences
 from swath.app.session import classifier, saved, workspace
@@ -113,7 +113,7 @@ def _answer(model: Classifier, answers: Answers, chosen: int) -> None:
     left, right = st.columns([2, 3], gap="medium")
     with left:
         st.image(
-            picture_png(answers.pixels[chosen], record.input.bands),
+            inline(picture_png(answers.pixels[chosen], record.input.bands)),
             caption=f"{one.path}, {answers.pixels[chosen].shape[2]} x {answers.pixels[chosen].shape[1]} pixels",
             width="stretch",
             alt=f"The picture {one.path}",
@@ -178,12 +178,13 @@ def _heat_map(model: Classifier, answers: Answers, chosen: int, key: Any) -> Why
         why = workspace().remembered((key, chosen, asked), lambda: explain(model, answers.pixels[chosen], asked))
     left, right = st.columns(2, gap="medium")
     bands, path = model.record.input.bands, answers.predictions.paths[chosen]
-    left.image(picture_png(why.pixels, bands), caption="The picture", width="stretch", alt=f"The picture {path}")
+    left.image(
+        inline(picture_png(why.pixels, bands)), caption="The picture", width="stretch", alt=f"The picture {path}"
+    )
     right.image(
-        why.shown(bands, opacity=share / 100),
+        inline(why.shown(bands, opacity=share / 100)),
         caption=f"Evidence for {asked}: red for, blue against; the line encloses the tenth with the most",
         width="stretch",
-        output_format="PNG",
         alt=f"Heat map of the evidence for {asked} in {path}",
     )
     (st.caption if why.check.holds else st.warning)(why.note)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from PIL import Image
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from swath.app.job import Job
     from swath.pages.charts import Chart
 
@@ -24,6 +29,18 @@ _BAR = (
     "<div style='height:100%;width:{width:.2f}%;min-width:2px;border-radius:.2rem;background:#{color};"
     "box-shadow:inset 0 0 0 1px rgba(128,128,128,.75)'></div></div>"
 )
+
+
+def inline(picture: bytes | npt.NDArray[np.uint8]) -> str:
+    """A picture, PNG or ``[H, W, 3]``, as an address that holds it.
+
+    Of a picture that Streamlit serves, the next view may take the place before the browser has asked for it.
+    """
+    if not isinstance(picture, bytes):
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, "PNG")
+        picture = stream.getvalue()
+    return f"data:image/png;base64,{base64.b64encode(picture).decode('ascii')}"
 
 
 @dataclass(frozen=True)

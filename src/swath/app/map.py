@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from swath.app.elements import Bar, bars
+from swath.app.elements import Bar, bars, inline
 from swath.app.scene import choose, keep, overview_of, rendering
 from swath.app.sentences import plain, sentences
 from swath.app.session import classifier, workspace
@@ -196,12 +196,13 @@ def _at(model: Classifier, job: MapJob, made: Map, overview: Overview, click: Cl
     with shown, st.spinner("Looking for the evidence ..."):
         why = mine.remembered(key, lambda: explain(model, pixels, asked))
         left, right = st.columns(2, gap="small")
-        left.image(picture_png(pixels, bands), caption="The window", width="stretch", alt="The window around the place")
+        left.image(
+            inline(picture_png(pixels, bands)), caption="The window", width="stretch", alt="The window around the place"
+        )
         right.image(
-            why.shown(bands, opacity=1.0),
+            inline(why.shown(bands, opacity=1.0)),
             caption=f"Evidence for {asked}: red for, blue against",
             width="stretch",
-            output_format="PNG",
             alt=f"Heat map of the evidence for {asked} around the place",
         )
         (st.caption if why.check.holds else st.warning)(why.note)

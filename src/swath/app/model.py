@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import streamlit as st
 
 from swath.app import samples, settings
-from swath.app.elements import figure
+from swath.app.elements import figure, inline
 from swath.app.sentences import as_it_is, plain, sentences
 from swath.app.session import saved, workspace
 from swath.pages.text import counted, points, sentence, with_interval
@@ -222,7 +222,7 @@ def _result(found: Measurement) -> None:
         st.subheader(title)
         with st.container(horizontal=True):
             for tile in tiles:
-                st.image(tile.picture, caption=as_it_is(tile.caption), width=_TILE, alt=tile.alt)
+                st.image(inline(tile.picture), caption=as_it_is(tile.caption), width=_TILE, alt=tile.alt)
     if found.note:
         st.caption(as_it_is(found.note))
     st.download_button(

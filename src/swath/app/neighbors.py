@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from swath.app import samples, settings
+from swath.app.elements import inline
 from swath.app.session import classifier
 from swath.errors import SwathError
 from swath.pages.text import counted, listed, sentence
@@ -118,10 +119,9 @@ def _tiles(found: LabeledFeatures, near: list[Neighbor], bands: tuple[str, ...])
         for one in near:
             role = _ROLES[one.role]
             st.image(
-                tile(found.pixels[one.row], bands, side=_SIDE),
+                inline(tile(found.pixels[one.row], bands, side=_SIDE)),
                 caption=f"**{one.label}**, {one.words}" + (f"; {role}" if role else ""),
                 width=_SIDE,
-                output_format="PNG",
                 alt=f"Shipped patch {one.name}",
             )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from swath.app import settings
+from swath.app.elements import inline
 from swath.app.sentences import as_it_is, plain, sentences
 from swath.app.session import classifier, workspace
 from swath.pages.text import counted
@@ -168,7 +169,7 @@ def _pair(record: Record, predictions: Predictions, row: int, opinion: Opinion, 
     with st.container(border=True):
         picture, left, right = st.columns([2, 3, 3], gap="medium")
         picture.image(
-            picture_png(pixels, record.input.bands),
+            inline(picture_png(pixels, record.input.bands)),
             caption=as_it_is(one.path),
             width="stretch",
             alt=f"The picture {one.path}",

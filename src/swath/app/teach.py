@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import streamlit as st
 
 from swath.app import settings
-from swath.app.elements import Bar, bars
+from swath.app.elements import Bar, bars, inline
 from swath.app.map import watch
 from swath.app.scene import choose, keep, overview_of, rendering
 from swath.app.sentences import plain, sentences
@@ -221,7 +221,9 @@ def _proposals(teaching: SceneTeaching) -> None:
         st.caption(note)
     left, right = st.columns([1, 3], gap="medium")
     if one.picture is not None:
-        left.image(one.picture, width="stretch", alt="The proposed place; the frame is what the model sees of it")
+        left.image(
+            inline(one.picture), width="stretch", alt="The proposed place; the frame is what the model sees of it"
+        )
     with right:
         guess = "none of its classes" if one.guess is None else one.guess
         st.write(
