@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.skipif(PROGRAM is None, reason="need
 
 VISITORS, PICTURES = 5, 10
 CLASSES = checkerboard(("Forest", "River"), rows=4)
-FLAT = 30.0  # MiB that the last three visitors may add
+FLAT = 30.0  # MiB that visitors after the third may add: by then all is loaded, and what was freed is used again
 
 
 def resident(process: int) -> float:
@@ -84,4 +84,4 @@ def test_memory_comes_to_rest_and_nothing_is_left(tmp_path: Path, tiny_patches: 
                 time.sleep(0.2)
             assert not list(kept.glob("swath-app-*/visitor-*")), "all of it goes with the visitor"
             memory.append(resident(process.pid))
-    assert memory[-1] - memory[1] <= FLAT, f"MiB after each visitor: {memory}"
+    assert max(memory[3:]) - memory[2] <= FLAT, f"MiB after each visitor: {memory}"
